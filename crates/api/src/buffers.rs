@@ -1,0 +1,158 @@
+//! Every buffer of a fit, planned before anything is allocated.
+
+use unmix_kernels::{
+    BufferId, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, Recording, STATE_WORDS, STATUS_WORDS,
+    Split, Workspace, coefficient_gram, cross_product, report_words,
+};
+use unmix_runtime::{EngineLimits, PanelLayout};
+
+use crate::{Init, Options, Solver};
+
+/// Rows that [`gathered`](Buffers::gathered) holds.
+pub(crate) const GATHERED_ROWS: u32 = 16;
+
+/// What belongs to one row panel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PanelBuffers {
+    /// Token of the whole matrix with which the panel starts.
+    pub first_row: u32,
+    /// X [rows, d].
+    pub activations: Matrix,
+    /// Y [rows, K].
+    pub coefficients: Matrix,
+    /// Y of the best iterate; the same as `coefficients` where the last iterate is wanted.
+    pub best_coefficients: Matrix,
+    /// ‖xᵢ‖² of the scaled activations [rows].
+    pub squared_norms: BufferId,
+    /// ‖xᵢ‖ as a column [rows, 1]; only for [`Solver::Hals`].
+    pub norms: Option<Matrix>,
+}
+
+/// The buffers of a fit.
+#[derive(Clone, Debug)]
+pub(crate) struct Buffers {
+    pub panels: Vec<PanelBuffers>,
+    pub features: Features,
+    /// Z of the best iterate; the same as `features.dense` where the last iterate is wanted.
+    pub best_features: Matrix,
+    pub least_squares: LeastSquares,
+    pub feature_gram: Matrix,
+    pub scales: BufferId,
+    /// P of the panel at hand.
+    pub projections: Matrix,
+    /// A second matrix of that shape.
+    pub previous: Matrix,
+    pub inner: BufferId,
+    pub gram_terms: BufferId,
+    pub state: BufferId,
+    pub report: BufferId,
+    /// Σᵢ ‖xᵢ‖ y_ik [1, K]; only for [`Solver::Hals`].
+    pub weighted_sums: Option<Matrix>,
+    pub maxima: BufferId,
+    /// Chosen tokens' activations.
+    pub gathered: Matrix,
+    pub gathered_tokens: BufferId,
+    /// One word a token of a panel: its cluster, or its residual.
+    pub token_words: BufferId,
+    pub centroid_norms: BufferId,
+    cross_split: Option<Split>,
+    gram_split: Option<Split>,
+}
+
+impl Buffers {
+    /// Plans a fit of activations cut as `layout`.
+    pub fn plan(layout: &PanelLayout, options: &Options, limits: &EngineLimits) -> (Workspace, Self) {
+        let mut workspace = Workspace::default();
+        let w = &mut workspace;
+        let (rank, neurons) = (options.rank, layout.neurons);
+        let features = Features::in_workspace(w, rank, neurons, options.kept(neurons));
+        let best_features =
+            if options.keep_best { w.matrix("best features", rank, neurons) } else { features.dense };
+        let hals = options.solver == Solver::Hals;
+        let panels = (0..layout.panels())
+            .map(|panel| {
+                let activations = layout.panel(panel);
+                let rows = activations.rows;
+                let coefficients = w.matrix(format!("coefficients of panel {panel}"), rows, rank);
+                PanelBuffers {
+                    first_row: layout.rows(panel).start as u32,
+                    activations,
+                    coefficients,
+                    best_coefficients: if options.keep_best {
+                        w.matrix(format!("best coefficients of panel {panel}"), rows, rank)
+                    } else {
+                        coefficients
+                    },
+                    squared_norms: w.words(format!("squared norms of panel {panel}"), rows.into()),
+                    norms: hals.then(|| w.matrix(format!("norms of panel {panel}"), rows, 1)),
+                }
+            })
+            .collect();
+        let rows = layout.panel_rows;
+        let needs_previous = matches!(options.solver, Solver::Mu | Solver::Paper) || options.revive;
+        let projections = w.matrix("projections", rows, rank);
+        let buffers = Buffers {
+            panels,
+            features,
+            best_features,
+            least_squares: LeastSquares {
+                gram: w.matrix("coefficient Gram matrix", rank, rank),
+                cross: w.matrix("cross product", rank, neurons),
+                factor: w.matrix("Cholesky factor", rank, rank),
+                status: w.words("Cholesky status", STATUS_WORDS.into()),
+            },
+            feature_gram: w.matrix("feature Gram matrix", rank, rank),
+            scales: w.words("scales", rank.into()),
+            projections,
+            previous: if needs_previous { w.matrix("previous coefficients", rows, rank) } else { projections },
+            inner: w.words("inner products", PARTIAL_WORDS.into()),
+            gram_terms: w.words("Gram terms", PARTIAL_WORDS.into()),
+            state: w.words("state", STATE_WORDS.into()),
+            report: w.words("report", report_words(rank).into()),
+            weighted_sums: hals.then(|| w.matrix("weighted sums", 1, rank)),
+            maxima: w.words("maxima", MAXIMUM_PARTIALS.into()),
+            gathered: w.matrix("gathered tokens", GATHERED_ROWS, neurons),
+            gathered_tokens: w.words("tokens to gather", GATHERED_ROWS.into()),
+            token_words: w.words("words of the panel's tokens", rows.into()),
+            centroid_norms: w.words("centroid norms", if options.init == Init::Kmeans { rank.into() } else { 1 }),
+            cross_split: split(w, "cross product parts", rank, neurons, rows, limits),
+            gram_split: split(w, "coefficient Gram parts", rank, rank, rows, limits),
+        };
+        (workspace, buffers)
+    }
+
+    /// Records what a panel adds to the cross product and the coefficient Gram matrix; the first panel starts them.
+    pub fn record_sums(&self, recording: &mut Recording, panel: usize, coefficients: Matrix, scale: f32) {
+        self.record_cross(recording, panel, coefficients, scale);
+        coefficient_gram(recording, coefficients, self.least_squares.gram, panel > 0, self.gram_split);
+    }
+
+    /// Records what a panel adds to the cross product alone.
+    pub fn record_cross(&self, recording: &mut Recording, panel: usize, coefficients: Matrix, scale: f32) {
+        let rows = self.panels[panel].activations;
+        let out = self.least_squares.cross.first_rows(coefficients.columns);
+        cross_product(recording, rows, coefficients, out, scale, panel > 0, self.cross_split);
+    }
+
+    /// P for a panel.
+    pub fn projections_of(&self, panel: &PanelBuffers) -> Matrix {
+        self.projections.first_rows(panel.activations.rows)
+    }
+
+    /// The second matrix of that shape.
+    pub fn previous_of(&self, panel: &PanelBuffers) -> Matrix {
+        self.previous.first_rows(panel.activations.rows)
+    }
+}
+
+/// Splits a product over tokens where its own tiles are too few to fill the device.
+fn split(w: &mut Workspace, name: &str, rank: u32, columns: u32, rows: u32, limits: &EngineLimits) -> Option<Split> {
+    const FEWEST_ROWS: u32 = 256;
+    let tiles = rank.div_ceil(64) * columns.div_ceil(64);
+    // `product_splits` workgroups for each of a device's cores would be needed; tiles already give some.
+    let parts = (limits.product_splits * 32).div_ceil(tiles).min(limits.product_splits).min(rows / FEWEST_ROWS);
+    (parts > 1).then(|| {
+        let words = u64::from(parts) * u64::from(rank) * u64::from(columns.next_multiple_of(4));
+        Split { parts, partials: w.words(name, words) }
+    })
+}

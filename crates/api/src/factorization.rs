@@ -1,0 +1,98 @@
+//! What a fit returns.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Options, StopReason};
+
+/// A dense row-major f32 matrix on the host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DenseMatrix {
+    /// Number of rows.
+    pub rows: usize,
+    /// Number of columns.
+    pub columns: usize,
+    /// Row after row, `rows * columns` values.
+    pub values: Vec<f32>,
+}
+
+impl DenseMatrix {
+    /// Row `row`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.columns..(row + 1) * self.columns]
+    }
+}
+
+/// X ≈ Y Z with Y ≥ 0 and sparse rows of Z.
+///
+/// The scale lies in the features: inside the solver the columns of Y are brought to unit norm before each update, so
+/// features carry the magnitude and coefficients are of the order 1/√n.
+#[derive(Clone, Debug)]
+pub struct Factorization {
+    /// Features Z, [K, d], at most m nonzeros a row.
+    pub features: DenseMatrix,
+    /// Coefficients Y ≥ 0, [n, K].
+    pub coefficients: DenseMatrix,
+    /// How the fit went.
+    pub summary: FitSummary,
+}
+
+/// How a fit went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FitSummary {
+    /// ‖X − YZ‖² / ‖X‖² of the returned factors.
+    pub relative_error: f64,
+    /// Iterations that were run.
+    pub iterations: u32,
+    /// The iteration (from 1) whose factors are returned.
+    pub best_iteration: u32,
+    /// Why the fit ended.
+    pub stop_reason: StopReason,
+    /// Wall time of the fit in seconds, initialisation included, loading excluded.
+    pub seconds: f64,
+    /// `cpu` or `gpu`.
+    pub engine: String,
+    /// The adapter's or processor's name.
+    pub adapter: String,
+    /// Tokens n.
+    pub tokens: u64,
+    /// Neurons d.
+    pub neurons: u32,
+    /// Nonzeros m that each feature keeps.
+    pub kept_per_feature: u32,
+    /// ‖X‖².
+    pub squared_norm: f64,
+    /// Squared error ‖X − YZ‖² after each iteration.
+    pub loss_curve: Vec<f64>,
+    /// The objective that [`Solver::Hals`](crate::Solver::Hals) never raises, ½‖X − YZ‖² + Σ α‖xᵢ‖yᵢₖ, after each
+    /// iteration; empty for the other solvers.
+    pub objective_curve: Vec<f64>,
+    /// Features that were revived: (iteration, feature).
+    pub revived: Vec<(u32, u32)>,
+    /// Features whose coefficients are all zero in the end.
+    pub dead_features: Vec<u32>,
+    /// Statistics of each feature.
+    pub feature_statistics: Vec<FeatureStatistics>,
+    /// What was asked for.
+    pub options: Options,
+}
+
+/// Statistics of one feature.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FeatureStatistics {
+    /// ‖y_k‖²‖z_k‖² / ‖X‖²: energy of the feature's own part of the reconstruction. Parts overlap, so shares need not sum
+    /// to the explained variance.
+    pub energy_share: f64,
+    /// By how much the relative error would rise if the feature were removed and nothing else changed.
+    pub explained_share: f64,
+    /// Share of tokens whose coefficient is above zero.
+    pub active_share: f64,
+    /// Largest coefficient.
+    pub max_coefficient: f32,
+    /// Euclidean norm of the feature.
+    pub norm: f64,
+    /// Nonzeros of the feature.
+    pub nonzeros: u32,
+}

@@ -1,0 +1,368 @@
+//! Drives a fit: scale, start, iterations, the best iterate, and what is said of it at the end.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use unmix_kernels::{
+    BufferId, MAXIMUM_PARTIALS, Matrix, Recording, Report, absolute_maximum, gather_rows, report_words, squared_norm,
+};
+use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
+
+use crate::buffers::{Buffers, GATHERED_ROWS};
+use crate::solvers::Plan;
+use crate::statistics::Factors;
+use crate::{DenseMatrix, Error, Factorization, FitSummary, Options, Progress, Solver, StopReason, debias, init, revival};
+
+/// Iterations at the end in which nothing is revived: a new feature needs some to settle.
+const SETTLING_ITERATIONS: u32 = 3;
+
+/// A fit under way.
+pub(crate) struct Fit<'a> {
+    pub engine: &'a dyn Engine,
+    pub session: Box<dyn Session>,
+    pub buffers: Buffers,
+    pub options: Options,
+    pub rng: ChaCha8Rng,
+    pub tokens: u64,
+    pub neurons: u32,
+    /// Power of two by which activations are multiplied, so that their squares neither over- nor underflow.
+    pub scale: f32,
+    /// ‖xᵢ‖² of the scaled activations.
+    pub token_energy: Vec<f32>,
+    /// Σ ‖xᵢ‖² of the scaled activations.
+    pub squared_norm: f64,
+}
+
+/// A submitted iteration whose loss has not arrived yet.
+struct Submitted {
+    report: Pending<Vec<u8>>,
+    weighted_sums: Option<Pending<Vec<u8>>>,
+}
+
+/// What the iterations said.
+#[derive(Default)]
+struct Course {
+    /// Losses of the scaled activations.
+    losses: Vec<f64>,
+    objectives: Vec<f64>,
+    best_iteration: u32,
+    revived: Vec<(u32, u32)>,
+    dead: Vec<u32>,
+}
+
+impl<'a> Fit<'a> {
+    /// Allocates everything.
+    pub fn open(engine: &'a dyn Engine, activations: &ResidentActivations, options: Options) -> Result<Self, Error> {
+        let layout = activations.layout();
+        let (workspace, buffers) = Buffers::plan(layout, &options, engine.limits());
+        let session = engine.open(&workspace, activations)?;
+        Ok(Fit {
+            engine,
+            session,
+            buffers,
+            rng: ChaCha8Rng::seed_from_u64(options.seed),
+            options,
+            tokens: layout.tokens,
+            neurons: layout.neurons,
+            scale: 1.0,
+            token_energy: Vec::new(),
+            squared_norm: 0.0,
+        })
+    }
+
+    /// Runs it to the end.
+    pub async fn run(
+        mut self,
+        given: Option<&DenseMatrix>,
+        progress: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Factorization, Error> {
+        let started = Instant::now();
+        self.measure().await?;
+        init::coefficients(&mut self, given).await?;
+        let (course, stop_reason) = self.iterate(started, progress).await?;
+        self.finish(course, stop_reason, started).await
+    }
+
+    /// Finds the activations' scale and norms.
+    async fn measure(&mut self) -> Result<(), Error> {
+        let mut recording = Recording::new();
+        for (index, panel) in self.buffers.panels.iter().enumerate() {
+            absolute_maximum(&mut recording, panel.activations, self.buffers.maxima, index > 0);
+        }
+        self.run_once(recording)?;
+        let maxima: Vec<u32> = self.read(self.buffers.maxima, u64::from(MAXIMUM_PARTIALS)).await?;
+        let largest = f32::from_bits(maxima.into_iter().max().unwrap_or(0));
+        if !largest.is_finite() {
+            return Err(Error::NonFinite);
+        }
+        if largest > 0.0 {
+            let exponent = f64::from(largest).log2().floor().clamp(-126.0, 126.0);
+            self.scale = (-exponent).exp2() as f32;
+        }
+        let mut recording = Recording::new();
+        for panel in &self.buffers.panels {
+            squared_norm(&mut recording, panel.activations, panel.squared_norms, self.scale);
+        }
+        self.run_once(recording)?;
+        for panel in &self.buffers.panels {
+            let energy: Vec<f32> = self.read(panel.squared_norms, panel.activations.rows.into()).await?;
+            if let Some(norms) = panel.norms {
+                let column: Vec<f32> = energy.iter().flat_map(|e| [e.sqrt(), 0.0, 0.0, 0.0]).collect();
+                self.write(norms.buffer(), &column)?;
+            }
+            self.token_energy.extend(energy);
+        }
+        self.squared_norm = self.token_energy.iter().map(|&e| f64::from(e)).sum();
+        Ok(())
+    }
+
+    async fn iterate(
+        &mut self,
+        started: Instant,
+        progress: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<(Course, StopReason), Error> {
+        let (features_step, gram_step, pass) = {
+            let plan = Plan {
+                options: &self.options,
+                buffers: &self.buffers,
+                scale: self.scale,
+                squared_norm: self.squared_norm,
+            };
+            (
+                self.session.prepare(plan.features_step())?,
+                self.session.prepare(plan.feature_gram_step())?,
+                self.session.prepare(plan.pass())?,
+            )
+        };
+        let mut course = Course::default();
+        let mut waiting = VecDeque::new();
+        let mut submitted = 0;
+        let mut stop = None;
+        if progress(&self.progress(&course, started)).is_break() {
+            // One iteration still runs: without it there are no features to return.
+            stop = Some(StopReason::Interrupted);
+        }
+        loop {
+            let last = if stop.is_some() { 1 } else { self.options.max_iterations };
+            // Submits ahead of the losses, so that the device does not wait for the host.
+            while submitted < last && waiting.len() <= self.engine.limits().lookahead as usize {
+                let settling = submitted + SETTLING_ITERATIONS >= self.options.max_iterations;
+                let dead = if self.options.revive && !settling { std::mem::take(&mut course.dead) } else { Vec::new() };
+                let replacements = revival::replacements(self, &dead).await?;
+                features_step.run()?;
+                for (feature, replacement) in replacements {
+                    revival::insert(self, feature, &replacement)?;
+                    course.revived.push((submitted + 1, feature));
+                }
+                gram_step.run()?;
+                pass.run()?;
+                waiting.push_back(self.submitted());
+                submitted += 1;
+            }
+            let Some(next) = waiting.pop_front() else { break };
+            self.arrive(next, &mut course).await?;
+            if stop.is_none() {
+                if progress(&self.progress(&course, started)).is_break() {
+                    stop = Some(StopReason::Interrupted);
+                } else if self.converged(&course.losses) {
+                    stop = Some(StopReason::Converged);
+                }
+            }
+        }
+        Ok((course, stop.unwrap_or(StopReason::MaxIterations)))
+    }
+
+    fn submitted(&self) -> Submitted {
+        let bytes = u64::from(report_words(self.options.rank)) * 4;
+        Submitted {
+            report: self.session.read(self.buffers.report, 0, bytes),
+            weighted_sums: self
+                .buffers
+                .weighted_sums
+                .map(|sums| self.session.read(sums.buffer(), 0, u64::from(self.options.rank) * 4)),
+        }
+    }
+
+    async fn arrive(&self, submitted: Submitted, course: &mut Course) -> Result<(), Error> {
+        let report = Report::parse(&words(submitted.report.await?));
+        let loss = report.loss(self.squared_norm);
+        course.losses.push(loss);
+        if report.is_best || !self.options.keep_best || course.best_iteration == 0 {
+            course.best_iteration = report.iteration + 1;
+        }
+        // A report from before a revival must not have the feature revived again.
+        let revived_since = |k| course.revived.iter().any(|&(iteration, feature)| feature == k && iteration > report.iteration + 1);
+        course.dead = (0..self.options.rank)
+            .filter(|&k| report.column_energy[k as usize] == 0.0 && !revived_since(k))
+            .collect();
+        if let Some(sums) = submitted.weighted_sums {
+            let sums: Vec<f32> = words(sums.await?);
+            let penalty: f64 = sums.iter().map(|&s| f64::from(s)).sum();
+            course.objectives.push(0.5 * loss + self.options.penalty * penalty);
+        }
+        Ok(())
+    }
+
+    fn progress(&self, course: &Course, started: Instant) -> Progress {
+        let relative = |loss: f64| if self.squared_norm > 0.0 { loss / self.squared_norm } else { 0.0 };
+        Progress {
+            iteration: course.losses.len() as u32,
+            max_iterations: self.options.max_iterations,
+            relative_error: course.losses.last().map_or(1.0, |&loss| relative(loss)),
+            best_relative_error: course.losses.iter().map(|&loss| relative(loss)).fold(1.0, f64::min),
+            dead_features: course.dead.len() as u32,
+            seconds: started.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// Whether the least loss has fallen by less than the tolerance within the last `patience` iterations.
+    fn converged(&self, losses: &[f64]) -> bool {
+        let Some(before) = losses.len().checked_sub(self.options.patience as usize).filter(|&before| before > 0) else {
+            return false;
+        };
+        let least = |losses: &[f64]| losses.iter().copied().fold(f64::INFINITY, f64::min);
+        let (old, new) = (least(&losses[..before]), least(losses));
+        self.options.tolerance > 0.0 && old - new < self.options.tolerance * old
+    }
+
+    async fn finish(self, course: Course, stop_reason: StopReason, started: Instant) -> Result<Factorization, Error> {
+        if self.options.keep_best && course.best_iteration != course.losses.len() as u32 {
+            // The sums on the device belong to the last iterate.
+            let mut recording = Recording::new();
+            for (index, panel) in self.buffers.panels.iter().enumerate() {
+                self.buffers.record_sums(&mut recording, index, panel.best_coefficients, self.scale);
+            }
+            self.run_once(recording)?;
+        }
+        let mut coefficients = Vec::new();
+        for panel in &self.buffers.panels {
+            coefficients.extend(self.read_matrix(panel.best_coefficients).await?.values);
+        }
+        let sums = &self.buffers.least_squares;
+        let mut factors = Factors {
+            features: self.read_matrix(self.buffers.best_features).await?,
+            cross: self.read_matrix(sums.cross).await?,
+            gram: self.read_matrix(sums.gram).await?,
+            squared_norm: self.squared_norm,
+        };
+        if self.options.debias {
+            debias::debias(&mut factors);
+        }
+        let coefficients =
+            DenseMatrix { rows: self.tokens as usize, columns: self.options.rank as usize, values: coefficients };
+        let relative_error = factors.relative_error();
+        let feature_statistics = factors.statistics(&coefficients);
+        // Back from the scaled activations: the scale is a power of two, so nothing is rounded but at the range's ends.
+        let unscale = 1.0 / f64::from(self.scale);
+        let mut features = factors.features;
+        features.values.iter_mut().for_each(|z| *z = (f64::from(*z) * unscale) as f32);
+        let square = unscale * unscale;
+        Ok(Factorization {
+            summary: FitSummary {
+                relative_error,
+                iterations: course.losses.len() as u32,
+                best_iteration: course.best_iteration,
+                stop_reason,
+                seconds: started.elapsed().as_secs_f64(),
+                engine: self.engine.kind().name().to_owned(),
+                adapter: self.engine.adapter().to_owned(),
+                tokens: self.tokens,
+                neurons: self.neurons,
+                kept_per_feature: self.buffers.features.kept,
+                squared_norm: self.squared_norm * square,
+                loss_curve: course.losses.iter().map(|loss| loss * square).collect(),
+                objective_curve: course.objectives.iter().map(|objective| objective * square).collect(),
+                revived: course.revived,
+                dead_features: feature_statistics
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, s)| s.active_share == 0.0 || s.nonzeros == 0)
+                    .map(|(k, _)| k as u32)
+                    .collect(),
+                feature_statistics: feature_statistics
+                    .into_iter()
+                    .map(|s| crate::FeatureStatistics { norm: s.norm * unscale, ..s })
+                    .collect(),
+                options: self.options,
+            },
+            features,
+            coefficients,
+        })
+    }
+
+    /// Prepares and runs a recording that is needed once.
+    pub fn run_once(&self, recording: Recording) -> Result<(), Error> {
+        let prepared: Box<dyn Prepared> = self.session.prepare(recording)?;
+        Ok(prepared.run()?)
+    }
+
+    /// Reads the first `count` 32-bit values of a buffer.
+    pub async fn read<T: bytemuck::Pod>(&self, buffer: BufferId, count: u64) -> Result<Vec<T>, Error> {
+        Ok(words(self.session.read(buffer, 0, count * 4).await?))
+    }
+
+    /// Writes values to the start of a buffer.
+    pub fn write<T: bytemuck::NoUninit>(&self, buffer: BufferId, values: &[T]) -> Result<(), Error> {
+        Ok(self.session.write(buffer, 0, bytemuck::cast_slice(values))?)
+    }
+
+    /// Reads a matrix without its padding.
+    pub async fn read_matrix(&self, matrix: Matrix) -> Result<DenseMatrix, Error> {
+        let mut values: Vec<f32> = self.read(matrix.buffer(), matrix.elements()).await?;
+        let (rows, columns, stride) = (matrix.rows as usize, matrix.columns as usize, matrix.stride as usize);
+        if columns != stride {
+            for row in 1..rows {
+                values.copy_within(row * stride..row * stride + columns, row * columns);
+            }
+            values.truncate(rows * columns);
+        }
+        Ok(DenseMatrix { rows, columns, values })
+    }
+
+    /// Writes rows without padding to a matrix, beginning with its row `first`.
+    pub fn write_rows(&self, matrix: Matrix, first: u32, values: &[f32]) -> Result<(), Error> {
+        let (columns, stride) = (matrix.columns as usize, matrix.stride as usize);
+        let offset = u64::from(first) * stride as u64 * 4;
+        if columns == stride {
+            return Ok(self.session.write(matrix.buffer(), offset, bytemuck::cast_slice(values))?);
+        }
+        let mut padded = vec![0f32; values.len() / columns * stride];
+        for (padded, row) in padded.chunks_exact_mut(stride).zip(values.chunks_exact(columns)) {
+            padded[..columns].copy_from_slice(row);
+        }
+        Ok(self.session.write(matrix.buffer(), offset, bytemuck::cast_slice(&padded))?)
+    }
+
+    /// The scaled activations of chosen tokens, one row each.
+    pub async fn token_rows(&self, tokens: &[u32]) -> Result<DenseMatrix, Error> {
+        let mut values = Vec::with_capacity(tokens.len() * self.neurons as usize);
+        for chunk in tokens.chunks(GATHERED_ROWS as usize) {
+            self.write(self.buffers.gathered_tokens, chunk)?;
+            let out = self.buffers.gathered.first_rows(chunk.len() as u32);
+            let mut recording = Recording::new();
+            for panel in &self.buffers.panels {
+                let rows = panel.first_row..panel.first_row + panel.activations.rows;
+                if chunk.iter().any(|token| rows.contains(token)) {
+                    let indices = self.buffers.gathered_tokens;
+                    gather_rows(&mut recording, panel.activations, panel.first_row, indices, out, self.scale);
+                }
+            }
+            self.run_once(recording)?;
+            values.extend(self.read_matrix(out).await?.values);
+        }
+        Ok(DenseMatrix { rows: tokens.len(), columns: self.neurons as usize, values })
+    }
+
+    /// Whether coefficients must be above zero to move.
+    pub fn is_multiplicative(&self) -> bool {
+        matches!(self.options.solver, Solver::Mu | Solver::Paper)
+    }
+}
+
+/// Bytes that an engine read, as 32-bit values.
+fn words<T: bytemuck::Pod>(bytes: Vec<u8>) -> Vec<T> {
+    bytemuck::pod_collect_to_vec(&bytes)
+}

@@ -1,0 +1,101 @@
+//! Activations in host memory.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use half::{bf16, f16};
+use unmix_runtime::ActivationSource;
+
+use crate::{ElementType, Error};
+
+/// A row-major matrix of activations [tokens, neurons] that the caller hands over. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct HostActivations {
+    bytes: Bytes,
+    element: ElementType,
+    tokens: u64,
+    neurons: u64,
+}
+
+impl HostActivations {
+    /// From f32 values, row after row.
+    ///
+    /// # Errors
+    /// If there are not `tokens * neurons` values.
+    pub fn from_f32(values: Vec<f32>, tokens: u64, neurons: u64) -> Result<Self, Error> {
+        Self::from_values(values, ElementType::F32, tokens, neurons)
+    }
+
+    /// From f16 values, row after row.
+    ///
+    /// # Errors
+    /// If there are not `tokens * neurons` values.
+    pub fn from_f16(values: Vec<f16>, tokens: u64, neurons: u64) -> Result<Self, Error> {
+        Self::from_values(values, ElementType::F16, tokens, neurons)
+    }
+
+    /// From bf16 values, row after row.
+    ///
+    /// # Errors
+    /// If there are not `tokens * neurons` values.
+    pub fn from_bf16(values: Vec<bf16>, tokens: u64, neurons: u64) -> Result<Self, Error> {
+        Self::from_values(values, ElementType::Bf16, tokens, neurons)
+    }
+
+    /// From little-endian bytes of `element`s, row after row, wherever they lie (a mapped file, say).
+    ///
+    /// # Errors
+    /// If there are not `tokens * neurons` elements.
+    pub fn from_bytes(bytes: Bytes, element: ElementType, tokens: u64, neurons: u64) -> Result<Self, Error> {
+        let wanted = tokens.checked_mul(neurons).and_then(|count| count.checked_mul(element.bytes() as u64));
+        if wanted != Some(bytes.len() as u64) {
+            return Err(Error::Option {
+                option: "activations",
+                given: format!("{} bytes", bytes.len()),
+                expected: format!("{tokens} tokens × {neurons} neurons × {} bytes are needed", element.bytes()),
+            });
+        }
+        Ok(HostActivations { bytes, element, tokens, neurons })
+    }
+
+    fn from_values<T: bytemuck::NoUninit + Send + 'static>(
+        values: Vec<T>,
+        element: ElementType,
+        tokens: u64,
+        neurons: u64,
+    ) -> Result<Self, Error> {
+        Self::from_bytes(Bytes::from_owner(Values(values)), element, tokens, neurons)
+    }
+}
+
+struct Values<T>(Vec<T>);
+
+impl<T: bytemuck::NoUninit> AsRef<[u8]> for Values<T> {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl ActivationSource for HostActivations {
+    fn tokens(&self) -> u64 {
+        self.tokens
+    }
+
+    fn neurons(&self) -> u64 {
+        self.neurons
+    }
+
+    fn element(&self) -> ElementType {
+        self.element
+    }
+
+    fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
+        let row = self.neurons as usize * self.element.bytes();
+        out.copy_from_slice(&self.bytes[rows.start as usize * row..rows.end as usize * row]);
+        Ok(())
+    }
+
+    fn shared(&self) -> Option<Bytes> {
+        Some(self.bytes.clone())
+    }
+}

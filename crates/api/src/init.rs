@@ -1,0 +1,55 @@
+//! Where the coefficients start: fills every panel's Y and the sums (YᵀX, YᵀY) that the first features come from.
+
+use rand::RngExt;
+use unmix_kernels::Recording;
+
+use crate::fit::Fit;
+use crate::{DenseMatrix, Error, Init, kmeans, svd};
+
+/// Share of the mean coefficient by which starts with exact zeros are raised for multiplicative updates.
+const POSITIVE_SHARE: f32 = 0.1;
+
+/// Initialises the coefficients.
+pub(crate) async fn coefficients(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Result<(), Error> {
+    match (fit.options.init, given) {
+        (Init::Given, Some(given)) => write_rows(fit, &given.values)?,
+        (Init::Kmeans | Init::Given, _) => kmeans::coefficients(fit).await?,
+        (Init::Random, _) => {
+            for panel in fit.buffers.panels.clone() {
+                let count = panel.coefficients.rows as usize * panel.coefficients.columns as usize;
+                let values: Vec<f32> = (0..count).map(|_| fit.rng.random()).collect();
+                fit.write_rows(panel.coefficients, 0, &values)?;
+            }
+        }
+        (Init::Svd, _) => svd::coefficients(fit).await?,
+    }
+    if fit.is_multiplicative() && matches!(fit.options.init, Init::Kmeans | Init::Svd) {
+        raise_zeros(fit).await?;
+    }
+    let mut recording = Recording::new();
+    for (index, panel) in fit.buffers.panels.iter().enumerate() {
+        fit.buffers.record_sums(&mut recording, index, panel.coefficients, fit.scale);
+    }
+    fit.run_once(recording)
+}
+
+fn write_rows(fit: &Fit<'_>, values: &[f32]) -> Result<(), Error> {
+    let rank = fit.options.rank as usize;
+    for panel in &fit.buffers.panels {
+        let (first, rows) = (panel.first_row as usize, panel.coefficients.rows as usize);
+        fit.write_rows(panel.coefficients, 0, &values[first * rank..(first + rows) * rank])?;
+    }
+    Ok(())
+}
+
+/// Adds a share of the panel's mean to every coefficient: a multiplicative update never moves an exact zero.
+async fn raise_zeros(fit: &Fit<'_>) -> Result<(), Error> {
+    for panel in &fit.buffers.panels {
+        let mut y = fit.read_matrix(panel.coefficients).await?.values;
+        let mean = y.iter().map(|&v| f64::from(v)).sum::<f64>() / y.len() as f64;
+        let floor = if mean > 0.0 { POSITIVE_SHARE * mean as f32 } else { 1.0 };
+        y.iter_mut().for_each(|v| *v += floor);
+        fit.write_rows(panel.coefficients, 0, &y)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Semi-nonnegative matrix factorization of neural-network activations, on any wgpu GPU and on the CPU.
+//!
+//! X ≈ Y Z: activations X [n tokens, d neurons] become coefficients Y ≥ 0 [n, K] and features Z [K, d], each feature sparse in
+//! neurons (Shafran, Geiger and Geva 2025, arXiv 2506.10920).
+//!
+//! An [`Engine`] keeps the activations resident ([`Engine::load`]); [`SemiNmf`] is the builder of a fit; a [`Factorization`]
+//! is its result. Nothing is printed; messages go to the `log` crate. See [`SemiNmf`] for an example.
+
+mod buffers;
+mod debias;
+mod error;
+mod factorization;
+mod fit;
+mod host_activations;
+mod init;
+mod kmeans;
+mod options;
+mod progress;
+mod revival;
+mod semi_nmf;
+mod solvers;
+mod statistics;
+mod svd;
+
+pub use error::Error;
+pub use factorization::{DenseMatrix, Factorization, FeatureStatistics, FitSummary};
+pub use host_activations::HostActivations;
+pub use options::{Init, Options, Solver, StopReason};
+pub use progress::Progress;
+pub use semi_nmf::SemiNmf;
+pub use unmix_kernels::ElementType;
+pub use unmix_runtime::{
+    ActivationSource, AdapterChoice, AdapterSummary, CpuEngine, Engine, EngineKind, EngineLimits, PanelLayout,
+    ResidentActivations, WgpuEngine, adapters,
+};
+/// Errors of the engines, within [`Error::Runtime`].
+pub use unmix_runtime::Error as RuntimeError;

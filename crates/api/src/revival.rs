@@ -1,0 +1,98 @@
+//! Revival: a feature whose coefficients are all zero becomes what the others explain worst.
+
+use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
+use unmix_kernels::{Recording, project, projection, token_residuals};
+
+use crate::fit::Fit;
+use crate::{Error, Solver};
+
+/// The kept entries of a new feature: neurons, ascending, and values.
+pub(crate) struct Replacement {
+    neurons: Vec<u32>,
+    values: Vec<f32>,
+}
+
+/// A new feature for each dead one: the residual of a token drawn with a probability proportional to its squared residual,
+/// cut to the m largest magnitudes. (The coefficients follow in the next pass, by least squares from zero.)
+pub(crate) async fn replacements(fit: &mut Fit<'_>, dead: &[u32]) -> Result<Vec<(u32, Replacement)>, Error> {
+    if dead.is_empty() {
+        return Ok(Vec::new());
+    }
+    let residuals = squared_residuals(fit).await?;
+    let Ok(mut weights) = WeightedIndex::new(&residuals) else {
+        return Ok(Vec::new()); // Nothing is left to explain.
+    };
+    let features = fit.read_matrix(fit.buffers.features.dense).await?;
+    let mut replacements = Vec::new();
+    for &feature in dead {
+        let token = weights.sample(&mut fit.rng);
+        let mut residual: Vec<f64> =
+            fit.token_rows(&[token as u32]).await?.values.iter().map(|&x| f64::from(x)).collect();
+        for (k, &y) in coefficients_of(fit, token as u32).await?.iter().enumerate().filter(|(_, y)| **y != 0.0) {
+            residual.iter_mut().zip(features.row(k)).for_each(|(r, &z)| *r -= f64::from(y) * f64::from(z));
+        }
+        if let Some(replacement) = cut(fit, &residual) {
+            replacements.push((feature, replacement));
+        }
+        // Two features made of one token would be duplicates.
+        if weights.update_weights(&[(token, &0.0)]).is_err() {
+            break;
+        }
+    }
+    log::debug!("reviving {} of {} dead features", replacements.len(), dead.len());
+    Ok(replacements)
+}
+
+fn cut(fit: &Fit<'_>, residual: &[f64]) -> Option<Replacement> {
+    let kept = fit.buffers.features.kept as usize;
+    let mut neurons: Vec<u32> = (0..residual.len() as u32).collect();
+    neurons.sort_by(|&a, &b| residual[b as usize].abs().total_cmp(&residual[a as usize].abs()));
+    neurons.truncate(kept);
+    neurons.sort_unstable();
+    let norm = neurons.iter().map(|&j| residual[j as usize].powi(2)).sum::<f64>().sqrt();
+    // HALS wants unit norm; elsewhere the scale lies in the feature, and any will do.
+    let divisor = if fit.options.solver == Solver::Hals { norm } else { 1.0 };
+    let values = neurons.iter().map(|&j| (residual[j as usize] / divisor) as f32).collect();
+    (norm > 0.0 && norm.is_finite()).then_some(Replacement { neurons, values })
+}
+
+/// Puts a new feature in its place.
+pub(crate) fn insert(fit: &Fit<'_>, feature: u32, replacement: &Replacement) -> Result<(), Error> {
+    let features = &fit.buffers.features;
+    let mut dense = vec![0f32; fit.neurons as usize];
+    for (&neuron, &value) in replacement.neurons.iter().zip(&replacement.values) {
+        dense[neuron as usize] = value;
+    }
+    fit.write_rows(features.dense, feature, &dense)?;
+    let offset = u64::from(feature) * u64::from(features.kept) * 4;
+    fit.session.write(features.indices, offset, bytemuck::cast_slice(&replacement.neurons))?;
+    fit.session.write(features.values, offset, bytemuck::cast_slice(&replacement.values))?;
+    Ok(())
+}
+
+/// ‖xᵢ − yᵢZ‖² of every token, for the iterate at hand.
+async fn squared_residuals(fit: &Fit<'_>) -> Result<Vec<f32>, Error> {
+    let b = &fit.buffers;
+    let mut residuals = Vec::with_capacity(fit.tokens as usize);
+    for panel in &b.panels {
+        let (projections, reconstructed) = (b.projections_of(panel), b.previous_of(panel));
+        let mut recording = Recording::new();
+        project(&mut recording, panel.activations, &b.features, projections, fit.scale);
+        projection(&mut recording, panel.coefficients, b.feature_gram, reconstructed, 1.0);
+        let norms = panel.squared_norms;
+        token_residuals(&mut recording, projections, reconstructed, panel.coefficients, norms, b.token_words);
+        fit.run_once(recording)?;
+        residuals.extend(fit.read::<f32>(b.token_words, panel.activations.rows.into()).await?);
+    }
+    Ok(residuals)
+}
+
+async fn coefficients_of(fit: &Fit<'_>, token: u32) -> Result<Vec<f32>, Error> {
+    let panel = fit.buffers.panels.partition_point(|panel| panel.first_row <= token) - 1;
+    let panel = &fit.buffers.panels[panel];
+    let y = panel.coefficients;
+    let offset = u64::from(token - panel.first_row) * u64::from(y.stride) * 4;
+    let bytes = fit.session.read(y.buffer(), offset, u64::from(y.columns) * 4).await?;
+    Ok(bytemuck::pod_collect_to_vec(&bytes))
+}

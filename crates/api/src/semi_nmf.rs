@@ -1,0 +1,252 @@
+//! The builder: what a user sets and calls.
+
+use std::ops::ControlFlow;
+
+use unmix_runtime::{Engine, ResidentActivations, block_on};
+
+use crate::fit::Fit;
+use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver};
+
+/// Semi-nonnegative matrix factorization X ≈ Y Z with Y ≥ 0 and sparse rows of Z (Shafran, Geiger and Geva 2025,
+/// arXiv 2506.10920).
+///
+/// ```
+/// use unmix::{CpuEngine, Engine, HostActivations, SemiNmf};
+///
+/// // 6 tokens × 4 neurons, made of two features.
+/// let x = vec![
+///     1.0, -1.0, 0.0, 0.0, 2.0, -2.0, 0.0, 0.0, 3.0, -3.0, 0.0, 0.0, //
+///     0.0, 0.0, 1.0, 2.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0, 3.0, 6.0,
+/// ];
+/// let engine = CpuEngine::new();
+/// let activations = engine.load(&HostActivations::from_f32(x, 6, 4)?)?;
+/// let fit = SemiNmf::new(2).sparsity(0.5).fit(&engine, &activations)?;
+/// assert!(fit.summary.relative_error < 1e-5);
+/// # Ok::<(), unmix::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SemiNmf {
+    options: Options,
+    sweeps: Option<u32>,
+    ridge: Option<f64>,
+    keep_best: Option<bool>,
+    coefficients: Option<DenseMatrix>,
+}
+
+impl SemiNmf {
+    /// A factorization into `rank` features (K), with the default solver, 1% of the neurons kept in each feature, k-means
+    /// start, seed 0, at most 100 iterations and tolerance 1e-4.
+    pub fn new(rank: u32) -> Self {
+        SemiNmf {
+            options: Options {
+                rank,
+                sparsity: 0.01,
+                solver: Solver::default(),
+                penalty: 0.02,
+                init: Init::default(),
+                seed: 0,
+                max_iterations: 100,
+                tolerance: 1e-4,
+                patience: 3,
+                ridge: 0.0,
+                sweeps: 0,
+                revive: true,
+                keep_best: true,
+                debias: false,
+            },
+            sweeps: None,
+            ridge: None,
+            keep_best: None,
+            coefficients: None,
+        }
+    }
+
+    /// Share p of a feature's neurons that are kept, in (0, 1]: m = max(1, ⌈p·d⌉). Default 0.01.
+    pub fn sparsity(mut self, share: f64) -> Self {
+        self.options.sparsity = share;
+        self
+    }
+
+    /// The solver. Default [`Solver::ProjectedLs`].
+    pub fn solver(mut self, solver: Solver) -> Self {
+        self.options.solver = solver;
+        self
+    }
+
+    /// Weight α of [`Solver::Hals`]'s penalty on the coefficients. Default 0.02; 0.03 gives sparser ones.
+    pub fn penalty(mut self, alpha: f64) -> Self {
+        self.options.penalty = alpha;
+        self
+    }
+
+    /// Where the coefficients start. Default [`Init::Kmeans`].
+    pub fn init(mut self, init: Init) -> Self {
+        self.options.init = init;
+        self
+    }
+
+    /// Starts from `coefficients` [n, K], all ≥ 0.
+    pub fn init_coefficients(mut self, coefficients: DenseMatrix) -> Self {
+        self.options.init = Init::Given;
+        self.coefficients = Some(coefficients);
+        self
+    }
+
+    /// Seed of everything random. The same seed on the same engine gives the same bits. Default 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.seed = seed;
+        self
+    }
+
+    /// Most iterations, at least 1. Default 100.
+    pub fn max_iterations(mut self, iterations: u32) -> Self {
+        self.options.max_iterations = iterations;
+        self
+    }
+
+    /// Stop when the least error has fallen by less than this share of itself within [`patience`](Self::patience)
+    /// iterations; 0 runs all iterations. Default 1e-4.
+    pub fn tolerance(mut self, tolerance: f64) -> Self {
+        self.options.tolerance = tolerance;
+        self
+    }
+
+    /// Iterations over which the tolerance is judged, at least 1. Default 3.
+    pub fn patience(mut self, iterations: u32) -> Self {
+        self.options.patience = iterations;
+        self
+    }
+
+    /// Ridge of the least-squares step as a share of the coefficient Gram's mean diagonal; for [`Solver::Paper`] an
+    /// absolute number. Default 1e-7 ([`Solver::Paper`]: 1e-6).
+    pub fn ridge(mut self, ridge: f64) -> Self {
+        self.ridge = Some(ridge);
+        self
+    }
+
+    /// Updates of the coefficients in an iteration: HALS sweeps (default 2) or multiplicative updates of [`Solver::Mu`]
+    /// (default 4). [`Solver::Paper`] always does one.
+    pub fn sweeps(mut self, sweeps: u32) -> Self {
+        self.sweeps = Some(sweeps);
+        self
+    }
+
+    /// Whether dead features are revived. Default true; [`Solver::Paper`] never does.
+    pub fn revive(mut self, revive: bool) -> Self {
+        self.options.revive = revive;
+        self
+    }
+
+    /// Whether the iterate of least error is returned rather than the last one. Default true, but for [`Solver::Paper`]
+    /// with tolerance 0, which returns the state after exactly [`max_iterations`](Self::max_iterations).
+    pub fn keep_best(mut self, keep: bool) -> Self {
+        self.keep_best = Some(keep);
+        self
+    }
+
+    /// Whether the features' values are refitted at the end, each neuron by least squares on the features that keep it.
+    /// Default false.
+    pub fn debias(mut self, debias: bool) -> Self {
+        self.options.debias = debias;
+        self
+    }
+
+    /// The options that a fit will use, with the solver's defaults filled in.
+    pub fn options(&self) -> Options {
+        let mut options = self.options.clone();
+        let paper = options.solver == Solver::Paper;
+        options.ridge = self.ridge.unwrap_or(if paper { 1e-6 } else { 1e-7 });
+        options.sweeps = match options.solver {
+            Solver::Paper => 1,
+            Solver::Mu => self.sweeps.unwrap_or(4),
+            Solver::ProjectedLs | Solver::Hals => self.sweeps.unwrap_or(2),
+        };
+        // A multiplicative update cannot use a revived feature: its coefficients are exact zeros or a floor.
+        options.revive &= !matches!(options.solver, Solver::Paper | Solver::Mu);
+        options.keep_best = self.keep_best.unwrap_or(!(paper && options.tolerance == 0.0));
+        options
+    }
+
+    /// Fits, and waits for the result.
+    ///
+    /// # Errors
+    /// If an option is impossible for these activations ([`Error::Option`]), they hold NaN or infinity
+    /// ([`Error::NonFinite`]), or the engine fails ([`Error::Runtime`]).
+    pub fn fit(&self, engine: &dyn Engine, activations: &ResidentActivations) -> Result<Factorization, Error> {
+        self.fit_with(engine, activations, |_| ControlFlow::Continue(()))
+    }
+
+    /// Fits and reports progress; a callback that breaks stops the fit, which then returns what it has.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_with(
+        &self,
+        engine: &dyn Engine,
+        activations: &ResidentActivations,
+        progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Factorization, Error> {
+        block_on(self.fit_async(engine, activations, progress))
+    }
+
+    /// Fits without blocking the thread.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub async fn fit_async(
+        &self,
+        engine: &dyn Engine,
+        activations: &ResidentActivations,
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Factorization, Error> {
+        let options = self.options();
+        check(&options, self.coefficients.as_ref(), activations)?;
+        Fit::open(engine, activations, options)?.run(self.coefficients.as_ref(), &mut progress).await
+    }
+}
+
+fn check(options: &Options, given: Option<&DenseMatrix>, activations: &ResidentActivations) -> Result<(), Error> {
+    let (tokens, neurons) = (activations.layout().tokens, u64::from(activations.layout().neurons));
+    let refuse = |option: &'static str, given: &dyn std::fmt::Display, expected: String| {
+        Err(Error::Option { option, given: given.to_string(), expected })
+    };
+    let most = tokens.min(neurons);
+    if options.rank == 0 || u64::from(options.rank) > most {
+        let expected = format!("a rank from 1 to min(tokens, neurons) = min({tokens}, {neurons}) = {most} is needed");
+        return refuse("rank", &options.rank, expected);
+    }
+    if !(options.sparsity > 0.0 && options.sparsity <= 1.0) {
+        return refuse("sparsity", &options.sparsity, "a share of the neurons above 0 and up to 1 is needed".into());
+    }
+    for (option, value) in [("penalty", options.penalty), ("tolerance", options.tolerance), ("ridge", options.ridge)] {
+        if !(value >= 0.0 && value.is_finite()) {
+            return refuse(option, &value, "a finite number of at least 0 is needed".into());
+        }
+    }
+    for (option, value) in
+        [("max_iterations", options.max_iterations), ("patience", options.patience), ("sweeps", options.sweeps)]
+    {
+        if value == 0 {
+            return refuse(option, &value, "at least 1 is needed".into());
+        }
+    }
+    match (options.init, given) {
+        (Init::Given, None) => {
+            refuse("init", &"given", "initial coefficients are needed: pass them with `init_coefficients`".into())
+        }
+        (Init::Given, Some(y)) => {
+            if (y.rows as u64, y.columns as u64) != (tokens, options.rank.into()) || y.values.len() != y.rows * y.columns {
+                let expected = format!("{tokens} tokens × {} features are needed", options.rank);
+                return refuse("init_coefficients", &format_args!("{} × {}", y.rows, y.columns), expected);
+            }
+            match y.values.iter().position(|v| !(v.is_finite() && *v >= 0.0)) {
+                Some(at) => {
+                    let place = format!("{} at token {}, feature {}", y.values[at], at / y.columns, at % y.columns);
+                    refuse("init_coefficients", &place, "finite values of at least 0 are needed".into())
+                }
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}

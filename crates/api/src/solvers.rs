@@ -1,0 +1,116 @@
+//! The solvers, as recordings. An iteration is a features step from the sums (YᵀX, YᵀY) alone, then one pass over the panels
+//! that updates the coefficients and gathers the next sums while a panel is at hand: X is read once.
+
+use unmix_kernels::{
+    Recording, Ridge, cross_product, feature_gram, hals_coefficients, hals_features, inner_product, keep_best, loss,
+    multiplicative_update, normalization, normalize_coefficients, project, projected_least_squares, winner_take_all,
+};
+
+use crate::buffers::{Buffers, PanelBuffers};
+use crate::{Options, Solver};
+
+/// Smallest norm by which the published iteration divides a column of Y.
+const NORM_FLOOR: f32 = 1e-8;
+/// ε of the published multiplicative update.
+const PAPER_EPSILON: f32 = 1e-6;
+/// Floor of [`Solver::Mu`]'s coefficients, whose columns have unit norm: exact zeros could never move again.
+const MU_FLOOR: f32 = 1e-9;
+/// Smallest ε: keeps a quotient of zeros finite.
+const LEAST_EPSILON: f32 = 1e-30;
+
+/// What the solvers need to know of a fit.
+pub(crate) struct Plan<'a> {
+    pub options: &'a Options,
+    pub buffers: &'a Buffers,
+    /// Power of two that brings the activations' largest magnitude to about 1.
+    pub scale: f32,
+    /// ‖X‖² of the scaled activations.
+    pub squared_norm: f64,
+}
+
+impl Plan<'_> {
+    /// Z from the sums, without its Gram matrix.
+    pub fn features_step(&self) -> Recording {
+        let Buffers { features, least_squares: sums, scales, .. } = self.buffers;
+        let mut recording = Recording::new();
+        let ridge = self.options.ridge as f32;
+        match self.options.solver {
+            Solver::Hals => {
+                for k in 0..self.options.rank {
+                    hals_features(&mut recording, sums.cross, sums.gram, features.dense, k);
+                    winner_take_all(&mut recording, features, k, 1, true);
+                }
+            }
+            Solver::Paper => {
+                projected_least_squares(&mut recording, sums, features, Ridge::Absolute(ridge));
+                normalization(&mut recording, sums.gram, features, *scales, NORM_FLOOR);
+            }
+            Solver::ProjectedLs | Solver::Mu => {
+                projected_least_squares(&mut recording, sums, features, Ridge::Relative(ridge));
+                normalization(&mut recording, sums.gram, features, *scales, 0.0);
+            }
+        }
+        recording
+    }
+
+    /// ZZᵀ.
+    pub fn feature_gram_step(&self) -> Recording {
+        let mut recording = Recording::new();
+        feature_gram(&mut recording, &self.buffers.features, self.buffers.feature_gram);
+        recording
+    }
+
+    /// One pass over the panels, the loss, and the best iterate.
+    pub fn pass(&self) -> Recording {
+        let b = self.buffers;
+        let mut recording = Recording::new();
+        let r = &mut recording;
+        for (index, panel) in b.panels.iter().enumerate() {
+            let projections = b.projections_of(panel);
+            if self.options.solver != Solver::Hals {
+                normalize_coefficients(r, b.scales, panel.coefficients);
+            }
+            project(r, panel.activations, &b.features, projections, self.scale);
+            self.coefficients_step(r, panel);
+            b.record_sums(r, index, panel.coefficients, self.scale);
+            inner_product(r, panel.coefficients, projections, b.inner, index > 0);
+            if let (Some(norms), Some(sums)) = (panel.norms, b.weighted_sums) {
+                cross_product(r, panel.coefficients, norms, sums, 1.0, index > 0, None);
+            }
+        }
+        let gram = b.least_squares.gram;
+        inner_product(r, gram, b.feature_gram, b.gram_terms, false);
+        loss(r, b.inner, b.gram_terms, gram, b.state, b.report, self.squared_norm as f32);
+        if self.options.keep_best {
+            keep_best(r, b.state, b.features.dense, b.best_features);
+            for panel in &b.panels {
+                keep_best(r, b.state, panel.coefficients, panel.best_coefficients);
+            }
+        }
+        recording
+    }
+
+    fn coefficients_step(&self, r: &mut Recording, panel: &PanelBuffers) {
+        let b = self.buffers;
+        let (projections, y, sweeps) = (b.projections_of(panel), panel.coefficients, self.options.sweeps);
+        let hals = |r: &mut Recording, penalty: f64| {
+            hals_coefficients(r, projections, b.feature_gram, panel.squared_norms, y, sweeps, penalty as f32);
+        };
+        let multiplicative = |r: &mut Recording, times: u32, epsilon: f32, floor: f32| {
+            let previous = b.previous_of(panel);
+            for _ in 0..times {
+                r.copy(y.buffer(), previous.buffer(), y.elements() * 4);
+                multiplicative_update(r, projections, b.feature_gram, previous, y, epsilon, floor);
+            }
+        };
+        match self.options.solver {
+            Solver::ProjectedLs => hals(r, 0.0),
+            Solver::Hals => hals(r, self.options.penalty),
+            Solver::Mu => multiplicative(r, sweeps, LEAST_EPSILON, MU_FLOOR),
+            // P and Q carry the square of the activations' scale, so ε does as well.
+            Solver::Paper => {
+                multiplicative(r, 1, (PAPER_EPSILON * self.scale * self.scale).clamp(LEAST_EPSILON, f32::MAX), 0.0);
+            }
+        }
+    }
+}

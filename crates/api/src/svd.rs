@@ -1,0 +1,100 @@
+//! Randomized truncated SVD (Halko, Martinsson and Tropp 2011) as a start: the positive and the negative part of each leading
+//! left singular vector become two columns of Y.
+
+use faer::{Mat, Side};
+use rand_distr::{Distribution, StandardNormal};
+use unmix_kernels::{Matrix, Recording, coefficient_gram, projection};
+
+use crate::fit::Fit;
+use crate::{DenseMatrix, Error};
+
+/// Power iterations: activations' spectra fall slowly.
+const POWER_ITERATIONS: usize = 2;
+/// Directions beyond those needed, where the rank leaves room.
+const OVERSAMPLING: u32 = 8;
+
+/// Fills the coefficients.
+pub(crate) async fn coefficients(fit: &mut Fit<'_>) -> Result<(), Error> {
+    let rank = fit.options.rank;
+    let wanted = rank.div_ceil(2);
+    let directions = (wanted + OVERSAMPLING).min(rank);
+    let mut basis = DenseMatrix {
+        rows: directions as usize,
+        columns: fit.neurons as usize,
+        values: (0..directions as usize * fit.neurons as usize).map(|_| StandardNormal.sample(&mut fit.rng)).collect(),
+    };
+    for _ in 0..=POWER_ITERATIONS {
+        project(fit, &orthonormal(&basis), true)?;
+        let cross = fit.buffers.least_squares.cross.first_rows(directions);
+        basis = fit.read_matrix(cross).await?;
+    }
+    // Within the subspace: the eigenvectors of (XVᵀ)ᵀ(XVᵀ) turn V into the leading right singular vectors.
+    let basis = orthonormal(&basis);
+    project(fit, &basis, false)?;
+    let gram_buffer = corner(fit.buffers.least_squares.gram, directions);
+    let gram = fit.read_matrix(gram_buffer).await?;
+    let rotated = rotate(&basis, &gram);
+    project(fit, &rotated, false)?;
+    for panel in &fit.buffers.panels {
+        let scores = fit.read_matrix(panel.coefficients.first_columns(directions)).await?;
+        let mut y = vec![0f32; panel.coefficients.rows as usize * rank as usize];
+        for (y, scores) in y.chunks_exact_mut(rank as usize).zip(scores.values.chunks_exact(directions as usize)) {
+            for (pair, &score) in y.chunks_mut(2).zip(scores) {
+                pair[0] = score.max(0.0);
+                if let Some(negative) = pair.get_mut(1) {
+                    *negative = (-score).max(0.0);
+                }
+            }
+        }
+        fit.write_rows(panel.coefficients, 0, &y)?;
+    }
+    Ok(())
+}
+
+/// Leaves X Vᵀ in the coefficients' first columns, their Gram matrix, and where wanted (XVᵀ)ᵀX in the cross product.
+fn project(fit: &Fit<'_>, basis: &DenseMatrix, cross: bool) -> Result<(), Error> {
+    let b = &fit.buffers;
+    let rows = basis.rows as u32;
+    fit.write_rows(b.features.dense, 0, &basis.values)?;
+    let mut recording = Recording::new();
+    for (index, panel) in b.panels.iter().enumerate() {
+        let scores = panel.coefficients.first_columns(rows);
+        projection(&mut recording, panel.activations, b.features.dense.first_rows(rows), scores, fit.scale);
+        if cross {
+            b.record_cross(&mut recording, index, scores, fit.scale);
+        }
+        coefficient_gram(&mut recording, scores, corner(b.least_squares.gram, rows), index > 0, None);
+    }
+    fit.run_once(recording)
+}
+
+fn corner(gram: Matrix, rows: u32) -> Matrix {
+    gram.first_rows(rows).first_columns(rows)
+}
+
+/// An orthonormal basis of the rows' span, as f64 QR gives it; rows that are not finite or vanish become unit vectors.
+fn orthonormal(rows: &DenseMatrix) -> DenseMatrix {
+    let scale = rows.values.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let scale = if scale > 0.0 && scale.is_finite() { f64::from(scale) } else { 1.0 };
+    let transposed = Mat::from_fn(rows.columns, rows.rows, |j, k| f64::from(rows.row(k)[j]) / scale);
+    let q = transposed.qr().compute_thin_Q();
+    let values = (0..rows.rows).flat_map(|k| (0..rows.columns).map(move |j| (k, j)));
+    DenseMatrix { values: values.map(|(k, j)| q[(j, k)] as f32).collect(), ..*rows }
+}
+
+/// The basis turned so that its Gram matrix of projections is diagonal, descending.
+fn rotate(basis: &DenseMatrix, gram: &DenseMatrix) -> DenseMatrix {
+    let matrix = Mat::from_fn(gram.rows, gram.rows, |i, j| f64::from(gram.row(i)[j]));
+    let Ok(eigen) = matrix.self_adjoint_eigen(Side::Lower) else { return basis.clone() };
+    let vectors = eigen.U();
+    let mut values = Vec::with_capacity(basis.values.len());
+    for k in (0..basis.rows).rev() {
+        let start = values.len();
+        values.resize(start + basis.columns, 0f32);
+        for (l, row) in basis.values.chunks_exact(basis.columns).enumerate() {
+            let weight = vectors[(l, k)] as f32;
+            values[start..].iter_mut().zip(row).for_each(|(v, r)| *v += weight * r);
+        }
+    }
+    DenseMatrix { values, ..*basis }
+}

@@ -1,0 +1,150 @@
+//! Activations in a file.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use bytes::Bytes;
+use unmix::{ActivationSource, ElementType};
+
+use crate::number::Number;
+use crate::rows::Stored;
+use crate::tensor_file::{Tensor, TensorFile};
+use crate::{Error, Format, TensorInfo, TokenColumns, columns};
+
+/// What to read of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Name of the tensor; without it, the file's only two-dimensional tensor of floating-point numbers is meant.
+    pub tensor: Option<String>,
+}
+
+/// A matrix of activations, tokens × neurons, in a memory-mapped safetensors or npy file.
+///
+/// f32, f16 and bf16 numbers keep their type; f64 numbers become f32 as they are read. Big-endian and Fortran-order arrays are
+/// rearranged as they are read; all else is used in place, without a copy ([`shared`](ActivationSource::shared)).
+///
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ActivationFile {
+    file: TensorFile,
+    tensor: Tensor,
+    number: Number,
+    rows: usize,
+    columns: usize,
+}
+
+impl ActivationFile {
+    /// Maps a file, checks its header and picks the matrix. Nothing but the header is read yet.
+    ///
+    /// The file must not be changed or shortened while this value or bytes shared by it live: numbers would change under
+    /// way, and reading beyond the new end stops the process.
+    ///
+    /// # Errors
+    /// If there is no such file, it is a folder, empty, of another format or damaged; if the tensor is missing, ambiguous, no
+    /// matrix, without rows or columns, or of a type that cannot be read.
+    pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<ActivationFile, Error> {
+        let file = TensorFile::open(path.as_ref())?;
+        let tensor = file.matrix(options.tensor.as_deref())?.clone();
+        let (Some(number), &[rows, columns]) = (tensor.number, tensor.info.shape.as_slice()) else {
+            unreachable!("only float matrices are picked");
+        };
+        // Both fit: the tensor's bytes have been compared with the file's.
+        let (rows, columns) = (rows as usize, columns as usize);
+        Ok(ActivationFile { file, tensor, number, rows, columns })
+    }
+
+    /// The path as it was given.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// The file's format.
+    pub fn format(&self) -> Format {
+        self.file.format
+    }
+
+    /// Name of the tensor; npy arrays have none.
+    pub fn tensor(&self) -> Option<&str> {
+        Some(self.tensor.info.name.as_str()).filter(|name| !name.is_empty())
+    }
+
+    /// Type of the numbers in the file, e.g. `f16`, `f64 (big-endian)`.
+    pub fn stored_dtype(&self) -> &str {
+        &self.tensor.info.dtype
+    }
+
+    /// Whether the file holds the matrix column after column.
+    pub fn is_fortran_order(&self) -> bool {
+        self.tensor.fortran
+    }
+
+    /// All tensors of the file in its order.
+    pub fn tensors(&self) -> Vec<TensorInfo> {
+        self.file.tensors.iter().map(|t| t.info.clone()).collect()
+    }
+
+    /// The file's own key-value metadata; empty for npy.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.file.metadata
+    }
+
+    /// The columns `token_ids`, `prompt_ids` (or `sequence_ids`) and `positions`, as far as the file holds them.
+    ///
+    /// # Errors
+    /// If one of them is not a one-dimensional tensor of whole numbers with an entry a token.
+    pub fn token_columns(&self) -> Result<TokenColumns, Error> {
+        columns::read(&self.file, self.rows as u64)
+    }
+
+    /// The matrix as bytes in place, if they are what [`read_rows`](ActivationSource::read_rows) gives.
+    fn in_place(&self) -> bool {
+        !self.tensor.fortran && !self.tensor.big_endian && self.number != Number::F64
+    }
+}
+
+impl ActivationSource for ActivationFile {
+    fn tokens(&self) -> u64 {
+        self.rows as u64
+    }
+
+    fn neurons(&self) -> u64 {
+        self.columns as u64
+    }
+
+    fn element(&self) -> ElementType {
+        match self.number {
+            Number::F16 => ElementType::F16,
+            Number::Bf16 => ElementType::Bf16,
+            _ => ElementType::F32,
+        }
+    }
+
+    fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
+        let bad = |problem: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, problem);
+        if rows.start > rows.end || rows.end > self.rows as u64 {
+            return Err(bad(format!("rows {rows:?} of a matrix of {} rows", self.rows)));
+        }
+        let needed = (rows.end - rows.start) as usize * self.columns * self.element().bytes();
+        if out.len() != needed {
+            return Err(bad(format!("rows {rows:?} take {needed} bytes, not {}", out.len())));
+        }
+        let stored = Stored {
+            bytes: &self.file.bytes[self.tensor.range.clone()],
+            rows: self.rows,
+            columns: self.columns,
+            number: self.number,
+            big_endian: self.tensor.big_endian,
+            fortran: self.tensor.fortran,
+        };
+        stored.read(rows.start as usize, out).map_err(|o| {
+            let (row, column) = (o.row as u64, o.column as u64);
+            let error = Error::Overflow { path: self.file.path.clone(), row, column, value: o.value };
+            std::io::Error::new(std::io::ErrorKind::InvalidData, error)
+        })
+    }
+
+    fn shared(&self) -> Option<Bytes> {
+        self.in_place().then(|| self.file.data(&self.tensor))
+    }
+}

@@ -1,0 +1,284 @@
+//! What can go wrong with files: each error says what was found, what was expected and what to do.
+
+use std::path::{Path, PathBuf};
+
+/// An error of a reader or a writer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused something.
+    #[error("{}: {action} failed: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// A source of activations that is not one of this crate's files could not be read.
+    #[error("reading the activations failed: {0}")]
+    Read(#[source] std::io::Error),
+    /// There is no such file.
+    #[error("{}: no such file; check the path", .0.display())]
+    NotFound(PathBuf),
+    /// A folder or a device where a file was meant.
+    #[error("{}: this is {found}, not a file; {advice}", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A file of no bytes.
+    #[error("{}: the file is empty; was writing it interrupted?", .0.display())]
+    Empty(PathBuf),
+    /// Neither the content nor the name tells a format that can be read.
+    #[error("{}: {found}; expected a safetensors file (.safetensors) or a NumPy array (.npy). {advice}", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// What its beginning looks like.
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The file breaks the rules of its format, mostly by being cut short.
+    #[error("{}: damaged {format} file: {problem}; copy or write it again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+        /// Which rule.
+        problem: String,
+    },
+    /// A tensor was named that the file does not hold.
+    #[error("{}: no tensor named {tensor:?}; the file holds {held}", path.display())]
+    NoSuchTensor {
+        /// The file.
+        path: PathBuf,
+        /// The name asked for.
+        tensor: String,
+        /// All tensors with types and shapes.
+        held: String,
+    },
+    /// No name was given and the file holds several matrices that may be meant.
+    #[error("{}: several tensors could be meant: {candidates}; name one of them", path.display())]
+    AmbiguousTensor {
+        /// The file.
+        path: PathBuf,
+        /// The matrices of floating-point numbers with types and shapes.
+        candidates: String,
+    },
+    /// No name was given and the file holds no matrix of floating-point numbers.
+    #[error("{}: no two-dimensional tensor of floating-point numbers; the file holds {held}", path.display())]
+    NoMatrix {
+        /// The file.
+        path: PathBuf,
+        /// All tensors with types and shapes.
+        held: String,
+    },
+    /// An npy array has no name, so none can be asked for.
+    #[error("{}: an npy file holds a single array without a name, so {tensor:?} cannot be picked; leave the name out", path.display())]
+    NamelessArray {
+        /// The file.
+        path: PathBuf,
+        /// The name asked for.
+        tensor: String,
+    },
+    /// A tensor of the wrong number of dimensions, or without elements.
+    #[error("{}: {tensor} has shape {shape}; expected {expected}", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor, in words.
+        tensor: String,
+        /// Its shape.
+        shape: String,
+        /// What was expected and what to do.
+        expected: String,
+    },
+    /// A tensor of the wrong type.
+    #[error("{}: {tensor} holds {found}; expected {expected}", path.display())]
+    DataType {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor, in words.
+        tensor: String,
+        /// Its type.
+        found: String,
+        /// The types that can be read, and what to do.
+        expected: &'static str,
+    },
+    /// An f64 value beyond the range of f32.
+    #[error("{}: row {row}, column {column} is {value:e}, beyond the range of f32 (±3.4e38), into which f64 is converted; scale the data", path.display())]
+    Overflow {
+        /// The file.
+        path: PathBuf,
+        /// Its row.
+        row: u64,
+        /// Its column.
+        column: u64,
+        /// The value.
+        value: f64,
+    },
+    /// A whole number beyond the range of i64.
+    #[error("{}: {tensor} holds {value} in row {row}, beyond the range of i64", path.display())]
+    IntegerRange {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor, in words.
+        tensor: String,
+        /// Its row.
+        row: u64,
+        /// The value.
+        value: u64,
+    },
+    /// A NaN or an infinity among activations.
+    #[error(
+        "the activation of token {token}, neuron {neuron} is {value}; a factorization needs finite values. Leave out such tokens, \
+         or collect the activations in a wider type (f16 ends at ±65,504)"
+    )]
+    NotFinite {
+        /// Row, from 0.
+        token: u64,
+        /// Column, from 0.
+        neuron: u64,
+        /// `NaN`, `inf` or `-inf`.
+        value: f32,
+    },
+    /// A NaN or an infinity in another matrix.
+    #[error("{what} hold {value} in row {row}, column {column}; expected finite values")]
+    NotFiniteMatrix {
+        /// Which matrix, in the plural, with the file if there is one.
+        what: String,
+        /// Row, from 0.
+        row: usize,
+        /// Column, from 0.
+        column: usize,
+        /// `NaN`, `inf` or `-inf`.
+        value: f32,
+    },
+    /// A column of tokens that does not fit the activations.
+    #[error("{}: {column} has {found} entries, but there are {tokens} tokens; one entry a token is needed", path.display())]
+    ColumnLength {
+        /// The file.
+        path: PathBuf,
+        /// Name of the column.
+        column: String,
+        /// Its length.
+        found: u64,
+        /// Rows of the activations.
+        tokens: u64,
+    },
+    /// A JSON file that cannot be understood.
+    #[error("{}: {problem}; expected {expected}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column where known.
+        problem: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// A token id without an entry in the vocabulary.
+    #[error("{}: no entry for token id {id} (row {row}) in a vocabulary of {size} entries; is it another model's?", path.display())]
+    UnknownToken {
+        /// The vocabulary.
+        path: PathBuf,
+        /// The id.
+        id: i64,
+        /// Row of the activations.
+        row: usize,
+        /// Entries of the vocabulary.
+        size: usize,
+    },
+    /// The result folder exists.
+    #[error("{}: already exists; choose another folder, or force replacing it", .0.display())]
+    Exists(PathBuf),
+    /// The folder to replace holds something that is not a fit.
+    #[error("{}: will not be replaced, even when forced, because {found}; choose another folder, or move it away", path.display())]
+    NotReplaceable {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// The place for the result folder is no place for a folder.
+    #[error("{}: {problem}", path.display())]
+    BadTarget {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: &'static str,
+    },
+    /// The folder does not hold a fit.
+    #[error("{}: not the folder of a fit: {problem}", path.display())]
+    NotAFit {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing.
+        problem: String,
+    },
+    /// The fit was written by a version of unmix whose files this one does not know.
+    #[error("{}: written in format version {found}, but this unmix reads version {expected}; use the unmix that wrote it", path.display())]
+    FormatVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+        /// The version that can be read.
+        expected: u32,
+    },
+    /// Parts of a fit that contradict each other.
+    #[error("{what} is {found}, but {expected}; the parts of the fit do not belong together")]
+    Inconsistent {
+        /// Which part.
+        what: String,
+        /// Its size.
+        found: String,
+        /// What the other parts say.
+        expected: String,
+    },
+}
+
+impl Error {
+    /// Whether what was given is at fault (bad path, bad file, bad data) rather than the system (disk full, permissions,
+    /// failing reads).
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Error::Io { .. } | Error::Read(_))
+    }
+
+    pub(crate) fn io(path: &Path, action: &'static str, source: std::io::Error) -> Error {
+        Error::Io { path: path.to_owned(), action, source }
+    }
+
+    /// An error that came through [`ActivationSource::read_rows`](unmix::ActivationSource::read_rows), unpacked if it was one
+    /// of this crate's.
+    pub(crate) fn from_read(error: std::io::Error) -> Error {
+        error.downcast::<Error>().unwrap_or_else(Error::Read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_split_into_bad_input_and_failures_of_the_system() {
+        let io = || std::io::Error::other("disk on fire");
+        assert!(!Error::io(Path::new("x"), "reading", io()).is_usage());
+        assert!(!Error::Read(io()).is_usage());
+        assert!(Error::NotFound("x".into()).is_usage());
+        assert!(Error::Exists("x".into()).is_usage());
+    }
+
+    #[test]
+    fn own_errors_survive_the_way_through_io_errors() {
+        let wrapped = std::io::Error::new(std::io::ErrorKind::InvalidData, Error::Empty("a.npy".into()));
+        assert!(matches!(Error::from_read(wrapped), Error::Empty(_)));
+        assert!(matches!(Error::from_read(std::io::Error::other("x")), Error::Read(_)));
+    }
+}

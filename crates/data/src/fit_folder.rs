@@ -1,0 +1,266 @@
+//! The folder of a fit: `factorization.safetensors` and `run.json`, whole or not there at all.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use unmix::{ActivationSource, DenseMatrix};
+
+use crate::fit_record::FORMAT_VERSION;
+use crate::matrix::whole;
+use crate::safetensors_writer::{self, Entry};
+use crate::strings::read_file;
+use crate::{ActivationFile, Error, FitRecord, OpenOptions, RunRecord, TokenColumns};
+
+/// File of the features [K, d] f32, the coefficients [n, K] f32 and the token columns, n entries each.
+pub const FACTORIZATION_FILE: &str = "factorization.safetensors";
+/// File of the [`RunRecord`].
+pub const RUN_FILE: &str = "run.json";
+
+/// Stated in every file, since factors can be scaled against each other without changing their product.
+const SCALE: &str = "activations = coefficients * features; the features carry the magnitude, coefficients are >= 0 and of the \
+                     order 1/sqrt(tokens)";
+
+/// Writes a fit to the folder `dir`.
+///
+/// The files are written to a temporary folder beside it and flushed to the disk before that is renamed, so `dir` never holds
+/// half a fit. With `force`, a folder that holds an earlier fit and nothing else, or nothing at all, is replaced; any other
+/// folder is left alone. Replacing takes two renames: should the machine stop between them, the earlier fit is found beside
+/// `dir` under a name that starts with `.unmix-old-`.
+///
+/// # Errors
+/// If `dir` exists and may not be replaced, its parent is missing, parts of the record contradict each other or are not finite,
+/// or the system refuses to write. Nothing is left behind then, and what was in `dir` is still there.
+pub fn write_fit(dir: impl AsRef<Path>, record: &FitRecord, force: bool) -> Result<(), Error> {
+    let dir = dir.as_ref();
+    record.check()?;
+    let target = target(dir, force)?;
+
+    let temporary = sibling(&target.parent, ".unmix-new-")?;
+    let path = temporary.path().join(FACTORIZATION_FILE);
+    write_file(&path, |out| write_factorization(out, record))?;
+    let path = temporary.path().join(RUN_FILE);
+    write_file(&path, |out| {
+        serde_json::to_writer_pretty(&mut *out, &record.run)?;
+        out.write_all(b"\n")
+    })?;
+    sync_folder(temporary.path())?;
+
+    if target.exists {
+        let old = sibling(&target.parent, ".unmix-old-")?;
+        let aside = old.path().join("fit");
+        fs::rename(&target.path, &aside).map_err(|e| Error::io(dir, "moving the earlier fit aside", e))?;
+        if let Err(e) = fs::rename(temporary.path(), &target.path) {
+            // If even this fails, the earlier fit stays where it is rather than being deleted with its temporary folder.
+            if fs::rename(&aside, &target.path).is_err() {
+                let _ = old.keep();
+            }
+            return Err(Error::io(dir, "moving the fit into place", e));
+        }
+    } else {
+        fs::rename(temporary.path(), &target.path).map_err(|e| match e.kind() {
+            // Someone else was faster.
+            std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::DirectoryNotEmpty => Error::Exists(dir.to_owned()),
+            _ => Error::io(dir, "moving the fit into place", e),
+        })?;
+    }
+    // Its name is gone, so there is nothing to delete any more.
+    let _ = temporary.keep();
+    sync_folder(&target.parent)
+}
+
+/// Reads a folder that [`write_fit`] wrote.
+///
+/// # Errors
+/// If there is no such folder, a file is missing or damaged, of another format version, the parts contradict each other, or
+/// values are NaN or infinite.
+pub fn read_fit(dir: impl AsRef<Path>) -> Result<FitRecord, Error> {
+    let dir = dir.as_ref();
+    if !dir.exists() {
+        return Err(Error::NotFound(dir.to_owned()));
+    }
+    if !dir.is_dir() {
+        return Err(Error::NotAFit {
+            path: dir.to_owned(),
+            problem: "it is a file; name the folder that `unmix fit` wrote".to_owned(),
+        });
+    }
+    for name in [RUN_FILE, FACTORIZATION_FILE] {
+        if !dir.join(name).exists() {
+            let problem = format!("{name} is missing; name the folder that `unmix fit` wrote");
+            return Err(Error::NotAFit { path: dir.to_owned(), problem });
+        }
+    }
+    let run = read_run(&dir.join(RUN_FILE))?;
+    let (features, coefficients, columns) = read_factorization(&dir.join(FACTORIZATION_FILE))?;
+    let record = FitRecord { features, coefficients, columns, run };
+    record.check()?;
+    Ok(record)
+}
+
+fn read_run(path: &Path) -> Result<RunRecord, Error> {
+    const EXPECTED: &str = "the run.json of a fit, unchanged; fit again if it was edited";
+    let json = |problem: String| Error::Json { path: path.to_owned(), problem, expected: EXPECTED };
+    let bytes = read_file(path, "expected a file")?;
+    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| json(format!("not valid JSON: {e}")))?;
+    // The version first: of another one, a complaint about some field would lead astray.
+    let version = value.get("format_version").and_then(serde_json::Value::as_u64);
+    let version = version.ok_or_else(|| json("no format_version".to_owned()))?;
+    if version != u64::from(FORMAT_VERSION) {
+        let found = u32::try_from(version).unwrap_or(u32::MAX);
+        return Err(Error::FormatVersion { path: path.to_owned(), found, expected: FORMAT_VERSION });
+    }
+    // From the text rather than the value: that names the line.
+    serde_json::from_slice(&bytes).map_err(|e| json(e.to_string()))
+}
+
+fn read_factorization(path: &Path) -> Result<(DenseMatrix, DenseMatrix, TokenColumns), Error> {
+    let open = |name: &str| ActivationFile::open(path, &OpenOptions { tensor: Some(name.to_owned()) });
+    let (features, coefficients) = (open("features")?, open("coefficients")?);
+    for file in [&features, &coefficients] {
+        if file.element() != unmix::ElementType::F32 {
+            return Err(Error::DataType {
+                path: path.to_owned(),
+                tensor: format!("tensor {:?}", file.tensor().unwrap_or_default()),
+                found: file.stored_dtype().to_owned(),
+                expected: "f32, in which unmix writes factors",
+            });
+        }
+    }
+    Ok((whole(&features)?, whole(&coefficients)?, coefficients.token_columns()?))
+}
+
+/// Where the folder goes.
+struct Target {
+    path: PathBuf,
+    parent: PathBuf,
+    exists: bool,
+}
+
+fn target(dir: &Path, force: bool) -> Result<Target, Error> {
+    let bad = |problem| Error::BadTarget { path: dir.to_owned(), problem };
+    let exists = match fs::symlink_metadata(dir) {
+        Ok(_) => true,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
+        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(bad("a part of this path is a file; choose another"));
+        }
+        Err(e) => return Err(Error::io(dir, "looking at the folder", e)),
+    };
+    if exists && !force {
+        return Err(Error::Exists(dir.to_owned()));
+    }
+    let path = if exists {
+        if !dir.is_dir() {
+            return Err(Error::NotReplaceable { path: dir.to_owned(), found: "it is no folder".to_owned() });
+        }
+        check_replaceable(dir)?;
+        // Through symbolic links: renaming onto a link would replace the link.
+        dir.canonicalize().map_err(|e| Error::io(dir, "resolving the path", e))?
+    } else {
+        dir.to_owned()
+    };
+    if path.file_name().is_none() {
+        return Err(bad("this names no folder that can be created; end the path in the folder's name"));
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    if !parent.is_dir() {
+        return Err(bad("the folder that this should lie in does not exist; create it first"));
+    }
+    Ok(Target { path, parent, exists })
+}
+
+/// Only an empty folder or one that holds a fit and nothing else may be replaced: nobody's own files are deleted.
+fn check_replaceable(dir: &Path) -> Result<(), Error> {
+    let refuse = |found: String| Err(Error::NotReplaceable { path: dir.to_owned(), found });
+    let (mut known, mut foreign) = (0, None);
+    for entry in fs::read_dir(dir).map_err(|e| Error::io(dir, "listing the folder", e))? {
+        let entry = entry.map_err(|e| Error::io(dir, "listing the folder", e))?;
+        let name = entry.file_name();
+        let is_file = entry.file_type().is_ok_and(|t| t.is_file());
+        if is_file && (name == FACTORIZATION_FILE || name == RUN_FILE) {
+            known += 1;
+        } else {
+            foreign = Some(name.to_string_lossy().into_owned());
+        }
+    }
+    match (known, foreign) {
+        (0 | 2, None) => Ok(()),
+        (2, Some(name)) => refuse(format!("besides a fit it holds {name:?}, which would be lost")),
+        (_, Some(name)) => refuse(format!("it holds {name:?} and is not the folder of a fit")),
+        (_, None) => refuse(format!("it holds only one of {RUN_FILE} and {FACTORIZATION_FILE}")),
+    }
+}
+
+/// A fresh folder on the same file system, deleted when dropped, with the permissions that a user's own folders get.
+fn sibling(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, Error> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    builder.tempdir_in(parent).map_err(|e| Error::io(parent, "creating a temporary folder", e))
+}
+
+fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>) -> Result<(), Error> {
+    let file = File::create_new(path).map_err(|e| Error::io(path, "creating", e))?;
+    let mut out = BufWriter::with_capacity(1 << 20, &file);
+    write(&mut out).and_then(|()| out.flush()).map_err(|e| Error::io(path, "writing", e))?;
+    file.sync_all().map_err(|e| Error::io(path, "flushing to the disk", e))
+}
+
+/// Flushes the names in a folder, where the system lets folders be opened.
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    if cfg!(unix) {
+        File::open(path).and_then(|folder| folder.sync_all()).map_err(|e| Error::io(path, "flushing to the disk", e))?;
+    }
+    Ok(())
+}
+
+fn write_factorization(out: impl Write, record: &FitRecord) -> std::io::Result<()> {
+    let columns: Vec<(&str, Integers)> = record.columns.present().map(|(name, values)| (name, Integers::new(values))).collect();
+    let matrix = |name, matrix: &'_ DenseMatrix| (name, "F32", vec![matrix.rows, matrix.columns]);
+    let mut entries = Vec::new();
+    // Wider elements first, so that every tensor is aligned.
+    for (name, column) in &columns {
+        if let Integers::Wide(values) = column {
+            entries.push(Entry { name, dtype: "I64", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) });
+        }
+    }
+    for (m, (name, dtype, shape)) in [
+        (&record.coefficients, matrix("coefficients", &record.coefficients)),
+        (&record.features, matrix("features", &record.features)),
+    ] {
+        entries.push(Entry { name, dtype, shape, bytes: bytemuck::cast_slice(&m.values) });
+    }
+    for (name, column) in &columns {
+        if let Integers::Narrow(values) = column {
+            entries.push(Entry { name, dtype: "I32", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) });
+        }
+    }
+    let metadata = BTreeMap::from([
+        ("format", "unmix-fit".to_owned()),
+        ("format_version", FORMAT_VERSION.to_string()),
+        ("scale", SCALE.to_owned()),
+        ("unmix_version", record.run.unmix_version.clone()),
+    ]);
+    safetensors_writer::write(out, &entries, &metadata)
+}
+
+/// A column in the narrowest type that readers of token ids expect.
+enum Integers<'a> {
+    Narrow(Vec<i32>),
+    Wide(&'a [i64]),
+}
+
+impl<'a> Integers<'a> {
+    fn new(values: &'a [i64]) -> Self {
+        match values.iter().map(|&v| i32::try_from(v)).collect() {
+            Ok(narrow) => Integers::Narrow(narrow),
+            Err(_) => Integers::Wide(values),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A fit as it lies in its folder.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use unmix::{ActivationSource, DenseMatrix, Factorization, FitSummary};
+
+use crate::finite::check_matrix;
+use crate::{ActivationFile, Error, TokenColumns};
+
+/// Version of the folder's files. Raised when an older unmix would misread them.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A factorization, the tokens that it is about and how it came to be.
+#[derive(Clone, Debug)]
+pub struct FitRecord {
+    /// Features Z, [K, d].
+    pub features: DenseMatrix,
+    /// Coefficients Y ≥ 0, [n, K].
+    pub coefficients: DenseMatrix,
+    /// Columns of the tokens, n entries each.
+    pub columns: TokenColumns,
+    /// Everything that `run.json` holds.
+    pub run: RunRecord,
+}
+
+/// The content of `run.json`: the fit's summary (its fields at the top level) and what is needed to repeat it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Version of the folder's files, [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// Version of unmix that wrote it.
+    pub unmix_version: String,
+    /// Command line, program first, if the fit came from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_line: Option<Vec<String>>,
+    /// Seed of everything random; the same as in the options.
+    pub seed: u64,
+    /// Where the activations came from.
+    pub input: InputRecord,
+    /// Most memory that the process held, in bytes, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
+    /// How the fit went, with its options.
+    #[serde(flatten)]
+    pub summary: FitSummary,
+}
+
+/// Which activations were factorized.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRecord {
+    /// The file; absent for activations from memory.
+    pub path: Option<PathBuf>,
+    /// Name of the tensor; absent for npy files.
+    pub tensor: Option<String>,
+    /// [`fingerprint`](crate::fingerprint()) of the activations.
+    pub fingerprint: String,
+    /// Rows.
+    pub tokens: u64,
+    /// Columns.
+    pub neurons: u64,
+    /// `f32`, `f16` or `bf16`.
+    pub element: String,
+}
+
+impl InputRecord {
+    /// A record of `file`, whose fingerprint is known.
+    pub fn of_file(file: &ActivationFile, fingerprint: String) -> InputRecord {
+        InputRecord {
+            path: Some(file.path().to_owned()),
+            tensor: file.tensor().map(str::to_owned),
+            fingerprint,
+            tokens: file.tokens(),
+            neurons: file.neurons(),
+            element: file.element().name().to_owned(),
+        }
+    }
+}
+
+impl FitRecord {
+    /// A record of a fresh fit by this version of unmix, without command line and memory.
+    pub fn new(factorization: Factorization, columns: TokenColumns, input: InputRecord) -> FitRecord {
+        let Factorization { features, coefficients, summary } = factorization;
+        let run = RunRecord {
+            format_version: FORMAT_VERSION,
+            unmix_version: env!("CARGO_PKG_VERSION").to_owned(),
+            command_line: None,
+            seed: summary.options.seed,
+            input,
+            peak_memory_bytes: None,
+            summary,
+        };
+        FitRecord { features, coefficients, columns, run }
+    }
+
+    /// Refuses parts of different sizes, values that are not finite, and negative coefficients.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let (summary, shape) = (&self.run.summary, |m: &DenseMatrix| format!("{} × {}", m.rows, m.columns));
+        let inconsistent =
+            |what: &str, found: String, expected: String| Err(Error::Inconsistent { what: what.to_owned(), found, expected });
+        for (what, matrix) in [("the features matrix", &self.features), ("the coefficients matrix", &self.coefficients)] {
+            if matrix.rows.checked_mul(matrix.columns) != Some(matrix.values.len()) {
+                return inconsistent(what, shape(matrix), format!("it has {} values", matrix.values.len()));
+            }
+        }
+        if self.features.rows as u64 != u64::from(summary.options.rank)
+            || self.features.columns as u64 != u64::from(summary.neurons)
+        {
+            let expected = format!("the run has rank {} and {} neurons", summary.options.rank, summary.neurons);
+            return inconsistent("the features matrix", shape(&self.features), expected);
+        }
+        if self.coefficients.rows as u64 != summary.tokens || self.coefficients.columns != self.features.rows {
+            let expected = format!("the run has {} tokens and rank {}", summary.tokens, summary.options.rank);
+            return inconsistent("the coefficients matrix", shape(&self.coefficients), expected);
+        }
+        if (self.run.input.tokens, self.run.input.neurons) != (summary.tokens, u64::from(summary.neurons)) {
+            let found = format!("{} × {}", self.run.input.tokens, self.run.input.neurons);
+            return inconsistent(
+                "the recorded input",
+                found,
+                format!("the run has {} tokens and {} neurons", summary.tokens, summary.neurons),
+            );
+        }
+        for (name, column) in self.columns.present() {
+            if column.len() as u64 != summary.tokens {
+                let found = format!("{} entries long", column.len());
+                return inconsistent(&format!("the column {name}"), found, format!("the run has {} tokens", summary.tokens));
+            }
+        }
+        check_matrix("the features", &self.features)?;
+        check_matrix("the coefficients", &self.coefficients)?;
+        if let Some(i) = self.coefficients.values.iter().position(|&v| v < 0.0) {
+            let (row, column) = (i / self.coefficients.columns, i % self.coefficients.columns);
+            let found = format!("{}", self.coefficients.values[i]);
+            return inconsistent(
+                &format!("the coefficient of token {row}, feature {column}"),
+                found,
+                "coefficients are never negative".to_owned(),
+            );
+        }
+        // JSON has no NaN: it would be written as null and could not be read back.
+        if !(summary.relative_error.is_finite() && summary.loss_curve.iter().all(|l| l.is_finite())) {
+            return inconsistent("the relative error or a loss", "not finite".to_owned(), "a fit's error is a number".to_owned());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! Files of `unmix`: activations and tokens in, factorizations out.
+//!
+//! [`ActivationFile`] maps a safetensors or npy file and is an [`ActivationSource`](unmix::ActivationSource), so it goes straight
+//! into a fit; [`check_finite`], [`inspect`] and [`fingerprint()`] look at what it holds. [`write_fit`] and [`read_fit`] keep a
+//! fit in a folder that is whole or not there at all. Files are distrusted: whatever their bytes, the worst that comes of them
+//! is an [`Error`] that says what was found, what was expected and what to do.
+
+mod activation_file;
+mod columns;
+mod error;
+mod fingerprint;
+mod finite;
+mod fit_folder;
+mod fit_record;
+mod inspection;
+mod matrix;
+mod npy;
+mod number;
+mod panels;
+mod rows;
+mod safetensors_header;
+mod safetensors_writer;
+mod strings;
+mod tensor_file;
+
+pub use activation_file::{ActivationFile, OpenOptions};
+pub use columns::TokenColumns;
+pub use error::Error;
+pub use fingerprint::fingerprint;
+pub use finite::check_finite;
+pub use fit_folder::{FACTORIZATION_FILE, RUN_FILE, read_fit, write_fit};
+pub use fit_record::{FORMAT_VERSION, FitRecord, InputRecord, RunRecord};
+pub use inspection::{EnergyShare, Inspection, NonFinite, NormSummary, inspect};
+pub use matrix::read_matrix;
+pub use strings::TokenStrings;
+pub use tensor_file::{Format, TensorInfo};

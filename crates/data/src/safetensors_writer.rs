@@ -1,0 +1,39 @@
+//! Writes safetensors files whose bytes depend on their content alone.
+//!
+//! The crate `safetensors` keeps metadata in a hash map, so its headers differ from run to run.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde_json::{Map, Value, json};
+
+/// A tensor to write.
+pub(crate) struct Entry<'a> {
+    pub name: &'a str,
+    /// `F32`, `I32` or `I64`.
+    pub dtype: &'static str,
+    pub shape: Vec<usize>,
+    /// Little-endian elements in C order.
+    pub bytes: &'a [u8],
+}
+
+/// Writes `entries` in their order; those of wider elements must come first to stay aligned.
+pub(crate) fn write(mut out: impl Write, entries: &[Entry<'_>], metadata: &BTreeMap<&str, String>) -> io::Result<()> {
+    let mut header = Map::new();
+    header.insert("__metadata__".to_owned(), json!(metadata));
+    let mut end = 0;
+    for entry in entries {
+        let start = end;
+        end += entry.bytes.len();
+        header.insert(entry.name.to_owned(), json!({"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [start, end]}));
+    }
+    let mut header = serde_json::to_vec(&Value::Object(header))?;
+    // Padded with blanks so that the data start on a multiple of 8.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    for entry in entries {
+        out.write_all(entry.bytes)?;
+    }
+    out.flush()
+}

@@ -1,0 +1,10 @@
+//! Files as users have them: good, odd, damaged and hostile.
+
+mod bytes;
+mod columns;
+mod demo;
+mod fits;
+mod hostile;
+mod looking;
+mod opening;
+mod round_trips;

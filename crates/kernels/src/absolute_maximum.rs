@@ -1,0 +1,61 @@
+//! Largest magnitude of the activations, and with it whether any is NaN or infinite.
+
+use rayon::prelude::*;
+
+use crate::cpu::{Elements, params, with_scratch};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+
+/// Number of partial maxima.
+pub const PARTIALS: u32 = 256;
+
+/// The kernel's metadata.
+pub static ABSOLUTE_MAXIMUM: Kernel = Kernel {
+    name: "absolute_maximum",
+    access: &[Access::Read, Access::ReadWrite],
+    params_size: size_of::<Params>(),
+    reads_elements: true,
+    twin,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    columns: u32,
+    stride: u32,
+    accumulate: u32,
+}
+
+/// Records partials\[w\] = max |x| over the rows of share w, as the bits of an f32 (`u32` order is magnitude order; NaN and
+/// infinity give 0x7f800000 or more). With `accumulate` the old partial maxima are kept.
+pub fn absolute_maximum(recording: &mut Recording, activations: Matrix, partials: BufferId, accumulate: bool) {
+    recording.dispatch(
+        &ABSOLUTE_MAXIMUM,
+        activations.element,
+        &Params {
+            rows: activations.rows,
+            columns: activations.columns,
+            stride: activations.stride,
+            accumulate: accumulate.into(),
+        },
+        &[activations.resource, partials.into()],
+        [PARTIALS, 1, 1],
+        Cost { bytes_read: activations.bytes(), bytes_written: u64::from(PARTIALS) * 4, flops: 0 },
+    );
+}
+
+fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
+    let p: Params = params(bytes);
+    let [activations, partials] = bindings else { unreachable!() };
+    let activations = Elements::new(activations.bytes(), element, p.stride);
+    partials.write::<u32>()[..PARTIALS as usize].par_iter_mut().enumerate().for_each(|(share, partial)| {
+        let mut largest = if p.accumulate != 0 { *partial } else { 0 };
+        with_scratch(p.columns as usize, |row_values| {
+            for row in (share..p.rows as usize).step_by(PARTIALS as usize) {
+                activations.decode(row, 0, row_values);
+                largest = row_values.iter().fold(largest, |m, v| m.max(v.to_bits() & 0x7fff_ffff));
+            }
+        });
+        *partial = largest;
+    });
+}

@@ -1,0 +1,92 @@
+//! Ridge Cholesky factorization of the coefficient Gram matrix: the first half of projected least squares.
+
+use faer::linalg::solvers::Llt;
+use faer::{Mat, Side};
+
+use crate::cpu::params;
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+
+/// The kernel's metadata.
+pub static CHOLESKY: Kernel = Kernel {
+    name: "cholesky",
+    access: &[Access::Read, Access::ReadWrite, Access::ReadWrite],
+    params_size: size_of::<Params>(),
+    reads_elements: false,
+    twin,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rank: u32,
+    stride: u32,
+    ridge: f32,
+    relative: u32,
+    attempts: u32,
+}
+
+/// How much is added to the diagonal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ridge {
+    /// This much, as published.
+    Absolute(f32),
+    /// This share of the mean diagonal.
+    Relative(f32),
+}
+
+/// Attempts with a ridge ten times the last one's: 1e-7 of the mean diagonal grows to 1e4 of it, which always factorizes.
+const ATTEMPTS: u32 = 12;
+
+/// 32-bit words of the status: attempts used, 1 on success, two spare.
+pub const STATUS_WORDS: u32 = 4;
+
+/// Records `factor` = U with UᵀU = G + ridge·I (U upper triangular, row-major [K, K]; zero below the diagonal). A feature
+/// without coefficients (G_kk = 0) gets a unit diagonal. On failure the ridge grows tenfold and the work starts again.
+pub fn cholesky(recording: &mut Recording, gram: Matrix, factor: Matrix, status: BufferId, ridge: Ridge) {
+    let (ridge, relative) = match ridge {
+        Ridge::Absolute(ridge) => (ridge, 0),
+        Ridge::Relative(ridge) => (ridge, 1),
+    };
+    let rank = u64::from(gram.rows);
+    recording.dispatch(
+        &CHOLESKY,
+        ElementType::F32,
+        &Params { rank: gram.rows, stride: gram.stride, ridge, relative, attempts: ATTEMPTS },
+        &[gram.resource, factor.resource, status.into()],
+        [1, 1, 1],
+        Cost { bytes_read: gram.bytes(), bytes_written: factor.bytes(), flops: rank * rank * rank / 3 },
+    );
+}
+
+fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
+    let p: Params = params(bytes);
+    let [gram, factor, status] = bindings else { unreachable!() };
+    let (rank, stride) = (p.rank as usize, p.stride as usize);
+    let gram = gram.read::<f32>();
+    let diagonal = |k: usize| f64::from(gram[k * (stride + 1)]);
+    let mean = (0..rank).map(diagonal).sum::<f64>() / rank as f64;
+    let mut ridge = f64::from(p.ridge) * if p.relative != 0 { mean } else { 1.0 };
+    let factor = factor.write::<f32>();
+    let status = status.write::<u32>();
+    status[1] = 0;
+    for attempt in 1..=p.attempts {
+        status[0] = attempt;
+        let matrix = Mat::from_fn(rank, rank, |i, j| match f64::from(gram[i * stride + j]) {
+            value if i == j => if value > 0.0 { value + ridge } else { 1.0 },
+            value => value,
+        });
+        if let Ok(llt) = Llt::new(matrix.as_ref(), Side::Lower) {
+            let lower = llt.L();
+            if (0..rank).all(|k| lower[(k, k)].is_finite() && lower[(k, k)] > 0.0) {
+                for p in 0..rank {
+                    for i in 0..rank {
+                        factor[p * stride + i] = if i >= p { lower[(i, p)] as f32 } else { 0.0 };
+                    }
+                }
+                status[1] = 1;
+                return;
+            }
+        }
+        ridge *= 10.0;
+    }
+}

@@ -1,0 +1,63 @@
+//! What the CPU twins share: reading elements, and vectorised loops compiled for the processor at hand.
+
+use std::cell::RefCell;
+
+use crate::ElementType;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `work` with a thread's scratch buffer of `len` floats, whose content is arbitrary.
+pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    // Taken out rather than borrowed: a twin that steals work while it holds the scratch must get another one.
+    let mut scratch = SCRATCH.take();
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
+    }
+    let result = work(&mut scratch[..len]);
+    SCRATCH.replace(scratch);
+    result
+}
+
+/// A row-major matrix of elements in memory, rows `stride` elements apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Elements<'a> {
+    bytes: &'a [u8],
+    element: ElementType,
+    stride: usize,
+}
+
+impl<'a> Elements<'a> {
+    pub(crate) fn new(bytes: &'a [u8], element: ElementType, stride: u32) -> Self {
+        Elements { bytes, element, stride: stride as usize }
+    }
+
+    /// The bytes of columns `first..first + count` of row `row`.
+    pub(crate) fn bytes(&self, row: usize, first: usize, count: usize) -> &'a [u8] {
+        let size = self.element.bytes();
+        &self.bytes[(row * self.stride + first) * size..][..count * size]
+    }
+
+    /// Decodes columns `first..first + out.len()` of row `row`.
+    pub(crate) fn decode(&self, row: usize, first: usize, out: &mut [f32]) {
+        self.element.decode(self.bytes(row, first, out.len()), out);
+    }
+
+    /// The matrix as f32 without copying, where it is stored so and aligned.
+    pub(crate) fn as_f32(&self) -> Option<&'a [f32]> {
+        if self.element == ElementType::F32 { bytemuck::try_cast_slice(self.bytes).ok() } else { None }
+    }
+}
+
+/// Splits an f64 into an f32 pair (hi, lo) whose sum is as close to it as f32 pairs get.
+pub(crate) fn split_f64(value: f64) -> [f32; 2] {
+    let hi = value as f32;
+    let lo = if hi.is_finite() { (value - f64::from(hi)) as f32 } else { 0.0 };
+    [hi, lo]
+}
+
+/// Reads a parameter struct.
+pub(crate) fn params<P: bytemuck::AnyBitPattern>(bytes: &[u8]) -> P {
+    bytemuck::pod_read_unaligned(bytes)
+}

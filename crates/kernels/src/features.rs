@@ -1,0 +1,86 @@
+//! Sparse features on the device, and the steps that work on all of them.
+
+use crate::cross_product::{Split, cross_product};
+use crate::{
+    BufferId, Matrix, Recording, Ridge, Workspace, cholesky, projection, sparse_projection, triangular_solve,
+    winner_take_all,
+};
+
+/// Features Z in two forms that are kept alike: dense with zeros, and the kept neurons with their values.
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    /// Z [K, d], zero where cut.
+    pub dense: Matrix,
+    /// Kept neurons [K, m], ascending in each row.
+    pub indices: BufferId,
+    /// Their values [K, m].
+    pub values: BufferId,
+    /// m, the number of neurons that each feature keeps.
+    pub kept: u32,
+}
+
+impl Features {
+    /// Adds the buffers of `rank` features that keep `kept` of `neurons` neurons.
+    pub fn in_workspace(workspace: &mut Workspace, rank: u32, neurons: u32, kept: u32) -> Self {
+        let entries = u64::from(rank) * u64::from(kept);
+        Features {
+            dense: workspace.matrix("features", rank, neurons),
+            indices: workspace.words("kept neurons of the features", entries),
+            values: workspace.words("kept values of the features", entries),
+            kept,
+        }
+    }
+
+    /// Whether projecting by gathering the kept neurons beats the dense product. (A gathered multiply-add costs several
+    /// times one of a tiled product.)
+    pub fn is_sparse(&self) -> bool {
+        u64::from(self.kept) * 8 <= u64::from(self.dense.columns)
+    }
+}
+
+/// Records P = scale · X Zᵀ [rows, K], touching only the kept neurons where that is cheaper.
+pub fn project(recording: &mut Recording, activations: Matrix, features: &Features, projections: Matrix, scale: f32) {
+    if features.is_sparse() {
+        let Features { indices, values, kept, .. } = *features;
+        sparse_projection(recording, activations, indices, values, kept, projections, scale);
+    } else {
+        projection(recording, activations, features.dense, projections, scale);
+    }
+}
+
+/// Records the feature Gram matrix Q = ZZᵀ [K, K]: the projections of the features onto themselves.
+pub fn feature_gram(recording: &mut Recording, features: &Features, gram: Matrix) {
+    project(recording, features.dense, features, gram, 1.0);
+}
+
+/// Records the coefficient Gram matrix C (+)= YᵀY [K, K]: the cross product of the coefficients with themselves.
+pub fn coefficient_gram(
+    recording: &mut Recording,
+    coefficients: Matrix,
+    gram: Matrix,
+    accumulate: bool,
+    split: Option<Split>,
+) {
+    cross_product(recording, coefficients, coefficients, gram, 1.0, accumulate, split);
+}
+
+/// Operands of [`projected_least_squares`].
+#[derive(Clone, Copy, Debug)]
+pub struct LeastSquares {
+    /// C = YᵀY [K, K].
+    pub gram: Matrix,
+    /// YᵀX [K, d].
+    pub cross: Matrix,
+    /// Room for the factor [K, K].
+    pub factor: Matrix,
+    /// Status of the factorization, [`STATUS_WORDS`](crate::STATUS_WORDS) words.
+    pub status: BufferId,
+}
+
+/// Records projected least squares: Z = (C + ridge·I)⁻¹ YᵀX for all neurons, then winner-take-all on each feature.
+/// (Shafran et al. 2025, the update of Z and its sparsity projection.)
+pub fn projected_least_squares(recording: &mut Recording, operands: &LeastSquares, features: &Features, ridge: Ridge) {
+    cholesky(recording, operands.gram, operands.factor, operands.status, ridge);
+    triangular_solve(recording, operands.factor, operands.cross, features.dense);
+    winner_take_all(recording, features, 0, features.dense.rows, false);
+}

@@ -1,0 +1,60 @@
+//! Inner product of two matrices, in partial sums that the host adds in f64.
+
+use rayon::prelude::*;
+
+use crate::cpu::{params, split_f64};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+
+/// Number of partial sums.
+pub const PARTIALS: u32 = 256;
+/// 32-bit words of a buffer of partial sums: a pair (hi, lo) each.
+pub const PARTIAL_WORDS: u32 = 2 * PARTIALS;
+
+/// The kernel's metadata.
+pub static INNER_PRODUCT: Kernel = Kernel {
+    name: "inner_product",
+    access: &[Access::Read, Access::Read, Access::ReadWrite],
+    params_size: size_of::<Params>(),
+    reads_elements: false,
+    twin,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    count: u32,
+    accumulate: u32,
+}
+
+/// Records `partials` (+)= shares of ⟨a, b⟩ = Σ a_ij b_ij. The matrices have the same shape and stride, and zeros in their
+/// padding. Each of the [`PARTIALS`] sums is an f32 pair (hi, lo): a loss must resolve changes below the precision of one.
+pub fn inner_product(recording: &mut Recording, a: Matrix, b: Matrix, partials: BufferId, accumulate: bool) {
+    assert_eq!((a.rows, a.stride), (b.rows, b.stride), "inner product: shapes");
+    recording.dispatch(
+        &INNER_PRODUCT,
+        ElementType::F32,
+        &Params { count: (a.elements() / 4) as u32, accumulate: accumulate.into() },
+        &[a.resource, b.resource, partials.into()],
+        [PARTIALS, 1, 1],
+        Cost { bytes_read: a.bytes() + b.bytes(), bytes_written: u64::from(PARTIAL_WORDS) * 4, flops: 2 * a.elements() },
+    );
+}
+
+/// The sum of partial sums read back from a device.
+pub fn sum_partials(partials: &[f32]) -> f64 {
+    partials.iter().map(|&v| f64::from(v)).sum()
+}
+
+fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
+    let p: Params = params(bytes);
+    let [a, b, partials] = bindings else { unreachable!() };
+    let count = p.count as usize * 4;
+    let (a, b) = (&a.read::<f32>()[..count], &b.read::<f32>()[..count]);
+    let share = count.div_ceil(PARTIALS as usize).max(1);
+    partials.write::<f32>().par_chunks_exact_mut(2).with_min_len(32).enumerate().for_each(|(i, pair)| {
+        let range = (i * share).min(count)..((i + 1) * share).min(count);
+        let old = if p.accumulate != 0 { f64::from(pair[0]) + f64::from(pair[1]) } else { 0.0 };
+        let sum: f64 = a[range.clone()].iter().zip(&b[range]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        pair.copy_from_slice(&split_f64(old + sum));
+    });
+}

@@ -1,0 +1,42 @@
+//! Keeps the best iterate: copies a matrix if this iteration's loss is the least so far, without asking the host.
+
+use crate::cpu::params;
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording, workgroups};
+
+/// The kernel's metadata.
+pub static KEEP_BEST: Kernel = Kernel {
+    name: "keep_best",
+    access: &[Access::Read, Access::Read, Access::ReadWrite],
+    params_size: size_of::<Params>(),
+    reads_elements: false,
+    twin,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    count: u32,
+}
+
+/// Records `best` ← `current` if `state` (see [`loss`](crate::loss())) says that this iteration is the best.
+pub fn keep_best(recording: &mut Recording, state: BufferId, current: Matrix, best: Matrix) {
+    assert_eq!((current.rows, current.stride), (best.rows, best.stride), "keep best: shapes");
+    let vectors = current.elements() / 4;
+    recording.dispatch(
+        &KEEP_BEST,
+        ElementType::F32,
+        &Params { count: vectors as u32 },
+        &[state.into(), current.resource, best.resource],
+        [workgroups(vectors.div_ceil(256)), 1, 1],
+        Cost { bytes_read: current.bytes(), bytes_written: current.bytes(), flops: 0 },
+    );
+}
+
+fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
+    let p: Params = params(bytes);
+    let [state, current, best] = bindings else { unreachable!() };
+    if state.read::<u32>()[2] != 0 {
+        let count = p.count as usize * 4;
+        best.write::<u32>()[..count].copy_from_slice(&current.read::<u32>()[..count]);
+    }
+}

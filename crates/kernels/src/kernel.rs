@@ -1,0 +1,81 @@
+//! What a kernel is, as plain data: the same for the WGSL shader, its Rust wrapper and its CPU twin.
+
+use crate::ElementType;
+
+/// How a kernel uses a storage binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    ReadWrite,
+}
+
+/// Metadata of a compute kernel. In the shader, storage binding `i` of group 0 is `access[i]` and the parameter struct
+/// is a uniform at binding `access.len()`; the entry point is called `main`.
+#[derive(Debug)]
+pub struct Kernel {
+    /// Name of the kernel, its shader file, its Rust module and its wrapper.
+    pub name: &'static str,
+    /// Storage bindings.
+    pub access: &'static [Access],
+    /// Size of the parameter struct in bytes.
+    pub params_size: usize,
+    /// Whether binding 0 holds elements of an [`ElementType`], so that the kernel has one variant for each.
+    pub reads_elements: bool,
+    /// The same computation on the CPU.
+    pub twin: fn(params: &[u8], element: ElementType, bindings: &mut [Memory<'_>]),
+}
+
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Kernel {
+    /// The storage types for which the kernel has a variant.
+    pub fn elements(&self) -> &'static [ElementType] {
+        if self.reads_elements { &ElementType::ALL } else { &[ElementType::F32] }
+    }
+}
+
+/// A binding as a CPU twin sees it.
+pub enum Memory<'a> {
+    /// Read-only bytes.
+    Read(&'a [u8]),
+    /// Writable 32-bit words.
+    Write(&'a mut [u32]),
+}
+
+impl Memory<'_> {
+    /// The raw bytes of a read-only binding.
+    ///
+    /// # Panics
+    /// If the binding is writable.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Memory::Read(bytes) => bytes,
+            Memory::Write(_) => panic!("a kernel reads a binding that it declared as writable"),
+        }
+    }
+
+    /// A read-only binding as numbers.
+    ///
+    /// # Panics
+    /// If the binding is writable or misaligned.
+    pub fn read<T: bytemuck::AnyBitPattern>(&self) -> &[T] {
+        bytemuck::cast_slice(self.bytes())
+    }
+
+    /// A writable binding as numbers.
+    ///
+    /// # Panics
+    /// If the binding is read-only.
+    pub fn write<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&mut self) -> &mut [T] {
+        match self {
+            Memory::Write(words) => bytemuck::cast_slice_mut(words),
+            Memory::Read(_) => panic!("a kernel writes a binding that it declared as read-only"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What the engine computes: every kernel's metadata, parameter struct, wrapper and CPU twin, and the [`Recording`] that
+//! strings them together. Knows no graphics API.
+//!
+//! Each kernel is a module here and a file of the same name in `shaders/`. Its wrapper is a function that records it; its
+//! twin does the same on the CPU. Reading one tells the other two.
+
+mod absolute_maximum;
+mod cholesky;
+mod compose;
+mod cpu;
+mod cross_product;
+mod element_type;
+mod features;
+mod fixed_order_sum;
+mod gather_rows;
+mod hals_coefficients;
+mod hals_features;
+mod inner_product;
+mod keep_best;
+mod kernel;
+mod kmeans_assign;
+mod loss;
+mod multiplicative_update;
+mod normalization;
+mod normalize_coefficients;
+mod projection;
+mod recording;
+mod sparse_projection;
+mod squared_norm;
+mod token_residuals;
+mod triangular_solve;
+mod winner_take_all;
+
+pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absolute_maximum};
+pub use cholesky::{CHOLESKY, Ridge, STATUS_WORDS, cholesky};
+pub use compose::{ComposeError, compose};
+pub use cross_product::{CROSS_PRODUCT, Split, cross_product};
+pub use element_type::ElementType;
+pub use features::{Features, LeastSquares, coefficient_gram, feature_gram, project, projected_least_squares};
+pub use fixed_order_sum::{FIXED_ORDER_SUM, fixed_order_sum};
+pub use gather_rows::{GATHER_ROWS, gather_rows};
+pub use hals_coefficients::{HALS_COEFFICIENTS, hals_coefficients};
+pub use hals_features::{HALS_FEATURES, hals_features};
+pub use inner_product::{INNER_PRODUCT, PARTIAL_WORDS, inner_product, sum_partials};
+pub use keep_best::{KEEP_BEST, keep_best};
+pub use kernel::{Access, Kernel, Memory};
+pub use kmeans_assign::{Assignment, KMEANS_ASSIGN, kmeans_assign};
+pub use loss::{LOSS, Report, STATE_WORDS, loss, report_words};
+pub use multiplicative_update::{MULTIPLICATIVE_UPDATE, multiplicative_update};
+pub use normalization::{NORMALIZATION, normalization};
+pub use normalize_coefficients::{NORMALIZE_COEFFICIENTS, normalize_coefficients};
+pub use projection::{PROJECTION, projection};
+pub use recording::{BufferId, BufferSpec, Command, Cost, Dispatch, Matrix, Recording, Resource, Workspace};
+pub use sparse_projection::{SPARSE_PROJECTION, sparse_projection};
+pub use squared_norm::{SQUARED_NORM, squared_norm};
+pub use token_residuals::{TOKEN_RESIDUALS, token_residuals};
+pub use triangular_solve::{TRIANGULAR_SOLVE, triangular_solve};
+pub use winner_take_all::{WINNER_TAKE_ALL, winner_take_all};
+
+/// All kernels.
+pub static KERNELS: &[&Kernel] = &[
+    &ABSOLUTE_MAXIMUM,
+    &CHOLESKY,
+    &CROSS_PRODUCT,
+    &FIXED_ORDER_SUM,
+    &GATHER_ROWS,
+    &HALS_COEFFICIENTS,
+    &HALS_FEATURES,
+    &INNER_PRODUCT,
+    &KEEP_BEST,
+    &KMEANS_ASSIGN,
+    &LOSS,
+    &MULTIPLICATIVE_UPDATE,
+    &NORMALIZATION,
+    &NORMALIZE_COEFFICIENTS,
+    &PROJECTION,
+    &SPARSE_PROJECTION,
+    &SQUARED_NORM,
+    &TOKEN_RESIDUALS,
+    &TRIANGULAR_SOLVE,
+    &WINNER_TAKE_ALL,
+];
+
+/// Workgroups in one dimension for `wanted` of them: kernels loop where the portable limit of 65,535 cuts it.
+fn workgroups(wanted: u64) -> u32 {
+    wanted.clamp(1, 65_535) as u32
+}

@@ -1,0 +1,115 @@
+//! The loss from the Gram identity, ‖X − YZ‖² = ‖X‖² − 2⟨Y, P⟩ + ⟨YᵀY, ZZᵀ⟩, and whether it is the least so far.
+
+use crate::cpu::params;
+use crate::inner_product::{PARTIAL_WORDS, sum_partials};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+
+/// The kernel's metadata.
+pub static LOSS: Kernel = Kernel {
+    name: "loss",
+    access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::ReadWrite],
+    params_size: size_of::<Params>(),
+    reads_elements: false,
+    twin,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rank: u32,
+    gram_stride: u32,
+    squared_norm: f32,
+}
+
+/// 32-bit words of the state: iteration, least loss (f32 bits), whether this iteration is the best, the best iteration.
+pub const STATE_WORDS: u32 = 4;
+const HEADER_WORDS: usize = 4;
+
+/// 32-bit words of a report for `rank` features.
+pub const fn report_words(rank: u32) -> u32 {
+    HEADER_WORDS as u32 + 2 * PARTIAL_WORDS + rank
+}
+
+/// What the device says of an iteration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Iterations before this one.
+    pub iteration: u32,
+    /// Whether the device kept this iterate as the best.
+    pub is_best: bool,
+    /// ⟨Y, P⟩.
+    pub inner: f64,
+    /// ⟨YᵀY, ZZᵀ⟩.
+    pub gram: f64,
+    /// Squared norms of the coefficients' columns: a zero is a dead feature.
+    pub column_energy: Vec<f32>,
+}
+
+impl Report {
+    /// Reads a report of [`report_words`] words.
+    pub fn parse(words: &[u32]) -> Self {
+        let (header, rest) = words.split_at(HEADER_WORDS);
+        let (inner, rest) = rest.split_at(PARTIAL_WORDS as usize);
+        let (gram, energy) = rest.split_at(PARTIAL_WORDS as usize);
+        Report {
+            iteration: header[0],
+            is_best: header[1] != 0,
+            inner: sum_partials(bytemuck::cast_slice(inner)),
+            gram: sum_partials(bytemuck::cast_slice(gram)),
+            column_energy: bytemuck::cast_slice(energy).to_vec(),
+        }
+    }
+
+    /// ‖X − YZ‖² in units of the scaled activations, given their ‖X‖²; not below zero.
+    pub fn loss(&self, squared_norm: f64) -> f64 {
+        (squared_norm - 2.0 * self.inner + self.gram).max(0.0)
+    }
+}
+
+/// Records the loss of the iterate whose ⟨Y, P⟩ lies in `inner` and ⟨YᵀY, ZZᵀ⟩ in `gram_terms` (both from
+/// [`inner_product`](crate::inner_product())), updates `state` and writes a [`Report`]. A loss that is not finite is never
+/// the best.
+pub fn loss(
+    recording: &mut Recording,
+    inner: BufferId,
+    gram_terms: BufferId,
+    coefficient_gram: Matrix,
+    state: BufferId,
+    report: BufferId,
+    squared_norm: f32,
+) {
+    let bytes = u64::from(report_words(coefficient_gram.rows)) * 4;
+    recording.dispatch(
+        &LOSS,
+        ElementType::F32,
+        &Params { rank: coefficient_gram.rows, gram_stride: coefficient_gram.stride, squared_norm },
+        &[inner.into(), gram_terms.into(), coefficient_gram.resource, state.into(), report.into()],
+        [1, 1, 1],
+        Cost { bytes_read: bytes, bytes_written: bytes, flops: u64::from(PARTIAL_WORDS) * 2 },
+    );
+}
+
+fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
+    let p: Params = params(bytes);
+    let [inner, gram_terms, gram, state, report] = bindings else { unreachable!() };
+    let inner = &inner.read::<u32>()[..PARTIAL_WORDS as usize];
+    let gram_terms = &gram_terms.read::<u32>()[..PARTIAL_WORDS as usize];
+    let sum = |words: &[u32]| sum_partials(bytemuck::cast_slice(words));
+    let loss = (f64::from(p.squared_norm) - 2.0 * sum(inner) + sum(gram_terms)) as f32;
+    let state = state.write::<u32>();
+    let best = f32::from_bits(state[1]);
+    let is_best = loss.is_finite() && (state[0] == 0 || !best.is_finite() || loss < best);
+    let header = [state[0], is_best.into(), 0, 0];
+    if is_best {
+        state[1] = loss.to_bits();
+        state[3] = state[0];
+    } else if state[0] == 0 {
+        state[1] = f32::INFINITY.to_bits();
+    }
+    state[2] = is_best.into();
+    state[0] += 1;
+    let gram = gram.read::<u32>();
+    let energy = (0..p.rank as usize).map(|k| gram[k * (p.gram_stride as usize + 1)]);
+    let words = header.into_iter().chain(inner.iter().copied()).chain(gram_terms.iter().copied()).chain(energy);
+    report.write::<u32>().iter_mut().zip(words).for_each(|(out, word)| *out = word);
+}

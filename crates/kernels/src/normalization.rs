@@ -1,0 +1,67 @@
+//! Normalisation: the coefficients' columns to unit norm, the scale to the features.
+
+use rayon::prelude::*;
+
+use crate::cpu::params;
+use crate::{Access, BufferId, Cost, ElementType, Features, Kernel, Matrix, Memory, Recording};
+
+/// The kernel's metadata.
+pub static NORMALIZATION: Kernel = Kernel {
+    name: "normalization",
+    access: &[Access::Read, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite],
+    params_size: size_of::<Params>(),
+    reads_elements: false,
+    twin,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rank: u32,
+    gram_stride: u32,
+    columns: u32,
+    feature_stride: u32,
+    kept: u32,
+    norm_floor: f32,
+}
+
+/// Records, for every feature k with norm ν = max(√gram_kk, `norm_floor`): scales\[k\] = 1/ν, z_k ← ν z_k. A feature without
+/// coefficients (gram_kk = 0) stays as it is. [`normalize_coefficients`](crate::normalize_coefficients()) applies the scales
+/// to Y when its panel is next visited. (Official code of Shafran et al. 2025: columns of G divided by their norm.)
+pub fn normalization(recording: &mut Recording, gram: Matrix, features: &Features, scales: BufferId, norm_floor: f32) {
+    let dense = features.dense;
+    recording.dispatch(
+        &NORMALIZATION,
+        ElementType::F32,
+        &Params {
+            rank: gram.rows,
+            gram_stride: gram.stride,
+            columns: dense.columns,
+            feature_stride: dense.stride,
+            kept: features.kept,
+            norm_floor,
+        },
+        &[gram.resource, dense.resource, features.values.into(), scales.into()],
+        [gram.rows, 1, 1],
+        Cost { bytes_read: dense.bytes(), bytes_written: dense.bytes(), flops: dense.elements() },
+    );
+}
+
+fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
+    let p: Params = params(bytes);
+    let [gram, features, values, scales] = bindings else { unreachable!() };
+    let gram = gram.read::<f32>();
+    features
+        .write::<f32>()
+        .par_chunks_mut(p.feature_stride as usize)
+        .zip(values.write::<f32>().par_chunks_mut(p.kept as usize))
+        .zip(scales.write::<f32>())
+        .take(p.rank as usize)
+        .enumerate()
+        .for_each(|(k, ((feature, values), scale))| {
+            let energy = gram[k * p.gram_stride as usize + k];
+            let norm = if energy > 0.0 { energy.sqrt().max(p.norm_floor) } else { 1.0 };
+            *scale = 1.0 / norm;
+            feature.iter_mut().chain(values).for_each(|v| *v *= norm);
+        });
+}

@@ -1,0 +1,47 @@
+//! Scales the columns of a panel of coefficients.
+
+use rayon::prelude::*;
+
+use crate::cpu::params;
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording, workgroups};
+
+/// The kernel's metadata.
+pub static NORMALIZE_COEFFICIENTS: Kernel = Kernel {
+    name: "normalize_coefficients",
+    access: &[Access::Read, Access::ReadWrite],
+    params_size: size_of::<Params>(),
+    reads_elements: false,
+    twin,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    rank: u32,
+    stride: u32,
+}
+
+/// Records y_ik ← scales\[k\] · y_ik, with the scales of [`normalization`](crate::normalization()).
+pub fn normalize_coefficients(recording: &mut Recording, scales: BufferId, coefficients: Matrix) {
+    recording.dispatch(
+        &NORMALIZE_COEFFICIENTS,
+        ElementType::F32,
+        &Params { rows: coefficients.rows, rank: coefficients.columns, stride: coefficients.stride },
+        &[scales.into(), coefficients.resource],
+        [workgroups((coefficients.elements() / 4).div_ceil(256)), 1, 1],
+        Cost {
+            bytes_read: coefficients.bytes(),
+            bytes_written: coefficients.bytes(),
+            flops: coefficients.elements(),
+        },
+    );
+}
+
+fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
+    let p: Params = params(bytes);
+    let [scales, coefficients] = bindings else { unreachable!() };
+    let scales = &scales.read::<f32>()[..p.rank as usize];
+    let rows = coefficients.write::<f32>()[..p.rows as usize * p.stride as usize].par_chunks_mut(p.stride as usize);
+    rows.with_min_len(64).for_each(|row| row.iter_mut().zip(scales).for_each(|(y, scale)| *y *= scale));
+}

@@ -1,0 +1,78 @@
+//! Dense projections P = X Zᵀ: k-means scores, and features that keep so many neurons that gathering does not pay.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+use crate::cpu::{Elements, params, with_scratch};
+use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+
+/// Tokens and features of a tile.
+pub const TILE: u32 = 64;
+
+/// The kernel's metadata.
+pub static PROJECTION: Kernel = Kernel {
+    name: "projection",
+    access: &[Access::Read, Access::Read, Access::ReadWrite],
+    params_size: size_of::<Params>(),
+    reads_elements: true,
+    twin,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    columns: u32,
+    stride: u32,
+    rank: u32,
+    feature_stride: u32,
+    out_stride: u32,
+    scale: f32,
+}
+
+/// Records `projections` = scale · X Zᵀ for X = `activations` [rows, d] and Z = `features` [K, d].
+pub fn projection(recording: &mut Recording, activations: Matrix, features: Matrix, projections: Matrix, scale: f32) {
+    assert_eq!(activations.columns, features.columns, "projection: neurons");
+    recording.dispatch(
+        &PROJECTION,
+        activations.element,
+        &Params {
+            rows: activations.rows,
+            columns: activations.columns,
+            stride: activations.stride,
+            rank: features.rows,
+            feature_stride: features.stride,
+            out_stride: projections.stride,
+            scale,
+        },
+        &[activations.resource, features.resource, projections.resource],
+        [activations.rows.div_ceil(TILE), features.rows.div_ceil(TILE), 1],
+        Cost {
+            bytes_read: activations.bytes() + features.bytes(),
+            bytes_written: u64::from(activations.rows) * u64::from(features.rows) * 4,
+            flops: 2 * u64::from(activations.rows) * u64::from(features.rows) * u64::from(activations.columns),
+        },
+    );
+}
+
+fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
+    let p: Params = params(bytes);
+    let [activations, features, out] = bindings else { unreachable!() };
+    let (columns, rank) = (p.columns as usize, p.rank as usize);
+    let (stride, out_stride) = (p.feature_stride as usize, p.out_stride as usize);
+    let activations = Elements::new(activations.bytes(), element, p.stride);
+    let features = MatRef::from_row_major_slice_with_stride(&features.read::<f32>()[..rank * stride], rank, columns, stride);
+    let rows = out.write::<f32>()[..p.rows as usize * out_stride].par_chunks_mut(out_stride * TILE as usize);
+    rows.enumerate().for_each(|(tile, out)| {
+        let count = out.len() / out_stride;
+        with_scratch(count * columns, |values| {
+            for (row, values) in values.chunks_exact_mut(columns).enumerate() {
+                activations.decode(tile * TILE as usize + row, 0, values);
+            }
+            let tokens = MatRef::from_column_major_slice(values, columns, count);
+            let out = MatMut::from_column_major_slice_with_stride_mut(out, rank, count, out_stride);
+            matmul(out, Accum::Replace, features, tokens, p.scale, Par::Seq);
+        });
+    });
+}

@@ -1,0 +1,241 @@
+//! Work as data: a [`Recording`] is a list of plain commands over named buffers. Solvers only record; an engine
+//! executes. The cost model reads bytes and FLOPs off the same list.
+
+use crate::ElementType;
+use crate::kernel::Kernel;
+
+/// A buffer of a [`Workspace`], known by its position there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BufferId(pub u32);
+
+/// Name and size of one buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BufferSpec {
+    /// What it holds, for messages and printed recordings.
+    pub name: String,
+    /// Size in bytes, a multiple of 16.
+    pub bytes: u64,
+}
+
+/// Every buffer that a piece of work needs, computed before anything is allocated.
+#[derive(Clone, Debug, Default)]
+pub struct Workspace {
+    /// The buffers; a [`BufferId`] is an index into this list.
+    pub buffers: Vec<BufferSpec>,
+}
+
+impl Workspace {
+    /// Adds a zero-initialised buffer of `words` 32-bit words.
+    pub fn words(&mut self, name: impl Into<String>, words: u64) -> BufferId {
+        let bytes = (words.max(1) * 4).next_multiple_of(16);
+        self.buffers.push(BufferSpec { name: name.into(), bytes });
+        BufferId(self.buffers.len() as u32 - 1)
+    }
+
+    /// Adds an f32 matrix of `rows` × `columns` whose rows are padded to 16 bytes.
+    pub fn matrix(&mut self, name: impl Into<String>, rows: u32, columns: u32) -> Matrix {
+        let stride = columns.next_multiple_of(4);
+        let id = self.words(name, u64::from(rows) * u64::from(stride));
+        Matrix { resource: Resource::Buffer(id), element: ElementType::F32, rows, columns, stride }
+    }
+
+    /// Total bytes of all buffers.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.iter().map(|b| b.bytes).sum()
+    }
+}
+
+/// What a binding refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// A buffer of the workspace.
+    Buffer(BufferId),
+    /// A row panel of the resident activations.
+    Panel(u32),
+}
+
+impl From<BufferId> for Resource {
+    fn from(id: BufferId) -> Self {
+        Resource::Buffer(id)
+    }
+}
+
+/// A row-major matrix somewhere in memory: activations panel, coefficients, features, Gram matrix, …
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Matrix {
+    /// Where it lies.
+    pub resource: Resource,
+    /// Storage type (f32 for everything but activation panels).
+    pub element: ElementType,
+    /// Number of rows.
+    pub rows: u32,
+    /// Number of columns in use.
+    pub columns: u32,
+    /// Elements from one row to the next. On a GPU a multiple of 16 bytes for panels; buffers always are.
+    pub stride: u32,
+}
+
+impl Matrix {
+    /// The first `rows` rows.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn first_rows(self, rows: u32) -> Matrix {
+        assert!(rows <= self.rows);
+        Matrix { rows, ..self }
+    }
+
+    /// The first `columns` columns.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn first_columns(self, columns: u32) -> Matrix {
+        assert!(columns <= self.columns);
+        Matrix { columns, ..self }
+    }
+
+    /// The buffer that holds it.
+    ///
+    /// # Panics
+    /// If it is a panel of activations.
+    pub fn buffer(&self) -> BufferId {
+        match self.resource {
+            Resource::Buffer(id) => id,
+            Resource::Panel(panel) => panic!("panel {panel} of the activations is not a buffer of the workspace"),
+        }
+    }
+
+    /// Bytes of the elements in use.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.rows) * u64::from(self.columns) * self.element.bytes() as u64
+    }
+
+    /// Elements from the first row to the last, padding included.
+    pub fn elements(&self) -> u64 {
+        u64::from(self.rows) * u64::from(self.stride)
+    }
+}
+
+/// What a dispatch moves and computes: the input of the roofline model.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Bytes read from memory if each operand is read once.
+    pub bytes_read: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// Floating-point operations; a multiply-add counts as two.
+    pub flops: u64,
+}
+
+impl std::ops::Add for Cost {
+    type Output = Cost;
+    fn add(self, other: Cost) -> Cost {
+        Cost {
+            bytes_read: self.bytes_read + other.bytes_read,
+            bytes_written: self.bytes_written + other.bytes_written,
+            flops: self.flops + other.flops,
+        }
+    }
+}
+
+/// One kernel over given operands.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// Which kernel.
+    pub kernel: &'static Kernel,
+    /// Storage type of the operand at binding 0, where the kernel has variants for it; otherwise f32.
+    pub element: ElementType,
+    /// The kernel's parameter struct as bytes.
+    pub params: Vec<u8>,
+    /// Storage bindings in the order of [`Kernel::access`].
+    pub bindings: Vec<Resource>,
+    /// Workgroups in x, y, z.
+    pub workgroups: [u32; 3],
+    /// Cost for the roofline model.
+    pub cost: Cost,
+}
+
+/// A command of a recording.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Run a kernel.
+    Dispatch(Dispatch),
+    /// Fill a buffer with zeros.
+    Clear(BufferId),
+    /// Copy the first `bytes` of one buffer to another.
+    Copy {
+        /// Source.
+        from: BufferId,
+        /// Destination.
+        to: BufferId,
+        /// Number of bytes, a multiple of 4.
+        bytes: u64,
+    },
+}
+
+/// A list of commands, executed in order.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// The commands.
+    pub commands: Vec<Command>,
+}
+
+impl Recording {
+    /// An empty recording.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Records a kernel. Used by the kernels' wrappers, which know the operands' shapes.
+    ///
+    /// # Panics
+    /// If the number of bindings or the size of the parameters is not the kernel's, or if something is bound twice and
+    /// written: neither a GPU nor a CPU twin can run that.
+    pub fn dispatch<P: bytemuck::NoUninit>(
+        &mut self,
+        kernel: &'static Kernel,
+        element: ElementType,
+        params: &P,
+        bindings: &[Resource],
+        workgroups: [u32; 3],
+        cost: Cost,
+    ) {
+        assert_eq!(bindings.len(), kernel.access.len(), "{}: bindings", kernel.name);
+        assert_eq!(size_of::<P>(), kernel.params_size, "{}: parameters", kernel.name);
+        for (i, (binding, access)) in bindings.iter().zip(kernel.access).enumerate() {
+            let others = bindings.iter().enumerate().filter(|(j, other)| *j != i && *other == binding).count();
+            assert!(*access == crate::Access::Read || others == 0, "{}: binding {i} is written and bound twice", kernel.name);
+        }
+        self.commands.push(Command::Dispatch(Dispatch {
+            kernel,
+            element,
+            params: bytemuck::bytes_of(params).to_vec(),
+            bindings: bindings.to_vec(),
+            workgroups,
+            cost,
+        }));
+    }
+
+    /// Records filling `buffer` with zeros.
+    pub fn clear(&mut self, buffer: BufferId) {
+        self.commands.push(Command::Clear(buffer));
+    }
+
+    /// Records a copy of the first `bytes` of `from` to the start of `to`.
+    pub fn copy(&mut self, from: BufferId, to: BufferId, bytes: u64) {
+        self.commands.push(Command::Copy { from, to, bytes });
+    }
+
+    /// The dispatches, in order.
+    pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        self.commands.iter().filter_map(|command| match command {
+            Command::Dispatch(dispatch) => Some(dispatch),
+            _ => None,
+        })
+    }
+
+    /// Total cost of all dispatches.
+    pub fn cost(&self) -> Cost {
+        self.dispatches().fold(Cost::default(), |sum, d| sum + d.cost)
+    }
+}

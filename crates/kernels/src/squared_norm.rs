@@ -1,0 +1,52 @@
+//! Squared Euclidean norm of each token's activations.
+
+use rayon::prelude::*;
+
+use crate::cpu::{Elements, params, with_scratch};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording, workgroups};
+
+/// The kernel's metadata.
+pub static SQUARED_NORM: Kernel = Kernel {
+    name: "squared_norm",
+    access: &[Access::Read, Access::ReadWrite],
+    params_size: size_of::<Params>(),
+    reads_elements: true,
+    twin,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    columns: u32,
+    stride: u32,
+    scale: f32,
+}
+
+/// Records norms\[i\] = Σⱼ (scale · x_ij)² for every row of `activations`.
+pub fn squared_norm(recording: &mut Recording, activations: Matrix, norms: BufferId, scale: f32) {
+    recording.dispatch(
+        &SQUARED_NORM,
+        activations.element,
+        &Params { rows: activations.rows, columns: activations.columns, stride: activations.stride, scale },
+        &[activations.resource, norms.into()],
+        [workgroups(u64::from(activations.rows)), 1, 1],
+        Cost {
+            bytes_read: activations.bytes(),
+            bytes_written: u64::from(activations.rows) * 4,
+            flops: 2 * u64::from(activations.rows) * u64::from(activations.columns),
+        },
+    );
+}
+
+fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
+    let p: Params = params(bytes);
+    let [activations, norms] = bindings else { unreachable!() };
+    let activations = Elements::new(activations.bytes(), element, p.stride);
+    norms.write::<f32>()[..p.rows as usize].par_iter_mut().with_min_len(16).enumerate().for_each(|(row, norm)| {
+        *norm = with_scratch(p.columns as usize, |values| {
+            activations.decode(row, 0, values);
+            values.iter().map(|v| f64::from(v * p.scale).powi(2)).sum::<f64>() as f32
+        });
+    });
+}

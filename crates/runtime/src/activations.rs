@@ -1,0 +1,133 @@
+//! Activations that stay where the engine computes, in row panels of bounded size.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use unmix_kernels::{ElementType, Matrix, Resource};
+
+use crate::Error;
+
+/// Where activations come from: memory, a mapped file, a caller's own type.
+pub trait ActivationSource: Sync {
+    /// Number of rows.
+    fn tokens(&self) -> u64;
+
+    /// Number of columns.
+    fn neurons(&self) -> u64;
+
+    /// Storage type of [`read_rows`](Self::read_rows)'s bytes.
+    fn element(&self) -> ElementType;
+
+    /// Writes the little-endian elements of `rows` to `out`, row after row without padding.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()>;
+
+    /// The whole matrix as row-major bytes without padding that may be kept without copying, where there is such a thing.
+    fn shared(&self) -> Option<Bytes> {
+        None
+    }
+}
+
+/// How a matrix of activations is cut into panels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PanelLayout {
+    /// Rows of the whole matrix.
+    pub tokens: u64,
+    /// Columns.
+    pub neurons: u32,
+    /// Storage type.
+    pub element: ElementType,
+    /// Rows of every panel but the last.
+    pub panel_rows: u32,
+    /// Elements from one row to the next.
+    pub stride: u32,
+}
+
+impl PanelLayout {
+    /// Cuts `tokens` × `neurons` into panels of at most `panel_bytes` (at least one row, at most 1,048,512).
+    pub fn new(tokens: u64, neurons: u32, element: ElementType, padded_rows: bool, panel_bytes: u64) -> Self {
+        let stride = if padded_rows { neurons.next_multiple_of(element.per_vector()) } else { neurons };
+        let row_bytes = u64::from(stride) * element.bytes() as u64;
+        // 2^20 rows less a tile: in workgroups of 16 rows they stay below 65,536.
+        let most = (panel_bytes / row_bytes.max(1)).clamp(1, (1 << 20) - 64).min(tokens.max(1));
+        // Equal panels: a short last one wastes a launch. 64 rows are a tile of every kernel.
+        let count = tokens.max(1).div_ceil(most);
+        let even = tokens.max(1).div_ceil(count);
+        let rows = if even >= 64 && even.next_multiple_of(64) <= most { even.next_multiple_of(64) } else { even };
+        PanelLayout { tokens, neurons, element, panel_rows: rows as u32, stride }
+    }
+
+    /// Number of panels.
+    pub fn panels(&self) -> u32 {
+        self.tokens.div_ceil(u64::from(self.panel_rows)) as u32
+    }
+
+    /// Rows of panel `panel`.
+    pub fn rows(&self, panel: u32) -> Range<u64> {
+        let first = u64::from(panel) * u64::from(self.panel_rows);
+        first..(first + u64::from(self.panel_rows)).min(self.tokens)
+    }
+
+    /// Panel `panel` as an operand of a recording.
+    pub fn panel(&self, panel: u32) -> Matrix {
+        let rows = self.rows(panel);
+        Matrix {
+            resource: Resource::Panel(panel),
+            element: self.element,
+            rows: (rows.end - rows.start) as u32,
+            columns: self.neurons,
+            stride: self.stride,
+        }
+    }
+
+    /// Bytes of one padded row.
+    pub fn row_bytes(&self) -> u64 {
+        u64::from(self.stride) * self.element.bytes() as u64
+    }
+}
+
+/// Activations resident in an engine. Cheap to clone; the memory is freed with the last clone.
+#[derive(Clone, Debug)]
+pub struct ResidentActivations {
+    pub(crate) layout: PanelLayout,
+    pub(crate) storage: Storage,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Storage {
+    /// The whole matrix in host memory, rows `stride` elements apart.
+    Host(Bytes),
+    /// One slice of a device buffer a panel.
+    Device(Arc<Vec<DevicePanel>>),
+}
+
+/// A panel in device memory.
+#[derive(Clone, Debug)]
+pub(crate) struct DevicePanel {
+    pub buffer: wgpu::Buffer,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+impl ResidentActivations {
+    /// How the matrix is cut.
+    pub fn layout(&self) -> &PanelLayout {
+        &self.layout
+    }
+}
+
+/// Checks a source's shape before anything is read.
+pub(crate) fn checked_shape(source: &dyn ActivationSource) -> Result<(u64, u32), Error> {
+    let (tokens, neurons) = (source.tokens(), source.neurons());
+    let problem = |problem: &str| Error::Activations { tokens, neurons, problem: problem.to_owned() };
+    if tokens == 0 || neurons == 0 {
+        return Err(problem("empty; at least one token and one neuron are needed"));
+    }
+    if neurons > 1 << 24 {
+        return Err(problem("more than 2^24 neurons; is the matrix transposed?"));
+    }
+    Ok((tokens, neurons as u32))
+}

@@ -1,0 +1,226 @@
+//! The CPU engine: runs recordings with the kernels' twins on all cores.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use unmix_kernels::{Access, BufferId, Command, Dispatch, Memory, Recording, Resource, Workspace};
+
+use crate::activations::{Storage, checked_shape};
+use crate::{
+    ActivationSource, Engine, EngineKind, EngineLimits, Error, PanelLayout, Pending, Prepared, ResidentActivations,
+    Session,
+};
+
+/// Bytes of a panel: small enough that the panel and the [K, d] accumulators that it adds to stay in the last-level cache.
+const PANEL_BYTES: u64 = 8 << 20;
+/// Fewest rows to a panel: the accumulators are read and written once a panel, which must not cost more than the product.
+const PANEL_ROWS: u64 = 512;
+
+/// Runs recordings on the CPU, in the calling thread and rayon's global pool.
+#[derive(Debug)]
+pub struct CpuEngine {
+    adapter: String,
+    limits: EngineLimits,
+}
+
+impl Default for CpuEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CpuEngine {
+    /// An engine on all cores of rayon's global pool.
+    pub fn new() -> Self {
+        CpuEngine {
+            adapter: format!("{} CPU, {} threads", std::env::consts::ARCH, rayon::current_num_threads()),
+            limits: EngineLimits {
+                max_binding_bytes: u64::MAX,
+                max_workgroups: u32::MAX,
+                product_splits: 1,
+                lookahead: 0,
+                panel_bytes: PANEL_BYTES,
+                padded_rows: false,
+            },
+        }
+    }
+}
+
+impl Engine for CpuEngine {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Cpu
+    }
+
+    fn adapter(&self) -> &str {
+        &self.adapter
+    }
+
+    fn limits(&self) -> &EngineLimits {
+        &self.limits
+    }
+
+    fn load(&self, source: &dyn ActivationSource) -> Result<ResidentActivations, Error> {
+        let (tokens, neurons) = checked_shape(source)?;
+        let row_bytes = u64::from(neurons) * source.element().bytes() as u64;
+        let panel_bytes = self.limits.panel_bytes.max(PANEL_ROWS * row_bytes);
+        let layout = PanelLayout::new(tokens, neurons, source.element(), false, panel_bytes);
+        let needed = tokens.checked_mul(row_bytes);
+        let bytes = match source.shared() {
+            Some(bytes) => bytes,
+            None => {
+                let mut owned = self.allocate("activations", needed)?;
+                let bytes = bytemuck::cast_slice_mut(&mut owned);
+                let length = needed.unwrap_or_default() as usize;
+                let panel = layout.panel_rows as usize * row_bytes as usize;
+                for (index, chunk) in bytes[..length].chunks_mut(panel).enumerate() {
+                    source.read_rows(layout.rows(index as u32), chunk).map_err(|e| Error::Read(e.to_string()))?;
+                }
+                Bytes::from_owner(Words(owned)).slice(..length)
+            }
+        };
+        if Some(bytes.len() as u64) != needed {
+            let problem = format!("the source gave {} bytes, not rows × columns × element size", bytes.len());
+            return Err(Error::Activations { tokens, neurons: neurons.into(), problem });
+        }
+        Ok(ResidentActivations { layout, storage: Storage::Host(bytes) })
+    }
+
+    fn open(&self, workspace: &Workspace, activations: &ResidentActivations) -> Result<Box<dyn Session>, Error> {
+        let Storage::Host(bytes) = &activations.storage else {
+            return Err(Error::Activations {
+                tokens: activations.layout.tokens,
+                neurons: activations.layout.neurons.into(),
+                problem: "resident on another engine; load them with the CPU engine".to_owned(),
+            });
+        };
+        let buffers = workspace
+            .buffers
+            .iter()
+            .map(|spec| Ok(RwLock::new(self.allocate(&spec.name, Some(spec.bytes))?)))
+            .collect::<Result<_, Error>>()?;
+        Ok(Box::new(CpuSession(Arc::new(State { layout: activations.layout.clone(), activations: bytes.clone(), buffers, running: Mutex::new(()) }))))
+    }
+}
+
+impl CpuEngine {
+    /// Zeroed memory, as an error rather than an abort where there is none.
+    fn allocate(&self, what: &str, bytes: Option<u64>) -> Result<Vec<u32>, Error> {
+        let out_of_memory = || Error::OutOfMemory {
+            what: what.to_owned(),
+            needed: bytes.unwrap_or(u64::MAX),
+            adapter: self.adapter.clone(),
+        };
+        let words = usize::try_from(bytes.ok_or_else(out_of_memory)?.div_ceil(4)).map_err(|_| out_of_memory())?;
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(words).map_err(|_| out_of_memory())?;
+        memory.resize(words, 0);
+        Ok(memory)
+    }
+}
+
+struct Words(Vec<u32>);
+
+impl AsRef<[u8]> for Words {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+struct State {
+    layout: PanelLayout,
+    activations: Bytes,
+    buffers: Vec<RwLock<Vec<u32>>>,
+    /// Held while a recording runs: a second thread's run must not come between its commands.
+    running: Mutex<()>,
+}
+
+impl State {
+    fn read(&self, id: BufferId) -> RwLockReadGuard<'_, Vec<u32>> {
+        self.buffers[id.0 as usize].read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, id: BufferId) -> RwLockWriteGuard<'_, Vec<u32>> {
+        self.buffers[id.0 as usize].write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn panel(&self, panel: u32) -> &[u8] {
+        let rows = self.layout.rows(panel);
+        let row = self.layout.row_bytes();
+        &self.activations[(rows.start * row) as usize..(rows.end * row) as usize]
+    }
+
+    fn run(&self, command: &Command) {
+        match command {
+            Command::Clear(id) => self.write(*id).fill(0),
+            Command::Copy { from, to, bytes } => {
+                let words = *bytes as usize / 4;
+                self.write(*to)[..words].copy_from_slice(&self.read(*from)[..words]);
+            }
+            Command::Dispatch(dispatch) => self.dispatch(dispatch),
+        }
+    }
+
+    fn dispatch(&self, dispatch: &Dispatch) {
+        enum Guard<'a> {
+            Panel(&'a [u8]),
+            Read(RwLockReadGuard<'a, Vec<u32>>),
+            Write(RwLockWriteGuard<'a, Vec<u32>>),
+        }
+        let mut guards: Vec<Guard<'_>> = dispatch
+            .bindings
+            .iter()
+            .zip(dispatch.kernel.access)
+            .map(|(binding, access)| match (*binding, access) {
+                (Resource::Panel(panel), _) => Guard::Panel(self.panel(panel)),
+                (Resource::Buffer(id), Access::Read) => Guard::Read(self.read(id)),
+                (Resource::Buffer(id), Access::ReadWrite) => Guard::Write(self.write(id)),
+            })
+            .collect();
+        let mut bindings: Vec<Memory<'_>> = guards
+            .iter_mut()
+            .map(|guard| match guard {
+                Guard::Panel(bytes) => Memory::Read(bytes),
+                Guard::Read(words) => Memory::Read(bytemuck::cast_slice(words.as_slice())),
+                Guard::Write(words) => Memory::Write(words.as_mut_slice()),
+            })
+            .collect();
+        (dispatch.kernel.twin)(&dispatch.params, dispatch.element, &mut bindings);
+    }
+}
+
+struct CpuSession(Arc<State>);
+
+impl Session for CpuSession {
+    fn write(&self, buffer: BufferId, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let mut words = self.0.write(buffer);
+        bytemuck::cast_slice_mut::<u32, u8>(&mut words)[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Pending<Vec<u8>> {
+        let words = self.0.read(buffer);
+        let bytes = bytemuck::cast_slice::<u32, u8>(&words)[offset as usize..][..bytes as usize].to_vec();
+        Box::pin(std::future::ready(Ok(bytes)))
+    }
+
+    fn prepare(&self, recording: Recording) -> Result<Box<dyn Prepared>, Error> {
+        Ok(Box::new(CpuPrepared { state: Arc::clone(&self.0), recording }))
+    }
+}
+
+struct CpuPrepared {
+    state: Arc<State>,
+    recording: Recording,
+}
+
+impl Prepared for CpuPrepared {
+    fn run(&self) -> Result<(), Error> {
+        let _running = self.state.running.lock().unwrap_or_else(PoisonError::into_inner);
+        self.recording.commands.iter().for_each(|command| self.state.run(command));
+        Ok(())
+    }
+
+    fn recording(&self) -> &Recording {
+        &self.recording
+    }
+}

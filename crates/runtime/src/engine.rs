@@ -1,0 +1,110 @@
+//! What an engine is: something that keeps activations resident, opens sessions over a workspace and runs recordings.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+
+use unmix_kernels::{BufferId, Recording, Workspace};
+
+use crate::{ActivationSource, Error, ResidentActivations};
+
+/// A result that arrives later. The work that produces it has been submitted when this is returned.
+pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+/// Which engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EngineKind {
+    /// Kernels' CPU twins on all cores.
+    Cpu,
+    /// WGSL kernels on a wgpu device.
+    Gpu,
+}
+
+impl EngineKind {
+    /// `cpu` or `gpu`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EngineKind::Cpu => "cpu",
+            EngineKind::Gpu => "gpu",
+        }
+    }
+}
+
+/// What an engine allows and how it likes its work cut.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineLimits {
+    /// Largest storage binding in bytes.
+    pub max_binding_bytes: u64,
+    /// Largest number of workgroups in one dimension.
+    pub max_workgroups: u32,
+    /// Parts into which a tall product is split so that every core of the device has work; 1 where a kernel splits its
+    /// work itself.
+    pub product_splits: u32,
+    /// Iterations that may be submitted before the first one's loss is awaited; 0 where running is synchronous.
+    pub lookahead: u32,
+    /// Rows of activations to a panel that suit the caches, given the bytes of a row. The binding limit still applies.
+    pub panel_bytes: u64,
+    /// Whether rows must be padded to 16 bytes, as the shaders' wide loads require.
+    pub padded_rows: bool,
+}
+
+/// Something that runs recordings.
+pub trait Engine: Send + Sync + Debug {
+    /// Which engine.
+    fn kind(&self) -> EngineKind;
+
+    /// Name of the adapter or processor, for people.
+    fn adapter(&self) -> &str;
+
+    /// What it allows.
+    fn limits(&self) -> &EngineLimits;
+
+    /// Makes activations resident in row panels.
+    ///
+    /// # Errors
+    /// If they cannot be read or do not fit in memory.
+    fn load(&self, source: &dyn ActivationSource) -> Result<ResidentActivations, Error>;
+
+    /// Allocates every buffer of `workspace`, zeroed, after checking all of them against the limits. Panels of
+    /// `activations` can be bound by the session's recordings.
+    ///
+    /// # Errors
+    /// If a buffer is over a limit or memory runs out.
+    fn open(&self, workspace: &Workspace, activations: &ResidentActivations) -> Result<Box<dyn Session>, Error>;
+}
+
+/// Allocated buffers of one workspace.
+pub trait Session: Send + Sync {
+    /// Writes bytes into a buffer, after everything that was run before. `offset` and length are multiples of 4.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn write(&self, buffer: BufferId, offset: u64, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Starts reading `bytes` bytes of a buffer as everything run so far leaves it; later runs do not change what
+    /// arrives. `offset` and length are multiples of 4.
+    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Pending<Vec<u8>>;
+
+    /// Makes a recording ready to be run many times (pipelines, bind groups, parameters).
+    ///
+    /// # Errors
+    /// If the device refuses a pipeline or memory runs out.
+    fn prepare(&self, recording: Recording) -> Result<Box<dyn Prepared>, Error>;
+}
+
+/// A recording made ready by [`Session::prepare`].
+pub trait Prepared: Send + Sync {
+    /// Runs it; on a GPU, submits it and returns at once.
+    ///
+    /// # Errors
+    /// If the device is lost or refuses the work.
+    fn run(&self) -> Result<(), Error>;
+
+    /// The recording.
+    fn recording(&self) -> &Recording;
+}
+
+/// Waits for a [`Pending`] result or another future: the one place where a thread blocks.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    pollster::block_on(future)
+}

@@ -1,0 +1,227 @@
+//! The device: every call to it goes through here, so that each error becomes one of ours and none a panic.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::adapter::{check_portable, is_software};
+use super::pipelines::{Compose, Pipelines};
+use super::pool::Pool;
+use crate::{EngineLimits, Error};
+
+/// A device and what belongs to it, shared by the engine, its sessions and their prepared recordings.
+pub(super) struct Gpu {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub name: String,
+    pub software: bool,
+    pub checked: bool,
+    /// The device's own limits.
+    pub raw_limits: wgpu::Limits,
+    pub limits: EngineLimits,
+    pub pipelines: Pipelines,
+    pub pool: Pool,
+    health: Arc<Health>,
+}
+
+/// What went wrong on the device outside of a call that could have returned it.
+#[derive(Default)]
+struct Health {
+    /// Why the device was lost, once it was.
+    lost: OnceLock<String>,
+    /// An error that no scope caught, kept for the next call.
+    refused: Mutex<Option<String>>,
+}
+
+impl Gpu {
+    pub fn new(device: wgpu::Device, queue: wgpu::Queue, checked: bool, compose: Compose) -> Result<Self, Error> {
+        let (info, raw_limits) = (device.adapter_info(), device.limits());
+        check_portable(&info.name, &raw_limits)?;
+        let software = is_software(&info);
+        Ok(Gpu {
+            limits: engine_limits(&raw_limits, software),
+            device,
+            queue,
+            name: info.name,
+            software,
+            checked,
+            raw_limits,
+            pipelines: Pipelines::new(compose),
+            pool: Pool::default(),
+            health: Arc::default(),
+        })
+    }
+
+    /// Hears of losses and stray errors. Only for a device that is ours: it replaces the device's handlers.
+    pub fn listen(&self) {
+        let health = Arc::clone(&self.health);
+        self.device.set_device_lost_callback(move |reason, message| {
+            log::error!("device lost ({reason:?}): {message}");
+            let _ = health.lost.set(if message.is_empty() { format!("{reason:?}") } else { message });
+        });
+        let health = Arc::clone(&self.health);
+        self.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            log::error!("uncaptured device error: {error}");
+            lock(&health.refused).get_or_insert_with(|| error.to_string());
+        }));
+    }
+
+    /// What an earlier call left behind: a lost device or an error that nothing caught.
+    pub fn check(&self) -> Result<(), Error> {
+        if let Some(reason) = self.health.lost.get() {
+            return Err(Error::DeviceLost { adapter: self.name.clone(), reason: reason.clone() });
+        }
+        match lock(&self.health.refused).take() {
+            Some(reason) => Err(self.refused("an earlier command", reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls the device and returns the error that the call raised, if any. `bytes` is what it allocates.
+    pub fn call<T>(&self, what: &str, bytes: u64, work: impl FnOnce() -> T) -> Result<T, Error> {
+        self.check()?;
+        // Scopes belong to the thread, so `work` must not await anything.
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let value = work();
+        let (memory, validation) = (at_once(memory.pop()), at_once(validation.pop()));
+        let internal = at_once(internal.pop());
+        if memory.is_some() {
+            return Err(Error::OutOfMemory { what: what.to_owned(), needed: bytes, adapter: self.name.clone() });
+        }
+        if let Some(error) = validation.or(internal) {
+            self.check()?;
+            // On a lost device everything is invalid, which is not the call's fault.
+            let lost = !self.answers();
+            return Err(if lost { self.lost("it does not answer") } else { self.refused(what, error.to_string()) });
+        }
+        self.check()?;
+        Ok(value)
+    }
+
+    /// Whether the device still makes a buffer that is valid. wgpu has no other question to ask.
+    fn answers(&self) -> bool {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let probe = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 4,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        // Creating it on a lost device raises nothing; using it does.
+        probe.map_async(wgpu::MapMode::Read, .., |_| {});
+        at_once(scope.pop()).is_none()
+    }
+
+    /// A zeroed buffer. When memory runs out, what the pool keeps is freed and the allocation tried once more.
+    pub fn allocate(&self, what: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
+        if bytes > self.raw_limits.max_buffer_size {
+            return Err(self.over_limit(format!("{what} (bytes)"), bytes, self.raw_limits.max_buffer_size));
+        }
+        let descriptor = wgpu::BufferDescriptor { label: Some(what), size: bytes, usage, mapped_at_creation: false };
+        let create = || self.call(what, bytes, || self.device.create_buffer(&descriptor));
+        match create() {
+            Err(Error::OutOfMemory { .. }) if self.pool.clear() => {
+                // Freed buffers leave the device when it is polled next.
+                self.poll(wgpu::PollType::Poll)?;
+                create()
+            }
+            result => result,
+        }
+    }
+
+    /// Submits what `encode` records.
+    pub fn submit(
+        &self,
+        what: &str,
+        encode: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Result<wgpu::SubmissionIndex, Error> {
+        self.call(what, 0, || {
+            let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(what) });
+            encode(&mut encoder);
+            self.queue.submit([encoder.finish()])
+        })
+    }
+
+    /// Waits for one submission, not for those after it. In a browser, where nothing may block, it returns at once.
+    pub fn wait(&self, submission: &wgpu::SubmissionIndex) -> Result<(), Error> {
+        self.check()?;
+        self.poll(wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None })
+    }
+
+    fn poll(&self, how: wgpu::PollType) -> Result<(), Error> {
+        // wgpu 30 panics when the driver reports a loss while it waits; no lock is held there.
+        match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
+            Ok(Ok(_)) => self.check(),
+            // The submission was never accepted, and not for a reason that a scope had reported.
+            Ok(Err(error)) => Err(self.lost(&error.to_string())),
+            Err(panic) => {
+                let words = panic.downcast_ref::<String>().map_or("waiting for it failed", String::as_str);
+                Err(self.lost(words))
+            }
+        }
+    }
+
+    /// Notes that the device is lost. wgpu reports losses nowhere but in the callback, which an embedder's device does
+    /// not give us: there, a call that fails without an error is how we hear of one.
+    pub fn lost(&self, reason: &str) -> Error {
+        let reason = self.health.lost.get_or_init(|| reason.to_owned()).clone();
+        Error::DeviceLost { adapter: self.name.clone(), reason }
+    }
+
+    pub fn refused(&self, what: impl Into<String>, reason: impl Into<String>) -> Error {
+        Error::Refused { adapter: self.name.clone(), what: what.into(), reason: reason.into() }
+    }
+
+    pub fn over_limit(&self, what: String, needed: u64, allowed: u64) -> Error {
+        Error::OverLimit { what, needed, allowed, adapter: self.name.clone() }
+    }
+}
+
+/// How the engine likes its work cut on a device with these limits.
+fn engine_limits(limits: &wgpu::Limits, software: bool) -> EngineLimits {
+    let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    // A software renderer shares the processor's caches, and its dispatches should end soon enough to be watched.
+    let preferred = if software { 16 << 20 } else { 1 << 30 };
+    EngineLimits {
+        max_binding_bytes: binding & !15,
+        max_workgroups: limits.max_compute_workgroups_per_dimension.min(65_535),
+        product_splits: if software { 1 } else { 32 },
+        lookahead: 2,
+        panel_bytes: binding.min(preferred) & !15,
+        padded_rows: true,
+    }
+}
+
+/// The result of a popped error scope. Outside a browser it is there at once; in a browser it comes later, and waiting
+/// for it would stall every call, so there an error shows in the read that follows.
+fn at_once(future: impl Future<Output = Option<wgpu::Error>>) -> Option<wgpu::Error> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(error) => error,
+        Poll::Pending => None,
+    }
+}
+
+/// Locks; what is behind our locks stays valid whatever panicked.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_stay_within_bindings() {
+        let mut limits = wgpu::Limits::default();
+        assert_eq!(engine_limits(&limits, false).panel_bytes, 128 << 20);
+        assert_eq!(engine_limits(&limits, true).panel_bytes, 16 << 20);
+        limits.max_storage_buffer_binding_size = (1 << 31) - 1;
+        limits.max_buffer_size = 1 << 40;
+        let engine = engine_limits(&limits, false);
+        assert_eq!((engine.panel_bytes, engine.max_binding_bytes), (1 << 30, (1 << 31) - 16));
+    }
+}

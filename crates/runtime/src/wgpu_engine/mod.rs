@@ -1,0 +1,135 @@
+//! The engine on a wgpu device: Vulkan, Metal, Direct3D 12.
+
+mod adapter;
+mod device;
+mod pipelines;
+mod pool;
+mod prepared;
+mod readback;
+mod session;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::fmt;
+use std::sync::Arc;
+
+use unmix_kernels::{ElementType, Workspace, compose};
+
+use self::device::Gpu;
+use self::session::GpuSession;
+use crate::activations::Storage;
+use crate::{ActivationSource, Engine, EngineKind, EngineLimits, Error, ResidentActivations, Session, block_on};
+
+pub use self::adapter::{AdapterChoice, AdapterSummary, adapters};
+
+/// Runs recordings as WGSL kernels on a GPU, or on a software renderer. Cheap to clone; clones share the device, its
+/// pipelines and its spare buffers.
+#[derive(Clone)]
+pub struct WgpuEngine {
+    gpu: Arc<Gpu>,
+}
+
+impl WgpuEngine {
+    /// Opens the best adapter that fits, and waits for it.
+    ///
+    /// # Errors
+    /// If no adapter fits or its device does not open.
+    pub fn new(choice: &AdapterChoice) -> Result<Self, Error> {
+        block_on(Self::request(choice))
+    }
+
+    /// Opens the best adapter that fits.
+    ///
+    /// # Errors
+    /// If no adapter fits or its device does not open.
+    pub async fn request(choice: &AdapterChoice) -> Result<Self, Error> {
+        let (device, queue) = adapter::open(choice).await?;
+        let gpu = Gpu::new(device, queue, choice.checked, compose)?;
+        gpu.listen();
+        Ok(WgpuEngine { gpu: Arc::new(gpu) })
+    }
+
+    /// An engine on a caller's own device. The device's error and loss handlers stay the caller's: the engine catches
+    /// its own errors in error scopes, and hears of a loss at the next result.
+    ///
+    /// # Errors
+    /// If the device was opened with less than WebGPU's default limits for compute.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, Error> {
+        Ok(WgpuEngine { gpu: Arc::new(Gpu::new(device, queue, false, compose)?) })
+    }
+
+    /// Activations that already lie in a buffer of this engine's device, without a copy: `tokens` rows of `neurons`
+    /// elements from byte `offset` on, each `stride` elements after the one before. What lies between the rows is never
+    /// used. The contents must not change while they are in use.
+    ///
+    /// # Errors
+    /// If the buffer lacks the usage `STORAGE` or is too small, rows are not a multiple of 16 bytes apart, or `offset`
+    /// is not a multiple of the device's `min_storage_buffer_offset_alignment`.
+    pub fn activations_from_buffer(
+        &self,
+        buffer: wgpu::Buffer,
+        offset: u64,
+        tokens: u64,
+        neurons: u32,
+        element: ElementType,
+        stride: u32,
+    ) -> Result<ResidentActivations, Error> {
+        upload::borrow(&self.gpu, buffer, offset, tokens, neurons, element, stride)
+    }
+
+    /// The device, for work of the caller's own beside the engine's.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.gpu.device
+    }
+
+    /// The device's queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.gpu.queue
+    }
+
+    /// Whether the adapter is a renderer on the processor; the CPU engine is then faster.
+    pub fn is_software(&self) -> bool {
+        self.gpu.software
+    }
+
+    /// Frees the buffers that are kept for the next session.
+    pub fn trim(&self) {
+        self.gpu.pool.clear();
+    }
+}
+
+impl fmt::Debug for WgpuEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WgpuEngine").field("adapter", &self.gpu.name).field("limits", &self.gpu.limits).finish()
+    }
+}
+
+impl Engine for WgpuEngine {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Gpu
+    }
+
+    fn adapter(&self) -> &str {
+        &self.gpu.name
+    }
+
+    fn limits(&self) -> &EngineLimits {
+        &self.gpu.limits
+    }
+
+    fn load(&self, source: &dyn ActivationSource) -> Result<ResidentActivations, Error> {
+        upload::load(&self.gpu, source)
+    }
+
+    fn open(&self, workspace: &Workspace, activations: &ResidentActivations) -> Result<Box<dyn Session>, Error> {
+        let Storage::Device(panels) = &activations.storage else {
+            return Err(Error::Activations {
+                tokens: activations.layout.tokens,
+                neurons: activations.layout.neurons.into(),
+                problem: "they are resident in host memory; load them with this engine".into(),
+            });
+        };
+        Ok(Box::new(GpuSession::open(&self.gpu, workspace, panels)?))
+    }
+}

@@ -1,0 +1,176 @@
+//! Activations into device memory, a piece at a time.
+
+use unmix_kernels::ElementType;
+
+use super::device::Gpu;
+use crate::activations::{DevicePanel, Storage, checked_shape};
+use crate::{ActivationSource, Error, PanelLayout, ResidentActivations};
+
+/// Bytes of a piece. One being read, one being gathered and two on their way to the device make 64 MiB of host memory.
+const PIECE: u64 = 16 << 20;
+
+/// Writes, and lets at most two pieces be under way.
+pub(super) struct Upload<'a> {
+    gpu: &'a Gpu,
+    /// Bytes written since the last submission; fewer than a piece travel with whatever is submitted next.
+    waiting: usize,
+    previous: Option<wgpu::SubmissionIndex>,
+}
+
+impl<'a> Upload<'a> {
+    pub fn new(gpu: &'a Gpu) -> Self {
+        Upload { gpu, waiting: 0, previous: None }
+    }
+
+    /// Writes bytes of any length, after everything submitted before.
+    pub fn write(&mut self, what: &str, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        for (piece, start) in bytes.chunks(PIECE as usize).zip((offset..).step_by(PIECE as usize)) {
+            self.gpu.call(what, 0, || self.gpu.queue.write_buffer(buffer, start, piece))?;
+            self.waiting += piece.len();
+            if self.waiting < PIECE as usize {
+                continue;
+            }
+            self.waiting = 0;
+            let submission = self.gpu.call(what, 0, || self.gpu.queue.submit([]))?;
+            if let Some(previous) = self.previous.replace(submission) {
+                self.gpu.wait(&previous)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes activations resident in panels.
+pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<ResidentActivations, Error> {
+    let (tokens, neurons) = checked_shape(source)?;
+    let limits = &gpu.limits;
+    let bytes = limits.panel_bytes.min(limits.max_binding_bytes);
+    let layout = PanelLayout::new(tokens, neurons, source.element(), limits.padded_rows, bytes);
+    check_panel(gpu, &layout)?;
+    // Rows without padding can go to the device from where they lie.
+    let shared = source.shared().filter(|_| layout.stride == neurons);
+    let row_bytes = layout.row_bytes();
+    let piece_rows = (PIECE / row_bytes).max(1);
+    let mut upload = Upload::new(gpu);
+    let mut piece = Vec::new();
+    let mut panels = Vec::with_capacity(layout.panels() as usize);
+    for index in 0..layout.panels() {
+        let rows = layout.rows(index);
+        let bytes = (rows.end - rows.start) * row_bytes;
+        let what = format!("activations, panel {index}");
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let buffer = gpu.allocate(&what, bytes, usage)?;
+        if let Some(all) = &shared {
+            let start = (rows.start * row_bytes) as usize;
+            upload.write(&what, &buffer, 0, &all[start..start + bytes as usize])?;
+        } else {
+            let mut first = rows.start;
+            while first < rows.end {
+                let last = (first + piece_rows).min(rows.end);
+                read_padded(source, first..last, neurons, layout.element, row_bytes as usize, &mut piece)?;
+                upload.write(&what, &buffer, (first - rows.start) * row_bytes, &piece)?;
+                first = last;
+            }
+        }
+        panels.push(DevicePanel { buffer, offset: 0, bytes });
+    }
+    Ok(ResidentActivations { layout, storage: Storage::Device(panels.into()) })
+}
+
+/// A panel must fit one binding.
+pub(super) fn check_panel(gpu: &Gpu, layout: &PanelLayout) -> Result<(), Error> {
+    let bytes = u64::from(layout.panel_rows) * layout.row_bytes();
+    if bytes > gpu.limits.max_binding_bytes {
+        return Err(gpu.over_limit("a panel of activations (bytes)".into(), bytes, gpu.limits.max_binding_bytes));
+    }
+    Ok(())
+}
+
+/// Reads rows and moves each to its padded place; the padding is zero.
+fn read_padded(
+    source: &dyn ActivationSource,
+    rows: std::ops::Range<u64>,
+    neurons: u32,
+    element: ElementType,
+    row_bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let (count, tight) = ((rows.end - rows.start) as usize, neurons as usize * element.bytes());
+    out.clear();
+    out.resize(count * row_bytes, 0);
+    source.read_rows(rows, &mut out[..count * tight]).map_err(|error| Error::Read(error.to_string()))?;
+    if tight < row_bytes {
+        // From the last row on, so that none is overwritten before it has moved.
+        for row in (0..count).rev() {
+            out.copy_within(row * tight..(row + 1) * tight, row * row_bytes);
+            out[row * row_bytes + tight..(row + 1) * row_bytes].fill(0);
+        }
+    }
+    Ok(())
+}
+
+/// Panels over rows of a caller's buffer, without a copy.
+pub(super) fn borrow(
+    gpu: &Gpu,
+    buffer: wgpu::Buffer,
+    offset: u64,
+    tokens: u64,
+    neurons: u32,
+    element: ElementType,
+    stride: u32,
+) -> Result<ResidentActivations, Error> {
+    let problem = |problem: String| Error::Activations { tokens, neurons: neurons.into(), problem };
+    if tokens == 0 || neurons == 0 {
+        return Err(problem("empty; at least one token and one neuron are needed".into()));
+    }
+    if stride < neurons {
+        return Err(problem(format!("rows {stride} elements apart overlap; the stride is at least the neurons")));
+    }
+    let row_bytes = u64::from(stride) * element.bytes() as u64;
+    if !row_bytes.is_multiple_of(16) {
+        return Err(problem(format!(
+            "rows are {row_bytes} bytes apart, which is not a multiple of 16; pad them to {}",
+            row_bytes.next_multiple_of(16)
+        )));
+    }
+    if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+        return Err(problem(format!("the buffer's usage is {:?}; create it with STORAGE", buffer.usage())));
+    }
+    let alignment = u64::from(gpu.raw_limits.min_storage_buffer_offset_alignment);
+    if !offset.is_multiple_of(alignment) {
+        return Err(problem(format!("offset {offset} is not a multiple of {alignment}, as {} requires", gpu.name)));
+    }
+    // The last row may end where its neurons end (rounded up to a wide load), as it does in a cut-out of columns.
+    let row_used = (u64::from(neurons) * element.bytes() as u64).next_multiple_of(16);
+    let end = (tokens - 1).checked_mul(row_bytes).and_then(|bytes| bytes.checked_add(row_used + offset));
+    if end.is_none_or(|end| end > buffer.size()) {
+        return Err(problem(format!("the buffer has {} bytes, too few for these rows from {offset}", buffer.size())));
+    }
+
+    let limit = gpu.limits.panel_bytes.min(gpu.limits.max_binding_bytes);
+    let mut layout = PanelLayout::new(tokens, stride, element, true, limit);
+    layout.neurons = neurons;
+    if layout.panels() > 1 {
+        // Every panel but the first starts where a binding may start.
+        let step = (alignment / gcd(row_bytes, alignment)) as u32;
+        let rounded = layout.panel_rows.next_multiple_of(step);
+        let fits = u64::from(rounded) * row_bytes <= limit;
+        layout.panel_rows = if fits { rounded } else { (layout.panel_rows / step * step).max(step) };
+    }
+    check_panel(gpu, &layout)?;
+    let (size, count) = (buffer.size(), layout.panels());
+    let panels: Vec<_> = (0..count)
+        .zip(std::iter::repeat_n(buffer, count as usize))
+        .map(|(index, buffer)| {
+            let rows = layout.rows(index);
+            let start = offset + rows.start * row_bytes;
+            let bytes = ((rows.end - rows.start) * row_bytes).min((size - start) & !15);
+            DevicePanel { buffer, offset: start, bytes }
+        })
+        .collect();
+    Ok(ResidentActivations { layout, storage: Storage::Device(panels.into()) })
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}

@@ -1,0 +1,219 @@
+// Coordinate descent (HALS; Cichocki and Phan 2009) on the coefficients with a penalty on each token's sum, `sweeps`
+// times over the features k ascending, always with the newest y:
+//   y_ik = max(0, y_ik + (P_ik - penalty |x_i| - sum_l y_il Q_lk) / Q_kk), and 0 where Q_kk = 0.
+// projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], coefficients Y [rows, K].
+// A workgroup takes 64 tokens, a thread a token. Features go in blocks of 16: the residual of a block is a matrix
+// product over all features, in chunks staged in workgroup memory; the steps in the block follow one another in registers.
+// A block's 16 values of a token are the 16 components of a matrix, so that all indices are constant.
+
+const THREADS = 64u;
+const TOKENS = 64u;
+const BLOCK = 16u;
+const BLOCK_VECTORS = BLOCK / 4u;
+const DEPTH = 32u;
+const DEPTH_VECTORS = DEPTH / 4u;
+// One word of padding a token spreads the threads over the memory banks.
+const TOKEN_WORDS = DEPTH + 1u;
+// The rows of gram_tile: those of a chunk, then those of the block.
+const BLOCK_ROWS = DEPTH;
+const EXPONENT_BITS = 0x7f800000u;
+
+struct Params {
+    rows: u32,
+    rank: u32,
+    stride: u32,
+    gram_stride: u32,
+    sweeps: u32,
+    penalty: f32,
+}
+
+@group(0) @binding(0) var<storage, read> projections: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> feature_gram: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> squared_norms: array<f32>;
+@group(0) @binding(3) var<storage, read_write> coefficients: array<vec4<f32>>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+var<workgroup> token_tile: array<f32, TOKENS * TOKEN_WORDS>;
+var<workgroup> gram_tile: array<vec4<f32>, (DEPTH + BLOCK) * BLOCK_VECTORS>;
+var<workgroup> inverses: array<f32, BLOCK>;
+
+// The block's 16 columns of a staged row of Q.
+fn row_of(row: u32) -> mat4x4<f32> {
+    let at = row * BLOCK_VECTORS;
+    return mat4x4(gram_tile[at], gram_tile[at + 1u], gram_tile[at + 2u], gram_tile[at + 3u]);
+}
+
+// Four columns of Q from column 4 * vector, zero outside.
+fn gram_vector(row: u32, vector: u32) -> vec4<f32> {
+    let row_vectors = params.gram_stride / 4u;
+    var value = vec4<f32>();
+    if row < params.rank && vector < row_vectors {
+        value = feature_gram[row * row_vectors + vector];
+    }
+    return value;
+}
+
+// Four coefficients of a token, zero outside.
+fn token_vector(token: u32, vector: u32) -> vec4<f32> {
+    let row_vectors = params.stride / 4u;
+    var value = vec4<f32>();
+    if token < params.rows && vector < row_vectors {
+        value = coefficients[token * row_vectors + vector];
+    }
+    return value;
+}
+
+// Four projections of a token, zero outside.
+fn projection_vector(token: u32, vector: u32) -> vec4<f32> {
+    let row_vectors = params.stride / 4u;
+    var value = vec4<f32>();
+    if token < params.rows && vector < row_vectors {
+        value = projections[token * row_vectors + vector];
+    }
+    return value;
+}
+
+// 1/q, or 0 for a feature that takes no coefficient, so that it counts as dead and can be revived.
+fn inverse_of(q: f32) -> f32 {
+    let inverse = 1.0 / q;
+    let is_positive = q > 0.0 && bitcast<u32>(q) <= EXPONENT_BITS;
+    return select(0.0, inverse, is_positive && (bitcast<u32>(inverse) & EXPONENT_BITS) != EXPONENT_BITS);
+}
+
+// The step of a coefficient y >= 0, which it must not take below zero; NaN takes it to zero.
+fn descend(residual: f32, y: f32, inverse: f32) -> f32 {
+    let step = residual * inverse;
+    return select(-y, step, inverse > 0.0 && step > -y);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let first_token = workgroup.x * TOKENS;
+    let token = first_token + thread;
+    var penalty = 0.0;
+    if token < params.rows {
+        penalty = params.penalty * sqrt(squared_norms[token]);
+    }
+    let penalties = mat4x4(vec4(penalty), vec4(penalty), vec4(penalty), vec4(penalty));
+    for (var sweep = 0u; sweep < params.sweeps; sweep++) {
+        for (var first = 0u; first < params.rank; first += BLOCK) {
+            let first_vector = first / 4u;
+            var residual = mat4x4(
+                projection_vector(token, first_vector),
+                projection_vector(token, first_vector + 1u),
+                projection_vector(token, first_vector + 2u),
+                projection_vector(token, first_vector + 3u),
+            ) - penalties;
+            var y = mat4x4(
+                token_vector(token, first_vector),
+                token_vector(token, first_vector + 1u),
+                token_vector(token, first_vector + 2u),
+                token_vector(token, first_vector + 3u),
+            );
+            // One vector of the block's own square a thread.
+            gram_tile[BLOCK_ROWS * BLOCK_VECTORS + thread] =
+                gram_vector(first + thread / BLOCK_VECTORS, first_vector + thread % BLOCK_VECTORS);
+
+            for (var depth = 0u; depth < params.rank; depth += DEPTH) {
+                for (var v = thread; v < TOKENS * DEPTH_VECTORS; v += THREADS) {
+                    let vector = v % DEPTH_VECTORS;
+                    let four = token_vector(first_token + v / DEPTH_VECTORS, depth / 4u + vector);
+                    let at = v / DEPTH_VECTORS * TOKEN_WORDS + 4u * vector;
+                    token_tile[at] = four.x;
+                    token_tile[at + 1u] = four.y;
+                    token_tile[at + 2u] = four.z;
+                    token_tile[at + 3u] = four.w;
+                }
+                for (var v = thread; v < DEPTH * BLOCK_VECTORS; v += THREADS) {
+                    gram_tile[v] = gram_vector(depth + v / BLOCK_VECTORS, first_vector + v % BLOCK_VECTORS);
+                }
+                workgroupBarrier();
+                let count = min(DEPTH, params.rank - depth);
+                for (var l = 0u; l < count; l++) {
+                    residual -= token_tile[thread * TOKEN_WORDS + l] * row_of(l);
+                }
+                workgroupBarrier();
+            }
+
+            if thread < BLOCK {
+                let four = gram_tile[(BLOCK_ROWS + thread) * BLOCK_VECTORS + thread / 4u];
+                inverses[thread] = inverse_of(four[thread % 4u]);
+            }
+            workgroupBarrier();
+            let inverse = mat4x4(
+                vec4(inverses[0], inverses[1], inverses[2], inverses[3]),
+                vec4(inverses[4], inverses[5], inverses[6], inverses[7]),
+                vec4(inverses[8], inverses[9], inverses[10], inverses[11]),
+                vec4(inverses[12], inverses[13], inverses[14], inverses[15]),
+            );
+            var step: f32;
+            step = descend(residual[0].x, y[0].x, inverse[0].x);
+            y[0].x += step;
+            residual -= step * row_of(BLOCK_ROWS + 0u);
+            step = descend(residual[0].y, y[0].y, inverse[0].y);
+            y[0].y += step;
+            residual -= step * row_of(BLOCK_ROWS + 1u);
+            step = descend(residual[0].z, y[0].z, inverse[0].z);
+            y[0].z += step;
+            residual -= step * row_of(BLOCK_ROWS + 2u);
+            step = descend(residual[0].w, y[0].w, inverse[0].w);
+            y[0].w += step;
+            residual -= step * row_of(BLOCK_ROWS + 3u);
+            step = descend(residual[1].x, y[1].x, inverse[1].x);
+            y[1].x += step;
+            residual -= step * row_of(BLOCK_ROWS + 4u);
+            step = descend(residual[1].y, y[1].y, inverse[1].y);
+            y[1].y += step;
+            residual -= step * row_of(BLOCK_ROWS + 5u);
+            step = descend(residual[1].z, y[1].z, inverse[1].z);
+            y[1].z += step;
+            residual -= step * row_of(BLOCK_ROWS + 6u);
+            step = descend(residual[1].w, y[1].w, inverse[1].w);
+            y[1].w += step;
+            residual -= step * row_of(BLOCK_ROWS + 7u);
+            step = descend(residual[2].x, y[2].x, inverse[2].x);
+            y[2].x += step;
+            residual -= step * row_of(BLOCK_ROWS + 8u);
+            step = descend(residual[2].y, y[2].y, inverse[2].y);
+            y[2].y += step;
+            residual -= step * row_of(BLOCK_ROWS + 9u);
+            step = descend(residual[2].z, y[2].z, inverse[2].z);
+            y[2].z += step;
+            residual -= step * row_of(BLOCK_ROWS + 10u);
+            step = descend(residual[2].w, y[2].w, inverse[2].w);
+            y[2].w += step;
+            residual -= step * row_of(BLOCK_ROWS + 11u);
+            step = descend(residual[3].x, y[3].x, inverse[3].x);
+            y[3].x += step;
+            residual -= step * row_of(BLOCK_ROWS + 12u);
+            step = descend(residual[3].y, y[3].y, inverse[3].y);
+            y[3].y += step;
+            residual -= step * row_of(BLOCK_ROWS + 13u);
+            step = descend(residual[3].z, y[3].z, inverse[3].z);
+            y[3].z += step;
+            residual -= step * row_of(BLOCK_ROWS + 14u);
+            step = descend(residual[3].w, y[3].w, inverse[3].w);
+            y[3].w += step;
+            residual -= step * row_of(BLOCK_ROWS + 15u);
+
+            // Padding has no inverse and becomes zero.
+            let row_vectors = params.stride / 4u;
+            if token < params.rows {
+                let at = token * row_vectors + first_vector;
+                coefficients[at] = y[0];
+                if first_vector + 1u < row_vectors {
+                    coefficients[at + 1u] = y[1];
+                }
+                if first_vector + 2u < row_vectors {
+                    coefficients[at + 2u] = y[2];
+                }
+                if first_vector + 3u < row_vectors {
+                    coefficients[at + 3u] = y[3];
+                }
+            }
+            // The next block reads these coefficients, and reuses the workgroup memory.
+            storageBarrier();
+            workgroupBarrier();
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Compute shaders of unmix, as text.
+//!
+//! One WGSL file a kernel, with the entry point `main`. The formula and the shapes stand at its top. A kernel that reads
+//! activations imports `shared/elements.wgsl` by WESL and has a variant for each storage type: the features `f32`, `f16`
+//! and `bf16`, exactly one of which is set. Nothing here goes beyond portable WebGPU.
+
+/// The modules: their WESL paths within the package, and their text.
+pub const SOURCES: &[(&str, &str)] = &[
+    ("absolute_maximum", include_str!("absolute_maximum.wgsl")),
+    ("cholesky", include_str!("cholesky.wgsl")),
+    ("cross_product", include_str!("cross_product.wgsl")),
+    ("fixed_order_sum", include_str!("fixed_order_sum.wgsl")),
+    ("gather_rows", include_str!("gather_rows.wgsl")),
+    ("hals_coefficients", include_str!("hals_coefficients.wgsl")),
+    ("hals_features", include_str!("hals_features.wgsl")),
+    ("inner_product", include_str!("inner_product.wgsl")),
+    ("keep_best", include_str!("keep_best.wgsl")),
+    ("kmeans_assign", include_str!("kmeans_assign.wgsl")),
+    ("loss", include_str!("loss.wgsl")),
+    ("multiplicative_update", include_str!("multiplicative_update.wgsl")),
+    ("normalization", include_str!("normalization.wgsl")),
+    ("normalize_coefficients", include_str!("normalize_coefficients.wgsl")),
+    ("projection", include_str!("projection.wgsl")),
+    ("sparse_projection", include_str!("sparse_projection.wgsl")),
+    ("squared_norm", include_str!("squared_norm.wgsl")),
+    ("token_residuals", include_str!("token_residuals.wgsl")),
+    ("triangular_solve", include_str!("triangular_solve.wgsl")),
+    ("winner_take_all", include_str!("winner_take_all.wgsl")),
+    ("shared::elements", include_str!("shared/elements.wgsl")),
+];

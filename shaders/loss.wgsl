@@ -1,0 +1,75 @@
+// The loss from the Gram identity, |X - YZ|^2 = |X|^2 - 2 <Y, P> + <Y^T Y, Z Z^T>, and whether it is the least so far.
+// inner, gram_terms [256 pairs (hi, lo)] from `inner_product`, coefficient_gram [K, K], all as f32 bits.
+// state: iteration, least loss (f32 bits), whether this iteration is the best, the best iteration.
+// report: iteration, whether it is the best, 0, 0, inner, gram_terms, diagonal of coefficient_gram. One workgroup.
+
+const THREADS = 256u;
+const PARTIAL_WORDS = 512u;
+const HEADER_WORDS = 4u;
+const INFINITY_BITS = 0x7f800000u;
+
+struct Params {
+    rank: u32,
+    gram_stride: u32,
+    squared_norm: f32,
+}
+
+@group(0) @binding(0) var<storage, read> inner: array<u32>;
+@group(0) @binding(1) var<storage, read> gram_terms: array<u32>;
+@group(0) @binding(2) var<storage, read> coefficient_gram: array<u32>;
+@group(0) @binding(3) var<storage, read_write> state: array<u32>;
+@group(0) @binding(4) var<storage, read_write> report: array<u32>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+var<workgroup> sums: array<vec2<f32>, THREADS>;
+
+// The sum of two pairs (hi, lo), exact up to the rounding of lo: the terms of the loss nearly cancel.
+fn add(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
+    let sum = a.x + b.x;
+    let added = sum - a.x;
+    return vec2(sum, (a.y + b.y) + ((a.x - (sum - added)) + (b.x - added)));
+}
+
+fn is_finite(bits: u32) -> bool {
+    return (bits & INFINITY_BITS) != INFINITY_BITS;
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(local_invocation_index) thread: u32) {
+    let product = vec2(bitcast<f32>(inner[2u * thread]), bitcast<f32>(inner[2u * thread + 1u]));
+    let gram_term = vec2(bitcast<f32>(gram_terms[2u * thread]), bitcast<f32>(gram_terms[2u * thread + 1u]));
+    sums[thread] = add(-2.0 * product, gram_term);
+    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if thread < half {
+            sums[thread] = add(sums[thread], sums[thread + half]);
+        }
+    }
+    if thread == 0u {
+        let total = add(vec2(params.squared_norm, 0.0), sums[0]);
+        let loss = total.x + total.y;
+        let iteration = state[0];
+        let best = state[1];
+        let is_best = is_finite(bitcast<u32>(loss))
+            && (iteration == 0u || !is_finite(best) || loss < bitcast<f32>(best));
+        if is_best {
+            state[1] = bitcast<u32>(loss);
+            state[3] = iteration;
+        } else if iteration == 0u {
+            state[1] = INFINITY_BITS;
+        }
+        state[2] = u32(is_best);
+        state[0] = iteration + 1u;
+        report[0] = iteration;
+        report[1] = u32(is_best);
+        report[2] = 0u;
+        report[3] = 0u;
+    }
+    for (var word = thread; word < PARTIAL_WORDS; word += THREADS) {
+        report[HEADER_WORDS + word] = inner[word];
+        report[HEADER_WORDS + PARTIAL_WORDS + word] = gram_terms[word];
+    }
+    for (var k = thread; k < params.rank; k += THREADS) {
+        report[HEADER_WORDS + 2u * PARTIAL_WORDS + k] = coefficient_gram[k * params.gram_stride + k];
+    }
+}
