@@ -41,6 +41,10 @@ fn row_of(row: u32) -> mat4x4<f32> {
     return mat4x4(tile[at], tile[at + 1u], tile[at + 2u], tile[at + 3u]);
 }
 
+fn staged(row: u32, column: u32) -> f32 {
+    return tile[row * BLOCK_VECTORS + column / 4u][column % 4u];
+}
+
 // An element of the matrix to factorize, continued by the identity.
 fn element(row: u32, column: u32, ridge: f32) -> f32 {
     let is_inside = row < params.rank && column < params.rank;
@@ -127,9 +131,12 @@ fn main(@builtin(local_invocation_index) thread: u32) {
                 let count = min(CHUNK, first - chunk);
                 stage(chunk, count, first, thread);
                 workgroupBarrier();
-                for (var row = 0u; row < count; row++) {
-                    let at = row * BLOCK_VECTORS;
-                    value -= tile[at + i / 4u][i % 4u] * tile[at + j / 4u][j % 4u];
+                // Four rows at a time, here and below: the count is a multiple of 16.
+                for (var row = 0u; row < count; row += 4u) {
+                    value -= staged(row, i) * staged(row, j);
+                    value -= staged(row + 1u, i) * staged(row + 1u, j);
+                    value -= staged(row + 2u, i) * staged(row + 2u, j);
+                    value -= staged(row + 3u, i) * staged(row + 3u, j);
                 }
                 workgroupBarrier();
             }
@@ -184,7 +191,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
                     let count = min(CHUNK, first - chunk);
                     stage(chunk, count, first, thread);
                     workgroupBarrier();
-                    // Four loads at a time hide their latency; the count is a multiple of 16.
+                    // Loads side by side hide their latency.
                     for (var row = 0u; row < count; row += 4u) {
                         let x0 = above(chunk + row, column);
                         let x1 = above(chunk + row + 1u, column);

@@ -3,8 +3,8 @@
 //   y_ik = max(0, y_ik + (P_ik - penalty |x_i| - sum_l y_il Q_lk) / Q_kk), and 0 where Q_kk = 0.
 // projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], coefficients Y [rows, K].
 // A workgroup takes 64 tokens, a thread a token. Features go in blocks of 16: the residual of a block is a matrix
-// product over all features, in chunks staged in workgroup memory; the steps in the block follow one another in registers.
-// A block's 16 values of a token are the 16 components of a matrix, so that all indices are constant.
+// product over all features, in chunks staged in workgroup memory; the steps in the block follow one another in
+// registers. A block's 16 values of a token are the 16 components of a matrix, so that all indices are constant.
 
 const THREADS = 64u;
 const TOKENS = 64u;
@@ -12,6 +12,8 @@ const BLOCK = 16u;
 const BLOCK_VECTORS = BLOCK / 4u;
 const DEPTH = 32u;
 const DEPTH_VECTORS = DEPTH / 4u;
+// Tokens of which one vector a thread is loaded at a time.
+const TOKEN_STEP = THREADS / DEPTH_VECTORS;
 // One word of padding a token spreads the threads over the memory banks.
 const TOKEN_WORDS = DEPTH + 1u;
 // The rows of gram_tile: those of a chunk, then those of the block.
@@ -73,6 +75,14 @@ fn projection_vector(token: u32, vector: u32) -> vec4<f32> {
     return value;
 }
 
+fn stage(row: u32, vector: u32, four: vec4<f32>) {
+    let at = row * TOKEN_WORDS + 4u * vector;
+    token_tile[at] = four.x;
+    token_tile[at + 1u] = four.y;
+    token_tile[at + 2u] = four.z;
+    token_tile[at + 3u] = four.w;
+}
+
 // 1/q, or 0 for a feature that takes no coefficient, so that it counts as dead and can be revived.
 fn inverse_of(q: f32) -> f32 {
     let inverse = 1.0 / q;
@@ -115,22 +125,31 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 gram_vector(first + thread / BLOCK_VECTORS, first_vector + thread % BLOCK_VECTORS);
 
             for (var depth = 0u; depth < params.rank; depth += DEPTH) {
-                for (var v = thread; v < TOKENS * DEPTH_VECTORS; v += THREADS) {
-                    let vector = v % DEPTH_VECTORS;
-                    let four = token_vector(first_token + v / DEPTH_VECTORS, depth / 4u + vector);
-                    let at = v / DEPTH_VECTORS * TOKEN_WORDS + 4u * vector;
-                    token_tile[at] = four.x;
-                    token_tile[at + 1u] = four.y;
-                    token_tile[at + 2u] = four.z;
-                    token_tile[at + 3u] = four.w;
+                // Consecutive threads load consecutive vectors: 8 tokens at a time, 16 rows of Q.
+                let vector = thread % DEPTH_VECTORS;
+                for (var row = thread / DEPTH_VECTORS; row < TOKENS; row += 4u * TOKEN_STEP) {
+                    let four0 = token_vector(first_token + row, depth / 4u + vector);
+                    let four1 = token_vector(first_token + row + TOKEN_STEP, depth / 4u + vector);
+                    let four2 = token_vector(first_token + row + 2u * TOKEN_STEP, depth / 4u + vector);
+                    let four3 = token_vector(first_token + row + 3u * TOKEN_STEP, depth / 4u + vector);
+                    stage(row, vector, four0);
+                    stage(row + TOKEN_STEP, vector, four1);
+                    stage(row + 2u * TOKEN_STEP, vector, four2);
+                    stage(row + 3u * TOKEN_STEP, vector, four3);
                 }
-                for (var v = thread; v < DEPTH * BLOCK_VECTORS; v += THREADS) {
-                    gram_tile[v] = gram_vector(depth + v / BLOCK_VECTORS, first_vector + v % BLOCK_VECTORS);
-                }
+                let gram_row = depth + thread / BLOCK_VECTORS;
+                let gram_column = first_vector + thread % BLOCK_VECTORS;
+                gram_tile[thread] = gram_vector(gram_row, gram_column);
+                gram_tile[thread + THREADS] = gram_vector(gram_row + THREADS / BLOCK_VECTORS, gram_column);
                 workgroupBarrier();
                 let count = min(DEPTH, params.rank - depth);
-                for (var l = 0u; l < count; l++) {
-                    residual -= token_tile[thread * TOKEN_WORDS + l] * row_of(l);
+                // Four at a time; beyond the last row the tiles hold zeros.
+                for (var l = 0u; l < count; l += 4u) {
+                    let at = thread * TOKEN_WORDS + l;
+                    residual -= token_tile[at] * row_of(l);
+                    residual -= token_tile[at + 1u] * row_of(l + 1u);
+                    residual -= token_tile[at + 2u] * row_of(l + 2u);
+                    residual -= token_tile[at + 3u] * row_of(l + 3u);
                 }
                 workgroupBarrier();
             }

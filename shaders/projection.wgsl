@@ -36,7 +36,7 @@ const FEATURE_LOADS = TILE * DEPTH_QUADS / THREADS;
 var<workgroup> x_tile: array<vec4<f32>, TILE * DEPTH_QUADS>;
 var<workgroup> feature_tile: array<vec4<f32>, TILE * DEPTH_QUADS>;
 
-// Where a quad of a tile's row lies. Rotating by the row lets neighbouring threads read the same quad of neighbouring
+// Where a quad of a tile's row lies. The XOR with the row lets neighbouring threads read the same quad of neighbouring
 // rows without bank conflicts, and without padding, for which 16 KiB have no room.
 fn place(row: u32, index: u32) -> u32 {
     return row * DEPTH_QUADS + (index ^ (row % DEPTH_QUADS));

@@ -70,7 +70,7 @@ fn magnitude_key(words: vec4<u32>) -> u32 {
     return max(max(keys.x, keys.y), max(keys.z, keys.w));
 }
 
-// The f32 bits of the magnitude that a key stands for, by integers alone wherever a GPU may flush, or ignore NaN.
+// The f32 bits of the magnitude that a key stands for, without unpack2x16float, which may flush subnormals.
 @if(f32)
 fn key_bits(key: u32) -> u32 {
     return key;
@@ -83,7 +83,7 @@ fn key_bits(key: u32) -> u32 {
     }
     if key < 0x400u {
         // Subnormal: fraction · 2⁻²⁴, which is a normal f32.
-        return bitcast<u32>(f32(fraction) * 0x1p-24f);
+        return bitcast<u32>(f32(fraction) * 5.9604644775390625e-8);
     }
     // The exponent's bias grows from 15 to 127.
     return (key << 13u) + (112u << 23u);

@@ -1,1 +1,225 @@
-//! x
+//! What the cross-crate tests share: the f64 oracle, the engines under test, and a bench on which single kernels run.
+
+pub mod oracle;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use unmix::{AdapterChoice, CpuEngine, ElementType, Engine, HostActivations, ResidentActivations, WgpuEngine};
+use unmix_kernels::{BufferId, Matrix, Recording, Workspace};
+use unmix_runtime::{Session, block_on};
+
+/// Every engine that a property must hold on: the CPU, the adapter as it is, and the adapter held to WebGPU's default limits
+/// with every run-time check on.
+///
+/// # Panics
+/// If no adapter answers: a GPU test must not be skipped. `cargo xtask test` installs a software one.
+pub fn engines() -> Vec<Box<dyn Engine>> {
+    let open = |choice: AdapterChoice| -> Box<dyn Engine> {
+        match WgpuEngine::new(&choice) {
+            Ok(engine) => Box::new(engine),
+            Err(error) => panic!("these tests need an adapter; run them with `cargo xtask test`: {error}"),
+        }
+    };
+    vec![
+        Box::new(CpuEngine::new()),
+        open(AdapterChoice::default()),
+        open(AdapterChoice { portable_limits: true, checked: true, ..AdapterChoice::default() }),
+    ]
+}
+
+/// A matrix of f64, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dense {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
+    /// Values, row after row.
+    pub values: Vec<f64>,
+}
+
+impl Dense {
+    /// From a function of row and column.
+    pub fn from_fn(rows: usize, columns: usize, mut f: impl FnMut(usize, usize) -> f64) -> Self {
+        let values = (0..rows * columns).map(|i| f(i / columns, i % columns)).collect();
+        Dense { rows, columns, values }
+    }
+
+    /// Standard normal values, rounded to `element` so that every engine starts from the same numbers.
+    pub fn random(seed: u64, rows: usize, columns: usize, element: ElementType) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        Self::from_fn(rows, columns, |_, _| {
+            // The sum of twelve uniforms is close enough to normal here.
+            let value = (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
+            round(value, element)
+        })
+    }
+
+    /// Random values of at least 0, about a third of them exactly 0.
+    pub fn random_coefficients(seed: u64, rows: usize, columns: usize) -> Self {
+        let mut dense = Self::random(seed, rows, columns, ElementType::F32);
+        dense.values.iter_mut().for_each(|v| *v = (*v + 0.4).max(0.0));
+        dense
+    }
+
+    /// The value at a place.
+    pub fn at(&self, row: usize, column: usize) -> f64 {
+        self.values[row * self.columns + column]
+    }
+
+    /// The matrix with rows and columns exchanged.
+    pub fn transposed(&self) -> Self {
+        Self::from_fn(self.columns, self.rows, |i, j| self.at(j, i))
+    }
+
+    /// The values as f32.
+    pub fn to_f32(&self) -> Vec<f32> {
+        self.values.iter().map(|&v| v as f32).collect()
+    }
+
+    /// As activations stored in `element`.
+    ///
+    /// # Panics
+    /// Never: the sizes fit.
+    pub fn to_activations(&self, element: ElementType) -> HostActivations {
+        let (n, d) = (self.rows as u64, self.columns as u64);
+        let values = self.values.iter().copied();
+        match element {
+            ElementType::F32 => HostActivations::from_f32(values.map(|v| v as f32).collect(), n, d),
+            ElementType::F16 => HostActivations::from_f16(values.map(half::f16::from_f64).collect(), n, d),
+            ElementType::Bf16 => HostActivations::from_bf16(values.map(half::bf16::from_f64).collect(), n, d),
+        }
+        .expect("sizes fit")
+    }
+}
+
+fn round(value: f64, element: ElementType) -> f64 {
+    match element {
+        ElementType::F32 => f64::from(value as f32),
+        ElementType::F16 => half::f16::from_f64(value).to_f64(),
+        ElementType::Bf16 => half::bf16::from_f64(value).to_f64(),
+    }
+}
+
+/// ‖a − b‖ / ‖b‖ (Frobenius); ‖a‖ where b is zero.
+pub fn relative_difference(a: &[f32], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let difference: f64 = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
+    let size: f64 = b.iter().map(|b| b * b).sum();
+    if size > 0.0 { (difference / size).sqrt() } else { difference.sqrt() }
+}
+
+/// Asserts that two matrices agree within `tolerance` relative (Frobenius).
+///
+/// # Panics
+/// If they do not.
+#[track_caller]
+pub fn assert_close(what: &str, engine: &dyn Engine, got: &[f32], wanted: &[f64], tolerance: f64) {
+    let difference = relative_difference(got, wanted);
+    assert!(difference <= tolerance, "{what} on {}: off by {difference:.2e}, allowed {tolerance:.0e}", engine.adapter());
+}
+
+/// A place to run single kernels: buffers with content, over activations that may matter or not.
+pub struct Bench<'a> {
+    engine: &'a dyn Engine,
+    /// The activations.
+    pub activations: ResidentActivations,
+    workspace: Workspace,
+    contents: Vec<(BufferId, Vec<u8>)>,
+}
+
+impl<'a> Bench<'a> {
+    /// A bench over `x`, stored as `element`.
+    ///
+    /// # Panics
+    /// If the engine fails.
+    pub fn new(engine: &'a dyn Engine, x: &Dense, element: ElementType) -> Self {
+        let activations = engine.load(&x.to_activations(element)).expect("loading activations");
+        Bench { engine, activations, workspace: Workspace::default(), contents: Vec::new() }
+    }
+
+    /// A bench for kernels that read no activations.
+    pub fn without_activations(engine: &'a dyn Engine) -> Self {
+        Self::new(engine, &Dense::from_fn(1, 1, |_, _| 1.0), ElementType::F32)
+    }
+
+    /// The one panel of the activations.
+    ///
+    /// # Panics
+    /// If there are several.
+    pub fn panel(&self) -> Matrix {
+        assert_eq!(self.activations.layout().panels(), 1);
+        self.activations.layout().panel(0)
+    }
+
+    /// A matrix with content; the padding is zero.
+    pub fn matrix(&mut self, content: &Dense) -> Matrix {
+        let matrix = self.workspace.matrix("matrix", content.rows as u32, content.columns as u32);
+        let mut padded = vec![0f32; matrix.elements() as usize];
+        for (i, &value) in content.values.iter().enumerate() {
+            padded[i / content.columns * matrix.stride as usize + i % content.columns] = value as f32;
+        }
+        self.contents.push((matrix.buffer(), bytemuck::cast_slice(&padded).to_vec()));
+        matrix
+    }
+
+    /// A matrix to be written, filled with a number that no kernel should leave behind in what it writes.
+    pub fn output(&mut self, rows: u32, columns: u32) -> Matrix {
+        let mut matrix = self.matrix(&Dense::from_fn(rows as usize, columns.next_multiple_of(4) as usize, |_, c| {
+            if c < columns as usize { 777.0 } else { 0.0 }
+        }));
+        matrix.columns = columns;
+        matrix
+    }
+
+    /// A buffer of 32-bit values.
+    pub fn words<T: bytemuck::NoUninit>(&mut self, content: &[T]) -> BufferId {
+        let id = self.workspace.words("words", content.len() as u64);
+        self.contents.push((id, bytemuck::cast_slice(content).to_vec()));
+        id
+    }
+
+    /// Runs a recording and gives the session to read from.
+    ///
+    /// # Panics
+    /// If the engine fails.
+    pub fn run(self, record: impl FnOnce(&mut Recording)) -> Ran {
+        let session = self.engine.open(&self.workspace, &self.activations).expect("opening a session");
+        for (id, bytes) in &self.contents {
+            session.write(*id, 0, bytes).expect("writing");
+        }
+        let mut recording = Recording::new();
+        record(&mut recording);
+        session.prepare(recording).expect("preparing").run().expect("running");
+        Ran(session)
+    }
+}
+
+/// A session after its recording.
+pub struct Ran(Box<dyn Session>);
+
+impl Ran {
+    /// The first `count` 32-bit values of a buffer.
+    ///
+    /// # Panics
+    /// If reading fails.
+    pub fn words<T: bytemuck::Pod>(&self, id: BufferId, count: usize) -> Vec<T> {
+        let bytes = block_on(self.0.read(id, 0, count as u64 * 4)).expect("reading");
+        bytemuck::pod_collect_to_vec(&bytes)
+    }
+
+    /// A matrix without its padding, after checking that the padding is still zero.
+    ///
+    /// # Panics
+    /// If reading fails or the padding was written.
+    pub fn matrix(&self, matrix: Matrix) -> Vec<f32> {
+        let padded: Vec<f32> = self.words(matrix.buffer(), matrix.elements() as usize);
+        let mut values = Vec::new();
+        for row in padded.chunks_exact(matrix.stride as usize) {
+            let (used, padding) = row.split_at(matrix.columns as usize);
+            assert!(padding.iter().all(|v| *v == 0.0), "the padding of a row was written");
+            values.extend_from_slice(used);
+        }
+        values
+    }
+}

@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use unmix_kernels::{
-    Access, BufferId, ComposeError, Cost, ElementType, Kernel, Memory, Recording, Resource, Workspace,
+    Access, BufferId, Command, ComposeError, Cost, Dispatch, ElementType, Kernel, Memory, Recording, Resource,
+    Workspace,
 };
 
 use super::device::Gpu;
@@ -354,10 +355,16 @@ fn mistakes_are_refused_in_words() {
         }
         other => panic!("{word}: {:?}", other.err()),
     };
-    let one = |kernel, bindings: &[Resource]| {
-        let mut recording = Recording::new();
-        recording.dispatch(kernel, ElementType::F32, &(), bindings, [1, 1, 1], Cost::default());
-        recording
+    // Built by hand, for `Recording::dispatch` panics at some of these.
+    let one = |kernel, bindings: &[Resource]| Recording {
+        commands: vec![Command::Dispatch(Dispatch {
+            kernel,
+            element: ElementType::F32,
+            params: Vec::new(),
+            bindings: bindings.to_vec(),
+            workgroups: [1, 1, 1],
+            cost: Cost::default(),
+        })],
     };
     refused(one(&TWO, &[values.into(), values.into()]), "twice");
     refused(one(&TWO, &[Resource::Panel(1), values.into()]), "panel 1 of 1");
@@ -371,7 +378,7 @@ fn mistakes_are_refused_in_words() {
     assert!(matches!(block_on(session.read(values, 2, 4)), Err(Error::Refused { .. })));
 
     let mut wide = scale(values, 1.0);
-    if let Some(unmix_kernels::Command::Dispatch(dispatch)) = wide.commands.first_mut() {
+    if let Some(Command::Dispatch(dispatch)) = wide.commands.first_mut() {
         dispatch.workgroups = [1, 65_536, 1];
     }
     assert!(matches!(session.prepare(wide), Err(Error::OverLimit { needed: 65_536, .. })));

@@ -1,0 +1,549 @@
+//! Every kernel against the f64 oracle, on every engine, at sizes that are multiples of nothing.
+
+use unmix::{ElementType, Engine, PanelLayout};
+use unmix_kernels::*;
+use unmix_tests::oracle;
+use unmix_tests::{Bench, Dense, assert_close, engines, relative_difference};
+
+/// Tokens, neurons, rank, kept.
+const SIZES: [(usize, usize, usize, usize); 6] =
+    [(1, 1, 1, 1), (3, 37, 2, 1), (63, 130, 5, 3), (65, 64, 17, 9), (201, 259, 70, 3), (130, 97, 100, 11)];
+
+fn on_every_engine(property: impl Fn(&dyn Engine)) {
+    for engine in engines() {
+        property(engine.as_ref());
+    }
+}
+
+fn at_every_size(property: impl Fn(&dyn Engine, ElementType, (usize, usize, usize, usize))) {
+    on_every_engine(|engine| {
+        for element in ElementType::ALL {
+            for size in SIZES {
+                property(engine, element, size);
+            }
+        }
+    });
+}
+
+/// A sparse feature matrix and its kept entries.
+fn sparse(seed: u64, rank: usize, neurons: usize, kept: usize) -> (Dense, Vec<u32>, Vec<f32>) {
+    let z = oracle::winner_take_all(&Dense::random(seed, rank, neurons, ElementType::F32), kept);
+    let (mut indices, mut values) = (Vec::new(), Vec::new());
+    for k in 0..rank {
+        for j in (0..neurons).filter(|&j| z.at(k, j) != 0.0) {
+            indices.push(j as u32);
+            values.push(z.at(k, j) as f32);
+        }
+    }
+    (z, indices, values)
+}
+
+fn features(bench: &mut Bench<'_>, z: &Dense, kept: usize, indices: &[u32], values: &[f32]) -> Features {
+    Features {
+        dense: bench.matrix(z),
+        indices: bench.words(indices),
+        values: bench.words(values),
+        kept: kept as u32,
+    }
+}
+
+#[test]
+fn cross_product_matches_the_oracle() {
+    at_every_size(|engine, element, (n, d, k, _)| {
+        let (x, y) = (Dense::random(1, n, d, element), Dense::random_coefficients(2, n, k));
+        let wanted = oracle::product(&y.transposed(), &x);
+        for parts in [1, 3] {
+            let mut bench = Bench::new(engine, &x, element);
+            let (panel, y) = (bench.panel(), bench.matrix(&y));
+            let out = bench.output(k as u32, d as u32);
+            let partials = bench.words(&vec![0f32; parts as usize * out.elements() as usize]);
+            let split = Some(Split { parts, partials });
+            let ran = bench.run(|r| cross_product(r, panel, y, out, 0.5, false, split));
+            let wanted: Vec<f64> = wanted.values.iter().map(|v| 0.5 * v).collect();
+            assert_close("cross product", engine, &ran.matrix(out), &wanted, 1e-6);
+        }
+    });
+}
+
+#[test]
+fn cross_product_accumulates_over_panels() {
+    on_every_engine(|engine| {
+        let (x, y) = (Dense::random(1, 70, 50, ElementType::F16), Dense::random_coefficients(2, 70, 9));
+        for parts in [1, 2] {
+            let mut bench = Bench::new(engine, &x, ElementType::F16);
+            let (panel, coefficients, out) = (bench.panel(), bench.matrix(&y), bench.output(9, 50));
+            let partials = bench.words(&vec![0f32; 2 * out.elements() as usize]);
+            let split = Some(Split { parts, partials });
+            let ran = bench.run(|r| {
+                cross_product(r, panel, coefficients, out, 1.0, false, split);
+                cross_product(r, panel, coefficients, out, 2.0, true, split);
+            });
+            let wanted: Vec<f64> = oracle::product(&y.transposed(), &x).values.iter().map(|v| 3.0 * v).collect();
+            assert_close("accumulated cross product", engine, &ran.matrix(out), &wanted, 1e-6);
+        }
+    });
+}
+
+#[test]
+fn coefficient_gram_matches_the_oracle() {
+    on_every_engine(|engine| {
+        for (n, _, k, _) in SIZES {
+            let y = Dense::random_coefficients(3, n, k);
+            let mut bench = Bench::without_activations(engine);
+            let (coefficients, out) = (bench.matrix(&y), bench.output(k as u32, k as u32));
+            let ran = bench.run(|r| coefficient_gram(r, coefficients, out, false, None));
+            let wanted = oracle::product(&y.transposed(), &y);
+            assert_close("coefficient Gram", engine, &ran.matrix(out), &wanted.values, 1e-6);
+        }
+    });
+}
+
+#[test]
+fn projection_matches_the_oracle() {
+    at_every_size(|engine, element, (n, d, k, _)| {
+        let (x, z) = (Dense::random(4, n, d, element), Dense::random(5, k, d, ElementType::F32));
+        let mut bench = Bench::new(engine, &x, element);
+        let (panel, features) = (bench.panel(), bench.matrix(&z));
+        let out = bench.output(n as u32, k as u32);
+        let ran = bench.run(|r| projection(r, panel, features, out, 2.0));
+        let wanted: Vec<f64> = oracle::product(&x, &z.transposed()).values.iter().map(|v| 2.0 * v).collect();
+        assert_close("projection", engine, &ran.matrix(out), &wanted, 1e-6);
+    });
+}
+
+#[test]
+fn sparse_projection_matches_the_oracle() {
+    at_every_size(|engine, element, (n, d, k, kept)| {
+        let x = Dense::random(6, n, d, element);
+        let (z, indices, values) = sparse(7, k, d, kept);
+        let mut bench = Bench::new(engine, &x, element);
+        let (panel, out) = (bench.panel(), bench.output(n as u32, k as u32));
+        let (indices, values) = (bench.words(&indices), bench.words(&values));
+        let ran = bench.run(|r| sparse_projection(r, panel, indices, values, kept as u32, out, 0.25));
+        let wanted: Vec<f64> = oracle::product(&x, &z.transposed()).values.iter().map(|v| 0.25 * v).collect();
+        assert_close("sparse projection", engine, &ran.matrix(out), &wanted, 1e-6);
+    });
+}
+
+#[test]
+fn feature_gram_matches_the_oracle_for_sparse_and_dense_features() {
+    on_every_engine(|engine| {
+        for (_, d, k, kept) in SIZES {
+            for kept in [kept, d] {
+                let (z, indices, values) = sparse(8, k, d, kept);
+                let mut bench = Bench::without_activations(engine);
+                let features = features(&mut bench, &z, kept, &indices, &values);
+                let out = bench.output(k as u32, k as u32);
+                let ran = bench.run(|r| feature_gram(r, &features, out));
+                let wanted = oracle::product(&z, &z.transposed());
+                assert_close("feature Gram", engine, &ran.matrix(out), &wanted.values, 1e-6);
+            }
+        }
+    });
+}
+
+#[test]
+fn squared_norms_match_the_oracle() {
+    at_every_size(|engine, element, (n, d, _, _)| {
+        let x = Dense::random(9, n, d, element);
+        let mut bench = Bench::new(engine, &x, element);
+        let (panel, norms) = (bench.panel(), bench.words(&vec![777f32; n]));
+        let ran = bench.run(|r| squared_norm(r, panel, norms, 4.0));
+        let wanted: Vec<f64> =
+            x.values.chunks(d).map(|row| row.iter().map(|v| (4.0 * v).powi(2)).sum()).collect();
+        assert_close("squared norms", engine, &ran.words(norms, n), &wanted, 1e-6);
+    });
+}
+
+#[test]
+fn absolute_maximum_finds_the_largest_magnitude() {
+    at_every_size(|engine, element, (n, d, _, _)| {
+        let x = Dense::random(10, n, d, element);
+        let mut bench = Bench::new(engine, &x, element);
+        let (panel, maxima) = (bench.panel(), bench.words(&[0u32; MAXIMUM_PARTIALS as usize]));
+        let ran = bench.run(|r| absolute_maximum(r, panel, maxima, false));
+        let found = f32::from_bits(ran.words::<u32>(maxima, MAXIMUM_PARTIALS as usize).into_iter().max().unwrap());
+        let wanted = x.values.iter().fold(0f64, |m, v| m.max(v.abs()));
+        assert_eq!(f64::from(found), wanted, "{element} on {}", engine.adapter());
+    });
+}
+
+#[test]
+fn absolute_maximum_gives_away_nan_and_infinity_wherever_they_are() {
+    on_every_engine(|engine| {
+        for element in ElementType::ALL {
+            for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                for place in [0, 7, 300 * 13 - 1] {
+                    let mut x = Dense::random(11, 300, 13, element);
+                    x.values[place] = bad;
+                    let mut bench = Bench::new(engine, &x, element);
+                    let (panel, maxima) = (bench.panel(), bench.words(&[0u32; MAXIMUM_PARTIALS as usize]));
+                    let ran = bench.run(|r| absolute_maximum(r, panel, maxima, false));
+                    let largest = ran.words::<u32>(maxima, MAXIMUM_PARTIALS as usize).into_iter().max().unwrap();
+                    assert!(largest >= 0x7f80_0000, "{bad} as {element} at {place} on {}", engine.adapter());
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn gather_rows_takes_the_panel_s_own_tokens_only() {
+    at_every_size(|engine, element, (n, d, _, _)| {
+        let x = Dense::random(12, n, d, element);
+        let mut bench = Bench::new(engine, &x, element);
+        // The panel plays tokens 100 and up of a larger matrix; token 5 belongs to another one.
+        let tokens = [100 + n as u32 - 1, 5, 100];
+        let (panel, indices) = (bench.panel(), bench.words(&tokens));
+        let out = bench.output(3, d as u32);
+        let ran = bench.run(|r| gather_rows(r, panel, 100, indices, out, 2.0));
+        let row = |i: usize| x.values[i * d..(i + 1) * d].iter().map(|v| 2.0 * v);
+        let wanted: Vec<f64> = row(n - 1).chain((0..d).map(|_| 777.0)).chain(row(0)).collect();
+        assert_close("gathered rows", engine, &ran.matrix(out), &wanted, 0.0);
+    });
+}
+
+#[test]
+fn fixed_order_sum_adds_the_parts() {
+    on_every_engine(|engine| {
+        for (accumulate, start) in [(false, 0.0), (true, 777.0)] {
+            let parts = Dense::random(13, 5, 7 * 12, ElementType::F32);
+            let mut bench = Bench::without_activations(engine);
+            let (partials, out) = (bench.words(&parts.to_f32()), bench.output(7, 12));
+            let ran = bench.run(|r| fixed_order_sum(r, partials, out, 5, accumulate));
+            let wanted: Vec<f64> =
+                (0..84).map(|i| start + (0..5).map(|p| parts.at(p, i)).sum::<f64>()).collect();
+            assert_close("fixed-order sum", engine, &ran.matrix(out), &wanted, 1e-6);
+        }
+    });
+}
+
+#[test]
+fn projected_least_squares_solves_and_keeps_exactly_m() {
+    on_every_engine(|engine| {
+        for (n, d, k, kept) in [(3, 37, 2, 1), (63, 130, 5, 3), (65, 64, 17, 9), (201, 259, 70, 3), (300, 97, 100, 11)] {
+            let (x, y) = (Dense::random(14, n, d, ElementType::F32), Dense::random_coefficients(15, n, k));
+            let gram = oracle::product(&y.transposed(), &y);
+            let cross = oracle::product(&y.transposed(), &x);
+            let mut ridged = gram.clone();
+            (0..k).for_each(|i| ridged.values[i * k + i] += 1e-3);
+            let wanted = oracle::winner_take_all(&oracle::solve(&ridged, &cross), kept);
+            let mut bench = Bench::without_activations(engine);
+            let empty = Dense::from_fn(k, d, |_, _| 0.0);
+            let features = features(&mut bench, &empty, kept, &vec![9u32; k * kept], &vec![9f32; k * kept]);
+            let operands = LeastSquares {
+                gram: bench.matrix(&gram),
+                cross: bench.matrix(&cross),
+                factor: bench.output(k as u32, k as u32),
+                status: bench.words(&[0u32; 4]),
+            };
+            let ran = bench.run(|r| projected_least_squares(r, &operands, &features, Ridge::Absolute(1e-3)));
+            assert_eq!(ran.words::<u32>(operands.status, 2), [1, 1], "the factorization succeeds at once");
+            let dense = ran.matrix(features.dense);
+            assert_close("least-squares features", engine, &dense, &wanted.values, 2e-3);
+            let indices = ran.words::<u32>(features.indices, k * kept);
+            let values = ran.words::<f32>(features.values, k * kept);
+            for (feature, row) in dense.chunks(d).enumerate() {
+                let entries = feature * kept..(feature + 1) * kept;
+                assert!(indices[entries.clone()].is_sorted_by(|a, b| a < b), "kept neurons ascend");
+                assert_eq!(row.iter().filter(|z| **z != 0.0).count(), kept, "exactly m are kept");
+                assert!(indices[entries.clone()].iter().zip(&values[entries]).all(|(&j, v)| row[j as usize] == *v));
+            }
+        }
+    });
+}
+
+#[test]
+fn cholesky_raises_the_ridge_until_a_singular_gram_factorizes() {
+    on_every_engine(|engine| {
+        // Two equal columns, and a dead one.
+        let gram = Dense::from_fn(3, 3, |i, j| if i < 2 && j < 2 { 1.0 } else { 0.0 });
+        let mut bench = Bench::without_activations(engine);
+        let (gram, factor, status) = (bench.matrix(&gram), bench.output(3, 3), bench.words(&[0u32; 4]));
+        let ran = bench.run(|r| cholesky(r, gram, factor, status, Ridge::Relative(1e-12)));
+        let status = ran.words::<u32>(status, 2);
+        assert_eq!(status[1], 1, "{}: {status:?}", engine.adapter());
+        assert!(ran.matrix(factor).iter().all(|v| v.is_finite()));
+        assert_eq!(ran.matrix(factor)[8], 1.0, "a dead feature has a unit diagonal");
+    });
+}
+
+#[test]
+fn winner_take_all_breaks_ties_by_the_lower_neuron() {
+    on_every_engine(|engine| {
+        let d = 600;
+        let z = Dense::from_fn(3, d, |k, j| match k {
+            0 => if j % 2 == 0 { 1.0 } else { -1.0 }, // all tie
+            1 => if j == 599 { -3.0 } else { 0.0 },   // fewer nonzeros than kept
+            _ => f64::from((j as i32 % 7) - 3),       // many ties at the threshold
+        });
+        let kept = 5;
+        let wanted = oracle::winner_take_all(&z, kept);
+        let mut bench = Bench::without_activations(engine);
+        let features = features(&mut bench, &z, kept, &[9; 15], &[9.0; 15]);
+        let ran = bench.run(|r| winner_take_all(r, &features, 0, 3, false));
+        assert_close("winner-take-all", engine, &ran.matrix(features.dense), &wanted.values, 0.0);
+        assert_eq!(ran.words::<u32>(features.indices, 10), [0, 1, 2, 3, 4, 0, 1, 2, 3, 599], "{}", engine.adapter());
+    });
+}
+
+#[test]
+fn winner_take_all_can_do_one_feature_and_normalise_it() {
+    on_every_engine(|engine| {
+        let z = Dense::random(16, 4, 90, ElementType::F32);
+        let mut bench = Bench::without_activations(engine);
+        let features = features(&mut bench, &z, 7, &[9; 28], &[9.0; 28]);
+        let ran = bench.run(|r| winner_take_all(r, &features, 2, 1, true));
+        let dense = ran.matrix(features.dense);
+        for k in [0, 1, 3] {
+            assert_eq!(dense[k * 90..(k + 1) * 90], z.to_f32()[k * 90..(k + 1) * 90], "other features are untouched");
+        }
+        let norm: f64 = dense[180..270].iter().map(|v| f64::from(*v).powi(2)).sum();
+        assert!((norm - 1.0).abs() < 1e-6, "{}", engine.adapter());
+        let cut = oracle::winner_take_all(&z, 7);
+        let length = cut.values[180..270].iter().map(|v| v * v).sum::<f64>().sqrt();
+        let wanted: Vec<f64> = cut.values[180..270].iter().map(|v| v / length).collect();
+        assert_close("unit feature", engine, &dense[180..270], &wanted, 1e-6);
+    });
+}
+
+#[test]
+fn hals_coefficients_match_the_oracle() {
+    on_every_engine(|engine| {
+        for (n, d, k, kept) in SIZES {
+            for (sweeps, penalty) in [(1, 0.0), (2, 0.0), (3, 0.05)] {
+                let x = Dense::random(17, n, d, ElementType::F32);
+                let z = oracle::winner_take_all(&Dense::random(18, k, d, ElementType::F32), kept);
+                let y = Dense::random_coefficients(19, n, k);
+                let (p, q) = (oracle::product(&x, &z.transposed()), oracle::product(&z, &z.transposed()));
+                let energy: Vec<f64> = x.values.chunks(d).map(|row| row.iter().map(|v| v * v).sum()).collect();
+                let lambda: Vec<f64> = energy.iter().map(|e| penalty * e.sqrt()).collect();
+                let wanted = oracle::hals_coefficients(&p, &q, &y, &lambda, sweeps);
+                let mut bench = Bench::without_activations(engine);
+                let (p, q, y) = (bench.matrix(&p), bench.matrix(&q), bench.matrix(&y));
+                let energy = bench.words(&energy.iter().map(|&e| e as f32).collect::<Vec<_>>());
+                let ran = bench.run(|r| hals_coefficients(r, p, q, energy, y, sweeps as u32, penalty as f32));
+                let got = ran.matrix(y);
+                assert!(got.iter().all(|v| *v >= 0.0));
+                assert_close("HALS coefficients", engine, &got, &wanted.values, 2e-5);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_zero_feature_takes_no_coefficient() {
+    on_every_engine(|engine| {
+        let q = Dense::from_fn(2, 2, |i, j| if i == 0 && j == 0 { 2.0 } else { 0.0 });
+        let (p, y) = (Dense::from_fn(3, 2, |_, k| if k == 0 { 4.0 } else { 0.0 }), Dense::from_fn(3, 2, |_, _| 1.0));
+        let mut bench = Bench::without_activations(engine);
+        let (p, q, y, energy) = (bench.matrix(&p), bench.matrix(&q), bench.matrix(&y), bench.words(&[1f32; 3]));
+        let ran = bench.run(|r| hals_coefficients(r, p, q, energy, y, 1, 0.0));
+        assert_eq!(ran.matrix(y), [2.0, 0.0, 2.0, 0.0, 2.0, 0.0], "{}", engine.adapter());
+    });
+}
+
+#[test]
+fn hals_features_minimise_over_one_feature() {
+    on_every_engine(|engine| {
+        for (n, d, k, _) in SIZES {
+            let (x, y) = (Dense::random(20, n, d, ElementType::F32), Dense::random_coefficients(21, n.max(2 * k), k));
+            let x = Dense::from_fn(y.rows, d, |i, j| x.at(i % n, j) + i as f64 / 100.0);
+            let z = Dense::random(22, k, d, ElementType::F32);
+            let (gram, cross) = (oracle::product(&y.transposed(), &y), oracle::product(&y.transposed(), &x));
+            let chosen = k / 2;
+            let mut wanted = z.clone();
+            if gram.at(chosen, chosen) > 0.0 {
+                for j in 0..d {
+                    let others: f64 = (0..k).filter(|&l| l != chosen).map(|l| gram.at(chosen, l) * z.at(l, j)).sum();
+                    wanted.values[chosen * d + j] = (cross.at(chosen, j) - others) / gram.at(chosen, chosen);
+                }
+            }
+            let mut bench = Bench::without_activations(engine);
+            let (cross, gram, features) = (bench.matrix(&cross), bench.matrix(&gram), bench.matrix(&z));
+            let ran = bench.run(|r| hals_features(r, cross, gram, features, chosen as u32));
+            assert_close("HALS feature", engine, &ran.matrix(features), &wanted.values, 1e-5);
+        }
+    });
+}
+
+#[test]
+fn multiplicative_update_matches_the_oracle() {
+    on_every_engine(|engine| {
+        for (n, d, k, kept) in SIZES {
+            let x = Dense::random(23, n, d, ElementType::F32);
+            let z = oracle::winner_take_all(&Dense::random(24, k, d, ElementType::F32), kept);
+            let y = Dense::random_coefficients(25, n, k);
+            let (p, q) = (oracle::product(&x, &z.transposed()), oracle::product(&z, &z.transposed()));
+            let wanted = oracle::multiplicative_update(&p, &q, &y, 1e-6);
+            for floor in [0.0, 0.3] {
+                let mut bench = Bench::without_activations(engine);
+                let (p, q, previous) = (bench.matrix(&p), bench.matrix(&q), bench.matrix(&y));
+                let out = bench.output(n as u32, k as u32);
+                let ran = bench.run(|r| multiplicative_update(r, p, q, previous, out, 1e-6, floor));
+                let wanted: Vec<f64> = wanted.values.iter().map(|v| v.max(floor.into())).collect();
+                assert_close("multiplicative update", engine, &ran.matrix(out), &wanted, 1e-5);
+            }
+        }
+    });
+}
+
+#[test]
+fn normalization_moves_the_columns_norm_to_the_features() {
+    on_every_engine(|engine| {
+        for (n, d, k, kept) in SIZES {
+            let mut y = Dense::random_coefficients(26, n, k);
+            (0..n).for_each(|i| y.values[i * k] = 0.0); // the first feature is dead
+            let gram = oracle::product(&y.transposed(), &y);
+            let (z, indices, values) = sparse(27, k, d, kept);
+            let norm = |c: usize| if gram.at(c, c) > 0.0 { gram.at(c, c).sqrt() } else { 1.0 };
+            let mut bench = Bench::without_activations(engine);
+            let features = features(&mut bench, &z, kept, &indices, &values);
+            let (gram_matrix, coefficients) = (bench.matrix(&gram), bench.matrix(&y));
+            let scales = bench.words(&vec![777f32; k]);
+            let ran = bench.run(|r| {
+                normalization(r, gram_matrix, &features, scales, 0.0);
+                normalize_coefficients(r, scales, coefficients);
+            });
+            let wanted_y = Dense::from_fn(n, k, |i, c| y.at(i, c) / norm(c));
+            let wanted_z = Dense::from_fn(k, d, |c, j| z.at(c, j) * norm(c));
+            assert_close("normalised Y", engine, &ran.matrix(coefficients), &wanted_y.values, 1e-6);
+            assert_close("scaled Z", engine, &ran.matrix(features.dense), &wanted_z.values, 1e-6);
+            let wanted_values: Vec<f64> =
+                values.iter().enumerate().map(|(i, v)| f64::from(*v) * norm(i / kept)).collect();
+            assert_close("scaled values", engine, &ran.words(features.values, k * kept), &wanted_values, 1e-6);
+        }
+    });
+}
+
+#[test]
+fn inner_product_keeps_more_digits_than_f32() {
+    on_every_engine(|engine| {
+        for (rows, columns) in [(1, 1), (130, 97), (2000, 100)] {
+            let (a, b) = (Dense::random(28, rows, columns, ElementType::F32), Dense::random(29, rows, columns, ElementType::F32));
+            let mut bench = Bench::without_activations(engine);
+            let (ma, mb) = (bench.matrix(&a), bench.matrix(&b));
+            let partials = bench.words(&[777f32; PARTIAL_WORDS as usize]);
+            let ran = bench.run(|r| {
+                inner_product(r, ma, mb, partials, false);
+                inner_product(r, ma, ma, partials, true);
+            });
+            let got = sum_partials(&ran.words::<f32>(partials, PARTIAL_WORDS as usize));
+            let wanted = oracle::inner(&a, &b) + oracle::inner(&a, &a);
+            let size: f64 = a.values.iter().zip(&b.values).map(|(a, b)| (a * b).abs() + a * a).sum();
+            assert!((got - wanted).abs() < 5e-8 * size, "{got} for {wanted} on {}", engine.adapter());
+        }
+    });
+}
+
+#[test]
+fn loss_keeps_the_best_iterate_and_never_a_nan() {
+    on_every_engine(|engine| {
+        let mut bench = Bench::without_activations(engine);
+        let spread = |value: f32| {
+            let mut partials = [0f32; PARTIAL_WORDS as usize];
+            partials[2 * 17] = value - 1.0;
+            partials[2 * 200] = 1.0;
+            partials
+        };
+        // ‖X‖² = 100, ⟨YᵀY, ZZᵀ⟩ = 10: losses 90, 70, NaN, 80.
+        let inner = [10.0, 20.0, f32::NAN, 15.0].map(|value| bench.words(&spread(value)));
+        let gram_terms = bench.words(&spread(10.0));
+        let gram = bench.matrix(&Dense::from_fn(3, 3, |i, j| (10 * i + j) as f64));
+        let (state, report) = (bench.words(&[0u32; 4]), bench.words(&vec![0u32; report_words(3) as usize]));
+        let current = [1.0, 2.0, 3.0, 4.0].map(|v| bench.matrix(&Dense::from_fn(5, 7, |_, _| v)));
+        let best = bench.output(5, 7);
+        let ran = bench.run(|r| {
+            for (inner, current) in inner.into_iter().zip(current) {
+                loss(r, inner, gram_terms, gram, state, report, 100.0);
+                keep_best(r, state, current, best);
+            }
+        });
+        assert_eq!(ran.matrix(best), [2.0; 35], "{}", engine.adapter());
+        let report = Report::parse(&ran.words::<u32>(report, report_words(3) as usize));
+        assert_eq!((report.iteration, report.is_best), (3, false));
+        assert_eq!(report.loss(100.0), 80.0);
+        assert_eq!(report.column_energy, [0.0, 11.0, 22.0]);
+    });
+}
+
+#[test]
+fn kmeans_assign_finds_the_nearest_direction() {
+    on_every_engine(|engine| {
+        for (n, d, k, _) in SIZES {
+            let (mut x, c) = (Dense::random(30, n, d, ElementType::F32), Dense::random(31, k, d, ElementType::F32));
+            x.values[..d].fill(0.0); // a token of zeros
+            let s = oracle::product(&x, &c.transposed());
+            let squares = |m: &Dense| -> Vec<f32> {
+                m.values.chunks(d).map(|row| row.iter().map(|v| v * v).sum::<f64>() as f32).collect()
+            };
+            let (norms, centroid_norms) = (squares(&x), squares(&c));
+            for final_step in [false, true] {
+                let mut bench = Bench::without_activations(engine);
+                let operands = Assignment {
+                    scores: bench.matrix(&s),
+                    squared_norms: bench.words(&norms),
+                    centroid_norms: bench.words(&centroid_norms),
+                    coefficients: bench.output(n as u32, k as u32),
+                    assignments: bench.words(&vec![777u32; n]),
+                };
+                let ran = bench.run(|r| kmeans_assign(r, &operands, final_step));
+                let (y, clusters) = (ran.matrix(operands.coefficients), ran.words::<u32>(operands.assignments, n));
+                for i in 0..n {
+                    let norm = f64::from(norms[i]).sqrt();
+                    let distance = |a: usize| {
+                        let direction = if norm > 0.0 { s.at(i, a) / norm } else { 0.0 };
+                        direction - 0.5 * f64::from(centroid_norms[a])
+                    };
+                    let a = clusters[i] as usize;
+                    assert!((0..k).all(|other| distance(other) <= distance(a) + 1e-4), "{}", engine.adapter());
+                    let wanted = match (final_step, norm > 0.0) {
+                        (false, true) => 1.0 / norm,
+                        (false, false) => 0.0,
+                        (true, _) => s.at(i, a).max(0.0) / f64::from(centroid_norms[a]),
+                    };
+                    let row: Vec<f64> = (0..k).map(|b| if a == b { wanted } else { 0.0 }).collect();
+                    assert!(relative_difference(&y[i * k..(i + 1) * k], &row) < 1e-5, "{}", engine.adapter());
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn token_residuals_match_the_residual_itself() {
+    on_every_engine(|engine| {
+        for (n, d, k, kept) in SIZES {
+            let x = Dense::random(32, n, d, ElementType::F32);
+            let z = oracle::winner_take_all(&Dense::random(33, k, d, ElementType::F32), kept);
+            let y = Dense::random_coefficients(34, n, k);
+            let (p, q) = (oracle::product(&x, &z.transposed()), oracle::product(&z, &z.transposed()));
+            let (yq, yz) = (oracle::product(&y, &q), oracle::product(&y, &z));
+            let square = |row: &[f64]| row.iter().map(|v| v * v).sum::<f64>();
+            let energy: Vec<f32> = x.values.chunks(d).map(|row| square(row) as f32).collect();
+            let wanted: Vec<f64> = (0..n).map(|i| (0..d).map(|j| (x.at(i, j) - yz.at(i, j)).powi(2)).sum()).collect();
+            let mut bench = Bench::without_activations(engine);
+            let (p, yq, y) = (bench.matrix(&p), bench.matrix(&yq), bench.matrix(&y));
+            let (energy, out) = (bench.words(&energy), bench.words(&vec![777f32; n]));
+            let ran = bench.run(|r| token_residuals(r, p, yq, y, energy, out));
+            assert_close("token residuals", engine, &ran.words(out, n), &wanted, 1e-5);
+        }
+    });
+}
+
+#[test]
+fn panels_cover_every_row_once_and_in_order() {
+    for tokens in [1, 63, 64, 65, 1000, 9256] {
+        for panel_bytes in [1, 1000, 64 * 1536 * 2, u64::MAX] {
+            let layout = PanelLayout::new(tokens, 1536, ElementType::F16, true, panel_bytes);
+            let mut next = 0;
+            for panel in 0..layout.panels() {
+                let rows = layout.rows(panel);
+                assert_eq!(rows.start, next);
+                assert!(rows.end > rows.start && layout.panel(panel).rows <= layout.panel_rows);
+                next = rows.end;
+            }
+            assert_eq!(next, tokens);
+        }
+    }
+}
