@@ -90,6 +90,7 @@ impl Buffers {
             .collect();
         let rows = layout.panel_rows;
         let needs_previous = matches!(options.solver, Solver::Mu | Solver::Paper) || options.revive;
+        let gram_parts = parts_to_fill(rank, rank, rows, limits).max(parts_to_sum(rows, limits));
         let projections = w.matrix("projections", rows, rank);
         let buffers = Buffers {
             panels,
@@ -115,8 +116,8 @@ impl Buffers {
             gathered_tokens: w.words("tokens to gather", GATHERED_ROWS.into()),
             token_words: w.words("words of the panel's tokens", rows.into()),
             centroid_norms: w.words("centroid norms", if options.init == Init::Kmeans { rank.into() } else { 1 }),
-            cross_split: split(w, "cross product parts", rank, neurons, rows, limits),
-            gram_split: split(w, "coefficient Gram parts", rank, rank, rows, limits),
+            cross_split: split(w, "cross product parts", parts_to_fill(rank, neurons, rows, limits), rank, neurons),
+            gram_split: split(w, "coefficient Gram parts", gram_parts, rank, rank),
         };
         (workspace, buffers)
     }
@@ -145,12 +146,21 @@ impl Buffers {
     }
 }
 
-/// Splits a product over tokens where its own tiles are too few to fill the device.
-fn split(w: &mut Workspace, name: &str, rank: u32, columns: u32, rows: u32, limits: &EngineLimits) -> Option<Split> {
+/// Parts into which a product is split over tokens so that its tiles, too few by themselves, fill the device.
+fn parts_to_fill(rank: u32, columns: u32, rows: u32, limits: &EngineLimits) -> u32 {
     const FEWEST_ROWS: u32 = 256;
     let tiles = rank.div_ceil(64) * columns.div_ceil(64);
-    // `product_splits` workgroups for each of a device's cores would be needed; tiles already give some.
-    let parts = (limits.product_splits * 32).div_ceil(tiles).min(limits.product_splits).min(rows / FEWEST_ROWS);
+    // Some 32 workgroups for each part that the device likes keep its cores busy; the product's tiles already give some.
+    (limits.product_splits * 32).div_ceil(tiles).min(limits.product_splits).min(rows / FEWEST_ROWS)
+}
+
+/// The Gram matrix enters the loss as it is, so that long f32 sums would cost the digits by which iterates differ.
+fn parts_to_sum(rows: u32, limits: &EngineLimits) -> u32 {
+    const MOST_PARTS: u32 = 64;
+    rows.div_ceil(limits.summation_rows).min(MOST_PARTS)
+}
+
+fn split(w: &mut Workspace, name: &str, parts: u32, rank: u32, columns: u32) -> Option<Split> {
     (parts > 1).then(|| {
         let words = u64::from(parts) * u64::from(rank) * u64::from(columns.next_multiple_of(4));
         Split { parts, partials: w.words(name, words) }

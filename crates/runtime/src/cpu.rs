@@ -38,6 +38,7 @@ impl CpuEngine {
                 max_binding_bytes: u64::MAX,
                 max_workgroups: u32::MAX,
                 product_splits: 1,
+                summation_rows: u32::MAX,
                 lookahead: 0,
                 panel_bytes: PANEL_BYTES,
                 padded_rows: false,

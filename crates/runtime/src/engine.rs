@@ -40,6 +40,8 @@ pub struct EngineLimits {
     /// Parts into which a tall product is split so that every core of the device has work; 1 where a kernel splits its
     /// work itself.
     pub product_splits: u32,
+    /// Rows over which one f32 sum may run where the loss depends on it; `u32::MAX` where sums are blocked anyway.
+    pub summation_rows: u32,
     /// Iterations that may be submitted before the first one's loss is awaited; 0 where running is synchronous.
     pub lookahead: u32,
     /// Rows of activations to a panel that suit the caches, given the bytes of a row. The binding limit still applies.

@@ -190,6 +190,7 @@ fn engine_limits(limits: &wgpu::Limits, software: bool) -> EngineLimits {
         max_binding_bytes: binding & !15,
         max_workgroups: limits.max_compute_workgroups_per_dimension.min(65_535),
         product_splits: if software { 1 } else { 32 },
+        summation_rows: 256,
         lookahead: 2,
         panel_bytes: binding.min(preferred) & !15,
         padded_rows: true,

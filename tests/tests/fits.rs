@@ -1,0 +1,323 @@
+//! Whole fits: invariants, agreement of the engines, reproducibility, and what the options promise.
+
+use std::ops::ControlFlow;
+
+use proptest::prelude::*;
+use unmix::{
+    CpuEngine, DenseMatrix, ElementType, Engine, Error, Factorization, Init, SemiNmf, Solver, StopReason,
+};
+use unmix_tests::{Dense, engines, oracle};
+
+/// Tokens made of `rank` sparse features and noise.
+fn planted(seed: u64, tokens: usize, neurons: usize, rank: usize, element: ElementType) -> Dense {
+    let z = oracle::winner_take_all(&Dense::random(seed, rank, neurons, ElementType::F32), neurons.div_ceil(8));
+    let mut y = Dense::random_coefficients(seed + 1, tokens, rank);
+    y.values.iter_mut().for_each(|v| *v = if *v > 1.0 { *v } else { 0.0 });
+    let (clean, noise) = (oracle::product(&y, &z), Dense::random(seed + 2, tokens, neurons, ElementType::F32));
+    let x = Dense::from_fn(tokens, neurons, |i, j| clean.at(i, j) + 0.1 * noise.at(i, j));
+    // What the activations hold after rounding, so that oracle and engines see the same numbers.
+    match element {
+        ElementType::F32 => Dense::from_fn(tokens, neurons, |i, j| f64::from(x.at(i, j) as f32)),
+        ElementType::F16 => Dense::from_fn(tokens, neurons, |i, j| half::f16::from_f64(x.at(i, j)).to_f64()),
+        ElementType::Bf16 => Dense::from_fn(tokens, neurons, |i, j| half::bf16::from_f64(x.at(i, j)).to_f64()),
+    }
+}
+
+fn fit(engine: &dyn Engine, x: &Dense, element: ElementType, settings: &SemiNmf) -> Factorization {
+    settings.fit(engine, &engine.load(&x.to_activations(element)).unwrap()).unwrap()
+}
+
+fn dense(m: &DenseMatrix) -> Dense {
+    Dense { rows: m.rows, columns: m.columns, values: m.values.iter().map(|&v| v.into()).collect() }
+}
+
+/// What holds for every fit.
+fn check_invariants(x: &Dense, fit: &Factorization) {
+    let summary = &fit.summary;
+    assert!(fit.coefficients.values.iter().all(|y| y.is_finite() && *y >= 0.0), "coefficients are at least 0");
+    assert!(fit.features.values.iter().all(|z| z.is_finite()));
+    let kept = summary.kept_per_feature as usize;
+    for k in 0..fit.features.rows {
+        assert!(fit.features.row(k).iter().filter(|z| **z != 0.0).count() <= kept, "at most m neurons a feature");
+    }
+    let energy = oracle::inner(x, x);
+    if energy > 0.0 {
+        let wanted = oracle::loss(x, &dense(&fit.coefficients), &dense(&fit.features)) / energy;
+        let off = (summary.relative_error - wanted).abs();
+        assert!(off < 2e-6 + 1e-5 * wanted, "relative error {} where the residual says {wanted}", summary.relative_error);
+    }
+    assert_eq!(summary.loss_curve.len(), summary.iterations as usize);
+    assert!(summary.loss_curve.iter().all(|loss| loss.is_finite() && *loss >= 0.0));
+    assert_eq!(summary.feature_statistics.len(), fit.features.rows);
+}
+
+#[test]
+fn every_solver_and_start_keeps_the_invariants_on_every_engine() {
+    let x = planted(1, 203, 61, 7, ElementType::F16);
+    for engine in engines() {
+        for solver in Solver::ALL {
+            for init in [Init::Kmeans, Init::Random, Init::Svd] {
+                let settings = SemiNmf::new(9).sparsity(0.2).solver(solver).init(init).max_iterations(12).tolerance(0.0);
+                let fit = fit(engine.as_ref(), &x, ElementType::F16, &settings);
+                check_invariants(&x, &fit);
+                assert_eq!(fit.summary.kept_per_feature, 13, "m = ceil(0.2 * 61)");
+                let worst = if solver == Solver::Paper { 0.9 } else { 0.5 };
+                assert!(fit.summary.relative_error < worst, "{solver:?} {init:?}: {}", fit.summary.relative_error);
+            }
+        }
+    }
+}
+
+#[test]
+fn engines_agree_on_a_whole_fit() {
+    let x = planted(2, 300, 100, 8, ElementType::F16);
+    let start = Dense::random_coefficients(3, 300, 8);
+    let start = DenseMatrix { rows: 300, columns: 8, values: start.to_f32() };
+    for solver in Solver::ALL {
+        let settings =
+            SemiNmf::new(8).sparsity(0.1).solver(solver).init_coefficients(start.clone()).max_iterations(15).tolerance(0.0);
+        let errors: Vec<f64> =
+            engines().iter().map(|e| fit(e.as_ref(), &x, ElementType::F16, &settings).summary.relative_error).collect();
+        for error in &errors {
+            assert!((error - errors[0]).abs() <= 1e-3 * errors[0], "{solver:?}: {errors:?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    let x = planted(4, 150, 40, 5, ElementType::Bf16);
+    for engine in engines() {
+        for init in [Init::Kmeans, Init::Random, Init::Svd] {
+            let settings = SemiNmf::new(5).sparsity(0.2).init(init).seed(7).max_iterations(8);
+            let (a, b) = (
+                fit(engine.as_ref(), &x, ElementType::Bf16, &settings),
+                fit(engine.as_ref(), &x, ElementType::Bf16, &settings),
+            );
+            assert_eq!(a.features, b.features, "{init:?} on {}", engine.adapter());
+            assert_eq!(a.coefficients, b.coefficients);
+            assert_eq!(a.summary.loss_curve, b.summary.loss_curve);
+        }
+    }
+}
+
+#[test]
+fn another_seed_gives_another_start() {
+    let x = planted(4, 150, 40, 5, ElementType::F32);
+    let engine = CpuEngine::new();
+    let curve = |seed| {
+        fit(&engine, &x, ElementType::F32, &SemiNmf::new(5).sparsity(0.2).seed(seed).max_iterations(3)).summary.loss_curve
+    };
+    assert_ne!(curve(1), curve(2));
+}
+
+#[test]
+fn hals_objective_never_rises_and_its_features_have_unit_norm() {
+    for engine in engines() {
+        for (seed, alpha) in [(5, 0.02), (6, 0.0), (7, 0.1)] {
+            let x = planted(seed, 260, 70, 9, ElementType::F32);
+            let settings = SemiNmf::new(12)
+                .sparsity(0.1)
+                .solver(Solver::Hals)
+                .penalty(alpha)
+                .init(Init::Random)
+                .max_iterations(25)
+                .tolerance(0.0)
+                .keep_best(false);
+            let fit = fit(engine.as_ref(), &x, ElementType::F32, &settings);
+            assert_eq!(fit.summary.objective_curve.len(), 25);
+            for pair in fit.summary.objective_curve.windows(2) {
+                // Rounding of an f32 sum is allowed, a real rise is not.
+                assert!(pair[1] <= pair[0] * (1.0 + 2e-6), "alpha {alpha}: {} to {}", pair[0], pair[1]);
+            }
+            for k in 0..fit.features.rows {
+                let norm: f64 = fit.features.row(k).iter().map(|z| f64::from(*z).powi(2)).sum::<f64>().sqrt();
+                assert!((norm - f64::from(fit_scale(&x))).abs() < 1e-3 * norm, "unit norm in scaled units: {norm}");
+            }
+        }
+    }
+}
+
+/// The power of two by which a fit divides activations.
+fn fit_scale(x: &Dense) -> f32 {
+    x.values.iter().fold(0f64, |m, v| m.max(v.abs())).log2().floor().exp2() as f32
+}
+
+#[test]
+fn many_panels_give_what_one_panel_gives() {
+    // The adapter held to portable limits cuts nothing at this size, the CPU does not either: a caller's cut does.
+    let x = planted(8, 5000, 24, 4, ElementType::F32);
+    let settings = SemiNmf::new(4).sparsity(0.3).max_iterations(6).tolerance(0.0);
+    let errors: Vec<f64> =
+        engines().iter().map(|e| fit(e.as_ref(), &x, ElementType::F32, &settings).summary.relative_error).collect();
+    assert!(errors.iter().all(|e| (e - errors[0]).abs() < 1e-4), "{errors:?}");
+}
+
+#[test]
+fn the_best_iterate_is_kept() {
+    let x = planted(9, 200, 50, 6, ElementType::F32);
+    for engine in engines() {
+        // The published iteration rises after its minimum.
+        let settings = SemiNmf::new(6).sparsity(0.1).solver(Solver::Paper).init(Init::Random).max_iterations(60).tolerance(1e-12).patience(60);
+        let fit = fit(engine.as_ref(), &x, ElementType::F32, &settings);
+        let least = fit.summary.loss_curve.iter().copied().fold(f64::INFINITY, f64::min) / fit.summary.squared_norm;
+        assert!((fit.summary.relative_error - least).abs() < 1e-5, "{} for {least}", fit.summary.relative_error);
+        check_invariants(&x, &fit);
+    }
+}
+
+#[test]
+fn tolerance_stops_a_fit_that_has_converged() {
+    let x = planted(10, 300, 40, 5, ElementType::F32);
+    for engine in engines() {
+        let fit = fit(engine.as_ref(), &x, ElementType::F32, &SemiNmf::new(5).sparsity(0.2).max_iterations(500).tolerance(1e-3));
+        assert_eq!(fit.summary.stop_reason, StopReason::Converged);
+        assert!(fit.summary.iterations < 100, "{}", fit.summary.iterations);
+    }
+}
+
+#[test]
+fn a_callback_that_breaks_stops_the_fit_and_keeps_the_result() {
+    let x = planted(11, 200, 40, 5, ElementType::F32);
+    for engine in engines() {
+        for stop_at in [0, 1, 4] {
+            let resident = engine.load(&x.to_activations(ElementType::F32)).unwrap();
+            let mut seen = Vec::new();
+            let fit = SemiNmf::new(5)
+                .sparsity(0.2)
+                .tolerance(0.0)
+                .fit_with(engine.as_ref(), &resident, |p| {
+                    seen.push(p.iteration);
+                    if p.iteration == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })
+                .unwrap();
+            assert_eq!(fit.summary.stop_reason, StopReason::Interrupted);
+            assert_eq!(seen, (0..=stop_at).collect::<Vec<_>>());
+            assert!(fit.summary.iterations >= stop_at.max(1) && fit.summary.iterations <= stop_at + 3);
+            check_invariants(&x, &fit);
+        }
+    }
+}
+
+#[test]
+fn dead_features_are_revived() {
+    let x = planted(12, 240, 60, 8, ElementType::F32);
+    for engine in engines() {
+        for solver in [Solver::ProjectedLs, Solver::Hals] {
+            // A start in which three features have no coefficients at all.
+            let mut y = Dense::random_coefficients(13, 240, 8);
+            (0..240).for_each(|i| y.values[i * 8..i * 8 + 3].fill(0.0));
+            let start = DenseMatrix { rows: 240, columns: 8, values: y.to_f32() };
+            let settings = SemiNmf::new(8).sparsity(0.15).solver(solver).init_coefficients(start).max_iterations(25).tolerance(0.0);
+            let with = fit(engine.as_ref(), &x, ElementType::F32, &settings);
+            let without = fit(engine.as_ref(), &x, ElementType::F32, &settings.clone().revive(false));
+            let revived: Vec<u32> = with.summary.revived.iter().map(|r| r.1).collect();
+            assert!([0, 1, 2].iter().all(|k| revived.contains(k)), "{solver:?}: {:?}", with.summary.revived);
+            assert_eq!(with.summary.dead_features, Vec::<u32>::new(), "{solver:?} on {}", engine.adapter());
+            assert!(without.summary.revived.is_empty());
+            assert!(without.summary.dead_features.contains(&0) || solver == Solver::Hals, "{:?}", without.summary.dead_features);
+            assert!(with.summary.relative_error < without.summary.relative_error, "{solver:?}");
+            check_invariants(&x, &with);
+        }
+    }
+}
+
+#[test]
+fn debias_lowers_the_error_and_keeps_supports_and_coefficients() {
+    let x = planted(14, 250, 60, 6, ElementType::F32);
+    let engine = CpuEngine::new();
+    let settings = SemiNmf::new(6).sparsity(0.1).max_iterations(10).tolerance(0.0);
+    let plain = fit(&engine, &x, ElementType::F32, &settings);
+    let debiased = fit(&engine, &x, ElementType::F32, &settings.clone().debias(true));
+    assert!(debiased.summary.relative_error <= plain.summary.relative_error);
+    assert_eq!(plain.coefficients, debiased.coefficients);
+    let support = |f: &Factorization| f.features.values.iter().map(|z| *z != 0.0).collect::<Vec<_>>();
+    assert_eq!(support(&plain), support(&debiased));
+    check_invariants(&x, &debiased);
+}
+
+#[test]
+fn explained_share_is_what_removing_the_feature_costs() {
+    let x = planted(15, 180, 50, 5, ElementType::F32);
+    let fit = fit(&CpuEngine::new(), &x, ElementType::F32, &SemiNmf::new(5).sparsity(0.2).max_iterations(10));
+    let (y, z) = (dense(&fit.coefficients), dense(&fit.features));
+    let energy = oracle::inner(&x, &x);
+    for k in 0..5 {
+        let mut without = z.clone();
+        without.values[k * 50..(k + 1) * 50].fill(0.0);
+        let cost = (oracle::loss(&x, &y, &without) - oracle::loss(&x, &y, &z)) / energy;
+        let told = fit.summary.feature_statistics[k].explained_share;
+        assert!((cost - told).abs() < 1e-5, "{told} for {cost}");
+    }
+}
+
+#[test]
+fn the_loss_resolves_a_relative_change_of_one_in_a_million() {
+    // Two activation matrices whose losses differ by about 1e-6: the difference must be seen, not lost in f32.
+    let x = planted(16, 2000, 96, 6, ElementType::F32);
+    for engine in engines() {
+        let settings = SemiNmf::new(6).sparsity(0.2).max_iterations(5).tolerance(0.0).keep_best(false);
+        let fit = fit(engine.as_ref(), &x, ElementType::F32, &settings);
+        let exact = oracle::loss(&x, &dense(&fit.coefficients), &dense(&fit.features));
+        let told = *fit.summary.loss_curve.last().unwrap();
+        let off = (told - exact).abs() / fit.summary.squared_norm;
+        assert!(off < 3e-7, "{}: off by {off:.1e} of the energy", engine.adapter());
+    }
+}
+
+#[test]
+fn impossible_options_are_refused_before_any_work() {
+    let x = Dense::random(17, 20, 10, ElementType::F32);
+    let engine = CpuEngine::new();
+    let resident = engine.load(&x.to_activations(ElementType::F32)).unwrap();
+    let refused = |settings: SemiNmf, option: &str| match settings.fit(&engine, &resident) {
+        Err(Error::Option { option: named, .. }) => assert_eq!(named, option),
+        other => panic!("{option}: {:?}", other.map(|f| f.summary)),
+    };
+    refused(SemiNmf::new(0), "rank");
+    refused(SemiNmf::new(11), "rank");
+    refused(SemiNmf::new(2).sparsity(0.0), "sparsity");
+    refused(SemiNmf::new(2).sparsity(1.5), "sparsity");
+    refused(SemiNmf::new(2).sparsity(f64::NAN), "sparsity");
+    refused(SemiNmf::new(2).penalty(-1.0), "penalty");
+    refused(SemiNmf::new(2).tolerance(f64::INFINITY), "tolerance");
+    refused(SemiNmf::new(2).max_iterations(0), "max_iterations");
+    refused(SemiNmf::new(2).patience(0), "patience");
+    refused(SemiNmf::new(2).init(Init::Given), "init");
+    let given = |rows, columns, value| DenseMatrix { rows, columns, values: vec![value; rows * columns] };
+    refused(SemiNmf::new(2).init_coefficients(given(19, 2, 1.0)), "init_coefficients");
+    refused(SemiNmf::new(2).init_coefficients(given(20, 2, -1.0)), "init_coefficients");
+    refused(SemiNmf::new(2).init_coefficients(given(20, 2, f32::NAN)), "init_coefficients");
+}
+
+#[test]
+fn activations_with_nan_are_refused_on_every_engine() {
+    for engine in engines() {
+        for element in ElementType::ALL {
+            let mut x = Dense::random(18, 90, 30, element);
+            x.values[1234] = f64::NAN;
+            let resident = engine.load(&x.to_activations(element)).unwrap();
+            assert!(matches!(SemiNmf::new(3).fit(engine.as_ref(), &resident), Err(Error::NonFinite)));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_shape_keeps_the_invariants(
+        (tokens, neurons) in (1usize..120, 1usize..90),
+        rank_share in 0.0f64..1.0,
+        sparsity in 0.001f64..=1.0,
+        seed in 0u64..1000,
+        solver in prop::sample::select(Solver::ALL.to_vec()),
+        init in prop::sample::select(vec![Init::Kmeans, Init::Random, Init::Svd]),
+        element in prop::sample::select(ElementType::ALL.to_vec()),
+    ) {
+        let rank = 1 + (rank_share * (tokens.min(neurons) - 1) as f64) as u32;
+        let x = planted(seed, tokens, neurons, 3, element);
+        let settings = SemiNmf::new(rank).sparsity(sparsity).solver(solver).init(init).seed(seed).max_iterations(6);
+        check_invariants(&x, &fit(&CpuEngine::new(), &x, element, &settings));
+    }
+}
