@@ -116,7 +116,11 @@ pub fn relative_difference(a: &[f32], b: &[f64]) -> f64 {
 #[track_caller]
 pub fn assert_close(what: &str, engine: &dyn Engine, got: &[f32], wanted: &[f64], tolerance: f64) {
     let difference = relative_difference(got, wanted);
-    assert!(difference <= tolerance, "{what} on {}: off by {difference:.2e}, allowed {tolerance:.0e}", engine.adapter());
+    assert!(
+        difference <= tolerance,
+        "{what} on {}: off by {difference:.2e}, allowed {tolerance:.0e}",
+        engine.adapter()
+    );
 }
 
 /// A place to run single kernels: buffers with content, over activations that may matter or not.

@@ -64,7 +64,8 @@ pub fn hals_coefficients(p: &Dense, q: &Dense, y: &Dense, lambda: &[f64], sweeps
     for i in 0..y.rows {
         for _ in 0..sweeps {
             for k in 0..y.columns {
-                let gradient: f64 = (0..y.columns).map(|l| y.at(i, l) * q.at(k, l)).sum::<f64>() + lambda[i] - p.at(i, k);
+                let gradient: f64 =
+                    (0..y.columns).map(|l| y.at(i, l) * q.at(k, l)).sum::<f64>() + lambda[i] - p.at(i, k);
                 let new = if q.at(k, k) > 0.0 { (y.at(i, k) - gradient / q.at(k, k)).max(0.0) } else { 0.0 };
                 y.values[i * y.columns + k] = new;
             }

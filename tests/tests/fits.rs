@@ -3,9 +3,7 @@
 use std::ops::ControlFlow;
 
 use proptest::prelude::*;
-use unmix::{
-    CpuEngine, DenseMatrix, ElementType, Engine, Error, Factorization, Init, SemiNmf, Solver, StopReason,
-};
+use unmix::{CpuEngine, DenseMatrix, ElementType, Engine, Error, Factorization, Init, SemiNmf, Solver, StopReason};
 use unmix_tests::{Dense, engines, oracle};
 
 /// Tokens made of `rank` sparse features and noise.
@@ -44,7 +42,11 @@ fn check_invariants(x: &Dense, fit: &Factorization) {
     if energy > 0.0 {
         let wanted = oracle::loss(x, &dense(&fit.coefficients), &dense(&fit.features)) / energy;
         let off = (summary.relative_error - wanted).abs();
-        assert!(off < 2e-6 + 1e-5 * wanted, "relative error {} where the residual says {wanted}", summary.relative_error);
+        assert!(
+            off < 2e-6 + 1e-5 * wanted,
+            "relative error {} where the residual says {wanted}",
+            summary.relative_error
+        );
     }
     assert_eq!(summary.loss_curve.len(), summary.iterations as usize);
     assert!(summary.loss_curve.iter().all(|loss| loss.is_finite() && *loss >= 0.0));
@@ -57,7 +59,8 @@ fn every_solver_and_start_keeps_the_invariants_on_every_engine() {
     for engine in engines() {
         for solver in Solver::ALL {
             for init in [Init::Kmeans, Init::Random, Init::Svd] {
-                let settings = SemiNmf::new(9).sparsity(0.2).solver(solver).init(init).max_iterations(12).tolerance(0.0);
+                let settings =
+                    SemiNmf::new(9).sparsity(0.2).solver(solver).init(init).max_iterations(12).tolerance(0.0);
                 let fit = fit(engine.as_ref(), &x, ElementType::F16, &settings);
                 check_invariants(&x, &fit);
                 assert_eq!(fit.summary.kept_per_feature, 13, "m = ceil(0.2 * 61)");
@@ -74,8 +77,12 @@ fn engines_agree_on_a_whole_fit() {
     let start = Dense::random_coefficients(3, 300, 8);
     let start = DenseMatrix { rows: 300, columns: 8, values: start.to_f32() };
     for solver in Solver::ALL {
-        let settings =
-            SemiNmf::new(8).sparsity(0.1).solver(solver).init_coefficients(start.clone()).max_iterations(15).tolerance(0.0);
+        let settings = SemiNmf::new(8)
+            .sparsity(0.1)
+            .solver(solver)
+            .init_coefficients(start.clone())
+            .max_iterations(15)
+            .tolerance(0.0);
         let errors: Vec<f64> =
             engines().iter().map(|e| fit(e.as_ref(), &x, ElementType::F16, &settings).summary.relative_error).collect();
         for error in &errors {
@@ -106,7 +113,9 @@ fn another_seed_gives_another_start() {
     let x = planted(4, 150, 40, 5, ElementType::F32);
     let engine = CpuEngine::new();
     let curve = |seed| {
-        fit(&engine, &x, ElementType::F32, &SemiNmf::new(5).sparsity(0.2).seed(seed).max_iterations(3)).summary.loss_curve
+        fit(&engine, &x, ElementType::F32, &SemiNmf::new(5).sparsity(0.2).seed(seed).max_iterations(3))
+            .summary
+            .loss_curve
     };
     assert_ne!(curve(1), curve(2));
 }
@@ -158,7 +167,13 @@ fn the_best_iterate_is_kept() {
     let x = planted(9, 200, 50, 6, ElementType::F32);
     for engine in engines() {
         // The published iteration rises after its minimum.
-        let settings = SemiNmf::new(6).sparsity(0.1).solver(Solver::Paper).init(Init::Random).max_iterations(60).tolerance(1e-12).patience(60);
+        let settings = SemiNmf::new(6)
+            .sparsity(0.1)
+            .solver(Solver::Paper)
+            .init(Init::Random)
+            .max_iterations(60)
+            .tolerance(1e-12)
+            .patience(60);
         let fit = fit(engine.as_ref(), &x, ElementType::F32, &settings);
         let least = fit.summary.loss_curve.iter().copied().fold(f64::INFINITY, f64::min) / fit.summary.squared_norm;
         assert!((fit.summary.relative_error - least).abs() < 1e-5, "{} for {least}", fit.summary.relative_error);
@@ -170,7 +185,12 @@ fn the_best_iterate_is_kept() {
 fn tolerance_stops_a_fit_that_has_converged() {
     let x = planted(10, 300, 40, 5, ElementType::F32);
     for engine in engines() {
-        let fit = fit(engine.as_ref(), &x, ElementType::F32, &SemiNmf::new(5).sparsity(0.2).max_iterations(500).tolerance(1e-3));
+        let fit = fit(
+            engine.as_ref(),
+            &x,
+            ElementType::F32,
+            &SemiNmf::new(5).sparsity(0.2).max_iterations(500).tolerance(1e-3),
+        );
         assert_eq!(fit.summary.stop_reason, StopReason::Converged);
         assert!(fit.summary.iterations < 100, "{}", fit.summary.iterations);
     }
@@ -208,14 +228,23 @@ fn dead_features_are_revived() {
             let mut y = Dense::random_coefficients(13, 240, 8);
             (0..240).for_each(|i| y.values[i * 8..i * 8 + 3].fill(0.0));
             let start = DenseMatrix { rows: 240, columns: 8, values: y.to_f32() };
-            let settings = SemiNmf::new(8).sparsity(0.15).solver(solver).init_coefficients(start).max_iterations(25).tolerance(0.0);
+            let settings = SemiNmf::new(8)
+                .sparsity(0.15)
+                .solver(solver)
+                .init_coefficients(start)
+                .max_iterations(25)
+                .tolerance(0.0);
             let with = fit(engine.as_ref(), &x, ElementType::F32, &settings);
             let without = fit(engine.as_ref(), &x, ElementType::F32, &settings.clone().revive(false));
             let revived: Vec<u32> = with.summary.revived.iter().map(|r| r.1).collect();
             assert!([0, 1, 2].iter().all(|k| revived.contains(k)), "{solver:?}: {:?}", with.summary.revived);
             assert_eq!(with.summary.dead_features, Vec::<u32>::new(), "{solver:?} on {}", engine.adapter());
             assert!(without.summary.revived.is_empty());
-            assert!(without.summary.dead_features.contains(&0) || solver == Solver::Hals, "{:?}", without.summary.dead_features);
+            assert!(
+                without.summary.dead_features.contains(&0) || solver == Solver::Hals,
+                "{:?}",
+                without.summary.dead_features
+            );
             assert!(with.summary.relative_error < without.summary.relative_error, "{solver:?}");
             check_invariants(&x, &with);
         }

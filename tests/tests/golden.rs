@@ -72,7 +72,12 @@ fn paper_solver_follows_the_published_losses() {
             for (iteration, (got, wanted)) in fit.summary.loss_curve.iter().zip(&golden.losses).enumerate() {
                 let tolerance = if iteration < 20 { 1e-4 } else { 1e-3 };
                 let off = (got - wanted).abs() / wanted;
-                assert!(off < tolerance, "{name} on {}, iteration {}: off by {off:.1e}", engine.adapter(), iteration + 1);
+                assert!(
+                    off < tolerance,
+                    "{name} on {}, iteration {}: off by {off:.1e}",
+                    engine.adapter(),
+                    iteration + 1
+                );
             }
         }
     }

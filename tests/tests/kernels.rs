@@ -39,12 +39,7 @@ fn sparse(seed: u64, rank: usize, neurons: usize, kept: usize) -> (Dense, Vec<u3
 }
 
 fn features(bench: &mut Bench<'_>, z: &Dense, kept: usize, indices: &[u32], values: &[f32]) -> Features {
-    Features {
-        dense: bench.matrix(z),
-        indices: bench.words(indices),
-        values: bench.words(values),
-        kept: kept as u32,
-    }
+    Features { dense: bench.matrix(z), indices: bench.words(indices), values: bench.words(values), kept: kept as u32 }
 }
 
 #[test]
@@ -149,8 +144,7 @@ fn squared_norms_match_the_oracle() {
         let mut bench = Bench::new(engine, &x, element);
         let (panel, norms) = (bench.panel(), bench.words(&vec![777f32; n]));
         let ran = bench.run(|r| squared_norm(r, panel, norms, 4.0));
-        let wanted: Vec<f64> =
-            x.values.chunks(d).map(|row| row.iter().map(|v| (4.0 * v).powi(2)).sum()).collect();
+        let wanted: Vec<f64> = x.values.chunks(d).map(|row| row.iter().map(|v| (4.0 * v).powi(2)).sum()).collect();
         assert_close("squared norms", engine, &ran.words(norms, n), &wanted, 1e-6);
     });
 }
@@ -211,8 +205,7 @@ fn fixed_order_sum_adds_the_parts() {
             let mut bench = Bench::without_activations(engine);
             let (partials, out) = (bench.words(&parts.to_f32()), bench.output(7, 12));
             let ran = bench.run(|r| fixed_order_sum(r, partials, out, 5, accumulate));
-            let wanted: Vec<f64> =
-                (0..84).map(|i| start + (0..5).map(|p| parts.at(p, i)).sum::<f64>()).collect();
+            let wanted: Vec<f64> = (0..84).map(|i| start + (0..5).map(|p| parts.at(p, i)).sum::<f64>()).collect();
             assert_close("fixed-order sum", engine, &ran.matrix(out), &wanted, 1e-6);
         }
     });
@@ -221,7 +214,8 @@ fn fixed_order_sum_adds_the_parts() {
 #[test]
 fn projected_least_squares_solves_and_keeps_exactly_m() {
     on_every_engine(|engine| {
-        for (n, d, k, kept) in [(3, 37, 2, 1), (63, 130, 5, 3), (65, 64, 17, 9), (201, 259, 70, 3), (300, 97, 100, 11)] {
+        for (n, d, k, kept) in [(3, 37, 2, 1), (63, 130, 5, 3), (65, 64, 17, 9), (201, 259, 70, 3), (300, 97, 100, 11)]
+        {
             let (x, y) = (Dense::random(14, n, d, ElementType::F32), Dense::random_coefficients(15, n, k));
             let gram = oracle::product(&y.transposed(), &y);
             let cross = oracle::product(&y.transposed(), &x);
@@ -273,9 +267,21 @@ fn winner_take_all_breaks_ties_by_the_lower_neuron() {
     on_every_engine(|engine| {
         let d = 600;
         let z = Dense::from_fn(3, d, |k, j| match k {
-            0 => if j % 2 == 0 { 1.0 } else { -1.0 }, // all tie
-            1 => if j == 599 { -3.0 } else { 0.0 },   // fewer nonzeros than kept
-            _ => f64::from((j as i32 % 7) - 3),       // many ties at the threshold
+            0 => {
+                if j % 2 == 0 {
+                    1.0
+                } else {
+                    -1.0
+                }
+            } // all tie
+            1 => {
+                if j == 599 {
+                    -3.0
+                } else {
+                    0.0
+                }
+            } // fewer nonzeros than kept
+            _ => f64::from((j as i32 % 7) - 3), // many ties at the threshold
         });
         let kept = 5;
         let wanted = oracle::winner_take_all(&z, kept);
@@ -420,7 +426,10 @@ fn normalization_moves_the_columns_norm_to_the_features() {
 fn inner_product_keeps_more_digits_than_f32() {
     on_every_engine(|engine| {
         for (rows, columns) in [(1, 1), (130, 97), (2000, 100)] {
-            let (a, b) = (Dense::random(28, rows, columns, ElementType::F32), Dense::random(29, rows, columns, ElementType::F32));
+            let (a, b) = (
+                Dense::random(28, rows, columns, ElementType::F32),
+                Dense::random(29, rows, columns, ElementType::F32),
+            );
             let mut bench = Bench::without_activations(engine);
             let (ma, mb) = (bench.matrix(&a), bench.matrix(&b));
             let partials = bench.words(&[777f32; PARTIAL_WORDS as usize]);

@@ -66,8 +66,7 @@ impl Buffers {
         let w = &mut workspace;
         let (rank, neurons) = (options.rank, layout.neurons);
         let features = Features::in_workspace(w, rank, neurons, options.kept(neurons));
-        let best_features =
-            if options.keep_best { w.matrix("best features", rank, neurons) } else { features.dense };
+        let best_features = if options.keep_best { w.matrix("best features", rank, neurons) } else { features.dense };
         let hals = options.solver == Solver::Hals;
         let panels = (0..layout.panels())
             .map(|panel| {

@@ -14,7 +14,9 @@ pub enum Error {
         expected: String,
     },
     /// The activations hold NaN or infinity.
-    #[error("the activations hold NaN or infinite values; remove or replace those tokens (`unmix inspect` shows the first)")]
+    #[error(
+        "the activations hold NaN or infinite values; remove or replace those tokens (`unmix inspect` shows the first)"
+    )]
     NonFinite,
     /// The engine failed.
     #[error(transparent)]

@@ -14,7 +14,9 @@ use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
 use crate::buffers::{Buffers, GATHERED_ROWS};
 use crate::solvers::Plan;
 use crate::statistics::Factors;
-use crate::{DenseMatrix, Error, Factorization, FitSummary, Options, Progress, Solver, StopReason, debias, init, revival};
+use crate::{
+    DenseMatrix, Error, Factorization, FitSummary, Options, Progress, Solver, StopReason, debias, init, revival,
+};
 
 /// Iterations at the end in which nothing is revived: a new feature needs some to settle.
 const SETTLING_ITERATIONS: u32 = 3;
@@ -194,10 +196,10 @@ impl<'a> Fit<'a> {
             course.best_iteration = report.iteration + 1;
         }
         // A report from before a revival must not have the feature revived again.
-        let revived_since = |k| course.revived.iter().any(|&(iteration, feature)| feature == k && iteration > report.iteration + 1);
-        course.dead = (0..self.options.rank)
-            .filter(|&k| report.column_energy[k as usize] == 0.0 && !revived_since(k))
-            .collect();
+        let revived_since =
+            |k| course.revived.iter().any(|&(iteration, feature)| feature == k && iteration > report.iteration + 1);
+        course.dead =
+            (0..self.options.rank).filter(|&k| report.column_energy[k as usize] == 0.0 && !revived_since(k)).collect();
         if let Some(sums) = submitted.weighted_sums {
             let sums: Vec<f32> = words(sums.await?);
             let penalty: f64 = sums.iter().map(|&s| f64::from(s)).sum();

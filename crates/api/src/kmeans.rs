@@ -1,7 +1,7 @@
 //! k-means on the tokens' directions (Lloyd), as a start for the coefficients.
 
-use rand::seq::index;
 use rand::RngExt;
+use rand::seq::index;
 use unmix_kernels::{Assignment, Recording, kmeans_assign, projection};
 
 use crate::fit::Fit;
@@ -13,8 +13,7 @@ const STEPS: usize = 3;
 /// Fills the coefficients: each token starts with the least-squares coefficient of its own cluster's centroid.
 pub(crate) async fn coefficients(fit: &mut Fit<'_>) -> Result<(), Error> {
     let rank = fit.options.rank as usize;
-    let candidates: Vec<u32> =
-        (0..fit.tokens as u32).filter(|&token| fit.token_energy[token as usize] > 0.0).collect();
+    let candidates: Vec<u32> = (0..fit.tokens as u32).filter(|&token| fit.token_energy[token as usize] > 0.0).collect();
     if candidates.is_empty() {
         return Ok(());
     }
@@ -35,8 +34,7 @@ pub(crate) async fn coefficients(fit: &mut Fit<'_>) -> Result<(), Error> {
             centroid.iter_mut().for_each(|c| *c /= size.max(1) as f32);
         }
         let empty: Vec<usize> = (0..rank).filter(|&k| sizes[k] == 0).collect();
-        let redrawn: Vec<u32> =
-            empty.iter().map(|_| candidates[fit.rng.random_range(0..candidates.len())]).collect();
+        let redrawn: Vec<u32> = empty.iter().map(|_| candidates[fit.rng.random_range(0..candidates.len())]).collect();
         let redrawn = directions(fit, &redrawn).await?;
         for (&k, direction) in empty.iter().zip(redrawn.values.chunks_exact(fit.neurons as usize)) {
             centroids.values[k * fit.neurons as usize..][..fit.neurons as usize].copy_from_slice(direction);

@@ -29,9 +29,9 @@ pub use options::{Init, Options, Solver, StopReason};
 pub use progress::Progress;
 pub use semi_nmf::SemiNmf;
 pub use unmix_kernels::ElementType;
+/// Errors of the engines, within [`Error::Runtime`].
+pub use unmix_runtime::Error as RuntimeError;
 pub use unmix_runtime::{
     ActivationSource, AdapterChoice, AdapterSummary, CpuEngine, Engine, EngineKind, EngineLimits, PanelLayout,
     ResidentActivations, WgpuEngine, adapters,
 };
-/// Errors of the engines, within [`Error::Runtime`].
-pub use unmix_runtime::Error as RuntimeError;

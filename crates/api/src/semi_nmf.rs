@@ -235,7 +235,9 @@ fn check(options: &Options, given: Option<&DenseMatrix>, activations: &ResidentA
             refuse("init", &"given", "initial coefficients are needed: pass them with `init_coefficients`".into())
         }
         (Init::Given, Some(y)) => {
-            if (y.rows as u64, y.columns as u64) != (tokens, options.rank.into()) || y.values.len() != y.rows * y.columns {
+            if (y.rows as u64, y.columns as u64) != (tokens, options.rank.into())
+                || y.values.len() != y.rows * y.columns
+            {
                 let expected = format!("{tokens} tokens × {} features are needed", options.rank);
                 return refuse("init_coefficients", &format_args!("{} × {}", y.rows, y.columns), expected);
             }

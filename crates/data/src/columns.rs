@@ -57,7 +57,9 @@ fn integers(file: &TensorFile, tensor: &Tensor, tokens: u64) -> Result<Vec<i64>,
             path: path(),
             tensor: tensor.label(),
             shape: shape_text(&tensor.info.shape),
-            expected: format!("one dimension of {tokens}, an entry a token; flatten it, or rename it if it is something else"),
+            expected: format!(
+                "one dimension of {tokens}, an entry a token; flatten it, or rename it if it is something else"
+            ),
         });
     };
     if length != tokens {

@@ -215,13 +215,16 @@ fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> std::io:
 /// Flushes the names in a folder, where the system lets folders be opened.
 fn sync_folder(path: &Path) -> Result<(), Error> {
     if cfg!(unix) {
-        File::open(path).and_then(|folder| folder.sync_all()).map_err(|e| Error::io(path, "flushing to the disk", e))?;
+        File::open(path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|e| Error::io(path, "flushing to the disk", e))?;
     }
     Ok(())
 }
 
 fn write_factorization(out: impl Write, record: &FitRecord) -> std::io::Result<()> {
-    let columns: Vec<(&str, Integers)> = record.columns.present().map(|(name, values)| (name, Integers::new(values))).collect();
+    let columns: Vec<(&str, Integers)> =
+        record.columns.present().map(|(name, values)| (name, Integers::new(values))).collect();
     let matrix = |name, matrix: &'_ DenseMatrix| (name, "F32", vec![matrix.rows, matrix.columns]);
     let mut entries = Vec::new();
     // Wider elements first, so that every tensor is aligned.

@@ -96,9 +96,11 @@ impl FitRecord {
     /// Refuses parts of different sizes, values that are not finite, and negative coefficients.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (summary, shape) = (&self.run.summary, |m: &DenseMatrix| format!("{} × {}", m.rows, m.columns));
-        let inconsistent =
-            |what: &str, found: String, expected: String| Err(Error::Inconsistent { what: what.to_owned(), found, expected });
-        for (what, matrix) in [("the features matrix", &self.features), ("the coefficients matrix", &self.coefficients)] {
+        let inconsistent = |what: &str, found: String, expected: String| {
+            Err(Error::Inconsistent { what: what.to_owned(), found, expected })
+        };
+        for (what, matrix) in [("the features matrix", &self.features), ("the coefficients matrix", &self.coefficients)]
+        {
             if matrix.rows.checked_mul(matrix.columns) != Some(matrix.values.len()) {
                 return inconsistent(what, shape(matrix), format!("it has {} values", matrix.values.len()));
             }
@@ -124,7 +126,11 @@ impl FitRecord {
         for (name, column) in self.columns.present() {
             if column.len() as u64 != summary.tokens {
                 let found = format!("{} entries long", column.len());
-                return inconsistent(&format!("the column {name}"), found, format!("the run has {} tokens", summary.tokens));
+                return inconsistent(
+                    &format!("the column {name}"),
+                    found,
+                    format!("the run has {} tokens", summary.tokens),
+                );
             }
         }
         check_matrix("the features", &self.features)?;
@@ -140,7 +146,11 @@ impl FitRecord {
         }
         // JSON has no NaN: it would be written as null and could not be read back.
         if !(summary.relative_error.is_finite() && summary.loss_curve.iter().all(|l| l.is_finite())) {
-            return inconsistent("the relative error or a loss", "not finite".to_owned(), "a fit's error is a number".to_owned());
+            return inconsistent(
+                "the relative error or a loss",
+                "not finite".to_owned(),
+                "a fit's error is a number".to_owned(),
+            );
         }
         Ok(())
     }

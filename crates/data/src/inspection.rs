@@ -113,7 +113,8 @@ pub fn inspect(file: &ActivationFile) -> Result<Inspection, Error> {
     let energy: f64 = total.neuron_energy.iter().sum();
     let share = |part: f64| if energy > 0.0 { part / energy } else { 0.0 };
     let count = tokens as f64 * neurons as f64;
-    let strongest = |values: &[f64]| (0..values.len()).reduce(|a, b| if values[b] > values[a] { b } else { a }).unwrap_or(0);
+    let strongest =
+        |values: &[f64]| (0..values.len()).reduce(|a, b| if values[b] > values[a] { b } else { a }).unwrap_or(0);
     let token = strongest(&total.token_energy);
     let strongest_token = EnergyShare { index: token as u64, share: share(total.token_energy[token]) };
 
@@ -225,6 +226,7 @@ fn summary(mut energies: Vec<f64>) -> NormSummary {
     let mean = energies.iter().sum::<f64>() / energies.len() as f64;
     energies.sort_unstable_by(f64::total_cmp);
     let middle = energies.len() / 2;
-    let median = if energies.len() % 2 == 1 { energies[middle] } else { (energies[middle - 1] + energies[middle]) / 2.0 };
+    let median =
+        if energies.len() % 2 == 1 { energies[middle] } else { (energies[middle - 1] + energies[middle]) / 2.0 };
     NormSummary { min: energies[0], median, mean, max: energies[energies.len() - 1] }
 }

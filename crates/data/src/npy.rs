@@ -38,8 +38,8 @@ pub(crate) fn parse(path: &Path, bytes: Bytes) -> Result<TensorFile, Error> {
     }
     let data_start = text_start + length;
     precheck(&bytes[text_start..data_start]).map_err(|problem| damaged(problem.to_owned()))?;
-    let header =
-        NpyHeader::from_reader(&bytes[..data_start]).map_err(|e| damaged(format!("its header cannot be understood: {e}")))?;
+    let header = NpyHeader::from_reader(&bytes[..data_start])
+        .map_err(|e| damaged(format!("its header cannot be understood: {e}")))?;
 
     let (number, big_endian, dtype) = element(&header.dtype());
     let shape = header.shape().to_vec();
@@ -63,7 +63,13 @@ pub(crate) fn parse(path: &Path, bytes: Bytes) -> Result<TensorFile, Error> {
         fortran: header.order() == Order::Fortran,
         range: data_start..bytes.len(),
     };
-    Ok(TensorFile { path: path.to_owned(), format: Format::Npy, bytes, tensors: vec![tensor], metadata: BTreeMap::new() })
+    Ok(TensorFile {
+        path: path.to_owned(),
+        format: Format::Npy,
+        bytes,
+        tensors: vec![tensor],
+        metadata: BTreeMap::new(),
+    })
 }
 
 /// Refuses header texts on which a parser of Python literals would recurse deeply, take long or overflow.
@@ -129,7 +135,9 @@ fn element(dtype: &DType) -> (Option<Number>, bool, String) {
     let name = match (number, plain.type_char(), plain.size_field()) {
         (Some(number), ..) => format!("{number}{}", if big { " (big-endian)" } else { "" }),
         // What NumPy writes for ml_dtypes.bfloat16: the type's name is lost.
-        (None, TypeChar::RawData, 2) => "raw 2-byte values (bfloat16? NumPy cannot store that; use safetensors)".to_owned(),
+        (None, TypeChar::RawData, 2) => {
+            "raw 2-byte values (bfloat16? NumPy cannot store that; use safetensors)".to_owned()
+        }
         (None, TypeChar::Object, _) => "pickled Python objects".to_owned(),
         _ => format!("NumPy type {plain}"),
     };

@@ -74,7 +74,12 @@ impl Stored<'_> {
     }
 
     /// Converts elements of `I` stored bytes to `O` bytes, transposing if need be.
-    fn gather<const I: usize, const O: usize>(&self, first: usize, out: &mut [u8], convert: impl Fn([u8; I]) -> [u8; O]) {
+    fn gather<const I: usize, const O: usize>(
+        &self,
+        first: usize,
+        out: &mut [u8],
+        convert: impl Fn([u8; I]) -> [u8; O],
+    ) {
         let (out, _) = out.as_chunks_mut::<O>();
         let (stored, _) = self.bytes.as_chunks::<I>();
         if !self.fortran {

@@ -17,7 +17,10 @@ const LONGEST_HEADER: u64 = 100_000_000;
 pub(crate) fn parse(path: &Path, bytes: Bytes) -> Result<TensorFile, Error> {
     let damaged = |problem: String| Error::Damaged { path: path.to_owned(), format: "safetensors", problem };
     let Some(prefix) = bytes.first_chunk::<8>() else {
-        return Err(damaged(format!("{} bytes, shorter than the 8-byte header length it must start with", bytes.len())));
+        return Err(damaged(format!(
+            "{} bytes, shorter than the 8-byte header length it must start with",
+            bytes.len()
+        )));
     };
     let length = u64::from_le_bytes(*prefix);
     let rest = bytes.len() - 8;
@@ -33,12 +36,14 @@ pub(crate) fn parse(path: &Path, bytes: Bytes) -> Result<TensorFile, Error> {
     }
     let data_start = 8 + length as usize;
     // Parsing also checks that tensors lie one after another and that each has the bytes that its type and shape need.
-    let header: Metadata =
-        serde_json::from_slice(&bytes[8..data_start]).map_err(|e| damaged(format!("its header cannot be understood: {e}")))?;
+    let header: Metadata = serde_json::from_slice(&bytes[8..data_start])
+        .map_err(|e| damaged(format!("its header cannot be understood: {e}")))?;
     let (announced, found) = (header.data_len(), bytes.len() - data_start);
     if announced != found {
         let why = if announced > found { "the file is truncated" } else { "there are bytes after the last tensor" };
-        return Err(damaged(format!("tensors of {announced} bytes are announced, but {found} bytes follow the header; {why}")));
+        return Err(damaged(format!(
+            "tensors of {announced} bytes are announced, but {found} bytes follow the header; {why}"
+        )));
     }
     let tensors = header
         .offset_keys()

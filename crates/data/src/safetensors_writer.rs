@@ -25,7 +25,10 @@ pub(crate) fn write(mut out: impl Write, entries: &[Entry<'_>], metadata: &BTree
     for entry in entries {
         let start = end;
         end += entry.bytes.len();
-        header.insert(entry.name.to_owned(), json!({"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [start, end]}));
+        header.insert(
+            entry.name.to_owned(),
+            json!({"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [start, end]}),
+        );
     }
     let mut header = serde_json::to_vec(&Value::Object(header))?;
     // Padded with blanks so that the data start on a multiple of 8.

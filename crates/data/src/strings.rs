@@ -51,7 +51,11 @@ impl TokenStrings {
                 let mut ids = std::collections::HashMap::with_capacity(map.len());
                 for (text, id) in map {
                     let Some(id) = id.as_i64() else {
-                        return Err(wrong(path, format!("the entry {text:?} is {} instead of an id", kind(&id)), EXPECTED));
+                        return Err(wrong(
+                            path,
+                            format!("the entry {text:?} is {} instead of an id", kind(&id)),
+                            EXPECTED,
+                        ));
                     };
                     if let Some(&other) = ids.get(&id) {
                         let other: &String = &texts[other as usize];
@@ -109,7 +113,9 @@ pub(crate) fn read_file(path: &Path, folder_advice: &'static str) -> Result<Vec<
         Ok(bytes) if bytes.is_empty() => Err(Error::Empty(path.to_owned())),
         Ok(bytes) => Ok(bytes),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::NotFound(path.to_owned())),
-        Err(_) if path.is_dir() => Err(Error::NotAFile { path: path.to_owned(), found: "a folder", advice: folder_advice }),
+        Err(_) if path.is_dir() => {
+            Err(Error::NotAFile { path: path.to_owned(), found: "a folder", advice: folder_advice })
+        }
         Err(e) => Err(Error::io(path, "reading", e)),
     }
 }
@@ -175,8 +181,9 @@ mod tests {
         assert!(rows(r#"["a", "#).contains("not valid JSON: EOF"));
         assert!(rows("").contains("empty"));
 
-        let vocabulary =
-            |text: &str, id| TokenStrings::from_vocabulary(file(text).path(), &[0, id]).expect_err("refused").to_string();
+        let vocabulary = |text: &str, id| {
+            TokenStrings::from_vocabulary(file(text).path(), &[0, id]).expect_err("refused").to_string()
+        };
         assert!(vocabulary(r#"["a"]"#, 1).contains("no entry for token id 1 (row 1) in a vocabulary of 1 entries"));
         assert!(vocabulary(r#"["a"]"#, -1).contains("token id -1"));
         assert!(vocabulary(r#"{"a": 0}"#, 7).contains("token id 7"));

@@ -115,7 +115,8 @@ impl TensorFile {
             if let (Format::Npy, [only]) = (self.format, self.tensors.as_slice()) {
                 return self.checked_matrix(only);
             }
-            let candidates: Vec<&Tensor> = self.tensors.iter().filter(|t| t.is_float() && t.info.shape.len() == 2).collect();
+            let candidates: Vec<&Tensor> =
+                self.tensors.iter().filter(|t| t.is_float() && t.info.shape.len() == 2).collect();
             return match candidates.as_slice() {
                 [only] => self.checked_matrix(only),
                 [] => Err(Error::NoMatrix { path: path(), held: list(self.tensors.iter()) }),
@@ -222,7 +223,11 @@ fn detect(path: &Path, bytes: &[u8]) -> Result<Format, Error> {
         return Ok(Format::Safetensors);
     }
     let foreign: [(&[u8], &str, &str); 6] = [
-        (b"PK\x03\x04", "a zip archive (an npz file or a PyTorch checkpoint)", "Save the array with numpy.save or safetensors."),
+        (
+            b"PK\x03\x04",
+            "a zip archive (an npz file or a PyTorch checkpoint)",
+            "Save the array with numpy.save or safetensors.",
+        ),
         (b"\x80", "a Python pickle (an old PyTorch checkpoint?)", "Save the tensor with safetensors.torch.save_file."),
         (b"GGUF", "a GGUF file of model weights", "Save activations with safetensors."),
         (b"\x89HDF", "an HDF5 file", "Save the array with numpy.save or safetensors."),

@@ -72,7 +72,13 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     for attempt in 1..=p.attempts {
         status[0] = attempt;
         let matrix = Mat::from_fn(rank, rank, |i, j| match f64::from(gram[i * stride + j]) {
-            value if i == j => if value > 0.0 { value + ridge } else { 1.0 },
+            value if i == j => {
+                if value > 0.0 {
+                    value + ridge
+                } else {
+                    1.0
+                }
+            }
             value => value,
         });
         if let Ok(llt) = Llt::new(matrix.as_ref(), Side::Lower) {

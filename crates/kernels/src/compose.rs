@@ -146,13 +146,7 @@ mod tests {
 
     #[test]
     fn composing_names_the_shader_that_fails() {
-        let kernel = Kernel {
-            name: "absent",
-            access: &[],
-            params_size: 0,
-            reads_elements: false,
-            twin: |_, _, _| (),
-        };
+        let kernel = Kernel { name: "absent", access: &[], params_size: 0, reads_elements: false, twin: |_, _, _| () };
         let error = compose(&kernel, ElementType::Bf16).unwrap_err().to_string();
         assert!(error.starts_with("shader absent (bf16) does not compose"), "{error}");
     }

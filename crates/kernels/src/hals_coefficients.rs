@@ -84,7 +84,18 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
             with_scratch(rank, |residual| {
                 arch.dispatch(
                     #[inline(always)]
-                    || sweep(&mut y[..rank], residual, &projection[..rank], gram, gram_stride, &inverse, penalty, p.sweeps),
+                    || {
+                        sweep(
+                            &mut y[..rank],
+                            residual,
+                            &projection[..rank],
+                            gram,
+                            gram_stride,
+                            &inverse,
+                            penalty,
+                            p.sweeps,
+                        )
+                    },
                 );
             });
         });

@@ -27,7 +27,13 @@ struct Params {
 /// Records z_k ← z_k + (crossₖ − Σₗ C_kl zₗ) / C_kk for k = `feature`, with `cross` = YᵀX [K, d] and C =
 /// `coefficient_gram` [K, K]: the exact minimiser over z_k, before [`winner_take_all`](crate::winner_take_all()) cuts it. A
 /// feature with C_kk = 0 stays as it is.
-pub fn hals_features(recording: &mut Recording, cross: Matrix, coefficient_gram: Matrix, features: Matrix, feature: u32) {
+pub fn hals_features(
+    recording: &mut Recording,
+    cross: Matrix,
+    coefficient_gram: Matrix,
+    features: Matrix,
+    feature: u32,
+) {
     let (rank, columns) = (u64::from(features.rows), u64::from(features.columns));
     recording.dispatch(
         &HALS_FEATURES,

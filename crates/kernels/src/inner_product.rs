@@ -36,7 +36,11 @@ pub fn inner_product(recording: &mut Recording, a: Matrix, b: Matrix, partials: 
         &Params { count: (a.elements() / 4) as u32, accumulate: accumulate.into() },
         &[a.resource, b.resource, partials.into()],
         [PARTIALS, 1, 1],
-        Cost { bytes_read: a.bytes() + b.bytes(), bytes_written: u64::from(PARTIAL_WORDS) * 4, flops: 2 * a.elements() },
+        Cost {
+            bytes_read: a.bytes() + b.bytes(),
+            bytes_written: u64::from(PARTIAL_WORDS) * 4,
+            flops: 2 * a.elements(),
+        },
     );
 }
 

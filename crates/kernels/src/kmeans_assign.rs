@@ -55,11 +55,7 @@ pub fn kmeans_assign(recording: &mut Recording, operands: &Assignment, final_ste
             operands.assignments.into(),
         ],
         [workgroups(u64::from(y.rows).div_ceil(256)), 1, 1],
-        Cost {
-            bytes_read: y.bytes(),
-            bytes_written: y.bytes(),
-            flops: 2 * u64::from(y.rows) * u64::from(y.columns),
-        },
+        Cost { bytes_read: y.bytes(), bytes_written: y.bytes(), flops: 2 * u64::from(y.rows) * u64::from(y.columns) },
     );
 }
 

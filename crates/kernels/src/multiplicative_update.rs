@@ -69,7 +69,8 @@ pub fn multiplicative_update(
 fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [projections, gram, previous, coefficients] = bindings else { unreachable!() };
-    let (rows, rank, stride, gram_stride) = (p.rows as usize, p.rank as usize, p.stride as usize, p.gram_stride as usize);
+    let (rows, rank, stride, gram_stride) =
+        (p.rows as usize, p.rank as usize, p.stride as usize, p.gram_stride as usize);
     let gram = &gram.read::<f32>()[..rank * gram_stride];
     let positive: Vec<f32> = gram.iter().map(|q| q.max(0.0)).collect();
     let negative: Vec<f32> = gram.iter().map(|q| (-q).max(0.0)).collect();

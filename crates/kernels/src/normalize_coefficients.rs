@@ -30,11 +30,7 @@ pub fn normalize_coefficients(recording: &mut Recording, scales: BufferId, coeff
         &Params { rows: coefficients.rows, rank: coefficients.columns, stride: coefficients.stride },
         &[scales.into(), coefficients.resource],
         [workgroups((coefficients.elements() / 4).div_ceil(256)), 1, 1],
-        Cost {
-            bytes_read: coefficients.bytes(),
-            bytes_written: coefficients.bytes(),
-            flops: coefficients.elements(),
-        },
+        Cost { bytes_read: coefficients.bytes(), bytes_written: coefficients.bytes(), flops: coefficients.elements() },
     );
 }
 

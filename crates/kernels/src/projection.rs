@@ -62,7 +62,8 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let (columns, rank) = (p.columns as usize, p.rank as usize);
     let (stride, out_stride) = (p.feature_stride as usize, p.out_stride as usize);
     let activations = Elements::new(activations.bytes(), element, p.stride);
-    let features = MatRef::from_row_major_slice_with_stride(&features.read::<f32>()[..rank * stride], rank, columns, stride);
+    let features =
+        MatRef::from_row_major_slice_with_stride(&features.read::<f32>()[..rank * stride], rank, columns, stride);
     let rows = out.write::<f32>()[..p.rows as usize * out_stride].par_chunks_mut(out_stride * TILE as usize);
     rows.enumerate().for_each(|(tile, out)| {
         let count = out.len() / out_stride;

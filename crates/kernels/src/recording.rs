@@ -204,7 +204,11 @@ impl Recording {
         assert_eq!(size_of::<P>(), kernel.params_size, "{}: parameters", kernel.name);
         for (i, (binding, access)) in bindings.iter().zip(kernel.access).enumerate() {
             let others = bindings.iter().enumerate().filter(|(j, other)| *j != i && *other == binding).count();
-            assert!(*access == crate::Access::Read || others == 0, "{}: binding {i} is written and bound twice", kernel.name);
+            assert!(
+                *access == crate::Access::Read || others == 0,
+                "{}: binding {i} is written and bound twice",
+                kernel.name
+            );
         }
         self.commands.push(Command::Dispatch(Dispatch {
             kernel,

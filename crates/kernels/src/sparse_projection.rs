@@ -60,7 +60,8 @@ pub fn sparse_projection(
         [activations.rows.div_ceil(TOKENS), rank, 1],
         Cost {
             // Every neuron may be kept by some feature: the whole panel is the honest upper bound.
-            bytes_read: activations.bytes().min(rows * kept_total * activations.element.bytes() as u64) + kept_total * 8,
+            bytes_read: activations.bytes().min(rows * kept_total * activations.element.bytes() as u64)
+                + kept_total * 8,
             bytes_written: projections.bytes(),
             flops: 2 * rows * kept_total,
         },
@@ -132,8 +133,7 @@ fn gather_transposed(
         ElementType::F16 | ElementType::Bf16 => {
             // The 16-bit patterns are gathered into the upper half of `out` and widened from there in one sweep.
             let mut bits = vec![0u16; out.len()];
-            let rows: [&[[u8; 2]]; LANES] =
-                std::array::from_fn(|t| row(t.min(count - 1)).as_chunks::<2>().0);
+            let rows: [&[[u8; 2]]; LANES] = std::array::from_fn(|t| row(t.min(count - 1)).as_chunks::<2>().0);
             for (lanes, &neuron) in bits.chunks_exact_mut(LANES).zip(used) {
                 for (lane, row) in lanes.iter_mut().zip(&rows).take(count) {
                     *lane = u16::from_le_bytes(row[neuron as usize]);

@@ -36,13 +36,7 @@ pub fn token_residuals(
         &TOKEN_RESIDUALS,
         ElementType::F32,
         &Params { rows: coefficients.rows, rank: coefficients.columns, stride: coefficients.stride },
-        &[
-            projections.resource,
-            reconstructed.resource,
-            coefficients.resource,
-            squared_norms.into(),
-            residuals.into(),
-        ],
+        &[projections.resource, reconstructed.resource, coefficients.resource, squared_norms.into(), residuals.into()],
         [workgroups(u64::from(coefficients.rows).div_ceil(256)), 1, 1],
         Cost {
             bytes_read: 3 * coefficients.bytes(),
@@ -57,14 +51,16 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let [projections, reconstructed, coefficients, squared_norms, residuals] = bindings else { unreachable!() };
     let (projections, reconstructed) = (projections.read::<f32>(), reconstructed.read::<f32>());
     let (coefficients, squared_norms) = (coefficients.read::<f32>(), squared_norms.read::<f32>());
-    residuals.write::<f32>()[..p.rows as usize].par_iter_mut().with_min_len(64).enumerate().for_each(|(i, residual)| {
-        let row = i * p.stride as usize..i * p.stride as usize + p.rank as usize;
-        let explained: f64 = coefficients[row.clone()]
-            .iter()
-            .zip(&projections[row.clone()])
-            .zip(&reconstructed[row])
-            .map(|((&y, &p), &yq)| f64::from(y) * (2.0 * f64::from(p) - f64::from(yq)))
-            .sum();
-        *residual = (f64::from(squared_norms[i]) - explained).max(0.0) as f32;
-    });
+    residuals.write::<f32>()[..p.rows as usize].par_iter_mut().with_min_len(64).enumerate().for_each(
+        |(i, residual)| {
+            let row = i * p.stride as usize..i * p.stride as usize + p.rank as usize;
+            let explained: f64 = coefficients[row.clone()]
+                .iter()
+                .zip(&projections[row.clone()])
+                .zip(&reconstructed[row])
+                .map(|((&y, &p), &yq)| f64::from(y) * (2.0 * f64::from(p) - f64::from(yq)))
+                .sum();
+            *residual = (f64::from(squared_norms[i]) - explained).max(0.0) as f32;
+        },
+    );
 }

@@ -60,7 +60,9 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
         .zip(values.write::<f32>().par_chunks_mut(kept))
         .skip(first)
         .take(p.count as usize)
-        .for_each(|((feature, indices), values)| keep_largest(&mut feature[..p.columns as usize], indices, values, p.unit_norm != 0));
+        .for_each(|((feature, indices), values)| {
+            keep_largest(&mut feature[..p.columns as usize], indices, values, p.unit_norm != 0)
+        });
 }
 
 fn keep_largest(feature: &mut [f32], indices: &mut [u32], values: &mut [f32], unit_norm: bool) {

@@ -99,7 +99,12 @@ impl Engine for CpuEngine {
             .iter()
             .map(|spec| Ok(RwLock::new(self.allocate(&spec.name, Some(spec.bytes))?)))
             .collect::<Result<_, Error>>()?;
-        Ok(Box::new(CpuSession(Arc::new(State { layout: activations.layout.clone(), activations: bytes.clone(), buffers, running: Mutex::new(()) }))))
+        Ok(Box::new(CpuSession(Arc::new(State {
+            layout: activations.layout.clone(),
+            activations: bytes.clone(),
+            buffers,
+            running: Mutex::new(()),
+        }))))
     }
 }
 

@@ -23,7 +23,9 @@ pub enum Error {
         feature: String,
     },
     /// A buffer or a dispatch is larger than the device allows.
-    #[error("{what} needs {needed}, but {adapter} allows {allowed}; use fewer tokens or a smaller rank, or the CPU engine")]
+    #[error(
+        "{what} needs {needed}, but {adapter} allows {allowed}; use fewer tokens or a smaller rank, or the CPU engine"
+    )]
     OverLimit {
         /// Name of the buffer or the dimension, with its unit, e.g. "buffer `coefficients` (bytes)".
         what: String,
@@ -35,7 +37,9 @@ pub enum Error {
         adapter: String,
     },
     /// Memory ran out on the device or the host.
-    #[error("out of memory on {adapter} while allocating {what} ({needed} bytes); use fewer tokens, a smaller rank, or f16 activations")]
+    #[error(
+        "out of memory on {adapter} while allocating {what} ({needed} bytes); use fewer tokens, a smaller rank, or f16 activations"
+    )]
     OutOfMemory {
         /// Name of the buffer.
         what: String,
@@ -45,7 +49,9 @@ pub enum Error {
         adapter: String,
     },
     /// The device stopped answering (driver reset, unplugged, watchdog).
-    #[error("the device {adapter} was lost: {reason}; the work since the last result is gone, start again or use the CPU engine")]
+    #[error(
+        "the device {adapter} was lost: {reason}; the work since the last result is gone, start again or use the CPU engine"
+    )]
     DeviceLost {
         /// The adapter's name.
         adapter: String,

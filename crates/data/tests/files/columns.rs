@@ -34,7 +34,9 @@ fn columns_may_be_absent() {
 #[test]
 fn columns_that_do_not_fit() {
     let text = |column| with(&[column]).expect_err("refused").to_string();
-    assert!(text(("token_ids", "I32", &[2], i32s(&[1, 2]))).contains("token_ids has 2 entries, but there are 3 tokens"));
+    assert!(
+        text(("token_ids", "I32", &[2], i32s(&[1, 2]))).contains("token_ids has 2 entries, but there are 3 tokens")
+    );
     assert!(text(("positions", "F32", &[3], f32s(&[0.0; 3]))).contains("holds f32; expected whole numbers"));
     assert!(text(("positions", "BOOL", &[3], vec![0; 3])).contains("holds bool"));
     assert!(text(("prompt_ids", "I32", &[3, 1], i32s(&[0; 3]))).contains("shape [3, 1]; expected one dimension of 3"));
@@ -47,5 +49,8 @@ fn texts_of_the_tokens() {
     let ids = with(&[("token_ids", "I16", &[3], vec![2, 0, 0, 0, 1, 0])]).expect("read").token_ids.expect("ids");
     let vocabulary = scratch("vocabulary.json", br#"["a", "b", "c"]"#);
     let strings = TokenStrings::from_vocabulary(&vocabulary.path, &ids).expect("read");
-    assert_eq!([strings.get(0), strings.get(1), strings.get(2), strings.get(3)], [Some("c"), Some("a"), Some("b"), None]);
+    assert_eq!(
+        [strings.get(0), strings.get(1), strings.get(2), strings.get(3)],
+        [Some("c"), Some("a"), Some("b"), None]
+    );
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use unmix::{DenseMatrix, Factorization, FeatureStatistics, FitSummary, Init, Options, Solver, StopReason};
-use unmix_data::{Error, FACTORIZATION_FILE, FitRecord, InputRecord, RUN_FILE, TokenColumns, read_fit, read_matrix, write_fit};
+use unmix_data::{
+    Error, FACTORIZATION_FILE, FitRecord, InputRecord, RUN_FILE, TokenColumns, read_fit, read_matrix, write_fit,
+};
 
 fn record(seed: u64) -> FitRecord {
     let (tokens, neurons, rank) = (5usize, 4usize, 2usize);
@@ -54,8 +56,11 @@ fn record(seed: u64) -> FitRecord {
         coefficients: DenseMatrix { rows: tokens, columns: rank, values: (0..10).map(|i| i as f32 * 0.3).collect() },
         summary,
     };
-    let columns =
-        TokenColumns { token_ids: Some(vec![1, 2, 3, 1 << 40, 5]), prompt_ids: None, positions: Some(vec![0, 1, 2, 0, 1]) };
+    let columns = TokenColumns {
+        token_ids: Some(vec![1, 2, 3, 1 << 40, 5]),
+        prompt_ids: None,
+        positions: Some(vec![0, 1, 2, 0, 1]),
+    };
     let input = InputRecord {
         path: Some(PathBuf::from("some/activations.npy")),
         tensor: None,
@@ -76,8 +81,10 @@ fn parent() -> (TempDir, PathBuf) {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(dir).expect("listed").map(|e| e.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .expect("listed")
+        .map(|e| e.expect("entry").file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -100,7 +107,8 @@ fn a_fit_comes_back_to_the_bit() {
     let bytes = fs::read(dir.join(FACTORIZATION_FILE)).expect("bytes");
     let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).expect("valid");
     assert_eq!(header % 8, 0);
-    let info = |name: &str| metadata.info(name).map(|i| (i.dtype, i.shape.clone(), i.data_offsets.0 % 4)).expect("tensor");
+    let info =
+        |name: &str| metadata.info(name).map(|i| (i.dtype, i.shape.clone(), i.data_offsets.0 % 4)).expect("tensor");
     assert_eq!(info("features"), (safetensors::Dtype::F32, vec![2, 4], 0));
     assert_eq!(info("coefficients"), (safetensors::Dtype::F32, vec![5, 2], 0));
     assert_eq!(info("token_ids"), (safetensors::Dtype::I64, vec![5], 0));
@@ -275,7 +283,8 @@ fn damaged_fits_are_refused() {
         text()
     };
     assert!(
-        rewritten("\"format_version\": 1", "\"format_version\": 2").contains("format version 2, but this unmix reads version 1")
+        rewritten("\"format_version\": 1", "\"format_version\": 2")
+            .contains("format version 2, but this unmix reads version 1")
     );
     assert!(rewritten("\"format_version\": 1,", "").contains("no format_version"));
     assert!(rewritten("\"iterations\": 3", "\"iterations\": \"3\"").contains("invalid type"));

@@ -34,7 +34,8 @@ impl ActivationSource for Computed {
         ElementType::F32
     }
     fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
-        let values: Vec<f32> = rows.flat_map(|r| (0..self.neurons).map(move |c| (r, c))).map(|(r, c)| self.value(r, c)).collect();
+        let values: Vec<f32> =
+            rows.flat_map(|r| (0..self.neurons).map(move |c| (r, c))).map(|(r, c)| self.value(r, c)).collect();
         out.copy_from_slice(&f32s(&values));
         Ok(())
     }
@@ -111,11 +112,13 @@ fn an_inspection_by_hand() {
 #[test]
 fn an_inspection_counts_what_is_not_finite() {
     let values = [1.0, f32::NAN, 1e6, 0.0, f32::INFINITY, -1.0];
-    let look = inspect(&open("x.npy", &npy(1, "<f4", false, &[3, 2], &f32s(&values)), None).expect("opened")).expect("inspected");
+    let look = inspect(&open("x.npy", &npy(1, "<f4", false, &[3, 2], &f32s(&values)), None).expect("opened"))
+        .expect("inspected");
     assert_eq!((look.non_finite.count, look.non_finite.first), (2, Some((0, 1))));
     assert_eq!((look.max_abs, look.fits_f16, look.zero_share), (1e6, false, 1.0 / 6.0));
     assert!(look.squared_norm.is_finite());
-    let zeros = inspect(&open("0.npy", &npy(1, "<f4", false, &[2, 2], &[0; 16]), None).expect("opened")).expect("inspected");
+    let zeros =
+        inspect(&open("0.npy", &npy(1, "<f4", false, &[2, 2], &[0; 16]), None).expect("opened")).expect("inspected");
     assert_eq!((zeros.strongest_token.share, zeros.token_norms.max), (0.0, 0.0));
 }
 

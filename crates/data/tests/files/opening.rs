@@ -114,7 +114,10 @@ fn damaged_safetensors() {
     let header = format!(r#"{{"x":{{"dtype":"F32","shape":[{side},{side}],"data_offsets":[0,4]}}}}"#);
     assert!(refused("a.safetensors", &raw_safetensors(&header, &[0; 4]), None).contains("cannot be understood"));
     let deep = "[".repeat(100_000);
-    assert!(refused("a.safetensors", &raw_safetensors(&format!("{{\"x\":{deep}"), b""), None).contains("cannot be understood"));
+    assert!(
+        refused("a.safetensors", &raw_safetensors(&format!("{{\"x\":{deep}"), b""), None)
+            .contains("cannot be understood")
+    );
 }
 
 #[test]
@@ -139,14 +142,21 @@ fn damaged_npy() {
 
 #[test]
 fn wrong_types_and_shapes() {
-    assert!(refused("i.npy", &npy(1, "<i4", false, &[2, 3], &[0; 24]), None).contains("the array holds i32; expected f32"));
+    assert!(
+        refused("i.npy", &npy(1, "<i4", false, &[2, 3], &[0; 24]), None).contains("the array holds i32; expected f32")
+    );
     assert!(refused("c.npy", &npy(1, "<c8", false, &[2, 3], &[0; 48]), None).contains("NumPy type <c8"));
     assert!(refused("v.npy", &npy(1, "|V2", false, &[2, 3], &[0; 12]), None).contains("bfloat16?"));
     assert!(refused("o.npy", &npy(1, "|O", false, &[2, 3], &[0; 12]), None).contains("pickled"));
-    let records = raw_npy(1, "{'descr': [('a', '<f4'), ('b', '<i4', (2,))], 'fortran_order': False, 'shape': (2,), }", &[0; 24]);
+    let records =
+        raw_npy(1, "{'descr': [('a', '<f4'), ('b', '<i4', (2,))], 'fortran_order': False, 'shape': (2,), }", &[0; 24]);
     assert!(refused("r.npy", &records, None).contains("structured records"));
-    assert!(refused("1.npy", &npy(1, "<f4", false, &[6], &f32s(&SIX)), None).contains("shape [6]; expected two dimensions"));
-    assert!(refused("3.npy", &npy(1, "<f4", false, &[1, 2, 3], &f32s(&SIX)), None).contains("merge the leading dimensions"));
+    assert!(
+        refused("1.npy", &npy(1, "<f4", false, &[6], &f32s(&SIX)), None).contains("shape [6]; expected two dimensions")
+    );
+    assert!(
+        refused("3.npy", &npy(1, "<f4", false, &[1, 2, 3], &f32s(&SIX)), None).contains("merge the leading dimensions")
+    );
     assert!(refused("0.npy", &npy(1, "<f4", false, &[0, 3], b""), None).contains("at least one row"));
     assert!(refused("n.npy", &npy(1, "<f4", false, &[2, 3], &f32s(&SIX)), Some("x")).contains("leave the name out"));
 

@@ -49,10 +49,8 @@ fn compile(gpu: &Gpu, kernel: &Kernel, element: ElementType, wgsl: String) -> Re
     let label = format!("{} ({element})", kernel.name);
     let entries = layout_entries(kernel);
     gpu.call(&format!("kernel `{label}`"), 0, || {
-        let source = wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(wgsl.into()),
-        };
+        let source =
+            wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
         let module = if gpu.checked {
             gpu.device.create_shader_module(source)
         } else {
@@ -60,10 +58,9 @@ fn compile(gpu: &Gpu, kernel: &Kernel, element: ElementType, wgsl: String) -> Re
             // by nothing that can be zero, and every loop ends. naga validates them and the tests run them checked.
             unsafe { gpu.device.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
-        let layout = gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(&label),
-            entries: &entries,
-        });
+        let layout = gpu
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
         let pipeline_layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(&label),
             bind_group_layouts: &[Some(&layout)],

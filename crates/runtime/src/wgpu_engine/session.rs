@@ -64,10 +64,7 @@ impl Buffers {
         let (buffer, name) = self.get(id)?;
         let inside = offset.checked_add(bytes).is_some_and(|end| end <= buffer.size());
         if !inside || !offset.is_multiple_of(4) || !bytes.is_multiple_of(4) {
-            let reason = format!(
-                "{bytes} bytes from {offset} are not 4-byte words within its {} bytes",
-                buffer.size()
-            );
+            let reason = format!("{bytes} bytes from {offset} are not 4-byte words within its {} bytes", buffer.size());
             return Err(self.gpu.refused(format!("a transfer of buffer `{name}`"), reason));
         }
         Ok((buffer, name))

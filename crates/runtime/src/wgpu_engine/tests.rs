@@ -272,12 +272,13 @@ fn an_engine_computes_on_a_callers_device_and_buffer() {
     // 100 rows of 12 elements, of which the first 8 are bound; the last row ends after them.
     let (tokens, neurons, stride) = (100u64, 8u32, 12u32);
     let mut bytes = vec![0u8; alignment as usize];
-    Ramp { tokens, neurons: stride.into() }.read_rows(0..tokens, {
-        let start = bytes.len();
-        bytes.resize(start + tokens as usize * 48, 0);
-        &mut bytes[start..]
-    })
-    .unwrap();
+    Ramp { tokens, neurons: stride.into() }
+        .read_rows(0..tokens, {
+            let start = bytes.len();
+            bytes.resize(start + tokens as usize * 48, 0);
+            &mut bytes[start..]
+        })
+        .unwrap();
     bytes.truncate(bytes.len() - 16);
     let descriptor = |usage| wgpu::BufferDescriptor {
         label: None,
