@@ -83,11 +83,12 @@ fn stage(row: u32, vector: u32, four: vec4<f32>) {
     token_tile[at + 3u] = four.w;
 }
 
-// 1/q, or 0 for a feature that takes no coefficient, so that it counts as dead and can be revived.
+// 1/q, or 0 for a feature that takes no coefficient, so that it counts as dead and can be revived. (Coefficients of the
+// order 1/sqrt(q) must be squared without overflow. NaN fails the comparison.)
+const LEAST_ENERGY: f32 = 1e-24;
 fn inverse_of(q: f32) -> f32 {
-    let inverse = 1.0 / q;
-    let is_positive = q > 0.0 && bitcast<u32>(q) <= EXPONENT_BITS;
-    return select(0.0, inverse, is_positive && (bitcast<u32>(inverse) & EXPONENT_BITS) != EXPONENT_BITS);
+    let takes_coefficients = q > LEAST_ENERGY && bitcast<u32>(q) < EXPONENT_BITS;
+    return select(0.0, 1.0 / q, takes_coefficients);
 }
 
 // The step of a coefficient y >= 0, which it must not take below zero; NaN takes it to zero.

@@ -18,6 +18,15 @@ pub enum Error {
         "the activations hold NaN or infinite values; remove or replace those tokens (`unmix inspect` shows the first)"
     )]
     NonFinite,
+    /// The activations are so large or so small that f32 products of them are not.
+    #[error(
+        "the activations' largest magnitude is {largest:e}, outside 1e-32 to 8e31; multiply them by a constant \
+         (the features scale with them)"
+    )]
+    OutOfRange {
+        /// The largest magnitude.
+        largest: f32,
+    },
     /// The engine failed.
     #[error(transparent)]
     Runtime(#[from] unmix_runtime::Error),

@@ -21,6 +21,9 @@ use crate::{
 /// Iterations at the end in which nothing is revived: a new feature needs some to settle.
 const SETTLING_ITERATIONS: u32 = 3;
 
+/// Binary exponent up to which activations can be scaled after their products are summed.
+const LARGEST_EXPONENT: f64 = 106.0;
+
 /// A fit under way.
 pub(crate) struct Fit<'a> {
     pub engine: &'a dyn Engine,
@@ -101,7 +104,10 @@ impl<'a> Fit<'a> {
             return Err(Error::NonFinite);
         }
         if largest > 0.0 {
-            let exponent = f64::from(largest).log2().floor().clamp(-126.0, 126.0);
+            let exponent = f64::from(largest).log2().floor();
+            if exponent.abs() > LARGEST_EXPONENT {
+                return Err(Error::OutOfRange { largest });
+            }
             self.scale = (-exponent).exp2() as f32;
         }
         let mut recording = Recording::new();

@@ -5,6 +5,10 @@ use rayon::prelude::*;
 use crate::cpu::{params, with_scratch};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
 
+/// Least energy Q_kk of a feature that takes coefficients, where activations are of the order 1: a coefficient of the order
+/// 1/√Q_kk must be squared in f32 without overflow.
+const LEAST_ENERGY: f32 = 1e-24;
+
 /// Tokens that a workgroup handles.
 pub const TOKENS: u32 = 64;
 
@@ -29,7 +33,8 @@ struct Params {
 }
 
 /// Records `sweeps` sweeps over the features k, for every token i on its own:
-/// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk) with the newest y, and y_ik ← 0 where Q_kk = 0.
+/// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk) with the newest y, and y_ik ← 0 where Q_kk
+/// vanishes (is at most 1e-24).
 ///
 /// P = `projections` [rows, K], Q = `feature_gram` [K, K], `squared_norms` [rows] holds ‖xᵢ‖², α = `penalty`.
 pub fn hals_coefficients(
@@ -71,7 +76,7 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let (gram, gram_stride) = (gram.read::<f32>(), p.gram_stride as usize);
     let inverse: Vec<f32> = (0..rank)
         .map(|k| gram[k * gram_stride + k])
-        .map(|q| if q > 0.0 && (1.0 / q).is_finite() { 1.0 / q } else { 0.0 })
+        .map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 })
         .collect();
     let arch = pulp::Arch::new();
     coefficients.write::<f32>()[..rows * stride]
