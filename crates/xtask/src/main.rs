@@ -1,2 +1,75 @@
-//! x
-fn main() {}
+//! Developer commands of unmix: `cargo xtask COMMAND`.
+
+mod lint;
+mod package;
+mod process;
+mod tally;
+mod test;
+mod vulkan;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Developer commands of unmix.
+
+cargo xtask test [ARGS]     Run every test of the workspace, in the release profile. Where no Vulkan device answers, a
+                            software one is installed first (Mesa's lavapipe; Debian and Ubuntu). Ends with the line
+                            `N passed, N failed`. ARGS go on to `cargo test`:
+                              cargo xtask test -p unmix-tests --test kernels -- cross_product
+cargo xtask lint            Formatting, clippy and rustdoc, all without a warning.
+cargo xtask package [--no-verify]
+                            Package every published crate, look for the files that must travel in it, and build it from
+                            its package (not with --no-verify, which takes seconds rather than minutes).
+cargo xtask help            This text.
+
+Exit codes: 0 all is well, 1 a check failed, 2 wrong usage.
+";
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+enum Failure {
+    /// What was checked is not as it should be, or could not be checked.
+    Failed(String),
+    /// The command line makes no sense.
+    Usage(String),
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Failure::Failed(message)
+    }
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next();
+    let rest: Vec<String> = args.collect();
+    let asks_for_help = rest.first().is_some_and(|arg| arg == "--help" || arg == "-h");
+    let result = match command.as_deref() {
+        None | Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some("test" | "lint" | "package") if asks_for_help => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some("test") => test::run(&rest),
+        Some("lint") => lint::run(&rest),
+        Some("package") => package::run(&rest),
+        // Called by `test` in a process of its own, since a driver may crash.
+        Some(vulkan::LIST_DEVICES) => vulkan::print_devices(),
+        Some(other) => Err(Failure::Usage(format!("there is no command {other:?}"))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(message)) => {
+            eprintln!("xtask: {message}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(message)) => {
+            eprintln!("xtask: {message}; `cargo xtask help` lists the commands");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Each kernel by itself: on the CPU at the paper's sizes, and on the first adapter (if one answers) at sizes for it.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use unmix::{AdapterChoice, CpuEngine, ElementType, Engine, WgpuEngine};
+use unmix_benches::{Operands, Shape, activations};
+use unmix_kernels::*;
+
+fn kernels(c: &mut Criterion) {
+    on(c, "cpu", &CpuEngine::new(), Shape::PAPER);
+    match WgpuEngine::new(&AdapterChoice::default()) {
+        Ok(engine) => {
+            let shape = if engine.is_software() { Shape::SMALL } else { Shape::PAPER };
+            on(c, "gpu", &engine, shape);
+        }
+        Err(error) => eprintln!("no GPU benchmarks: {error}"),
+    }
+}
+
+fn on(c: &mut Criterion, name: &str, engine: &dyn Engine, shape: Shape) {
+    let resident = engine.load(&activations(shape, ElementType::F16)).expect("loading activations");
+    let o = Operands::new(engine, &resident, shape);
+    let mut group = c.benchmark_group(format!("{name}, {} x {}, K = {}", o.panels[0].rows, shape.neurons, shape.rank));
+    group.sample_size(10);
+    let (x, y) = (o.panels[0], o.coefficients[0]);
+    let mut bench = |kernel: &str, record: &dyn Fn(&mut Recording)| {
+        let prepared = o.prepare(record);
+        group.throughput(Throughput::Elements(prepared.recording().cost().flops.max(1)));
+        group.bench_function(kernel, |b| {
+            b.iter(|| {
+                prepared.run().expect("running");
+                o.wait();
+            });
+        });
+    };
+    bench("cross_product", &|r| cross_product(r, x, y, o.cross, 1.0, false, None));
+    bench("coefficient_gram", &|r| coefficient_gram(r, y, o.gram, false, None));
+    bench("feature_gram", &|r| feature_gram(r, &o.features, o.feature_gram));
+    bench("projection", &|r| projection(r, x, o.features.dense, o.projections, 1.0));
+    bench("sparse_projection", &|r| project(r, x, &o.features, o.projections, 1.0));
+    bench("hals_coefficients", &|r| {
+        hals_coefficients(r, o.projections, o.feature_gram, o.squared_norms, y, 2, 0.0);
+    });
+    bench("multiplicative_update", &|r| {
+        multiplicative_update(r, o.projections, o.feature_gram, y, o.previous, 1e-6, 0.0);
+    });
+    bench("cholesky", &|r| cholesky(r, o.feature_gram, o.factor, o.status, Ridge::Relative(1e-7)));
+    bench("triangular_solve", &|r| triangular_solve(r, o.factor, o.cross, o.features.dense));
+    bench("winner_take_all", &|r| winner_take_all(r, &o.features, 0, shape.rank, false));
+    bench("hals_features", &|r| hals_features(r, o.cross, o.gram, o.features.dense, 0));
+    bench("squared_norm", &|r| squared_norm(r, x, o.squared_norms, 1.0));
+    group.finish();
+}
+
+criterion_group!(benches, kernels);
+criterion_main!(benches);

@@ -1,0 +1,37 @@
+//! `cargo xtask lint`: formatting, clippy and rustdoc.
+
+use std::process::Command;
+
+use crate::process::{cargo, run as run_command, succeeds};
+use crate::{Failure, process};
+
+pub fn run(args: &[String]) -> Result<(), Failure> {
+    if let Some(arg) = args.first() {
+        return Err(Failure::Usage(format!("`lint` takes no argument {arg:?}")));
+    }
+    for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if !succeeds(&mut cargo([subcommand, "--version"])?) {
+            return Err(format!("{component} is missing; install it with `rustup component add {component}`").into());
+        }
+    }
+    // The release profile, as in the tests: what is built for one serves the other.
+    let mut doc = cargo(["doc", "--workspace", "--no-deps", "--release"])?;
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    let checks: [Command; 3] = [
+        cargo(["fmt", "--all", "--", "--check"])?,
+        cargo(["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"])?,
+        doc,
+    ];
+    // All of them, so that one run shows everything there is to mend.
+    let mut failed = Vec::new();
+    for mut check in checks {
+        if run_command(&mut check).is_err() {
+            failed.push(format!("`{}`", process::words(&check)));
+        }
+    }
+    if failed.is_empty() {
+        println!("lint: formatting, clippy and rustdoc are clean");
+        return Ok(());
+    }
+    Err(format!("lint: not clean: {}", failed.join(", ")).into())
+}

@@ -1,0 +1,65 @@
+//! Other programs: cargo, and whatever is found on the path.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The workspace's root.
+pub fn root() -> Result<PathBuf, String> {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("start it through cargo: `cargo xtask`")?;
+    let root = Path::new(&manifest).ancestors().nth(2).filter(|root| root.join("Cargo.lock").exists());
+    root.map(Path::to_owned).ok_or_else(|| format!("no workspace two folders above {}", Path::new(&manifest).display()))
+}
+
+/// The cargo that started us, in the workspace's root.
+pub fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<Command, String> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root()?);
+    Ok(command)
+}
+
+/// A command as one would type it, without its environment.
+pub fn words(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_stem().unwrap_or_default();
+    std::iter::once(program)
+        .chain(command.get_args())
+        .map(|word| match word.to_string_lossy() {
+            word if word.is_empty() || word.contains(' ') => format!("'{word}'"),
+            word => word.into_owned(),
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Prints and runs a command, which shows its own output.
+pub fn run(command: &mut Command) -> Result<(), String> {
+    println!("$ {}", words(command));
+    let status = command.status().map_err(|e| format!("`{}` did not start: {e}", words(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", words(command))) }
+}
+
+/// What a command prints to its standard output.
+pub fn output_of(command: &mut Command) -> Result<String, String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|e| format!("`{}` did not start: {e}", words(command)))?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("`{}` failed ({}):\n{}", words(command), output.status, complaint.trim_end()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Whether a command runs and succeeds, in silence.
+pub fn succeeds(command: &mut Command) -> bool {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.status().is_ok_and(|status| status.success())
+}
+
+/// Whether a program lies on the path.
+pub fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}

@@ -1,0 +1,206 @@
+//! `cargo xtask test`: every test of the workspace, on a device that is there or made available.
+
+use std::fs;
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Failure;
+use crate::process::{cargo, root, run as run_command, words};
+use crate::tally::Tally;
+use crate::vulkan::{self, Environment};
+
+/// Suites without which a run is no test of unmix, each with at least one passed test. Beside them, every file in a `tests/`
+/// folder must have run.
+const NEEDED: [&str; 9] =
+    ["xtask", "unmix_kernels", "unmix_runtime", "files", "kernels", "fits", "golden", "doc unmix", "doc unmix_data"];
+
+pub fn run(args: &[String]) -> Result<(), Failure> {
+    let device = vulkan::ensure_device()?;
+    let runtime_folder = RuntimeFolder::create()?;
+    let mut environment = device;
+    if let Some(folder) = &runtime_folder {
+        environment.push(("XDG_RUNTIME_DIR", folder.0.clone().into()));
+    }
+    let mut tally = Tally::default();
+    let mut problems = Vec::new();
+    // Tests of other packages start the `unmix` command, which `cargo test` builds only for tests of its own package. Without
+    // `--package`, so that its dependencies are those of `cargo run` and of the tests.
+    run_command(&mut cargo(["build", "--release", "--bin", "unmix"])?)?;
+    for arguments in runs(args) {
+        let mut command = cargo(arguments)?;
+        if let Err(problem) = stream(&mut command, &environment, &mut tally) {
+            problems.push(problem);
+        }
+    }
+    problems.extend(tally.crashed().map(|suite| format!("{suite} ended without a result")));
+    if args.is_empty() {
+        problems.extend(missing(&tally, &test_files(&root()?)));
+    } else if tally.passed + tally.failed == 0 {
+        problems.push("no test was selected".to_owned());
+    }
+    conclude(&tally, &problems)
+}
+
+/// The arguments of the calls of cargo.
+fn runs(args: &[String]) -> Vec<Vec<String>> {
+    let call = |words: &[&str]| ["test", "--release"].iter().chain(words).map(|w| (*w).to_owned()).collect::<Vec<_>>();
+    if args.is_empty() {
+        return vec![
+            // Not --all-targets, which would run the benchmarks too.
+            call(&["--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]),
+            call(&["--workspace", "--no-fail-fast", "--doc"]),
+        ];
+    }
+    let own = args.iter().take_while(|arg| *arg != "--");
+    let selects = |arg: &String| {
+        arg.starts_with("-p")
+            || arg.starts_with("--package")
+            || arg == "--workspace"
+            || arg.starts_with("--manifest-path")
+    };
+    let mut arguments = call(if own.clone().any(selects) { &[] } else { &["--workspace"] });
+    arguments.extend(args.iter().cloned());
+    vec![arguments]
+}
+
+/// Runs a command and prints its output as it comes, reading it.
+fn stream(command: &mut Command, environment: &Environment, tally: &mut Tally) -> Result<(), String> {
+    println!("$ {}", words(command));
+    let failed = |e: std::io::Error| format!("cargo could not be run: {e}");
+    // One pipe for both, so that a program's results follow its name.
+    let (reader, writer) = std::io::pipe().map_err(failed)?;
+    command.envs(environment.iter().cloned());
+    if std::io::stdout().is_terminal() {
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
+    let mut child = command.spawn().map_err(failed)?;
+    // Our copies of the pipe's end must go, or it would never end.
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        print!("{text}");
+        tally.read(&text);
+        line.clear();
+    }
+    let status = child.wait().map_err(failed)?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", words(command))) }
+}
+
+/// The names of all files of integration tests: `tests/NAME.rs` and `tests/NAME/main.rs` of every package.
+fn test_files(root: &Path) -> Vec<String> {
+    let below = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let packages = below(root.join("crates")).chain(["shaders", "tests", "benches"].map(|name| root.join(name)));
+    let mut names: Vec<String> = packages
+        .flat_map(|package| below(package.join("tests")))
+        .filter(|path| path.join("main.rs").exists() || path.extension().is_some_and(|e| e == "rs"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
+fn missing(tally: &Tally, files: &[String]) -> Vec<String> {
+    let needed = NEEDED.iter().copied();
+    let others = files.iter().map(String::as_str).filter(|file| !NEEDED.contains(file));
+    needed
+        .chain(others)
+        .filter_map(|suite| match tally.passed_in(suite) {
+            None => Some(format!("the tests `{suite}` did not run")),
+            Some(0) => Some(format!("of the tests `{suite}` none passed")),
+            Some(_) => None,
+        })
+        .collect()
+}
+
+/// Prints the summary, whose last line counts.
+fn conclude(tally: &Tally, problems: &[String]) -> Result<(), Failure> {
+    println!();
+    for failure in &tally.failures {
+        println!("failed: {failure}");
+    }
+    for problem in problems {
+        println!("problem: {problem}");
+    }
+    if tally.ignored > 0 {
+        println!("{} ignored", tally.ignored);
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if problems.is_empty() && tally.failed == 0 { Ok(()) } else { Err("the tests failed".to_owned().into()) }
+}
+
+/// A folder for `XDG_RUNTIME_DIR`, without which Mesa complains; gone with the value.
+struct RuntimeFolder(PathBuf);
+
+impl RuntimeFolder {
+    /// None where the system has given us one.
+    fn create() -> Result<Option<Self>, String> {
+        if !cfg!(target_os = "linux") || std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|value| !value.is_empty()) {
+            return Ok(None);
+        }
+        let folder = std::env::temp_dir().join(format!("unmix-xtask-{}", std::process::id()));
+        create_private(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
+        Ok(Some(RuntimeFolder(folder)))
+    }
+}
+
+impl Drop for RuntimeFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(unix)]
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    fs::create_dir(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(args: &[&str]) -> Vec<String> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        runs(&args).iter().map(|call| call.join(" ")).collect()
+    }
+
+    #[test]
+    fn without_arguments_everything_but_benchmarks_runs() {
+        let calls = joined(&[]);
+        assert!(calls.iter().all(|call| call.starts_with("test --release --workspace")));
+        assert!(calls.iter().all(|call| !call.contains("bench") && !call.contains("all-targets")));
+        assert!(calls[1].ends_with("--doc"));
+    }
+
+    #[test]
+    fn arguments_go_on_to_cargo() {
+        assert_eq!(joined(&["--", "gram"]), ["test --release --workspace -- gram"]);
+        assert_eq!(joined(&["-p", "unmix", "--lib"]), ["test --release -p unmix --lib"]);
+        assert_eq!(joined(&["--", "-p"]), ["test --release --workspace -- -p"]);
+    }
+
+    #[test]
+    fn tests_that_did_not_run_are_a_problem() {
+        let mut tally = Tally::default();
+        for suite in NEEDED.iter().filter(|suite| **suite != "golden") {
+            match suite.strip_prefix("doc ") {
+                Some(name) => tally.read(&format!("   Doc-tests {name}")),
+                None => tally.read(&format!("     Running x (target/release/deps/{suite}-00ff)")),
+            }
+            tally.read("test result: ok. 1 passed; 0 failed; 0 ignored");
+        }
+        tally.read("     Running tests/extra.rs (target/release/deps/extra-00ff)");
+        tally.read("test result: ok. 0 passed; 0 failed; 0 ignored");
+        let problems = missing(&tally, &["extra".to_owned(), "golden".to_owned()]);
+        assert_eq!(problems, ["the tests `golden` did not run", "of the tests `extra` none passed"]);
+    }
+}

@@ -1,0 +1,99 @@
+//! A Vulkan device for the tests: one that answers, or a software one (Mesa's lavapipe) that is installed for it.
+
+mod mesa;
+#[cfg(target_os = "linux")]
+mod probe;
+
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+
+use crate::Failure;
+use crate::process::is_on_path;
+
+/// The inner command that prints the devices.
+pub const LIST_DEVICES: &str = "list-vulkan-devices";
+
+/// Variables that tests need to find their device.
+pub type Environment = Vec<(&'static str, OsString)>;
+
+/// Prints the devices that answer in this process, one a line.
+#[cfg(target_os = "linux")]
+pub fn print_devices() -> Result<(), Failure> {
+    probe::devices().iter().for_each(|device| println!("{device}"));
+    Ok(())
+}
+
+/// Prints nothing: elsewhere the system brings its own graphics interface.
+#[cfg(not(target_os = "linux"))]
+pub fn print_devices() -> Result<(), Failure> {
+    Ok(())
+}
+
+/// The devices that answer with `environment`, asked in a process of its own.
+fn devices(environment: &Environment) -> Result<Vec<String>, String> {
+    let program = std::env::current_exe().map_err(|e| format!("cannot find this program's own file: {e}"))?;
+    let output = Command::new(program)
+        .arg(LIST_DEVICES)
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .map_err(|e| format!("cannot start this program again: {e}"))?;
+    // A driver that crashes is none.
+    let text = if output.status.success() { String::from_utf8_lossy(&output.stdout) } else { "".into() };
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Makes sure that a device answers, and returns the environment in which it does.
+pub fn ensure_device() -> Result<Environment, String> {
+    if !cfg!(target_os = "linux") {
+        // Metal and Direct3D 12 come with the system, the latter with a software device (WARP).
+        return Ok(Environment::new());
+    }
+    let answers = |environment: Environment, how: &str| -> Result<Option<Environment>, String> {
+        let devices = devices(&environment)?;
+        if devices.is_empty() {
+            return Ok(None);
+        }
+        println!("Vulkan devices{how}: {}", devices.join(", "));
+        Ok(Some(environment))
+    };
+    if let Some(found) = answers(Environment::new(), "")? {
+        return Ok(found);
+    }
+    for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+        if let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) {
+            let value = value.display();
+            return Err(format!("no Vulkan device answers from {variable}={value}; mend that variable or unset it"));
+        }
+    }
+    if let Some(unpacked) = mesa::unpacked_earlier()
+        && let Some(found) = answers(unpacked, " (lavapipe, unpacked earlier)")?
+    {
+        return Ok(found);
+    }
+    let system = mesa::System::read();
+    if !(system.is_debian() && is_on_path("apt-get") && is_on_path("dpkg-deb")) {
+        return Err(format!(
+            "no Vulkan device answers, and this command installs one on Debian and Ubuntu alone. {}, then start again",
+            system.advice()
+        ));
+    }
+    println!("No Vulkan device answers.");
+    match mesa::Privilege::ours() {
+        Some(privilege) => match mesa::install(&privilege) {
+            Ok(()) => {
+                if let Some(found) = answers(Environment::new(), " (installed now)")? {
+                    return Ok(found);
+                }
+                println!("lavapipe is installed, but no device answers.");
+            }
+            Err(error) => println!("{error}"),
+        },
+        None => println!("This user may not install packages."),
+    }
+    let unpacked = mesa::unpack()?;
+    answers(unpacked, " (lavapipe, unpacked now)")?.ok_or_else(|| {
+        format!("lavapipe was unpacked, but no Vulkan device answers. {}, then start again", system.advice())
+    })
+}
