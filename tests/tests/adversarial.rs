@@ -56,7 +56,9 @@ fn check(what: &str, result: Result<Factorization, Error>) {
     let summary = &fit.summary;
     assert!(summary.relative_error.is_finite(), "{what}: {}", summary.relative_error);
     assert!(summary.loss_curve.iter().all(|loss| loss.is_finite()), "{what}: losses");
-    let finite = |s: &unmix::FeatureStatistics| s.explained_share.is_finite() && s.energy_share.is_finite() && s.norm.is_finite();
+    let finite = |s: &unmix::FeatureStatistics| {
+        s.explained_share.is_finite() && s.energy_share.is_finite() && s.norm.is_finite()
+    };
     assert!(summary.feature_statistics.iter().all(finite), "{what}: statistics");
 }
 

@@ -18,7 +18,8 @@ fn engines_agree_within_a_thousandth_from_the_same_start() {
     let tokens = 1767;
     let start = DenseMatrix { rows: tokens, columns: 30, values: Dense::random_coefficients(1, tokens, 30).to_f32() };
     for solver in Solver::ALL {
-        let settings = SemiNmf::new(30).solver(solver).init_coefficients(start.clone()).max_iterations(8).tolerance(0.0);
+        let settings =
+            SemiNmf::new(30).solver(solver).init_coefficients(start.clone()).max_iterations(8).tolerance(0.0);
         let errors: Vec<f64> =
             engines().iter().map(|engine| fit(engine.as_ref(), &settings).summary.relative_error).collect();
         for error in &errors {

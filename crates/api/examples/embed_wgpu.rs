@@ -31,7 +31,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{} tokens x {NEURONS} neurons on {}", TOKENS, fit.summary.adapter);
     println!("relative error {:.4} after {} iterations", fit.summary.relative_error, fit.summary.iterations);
     for (k, statistics) in fit.summary.feature_statistics.iter().enumerate() {
-        println!("feature {k}: {} neurons, {:.1}% of the energy", statistics.nonzeros, 100.0 * statistics.explained_share);
+        println!(
+            "feature {k}: {} neurons, {:.1}% of the energy",
+            statistics.nonzeros,
+            100.0 * statistics.explained_share
+        );
     }
     Ok(())
 }

@@ -74,10 +74,8 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let [projections, gram, squared_norms, coefficients] = bindings else { unreachable!() };
     let (rows, rank, stride) = (p.rows as usize, p.rank as usize, p.stride as usize);
     let (gram, gram_stride) = (gram.read::<f32>(), p.gram_stride as usize);
-    let inverse: Vec<f32> = (0..rank)
-        .map(|k| gram[k * gram_stride + k])
-        .map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 })
-        .collect();
+    let inverse: Vec<f32> =
+        (0..rank).map(|k| gram[k * gram_stride + k]).map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 }).collect();
     let arch = pulp::Arch::new();
     coefficients.write::<f32>()[..rows * stride]
         .par_chunks_mut(stride)

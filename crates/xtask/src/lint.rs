@@ -15,11 +15,11 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         }
     }
     // The release profile, as in the tests: what is built for one serves the other.
-    let mut doc = cargo(["doc", "--workspace", "--no-deps", "--release"])?;
+    let mut doc = cargo(["doc", "--workspace", "--no-deps", "--release", "--keep-going"])?;
     doc.env("RUSTDOCFLAGS", "-D warnings");
     let checks: [Command; 3] = [
         cargo(["fmt", "--all", "--", "--check"])?,
-        cargo(["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"])?,
+        cargo(["clippy", "--workspace", "--all-targets", "--release", "--keep-going", "--", "-D", "warnings"])?,
         doc,
     ];
     // All of them, so that one run shows everything there is to mend.

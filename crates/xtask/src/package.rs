@@ -43,7 +43,8 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     if !verify {
         arguments.push("--no-verify");
     }
-    let target = root.join("target/xtask-package");
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let target = root.join(target).join("xtask-package");
     let mut command = cargo(&arguments)?;
     run_command(command.arg("--target-dir").arg(&target))?;
     let version = version(&root)?;

@@ -12,8 +12,18 @@ use crate::vulkan::{self, Environment};
 
 /// Suites without which a run is no test of unmix, each with at least one passed test. Beside them, every file in a `tests/`
 /// folder must have run.
-const NEEDED: [&str; 9] =
-    ["xtask", "unmix_kernels", "unmix_runtime", "files", "kernels", "fits", "golden", "doc unmix", "doc unmix_data"];
+const NEEDED: [&str; 10] = [
+    "xtask",
+    "unmix_kernels",
+    "unmix_runtime",
+    "files",
+    "kernels",
+    "fits",
+    "golden",
+    "adversarial",
+    "real_activations",
+    "doc unmix",
+];
 
 pub fn run(args: &[String]) -> Result<(), Failure> {
     let device = vulkan::ensure_device()?;
@@ -31,6 +41,12 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         let mut command = cargo(arguments)?;
         if let Err(problem) = stream(&mut command, &environment, &mut tally) {
             problems.push(problem);
+        }
+    }
+    if args.is_empty() {
+        for example in names_in(&root()?.join("crates/api/examples")) {
+            let mut command = cargo(["run", "--release", "--example", &example])?;
+            problems.extend(run_command(command.envs(environment.iter().cloned())).err());
         }
     }
     problems.extend(tally.crashed().map(|suite| format!("{suite} ended without a result")));
@@ -90,15 +106,18 @@ fn stream(command: &mut Command, environment: &Environment, tally: &mut Tally) -
     if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", words(command))) }
 }
 
-/// The names of all files of integration tests: `tests/NAME.rs` and `tests/NAME/main.rs` of every package.
+/// The names of all files of integration tests of every package.
 fn test_files(root: &Path) -> Vec<String> {
-    let below = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let packages = below(root.join("crates")).chain(["shaders", "tests", "benches"].map(|name| root.join(name)));
-    let mut names: Vec<String> = packages
-        .flat_map(|package| below(package.join("tests")))
-        .filter(|path| path.join("main.rs").exists() || path.extension().is_some_and(|e| e == "rs"))
-        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
-        .collect();
+    let crates = fs::read_dir(root.join("crates")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let packages = crates.chain(["shaders", "tests", "benches"].map(|name| root.join(name)));
+    packages.flat_map(|package| names_in(&package.join("tests"))).collect()
+}
+
+/// NAME for each `NAME.rs` and `NAME/main.rs` in a folder, as cargo sees them.
+fn names_in(folder: &Path) -> Vec<String> {
+    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let programs = paths.filter(|path| path.join("main.rs").exists() || path.extension().is_some_and(|e| e == "rs"));
+    let mut names: Vec<String> = programs.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
     names.sort();
     names
 }

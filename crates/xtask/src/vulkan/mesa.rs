@@ -112,7 +112,9 @@ pub fn unpacked_earlier() -> Option<Environment> {
 
 fn environment(folder: &Path) -> Option<Environment> {
     let mut libraries = vec![find(&folder.join("root"), DRIVER)?.parent()?.to_owned()];
-    libraries.extend(std::env::split_paths(&std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default()));
+    let others = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    // An empty entry would mean the current folder.
+    libraries.extend(std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty()));
     Some(vec![
         ("VK_DRIVER_FILES", folder.join(MANIFEST).into()),
         // The name that loaders before 1.3.207 know.
