@@ -1,4 +1,5 @@
 //! The f64 oracle: dense, slow, obvious. Shares no code with the engines.
+#![allow(clippy::needless_range_loop, reason = "formulas are written with indices")]
 
 use crate::Dense;
 

@@ -1,4 +1,5 @@
 //! Every kernel against the f64 oracle, on every engine, at sizes that are multiples of nothing.
+#![allow(clippy::needless_range_loop, reason = "formulas are written with indices")]
 
 use unmix::{ElementType, Engine, PanelLayout};
 use unmix_kernels::*;

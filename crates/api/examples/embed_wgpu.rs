@@ -46,7 +46,7 @@ fn three_features_and_noise() -> Vec<f32> {
         let strength = 1.0 + (token * 7 % 5) as f32;
         let noise = ((token * 31 + u64::from(neuron) * 17) % 13) as f32 / 13.0 - 0.5;
         let uses = u64::from(neuron / 10) == token % 3;
-        0.1 * noise + if uses { if neuron % 2 == 0 { strength } else { -strength } } else { 0.0 }
+        0.1 * noise + if uses { if neuron.is_multiple_of(2) { strength } else { -strength } } else { 0.0 }
     };
     (0..TOKENS).flat_map(|token| (0..NEURONS).map(move |neuron| entry(token, neuron))).collect()
 }

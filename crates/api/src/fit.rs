@@ -195,7 +195,7 @@ impl<'a> Fit<'a> {
     }
 
     async fn arrive(&self, submitted: Submitted, course: &mut Course) -> Result<(), Error> {
-        let report = Report::parse(&words(submitted.report.await?));
+        let report = Report::parse(&words(&submitted.report.await?));
         let loss = report.loss(self.squared_norm);
         course.losses.push(loss);
         if report.is_best || !self.options.keep_best || course.best_iteration == 0 {
@@ -207,7 +207,7 @@ impl<'a> Fit<'a> {
         course.dead =
             (0..self.options.rank).filter(|&k| report.column_energy[k as usize] == 0.0 && !revived_since(k)).collect();
         if let Some(sums) = submitted.weighted_sums {
-            let sums: Vec<f32> = words(sums.await?);
+            let sums: Vec<f32> = words(&sums.await?);
             let penalty: f64 = sums.iter().map(|&s| f64::from(s)).sum();
             course.objectives.push(0.5 * loss + self.options.penalty * penalty);
         }
@@ -309,7 +309,7 @@ impl<'a> Fit<'a> {
 
     /// Reads the first `count` 32-bit values of a buffer.
     pub async fn read<T: bytemuck::Pod>(&self, buffer: BufferId, count: u64) -> Result<Vec<T>, Error> {
-        Ok(words(self.session.read(buffer, 0, count * 4).await?))
+        Ok(words(&self.session.read(buffer, 0, count * 4).await?))
     }
 
     /// Writes values to the start of a buffer.
@@ -371,6 +371,6 @@ impl<'a> Fit<'a> {
 }
 
 /// Bytes that an engine read, as 32-bit values.
-fn words<T: bytemuck::Pod>(bytes: Vec<u8>) -> Vec<T> {
-    bytemuck::pod_collect_to_vec(&bytes)
+fn words<T: bytemuck::Pod>(bytes: &[u8]) -> Vec<T> {
+    bytemuck::pod_collect_to_vec(bytes)
 }

@@ -74,8 +74,9 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let [projections, gram, squared_norms, coefficients] = bindings else { unreachable!() };
     let (rows, rank, stride) = (p.rows as usize, p.rank as usize, p.stride as usize);
     let (gram, gram_stride) = (gram.read::<f32>(), p.gram_stride as usize);
-    let inverse: Vec<f32> =
-        (0..rank).map(|k| gram[k * gram_stride + k]).map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 }).collect();
+    let energies = (0..rank).map(|k| gram[k * gram_stride + k]);
+    let inverse = energies.map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 }).collect();
+    let features = FeatureGram { gram, stride: gram_stride, inverse };
     let arch = pulp::Arch::new();
     coefficients.write::<f32>()[..rows * stride]
         .par_chunks_mut(stride)
@@ -84,44 +85,40 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
         .with_min_len(32)
         .for_each(|((y, projection), norm)| {
             let penalty = p.penalty * norm.sqrt();
+            let (y, projection) = (&mut y[..rank], &projection[..rank]);
             with_scratch(rank, |residual| {
                 arch.dispatch(
                     #[inline(always)]
-                    || {
-                        sweep(
-                            &mut y[..rank],
-                            residual,
-                            &projection[..rank],
-                            gram,
-                            gram_stride,
-                            &inverse,
-                            penalty,
-                            p.sweeps,
-                        )
-                    },
+                    || sweep(y, residual, projection, &features, penalty, p.sweeps),
                 );
             });
         });
 }
 
+/// ZZᵀ as the sweeps read it.
+struct FeatureGram<'a> {
+    gram: &'a [f32],
+    stride: usize,
+    /// 1/Q_kk, or 0 for a feature that takes no coefficient.
+    inverse: Vec<f32>,
+}
+
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the inner loop, inlined into its one caller")]
 fn sweep(
     y: &mut [f32],
     residual: &mut [f32],
     projection: &[f32],
-    gram: &[f32],
-    gram_stride: usize,
-    inverse: &[f32],
+    features: &FeatureGram<'_>,
     penalty: f32,
     sweeps: u32,
 ) {
     let rank = y.len();
+    let FeatureGram { gram, stride, inverse } = features;
     for (r, p) in residual.iter_mut().zip(projection) {
         *r = p - penalty;
     }
     for (k, &y) in y.iter().enumerate().filter(|(_, y)| **y != 0.0) {
-        subtract(residual, y, &gram[k * gram_stride..][..rank]);
+        subtract(residual, y, &gram[k * stride..][..rank]);
     }
     for _ in 0..sweeps {
         for k in 0..rank {
@@ -129,7 +126,7 @@ fn sweep(
             let step = if inverse[k] > 0.0 { (residual[k] * inverse[k]).max(-y[k]) } else { -y[k] };
             if step != 0.0 {
                 y[k] += step;
-                subtract(residual, step, &gram[k * gram_stride..][..rank]);
+                subtract(residual, step, &gram[k * stride..][..rank]);
             }
         }
     }

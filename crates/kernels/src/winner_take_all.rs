@@ -61,7 +61,7 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
         .skip(first)
         .take(p.count as usize)
         .for_each(|((feature, indices), values)| {
-            keep_largest(&mut feature[..p.columns as usize], indices, values, p.unit_norm != 0)
+            keep_largest(&mut feature[..p.columns as usize], indices, values, p.unit_norm != 0);
         });
 }
 
