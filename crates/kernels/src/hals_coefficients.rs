@@ -36,7 +36,7 @@ struct Params {
 /// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk) with the newest y, and y_ik ← 0 where Q_kk
 /// vanishes (is at most 1e-24).
 ///
-/// P = `projections` [rows, K], Q = `feature_gram` [K, K], `squared_norms` [rows] holds ‖xᵢ‖², α = `penalty`.
+/// P = `projections` [rows, K], Q = `feature_gram` [K, K], `squared_norms` \[rows\] holds ‖xᵢ‖², α = `penalty`.
 pub fn hals_coefficients(
     recording: &mut Recording,
     projections: Matrix,

@@ -27,7 +27,7 @@ struct Params {
 }
 
 /// Records `partials` (+)= shares of ⟨a, b⟩ = Σ a_ij b_ij. The matrices have the same shape and stride, and zeros in their
-/// padding. Each of the [`PARTIALS`] sums is an f32 pair (hi, lo): a loss must resolve changes below the precision of one.
+/// padding. Each of the 256 sums is an f32 pair (hi, lo): a loss must resolve changes below the precision of one.
 pub fn inner_product(recording: &mut Recording, a: Matrix, b: Matrix, partials: BufferId, accumulate: bool) {
     assert_eq!((a.rows, a.stride), (b.rows, b.stride), "inner product: shapes");
     recording.dispatch(

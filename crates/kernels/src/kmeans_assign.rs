@@ -28,13 +28,13 @@ struct Params {
 pub struct Assignment {
     /// S = X Cᵀ [rows, K].
     pub scores: Matrix,
-    /// ‖xᵢ‖² [rows].
+    /// ‖xᵢ‖² \[rows\].
     pub squared_norms: BufferId,
-    /// ‖c_k‖² [K].
+    /// ‖c_k‖² \[K\].
     pub centroid_norms: BufferId,
     /// Y [rows, K], written.
     pub coefficients: Matrix,
-    /// The cluster of each token [rows], written.
+    /// The cluster of each token \[rows\], written.
     pub assignments: BufferId,
 }
 
