@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 use crate::cpu::{Elements, with_scratch};
 
 /// Tokens of a block: a strip of X and a tile of Y for so many fit in the first two caches together.
-const BLOCK_TOKENS: usize = 384;
+const BLOCK_TOKENS: usize = 512;
 /// Vectors of neurons in a strip.
 const STRIP_VECTORS: usize = 2;
 /// Neurons of the widest strip; blocks of neurons are multiples of it.
