@@ -1,2 +1,55 @@
-//! x
-fn main() {}
+//! The `unmix` command: factorize activations and read the features.
+//!
+//! Data go to stdout, everything else to stderr, so that stdout can be piped. One place, [`main`], turns what went wrong into
+//! an exit code.
+
+mod cli;
+mod commands;
+mod contexts;
+mod engine;
+mod failure;
+mod feature_table;
+mod interrupt;
+mod logging;
+mod memory;
+mod output;
+mod progress;
+mod target_folder;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::progress::Reporter;
+
+fn main() -> ExitCode {
+    quiet_vulkan();
+    let cli = Cli::parse();
+    let mut reporter = Reporter::new(cli.shared.progress, cli.shared.quiet);
+    logging::start(&cli.shared, reporter.is_json());
+    let result = match &cli.command {
+        Command::Demo(args) => commands::demo::run(args, &cli.shared, &mut reporter),
+        Command::Inspect(args) => commands::inspect::run(args, &cli.shared),
+        Command::Fit(args) => commands::fit::run(args, &cli.shared, &mut reporter),
+        Command::Features(args) => commands::features::run(args, &cli.shared),
+        Command::Doctor(args) => commands::doctor::run(args, &cli.shared, &mut reporter),
+        Command::Bench(args) => commands::bench::run(args, &cli.shared, &mut reporter),
+    };
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    if !matches!(failure, Failure::ReaderGone) {
+        reporter.error(&failure);
+    }
+    ExitCode::from(failure.exit_code())
+}
+
+/// Without a desktop session, Mesa's device-selection layer looks for one all the same, and libwayland writes an error about
+/// that to stderr before anything else is said there. The layer only reorders devices, which unmix does itself.
+fn quiet_vulkan() {
+    let set = |name| std::env::var_os(name).is_some();
+    if cfg!(target_os = "linux") && !set("XDG_RUNTIME_DIR") && !set("NODEVICE_SELECT") {
+        // SAFETY: this is the first thing that the program does, so no other thread can be reading the environment.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}

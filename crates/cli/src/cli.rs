@@ -1,0 +1,76 @@
+//! The command line as a whole: the commands, and the options that all of them share.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{bench, demo, doctor, features, fit, inspect};
+use crate::engine::EngineArgs;
+use crate::progress::ProgressMode;
+
+/// Factorize the activations of a neural network into sparse, readable features.
+///
+/// unmix takes a matrix of activations (tokens × neurons) and writes it as coefficients × features by semi-nonnegative
+/// matrix factorization: each feature is a small group of neurons, and each token uses a few features with weights of at
+/// least zero. What a feature means is read off the tokens that use it most.
+#[derive(Debug, Parser)]
+#[command(
+    name = "unmix",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = EXIT_CODES,
+    after_long_help = LONG_HELP
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
+const EXIT_CODES: &str = "Start with `unmix demo`; `unmix COMMAND --help` explains a command and shows an example.";
+
+const LONG_HELP: &str = "\
+Start with:
+  unmix demo                                   see features of a small language model, in seconds
+  unmix inspect activations.safetensors        look at your own file
+  unmix fit activations.safetensors --rank 100 --out fit
+  unmix features fit --tokens tokens.json      read the features of that fit
+
+Data go to stdout, log and progress to stderr.
+Exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 no suitable device, 4 out of memory,
+130 interrupted.";
+
+/// What `unmix` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Demo(demo::DemoArgs),
+    Inspect(inspect::InspectArgs),
+    Fit(fit::FitArgs),
+    Features(features::FeaturesArgs),
+    Doctor(doctor::DoctorArgs),
+    Bench(bench::BenchArgs),
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct SharedArgs {
+    #[command(flatten)]
+    pub engine: EngineArgs,
+
+    /// How progress is shown on stderr; `auto` is a bar in a terminal and plain lines elsewhere
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW", help_heading = "Common options")]
+    pub progress: ProgressMode,
+
+    /// Print the result as JSON
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub json: bool,
+
+    /// Show neither progress nor warnings
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Common options")]
+    pub quiet: bool,
+
+    /// Log more; twice for even more. The variable RUST_LOG is heeded as well
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
+    pub verbose: u8,
+}

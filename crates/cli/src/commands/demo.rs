@@ -1,0 +1,242 @@
+//! `unmix demo`: features of a small language model, from activations that are built into the program.
+
+use std::cmp::Reverse;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+use unmix::{ElementType, HostActivations, SemiNmf, Solver};
+
+use super::features::{context_json, words_json};
+use crate::cli::SharedArgs;
+use crate::contexts::{Contexts, Prompts, Text, contexts};
+use crate::engine;
+use crate::failure::Failure;
+use crate::feature_table::{FeatureTable, OCCURRENCES};
+use crate::output::{self, Style, percent};
+use crate::progress::Reporter;
+
+/// See the features of a small language model, in seconds
+///
+/// Factorizes activations that come with the program: what the neurons of one MLP layer of SmolLM2-135M do while it reads 116
+/// short texts about 24 subjects. The table shows what each feature reacts to: the words where it is strongest, in their
+/// contexts. Nobody told the features about the subjects.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  unmix demo\n  unmix demo --all --top 4 | less")]
+pub struct DemoArgs {
+    /// Number of features
+    #[arg(long, short = 'k', default_value_t = 120, value_name = "K")]
+    pub rank: u32,
+
+    /// Share of the neurons that a feature keeps
+    #[arg(long, short = 'p', default_value_t = 0.03, value_name = "SHARE", value_parser = super::fit::share)]
+    pub sparsity: f64,
+
+    /// Seed of the random start
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+
+    /// Contexts shown for each feature
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub top: usize,
+
+    /// Show all features
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Safetensors data have to lie at even addresses to be read in place.
+#[repr(C, align(16))]
+struct Aligned<B: ?Sized>(B);
+
+static ACTIVATIONS: &Aligned<[u8]> = &Aligned(*include_bytes!("../../data/demo/activations.safetensors"));
+static TOKENS: &str = include_str!("../../data/demo/tokens.json");
+static PROMPTS: &str = include_str!("../../data/demo/prompts.json");
+
+#[derive(Deserialize)]
+struct Prompt {
+    id: i64,
+    concept: String,
+}
+
+/// What the program carries.
+struct Bundle {
+    activations: HostActivations,
+    tokens: Vec<String>,
+    prompt_ids: Vec<i64>,
+    prompts: Vec<Prompt>,
+}
+
+impl Bundle {
+    fn open() -> Result<Bundle, Failure> {
+        let broken =
+            |what: &str| Failure::Check(format!("the built-in demo data are damaged ({what}); build unmix again"));
+        let file = safetensors::SafeTensors::deserialize(&ACTIVATIONS.0).map_err(|e| broken(&e.to_string()))?;
+        let tensor = |name| file.tensor(name).map_err(|e| broken(&e.to_string()));
+        let (activations, ids) = (tensor("activations")?, tensor("prompt_ids")?);
+        let &[tokens, neurons] = activations.shape() else { return Err(broken("shape")) };
+        let bytes = Bytes::copy_from_slice(activations.data());
+        let activations = HostActivations::from_bytes(bytes, ElementType::F16, tokens as u64, neurons as u64)?;
+        let (ids, _) = ids.data().as_chunks::<4>();
+        Ok(Bundle {
+            activations,
+            tokens: serde_json::from_str(TOKENS).map_err(|e| broken(&e.to_string()))?,
+            prompt_ids: ids.iter().map(|bytes| i32::from_le_bytes(*bytes).into()).collect(),
+            prompts: serde_json::from_str(PROMPTS).map_err(|e| broken(&e.to_string()))?,
+        })
+    }
+
+    /// Concept of the text in which a row lies.
+    fn concept(&self, row: usize) -> &str {
+        let id = self.prompt_ids[row];
+        self.prompts.iter().find(|prompt| prompt.id == id).map_or("?", |prompt| prompt.concept.as_str())
+    }
+
+    /// The commonest concept among a feature's strongest words.
+    fn hint(&self, contexts: &Contexts) -> Hint<'_> {
+        let mut counts: Vec<(&str, usize)> = Vec::new();
+        for concept in contexts.occurrences.iter().map(|occurrence| self.concept(occurrence.row)) {
+            match counts.iter_mut().find(|(name, _)| *name == concept) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((concept, 1)),
+            }
+        }
+        // Of equals, the one met first: it has the stronger words.
+        let (concept, count) = counts.iter().rev().max_by_key(|(_, count)| *count).copied().unwrap_or((NEUTRAL, 0));
+        Hint { concept, count, of: contexts.occurrences.len(), spellings: contexts.spellings.len() }
+    }
+}
+
+/// What a feature may be about, by the labels of the texts.
+struct Hint<'a> {
+    concept: &'a str,
+    /// How many of the feature's strongest words are in texts of that concept.
+    count: usize,
+    /// How many were looked at, and how many different ones are among them.
+    of: usize,
+    spellings: usize,
+}
+
+impl Hint<'_> {
+    fn is_subject(&self) -> bool {
+        self.concept != NEUTRAL && self.count >= SUBJECT_FROM && self.spellings >= 4
+    }
+
+    fn words(&self) -> String {
+        if self.concept == NEUTRAL || self.count < HINT_FROM {
+            return "·".to_owned();
+        }
+        format!("{} {}/{}", self.concept.replace('_', " "), self.count, self.of)
+    }
+}
+
+/// Features shown beside those of a subject.
+const OTHERS: usize = 15;
+/// From so many of the strongest words on, a concept is shown: by chance it would be one or two.
+const HINT_FROM: usize = 4;
+/// From so many on, a feature counts as one of that concept.
+const SUBJECT_FROM: usize = 5;
+/// The label of texts about nothing in particular.
+const NEUTRAL: &str = "neutral";
+
+/// Runs the command.
+pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    let bundle = Bundle::open()?;
+    let engine = engine::open(&shared.engine, reporter)?;
+    let activations = engine.load(&bundle.activations)?;
+    // The penalty makes coefficients sparse, and features with few tokens are the ones that read best.
+    let builder = SemiNmf::new(args.rank)
+        .sparsity(args.sparsity)
+        .solver(Solver::Hals)
+        .penalty(0.1)
+        .seed(args.seed)
+        .max_iterations(30)
+        .tolerance(0.0);
+    reporter.fit_starts(builder.options().init.name(), builder.options().max_iterations);
+    let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
+        reporter.iteration(progress);
+        ControlFlow::Continue(())
+    });
+    reporter.fit_ends();
+    let fit = fit?;
+
+    let text = Text::new(&bundle.tokens, Prompts::new(bundle.tokens.len(), Some(&bundle.prompt_ids), None));
+    let found = contexts(&fit.coefficients, &text, OCCURRENCES);
+    let hints: Vec<Hint> = found.iter().map(|contexts| bundle.hint(contexts)).collect();
+    let statistics = &fit.summary.feature_statistics;
+    let mut order: Vec<usize> = (0..fit.features.rows).collect();
+    order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share));
+
+    if shared.json {
+        let features: Vec<_> = order
+            .iter()
+            .map(|&k| {
+                let contexts = found[k].occurrences.iter();
+                json!({
+                    "feature": k,
+                    "statistics": statistics[k],
+                    "concept": {"name": hints[k].concept, "count": hints[k].count, "of": hints[k].of},
+                    "words": words_json(&found[k], &text),
+                    "contexts": contexts.map(|c| context_json(c, &text, statistics[k].norm, 8)).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        return output::print_json(&json!({"run": fit.summary, "features": features}));
+    }
+    let shown: Vec<String> = hints.iter().map(Hint::words).collect();
+    let style = Style::stdout();
+    let table = FeatureTable {
+        summary: &fit.summary,
+        text: &text,
+        contexts: &found,
+        hints: Some(&shown),
+        neurons: None,
+        top: args.top,
+        words: usize::MAX,
+        width: output::width(),
+        style,
+    };
+    let (mut subjects, others): (Vec<usize>, Vec<usize>) = order.into_iter().partition(|&k| hints[k].is_subject());
+    // Stable, so that equals stay in the order of their variance.
+    subjects.sort_by_key(|&k| Reverse(hints[k].count));
+    let clear = |k: &usize| {
+        let contexts = &found[*k];
+        let mut prompts: Vec<usize> = contexts.occurrences.iter().map(|o| text.prompt(o.row).start).collect();
+        prompts.sort_unstable();
+        prompts.dedup();
+        contexts.spellings.len() >= 6 && prompts.len() >= 7 && statistics[*k].active_share <= 0.05
+    };
+    let rest: Vec<usize> = if args.all { others } else { others.into_iter().filter(clear).take(OTHERS).collect() };
+    let s = &fit.summary;
+    let mut out = format!(
+        "What layer 12 of SmolLM2-135M does while it reads 116 short texts ({} tokens × {} neurons):\n\
+         {} features, each of {} neurons, explain {} of it. {}\n",
+        output::thousands(s.tokens),
+        output::thousands(s.neurons.into()),
+        s.options.rank,
+        s.kept_per_feature,
+        percent(1.0 - s.relative_error),
+        if args.all { "All of them:" } else { "Some that are easy to read:" },
+    );
+    let mut section = |title: &str, features: &[usize]| {
+        if !features.is_empty() {
+            out.push_str(&format!("\n{}\n{}", style.strong(title), table.render(features)));
+        }
+    };
+    section("Features of a subject", &subjects);
+    section(if args.all { "All others" } else { "Features of a kind of word, or of a place in the sentence" }, &rest);
+    out.push_str(&format!(
+        "\n\
+         variance  by how much the error would grow without the feature\n\
+         active    share of tokens that use it\n\
+         concept   subject of most of the {OCCURRENCES} strongest words, by labels of the texts that the fit never saw\n\
+         words     strongest first, «marked» in the texts; ×n: n of the {OCCURRENCES} strongest\n\n\
+         {}\
+         Your own:\n  unmix inspect FILE.safetensors\n  unmix fit FILE.safetensors --rank 100 --out fit\n  \
+         unmix features fit --tokens TOKENS.json\n",
+        if args.all { "" } else { "All features: unmix demo --all\n" },
+    ));
+    output::print(&out)
+}

@@ -1,0 +1,246 @@
+//! `unmix doctor`: which devices there are, and whether they compute what they should.
+
+mod check;
+mod reference;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use unmix::{AdapterChoice, AdapterSummary, CpuEngine, Engine, WgpuEngine, adapters};
+
+use self::check::{Check, TOLERANCE, check};
+use crate::cli::SharedArgs;
+use crate::engine::EngineOption;
+use crate::failure::Failure;
+use crate::output::{self, Style, Table, bytes, duration};
+use crate::progress::Reporter;
+
+/// List devices, and check that each computes correctly
+///
+/// Fits a small problem on the CPU engine and on every adapter and compares each step with a plain reference in double
+/// precision, so that a driver that is silently wrong shows. --engine and --adapter limit what is checked.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Example:\n  unmix doctor --require gpu")]
+pub struct DoctorArgs {
+    /// Exit with code 3 unless such a device passes (a software renderer counts, and is named as one)
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub require: Option<Requirement>,
+}
+
+/// What must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Requirement {
+    /// A wgpu adapter that passes the check
+    Gpu,
+}
+
+/// An engine and how it did.
+struct Verdict {
+    engine: &'static str,
+    name: String,
+    adapter: Option<AdapterSummary>,
+    outcome: Result<Vec<Check>, String>,
+}
+
+impl Verdict {
+    fn passed(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(|checks| checks.iter().all(Check::passed))
+    }
+
+    fn is_software(&self) -> bool {
+        self.adapter.as_ref().is_some_and(|adapter| adapter.is_software)
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &DoctorArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    let choice = AdapterChoice { name: shared.engine.adapter.clone(), ..Default::default() };
+    let found = if shared.engine.engine == EngineOption::Cpu { Vec::new() } else { adapters(&choice) };
+    let mut verdicts = Vec::new();
+    if shared.engine.engine != EngineOption::Gpu && shared.engine.adapter.is_none() {
+        reporter.stage("checking the CPU engine");
+        let engine = CpuEngine::new();
+        let name = engine.adapter().to_owned();
+        verdicts.push(Verdict { engine: "cpu", name, adapter: None, outcome: examine(|| Ok(Box::new(engine))) });
+    }
+    for adapter in found {
+        reporter.stage(&format!("checking {} ({})", adapter.name, adapter.backend));
+        let choice = AdapterChoice {
+            name: Some(adapter.name.clone()),
+            backends: Some(adapter.backend.into()),
+            ..choice.clone()
+        };
+        let outcome = examine(|| Ok(Box::new(WgpuEngine::new(&choice)?)));
+        verdicts.push(Verdict { engine: "gpu", name: adapter.name.clone(), adapter: Some(adapter), outcome });
+    }
+    if shared.json {
+        output::print_json(&json!({
+            "unmix_version": env!("CARGO_PKG_VERSION"),
+            "tolerance": TOLERANCE,
+            "engines": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
+        }))?;
+    } else {
+        output::print(&report(&verdicts, Style::stdout()))?;
+    }
+    judge(args, shared, &verdicts)
+}
+
+fn judge(args: &DoctorArgs, shared: &SharedArgs, verdicts: &[Verdict]) -> Result<(), Failure> {
+    let gpus = || verdicts.iter().filter(|verdict| verdict.engine == "gpu");
+    if args.require == Some(Requirement::Gpu) {
+        if shared.engine.engine == EngineOption::Cpu {
+            return Err(Failure::Usage("--require gpu: contradicts --engine cpu; leave out one of them".to_owned()));
+        }
+        match gpus().find(|verdict| verdict.passed()) {
+            None => {
+                let what = if gpus().next().is_none() { "no adapter answers" } else { "no adapter passes the check" };
+                return Err(Failure::NoDevice(format!(
+                    "--require gpu: {what}; install or update a Vulkan, Metal or DirectX 12 driver"
+                )));
+            }
+            Some(best) if best.is_software() => {
+                log::warn!("the requirement is met by {}, a software renderer; there is no GPU in hardware", best.name);
+            }
+            Some(_) => {}
+        }
+    }
+    if verdicts.is_empty() {
+        let wanted =
+            shared.engine.adapter.as_ref().map(|name| format!(" whose name contains {name:?}")).unwrap_or_default();
+        return Err(Failure::NoDevice(format!("no adapter{wanted} answers; `unmix doctor` without options lists all")));
+    }
+    let wrong: Vec<&str> =
+        verdicts.iter().filter(|verdict| !verdict.passed()).map(|verdict| verdict.name.as_str()).collect();
+    // With the requirement met, a broken second device is told in the table, but is no failure.
+    if !wrong.is_empty() && args.require.is_none() {
+        let them = if wrong.len() == 1 { "it" } else { "them" };
+        return Err(Failure::Check(format!(
+            "{} failed the check; do not compute on {them}, update the driver, or report this output",
+            wrong.join(" and ")
+        )));
+    }
+    Ok(())
+}
+
+/// Checks an engine. A driver may make the graphics library panic; that is a finding like others.
+fn examine(open: impl FnOnce() -> Result<Box<dyn Engine>, unmix::RuntimeError>) -> Result<Vec<Check>, String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|info| log::error!("{info}")));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let engine = open().map_err(|error| error.to_string())?;
+        check(engine.as_ref()).map_err(|error| error.to_string())
+    }));
+    std::panic::set_hook(hook);
+    outcome.unwrap_or_else(|_| Err("the graphics library gave up (panicked)".to_owned()))
+}
+
+fn verdict_json(verdict: &Verdict) -> Value {
+    let mut value = json!({"engine": verdict.engine, "name": verdict.name, "passed": verdict.passed()});
+    match &verdict.outcome {
+        Ok(checks) => value["checks"] = checks.iter().map(Check::json).collect(),
+        Err(error) => value["error"] = json!(error),
+    }
+    if let Some(adapter) = &verdict.adapter {
+        value["adapter"] = json!({
+            "backend": adapter.backend.to_string(),
+            "type": kind(adapter),
+            "vendor": adapter.vendor_name(),
+            "driver": adapter.driver,
+            "driver_info": adapter.driver_info,
+            "software": adapter.is_software,
+            "max_buffer_bytes": adapter.max_buffer_bytes,
+            "max_binding_bytes": adapter.max_binding_bytes,
+            "workgroup_bytes": adapter.workgroup_bytes,
+            "max_invocations": adapter.max_invocations,
+            "max_storage_buffers": adapter.max_storage_buffers,
+            "max_workgroups": adapter.max_workgroups,
+            "subgroup_sizes": [adapter.subgroup_sizes.0, adapter.subgroup_sizes.1],
+            "shader_f16": adapter.shader_f16,
+            "subgroups": adapter.subgroups,
+            "cooperative_matrix": adapter.cooperative_matrix,
+            "timestamps": adapter.timestamps,
+        });
+    }
+    value
+}
+
+fn kind(adapter: &AdapterSummary) -> String {
+    match adapter.is_software {
+        true => "software".to_owned(),
+        false => format!("{:?}", adapter.device_type).to_lowercase().replace("gpu", " GPU"),
+    }
+}
+
+fn report(verdicts: &[Verdict], style: Style) -> String {
+    let mut text = String::new();
+    for verdict in verdicts {
+        let what = match &verdict.adapter {
+            None => "engine cpu".to_owned(),
+            Some(adapter) => format!("engine gpu, {}, {}", adapter.backend, kind(adapter)),
+        };
+        text.push_str(&format!("{} ({what})\n", style.strong(&verdict.name)));
+        let mut facts = Table::new(&["", ""]);
+        if let Some(adapter) = &verdict.adapter {
+            describe(adapter, &mut facts);
+        }
+        match &verdict.outcome {
+            Err(error) => facts.row(vec!["  check".to_owned(), format!("{} {error}", style.error("FAILED:"))]),
+            Ok(checks) => {
+                for check in checks {
+                    let verdict = if check.passed() { style.good("ok") } else { style.error("FAILED") };
+                    facts.row(vec![
+                        format!("  {}", check.name),
+                        format!(
+                            "{verdict}, off by {:.1e} at most (allowed {TOLERANCE:.0e}), {}",
+                            check.deviation(),
+                            duration(check.seconds)
+                        ),
+                    ]);
+                }
+            }
+        }
+        text.push_str(&facts.render(style));
+        text.push('\n');
+    }
+    if !verdicts.iter().any(|verdict| verdict.adapter.is_some()) {
+        text.push_str("No GPU adapter was checked.\n");
+    }
+    text
+}
+
+fn describe(adapter: &AdapterSummary, facts: &mut Table) {
+    let mut fact = |name: &str, text: String| facts.row(vec![format!("  {name}"), text]);
+    fact("driver", format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned());
+    fact("vendor", adapter.vendor_name());
+    fact(
+        "buffers",
+        format!(
+            "up to {}, bound up to {}, {} in a kernel",
+            bytes(adapter.max_buffer_bytes),
+            bytes(adapter.max_binding_bytes),
+            adapter.max_storage_buffers
+        ),
+    );
+    fact(
+        "workgroups",
+        format!(
+            "up to {} invocations, {} of memory, {} in a dimension",
+            adapter.max_invocations,
+            bytes(adapter.workgroup_bytes.into()),
+            adapter.max_workgroups
+        ),
+    );
+    let (least, most) = adapter.subgroup_sizes;
+    let sizes = if least == most { format!("{least}") } else { format!("{least} to {most}") };
+    let subgroups = if adapter.subgroups { format!("subgroups of {sizes}") } else { "no subgroups".to_owned() };
+    let has = |yes: bool, what: &str| if yes { what.to_owned() } else { format!("no {what}") };
+    fact(
+        "features",
+        [
+            subgroups,
+            has(adapter.shader_f16, "f16 arithmetic"),
+            has(adapter.cooperative_matrix, "cooperative matrices"),
+            has(adapter.timestamps, "timestamps"),
+        ]
+        .join(", "),
+    );
+}

@@ -1,0 +1,147 @@
+//! The iteration in double precision, dense and plain: what every engine is held against. Nothing of the engines is used.
+
+use std::ops::{Index, IndexMut};
+
+use unmix::Solver;
+
+/// A dense row-major matrix.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    rows: usize,
+    columns: usize,
+    /// Row after row.
+    pub values: Vec<f64>,
+}
+
+impl Index<(usize, usize)> for Matrix {
+    type Output = f64;
+
+    fn index(&self, (i, j): (usize, usize)) -> &f64 {
+        &self.values[i * self.columns + j]
+    }
+}
+
+impl IndexMut<(usize, usize)> for Matrix {
+    fn index_mut(&mut self, (i, j): (usize, usize)) -> &mut f64 {
+        &mut self.values[i * self.columns + j]
+    }
+}
+
+impl Matrix {
+    /// All zero.
+    pub fn zeros(rows: usize, columns: usize) -> Matrix {
+        Matrix { rows, columns, values: vec![0.0; rows * columns] }
+    }
+
+    fn from_fn(rows: usize, columns: usize, value: impl Fn(usize, usize) -> f64) -> Matrix {
+        Matrix { rows, columns, values: (0..rows * columns).map(|at| value(at / columns, at % columns)).collect() }
+    }
+
+    /// The product.
+    pub fn times(&self, other: &Matrix) -> Matrix {
+        Matrix::from_fn(self.rows, other.columns, |i, j| (0..self.columns).map(|l| self[(i, l)] * other[(l, j)]).sum())
+    }
+
+    fn transposed(&self) -> Matrix {
+        Matrix::from_fn(self.columns, self.rows, |i, j| self[(j, i)])
+    }
+}
+
+/// What a fit gives.
+pub struct Fit {
+    /// Z [K, d].
+    pub features: Matrix,
+    /// Y [n, K].
+    pub coefficients: Matrix,
+    /// ‖X − YZ‖² after each iteration.
+    pub losses: Vec<f64>,
+}
+
+/// `iterations` of [`Solver::Paper`] or [`Solver::ProjectedLs`] with their default settings, from coefficients `start`.
+pub fn fit(x: &Matrix, start: &Matrix, kept: usize, solver: Solver, iterations: u32) -> Fit {
+    let mut y = start.clone();
+    let mut z = Matrix::zeros(y.columns, x.columns);
+    let mut losses = Vec::new();
+    for _ in 0..iterations {
+        z = least_squares(x, &y, solver);
+        keep_largest(&mut z, kept);
+        normalize(&mut y, &mut z, solver);
+        let (p, q) = (x.times(&z.transposed()), z.times(&z.transposed()));
+        match solver {
+            Solver::Paper => multiplicative_update(&mut y, &p, &q),
+            _ => (0..2).for_each(|_| coordinate_descent(&mut y, &p, &q)),
+        }
+        let fitted = y.times(&z);
+        losses.push(x.values.iter().zip(&fitted.values).map(|(x, f)| (x - f).powi(2)).sum());
+    }
+    Fit { features: z, coefficients: y, losses }
+}
+
+/// (YᵀY + ridge)⁻¹ YᵀX, by elimination with pivots.
+fn least_squares(x: &Matrix, y: &Matrix, solver: Solver) -> Matrix {
+    let mut gram = y.transposed().times(y);
+    let rank = gram.rows;
+    let mean = (0..rank).map(|k| gram[(k, k)]).sum::<f64>() / rank as f64;
+    let ridge = if solver == Solver::Paper { 1e-6 } else { 1e-7 * mean };
+    (0..rank).for_each(|k| gram[(k, k)] += ridge);
+    let mut right = y.transposed().times(x);
+    for column in 0..rank {
+        let pivot = (column..rank).reduce(|a, b| if gram[(b, column)].abs() > gram[(a, column)].abs() { b } else { a });
+        for matrix in [&mut gram, &mut right] {
+            let pivot = pivot.unwrap_or(column);
+            (0..matrix.columns)
+                .for_each(|j| matrix.values.swap(column * matrix.columns + j, pivot * matrix.columns + j));
+        }
+        for row in (0..rank).filter(|&row| row != column) {
+            let factor = gram[(row, column)] / gram[(column, column)];
+            for matrix in [&mut gram, &mut right] {
+                (0..matrix.columns).for_each(|j| matrix[(row, j)] -= factor * matrix[(column, j)]);
+            }
+        }
+    }
+    Matrix::from_fn(rank, x.columns, |k, j| right[(k, j)] / gram[(k, k)])
+}
+
+/// Keeps the `kept` entries of largest magnitude in each row.
+fn keep_largest(z: &mut Matrix, kept: usize) {
+    for row in z.values.chunks_mut(z.columns) {
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by(|&a, &b| row[b].abs().total_cmp(&row[a].abs()).then(a.cmp(&b)));
+        order[kept..].iter().for_each(|&j| row[j] = 0.0);
+    }
+}
+
+/// Brings the columns of Y to unit norm, with their scale moved to the rows of Z.
+fn normalize(y: &mut Matrix, z: &mut Matrix, solver: Solver) {
+    for k in 0..y.columns {
+        let norm = (0..y.rows).map(|i| y[(i, k)].powi(2)).sum::<f64>().sqrt();
+        let norm = match solver {
+            Solver::Paper => norm.max(1e-8),
+            _ if norm == 0.0 => 1.0,
+            _ => norm,
+        };
+        (0..y.rows).for_each(|i| y[(i, k)] /= norm);
+        (0..z.columns).for_each(|j| z[(k, j)] *= norm);
+    }
+}
+
+/// Y ⊙ √((P⁺ + YQ⁻) / (P⁻ + YQ⁺ + 1e-6)).
+fn multiplicative_update(y: &mut Matrix, p: &Matrix, q: &Matrix) {
+    let part = |m: &Matrix, sign: f64| Matrix::from_fn(m.rows, m.columns, |i, j| (sign * m[(i, j)]).max(0.0));
+    let (attract, repel) = (y.times(&part(q, -1.0)), y.times(&part(q, 1.0)));
+    *y = Matrix::from_fn(y.rows, y.columns, |i, k| {
+        let up = p[(i, k)].max(0.0) + attract[(i, k)];
+        let down = (-p[(i, k)]).max(0.0) + repel[(i, k)] + 1e-6;
+        y[(i, k)] * (up / down).sqrt()
+    });
+}
+
+/// One sweep: each coefficient in turn to its best value, the others fixed.
+fn coordinate_descent(y: &mut Matrix, p: &Matrix, q: &Matrix) {
+    for i in 0..y.rows {
+        for k in (0..y.columns).filter(|&k| q[(k, k)] > 0.0) {
+            let residual = p[(i, k)] - (0..y.columns).map(|l| y[(i, l)] * q[(l, k)]).sum::<f64>();
+            y[(i, k)] = (y[(i, k)] + residual / q[(k, k)]).max(0.0);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `unmix features`: what the features of a fit react to.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use unmix_data::{FitRecord, TokenStrings, read_fit};
+
+use crate::cli::SharedArgs;
+use crate::contexts::{Contexts, Occurrence, Prompts, Text, contexts};
+use crate::failure::Failure;
+use crate::feature_table::{FeatureTable, OCCURRENCES, strongest_neurons};
+use crate::output::{self, Style, percent};
+
+/// Read the features of a fit: the words where each is strongest
+///
+/// Needs the text of the tokens to be of use: either a JSON array with one string a row (--tokens), or the model's vocabulary
+/// (--vocabulary) if the activations came with a column `token_ids`. Contexts stay within a prompt where the activations came
+/// with `prompt_ids`, `sequence_ids` or `positions`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  unmix features fit --tokens tokens.json\n  unmix features fit --vocabulary vocab.json --feature 3,17 --top 20 --neurons"
+)]
+pub struct FeaturesArgs {
+    /// The folder that `unmix fit` wrote
+    #[arg(value_name = "DIR")]
+    pub fit: PathBuf,
+
+    /// JSON array with the text of each row's token
+    #[arg(long, value_name = "FILE", conflicts_with = "vocabulary")]
+    pub tokens: Option<PathBuf>,
+
+    /// The model's vocabulary: JSON array (index = id), or JSON object from text to id as in vocab.json
+    #[arg(long, value_name = "FILE")]
+    pub vocabulary: Option<PathBuf>,
+
+    /// Contexts shown for each feature. The 10 strongest words are looked at, or N if that is more; --json has them all
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub top: usize,
+
+    /// Words of context on each side, at most; the default is as many as fit (8 with --json)
+    #[arg(long, value_name = "W")]
+    pub context: Option<usize>,
+
+    /// Show only these features, in this order
+    #[arg(long, value_name = "K", value_delimiter = ',')]
+    pub feature: Vec<usize>,
+
+    /// Order of the features; `share` is by share of variance
+    #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
+    pub sort: Order,
+
+    /// Show each feature's strongest neurons and their weights (feature scaled to unit norm)
+    #[arg(long)]
+    pub neurons: bool,
+}
+
+/// Order of features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// Share of variance, largest first
+    #[default]
+    Share,
+    /// Number
+    Index,
+}
+
+/// Words on each side in JSON, where no width limits them.
+const JSON_WORDS: usize = 8;
+/// Neurons shown of a feature.
+const NEURONS: usize = 6;
+/// Neurons of a feature in JSON.
+const JSON_NEURONS: usize = 20;
+
+/// Runs the command.
+pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
+    let fit = read_fit(&args.fit)?;
+    let order = order(args, &fit)?;
+    let (text, source) = text(args, &fit)?;
+    let found = contexts(&fit.coefficients, &text, args.top.max(OCCURRENCES));
+    let summary = &fit.run.summary;
+
+    if shared.json {
+        let words = args.context.unwrap_or(JSON_WORDS);
+        let features: Vec<Value> = order
+            .iter()
+            .map(|&k| {
+                let statistics = &summary.feature_statistics[k];
+                let contexts: Vec<Value> = found[k]
+                    .occurrences
+                    .iter()
+                    .map(|occurrence| {
+                        let mut value = context_json(occurrence, &text, statistics.norm, words);
+                        let entry = |column: &Option<Vec<i64>>| column.as_ref().map(|column| column[occurrence.row]);
+                        value["token_id"] = json!(entry(&fit.columns.token_ids));
+                        value["prompt"] = json!(entry(&fit.columns.prompt_ids));
+                        value["position"] = json!(entry(&fit.columns.positions));
+                        value
+                    })
+                    .collect();
+                json!({
+                    "feature": k,
+                    "dead": summary.dead_features.contains(&(k as u32)),
+                    "statistics": statistics,
+                    "words": words_json(&found[k], &text),
+                    "contexts": contexts,
+                    "neurons": strongest_neurons(&fit.features, k, JSON_NEURONS),
+                })
+            })
+            .collect();
+        return output::print_json(&json!({
+            "fit": args.fit,
+            "relative_error": summary.relative_error,
+            "rank": summary.options.rank,
+            "tokens": summary.tokens,
+            "neurons": summary.neurons,
+            "words_from": source.name(),
+            "features": features,
+        }));
+    }
+    let neurons: Option<Vec<_>> =
+        args.neurons.then(|| (0..fit.features.rows).map(|k| strongest_neurons(&fit.features, k, NEURONS)).collect());
+    let table = FeatureTable {
+        summary,
+        text: &text,
+        contexts: &found,
+        hints: None,
+        neurons: neurons.as_deref(),
+        top: args.top,
+        words: args.context.unwrap_or(usize::MAX),
+        width: output::width(),
+        style: Style::stdout(),
+    };
+    let mut out = table.render(&order);
+    out.push_str(&format!(
+        "\n{} features of {} neurons each explain {} of {} tokens × {} neurons.\n",
+        summary.options.rank,
+        summary.kept_per_feature,
+        percent(1.0 - summary.relative_error),
+        output::thousands(summary.tokens),
+        output::thousands(summary.neurons.into()),
+    ));
+    out.push_str(source.hint());
+    if !text.knows_prompts() {
+        out.push_str("Where prompts begin is not known: the activations came without `prompt_ids` or `positions`.\n");
+    }
+    output::print(&out)
+}
+
+/// The different words for programs.
+pub fn words_json(found: &Contexts, text: &Text) -> Value {
+    found.spellings.iter().map(|s| json!({"word": text.join(s.word.clone()), "count": s.count})).collect()
+}
+
+/// A word in its context for programs.
+pub fn context_json(occurrence: &Occurrence, text: &Text, norm: f64, words: usize) -> Value {
+    let window = text.window(occurrence.word.clone(), words, |_| true);
+    json!({
+        "row": occurrence.row,
+        "coefficient": occurrence.coefficient,
+        "strength": f64::from(occurrence.coefficient) * norm,
+        "before": text.raw(window.before),
+        "word": text.raw(occurrence.word.clone()),
+        "after": text.raw(window.after),
+    })
+}
+
+/// What words are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Tokens,
+    Vocabulary,
+    TokenIds,
+    Rows,
+}
+
+impl Source {
+    fn name(self) -> &'static str {
+        match self {
+            Source::Tokens => "tokens",
+            Source::Vocabulary => "vocabulary",
+            Source::TokenIds => "token_ids",
+            Source::Rows => "rows",
+        }
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Source::Tokens | Source::Vocabulary => "",
+            Source::TokenIds => "Numbers are token ids; --vocabulary FILE or --tokens FILE shows words.\n",
+            Source::Rows => "Numbers are rows of the activations; --tokens FILE shows words.\n",
+        }
+    }
+}
+
+fn text(args: &FeaturesArgs, fit: &FitRecord) -> Result<(Text, Source), Failure> {
+    let rows = fit.coefficients.rows;
+    let columns = &fit.columns;
+    let prompts = Prompts::new(rows, columns.prompt_ids.as_deref(), columns.positions.as_deref());
+    let of_strings = |strings: &TokenStrings, prompts| {
+        let tokens: Vec<&str> = (0..rows).map(|row| strings.get(row).unwrap_or_default()).collect();
+        Text::new(&tokens, prompts)
+    };
+    match (&args.tokens, &args.vocabulary, &columns.token_ids) {
+        (Some(path), _, _) => Ok((of_strings(&TokenStrings::from_rows(path, rows as u64)?, prompts), Source::Tokens)),
+        (_, Some(path), Some(ids)) => {
+            Ok((of_strings(&TokenStrings::from_vocabulary(path, ids)?, prompts), Source::Vocabulary))
+        }
+        (_, Some(path), None) => Err(Failure::Usage(format!(
+            "--vocabulary {}: the fit {} has no token ids, so a vocabulary tells nothing; give --tokens FILE with the text of \
+             each row, or fit a file with a column `token_ids`",
+            path.display(),
+            args.fit.display()
+        ))),
+        (None, None, Some(ids)) => Ok((Text::of_labels(ids.iter(), prompts), Source::TokenIds)),
+        (None, None, None) => Ok((Text::of_labels(0..rows, prompts), Source::Rows)),
+    }
+}
+
+fn order(args: &FeaturesArgs, fit: &FitRecord) -> Result<Vec<usize>, Failure> {
+    let rank = fit.features.rows;
+    let statistics = &fit.run.summary.feature_statistics;
+    if statistics.len() != rank {
+        return Err(Failure::Usage(format!(
+            "{}: run.json has statistics of {} features, but there are {rank}; fit again",
+            args.fit.display(),
+            statistics.len()
+        )));
+    }
+    if let Some(k) = args.feature.iter().find(|&&k| k >= rank) {
+        return Err(Failure::Usage(format!("--feature {k}: the fit has features 0 to {}", rank - 1)));
+    }
+    let mut order: Vec<usize> = if args.feature.is_empty() { (0..rank).collect() } else { args.feature.clone() };
+    // Features that were asked for by number keep the order in which they were asked for.
+    if args.sort == Order::Share && args.feature.is_empty() {
+        order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share));
+    }
+    Ok(order)
+}

@@ -1,0 +1,384 @@
+//! `unmix fit`: activations in, a folder with features and coefficients out.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use unmix::{ActivationSource, DenseMatrix, EngineKind, FitSummary, Init, SemiNmf, Solver, StopReason};
+use unmix_data::{
+    ActivationFile, FitRecord, InputRecord, OpenOptions, check_finite, fingerprint, read_matrix, write_fit,
+};
+
+use crate::cli::SharedArgs;
+use crate::failure::Failure;
+use crate::output::{self, Style, Table, bytes, duration, percent, thousands};
+use crate::progress::Reporter;
+use crate::{engine, interrupt, memory, target_folder};
+
+/// Factorize activations into sparse features
+///
+/// Reads a matrix of activations (tokens × neurons; safetensors or npy in f32, f16, bf16, npy also in f64) and writes a folder
+/// with factorization.safetensors (features and coefficients) and run.json (how they came about).
+///
+/// Ctrl-C stops after the current iteration and saves the best features so far.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  unmix fit activations.safetensors --rank 100 --out fit
+  unmix fit activations.npy --rank 400 --sparsity 0.02 --solver hals --penalty 0.03 --out fit
+  unmix fit a.safetensors --rank 6 --solver paper --tolerance 0 --max-iterations 20 \\
+      --init-coefficients start.safetensors:coefficients --out published")]
+pub struct FitArgs {
+    /// The activations: safetensors or npy
+    pub file: PathBuf,
+
+    /// Number of features
+    #[arg(long, short = 'k', value_name = "K")]
+    pub rank: u32,
+
+    /// Folder to write; it must not exist yet
+    #[arg(long, short, value_name = "DIR")]
+    pub out: PathBuf,
+
+    /// Replace an earlier fit in that folder
+    #[arg(long)]
+    pub force: bool,
+
+    /// Name of the tensor of activations, if the file holds several matrices
+    #[arg(long, value_name = "NAME")]
+    pub tensor: Option<String>,
+
+    /// Share of the neurons that each feature keeps, above 0 and up to 1
+    #[arg(long, short = 'p', default_value_t = 0.01, value_name = "SHARE", value_parser = share)]
+    pub sparsity: f64,
+
+    /// How features and coefficients are updated
+    #[arg(long, value_enum, default_value_t, value_name = "SOLVER", help_heading = "Solver")]
+    pub solver: SolverOption,
+
+    /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser [default: 0.02]
+    #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, help_heading = "Solver")]
+    pub penalty: Option<f64>,
+
+    /// Where the coefficients start [default: kmeans, or given with --init-coefficients]
+    #[arg(long, value_enum, value_name = "START", help_heading = "Solver")]
+    pub init: Option<InitOption>,
+
+    /// Start from these coefficients (tokens × features, at least 0), as FILE or FILE:TENSOR
+    #[arg(long, value_name = "FILE[:TENSOR]", help_heading = "Solver")]
+    pub init_coefficients: Option<String>,
+
+    /// Seed of everything random; the same seed on the same engine gives the same bits
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Solver")]
+    pub seed: u64,
+
+    /// Most iterations
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
+    pub max_iterations: u32,
+
+    /// Stop when the error falls by less than this share within --patience iterations; 0 runs them all
+    #[arg(long, default_value_t = 1e-4, value_name = "SHARE", value_parser = at_least_zero, help_heading = "Solver")]
+    pub tolerance: f64,
+
+    /// Iterations over which the tolerance is judged
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
+    pub patience: u32,
+
+    /// Ridge of the least-squares step, as a share of the Gram matrix's mean diagonal [default: 1e-7; with --solver paper an
+    /// absolute 1e-6]
+    #[arg(long, value_name = "RIDGE", value_parser = at_least_zero, help_heading = "Solver")]
+    pub ridge: Option<f64>,
+
+    /// Updates of the coefficients in an iteration [default: 2; with --solver mu 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
+    pub sweeps: Option<u32>,
+
+    /// Refit the values of the features at the end: a little less error, the same coefficients
+    #[arg(long, help_heading = "Solver")]
+    pub debias: bool,
+
+    /// Leave features dead that no token uses any more, instead of starting them anew
+    #[arg(long, help_heading = "Solver")]
+    pub no_revive: bool,
+}
+
+/// The solvers, with what to choose them for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SolverOption {
+    /// Projected least squares and coordinate descent: fast, good features
+    #[default]
+    ProjectedLs,
+    /// Coordinate descent with a penalty on coefficients: the objective never rises, coefficients are sparser
+    Hals,
+    /// Projected least squares and multiplicative updates
+    Mu,
+    /// The published iteration, for comparison
+    Paper,
+}
+
+impl SolverOption {
+    /// The library's.
+    pub fn solver(self) -> Solver {
+        match self {
+            SolverOption::ProjectedLs => Solver::ProjectedLs,
+            SolverOption::Hals => Solver::Hals,
+            SolverOption::Mu => Solver::Mu,
+            SolverOption::Paper => Solver::Paper,
+        }
+    }
+}
+
+/// The starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InitOption {
+    /// Clusters of tokens by direction
+    Kmeans,
+    /// Uniform random numbers
+    Random,
+    /// Leading singular vectors
+    Svd,
+    /// Those of --init-coefficients
+    Given,
+}
+
+/// Parses a share above 0 and up to 1.
+pub fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("a share above 0 and up to 1 is needed, e.g. 0.01 for 1%".to_owned()),
+    }
+}
+
+fn at_least_zero(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
+        _ => Err("a finite number of at least 0 is needed".to_owned()),
+    }
+}
+
+/// Adds how to name a tensor on the command line to errors that ask for it.
+pub fn with_tensor_flag(error: unmix_data::Error) -> Failure {
+    match error {
+        unmix_data::Error::AmbiguousTensor { .. } => Failure::Usage(format!("{error} with --tensor NAME")),
+        other => other.into(),
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    // Everything that can be refused is refused before the long work.
+    if args.init == Some(InitOption::Given) && args.init_coefficients.is_none() {
+        return Err(Failure::Usage(
+            "--init given: needs coefficients to start from; add --init-coefficients FILE".to_owned(),
+        ));
+    }
+    if let (Some(init), Some(_)) = (args.init.filter(|&init| init != InitOption::Given), &args.init_coefficients) {
+        let name = init.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        return Err(Failure::Usage(format!("--init {name}: contradicts --init-coefficients; leave out one of them")));
+    }
+    if args.penalty.is_some() && args.solver != SolverOption::Hals {
+        return Err(Failure::Usage(
+            "--penalty: only --solver hals has a penalty; choose that solver or leave it out".to_owned(),
+        ));
+    }
+    target_folder::check(&args.out, args.force).map_err(|error| match error {
+        unmix_data::Error::Exists(_) => Failure::Usage(format!("{error} with --force")),
+        other => other.into(),
+    })?;
+    let file =
+        ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() }).map_err(with_tensor_flag)?;
+    let (tokens, neurons) = (file.tokens(), file.neurons());
+    check_rank(args.rank, &file)?;
+    let columns = file.token_columns()?;
+    let given =
+        args.init_coefficients.as_deref().map(|given| initial_coefficients(given, tokens, args.rank)).transpose()?;
+    let builder = builder(args, given);
+    let engine = engine::open(&shared.engine, reporter)?;
+    check_memory(&file, args.rank, engine.kind())?;
+    interrupt::catch(reporter.interrupt_notice());
+
+    let (path, element) = (args.file.display(), file.element());
+    reporter.stage(&format!(
+        "reading {path}: {} tokens × {} neurons, {element}",
+        thousands(tokens),
+        thousands(neurons)
+    ));
+    check_finite(&file).map_err(|error| in_file(error, &args.file))?;
+    interrupt::check()?;
+    let fingerprint = fingerprint(&file)?;
+    interrupt::check()?;
+    let activations = engine.load(&file)?;
+    interrupt::check()?;
+
+    let options = builder.options();
+    reporter.fit_starts(options.init.name(), options.max_iterations);
+    let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
+        reporter.iteration(progress);
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    reporter.fit_ends();
+
+    let mut record = FitRecord::new(fit?, columns, InputRecord::of_file(&file, fingerprint));
+    record.run.command_line = Some(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect());
+    record.run.peak_memory_bytes = memory::peak_bytes();
+    write_fit(&args.out, &record, args.force)?;
+
+    if shared.json {
+        output::print_json(&record.run)?;
+    } else {
+        output::print(&summary(&record, &args.out))?;
+    }
+    if record.run.summary.stop_reason == StopReason::Interrupted {
+        let done = record.run.summary.iterations;
+        return Err(Failure::Interrupted(format!(
+            "interrupted after {done} of {} iterations; the best so far is saved in {}",
+            options.max_iterations,
+            args.out.display()
+        )));
+    }
+    Ok(())
+}
+
+fn builder(args: &FitArgs, given: Option<DenseMatrix>) -> SemiNmf {
+    let mut builder = SemiNmf::new(args.rank)
+        .sparsity(args.sparsity)
+        .solver(args.solver.solver())
+        .seed(args.seed)
+        .max_iterations(args.max_iterations)
+        .tolerance(args.tolerance)
+        .patience(args.patience)
+        .revive(!args.no_revive)
+        .debias(args.debias);
+    if let Some(alpha) = args.penalty {
+        builder = builder.penalty(alpha);
+    }
+    if let Some(ridge) = args.ridge {
+        builder = builder.ridge(ridge);
+    }
+    if let Some(sweeps) = args.sweeps {
+        builder = builder.sweeps(sweeps);
+    }
+    match (args.init, given) {
+        (_, Some(coefficients)) => builder.init_coefficients(coefficients),
+        (Some(InitOption::Random), None) => builder.init(Init::Random),
+        (Some(InitOption::Svd), None) => builder.init(Init::Svd),
+        _ => builder.init(Init::Kmeans),
+    }
+}
+
+fn check_rank(rank: u32, file: &ActivationFile) -> Result<(), Failure> {
+    let (tokens, neurons) = (file.tokens(), file.neurons());
+    let most = tokens.min(neurons);
+    if rank == 0 || u64::from(rank) > most {
+        return Err(Failure::Usage(format!(
+            "--rank {rank}: {} holds {tokens} tokens × {neurons} neurons, so a rank from 1 to {most} is needed",
+            file.path().display()
+        )));
+    }
+    Ok(())
+}
+
+/// The CPU engine would be ended by the system without a word if memory ran out, so that is foreseen here.
+fn check_memory(file: &ActivationFile, rank: u32, engine: EngineKind) -> Result<(), Failure> {
+    let needed = memory::working_bytes(file.tokens(), file.neurons(), rank.into());
+    match memory::available_bytes() {
+        Some(available) if engine == EngineKind::Cpu && needed > available => Err(Failure::Memory(format!(
+            "{}: a fit of rank {rank} needs about {} beside the activations, but {} are free; use fewer tokens or a smaller rank",
+            file.path().display(),
+            bytes(needed),
+            bytes(available)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Reads `FILE` or `FILE:TENSOR`.
+fn initial_coefficients(given: &str, tokens: u64, rank: u32) -> Result<DenseMatrix, Failure> {
+    let (path, tensor) = match given.rsplit_once(':') {
+        // A colon may also be part of a path, as in `C:\start.npy`.
+        Some((path, tensor)) if !Path::new(given).exists() && !tensor.contains(['/', '\\']) && !path.is_empty() => {
+            (path, Some(tensor))
+        }
+        _ => (given, None),
+    };
+    let matrix = read_matrix(path, tensor).map_err(|error| match error {
+        unmix_data::Error::AmbiguousTensor { .. } => Failure::Usage(format!("{error}, as {path}:NAME")),
+        other => other.into(),
+    })?;
+    if (matrix.rows as u64, matrix.columns as u64) != (tokens, rank.into()) {
+        return Err(Failure::Usage(format!(
+            "--init-coefficients {given}: the matrix is {} × {}, but {tokens} tokens × {rank} features are needed",
+            matrix.rows, matrix.columns
+        )));
+    }
+    if let Some(at) = matrix.values.iter().position(|&y| y < 0.0) {
+        return Err(Failure::Usage(format!(
+            "--init-coefficients {given}: {} at token {}, feature {}; coefficients are at least 0",
+            matrix.values[at],
+            at / matrix.columns,
+            at % matrix.columns
+        )));
+    }
+    Ok(matrix)
+}
+
+/// Names the file in an error that knows only the place in the matrix.
+fn in_file(error: unmix_data::Error, path: &Path) -> Failure {
+    match error {
+        error @ unmix_data::Error::NotFinite { .. } => Failure::DataOf { path: path.to_owned(), error },
+        other => other.into(),
+    }
+}
+
+fn summary(record: &FitRecord, out: &Path) -> String {
+    let (run, s) = (&record.run, &record.run.summary);
+    let mut table = Table::new(&["", ""]);
+    let style = Style::stdout();
+    let mut fact = |name: &str, text: String| table.row(vec![name.to_owned(), text]);
+    let explained = percent(1.0 - s.relative_error);
+    fact("relative error", format!("{} ({explained} explained)", style.strong(&format!("{:.6}", s.relative_error))));
+    fact("iterations", format!("{}; {}{}", s.iterations, why(s), best(s)));
+    let dead = match s.dead_features.len() {
+        0 => "none dead".to_owned(),
+        count => format!("{count} dead"),
+    };
+    let mut revived: Vec<u32> = s.revived.iter().map(|&(_, feature)| feature).collect();
+    revived.sort_unstable();
+    revived.dedup();
+    let revived = if revived.is_empty() { String::new() } else { format!(", {} revived on the way", revived.len()) };
+    fact(
+        "features",
+        format!(
+            "{} of {} of {} neurons, {dead}{revived}",
+            s.options.rank,
+            s.kept_per_feature,
+            thousands(s.neurons.into())
+        ),
+    );
+    fact("time", format!("{} on {} ({})", duration(s.seconds), s.engine, s.adapter));
+    if let Some(peak) = run.peak_memory_bytes {
+        fact("memory", format!("{} at most", bytes(peak)));
+    }
+    fact("saved in", out.display().to_string());
+    let text = if record.columns.token_ids.is_some() { "--vocabulary VOCAB.json" } else { "--tokens TOKENS.json" };
+    fact("next", format!("unmix features {} {text}", out.display()));
+    table.render(style)
+}
+
+fn why(summary: &FitSummary) -> String {
+    let options = &summary.options;
+    match summary.stop_reason {
+        StopReason::Converged => {
+            format!("the error fell by less than {} of itself in {}", options.tolerance, options.patience)
+        }
+        StopReason::MaxIterations => "as many as were allowed".to_owned(),
+        StopReason::Interrupted => "interrupted".to_owned(),
+    }
+}
+
+fn best(summary: &FitSummary) -> String {
+    match summary.best_iteration {
+        best if best == summary.iterations => String::new(),
+        best if summary.options.keep_best => format!("; number {best} was the best and is kept"),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,158 @@
+//! `unmix inspect`: what a file of activations holds.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use unmix_data::{ActivationFile, Inspection, OpenOptions};
+
+use crate::cli::SharedArgs;
+use crate::failure::Failure;
+use crate::memory::working_bytes;
+use crate::output::{self, Style, Table, bytes, percent, thousands};
+
+/// Look at a file of activations before a fit
+///
+/// Shows the tensors of a safetensors or npy file and, of the activations among them, how their numbers are spread: signs,
+/// norms, outliers, values that are not finite, and the memory that a fit would take.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Example:\n  unmix inspect activations.safetensors --tensor layer12 --rank 400")]
+pub struct InspectArgs {
+    /// The file: safetensors or npy
+    pub file: PathBuf,
+
+    /// Name of the tensor of activations, if the file holds several matrices
+    #[arg(long, value_name = "NAME")]
+    pub tensor: Option<String>,
+
+    /// Number of features for which the memory of a fit is estimated
+    #[arg(long, short = 'k', default_value_t = 100, value_name = "K")]
+    pub rank: u32,
+}
+
+/// Runs the command.
+pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
+    let file = ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() })
+        .map_err(super::fit::with_tensor_flag)?;
+    let look = unmix_data::inspect(&file)?;
+    let element = if look.element == "f32" { 4 } else { 2 };
+    let activations = look.tokens.saturating_mul(look.neurons).saturating_mul(element);
+    let working = working_bytes(look.tokens, look.neurons, args.rank.into());
+    if shared.json {
+        let mut value = serde_json::to_value(&look).map_err(|error| Failure::Output(error.into()))?;
+        value["memory_of_a_fit"] = json!({
+            "rank": args.rank,
+            "activations_bytes": activations,
+            "working_bytes": working,
+            "total_bytes": activations.saturating_add(working),
+        });
+        return output::print_json(&value);
+    }
+    output::print(&report(&look, args.rank, activations, working, Style::stdout()))
+}
+
+fn report(look: &Inspection, rank: u32, activations: u64, working: u64, style: Style) -> String {
+    let mut tensors = Table::new(&["tensor", "type", "shape", ""]);
+    for tensor in &look.tensors {
+        let shape = tensor.shape.iter().map(|&side| thousands(side)).collect::<Vec<_>>().join(" × ");
+        let meant = Some(tensor.name.as_str()) == look.tensor.as_deref() || look.tensors.len() == 1;
+        let role = match tensor.name.as_str() {
+            _ if meant => "activations",
+            name if look.token_columns.contains(&name) => "one entry a token",
+            "sequence_ids" if look.token_columns.contains(&"prompt_ids") => "one entry a token",
+            _ => "",
+        };
+        let name = if tensor.name.is_empty() { "(the array)" } else { &tensor.name };
+        tensors.row(vec![name.to_owned(), tensor.dtype.clone(), shape, role.to_owned()]);
+    }
+    let mut facts = Table::new(&["", ""]);
+    let mut fact = |name: &str, text: String| facts.row(vec![name.to_owned(), text]);
+    let order = if look.fortran_order { ", column after column" } else { "" };
+    fact(
+        "size",
+        format!(
+            "{} tokens × {} neurons of {}{order}, {}",
+            thousands(look.tokens),
+            thousands(look.neurons),
+            look.stored_dtype,
+            bytes(activations)
+        ),
+    );
+    fact("signs", format!("{} negative, {} zero", percent(look.negative_share), percent(look.zero_share)));
+    let norms = &look.token_norms;
+    fact(
+        "norms of tokens",
+        format!(
+            "{} to {}, median {}, mean {}",
+            number(norms.min),
+            number(norms.max),
+            number(norms.median),
+            number(norms.mean)
+        ),
+    );
+    let range = if look.non_finite.count > 0 {
+        "f16 cannot be judged while values are not finite"
+    } else if look.fits_f16 {
+        "f16 holds them all"
+    } else {
+        "too large for f16 (±65,504)"
+    };
+    fact("largest |x|", format!("{}; {range}", number(look.max_abs)));
+    let verdict = match look.non_finite.first {
+        None => style.good("none"),
+        Some((token, neuron)) => style.error(&format!(
+            "{}, the first at token {token}, neuron {neuron}; a fit needs finite values, so leave out such tokens",
+            thousands(look.non_finite.count)
+        )),
+    };
+    fact("NaN or infinite", verdict);
+    let outliers: Vec<String> =
+        look.outlier_neurons.iter().map(|outlier| format!("{} ({})", outlier.index, percent(outlier.share))).collect();
+    fact("neurons of most energy", outliers.join(", "));
+    let strongest = look.strongest_token;
+    let warning =
+        if strongest.share > 0.05 { "; one feature will be spent on it, so consider leaving it out" } else { "" };
+    fact("token of most energy", format!("{} ({}){warning}", strongest.index, percent(strongest.share)));
+    let columns = if look.token_columns.is_empty() {
+        "none (token_ids, prompt_ids and positions would be kept with a fit)".to_owned()
+    } else {
+        look.token_columns.join(", ")
+    };
+    fact("columns of tokens", columns);
+    let total = activations.saturating_add(working);
+    fact(
+        "memory of a fit",
+        format!(
+            "about {} at --rank {rank}: activations {}, everything else {}",
+            bytes(total),
+            bytes(activations),
+            bytes(working)
+        ),
+    );
+    let place = style.strong(&look.path.display().to_string());
+    format!("{place} ({})\n\n{}\n{}", look.format, tensors.render(style), facts.render(style))
+}
+
+/// A number with four digits, in scientific notation where it is very large or small.
+fn number(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if (-3..6).contains(&magnitude) {
+        format!("{value:.*}", (3 - magnitude).clamp(0, 6) as usize)
+    } else {
+        format!("{value:.3e}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn numbers_have_four_digits() {
+        let shown: Vec<_> = [0.0, 12.345_67, 0.012_345, 65_504.0, 1e20, 1e-9].map(number).into();
+        assert_eq!(shown, ["0", "12.35", "0.01235", "65504", "1.000e20", "1.000e-9"]);
+    }
+}

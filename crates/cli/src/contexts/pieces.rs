@@ -1,0 +1,119 @@
+//! Token strings as tokenizers write them, turned into plain text.
+
+/// How a vocabulary writes blanks and bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notation {
+    /// As in the text.
+    Plain,
+    /// GPT-2's: every byte is a printable character, a blank is `Ġ`.
+    ByteLevel,
+    /// SentencePiece's: a blank is `▁`, a lone byte `<0x0A>`.
+    SentencePiece,
+    /// Without any blanks, as tokens are when each is decoded by itself; WordPiece's `##` goes on with a word.
+    Bare,
+}
+
+impl Notation {
+    /// The notation of these strings.
+    pub fn of<'a>(strings: impl Iterator<Item = &'a str>) -> Notation {
+        let (mut byte_level, mut sentence_piece, mut blanks) = (false, false, false);
+        for text in strings {
+            if text.starts_with(' ') {
+                return Notation::Plain;
+            }
+            byte_level |= text.starts_with('Ġ');
+            sentence_piece |= text.starts_with('▁');
+            blanks |= text.ends_with(' ');
+        }
+        match (byte_level, sentence_piece, blanks) {
+            (true, _, _) => Notation::ByteLevel,
+            (_, true, _) => Notation::SentencePiece,
+            (_, _, true) => Notation::Plain,
+            _ => Notation::Bare,
+        }
+    }
+
+    /// Appends the bytes that `piece` stands for; they need not be whole characters.
+    pub fn decode(self, piece: &str, out: &mut Vec<u8>) {
+        match self {
+            Notation::Plain => out.extend(piece.bytes()),
+            Notation::SentencePiece => match lone_byte(piece) {
+                Some(byte) => out.push(byte),
+                None => out.extend(piece.replace('▁', " ").bytes()),
+            },
+            Notation::Bare => match piece.strip_prefix("##") {
+                Some(rest) if !rest.is_empty() => out.extend(rest.bytes()),
+                // Punctuation follows a word directly.
+                _ if piece.starts_with(is_inner) => out.extend(format!(" {piece}").bytes()),
+                _ => out.extend(piece.bytes()),
+            },
+            Notation::ByteLevel => {
+                for c in piece.chars() {
+                    match byte_of(c) {
+                        Some(byte) => out.push(byte),
+                        None => out.extend(c.to_string().bytes()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a character is the inside of a word. Characters of scripts without blanks are words of their own, and the parts of a
+/// character that is spread over tokens belong together.
+pub fn is_inner(c: char) -> bool {
+    let without_blanks =
+        matches!(u32::from(c), 0x0e00..=0x0eff | 0x2e80..=0x9fff | 0xac00..=0xd7af | 0x2_0000..=0x3_ffff);
+    (c.is_alphanumeric() && !without_blanks) || c == char::REPLACEMENT_CHARACTER || c == '_'
+}
+
+fn lone_byte(piece: &str) -> Option<u8> {
+    u8::from_str_radix(piece.strip_prefix("<0x")?.strip_suffix('>')?, 16).ok()
+}
+
+/// The byte that GPT-2 writes as `c`: printable Latin-1 stands for itself, the other bytes follow one another from U+0100 on.
+fn byte_of(c: char) -> Option<u8> {
+    let printable = |code: u32| matches!(code, 33..=126 | 161..=172 | 174..=255);
+    let code = u32::from(c);
+    match code {
+        0..=255 => printable(code).then_some(code as u8),
+        256..=323 => (0..=255u32).filter(|&byte| !printable(byte)).nth(code as usize - 256).map(|byte| byte as u8),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(notation: Notation, pieces: &[&str]) -> String {
+        let mut out = Vec::new();
+        pieces.iter().for_each(|piece| notation.decode(piece, &mut out));
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn each_notation_gives_the_text() {
+        // "é" is two bytes, here in two tokens.
+        assert_eq!(decoded(Notation::ByteLevel, &["Ġcaf", "Ã", "©", "Ċ"]), " café\n");
+        assert_eq!(decoded(Notation::SentencePiece, &["▁caf", "<0xC3>", "<0xA9>", "<0x0A>"]), " café\n");
+        assert_eq!(decoded(Notation::Plain, &[" café"]), " café");
+        assert_eq!(decoded(Notation::Bare, &["the", "cafe", "##teria", ","]), " the cafeteria,");
+    }
+
+    #[test]
+    fn the_notation_shows_in_the_strings() {
+        assert_eq!(Notation::of(["The", "Ġcat"].into_iter()), Notation::ByteLevel);
+        assert_eq!(Notation::of(["▁The", "▁cat"].into_iter()), Notation::SentencePiece);
+        assert_eq!(Notation::of(["The", " cat", "Ġ"].into_iter()), Notation::Plain);
+        assert_eq!(Notation::of(["The ", "cat"].into_iter()), Notation::Plain);
+        assert_eq!(Notation::of(["The", "cat"].into_iter()), Notation::Bare);
+    }
+
+    #[test]
+    fn every_byte_has_one_character() {
+        let mut found: Vec<u8> = (0..400).filter_map(char::from_u32).filter_map(byte_of).collect();
+        found.sort_unstable();
+        assert_eq!(found, (0..=255).collect::<Vec<u8>>());
+    }
+}

@@ -1,0 +1,115 @@
+//! The largest coefficients of each feature, in one pass over the matrix.
+
+use std::cmp::Ordering;
+
+use rayon::prelude::*;
+use unmix::DenseMatrix;
+
+/// A token at which a feature is active.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Activation {
+    /// Row of the token.
+    pub row: usize,
+    /// Coefficient, above zero.
+    pub coefficient: f32,
+}
+
+impl Activation {
+    /// Larger coefficients first, of equals the earlier row.
+    fn order(&self, other: &Activation) -> Ordering {
+        other.coefficient.total_cmp(&self.coefficient).then(self.row.cmp(&other.row))
+    }
+}
+
+/// The `most` tokens of largest coefficient above zero for each feature (column), largest first.
+pub fn strongest_tokens(coefficients: &DenseMatrix, most: usize) -> Vec<Vec<Activation>> {
+    const ROWS: usize = 4096;
+    let rank = coefficients.columns;
+    let empty = || vec![Best::new(most); rank];
+    let best = coefficients
+        .values
+        .par_chunks((ROWS * rank).max(1))
+        .enumerate()
+        .fold(empty, |mut best, (chunk, values)| {
+            for (i, row) in values.chunks_exact(rank).enumerate() {
+                for (best, &coefficient) in best.iter_mut().zip(row) {
+                    best.offer(Activation { row: chunk * ROWS + i, coefficient });
+                }
+            }
+            best
+        })
+        .reduce(empty, |mut left, right| {
+            left.iter_mut().zip(right).for_each(|(left, right)| right.kept.into_iter().for_each(|a| left.offer(a)));
+            left
+        });
+    best.into_iter().map(Best::finish).collect()
+}
+
+/// The best so far: up to twice as many as wanted, cut down when full, so that most offers cost one comparison.
+#[derive(Clone, Debug)]
+struct Best {
+    most: usize,
+    kept: Vec<Activation>,
+    /// What a coefficient must reach to be among them.
+    threshold: f32,
+}
+
+impl Best {
+    fn new(most: usize) -> Best {
+        Best { most, kept: Vec::new(), threshold: 0.0 }
+    }
+
+    fn offer(&mut self, activation: Activation) {
+        // Equals are let in: an earlier row may come later, from another core.
+        if activation.coefficient > 0.0 && activation.coefficient >= self.threshold {
+            self.kept.push(activation);
+            if self.kept.len() >= 2 * self.most.max(8) {
+                self.cut();
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        self.kept.sort_unstable_by(Activation::order);
+        self.kept.truncate(self.most);
+        if self.kept.len() == self.most {
+            self.threshold = self.kept.last().map_or(f32::INFINITY, |last| last.coefficient);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Activation> {
+        self.cut();
+        self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_selection_is_that_of_a_full_sort() {
+        // Many equal values, over several chunks.
+        let (rows, rank) = (10_000, 3);
+        let values: Vec<f32> = (0..rows * rank).map(|i| ((i * 7919) % 613) as f32 - 100.0).collect();
+        let y = DenseMatrix { rows, columns: rank, values };
+        for most in [0, 1, 5, 40] {
+            let found = strongest_tokens(&y, most);
+            for (k, found) in found.iter().enumerate() {
+                let mut all: Vec<Activation> = (0..rows)
+                    .map(|row| Activation { row, coefficient: y.row(row)[k] })
+                    .filter(|a| a.coefficient > 0.0)
+                    .collect();
+                all.sort_by(Activation::order);
+                all.truncate(most);
+                assert_eq!(found, &all, "most {most}, feature {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_feature_has_none() {
+        let y = DenseMatrix { rows: 2, columns: 2, values: vec![0.0, 1.0, 0.0, 2.0] };
+        assert_eq!(strongest_tokens(&y, 3).iter().map(Vec::len).collect::<Vec<_>>(), [0, 2]);
+    }
+}

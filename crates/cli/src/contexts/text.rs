@@ -1,0 +1,206 @@
+//! The text of all rows, with the words and windows in it.
+
+use std::ops::Range;
+
+use super::Prompts;
+use super::pieces::{Notation, is_inner};
+
+/// The text of the rows, cut into prompts.
+#[derive(Clone, Debug)]
+pub struct Text {
+    bytes: Vec<u8>,
+    /// End of each row's bytes.
+    ends: Vec<usize>,
+    prompts: Prompts,
+}
+
+/// The surroundings of a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Rows before the word.
+    pub before: Range<usize>,
+    /// Rows after the word.
+    pub after: Range<usize>,
+    /// Whether the prompt goes on before and after the window.
+    pub cut: (bool, bool),
+}
+
+impl Text {
+    /// The text of tokens, one string a row, in any tokenizer's notation.
+    pub fn new(tokens: &[impl AsRef<str>], prompts: Prompts) -> Text {
+        let notation = Notation::of(tokens.iter().map(AsRef::as_ref));
+        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(tokens.len()));
+        for token in tokens {
+            notation.decode(token.as_ref(), &mut bytes);
+            ends.push(bytes.len());
+        }
+        Text { bytes, ends, prompts }
+    }
+
+    /// Labels that stand for words themselves: ids or numbers of rows.
+    pub fn of_labels<L: std::fmt::Display>(labels: impl Iterator<Item = L>, prompts: Prompts) -> Text {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for label in labels {
+            // A blank before each keeps them apart.
+            bytes.extend(format!(" {label}").bytes());
+            ends.push(bytes.len());
+        }
+        Text { bytes, ends, prompts }
+    }
+
+    /// Whether it is known where prompts begin.
+    pub fn knows_prompts(&self) -> bool {
+        self.prompts.known
+    }
+
+    /// The rows of the word that row `row` is a part of. Punctuation is a word of its own.
+    pub fn word(&self, row: usize) -> Range<usize> {
+        let prompt = self.prompts.around(row);
+        let (mut start, mut end) = (row, row + 1);
+        while start > prompt.start && self.joins(start) {
+            start -= 1;
+        }
+        while end < prompt.end && self.joins(end) {
+            end += 1;
+        }
+        start..end
+    }
+
+    /// The rows of the prompt of `row`.
+    pub fn prompt(&self, row: usize) -> Range<usize> {
+        self.prompts.around(row)
+    }
+
+    /// The words around `word` within its prompt: up to `words` on each side, as far as `fits` lets them, which is asked
+    /// with all rows of the window that would be.
+    pub fn window(&self, word: Range<usize>, words: usize, fits: impl Fn(Range<usize>) -> bool) -> Window {
+        let prompt = self.prompts.around(word.start);
+        let (mut before, mut after) = (word.start, word.end);
+        let (mut left, mut right) = (words, words);
+        // What comes before a word tells more of why a model is where it is: it is given the larger part.
+        for turn in 0.. {
+            let (can_left, can_right) = (left > 0 && before > prompt.start, right > 0 && after < prompt.end);
+            if !can_left && !can_right {
+                break;
+            }
+            if can_left && (turn % 3 != 2 || !can_right) {
+                let start = self.word(before - 1).start;
+                if fits(start..after) {
+                    (before, left) = (start, left - 1);
+                } else {
+                    left = 0;
+                }
+            } else {
+                let end = self.word(after).end;
+                if fits(before..end) {
+                    (after, right) = (end, right - 1);
+                } else {
+                    right = 0;
+                }
+            }
+        }
+        Window { before: before..word.start, after: word.end..after, cut: (before > prompt.start, after < prompt.end) }
+    }
+
+    /// The text of rows, as it is.
+    pub fn raw(&self, rows: Range<usize>) -> String {
+        let start = rows.start.checked_sub(1).map_or(0, |row| self.ends[row]);
+        let end = rows.end.checked_sub(1).map_or(0, |row| self.ends[row]);
+        String::from_utf8_lossy(&self.bytes[start..end.max(start)]).into_owned()
+    }
+
+    /// The text of rows on one line, without blanks at its ends.
+    pub fn join(&self, rows: Range<usize>) -> String {
+        one_line(self.raw(rows).trim())
+    }
+
+    /// What makes two words the same: their letters, in any case.
+    pub fn spelling(&self, word: Range<usize>) -> String {
+        self.join(word).to_lowercase()
+    }
+
+    /// Whether a blank lies between row `row` and the one before.
+    pub fn has_blank_before(&self, row: usize) -> bool {
+        let own = self.raw(row..row + 1);
+        let previous = if row > 0 { self.raw(row - 1..row) } else { String::new() };
+        own.starts_with(char::is_whitespace) || previous.ends_with(char::is_whitespace)
+    }
+
+    /// Whether row `row` goes on with the word of the row before.
+    fn joins(&self, row: usize) -> bool {
+        let (previous, own) = (self.raw(row - 1..row), self.raw(row..row + 1));
+        let (mut behind, mut ahead) = (previous.chars().rev(), own.chars());
+        let (last, before_last) = (behind.next(), behind.next());
+        let (first, second) = (ahead.next(), ahead.next());
+        let inner = |c: Option<char>| c.is_some_and(is_inner);
+        let apostrophe = |c: Option<char>| matches!(c, Some('\'' | '’'));
+        if previous.trim().is_empty() {
+            // Some tokenizers write the blank before a number as a token of its own.
+            return last.is_some() && !previous.contains('\n') && inner(first);
+        }
+        inner(last) && inner(first)
+            || inner(last) && apostrophe(first) && inner(second)
+            || inner(before_last) && apostrophe(last) && inner(first)
+    }
+}
+
+/// Line breaks shown by a sign, other control characters as blanks, so that a context stays on its line.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' => '⏎',
+            c if c.is_control() => ' ',
+            c => c,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(tokens: &[&str], prompt_ids: Option<&[i64]>) -> Text {
+        Text::new(tokens, Prompts::new(tokens.len(), prompt_ids, None))
+    }
+
+    #[test]
+    fn sub_word_tokens_join_to_words() {
+        let t = text(&["up", "stairs", ",", " don", "'t", " ", "1", "9", "3", " re", "-", "open", "s", "."], None);
+        let words: Vec<String> = [0, 2, 3, 5, 6, 9, 10, 12, 13].map(|row| t.join(t.word(row))).into();
+        assert_eq!(words, ["upstairs", ",", "don't", "193", "193", "re", "-", "opens", "."]);
+    }
+
+    #[test]
+    fn quotes_are_no_part_of_a_word() {
+        let t = text(&[" the", " '", "word", "'", " here", " can'", "t"], None);
+        assert_eq!(t.join(t.word(2)), "word");
+        assert_eq!(t.join(t.word(5)), "can't");
+    }
+
+    #[test]
+    fn words_and_windows_stay_in_their_prompt() {
+        let t = text(&["sea", "son", "al", " work"], Some(&[0, 1, 1, 1]));
+        assert_eq!(t.word(1), 1..3);
+        assert_eq!(t.word(0), 0..1);
+        let window = t.window(1..3, 9, |_| true);
+        assert_eq!(window, Window { before: 1..1, after: 3..4, cut: (false, false) });
+    }
+
+    #[test]
+    fn a_window_ends_where_it_does_not_fit() {
+        let t = text(&["one", " two", " three", " four", " five"], None);
+        let window = t.window(2..3, 9, |rows| rows.len() <= 3);
+        assert_eq!(window, Window { before: 0..2, after: 3..3, cut: (false, true) });
+        let window = t.window(2..3, 1, |_| true);
+        assert_eq!((window.before, window.after), (1..2, 3..4));
+        assert_eq!(t.window(0..1, 0, |_| true).cut, (false, true));
+    }
+
+    #[test]
+    fn ideographs_are_words_of_their_own_and_line_breaks_stay_on_the_line() {
+        let t = text(&["東", "京", "\n", "a", " b"], None);
+        assert_eq!(t.word(0), 0..1);
+        assert_eq!(t.raw(0..4), "東京\na");
+        assert_eq!(t.join(0..4), "東京⏎a");
+    }
+}

@@ -1,0 +1,70 @@
+//! Which engine computes.
+
+use clap::{Args, ValueEnum};
+use unmix::{AdapterChoice, CpuEngine, Engine, EngineKind, WgpuEngine, adapters};
+
+use crate::failure::Failure;
+use crate::progress::Reporter;
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EngineOption {
+    /// A GPU if there is one (no software renderer), else the CPU
+    #[default]
+    Auto,
+    /// All cores of the processor
+    Cpu,
+    /// A wgpu adapter; a software renderer if there is nothing better
+    Gpu,
+}
+
+/// Options that choose the engine.
+#[derive(Clone, Debug, Args)]
+pub struct EngineArgs {
+    /// Where to compute: a GPU if there is one, or as you say
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "ENGINE", help_heading = "Common options")]
+    pub engine: EngineOption,
+
+    /// Compute on the adapter whose name contains NAME (`unmix doctor` lists them)
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Common options")]
+    pub adapter: Option<String>,
+}
+
+/// Opens the engine that is asked for, and says which one it became.
+pub fn open(args: &EngineArgs, reporter: &mut Reporter) -> Result<Box<dyn Engine>, Failure> {
+    let (engine, why) = choose(args)?;
+    reporter.engine(engine.as_ref(), why);
+    Ok(engine)
+}
+
+fn choose(args: &EngineArgs) -> Result<(Box<dyn Engine>, &'static str), Failure> {
+    let named = AdapterChoice { name: args.adapter.clone(), ..Default::default() };
+    match (args.engine, &args.adapter) {
+        (EngineOption::Cpu, Some(name)) => Err(Failure::Usage(format!(
+            "--adapter {name}: an adapter cannot be chosen with --engine cpu; leave out one of them"
+        ))),
+        (EngineOption::Cpu, None) => Ok((Box::new(CpuEngine::new()), "")),
+        (EngineOption::Gpu, _) | (EngineOption::Auto, Some(_)) => Ok((Box::new(WgpuEngine::new(&named)?), "")),
+        (EngineOption::Auto, None) => {
+            let hardware = AdapterChoice { software: false, ..named };
+            if adapters(&hardware).is_empty() {
+                return Ok((Box::new(CpuEngine::new()), "no GPU answers"));
+            }
+            match WgpuEngine::new(&hardware) {
+                Ok(engine) => Ok((Box::new(engine), "")),
+                Err(error) => {
+                    log::warn!("the GPU cannot be used: {error}");
+                    Ok((Box::new(CpuEngine::new()), "the GPU cannot be used"))
+                }
+            }
+        }
+    }
+}
+
+/// The engine in words.
+pub fn describe(engine: &dyn Engine) -> String {
+    match engine.kind() {
+        EngineKind::Cpu => engine.adapter().to_owned(),
+        EngineKind::Gpu => format!("{} (wgpu)", engine.adapter()),
+    }
+}

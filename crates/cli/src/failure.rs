@@ -1,0 +1,110 @@
+//! What can go wrong, and the exit code that tells it.
+
+use unmix::RuntimeError;
+
+/// Why a command did not succeed. Each message says what was found, what was expected and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line asks for something impossible.
+    #[error("{0}")]
+    Usage(String),
+    /// A file.
+    #[error(transparent)]
+    Data(#[from] unmix_data::Error),
+    /// A file whose name the error itself does not know.
+    #[error("{}: {error}", path.display())]
+    DataOf {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        error: unmix_data::Error,
+    },
+    /// The factorization.
+    #[error("{}", in_flags(.0))]
+    Fit(#[from] unmix::Error),
+    /// An engine.
+    #[error(transparent)]
+    Engine(#[from] RuntimeError),
+    /// No device passes what was required.
+    #[error("{0}")]
+    NoDevice(String),
+    /// The host's memory would not suffice.
+    #[error("{0}")]
+    Memory(String),
+    /// Ctrl-C; what was found is saved if there was anything.
+    #[error("{0}")]
+    Interrupted(String),
+    /// A check found something wrong.
+    #[error("{0}")]
+    Check(String),
+    /// Nobody reads stdout any more, as with `unmix features … | head`. Not worth a message.
+    #[error("stdout was closed")]
+    ReaderGone,
+    /// Stdout cannot be written to.
+    #[error("writing to stdout failed: {0}")]
+    Output(std::io::Error),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Usage(_) => 2,
+            Failure::Data(error) | Failure::DataOf { error, .. } => {
+                if error.is_usage() {
+                    2
+                } else {
+                    1
+                }
+            }
+            Failure::Fit(unmix::Error::Runtime(error)) | Failure::Engine(error) => engine_code(error),
+            // All other errors of a fit are about what it was given.
+            Failure::Fit(_) => 2,
+            Failure::NoDevice(_) => 3,
+            Failure::Memory(_) => 4,
+            Failure::Interrupted(_) => 130,
+            Failure::Check(_) | Failure::Output(_) => 1,
+            // Whoever closed the pipe had what they wanted.
+            Failure::ReaderGone => 0,
+        }
+    }
+}
+
+fn engine_code(error: &RuntimeError) -> u8 {
+    match error {
+        RuntimeError::NoAdapter { .. } | RuntimeError::MissingFeature { .. } => 3,
+        // Too large for what the device can bind is, to a script, the same as too large for its memory: try less.
+        RuntimeError::OutOfMemory { .. } | RuntimeError::OverLimit { .. } => 4,
+        RuntimeError::Activations { .. } => 2,
+        _ => 1,
+    }
+}
+
+/// An error of the library in the words of the command line: `--max-iterations 0` for `max_iterations = 0`.
+fn in_flags(error: &unmix::Error) -> String {
+    match error {
+        unmix::Error::Option { option, given, expected } => {
+            format!("--{} {given}: {expected}", option.replace('_', "-"))
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_code() {
+        let option = unmix::Error::Option { option: "max_iterations", given: "0".into(), expected: "more".into() };
+        assert_eq!(Failure::from(option.clone()).to_string(), "--max-iterations 0: more");
+        assert_eq!(Failure::from(option).exit_code(), 2);
+        let none = RuntimeError::NoAdapter { wanted: String::new(), found: String::new() };
+        assert_eq!(Failure::from(unmix::Error::from(none)).exit_code(), 3);
+        let memory = RuntimeError::OutOfMemory { what: String::new(), needed: 1, adapter: String::new() };
+        assert_eq!(Failure::from(memory).exit_code(), 4);
+        assert_eq!(Failure::from(unmix_data::Error::NotFound("x".into())).exit_code(), 2);
+        assert_eq!(Failure::from(unmix_data::Error::Read(std::io::Error::other("x"))).exit_code(), 1);
+        assert_eq!(Failure::Interrupted(String::new()).exit_code(), 130);
+    }
+}

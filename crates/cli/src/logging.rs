@@ -1,0 +1,54 @@
+//! The log, on stderr.
+
+use std::io::Write;
+
+use log::LevelFilter;
+
+use crate::cli::SharedArgs;
+use crate::progress;
+
+/// Starts the log: warnings by default, errors with `--quiet`, more with `-v`, or what `RUST_LOG` says.
+pub fn start(shared: &SharedArgs, json: bool) {
+    let (level, graphics) = match (shared.quiet, shared.verbose) {
+        (true, _) => (LevelFilter::Error, LevelFilter::Off),
+        // Drivers and loaders have much to say that is no trouble of the user's.
+        (_, 0) => (LevelFilter::Warn, LevelFilter::Error),
+        (_, 1) => (LevelFilter::Info, LevelFilter::Warn),
+        _ => (LevelFilter::Debug, LevelFilter::Info),
+    };
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(level);
+    for module in ["wgpu_hal", "wgpu_core", "wgpu", "naga"] {
+        builder.filter_module(module, graphics);
+    }
+    builder.parse_default_env();
+    if json {
+        builder.format(|out, record| {
+            let level = record.level().as_str().to_lowercase();
+            let line = serde_json::json!({"event": "log", "level": level, "target": record.target(), "message": record.args().to_string()});
+            writeln!(out, "{line}")
+        });
+    } else {
+        builder.format(|out, record| {
+            let level = record.level().as_str().to_lowercase();
+            writeln!(out, "{level}: {}", record.args())
+        });
+    }
+    builder.target(env_logger::Target::Pipe(Box::new(AroundBar)));
+    // A second start, which only tests could cause, changes nothing.
+    let _ = builder.try_init();
+}
+
+/// Stderr, with the progress bar out of the way while something is written.
+struct AroundBar;
+
+impl Write for AroundBar {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        progress::around_bar(|| std::io::stderr().write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}

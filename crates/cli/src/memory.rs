@@ -1,0 +1,47 @@
+//! Memory of this process and of the machine, where the system tells.
+
+/// Most memory that this process held so far, in bytes. Known on Linux alone.
+pub fn peak_bytes() -> Option<u64> {
+    kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+/// Memory that could be had now without swapping, in bytes: of the machine, or of the control group if that allows less.
+/// Known on Linux alone.
+pub fn available_bytes() -> Option<u64> {
+    let machine = kibibytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
+    let number = |path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    match (number("/sys/fs/cgroup/memory.max"), number("/sys/fs/cgroup/memory.current")) {
+        (Some(most), Some(used)) => Some(machine.min(most.saturating_sub(used))),
+        _ => Some(machine),
+    }
+}
+
+fn kibibytes(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}
+
+/// Memory of a fit beside its activations: coefficients, best coefficients and the copy that is returned, of n × K each, and
+/// about six matrices of K × d.
+pub fn working_bytes(tokens: u64, neurons: u64, rank: u64) -> u64 {
+    let cells = tokens.saturating_mul(3).saturating_add(neurons.saturating_mul(6));
+    rank.saturating_mul(cells).saturating_mul(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_by_their_key() {
+        let status = "Name:\tunmix\nVmPeak:\t  900 kB\nVmHWM:\t  12 kB\n";
+        assert_eq!(kibibytes(status, "VmHWM:"), Some(12 * 1024));
+        assert_eq!(kibibytes(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn absurd_shapes_do_not_overflow() {
+        assert_eq!(working_bytes(u64::MAX, 1, 2), u64::MAX);
+        assert_eq!(working_bytes(10, 1, 1), 4 * 36);
+    }
+}

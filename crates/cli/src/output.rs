@@ -1,0 +1,229 @@
+//! Stdout: text in one piece, numbers for people, tables.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use console::{Alignment, measure_text_width, pad_str};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Writes to stdout.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::ReaderGone,
+        _ => Failure::Output(error),
+    })
+}
+
+/// Writes a value as JSON to stdout.
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| Failure::Output(error.into()))?;
+    text.push('\n');
+    print(&text)
+}
+
+/// Whether and how text is marked.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    colors: bool,
+}
+
+impl Style {
+    /// Marks in a terminal, and none where `NO_COLOR` is set or output goes elsewhere.
+    pub fn of(stream: &impl IsTerminal) -> Style {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Style { colors: stream.is_terminal() && !set("NO_COLOR") && !dumb }
+    }
+
+    /// Of stdout.
+    pub fn stdout() -> Style {
+        Style::of(&std::io::stdout())
+    }
+
+    /// No marks.
+    #[cfg(test)]
+    pub const PLAIN: Style = Style { colors: false };
+
+    /// Headings and the word that matters.
+    pub fn strong(self, text: &str) -> String {
+        self.apply("1", text)
+    }
+
+    /// What may be overlooked.
+    pub fn faint(self, text: &str) -> String {
+        self.apply("2", text)
+    }
+
+    /// What went well.
+    pub fn good(self, text: &str) -> String {
+        self.apply("32", text)
+    }
+
+    /// What went wrong.
+    pub fn error(self, text: &str) -> String {
+        self.apply("1;31", text)
+    }
+
+    fn apply(self, code: &str, text: &str) -> String {
+        if self.colors && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Columns of text that fit: `COLUMNS`, the terminal's width, or 110.
+pub fn width() -> usize {
+    const ELSEWHERE: usize = 110;
+    let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let term = console::Term::stdout();
+    let terminal = term.size_checked().map(|(_, columns)| usize::from(columns));
+    given.or(terminal).unwrap_or(ELSEWHERE).clamp(60, 160)
+}
+
+/// A table of aligned columns.
+#[derive(Clone, Debug)]
+pub struct Table {
+    titles: Vec<(&'static str, Alignment)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these columns; a title that starts with `>` is of a column aligned to the right.
+    pub fn new(titles: &[&'static str]) -> Table {
+        let titles = titles
+            .iter()
+            .map(|title| match title.strip_prefix('>') {
+                Some(title) => (title, Alignment::Right),
+                None => (*title, Alignment::Left),
+            })
+            .collect();
+        Table { titles, rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// The table as text, two blanks between columns, with a heading if there are titles.
+    pub fn render(&self, style: Style) -> String {
+        let widths: Vec<usize> = self
+            .titles
+            .iter()
+            .enumerate()
+            .map(|(column, (title, _))| {
+                let cells = self.rows.iter().filter_map(|row| row.get(column));
+                cells.map(|cell| measure_text_width(cell)).max().unwrap_or(0).max(measure_text_width(title))
+            })
+            .collect();
+        let line = |cells: &[String]| {
+            let padded: Vec<_> = cells
+                .iter()
+                .zip(&self.titles)
+                .zip(&widths)
+                .map(|((cell, (_, alignment)), &width)| pad_str(cell, width, *alignment, None).into_owned())
+                .collect();
+            padded.join("  ").trim_end().to_owned() + "\n"
+        };
+        let titles: Vec<String> = self.titles.iter().map(|(title, _)| (*title).to_owned()).collect();
+        let mut text = String::new();
+        if titles.iter().any(|title| !title.is_empty()) {
+            text.push_str(&style.strong(line(&titles).trim_end()));
+            text.push('\n');
+        }
+        self.rows.iter().for_each(|row| text.push_str(&line(row)));
+        text
+    }
+}
+
+/// `12.3 MiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.*} {}", if value < 99.5 { 1 } else { 0 }, UNITS[unit])
+}
+
+/// `1,234,567`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `12.3%`, with two decimals below one percent.
+pub fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    match percent.abs() {
+        0.0 | 0.995.. => format!("{percent:.1}%"),
+        ..0.005 => "<0.01%".to_owned(),
+        _ => format!("{percent:.2}%"),
+    }
+}
+
+/// `0.42 s`, `12 s`, `3 min 20 s`, `5 h 10 min`.
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return "?".to_owned();
+    }
+    match seconds {
+        s if s < 0.0995 => format!("{:.1} ms", s * 1e3),
+        s if s < 0.995 => format!("{s:.2} s"),
+        s if s < 9.95 => format!("{s:.1} s"),
+        s if s < 99.5 => format!("{s:.0} s"),
+        s if s < 3599.5 => {
+            let s = s.round() as u64;
+            format!("{} min {} s", s / 60, s % 60)
+        }
+        s => {
+            let minutes = (s / 60.0).round() as u64;
+            format!("{} h {} min", minutes / 60, minutes % 60)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(bytes(17), "17 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(215_040_000), "205 MiB");
+        assert_eq!(bytes(1024 * 1024 - 1), "1.0 MiB");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(thousands(12), "12");
+        assert_eq!(percent(0.5), "50.0%");
+        assert_eq!(percent(0.0), "0.0%");
+        assert_eq!(percent(0.000_34), "0.03%");
+        assert_eq!(percent(-0.000_34), "-0.03%");
+        assert_eq!(percent(1e-9), "<0.01%");
+        assert_eq!(duration(0.004), "4.0 ms");
+        assert_eq!(duration(200.0), "3 min 20 s");
+        assert_eq!(duration(119.6), "2 min 0 s");
+        assert_eq!(duration(18_600.0), "5 h 10 min");
+        assert_eq!(duration(f64::NAN), "?");
+    }
+
+    #[test]
+    fn a_table_aligns_its_columns() {
+        let mut table = Table::new(&["name", ">n"]);
+        table.row(vec!["a".into(), "1,000".into()]);
+        table.row(vec!["longer".into(), "2".into()]);
+        assert_eq!(table.render(Style::PLAIN), "name        n\na       1,000\nlonger      2\n");
+    }
+}

@@ -1,0 +1,218 @@
+//! What stderr says while a command works: a bar in a terminal, plain lines elsewhere, JSON lines for programs, or nothing.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use unmix::{Engine, Progress};
+
+use crate::engine;
+use crate::failure::Failure;
+use crate::output::{self, duration};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// A bar in a terminal, plain lines elsewhere
+    #[default]
+    Auto,
+    /// A line every second or so
+    Plain,
+    /// A JSON object a line, for programs
+    Json,
+    /// Nothing
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Bar,
+    Plain,
+    Json,
+    None,
+}
+
+/// Least time between two plain lines.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The bar on the screen, for those who write to stderr beside it.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Tells the user how it goes.
+#[derive(Debug)]
+pub struct Reporter {
+    mode: Mode,
+    last_line: Option<Instant>,
+    /// Progress that no plain line has told yet.
+    untold: Option<Progress>,
+    /// Seconds at which the iterations began, after the start was chosen.
+    began: f64,
+}
+
+impl Reporter {
+    /// A reporter in `mode`, silent if `quiet`.
+    pub fn new(mode: ProgressMode, quiet: bool) -> Reporter {
+        let mode = match mode {
+            ProgressMode::Json => Mode::Json,
+            _ if quiet => Mode::None,
+            ProgressMode::None => Mode::None,
+            ProgressMode::Plain => Mode::Plain,
+            ProgressMode::Auto if std::io::stderr().is_terminal() => Mode::Bar,
+            ProgressMode::Auto => Mode::Plain,
+        };
+        Reporter { mode, last_line: None, untold: None, began: 0.0 }
+    }
+
+    /// Whether stderr holds JSON lines.
+    pub fn is_json(&self) -> bool {
+        self.mode == Mode::Json
+    }
+
+    /// Says what is being done now.
+    pub fn stage(&self, text: &str) {
+        self.line(text, || json!({"event": "stage", "message": text}));
+    }
+
+    /// Says which engine computes.
+    pub fn engine(&self, chosen: &dyn Engine, why: &str) {
+        let because = if why.is_empty() { String::new() } else { format!(" ({why})") };
+        self.line(
+            &format!("engine: {} · {}{because}", chosen.kind().name(), engine::describe(chosen)),
+            || json!({"event": "engine", "engine": chosen.kind().name(), "adapter": chosen.adapter()}),
+        );
+    }
+
+    /// What to call at the first Ctrl-C.
+    pub fn interrupt_notice(&self) -> impl Fn() + Send + 'static {
+        let reporter = Reporter { mode: self.mode, last_line: None, untold: None, began: 0.0 };
+        move || {
+            let text = "stopping after this iteration; press Ctrl-C again to quit at once without saving";
+            reporter.line(text, || json!({"event": "interrupt", "message": text}));
+        }
+    }
+
+    /// A fit is about to start: its activations are loaded, its first coefficients are being chosen.
+    pub fn fit_starts(&mut self, start: &str, max_iterations: u32) {
+        self.last_line = None;
+        match self.mode {
+            Mode::Bar => {
+                let bar = ProgressBar::with_draw_target(Some(u64::from(max_iterations)), ProgressDrawTarget::stderr());
+                if let Ok(style) = ProgressStyle::with_template("{spinner} {bar:24} {pos:>3}/{len}  {msg}") {
+                    bar.set_style(style.progress_chars("━╸─").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
+                }
+                bar.set_message(format!("choosing the start ({start})"));
+                bar.enable_steady_tick(Duration::from_millis(120));
+                *bar_slot() = Some(bar);
+            }
+            _ => self.stage(&format!("choosing the start ({start})")),
+        }
+    }
+
+    /// An iteration is done.
+    pub fn iteration(&mut self, progress: &Progress) {
+        if progress.iteration == 0 {
+            self.began = progress.seconds;
+        }
+        match self.mode {
+            Mode::None => {}
+            Mode::Bar => {
+                if let Some(bar) = &*bar_slot() {
+                    bar.set_position(u64::from(progress.iteration));
+                    if progress.iteration > 0 {
+                        bar.set_message(words(progress, self.began));
+                    }
+                }
+            }
+            Mode::Plain => {
+                if progress.iteration == 0 {
+                    return;
+                }
+                self.untold = Some(progress.clone());
+                if self.last_line.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL) {
+                    self.plain_line();
+                }
+            }
+            Mode::Json => self.line("", || {
+                json!({
+                    "event": "iteration",
+                    "iteration": progress.iteration,
+                    "max_iterations": progress.max_iterations,
+                    "relative_error": progress.relative_error,
+                    "best_relative_error": progress.best_relative_error,
+                    "dead_features": progress.dead_features,
+                    "seconds": progress.seconds,
+                })
+            }),
+        }
+    }
+
+    fn plain_line(&mut self) {
+        if let Some(progress) = self.untold.take() {
+            self.last_line = Some(Instant::now());
+            let width = progress.max_iterations.to_string().len();
+            let (done, most) = (progress.iteration, progress.max_iterations);
+            self.line(&format!("iteration {done:>width$}/{most}  {}", words(&progress, self.began)), || Value::Null);
+        }
+    }
+
+    /// The fit is over: its bar goes, its last iteration is told.
+    pub fn fit_ends(&mut self) {
+        self.plain_line();
+        if let Some(bar) = bar_slot().take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// The last word of a command that failed. Said even where progress is not.
+    pub fn error(&mut self, failure: &Failure) {
+        self.fit_ends();
+        let text = if self.mode == Mode::Json {
+            json!({"event": "error", "message": failure.to_string(), "exit_code": failure.exit_code()}).to_string()
+        } else {
+            format!("{} {failure}", output::Style::of(&std::io::stderr()).error("error:"))
+        };
+        // Nowhere is left to tell that stderr is closed.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
+    fn line(&self, text: &str, event: impl FnOnce() -> Value) {
+        let text = match self.mode {
+            Mode::None => return,
+            Mode::Json => event().to_string(),
+            Mode::Bar | Mode::Plain => text.to_owned(),
+        };
+        // A closed stderr is no reason to stop working.
+        let _ = around_bar(|| writeln!(std::io::stderr(), "{text}"));
+    }
+}
+
+/// Runs `write` with the bar out of the way.
+pub fn around_bar<T>(write: impl FnOnce() -> T) -> T {
+    // Cloned, so that the lock is free while drawing: writing may log.
+    let bar = bar_slot().clone();
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+fn bar_slot() -> std::sync::MutexGuard<'static, Option<ProgressBar>> {
+    BAR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn words(progress: &Progress, began: f64) -> String {
+    let mut text = format!("error {:.4}, best {:.4}", progress.relative_error, progress.best_relative_error);
+    if progress.dead_features > 0 {
+        text.push_str(&format!(", {} dead", progress.dead_features));
+    }
+    if progress.seconds > began && progress.iteration < progress.max_iterations {
+        let rate = f64::from(progress.iteration) / (progress.seconds - began);
+        let left = f64::from(progress.max_iterations.saturating_sub(progress.iteration)) / rate;
+        let rate = if rate >= 1.0 { format!("{rate:.1} it/s") } else { format!("{:.1} s/it", rate.recip()) };
+        text.push_str(&format!(", {rate}, at most {} left", duration(left)));
+    }
+    text
+}

@@ -1,0 +1,163 @@
+//! From activations to features and back.
+
+use crate::harness::{Files, NEURONS, TOKENS, command, unmix, values};
+
+#[test]
+fn a_fit_is_saved_and_its_features_are_read() {
+    let files = Files::new();
+    let (file, out) = (files.activations("x.safetensors"), files.path("out"));
+    let run = unmix(&["fit", &file, "-k", "3", "-p", "0.34", "--engine", "cpu", "--out", &out]).expect(0);
+    assert!(run.stdout.contains("relative error") && run.stdout.contains("saved in"), "{}", run.stdout);
+    assert!(run.stderr.contains("engine: cpu") && run.stderr.contains("iteration"), "{}", run.stderr);
+    assert_eq!(files.names(), ["out", "x.safetensors"]);
+
+    let record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(files.path("out/run.json")).expect("read")).expect("JSON");
+    for key in [
+        "relative_error",
+        "iterations",
+        "stop_reason",
+        "seconds",
+        "engine",
+        "adapter",
+        "seed",
+        "options",
+        "loss_curve",
+        "input",
+        "command_line",
+    ] {
+        assert!(!record[key].is_null(), "no {key}");
+    }
+    assert!(record["relative_error"].as_f64().expect("a number") < 0.01);
+    assert_eq!(record["command_line"][1], "fit");
+    if cfg!(target_os = "linux") {
+        assert!(record["peak_memory_bytes"].as_u64().expect("a number") > 1 << 20);
+    }
+
+    // Each kind of token has neurons of its own, so each feature is one word.
+    let tokens = files.tokens();
+    let run = unmix(&["features", &out, "--tokens", &tokens, "--neurons"]).expect(0);
+    assert_eq!(run.stderr, "");
+    for word in ["red ×10", "green ×10", "blue ×10", "«red» green", "neurons"] {
+        assert!(run.stdout.contains(word), "no {word:?} in {}", run.stdout);
+    }
+
+    let json = unmix(&["features", &out, "--tokens", &tokens, "--json", "--sort", "index"]).expect(0).json();
+    assert_eq!(json["words_from"], "tokens");
+    let features = json["features"].as_array().expect("an array");
+    assert_eq!(features.iter().map(|f| f["feature"].as_u64().expect("a number")).collect::<Vec<_>>(), [0, 1, 2]);
+    for feature in features {
+        let contexts = feature["contexts"].as_array().expect("an array");
+        assert_eq!(contexts.len(), 10);
+        let (row, prompt) = (contexts[0]["row"].as_u64().expect("a row"), &contexts[0]["prompt"]);
+        assert_eq!(prompt, row / 8);
+        assert_eq!(contexts[0]["token_id"], row % 3);
+        assert_eq!(contexts[0]["word"], [" red", " green", " blue"][row as usize % 3]);
+        // The window does not leave the prompt of eight words.
+        let around = |key: &str| contexts[0][key].as_str().expect("text").split_whitespace().count() as u64;
+        assert_eq!((around("before"), around("after")), (row % 8, 7 - row % 8));
+        let neurons = feature["neurons"].as_array().expect("an array");
+        assert_eq!(neurons.len(), 9);
+        assert_eq!(neurons[0]["neuron"].as_u64().expect("a number") / 8, row % 3);
+    }
+}
+
+#[test]
+fn words_come_from_a_vocabulary_or_are_numbers() {
+    let files = Files::new();
+    let (file, out) = (files.activations("x.safetensors"), files.path("out"));
+    unmix(&["fit", &file, "-k", "3", "-p", "0.34", "--engine", "cpu", "--out", &out, "-q"]).expect(0);
+    let vocabulary = files.write("vocab.json", r#"{"Ġred": 0, "Ġgreen": 1, "Ġblue": 2}"#);
+    let run = unmix(&["features", &out, "--vocabulary", &vocabulary, "--feature", "0", "--context", "1"]).expect(0);
+    assert!(
+        ["«red» green", "«green» blue", "«blue» red"].iter().any(|words| run.stdout.contains(words)),
+        "{}",
+        run.stdout
+    );
+    let run = unmix(&["features", &out]).expect(0);
+    assert!(run.stdout.contains("--vocabulary FILE"), "{}", run.stdout);
+
+    // Without any columns of tokens, rows are shown.
+    let bytes: Vec<u8> = values().iter().flat_map(|v| v.to_le_bytes()).collect();
+    let header =
+        format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({TOKENS}, {NEURONS}), }}"));
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend((header.len() as u16).to_le_bytes());
+    npy.extend(header.bytes());
+    npy.extend(bytes);
+    let (file, out) = (files.write("x.npy", npy), files.path("plain"));
+    unmix(&["fit", &file, "-k", "3", "--engine", "cpu", "--out", &out, "-q"]).expect(0);
+    let run = unmix(&["features", &out]).expect(0);
+    assert!(run.stdout.contains("rows of the activations") && run.stdout.contains("not known"), "{}", run.stdout);
+    let run = unmix(&["features", &out, "--vocabulary", &vocabulary]).expect(2);
+    assert!(run.stderr.contains("no token ids"), "{}", run.stderr);
+}
+
+#[test]
+fn json_goes_to_stdout_and_events_to_stderr() {
+    let files = Files::new();
+    let (file, out) = (files.activations("x.safetensors"), files.path("out"));
+    let args = ["fit", &file, "-k", "3", "--engine", "cpu", "--out", &out, "--json", "--progress", "json"];
+    let run = unmix(&args).expect(0);
+    let saved: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(files.path("out/run.json")).expect("read")).expect("JSON");
+    assert_eq!(run.json(), saved);
+    let events: Vec<serde_json::Value> =
+        run.stderr.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect();
+    assert_eq!(events[0]["event"], "engine");
+    let iterations = events.iter().filter(|event| event["event"] == "iteration").count() as u64;
+    assert_eq!(iterations, saved["iterations"].as_u64().expect("a number") + 1);
+}
+
+#[test]
+fn quiet_says_nothing_but_the_result() {
+    let files = Files::new();
+    let (file, out) = (files.activations("x.safetensors"), files.path("out"));
+    let run = unmix(&["fit", &file, "-k", "3", "--engine", "cpu", "--out", &out, "-q"]).expect(0);
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn the_published_iteration_runs_exactly_as_long_as_it_should() {
+    let files = Files::new();
+    let file = files.activations("x.safetensors");
+    let y: Vec<f32> = (0..TOKENS * 3).map(|at| 0.1 + ((at * 31) % 17) as f32 / 17.0).collect();
+    let start = files.tensors("start.safetensors", &[("y", &y, &[TOKENS, 3]), ("z", &y, &[3, TOKENS])]);
+    let fit = |out: &str, seed: &str| {
+        let start = format!("{start}:y");
+        let args = ["fit", &file, "-k", "3", "--solver", "paper", "--init-coefficients", &start, "--tolerance", "0"];
+        let rest = ["--max-iterations", "7", "--engine", "cpu", "--seed", seed, "--json", "-q", "--out", out];
+        unmix(&[&args[..], &rest].concat()).expect(0).json()
+    };
+    let (first, second) = (fit(&files.path("a"), "0"), fit(&files.path("b"), "1"));
+    assert_eq!((&first["iterations"], &first["best_iteration"]), (&7.into(), &7.into()));
+    assert_eq!(first["options"]["init"], "given");
+    // Nothing is random, so the seed changes nothing.
+    assert_eq!(first["loss_curve"], second["loss_curve"]);
+}
+
+#[test]
+fn every_solver_and_start_is_reachable() {
+    let files = Files::new();
+    let file = files.activations("x.safetensors");
+    for (solver, init) in [("projected-ls", "kmeans"), ("hals", "random"), ("mu", "svd"), ("paper", "random")] {
+        let args = ["fit", &file, "-k", "3", "--engine", "cpu", "-q", "--json", "--max-iterations", "4", "--debias"];
+        let out = files.path(solver);
+        let rest =
+            ["--solver", solver, "--init", init, "--no-revive", "--sweeps", "1", "--ridge", "1e-6", "--out", &out];
+        let run = unmix(&[&args[..], &rest].concat()).expect(0).json();
+        assert_eq!((&run["options"]["solver"], &run["options"]["init"]), (&solver.into(), &init.into()));
+        assert_eq!((&run["options"]["revive"], &run["options"]["debias"]), (&false.into(), &true.into()));
+    }
+}
+
+#[test]
+fn a_small_bench_measures_both() {
+    let args = ["bench", "--tokens", "256", "--neurons", "512", "-k", "8", "--iterations", "2", "--engine", "cpu"];
+    let json = unmix(&[&args[..], &["--json", "-q"]].concat()).expect(0).json();
+    for key in ["iteration_seconds", "product_seconds", "iteration_per_product", "product_gflops"] {
+        assert!(json[key].as_f64().expect("a number") > 0.0, "{key}");
+    }
+    let table = command(&args).output().expect("started");
+    assert!(String::from_utf8_lossy(&table.stdout).contains("iteration / product"));
+}

@@ -1,0 +1,152 @@
+//! Runs the command, and makes small files for it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+/// The command, in an environment that is the same everywhere.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unmix"));
+    command.args(args).env("COLUMNS", "100").stdin(Stdio::null());
+    for name in ["RUST_LOG", "NO_COLOR", "WGPU_BACKEND", "WGPU_ADAPTER_NAME"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// What a run of the command gave.
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    /// Stdout as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}\n{}", self.stdout, self.stderr))
+    }
+
+    /// Checks the exit code, and that a failure says nothing on stdout and one error on stderr.
+    pub fn expect(self, code: i32) -> Run {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        if code != 0 && code != 130 {
+            assert_eq!(self.stdout, "", "{}", self.stderr);
+            assert_eq!(self.stderr.matches("error: ").count(), 1, "{}", self.stderr);
+        }
+        self
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Run {
+        Run {
+            code: output.status.code().expect("ended by itself"),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+}
+
+/// Runs the command to its end.
+pub fn unmix(args: &[&str]) -> Run {
+    command(args).output().expect("started").into()
+}
+
+/// Tokens of [`Files`].
+pub const TOKENS: usize = 120;
+/// Neurons of [`Files`].
+pub const NEURONS: usize = 24;
+/// Tokens of a prompt.
+pub const PROMPT: usize = 8;
+
+/// A folder of small files, deleted at the end.
+pub struct Files {
+    folder: tempfile::TempDir,
+}
+
+impl Files {
+    /// An empty folder.
+    pub fn new() -> Files {
+        Files { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Writes a file.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.folder.path().join(name), content).expect("written");
+        self.path(name)
+    }
+
+    /// Names in the folder.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.folder.path())
+            .expect("listed")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Activations in which tokens of the kinds 0, 1 and 2 follow one another, each with neurons of its own.
+    pub fn activations(&self, name: &str) -> String {
+        self.tensors(name, &[("activations", &values(), &[TOKENS, NEURONS])])
+    }
+
+    /// A file with matrices of f32 and the columns of tokens.
+    pub fn tensors(&self, name: &str, matrices: &[(&str, &[f32], &[usize])]) -> String {
+        let bytes: Vec<(String, Vec<u8>, Vec<usize>)> = matrices
+            .iter()
+            .map(|(name, values, shape)| {
+                ((*name).to_owned(), values.iter().flat_map(|v| v.to_le_bytes()).collect(), shape.to_vec())
+            })
+            .collect();
+        let column =
+            |value: fn(usize) -> usize| (0..TOKENS).flat_map(|i| (value(i) as i32).to_le_bytes()).collect::<Vec<u8>>();
+        let columns = [
+            ("token_ids", column(|i| i % 3)),
+            ("prompt_ids", column(|i| i / PROMPT)),
+            ("positions", column(|i| i % PROMPT)),
+        ];
+        let mut views = HashMap::new();
+        for (name, bytes, shape) in &bytes {
+            views.insert(name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a tensor"));
+        }
+        for (name, bytes) in &columns {
+            views.insert(name, TensorView::new(Dtype::I32, vec![TOKENS], bytes).expect("a tensor"));
+        }
+        self.write(name, safetensors::serialize(views, None).expect("a file"))
+    }
+
+    /// The text of each token: a word for its kind.
+    pub fn tokens(&self) -> String {
+        let words = [" red", " green", " blue"];
+        let texts: Vec<&str> = (0..TOKENS).map(|i| words[i % 3]).collect();
+        self.write("tokens.json", serde_json::to_string(&texts).expect("JSON"))
+    }
+}
+
+/// The values of [`Files::activations`].
+pub fn values() -> Vec<f32> {
+    (0..TOKENS * NEURONS)
+        .map(|at| {
+            let (i, j) = (at / NEURONS, at % NEURONS);
+            let noise = ((at * 7919) % 101) as f32 / 101.0 - 0.5;
+            let own = if j / 8 == i % 3 { (1.0 + (i % 7) as f32) * if j % 2 == 0 { 1.0 } else { -1.0 } } else { 0.0 };
+            own + 0.05 * noise
+        })
+        .collect()
+}
+
+/// A file of the repository.
+pub fn bundled(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/demo").join(name)
+}

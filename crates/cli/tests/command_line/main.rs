@@ -1,0 +1,10 @@
+//! The `unmix` command seen from outside: what it prints where, the files that it leaves, the codes with which it exits.
+
+mod demo;
+mod doctor;
+mod errors;
+mod fits;
+mod harness;
+mod help;
+mod inspect;
+mod interrupt;
