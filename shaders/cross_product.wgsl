@@ -88,14 +88,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             y_tile[task] = values;
         }
         workgroupBarrier();
+        // Each stage is summed by itself: one f32 sum over thousands of tokens would lose digits.
+        var stage0 = vec4<f32>();
+        var stage1 = vec4<f32>();
+        var stage2 = vec4<f32>();
+        var stage3 = vec4<f32>();
         for (var row = 0u; row < DEPTH; row++) {
             let values = x_tile[row * TILE_QUADS + neuron_quad];
             let weights = y_tile[row * TILE_QUADS + feature_quad];
-            sums0 = fma(vec4(weights.x), values, sums0);
-            sums1 = fma(vec4(weights.y), values, sums1);
-            sums2 = fma(vec4(weights.z), values, sums2);
-            sums3 = fma(vec4(weights.w), values, sums3);
+            stage0 = fma(vec4(weights.x), values, stage0);
+            stage1 = fma(vec4(weights.y), values, stage1);
+            stage2 = fma(vec4(weights.z), values, stage2);
+            stage3 = fma(vec4(weights.w), values, stage3);
         }
+        sums0 += stage0;
+        sums1 += stage1;
+        sums2 += stage2;
+        sums3 += stage3;
         workgroupBarrier();
     }
     let feature = (first_quad + feature_quad) * 4u;

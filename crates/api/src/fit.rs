@@ -132,7 +132,7 @@ impl<'a> Fit<'a> {
         started: Instant,
         progress: &mut impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<(Course, StopReason), Error> {
-        let (features_step, gram_step, pass) = {
+        let (start, features_step, gram_step, pass) = {
             let plan = Plan {
                 options: &self.options,
                 buffers: &self.buffers,
@@ -140,11 +140,13 @@ impl<'a> Fit<'a> {
                 squared_norm: self.squared_norm,
             };
             (
+                plan.start(),
                 self.session.prepare(plan.features_step())?,
                 self.session.prepare(plan.feature_gram_step())?,
                 self.session.prepare(plan.pass())?,
             )
         };
+        self.run_once(start)?;
         let mut course = Course::default();
         let mut waiting = VecDeque::new();
         let mut submitted = 0;

@@ -29,6 +29,18 @@ pub(crate) struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// What goes before the first features step: coordinate descent needs features to start from, and zeros are far off
+    /// where the start's coefficients overlap.
+    pub fn start(&self) -> Recording {
+        let Buffers { features, least_squares: sums, .. } = self.buffers;
+        let mut recording = Recording::new();
+        if self.options.solver == Solver::Hals {
+            projected_least_squares(&mut recording, sums, features, Ridge::Relative(self.options.ridge as f32));
+            winner_take_all(&mut recording, features, 0, self.options.rank, true);
+        }
+        recording
+    }
+
     /// Z from the sums, without its Gram matrix.
     pub fn features_step(&self) -> Recording {
         let Buffers { features, least_squares: sums, scales, .. } = self.buffers;
