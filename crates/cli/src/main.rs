@@ -14,7 +14,6 @@ mod logging;
 mod memory;
 mod output;
 mod progress;
-mod target_folder;
 
 use std::process::ExitCode;
 

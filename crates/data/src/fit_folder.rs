@@ -174,6 +174,17 @@ fn target(dir: &Path, force: bool) -> Result<Target, Error> {
     Ok(Target { path, parent, exists })
 }
 
+/// Whether [`write_fit`] to `dir` would be allowed, asked before the long work rather than after it. What changes meanwhile,
+/// `write_fit` finds out itself.
+///
+/// # Errors
+/// As [`write_fit`] for a folder that may not be written or replaced.
+pub fn check_target(dir: impl AsRef<Path>, force: bool) -> Result<(), Error> {
+    let target = target(dir.as_ref(), force)?;
+    // Permissions are best asked by trying.
+    sibling(&target.parent, ".unmix-try-").map(drop)
+}
+
 /// Only an empty folder or one that holds a fit and nothing else may be replaced: nobody's own files are deleted.
 fn check_replaceable(dir: &Path) -> Result<(), Error> {
     let refuse = |found: String| Err(Error::NotReplaceable { path: dir.to_owned(), found });

@@ -28,7 +28,7 @@ pub use columns::TokenColumns;
 pub use error::Error;
 pub use fingerprint::fingerprint;
 pub use finite::check_finite;
-pub use fit_folder::{FACTORIZATION_FILE, RUN_FILE, read_fit, write_fit};
+pub use fit_folder::{FACTORIZATION_FILE, RUN_FILE, check_target, read_fit, write_fit};
 pub use fit_record::{FORMAT_VERSION, FitRecord, InputRecord, RunRecord};
 pub use inspection::{EnergyShare, Inspection, NonFinite, NormSummary, inspect};
 pub use matrix::read_matrix;

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use unmix::{ActivationSource, DenseMatrix, EngineKind, FitSummary, Init, SemiNmf, Solver, StopReason};
 use unmix_data::{
-    ActivationFile, FitRecord, InputRecord, OpenOptions, check_finite, fingerprint, read_matrix, write_fit,
+    ActivationFile, FitRecord, InputRecord, OpenOptions, check_finite, check_target, fingerprint, read_matrix,
+    write_fit,
 };
 
 use crate::cli::SharedArgs;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration, percent, thousands};
 use crate::progress::Reporter;
-use crate::{engine, interrupt, memory, target_folder};
+use crate::{engine, interrupt, memory};
 
 /// Factorize activations into sparse features
 ///
@@ -180,7 +181,7 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
             "--penalty: only --solver hals has a penalty; choose that solver or leave it out".to_owned(),
         ));
     }
-    target_folder::check(&args.out, args.force).map_err(|error| match error {
+    check_target(&args.out, args.force).map_err(|error| match error {
         unmix_data::Error::Exists(_) => Failure::Usage(format!("{error} with --force")),
         other => other.into(),
     })?;
