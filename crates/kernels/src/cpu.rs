@@ -43,6 +43,11 @@ impl<'a> Elements<'a> {
     pub(crate) fn decode(&self, row: usize, first: usize, out: &mut [f32]) {
         self.element.decode(self.bytes(row, first, out.len()), out);
     }
+
+    /// The matrix as f32 without copying, where it is stored so and aligned.
+    pub(crate) fn as_f32(&self) -> Option<&'a [f32]> {
+        if self.element == ElementType::F32 { bytemuck::try_cast_slice(self.bytes).ok() } else { None }
+    }
 }
 
 /// Splits an f64 into an f32 pair (hi, lo) whose sum is as close to it as f32 pairs get.

@@ -23,7 +23,6 @@ mod loss;
 mod multiplicative_update;
 mod normalization;
 mod normalize_coefficients;
-mod packed_product;
 mod projection;
 mod recording;
 mod sparse_projection;
