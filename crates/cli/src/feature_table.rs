@@ -5,8 +5,8 @@ use std::ops::Range;
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 use unmix::{DenseMatrix, FitSummary};
 
-use crate::contexts::{Contexts, Occurrence, Text};
 use crate::output::{Style, percent};
+use unmix_interpret::{Contexts, Occurrence, Text};
 
 /// Words of each feature that are looked at: its strongest occurrences.
 pub const OCCURRENCES: usize = 10;
@@ -179,7 +179,7 @@ impl FeatureTable<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contexts::{Prompts, contexts};
+    use unmix_interpret::{Prompts, contexts};
 
     fn lines(coefficients: [f32; 8], room: usize) -> Vec<String> {
         let tokens = ["A", " loose", " kn", "ot", ",", " tested", "One", " more"];

@@ -5,7 +5,6 @@
 
 mod cli;
 mod commands;
-mod contexts;
 mod engine;
 mod failure;
 mod feature_table;

@@ -11,12 +11,12 @@ use unmix::{ElementType, HostActivations, SemiNmf, Solver};
 
 use super::features::{context_json, words_json};
 use crate::cli::SharedArgs;
-use crate::contexts::{Contexts, Prompts, Text, contexts};
 use crate::engine;
 use crate::failure::Failure;
 use crate::feature_table::{FeatureTable, OCCURRENCES};
 use crate::output::{self, Style, percent};
 use crate::progress::Reporter;
+use unmix_interpret::{Contexts, Prompts, Text, contexts};
 
 /// See the features of a small language model, in seconds
 ///

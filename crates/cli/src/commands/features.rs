@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use unmix_data::{FitRecord, TokenStrings, read_fit};
 
 use crate::cli::SharedArgs;
-use crate::contexts::{Contexts, Occurrence, Prompts, Text, contexts};
 use crate::failure::Failure;
 use crate::feature_table::{FeatureTable, OCCURRENCES, strongest_neurons};
 use crate::output::{self, Style, percent};
+use unmix_interpret::{Contexts, Occurrence, Prompts, Text, contexts};
 
 /// Read the features of a fit: the words where each is strongest
 ///

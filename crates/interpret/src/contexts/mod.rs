@@ -10,7 +10,7 @@ mod text;
 
 pub use prompts::Prompts;
 pub use strongest::{Activation, strongest_tokens};
-pub use text::Text;
+pub use text::{Text, Window};
 
 use std::collections::HashMap;
 use std::ops::Range;
