@@ -92,7 +92,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Finds the activations' scale and norms.
-    async fn measure(&mut self) -> Result<(), Error> {
+    pub async fn measure(&mut self) -> Result<(), Error> {
         let mut recording = Recording::new();
         for (index, panel) in self.buffers.panels.iter().enumerate() {
             absolute_maximum(&mut recording, panel.activations, self.buffers.maxima, index > 0);

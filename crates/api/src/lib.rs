@@ -4,10 +4,11 @@
 //! neurons (Shafran, Geiger and Geva 2025, arXiv 2506.10920).
 //!
 //! An [`Engine`] keeps the activations resident ([`Engine::load`]); [`SemiNmf`] is the builder of a fit; a [`Factorization`]
-//! is its result. Nothing is printed; messages go to the `log` crate. See [`SemiNmf`] for an example.
+//! is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing is printed; messages go to the `log` crate. See [`SemiNmf`] for an example.
 
 mod buffers;
 mod debias;
+mod encode;
 mod error;
 mod factorization;
 mod fit;
@@ -16,12 +17,14 @@ mod init;
 mod kmeans;
 mod options;
 mod progress;
+mod residuals;
 mod revival;
 mod semi_nmf;
 mod solvers;
 mod statistics;
 mod svd;
 
+pub use encode::{Encoder, Encoding};
 pub use error::Error;
 pub use factorization::{DenseMatrix, Factorization, FeatureStatistics, FitSummary};
 pub use host_activations::HostActivations;

@@ -2,9 +2,9 @@
 
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
-use unmix_kernels::{Recording, project, projection, token_residuals};
 
 use crate::fit::Fit;
+use crate::residuals::squared_residuals;
 use crate::{Error, Solver};
 
 /// The kept entries of a new feature: neurons, ascending, and values.
@@ -69,23 +69,6 @@ pub(crate) fn insert(fit: &Fit<'_>, feature: u32, replacement: &Replacement) -> 
     fit.session.write(features.indices, offset, bytemuck::cast_slice(&replacement.neurons))?;
     fit.session.write(features.values, offset, bytemuck::cast_slice(&replacement.values))?;
     Ok(())
-}
-
-/// ‖xᵢ − yᵢZ‖² of every token, for the iterate at hand.
-async fn squared_residuals(fit: &Fit<'_>) -> Result<Vec<f32>, Error> {
-    let b = &fit.buffers;
-    let mut residuals = Vec::with_capacity(fit.tokens as usize);
-    for panel in &b.panels {
-        let (projections, reconstructed) = (b.projections_of(panel), b.previous_of(panel));
-        let mut recording = Recording::new();
-        project(&mut recording, panel.activations, &b.features, projections, fit.scale);
-        projection(&mut recording, panel.coefficients, b.feature_gram, reconstructed, 1.0);
-        let norms = panel.squared_norms;
-        token_residuals(&mut recording, projections, reconstructed, panel.coefficients, norms, b.token_words);
-        fit.run_once(recording)?;
-        residuals.extend(fit.read::<f32>(b.token_words, panel.activations.rows.into()).await?);
-    }
-    Ok(residuals)
 }
 
 async fn coefficients_of(fit: &Fit<'_>, token: u32) -> Result<Vec<f32>, Error> {

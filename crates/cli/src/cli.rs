@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, demo, doctor, features, fit, inspect};
+use crate::commands::{bench, compare, demo, doctor, encode, features, fit, inspect, tree};
 use crate::engine::EngineArgs;
 use crate::progress::ProgressMode;
 
@@ -48,6 +48,9 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     Fit(fit::FitArgs),
     Features(features::FeaturesArgs),
+    Encode(encode::EncodeArgs),
+    Compare(compare::CompareArgs),
+    Tree(tree::TreeArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
 }

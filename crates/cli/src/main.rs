@@ -13,6 +13,7 @@ mod logging;
 mod memory;
 mod output;
 mod progress;
+mod token_text;
 
 use std::process::ExitCode;
 
@@ -31,7 +32,10 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(args, &cli.shared, &mut reporter),
         Command::Inspect(args) => commands::inspect::run(args, &cli.shared),
         Command::Fit(args) => commands::fit::run(args, &cli.shared, &mut reporter),
+        Command::Encode(args) => commands::encode::run(args, &cli.shared, &mut reporter),
         Command::Features(args) => commands::features::run(args, &cli.shared),
+        Command::Compare(args) => commands::compare::run(args, &cli.shared),
+        Command::Tree(args) => commands::tree::run(args, &cli.shared, &mut reporter),
         Command::Doctor(args) => commands::doctor::run(args, &cli.shared, &mut reporter),
         Command::Bench(args) => commands::bench::run(args, &cli.shared, &mut reporter),
     };

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::Error;
+use crate::safetensors_writer::Entry;
 use crate::tensor_file::{Tensor, TensorFile, shape_text};
 
 /// Columns beside the activations, one entry a token; each may be absent.
@@ -77,4 +78,31 @@ fn integers(file: &TensorFile, tensor: &Tensor, tokens: u64) -> Result<Vec<i64>,
             })
         })
         .collect()
+}
+
+/// A column in the narrowest type that readers of token ids expect.
+pub(crate) enum Integers<'a> {
+    Narrow(Vec<i32>),
+    Wide(&'a [i64]),
+}
+
+impl<'a> Integers<'a> {
+    pub(crate) fn new(values: &'a [i64]) -> Self {
+        match values.iter().map(|&v| i32::try_from(v)).collect() {
+            Ok(narrow) => Integers::Narrow(narrow),
+            Err(_) => Integers::Wide(values),
+        }
+    }
+
+    /// The tensor `name`, if it has 8 bytes an element.
+    pub(crate) fn wide<'b>(&'b self, name: &'b str) -> Option<Entry<'b>> {
+        let Integers::Wide(values) = self else { return None };
+        Some(Entry { name, dtype: "I64", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) })
+    }
+
+    /// The tensor `name`, if it has 4 bytes an element.
+    pub(crate) fn narrow<'b>(&'b self, name: &'b str) -> Option<Entry<'b>> {
+        let Integers::Narrow(values) = self else { return None };
+        Some(Entry { name, dtype: "I32", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) })
+    }
 }

@@ -198,6 +198,9 @@ pub enum Error {
     /// The result folder exists.
     #[error("{}: already exists; choose another folder, or force replacing it", .0.display())]
     Exists(PathBuf),
+    /// The file to write exists.
+    #[error("{}: already exists; choose another name, or force replacing it", .0.display())]
+    FileExists(PathBuf),
     /// The folder to replace holds something that is not a fit.
     #[error("{}: will not be replaced, even when forced, because {found}; choose another folder, or move it away", path.display())]
     NotReplaceable {
@@ -206,10 +209,10 @@ pub enum Error {
         /// What it holds.
         found: String,
     },
-    /// The place for the result folder is no place for a folder.
+    /// The place for a result is no place for it.
     #[error("{}: {problem}", path.display())]
     BadTarget {
-        /// The folder.
+        /// The folder or file.
         path: PathBuf,
         /// What is wrong and what to do.
         problem: &'static str,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use unmix::{ActivationSource, DenseMatrix};
 
+use crate::columns::Integers;
 use crate::fit_record::FORMAT_VERSION;
 use crate::matrix::whole;
 use crate::safetensors_writer::{self, Entry};
@@ -39,9 +40,9 @@ pub fn write_fit(dir: impl AsRef<Path>, record: &FitRecord, force: bool) -> Resu
 
     let temporary = sibling(&target.parent, ".unmix-new-")?;
     let path = temporary.path().join(FACTORIZATION_FILE);
-    write_file(&path, |out| write_factorization(out, record))?;
+    write_new(&path, |out| write_factorization(out, record))?;
     let path = temporary.path().join(RUN_FILE);
-    write_file(&path, |out| {
+    write_new(&path, |out| {
         serde_json::to_writer_pretty(&mut *out, &record.run)?;
         out.write_all(b"\n")
     })?;
@@ -216,7 +217,7 @@ fn sibling(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, Error> {
     builder.tempdir_in(parent).map_err(|e| Error::io(parent, "creating a temporary folder", e))
 }
 
-fn write_file(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>) -> Result<(), Error> {
+fn write_new(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>) -> Result<(), Error> {
     let file = File::create_new(path).map_err(|e| Error::io(path, "creating", e))?;
     let mut out = BufWriter::with_capacity(1 << 20, &file);
     write(&mut out).and_then(|()| out.flush()).map_err(|e| Error::io(path, "writing", e))?;
@@ -239,22 +240,14 @@ fn write_factorization(out: impl Write, record: &FitRecord) -> std::io::Result<(
     let matrix = |name, matrix: &'_ DenseMatrix| (name, "F32", vec![matrix.rows, matrix.columns]);
     let mut entries = Vec::new();
     // Wider elements first, so that every tensor is aligned.
-    for (name, column) in &columns {
-        if let Integers::Wide(values) = column {
-            entries.push(Entry { name, dtype: "I64", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) });
-        }
-    }
+    entries.extend(columns.iter().filter_map(|(name, column)| column.wide(name)));
     for (m, (name, dtype, shape)) in [
         (&record.coefficients, matrix("coefficients", &record.coefficients)),
         (&record.features, matrix("features", &record.features)),
     ] {
         entries.push(Entry { name, dtype, shape, bytes: bytemuck::cast_slice(&m.values) });
     }
-    for (name, column) in &columns {
-        if let Integers::Narrow(values) = column {
-            entries.push(Entry { name, dtype: "I32", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) });
-        }
-    }
+    entries.extend(columns.iter().filter_map(|(name, column)| column.narrow(name)));
     let metadata = BTreeMap::from([
         ("format", "unmix-fit".to_owned()),
         ("format_version", FORMAT_VERSION.to_string()),
@@ -262,19 +255,4 @@ fn write_factorization(out: impl Write, record: &FitRecord) -> std::io::Result<(
         ("unmix_version", record.run.unmix_version.clone()),
     ]);
     safetensors_writer::write(out, &entries, &metadata)
-}
-
-/// A column in the narrowest type that readers of token ids expect.
-enum Integers<'a> {
-    Narrow(Vec<i32>),
-    Wide(&'a [i64]),
-}
-
-impl<'a> Integers<'a> {
-    fn new(values: &'a [i64]) -> Self {
-        match values.iter().map(|&v| i32::try_from(v)).collect() {
-            Ok(narrow) => Integers::Narrow(narrow),
-            Err(_) => Integers::Wide(values),
-        }
-    }
 }

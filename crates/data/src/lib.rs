@@ -7,6 +7,7 @@
 
 mod activation_file;
 mod columns;
+mod encoding_file;
 mod error;
 mod fingerprint;
 mod finite;
@@ -16,7 +17,9 @@ mod inspection;
 mod matrix;
 mod npy;
 mod number;
+mod output_file;
 mod panels;
+mod row_range;
 mod rows;
 mod safetensors_header;
 mod safetensors_writer;
@@ -25,6 +28,7 @@ mod tensor_file;
 
 pub use activation_file::{ActivationFile, OpenOptions};
 pub use columns::TokenColumns;
+pub use encoding_file::{EncodingRecord, write_encoding};
 pub use error::Error;
 pub use fingerprint::fingerprint;
 pub use finite::check_finite;
@@ -32,5 +36,7 @@ pub use fit_folder::{FACTORIZATION_FILE, RUN_FILE, check_target, read_fit, write
 pub use fit_record::{FORMAT_VERSION, FitRecord, InputRecord, RunRecord};
 pub use inspection::{EnergyShare, Inspection, NonFinite, NormSummary, inspect};
 pub use matrix::read_matrix;
+pub use output_file::{check_file_target, write_file};
+pub use row_range::RowRange;
 pub use strings::TokenStrings;
 pub use tensor_file::{Format, TensorInfo};

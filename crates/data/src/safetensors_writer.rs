@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 /// A tensor to write.
 pub(crate) struct Entry<'a> {
     pub name: &'a str,
-    /// `F32`, `I32` or `I64`.
+    /// `F64`, `F32`, `I64` or `I32`.
     pub dtype: &'static str,
     pub shape: Vec<usize>,
     /// Little-endian elements in C order.

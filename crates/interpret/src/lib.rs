@@ -5,5 +5,21 @@
 //! panel by panel. Nothing prints.
 
 mod contexts;
+mod distribution;
+mod health;
+mod hierarchy;
+mod matching;
+mod unit;
 
-pub use contexts::{Activation, Contexts, Occurrence, Prompts, Spelling, Text, Window, contexts, strongest_tokens};
+pub use contexts::{
+    Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, Text, Window, contexts, contexts_of_tokens,
+    strongest_tokens,
+};
+pub use distribution::{Distribution, QUANTILES, distributions};
+pub use health::{
+    DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, NeuronGroup, SharedNeuron, TOKEN_SHARE, TokenIdentity, health,
+    neuron_group,
+};
+pub use hierarchy::{Child, Hierarchy, HierarchyOptions, Level, hierarchy};
+pub use matching::{MatchedPair, Matching, match_features};
+pub use unit::{feature_cosines, norms, unit_features};

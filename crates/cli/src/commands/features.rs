@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use unmix_data::{FitRecord, TokenStrings, read_fit};
+use unmix_data::{FitRecord, read_fit};
 
 use crate::cli::SharedArgs;
 use crate::failure::Failure;
 use crate::feature_table::{FeatureTable, OCCURRENCES, strongest_neurons};
 use crate::output::{self, Style, percent};
-use unmix_interpret::{Contexts, Occurrence, Prompts, Text, contexts};
+use crate::token_text::{TextArgs, read_text};
+use unmix_interpret::{Contexts, Occurrence, Text, contexts};
 
 /// Read the features of a fit: the words where each is strongest
 ///
@@ -26,13 +27,8 @@ pub struct FeaturesArgs {
     #[arg(value_name = "DIR")]
     pub fit: PathBuf,
 
-    /// JSON array with the text of each row's token
-    #[arg(long, value_name = "FILE", conflicts_with = "vocabulary")]
-    pub tokens: Option<PathBuf>,
-
-    /// The model's vocabulary: JSON array (index = id), or JSON object from text to id as in vocab.json
-    #[arg(long, value_name = "FILE")]
-    pub vocabulary: Option<PathBuf>,
+    #[command(flatten)]
+    pub text: TextArgs,
 
     /// Contexts shown for each feature. The 10 strongest words are looked at, or N if that is more; --json has them all
     #[arg(long, default_value_t = 2, value_name = "N")]
@@ -76,7 +72,7 @@ const JSON_NEURONS: usize = 20;
 pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let fit = read_fit(&args.fit)?;
     let order = order(args, &fit)?;
-    let (text, source) = text(args, &fit)?;
+    let (text, source) = read_text(&args.text, &fit, &args.fit)?;
     let found = contexts(&fit.coefficients, &text, args.top.max(OCCURRENCES));
     let summary = &fit.run.summary;
 
@@ -163,58 +159,6 @@ pub fn context_json(occurrence: &Occurrence, text: &Text, norm: f64, words: usiz
         "word": text.raw(occurrence.word.clone()),
         "after": text.raw(window.after),
     })
-}
-
-/// What words are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Tokens,
-    Vocabulary,
-    TokenIds,
-    Rows,
-}
-
-impl Source {
-    fn name(self) -> &'static str {
-        match self {
-            Source::Tokens => "tokens",
-            Source::Vocabulary => "vocabulary",
-            Source::TokenIds => "token_ids",
-            Source::Rows => "rows",
-        }
-    }
-
-    fn hint(self) -> &'static str {
-        match self {
-            Source::Tokens | Source::Vocabulary => "",
-            Source::TokenIds => "Numbers are token ids; --vocabulary FILE or --tokens FILE shows words.\n",
-            Source::Rows => "Numbers are rows of the activations; --tokens FILE shows words.\n",
-        }
-    }
-}
-
-fn text(args: &FeaturesArgs, fit: &FitRecord) -> Result<(Text, Source), Failure> {
-    let rows = fit.coefficients.rows;
-    let columns = &fit.columns;
-    let prompts = Prompts::new(rows, columns.prompt_ids.as_deref(), columns.positions.as_deref());
-    let of_strings = |strings: &TokenStrings, prompts| {
-        let tokens: Vec<&str> = (0..rows).map(|row| strings.get(row).unwrap_or_default()).collect();
-        Text::new(&tokens, prompts)
-    };
-    match (&args.tokens, &args.vocabulary, &columns.token_ids) {
-        (Some(path), _, _) => Ok((of_strings(&TokenStrings::from_rows(path, rows as u64)?, prompts), Source::Tokens)),
-        (_, Some(path), Some(ids)) => {
-            Ok((of_strings(&TokenStrings::from_vocabulary(path, ids)?, prompts), Source::Vocabulary))
-        }
-        (_, Some(path), None) => Err(Failure::Usage(format!(
-            "--vocabulary {}: the fit {} has no token ids, so a vocabulary tells nothing; give --tokens FILE with the text of \
-             each row, or fit a file with a column `token_ids`",
-            path.display(),
-            args.fit.display()
-        ))),
-        (None, None, Some(ids)) => Ok((Text::of_labels(ids.iter(), prompts), Source::TokenIds)),
-        (None, None, None) => Ok((Text::of_labels(0..rows, prompts), Source::Rows)),
-    }
 }
 
 fn order(args: &FeaturesArgs, fit: &FitRecord) -> Result<Vec<usize>, Failure> {

@@ -11,6 +11,7 @@ use unmix_data::{
 };
 
 use crate::cli::SharedArgs;
+use crate::commands::encode::with_force_flag;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration, percent, thousands};
 use crate::progress::Reporter;
@@ -149,7 +150,8 @@ pub fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-fn at_least_zero(text: &str) -> Result<f64, String> {
+/// Parses a finite number of at least 0.
+pub fn at_least_zero(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
         _ => Err("a finite number of at least 0 is needed".to_owned()),
@@ -181,10 +183,7 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
             "--penalty: only --solver hals has a penalty; choose that solver or leave it out".to_owned(),
         ));
     }
-    check_target(&args.out, args.force).map_err(|error| match error {
-        unmix_data::Error::Exists(_) => Failure::Usage(format!("{error} with --force")),
-        other => other.into(),
-    })?;
+    check_target(&args.out, args.force).map_err(with_force_flag)?;
     let file =
         ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() }).map_err(with_tensor_flag)?;
     let (tokens, neurons) = (file.tokens(), file.neurons());
@@ -323,7 +322,7 @@ fn initial_coefficients(given: &str, tokens: u64, rank: u32) -> Result<DenseMatr
 }
 
 /// Names the file in an error that knows only the place in the matrix.
-fn in_file(error: unmix_data::Error, path: &Path) -> Failure {
+pub fn in_file(error: unmix_data::Error, path: &Path) -> Failure {
     match error {
         error @ unmix_data::Error::NotFinite { .. } => Failure::DataOf { path: path.to_owned(), error },
         other => other.into(),

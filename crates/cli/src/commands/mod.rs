@@ -1,8 +1,11 @@
 //! The commands, one file each.
 
 pub mod bench;
+pub mod compare;
 pub mod demo;
 pub mod doctor;
+pub mod encode;
 pub mod features;
 pub mod fit;
 pub mod inspect;
+pub mod tree;

@@ -9,7 +9,7 @@ mod strongest;
 mod text;
 
 pub use prompts::Prompts;
-pub use strongest::{Activation, strongest_tokens};
+pub use strongest::{Activation, StrongestTokens, strongest_tokens};
 pub use text::{Text, Window};
 
 use std::collections::HashMap;
@@ -50,10 +50,11 @@ pub struct Contexts {
 pub fn contexts(coefficients: &DenseMatrix, text: &Text, most: usize) -> Vec<Contexts> {
     // A word's tokens are often active together, so more tokens than words are needed.
     let tokens = strongest_tokens(coefficients, most.saturating_mul(4));
-    tokens.iter().map(|tokens| of_feature(tokens, text, most)).collect()
+    tokens.iter().map(|tokens| contexts_of_tokens(tokens, text, most)).collect()
 }
 
-fn of_feature(tokens: &[Activation], text: &Text, most: usize) -> Contexts {
+/// The `most` most active words among `tokens`, which are a feature's strongest, strongest first.
+pub fn contexts_of_tokens(tokens: &[Activation], text: &Text, most: usize) -> Contexts {
     let mut found = Contexts::default();
     let mut places: HashMap<String, usize> = HashMap::new();
     for &Activation { row, coefficient } in tokens {

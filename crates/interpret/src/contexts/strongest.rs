@@ -23,26 +23,51 @@ impl Activation {
 
 /// The `most` tokens of largest coefficient above zero for each feature (column), largest first.
 pub fn strongest_tokens(coefficients: &DenseMatrix, most: usize) -> Vec<Vec<Activation>> {
-    const ROWS: usize = 4096;
-    let rank = coefficients.columns;
-    let empty = || vec![Best::new(most); rank];
-    let best = coefficients
-        .values
-        .par_chunks((ROWS * rank).max(1))
-        .enumerate()
-        .fold(empty, |mut best, (chunk, values)| {
-            for (i, row) in values.chunks_exact(rank).enumerate() {
-                for (best, &coefficient) in best.iter_mut().zip(row) {
-                    best.offer(Activation { row: chunk * ROWS + i, coefficient });
-                }
-            }
-            best
-        })
-        .reduce(empty, |mut left, right| {
+    let mut strongest = StrongestTokens::new(coefficients.columns, most);
+    strongest.offer(0, &coefficients.values);
+    strongest.finish()
+}
+
+/// The selection of [`strongest_tokens`] over rows that come in portions.
+#[derive(Clone, Debug)]
+pub struct StrongestTokens {
+    best: Vec<Best>,
+}
+
+impl StrongestTokens {
+    /// For `rank` features, `most` tokens of each.
+    pub fn new(rank: usize, most: usize) -> Self {
+        StrongestTokens { best: vec![Best::new(most); rank] }
+    }
+
+    /// Looks at coefficients [rows, K] whose first row is row `first` of all.
+    pub fn offer(&mut self, first: usize, coefficients: &[f32]) {
+        const ROWS: usize = 4096;
+        let rank = self.best.len();
+        let merge = |mut left: Vec<Best>, right: Vec<Best>| {
             left.iter_mut().zip(right).for_each(|(left, right)| right.kept.into_iter().for_each(|a| left.offer(a)));
             left
-        });
-    best.into_iter().map(Best::finish).collect()
+        };
+        let empty = || self.best.iter().map(|best| Best::new(best.most)).collect::<Vec<_>>();
+        let found = coefficients
+            .par_chunks((ROWS * rank).max(1))
+            .enumerate()
+            .fold(empty, |mut best, (chunk, values)| {
+                for (i, row) in values.chunks_exact(rank).enumerate() {
+                    for (best, &coefficient) in best.iter_mut().zip(row) {
+                        best.offer(Activation { row: first + chunk * ROWS + i, coefficient });
+                    }
+                }
+                best
+            })
+            .reduce(empty, merge);
+        self.best = merge(std::mem::take(&mut self.best), found);
+    }
+
+    /// What was found, largest first.
+    pub fn finish(self) -> Vec<Vec<Activation>> {
+        self.best.into_iter().map(Best::finish).collect()
+    }
 }
 
 /// The best so far: up to twice as many as wanted, cut down when full, so that most offers cost one comparison.

@@ -1,0 +1,239 @@
+//! Coefficients of activations for features that stay as they are.
+
+use unmix_kernels::{Recording, feature_gram, hals_coefficients, project, winner_take_all};
+use unmix_runtime::{Engine, ResidentActivations, block_on};
+
+use crate::buffers::PanelBuffers;
+use crate::fit::Fit;
+use crate::residuals::squared_residuals;
+use crate::{DenseMatrix, Error, Init, Options, SemiNmf, Solver};
+
+/// Sweeps between two looks at how far coefficients still move.
+const SWEEPS_A_ROUND: u32 = 8;
+
+/// Encodes activations with given features: for each token the coefficients y ≥ 0 that minimise ½‖x − yZ‖² + α‖x‖Σₖ yₖ‖z_k‖,
+/// nonnegative least squares where α = 0. It is the coefficient update of a fit (coordinate descent, HALS; Cichocki and Phan
+/// 2009) repeated until nothing moves. Tokens do not depend on one another, so they may be encoded in any portions.
+///
+/// ```
+/// use unmix::{CpuEngine, DenseMatrix, Encoder, Engine, HostActivations};
+///
+/// let features = DenseMatrix { rows: 2, columns: 3, values: vec![2.0, 0.0, 0.0, 0.0, -1.0, 0.0] };
+/// let engine = CpuEngine::new();
+/// let activations = engine.load(&HostActivations::from_f32(vec![4.0, -3.0, 1.0, -2.0, 0.0, 0.0], 2, 3)?)?;
+/// let encoding = Encoder::new(features).encode(&engine, &activations)?;
+/// assert_eq!(encoding.coefficients.values, [2.0, 3.0, 0.0, 0.0]);
+/// assert_eq!(encoding.squared_residuals, [1.0, 4.0]);
+/// # Ok::<(), unmix::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    features: DenseMatrix,
+    penalty: f64,
+    tolerance: f64,
+    max_sweeps: u32,
+}
+
+/// Activations in terms of features.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encoding {
+    /// Coefficients Y ≥ 0, [n, K], for the features as they were given: X ≈ YZ.
+    pub coefficients: DenseMatrix,
+    /// ‖xᵢ − yᵢZ‖² of each token, exact to about 1e-6 of ‖xᵢ‖².
+    pub squared_residuals: Vec<f64>,
+    /// ‖xᵢ‖² of each token.
+    pub squared_norms: Vec<f64>,
+    /// Most sweeps that any portion of the tokens took.
+    pub sweeps: u32,
+    /// How far the least settled token still moved in its last eight sweeps: √(Σₖ Δyₖ²‖z_k‖²) / ‖x‖. At most the tolerance,
+    /// unless the sweeps ran out.
+    pub largest_change: f64,
+}
+
+impl Encoding {
+    /// ‖X − YZ‖² / ‖X‖²; 0 for activations that are all zero.
+    pub fn relative_error(&self) -> f64 {
+        let sum = |values: &[f64]| values.iter().sum::<f64>();
+        let energy = sum(&self.squared_norms);
+        if energy > 0.0 { sum(&self.squared_residuals) / energy } else { 0.0 }
+    }
+}
+
+impl Encoder {
+    /// An encoder with the features Z [K, d], whatever their norms; a feature that is all zero gets no coefficients. No
+    /// penalty, tolerance 1e-5, at most 1,000 sweeps.
+    pub fn new(features: DenseMatrix) -> Self {
+        Encoder { features, penalty: 0.0, tolerance: 1e-5, max_sweeps: 1000 }
+    }
+
+    /// Weight α of the penalty on the coefficients' sum. Default 0; give a fit's own for coefficients as in that fit.
+    pub fn penalty(mut self, alpha: f64) -> Self {
+        self.penalty = alpha;
+        self
+    }
+
+    /// A token has settled when eight sweeps move its reconstruction by less than this share of its norm. Default 1e-5.
+    pub fn tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Most sweeps, at least 1, rounded up to a multiple of 8. Default 1,000.
+    pub fn max_sweeps(mut self, sweeps: u32) -> Self {
+        self.max_sweeps = sweeps;
+        self
+    }
+
+    /// Encodes, and waits for the result.
+    ///
+    /// # Errors
+    /// If the features have another number of neurons than the activations or values that are not finite
+    /// ([`Error::Option`]), an option is impossible, the activations hold NaN or infinity ([`Error::NonFinite`]), or the engine
+    /// fails ([`Error::Runtime`]).
+    pub fn encode(&self, engine: &dyn Engine, activations: &ResidentActivations) -> Result<Encoding, Error> {
+        block_on(self.encode_async(engine, activations))
+    }
+
+    /// Encodes without blocking the thread.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub async fn encode_async(
+        &self,
+        engine: &dyn Engine,
+        activations: &ResidentActivations,
+    ) -> Result<Encoding, Error> {
+        self.check(activations.layout().neurons)?;
+        let mut fit = Fit::open(engine, activations, self.options())?;
+        fit.measure().await?;
+        let norms: Vec<f64> = (0..self.features.rows).map(|k| norm(self.features.row(k))).collect();
+        self.write_unit_features(&fit, &norms)?;
+        let (mut sweeps, mut largest_change) = (0, 0f64);
+        let mut values = Vec::with_capacity(fit.tokens as usize * norms.len());
+        for panel in fit.buffers.panels.clone() {
+            let settled = self.settle(&fit, &panel).await?;
+            sweeps = sweeps.max(settled.sweeps);
+            largest_change = largest_change.max(settled.change);
+            values.extend(settled.coefficients);
+        }
+        let residuals = squared_residuals(&fit).await?;
+        // From the unit features and scaled activations inside to those that were given.
+        let scale = f64::from(fit.scale);
+        for row in values.chunks_exact_mut(norms.len()) {
+            for (y, &norm) in row.iter_mut().zip(&norms) {
+                *y = if norm > 0.0 { (f64::from(*y) / scale / norm) as f32 } else { 0.0 };
+            }
+        }
+        let unscale = |squares: &[f32]| squares.iter().map(|&s| f64::from(s) / scale / scale).collect();
+        Ok(Encoding {
+            coefficients: DenseMatrix { rows: fit.tokens as usize, columns: norms.len(), values },
+            squared_residuals: unscale(&residuals),
+            squared_norms: unscale(&fit.token_energy),
+            sweeps,
+            largest_change,
+        })
+    }
+
+    fn check(&self, neurons: u32) -> Result<(), Error> {
+        let refuse = |option: &'static str, given: String, expected: &str| {
+            Err(Error::Option { option, given, expected: expected.to_owned() })
+        };
+        let DenseMatrix { rows, columns, values } = &self.features;
+        if *rows == 0 || *columns != neurons as usize || values.len() != rows * columns {
+            let expected = format!("at least one feature over the activations' {neurons} neurons is needed");
+            return refuse("features", format!("{rows} × {columns}"), &expected);
+        }
+        if let Some(at) = values.iter().position(|z| !z.is_finite()) {
+            let place = format!("{} in feature {}, neuron {}", values[at], at / columns, at % columns);
+            return refuse("features", place, "finite values are needed");
+        }
+        for (option, value) in [("penalty", self.penalty), ("tolerance", self.tolerance)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return refuse(option, value.to_string(), "a finite number of at least 0 is needed");
+            }
+        }
+        if self.max_sweeps == 0 {
+            return refuse("max_sweeps", "0".to_owned(), "at least 1 is needed");
+        }
+        Ok(())
+    }
+
+    /// A fit's options under which its buffers are what encoding needs.
+    fn options(&self) -> Options {
+        let kept = (0..self.features.rows).map(|k| self.features.row(k).iter().filter(|z| **z != 0.0).count()).max();
+        let sparsity = kept.unwrap_or(0).max(1) as f64 / self.features.columns as f64;
+        SemiNmf::new(self.features.rows as u32)
+            .sparsity(sparsity)
+            .solver(Solver::ProjectedLs)
+            .init(Init::Given)
+            .keep_best(false)
+            .options()
+    }
+
+    /// Unit norm keeps Gram matrix and coefficients in range, whatever the given scale.
+    fn write_unit_features(&self, fit: &Fit<'_>, norms: &[f64]) -> Result<(), Error> {
+        let mut unit = self.features.values.clone();
+        for (row, &norm) in unit.chunks_exact_mut(self.features.columns).zip(norms) {
+            row.iter_mut().for_each(|z| *z = if norm > 0.0 { (f64::from(*z) / norm) as f32 } else { 0.0 });
+        }
+        let features = &fit.buffers.features;
+        fit.write_rows(features.dense, 0, &unit)?;
+        let mut recording = Recording::new();
+        // Cuts nothing: no feature has more nonzeros than are kept. It writes their sparse form.
+        winner_take_all(&mut recording, features, 0, features.dense.rows, false);
+        feature_gram(&mut recording, features, fit.buffers.feature_gram);
+        fit.run_once(recording)
+    }
+
+    async fn settle(&self, fit: &Fit<'_>, panel: &PanelBuffers) -> Result<Settled, Error> {
+        let b = &fit.buffers;
+        let projections = b.projections_of(panel);
+        let mut recording = Recording::new();
+        project(&mut recording, panel.activations, &b.features, projections, fit.scale);
+        fit.run_once(recording)?;
+        let mut round = Recording::new();
+        let (y, penalty) = (panel.coefficients, self.penalty as f32);
+        hals_coefficients(&mut round, projections, b.feature_gram, panel.squared_norms, y, SWEEPS_A_ROUND, penalty);
+        let round = fit.session.prepare(round)?;
+        let first = panel.first_row as usize;
+        let energy = &fit.token_energy[first..first + y.rows as usize];
+        let mut settled =
+            Settled { coefficients: vec![0.0; energy.len() * y.columns as usize], sweeps: 0, change: 0.0 };
+        loop {
+            round.run()?;
+            settled.sweeps += SWEEPS_A_ROUND;
+            let next = fit.read_matrix(y).await?.values;
+            settled.change = largest_change(&settled.coefficients, &next, energy);
+            settled.coefficients = next;
+            if settled.change <= self.tolerance || settled.sweeps >= self.max_sweeps {
+                return Ok(settled);
+            }
+        }
+    }
+}
+
+/// A panel's coefficients when they had settled.
+struct Settled {
+    coefficients: Vec<f32>,
+    sweeps: u32,
+    change: f64,
+}
+
+/// The largest √(Σₖ Δyₖ²) / ‖x‖ over the tokens.
+fn largest_change(before: &[f32], after: &[f32], energy: &[f32]) -> f64 {
+    let rank = after.len() / energy.len();
+    before
+        .chunks_exact(rank)
+        .zip(after.chunks_exact(rank))
+        .zip(energy)
+        .filter(|(_, energy)| **energy > 0.0)
+        .map(|((before, after), &energy)| {
+            let moved: f64 = before.iter().zip(after).map(|(a, b)| f64::from(b - a).powi(2)).sum();
+            (moved / f64::from(energy)).sqrt()
+        })
+        .fold(0.0, f64::max)
+}
+
+fn norm(row: &[f32]) -> f64 {
+    row.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>().sqrt()
+}

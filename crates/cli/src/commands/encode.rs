@@ -1,0 +1,182 @@
+//! `unmix encode`: coefficients of other activations for the features of a fit.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use unmix::{ActivationSource, DenseMatrix, Encoder, Encoding, Engine, Solver};
+use unmix_data::{
+    ActivationFile, EncodingRecord, FitRecord, OpenOptions, RowRange, check_file_target, check_finite, fingerprint,
+    read_fit, write_encoding,
+};
+
+use crate::cli::SharedArgs;
+use crate::commands::fit::{at_least_zero, in_file, with_tensor_flag};
+use crate::engine;
+use crate::failure::Failure;
+use crate::output::{self, Style, Table, percent, thousands};
+use crate::progress::Reporter;
+
+/// Encode activations with the features of a fit
+///
+/// Finds, for each token of FILE, the coefficients of at least zero with which the features come closest to its activations:
+/// nonnegative least squares, with the penalty of the fit if that had one. The features stay as they are, so tokens that the
+/// fit never saw can be encoded, in portions that fit in memory.
+///
+/// The result is a safetensors file with `coefficients` [tokens, features], `squared_residuals` and `squared_norms` [tokens]
+/// and the columns of FILE; activations ≈ coefficients @ features of the fit.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  unmix encode fit new-activations.safetensors --out encoded.safetensors
+  unmix encode fit new-activations.npy --out encoded.safetensors --cosines")]
+pub struct EncodeArgs {
+    /// The folder that `unmix fit` wrote
+    #[arg(value_name = "DIR")]
+    pub fit: PathBuf,
+
+    /// The activations to encode: safetensors or npy, of as many neurons as the fit
+    pub file: PathBuf,
+
+    /// File to write (safetensors)
+    #[arg(long, short, value_name = "FILE")]
+    pub out: PathBuf,
+
+    /// Replace an earlier file of that name
+    #[arg(long)]
+    pub force: bool,
+
+    /// Name of the tensor of activations, if the file holds several matrices
+    #[arg(long, value_name = "NAME")]
+    pub tensor: Option<String>,
+
+    /// Write the cosine of each token with each feature as well (tensor `cosines`)
+    #[arg(long)]
+    pub cosines: bool,
+
+    /// Weight of the penalty on coefficients [default: that of the fit's solver, 0 but for hals]
+    #[arg(long, value_name = "ALPHA", value_parser = at_least_zero)]
+    pub penalty: Option<f64>,
+
+    /// A token has settled when eight sweeps move its reconstruction by less than this share of its norm
+    #[arg(long, default_value_t = 1e-5, value_name = "SHARE", value_parser = at_least_zero)]
+    pub tolerance: f64,
+}
+
+/// Bytes of activations that are encoded at a time.
+const PORTION_BYTES: u64 = 256 << 20;
+
+/// Runs the command.
+pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    check_file_target(&args.out, args.force).map_err(with_force_flag)?;
+    let fit = read_fit(&args.fit)?;
+    let file =
+        ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() }).map_err(with_tensor_flag)?;
+    check_neurons(&fit, &file)?;
+    let columns = file.token_columns()?;
+    let engine = engine::open(&shared.engine, reporter)?;
+    reporter.stage(&format!(
+        "reading {}: {} tokens × {} neurons, {}",
+        args.file.display(),
+        thousands(file.tokens()),
+        thousands(file.neurons()),
+        file.element()
+    ));
+    check_finite(&file).map_err(|error| in_file(error, &args.file))?;
+    let fingerprint = fingerprint(&file)?;
+
+    let options = &fit.run.summary.options;
+    let penalty = args.penalty.unwrap_or(if options.solver == Solver::Hals { options.penalty } else { 0.0 });
+    let encoder = Encoder::new(fit.features.clone()).penalty(penalty).tolerance(args.tolerance);
+    let encoding = encode(&encoder, engine.as_ref(), &file, reporter)?;
+    let cosines = None;
+    let record = EncodingRecord { encoding, cosines, columns, fingerprint, penalty };
+    write_encoding(&args.out, &record, args.force)?;
+
+    let encoding = &record.encoding;
+    if shared.json {
+        return output::print_json(&json!({
+            "out": args.out,
+            "tokens": encoding.coefficients.rows,
+            "features": encoding.coefficients.columns,
+            "relative_error": encoding.relative_error(),
+            "fit_relative_error": fit.run.summary.relative_error,
+            "active_share": active_share(&encoding.coefficients),
+            "penalty": penalty,
+            "sweeps": encoding.sweeps,
+            "largest_change": encoding.largest_change,
+        }));
+    }
+    let mut table = Table::new(&["", ""]);
+    let mut fact = |name: &str, text: String| table.row(vec![name.to_owned(), text]);
+    let (error, fitted) = (encoding.relative_error(), fit.run.summary.relative_error);
+    let explained = format!("{} explained; of the fit's own tokens {}", percent(1.0 - error), percent(1.0 - fitted));
+    fact("relative error", format!("{} ({explained})", Style::stdout().strong(&format!("{error:.6}"))));
+    let (tokens, features) = (encoding.coefficients.rows as u64, encoding.coefficients.columns);
+    let active = percent(active_share(&encoding.coefficients));
+    fact("coefficients", format!("{} tokens × {features} features, {active} above zero", thousands(tokens)));
+    let settled = if encoding.largest_change <= args.tolerance {
+        "every token has settled".to_owned()
+    } else {
+        format!("a token still moved by {:.0e} of its norm; a larger --tolerance would do", encoding.largest_change)
+    };
+    fact("sweeps", format!("{} at most; {settled}", encoding.sweeps));
+    fact("saved in", args.out.display().to_string());
+    output::print(&table.render(Style::stdout()))
+}
+
+fn encode(
+    encoder: &Encoder,
+    engine: &dyn Engine,
+    file: &ActivationFile,
+    reporter: &mut Reporter,
+) -> Result<Encoding, Failure> {
+    let row_bytes = file.neurons() * file.element().bytes() as u64;
+    let rows = (PORTION_BYTES / row_bytes.max(1)).max(1);
+    let mut all: Option<Encoding> = None;
+    for first in (0..file.tokens()).step_by(rows as usize) {
+        if file.tokens() > rows {
+            reporter.stage(&format!("encoded {} of {} tokens", thousands(first), thousands(file.tokens())));
+        }
+        let portion = engine.load(&RowRange::new(file.clone(), first..first + rows))?;
+        let next = encoder.encode(engine, &portion)?;
+        match &mut all {
+            None => all = Some(next),
+            Some(all) => {
+                all.coefficients.values.extend(next.coefficients.values);
+                all.coefficients.rows += next.coefficients.rows;
+                all.squared_residuals.extend(next.squared_residuals);
+                all.squared_norms.extend(next.squared_norms);
+                all.sweeps = all.sweeps.max(next.sweeps);
+                all.largest_change = all.largest_change.max(next.largest_change);
+            }
+        }
+    }
+    all.ok_or_else(|| Failure::Usage(format!("{}: there are no tokens to encode", file.path().display())))
+}
+
+/// Refuses activations of another model or layer.
+pub fn check_neurons(fit: &FitRecord, file: &ActivationFile) -> Result<(), Failure> {
+    let (found, expected) = (file.neurons(), fit.features.columns as u64);
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{}: {found} neurons, but the features of the fit are over {expected}; give activations of the layer that was fitted",
+        file.path().display()
+    )))
+}
+
+/// Adds how to force replacing on the command line to errors that ask for it.
+pub fn with_force_flag(error: unmix_data::Error) -> Failure {
+    match error {
+        unmix_data::Error::Exists(_) | unmix_data::Error::FileExists(_) => {
+            Failure::Usage(format!("{error} with --force"))
+        }
+        other => other.into(),
+    }
+}
+
+fn active_share(coefficients: &DenseMatrix) -> f64 {
+    let active = coefficients.values.iter().filter(|y| **y > 0.0).count();
+    active as f64 / coefficients.values.len().max(1) as f64
+}

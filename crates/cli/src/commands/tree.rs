@@ -1,0 +1,212 @@
+//! `unmix tree`: how the features of a fit nest.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+use unmix_data::{FitRecord, check_file_target, read_fit, write_file};
+use unmix_interpret::{
+    Activation, Contexts, Hierarchy, HierarchyOptions, Text, contexts, contexts_of_tokens, hierarchy, neuron_group,
+    norms,
+};
+
+use crate::cli::SharedArgs;
+use crate::commands::encode::with_force_flag;
+use crate::commands::features::words_json;
+use crate::engine;
+use crate::failure::Failure;
+use crate::output::{self, Style, percent};
+use crate::progress::Reporter;
+use crate::token_text::{TextArgs, read_text};
+
+/// Find how the features of a fit nest
+///
+/// Factorizes the features themselves with fewer and fewer ranks. Each level's features are parents of those below; a parent's
+/// words are where its children are active together. Strength is how much of a child the parent makes up (1: all of it).
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  unmix tree fit --vocabulary vocab.json
+  unmix tree fit --ranks 50,25,10 --tokens tokens.json --out tree.json")]
+pub struct TreeArgs {
+    /// The folder that `unmix fit` wrote
+    #[arg(value_name = "DIR")]
+    pub fit: PathBuf,
+
+    #[command(flatten)]
+    pub text: TextArgs,
+
+    #[command(flatten)]
+    pub options: HierarchyArgs,
+
+    /// Write the tree as JSON to this file as well
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Replace an earlier file of that name
+    #[arg(long)]
+    pub force: bool,
+
+    /// Words shown of each feature
+    #[arg(long, default_value_t = 6, value_name = "N")]
+    pub top: usize,
+}
+
+/// Options of the recursion.
+#[derive(Clone, Debug, Args)]
+pub struct HierarchyArgs {
+    /// Features of each level, falling [default: a half, a quarter and an eighth of the fit's]
+    #[arg(long, value_name = "K,K,…", value_delimiter = ',', help_heading = "Tree")]
+    pub ranks: Vec<u32>,
+
+    /// Show children of at least this share of the strongest child's strength
+    #[arg(long, default_value_t = 0.3, value_name = "SHARE", value_parser = crate::commands::fit::share, help_heading = "Tree")]
+    pub threshold: f64,
+
+    /// Most children shown of a parent
+    #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Tree")]
+    pub most_children: usize,
+}
+
+impl HierarchyArgs {
+    /// The options for a fit.
+    pub fn options(&self, fit: &FitRecord) -> HierarchyOptions {
+        let mut options = HierarchyOptions {
+            threshold: self.threshold,
+            most_children: self.most_children,
+            seed: fit.run.seed,
+            ..HierarchyOptions::new(fit.features.rows as u32)
+        };
+        if !self.ranks.is_empty() {
+            options.ranks.clone_from(&self.ranks);
+        }
+        options
+    }
+}
+
+/// Words looked at of each feature.
+const WORDS: usize = 12;
+
+/// Runs the command.
+pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    if let Some(out) = &args.out {
+        check_file_target(out, args.force).map_err(with_force_flag)?;
+    }
+    let fit = read_fit(&args.fit)?;
+    let (text, source) = read_text(&args.text, &fit, &args.fit)?;
+    let engine = engine::open(&shared.engine, reporter)?;
+    let options = args.options.options(&fit);
+    if options.ranks.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{}: {} features are too few for levels above them; say which with --ranks",
+            args.fit.display(),
+            fit.features.rows
+        )));
+    }
+    let kept = fit.run.summary.kept_per_feature;
+    let tree = hierarchy(engine.as_ref(), &fit.features, kept, &options)?;
+    let tokens = tree.strongest_tokens(&fit.coefficients, &norms(&fit.features), 4 * WORDS);
+    let named = Named::new(&fit, &text, &tokens);
+    if args.out.is_some() || shared.json {
+        let value = named.json(&fit, &tree, &options);
+        if let Some(out) = &args.out {
+            write_file(out, args.force, |out| {
+                serde_json::to_writer_pretty(&mut *out, &value)?;
+                out.write_all(b"\n")
+            })?;
+        }
+        if shared.json {
+            return output::print_json(&value);
+        }
+    }
+    let mut out = named.render(&tree, args.top);
+    out.push_str(&format!(
+        "\n{} features of the fit under {}. Strength: how much of a feature the parent makes up.\n",
+        fit.features.rows,
+        tree.levels.iter().map(|level| level.features.rows.to_string()).collect::<Vec<_>>().join(", "),
+    ));
+    out.push_str(source.hint());
+    output::print(&out)
+}
+
+/// The words of every node.
+struct Named<'a> {
+    text: &'a Text,
+    /// Of the fit's features, then of each level's.
+    contexts: Vec<Vec<Contexts>>,
+}
+
+impl<'a> Named<'a> {
+    fn new(fit: &FitRecord, text: &'a Text, tokens: &[Vec<Vec<Activation>>]) -> Self {
+        let mut all = vec![contexts(&fit.coefficients, text, WORDS)];
+        all.extend(tokens.iter().map(|level| level.iter().map(|t| contexts_of_tokens(t, text, WORDS)).collect()));
+        Named { text, contexts: all }
+    }
+
+    fn words(&self, level: usize, feature: usize, most: usize) -> String {
+        let spellings = self.contexts[level][feature].spellings.iter().take(most);
+        spellings.map(|s| self.text.join(s.word.clone())).collect::<Vec<_>>().join(" · ")
+    }
+
+    /// The levels from the top down, each parent with its children.
+    fn render(&self, tree: &Hierarchy, most: usize) -> String {
+        let style = Style::stdout();
+        let width = output::width();
+        let fitted = |line: String| console::truncate_str(&line, width, "…").into_owned() + "\n";
+        let mut out = String::new();
+        for (index, level) in tree.levels.iter().enumerate().rev() {
+            let title = format!(
+                "Level {}: {} features, {} of those below explained",
+                index + 1,
+                level.features.rows,
+                percent(1.0 - level.relative_error)
+            );
+            out.push_str(&format!("{}{}\n", if out.is_empty() { "" } else { "\n" }, style.strong(&title)));
+            let mut parents: Vec<usize> =
+                (0..level.children.len()).filter(|&p| !level.children[p].is_empty()).collect();
+            parents.sort_by_key(|&p| std::cmp::Reverse(level.children[p].len()));
+            for parent in parents {
+                let words = self.words(index + 1, parent, most);
+                out.push_str(&fitted(format!("{}.{parent}  {}", index + 1, style.strong(&words))));
+                for child in &level.children[parent] {
+                    let name =
+                        if index == 0 { format!("#{}", child.feature) } else { format!("{index}.{}", child.feature) };
+                    let words = self.words(index, child.feature, most);
+                    out.push_str(&fitted(format!("  {:>6} {:.2}  {words}", name, child.strength)));
+                }
+            }
+        }
+        out
+    }
+
+    fn json(&self, fit: &FitRecord, tree: &Hierarchy, options: &HierarchyOptions) -> Value {
+        let levels: Vec<Value> = tree
+            .levels
+            .iter()
+            .enumerate()
+            .map(|(index, level)| {
+                let below = if index == 0 { &fit.features } else { &tree.levels[index - 1].features };
+                let nodes: Vec<Value> = level
+                    .children
+                    .iter()
+                    .enumerate()
+                    .map(|(parent, children)| {
+                        let group: Vec<usize> = children.iter().map(|child| child.feature).collect();
+                        let neurons = neuron_group(below, &group);
+                        json!({
+                            "node": parent,
+                            "children": children,
+                            "words": words_json(&self.contexts[index + 1][parent], self.text),
+                            "core_neurons": neurons.core,
+                            "exclusive_neurons": neurons.exclusive,
+                        })
+                    })
+                    .collect();
+                json!({"level": index + 1, "relative_error": level.relative_error, "nodes": nodes})
+            })
+            .collect();
+        let features: Vec<Value> =
+            self.contexts[0].iter().map(|contexts| json!({"words": words_json(contexts, self.text)})).collect();
+        json!({"options": options, "features": features, "levels": levels})
+    }
+}

@@ -1,0 +1,80 @@
+//! The text of a fit's tokens, from whatever tells it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use unmix_data::{FitRecord, TokenStrings};
+use unmix_interpret::{Prompts, Text};
+
+use crate::failure::Failure;
+
+/// Options that tell the text of tokens.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TextArgs {
+    /// JSON array with the text of each row's token
+    #[arg(long, value_name = "FILE", conflicts_with = "vocabulary")]
+    pub tokens: Option<PathBuf>,
+
+    /// The model's vocabulary: tokenizer.json, a JSON array (index = id), or a JSON object from text to id as in vocab.json
+    #[arg(long, value_name = "FILE")]
+    pub vocabulary: Option<PathBuf>,
+}
+
+/// What words are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// One string a row.
+    Tokens,
+    /// A vocabulary and the ids of the tokens.
+    Vocabulary,
+    /// Ids alone.
+    TokenIds,
+    /// Nothing: numbers of rows.
+    Rows,
+}
+
+impl Source {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Tokens => "tokens",
+            Source::Vocabulary => "vocabulary",
+            Source::TokenIds => "token_ids",
+            Source::Rows => "rows",
+        }
+    }
+
+    /// What to do to see words.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Source::Tokens | Source::Vocabulary => "",
+            Source::TokenIds => "Numbers are token ids; --vocabulary FILE or --tokens FILE shows words.\n",
+            Source::Rows => "Numbers are rows of the activations; --tokens FILE shows words.\n",
+        }
+    }
+}
+
+/// The text of the tokens of the fit in the folder `dir`.
+pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, Source), Failure> {
+    let rows = fit.coefficients.rows;
+    let columns = &fit.columns;
+    let prompts = Prompts::new(rows, columns.prompt_ids.as_deref(), columns.positions.as_deref());
+    let of_strings = |strings: &TokenStrings, prompts| {
+        let tokens: Vec<&str> = (0..rows).map(|row| strings.get(row).unwrap_or_default()).collect();
+        Text::new(&tokens, prompts)
+    };
+    match (&args.tokens, &args.vocabulary, &columns.token_ids) {
+        (Some(path), _, _) => Ok((of_strings(&TokenStrings::from_rows(path, rows as u64)?, prompts), Source::Tokens)),
+        (_, Some(path), Some(ids)) => {
+            Ok((of_strings(&TokenStrings::from_vocabulary(path, ids)?, prompts), Source::Vocabulary))
+        }
+        (_, Some(path), None) => Err(Failure::Usage(format!(
+            "--vocabulary {}: the fit {} has no token ids, so a vocabulary tells nothing; give --tokens FILE with the text of \
+             each row, or fit a file with a column `token_ids`",
+            path.display(),
+            dir.display()
+        ))),
+        (None, None, Some(ids)) => Ok((Text::of_labels(ids.iter(), prompts), Source::TokenIds)),
+        (None, None, None) => Ok((Text::of_labels(0..rows, prompts), Source::Rows)),
+    }
+}

@@ -1,0 +1,64 @@
+//! A part of a source's rows as a source of its own.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use unmix::{ActivationSource, ElementType};
+
+/// Rows of another source, e.g. a portion that fits in memory.
+#[derive(Clone, Debug)]
+pub struct RowRange<S> {
+    source: S,
+    rows: Range<u64>,
+}
+
+impl<S: ActivationSource> RowRange<S> {
+    /// The rows `rows` of `source`, cut to those that there are.
+    pub fn new(source: S, rows: Range<u64>) -> Self {
+        let end = rows.end.min(source.tokens());
+        RowRange { rows: rows.start.min(end)..end, source }
+    }
+}
+
+impl<S: ActivationSource> ActivationSource for RowRange<S> {
+    fn tokens(&self) -> u64 {
+        self.rows.end - self.rows.start
+    }
+
+    fn neurons(&self) -> u64 {
+        self.source.neurons()
+    }
+
+    fn element(&self) -> ElementType {
+        self.source.element()
+    }
+
+    fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
+        self.source.read_rows(self.rows.start + rows.start..self.rows.start + rows.end, out)
+    }
+
+    fn shared(&self) -> Option<Bytes> {
+        let row = self.neurons() as usize * self.element().bytes();
+        self.source.shared().map(|all| all.slice(self.rows.start as usize * row..self.rows.end as usize * row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unmix::HostActivations;
+
+    use super::*;
+
+    #[test]
+    fn a_range_reads_and_shares_its_own_rows() {
+        let all = HostActivations::from_f32((0..20).map(|i| i as f32).collect(), 5, 4).expect("activations");
+        let part = RowRange::new(all, 2..9);
+        assert_eq!((part.tokens(), part.neurons()), (3, 4));
+        let mut bytes = vec![0; 16];
+        part.read_rows(1..2, &mut bytes).expect("read");
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        assert_eq!(values, [12.0, 13.0, 14.0, 15.0]);
+        let shared: Vec<f32> = bytemuck::pod_collect_to_vec(&part.shared().expect("shared"));
+        assert_eq!((shared[0], shared.len()), (8.0, 12));
+    }
+}

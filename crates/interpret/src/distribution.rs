@@ -1,0 +1,91 @@
+//! How the coefficients of each feature are distributed.
+
+use rayon::prelude::*;
+use serde::Serialize;
+use unmix::DenseMatrix;
+
+/// The coefficients of one feature.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Distribution {
+    /// Tokens whose coefficient is above zero.
+    pub active: u64,
+    /// The largest coefficient.
+    pub largest: f32,
+    /// How many coefficients above zero fall in each of equally wide bins from 0 to the largest; a bin includes its upper end.
+    pub counts: Vec<u64>,
+    /// The coefficients above zero at [`QUANTILES`] (nearest rank).
+    pub quantiles: [f32; QUANTILES.len()],
+}
+
+/// The shares at which [`Distribution::quantiles`] are taken.
+pub const QUANTILES: [f64; 5] = [0.25, 0.5, 0.75, 0.9, 0.99];
+
+/// Features that are gathered at a time, so that reading a row uses whole cache lines.
+const FEATURES: usize = 16;
+
+/// The distribution of each feature's (column's) coefficients Y [n, K] in `bins` bins.
+pub fn distributions(coefficients: &DenseMatrix, bins: usize) -> Vec<Distribution> {
+    let rank = coefficients.columns;
+    let groups: Vec<std::ops::Range<usize>> =
+        (0..rank).step_by(FEATURES).map(|first| first..(first + FEATURES).min(rank)).collect();
+    groups
+        .into_par_iter()
+        .flat_map_iter(|group| {
+            let mut columns: Vec<Vec<f32>> = vec![Vec::new(); group.len()];
+            for row in coefficients.values.chunks_exact(rank) {
+                for (column, &y) in columns.iter_mut().zip(&row[group.clone()]) {
+                    if y > 0.0 {
+                        column.push(y);
+                    }
+                }
+            }
+            columns.into_iter().map(|active| distribution(active, bins))
+        })
+        .collect()
+}
+
+fn distribution(mut active: Vec<f32>, bins: usize) -> Distribution {
+    let largest = active.iter().copied().fold(0.0, f32::max);
+    let mut counts = vec![0; bins];
+    if bins > 0 {
+        for &y in &active {
+            let bin = (f64::from(y) / f64::from(largest) * bins as f64).ceil() as usize;
+            counts[bin.clamp(1, bins) - 1] += 1;
+        }
+    }
+    let quantiles = QUANTILES.map(|share| {
+        let rank = (share * active.len() as f64).ceil() as usize;
+        match rank.checked_sub(1) {
+            Some(at) => *active.select_nth_unstable_by(at, f32::total_cmp).1,
+            None => 0.0,
+        }
+    });
+    Distribution { active: active.len() as u64, largest, counts, quantiles }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_quantiles_are_those_of_the_sorted_column() {
+        // 37 features, so that groups are of unequal size; column k holds 1..=100 times k+1, in a stirred order, and zeros.
+        let (rows, rank) = (150, 37);
+        let value = |i: usize, k: usize| if i < 100 { (((i * 37) % 100 + 1) * (k + 1)) as f32 } else { 0.0 };
+        let values = (0..rows * rank).map(|at| value(at / rank, at % rank)).collect();
+        let found = distributions(&DenseMatrix { rows, columns: rank, values }, 10);
+        assert_eq!(found.len(), rank);
+        for (k, found) in found.iter().enumerate() {
+            let scale = (k + 1) as f32;
+            assert_eq!((found.active, found.largest), (100, 100.0 * scale));
+            assert_eq!(found.counts, [10; 10]);
+            assert_eq!(found.quantiles, [25.0, 50.0, 75.0, 90.0, 99.0].map(|q| q * scale));
+        }
+    }
+
+    #[test]
+    fn a_dead_feature_has_an_empty_distribution() {
+        let found = distributions(&DenseMatrix { rows: 2, columns: 1, values: vec![0.0; 2] }, 3);
+        assert_eq!(found, [Distribution { counts: vec![0; 3], ..Default::default() }]);
+    }
+}

@@ -1,0 +1,292 @@
+//! How features nest: the features are factorized again, and again (the recursion of Shafran et al. 2025, section on hierarchy).
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use serde::Serialize;
+use unmix::{DenseMatrix, Engine, Error, Factorization, HostActivations, ResidentActivations, SemiNmf};
+
+use crate::contexts::{Activation, StrongestTokens};
+use crate::unit::{norms, unit_features};
+
+/// What the recursion is asked to do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HierarchyOptions {
+    /// Features of each level above the first, each fewer than before.
+    pub ranks: Vec<u32>,
+    /// A child is shown where its strength is at least this share of the parent's strongest child's. In (0, 1].
+    pub threshold: f64,
+    /// Most children that are shown of a parent.
+    pub most_children: usize,
+    /// Seed of the factorizations.
+    pub seed: u64,
+}
+
+impl HierarchyOptions {
+    /// For a fit of `rank` features: a half, a quarter and an eighth of them, as far as that leaves at least 4; children from 0.3
+    /// of the strongest, at most 8; seed 0.
+    pub fn new(rank: u32) -> Self {
+        let ranks = [rank / 2, rank / 4, rank / 8].into_iter().filter(|&r| r >= 4).collect();
+        HierarchyOptions { ranks, threshold: 0.3, most_children: 8, seed: 0 }
+    }
+}
+
+/// A level of parents over the features below.
+#[derive(Clone, Debug)]
+pub struct Level {
+    /// The level's features [K', d], of unit norm where they are not zero.
+    pub features: DenseMatrix,
+    /// Strengths [K, K'] ≥ 0 of the features below (rows, of unit norm) in this level's: below ≈ strengths × features.
+    pub strengths: DenseMatrix,
+    /// ‖below − strengths × features‖² / ‖below‖².
+    pub relative_error: f64,
+    /// The children shown of each parent, strongest first.
+    pub children: Vec<Vec<Child>>,
+}
+
+/// A feature below a parent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Child {
+    /// Its number in the level below.
+    pub feature: usize,
+    /// How much of the child the parent makes up: the length of its part, where the child's own is 1.
+    pub strength: f32,
+}
+
+/// The features of a fit and the levels above them, first to last.
+#[derive(Clone, Debug)]
+pub struct Hierarchy {
+    /// The levels.
+    pub levels: Vec<Level>,
+}
+
+/// Factorizes the features Z [K, d] of a fit, brought to unit norm, with the first rank, the features found with the second,
+/// and so on. `kept` is the number of neurons that each of Z keeps; a level keeps as many in sum as the fit did, so that a
+/// parent can hold what its children do.
+///
+/// # Errors
+/// If a rank is 0 or not below the one before, the threshold is outside (0, 1], or the engine fails.
+pub fn hierarchy(
+    engine: &dyn Engine,
+    features: &DenseMatrix,
+    kept: u32,
+    options: &HierarchyOptions,
+) -> Result<Hierarchy, Error> {
+    check(features.rows as u32, options)?;
+    let mut levels: Vec<Level> = Vec::new();
+    let mut below = unit_features(features);
+    for &rank in &options.ranks {
+        let (rows, neurons) = (below.rows as u64, below.columns as u64);
+        let activations = engine.load(&HostActivations::from_f32(below.values.clone(), rows, neurons)?)?;
+        let wanted = f64::from(kept) * features.rows as f64 / f64::from(rank);
+        let sparsity = (wanted / below.columns as f64).clamp(1.0 / below.columns as f64, 1.0);
+        // The rank may reach the number of neurons, not pass it.
+        let rank = rank.min(below.columns as u32);
+        let fit = best_fit(engine, &activations, &SemiNmf::new(rank).sparsity(sparsity), options.seed)?;
+        let norms = norms(&fit.features);
+        let mut strengths = fit.coefficients;
+        for row in strengths.values.chunks_exact_mut(strengths.columns) {
+            row.iter_mut().zip(&norms).for_each(|(s, norm)| *s = (f64::from(*s) * norm) as f32);
+        }
+        below = unit_features(&fit.features);
+        levels.push(Level {
+            children: (0..strengths.columns).map(|parent| children(&strengths, parent, options)).collect(),
+            features: below.clone(),
+            strengths,
+            relative_error: fit.summary.relative_error,
+        });
+    }
+    Ok(Hierarchy { levels })
+}
+
+/// The fit of least error from several starts: of so few rows a start can take two from one group and none from another.
+fn best_fit(
+    engine: &dyn Engine,
+    activations: &ResidentActivations,
+    builder: &SemiNmf,
+    seed: u64,
+) -> Result<Factorization, Error> {
+    const STARTS: u64 = 8;
+    let mut best = builder.clone().seed(seed).fit(engine, activations)?;
+    for start in 1..STARTS {
+        let fit = builder.clone().seed(seed.wrapping_add(start)).fit(engine, activations)?;
+        if fit.summary.relative_error < best.summary.relative_error {
+            best = fit;
+        }
+    }
+    Ok(best)
+}
+
+fn check(rank: u32, options: &HierarchyOptions) -> Result<(), Error> {
+    let refuse = |option: &'static str, given: String, expected: String| Err(Error::Option { option, given, expected });
+    let mut before = rank;
+    for &next in &options.ranks {
+        if next == 0 || next >= before {
+            let expected = format!("each rank must be at least 1 and below the one before, here {before}");
+            return refuse("ranks", next.to_string(), expected);
+        }
+        before = next;
+    }
+    if !(options.threshold > 0.0 && options.threshold <= 1.0) {
+        return refuse("threshold", options.threshold.to_string(), "a share above 0 and up to 1 is needed".to_owned());
+    }
+    Ok(())
+}
+
+fn children(strengths: &DenseMatrix, parent: usize, options: &HierarchyOptions) -> Vec<Child> {
+    let mut all: Vec<Child> = (0..strengths.rows)
+        .map(|feature| Child { feature, strength: strengths.row(feature)[parent] })
+        .filter(|child| child.strength > 0.0)
+        .collect();
+    all.sort_by(|a, b| b.strength.total_cmp(&a.strength).then(a.feature.cmp(&b.feature)));
+    let least = all.first().map_or(0.0, |strongest| f64::from(strongest.strength) * options.threshold);
+    all.retain(|child| f64::from(child.strength) >= least);
+    all.truncate(options.most_children);
+    all
+}
+
+impl Hierarchy {
+    /// The tokens at which each feature of each level is strongest, `most` of each, strongest first: a parent's coefficient at a
+    /// token is the sum over the features of the fit of coefficient × norm × strength, level by level.
+    ///
+    /// `coefficients` [n, K] and `norms` \[K\] are those of the fit.
+    pub fn strongest_tokens(
+        &self,
+        coefficients: &DenseMatrix,
+        norms: &[f64],
+        most: usize,
+    ) -> Vec<Vec<Vec<Activation>>> {
+        const ROWS: usize = 4096;
+        let mut found: Vec<StrongestTokens> =
+            self.levels.iter().map(|level| StrongestTokens::new(level.features.rows, most)).collect();
+        let rank = coefficients.columns;
+        for (chunk, values) in coefficients.values.chunks((ROWS * rank).max(1)).enumerate() {
+            let mut below: Vec<f32> = values.to_vec();
+            for row in below.chunks_exact_mut(rank) {
+                row.iter_mut().zip(norms).for_each(|(y, norm)| *y = (f64::from(*y) * norm) as f32);
+            }
+            for (level, found) in self.levels.iter().zip(&mut found) {
+                below = product(&below, &level.strengths);
+                found.offer(chunk * ROWS, &below);
+            }
+        }
+        found.into_iter().map(StrongestTokens::finish).collect()
+    }
+}
+
+/// Rows `a` [rows, K] times `b` [K, K'].
+fn product(a: &[f32], b: &DenseMatrix) -> Vec<f32> {
+    let rows = a.len() / b.rows.max(1);
+    let mut out = vec![0f32; rows * b.columns];
+    matmul(
+        MatMut::from_row_major_slice_mut(&mut out, rows, b.columns),
+        Accum::Replace,
+        MatRef::from_row_major_slice(a, rows, b.rows),
+        MatRef::from_row_major_slice(&b.values, b.rows, b.columns),
+        1.0,
+        Par::rayon(0),
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use unmix::CpuEngine;
+
+    use super::*;
+
+    /// Four pairs of features: those of a pair share two neurons and have one of their own.
+    fn paired() -> DenseMatrix {
+        let (rank, neurons) = (8, 40);
+        let mut z = DenseMatrix { rows: rank, columns: neurons, values: vec![0.0; rank * neurons] };
+        for k in 0..rank {
+            let pair = k / 2;
+            let scale = (k + 1) as f32;
+            for j in [pair * 2, pair * 2 + 1] {
+                z.values[k * neurons + j] = 2.0 * scale;
+            }
+            z.values[k * neurons + 20 + k] = -scale;
+        }
+        z
+    }
+
+    fn options(ranks: &[u32]) -> HierarchyOptions {
+        HierarchyOptions { ranks: ranks.to_vec(), ..HierarchyOptions::new(8) }
+    }
+
+    #[test]
+    fn features_that_share_neurons_get_one_parent() {
+        let found = hierarchy(&CpuEngine::new(), &paired(), 3, &options(&[4, 2])).expect("found");
+        let mut pairs: Vec<Vec<usize>> = found.levels[0]
+            .children
+            .iter()
+            .map(|children| {
+                let mut features: Vec<usize> = children.iter().map(|child| child.feature).collect();
+                features.sort_unstable();
+                features
+            })
+            .collect();
+        pairs.sort_unstable();
+        assert_eq!(pairs, [[0, 1], [2, 3], [4, 5], [6, 7]]);
+        // Both of a pair are 8/9 of their energy along the parent, whatever the scale they came with.
+        for children in &found.levels[0].children {
+            for child in children {
+                assert!((0.9..1.01).contains(&child.strength), "{child:?}");
+            }
+        }
+        assert_eq!(found.levels[1].children.len(), 2);
+        assert!(found.levels[0].relative_error < 0.2);
+    }
+
+    #[test]
+    fn a_parents_coefficient_sums_those_below() {
+        let z = paired();
+        let found = hierarchy(&CpuEngine::new(), &z, 3, &options(&[4, 2])).expect("found");
+        let y = DenseMatrix {
+            rows: 5000,
+            columns: 8,
+            values: (0..40_000).map(|i| ((i * 7919) % 1013) as f32 / 1000.0).collect(),
+        };
+        let norms = norms(&z);
+        let tokens = found.strongest_tokens(&y, &norms, 3);
+        let (first, second) = (&found.levels[0].strengths, &found.levels[1].strengths);
+        let at = |row: usize, parent: usize| -> f64 {
+            let mut sum = 0.0;
+            for k in 0..8 {
+                for l in 0..4 {
+                    let path = f64::from(first.row(k)[l]) * f64::from(second.row(l)[parent]);
+                    sum += f64::from(y.row(row)[k]) * norms[k] * path;
+                }
+            }
+            sum
+        };
+        for parent in 0..2 {
+            let mut all: Vec<(usize, f64)> = (0..5000).map(|row| (row, at(row, parent))).collect();
+            all.sort_by(|a, b| b.1.total_cmp(&a.1));
+            for (found, (_, wanted)) in tokens[1][parent].iter().zip(all) {
+                assert!((f64::from(found.coefficient) - wanted).abs() < 1e-4 * wanted.max(1.0));
+            }
+        }
+    }
+
+    #[test]
+    fn children_are_cut_by_threshold_and_number() {
+        let strengths = DenseMatrix { rows: 5, columns: 1, values: vec![0.1, 1.0, 0.5, 0.0, 0.6] };
+        let of = |threshold, most_children| {
+            let options = HierarchyOptions { threshold, most_children, ..options(&[1]) };
+            children(&strengths, 0, &options).iter().map(|child| child.feature).collect::<Vec<_>>()
+        };
+        assert_eq!(of(0.5, 8), [1, 4, 2]);
+        assert_eq!(of(0.05, 8), [1, 4, 2, 0]);
+        assert_eq!(of(0.05, 2), [1, 4]);
+    }
+
+    #[test]
+    fn ranks_that_do_not_fall_are_refused() {
+        for ranks in [&[8][..], &[4, 4], &[4, 0]] {
+            let error = hierarchy(&CpuEngine::new(), &paired(), 3, &options(ranks)).expect_err("refused");
+            assert!(error.to_string().contains("below the one before"), "{error}");
+        }
+        assert_eq!(HierarchyOptions::new(100).ranks, [50, 25, 12]);
+        assert_eq!(HierarchyOptions::new(10).ranks, [5]);
+    }
+}

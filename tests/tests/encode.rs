@@ -1,0 +1,111 @@
+//! Encoding: coefficients of tokens for features that stay as they are, on every engine.
+
+use unmix::{DenseMatrix, ElementType, Encoder, Error, SemiNmf};
+use unmix_tests::{Dense, engines, oracle};
+
+/// Nonnegative least squares of each token by coordinate descent in f64, until nothing moves.
+fn encode(x: &Dense, z: &Dense, alpha: f64) -> Dense {
+    let (p, q) = (oracle::product(x, &z.transposed()), oracle::product(z, &z.transposed()));
+    let mut y = Dense::from_fn(x.rows, z.rows, |_, _| 0.0);
+    for i in 0..x.rows {
+        let norm = (0..x.columns).map(|j| x.at(i, j).powi(2)).sum::<f64>().sqrt();
+        for _ in 0..20_000 {
+            for k in (0..z.rows).filter(|&k| q.at(k, k) > 0.0) {
+                let fitted: f64 = (0..z.rows).map(|l| y.at(i, l) * q.at(l, k)).sum();
+                let gradient = p.at(i, k) - alpha * norm * q.at(k, k).sqrt() - fitted;
+                let at = i * z.rows + k;
+                y.values[at] = (y.values[at] + gradient / q.at(k, k)).max(0.0);
+            }
+        }
+    }
+    y
+}
+
+fn features(z: &Dense) -> DenseMatrix {
+    DenseMatrix { rows: z.rows, columns: z.columns, values: z.to_f32() }
+}
+
+#[test]
+fn coefficients_and_residuals_are_those_of_nonnegative_least_squares() {
+    for (alpha, sparse) in [(0.0, false), (0.0, true), (0.05, true)] {
+        let x = Dense::random(3, 67, 41, ElementType::F16);
+        let mut z = Dense::random(4, 7, 41, ElementType::F32);
+        if sparse {
+            z = oracle::winner_take_all(&z, 5);
+        }
+        // Whatever their scale: the third is large, the fifth absent.
+        (0..41).for_each(|j| z.values[2 * 41 + j] *= 300.0);
+        (0..41).for_each(|j| z.values[4 * 41 + j] = 0.0);
+        let wanted = encode(&x, &z, alpha);
+        let fitted = oracle::product(&wanted, &z);
+        for engine in engines() {
+            let activations = engine.load(&x.to_activations(ElementType::F16)).expect("loaded");
+            let encoder = Encoder::new(features(&z)).penalty(alpha).tolerance(1e-7);
+            let encoding = encoder.encode(engine.as_ref(), &activations).expect("encoded");
+            let scale = |k: usize| (0..41).map(|j| z.at(k, j).powi(2)).sum::<f64>().sqrt();
+            for (at, (&got, &wanted)) in encoding.coefficients.values.iter().zip(&wanted.values).enumerate() {
+                let difference = (f64::from(got) - wanted).abs() * scale(at % 7);
+                assert!(difference < 1e-4, "{engine:?}, {alpha}: {got} for {wanted} at {at}");
+            }
+            for i in 0..67 {
+                let residual: f64 = (0..41).map(|j| (x.at(i, j) - fitted.at(i, j)).powi(2)).sum();
+                let norm: f64 = (0..41).map(|j| x.at(i, j).powi(2)).sum();
+                assert!((encoding.squared_residuals[i] - residual).abs() < 1e-5 * norm, "token {i}");
+                assert!((encoding.squared_norms[i] - norm).abs() < 1e-5 * norm, "token {i}");
+            }
+            let error = oracle::loss(&x, &wanted, &z) / oracle::inner(&x, &x);
+            assert!((encoding.relative_error() - error).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn the_tokens_of_a_fit_are_encoded_as_well_as_the_fit_did() {
+    let x = Dense::random(9, 150, 33, ElementType::F32);
+    for engine in engines() {
+        let activations = engine.load(&x.to_activations(ElementType::F32)).expect("loaded");
+        let fit = SemiNmf::new(6).sparsity(0.3).fit(engine.as_ref(), &activations).expect("fitted");
+        let encoding = Encoder::new(fit.features).encode(engine.as_ref(), &activations).expect("encoded");
+        let gain = fit.summary.relative_error - encoding.relative_error();
+        assert!((-1e-6..0.05).contains(&gain), "{engine:?}: {gain}");
+        assert!(encoding.largest_change <= 1e-5 && encoding.sweeps < 1000);
+    }
+}
+
+#[test]
+fn any_scale_of_the_activations_and_any_single_token_can_be_encoded() {
+    for engine in engines() {
+        for scale in [1e-20f32, 1.0, 1e20] {
+            let values = vec![3.0 * scale, -4.0 * scale, 0.0];
+            let one = unmix::HostActivations::from_f32(values, 1, 3).expect("activations");
+            let activations = engine.load(&one).expect("loaded");
+            let z = DenseMatrix { rows: 2, columns: 3, values: vec![1.0, 0.0, 0.0, 0.0, -2.0, 0.0] };
+            let encoding = Encoder::new(z).encode(engine.as_ref(), &activations).expect("encoded");
+            let y = &encoding.coefficients.values;
+            assert!(
+                (y[0] / scale - 3.0).abs() < 1e-5 && (y[1] / scale - 2.0).abs() < 1e-5,
+                "{engine:?} {scale}: {y:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_encoded_is_refused() {
+    let engine = unmix::CpuEngine::new();
+    let x = Dense::random(1, 5, 3, ElementType::F32);
+    let activations = unmix::Engine::load(&engine, &x.to_activations(ElementType::F32)).expect("loaded");
+    let encode = |rows: usize, columns: usize, value: f32, alpha: f64| {
+        let z = DenseMatrix { rows, columns, values: vec![value; rows * columns] };
+        Encoder::new(z).penalty(alpha).encode(&engine, &activations)
+    };
+    for (result, words) in [
+        (encode(2, 4, 1.0, 0.0), "over the activations' 3 neurons"),
+        (encode(0, 3, 1.0, 0.0), "at least one feature"),
+        (encode(2, 3, f32::NAN, 0.0), "NaN in feature 0, neuron 0"),
+        (encode(2, 3, 1.0, -1.0), "at least 0"),
+    ] {
+        let error = result.expect_err("refused");
+        assert!(matches!(error, Error::Option { .. }) && error.to_string().contains(words), "{error}");
+    }
+}
