@@ -3,7 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use serde::Serialize;
-use unmix::{DenseMatrix, Engine, Error, Factorization, HostActivations, ResidentActivations, SemiNmf};
+use unmix::{DenseMatrix, Engine, Error, Factorization, HostActivations, ResidentActivations, SemiNmf, Solver};
 
 use crate::contexts::{Activation, StrongestTokens};
 use crate::unit::{norms, unit_features};
@@ -29,6 +29,9 @@ impl HierarchyOptions {
         HierarchyOptions { ranks, threshold: 0.3, most_children: 8, seed: 0 }
     }
 }
+
+/// Weight of the penalty on strengths.
+const PENALTY: f64 = 0.1;
 
 /// A level of parents over the features below.
 #[derive(Clone, Debug)]
@@ -81,7 +84,9 @@ pub fn hierarchy(
         let sparsity = (wanted / below.columns as f64).clamp(1.0 / below.columns as f64, 1.0);
         // The rank may reach the number of neurons, not pass it.
         let rank = rank.min(below.columns as u32);
-        let fit = best_fit(engine, &activations, &SemiNmf::new(rank).sparsity(sparsity), options.seed)?;
+        // The penalty lets a child have few parents; without it parents cancel one another out.
+        let builder = SemiNmf::new(rank).sparsity(sparsity).solver(Solver::Hals).penalty(PENALTY);
+        let fit = best_fit(engine, &activations, &builder, options.seed)?;
         let norms = norms(&fit.features);
         let mut strengths = fit.coefficients;
         for row in strengths.values.chunks_exact_mut(strengths.columns) {
@@ -145,31 +150,49 @@ fn children(strengths: &DenseMatrix, parent: usize, options: &HierarchyOptions) 
 }
 
 impl Hierarchy {
-    /// The tokens at which each feature of each level is strongest, `most` of each, strongest first: a parent's coefficient at a
-    /// token is the sum over the features of the fit of coefficient × norm × strength, level by level.
+    /// The tokens at which each feature of each level is strongest, `most` of each, strongest first. A parent's coefficient at a
+    /// token is the mean over its children shown, weighted by their strengths, of theirs; that of a feature of the fit is taken
+    /// relative to its largest, so that loud features do not drown the others.
     ///
-    /// `coefficients` [n, K] and `norms` \[K\] are those of the fit.
-    pub fn strongest_tokens(
-        &self,
-        coefficients: &DenseMatrix,
-        norms: &[f64],
-        most: usize,
-    ) -> Vec<Vec<Vec<Activation>>> {
+    /// `coefficients` [n, K] are those of the fit.
+    pub fn strongest_tokens(&self, coefficients: &DenseMatrix, most: usize) -> Vec<Vec<Vec<Activation>>> {
         const ROWS: usize = 4096;
-        let mut found: Vec<StrongestTokens> =
-            self.levels.iter().map(|level| StrongestTokens::new(level.features.rows, most)).collect();
         let rank = coefficients.columns;
+        let mut largest = vec![0f32; rank];
+        for row in coefficients.values.chunks_exact(rank.max(1)) {
+            largest.iter_mut().zip(row).for_each(|(largest, &y)| *largest = largest.max(y));
+        }
+        let weights: Vec<DenseMatrix> = self.levels.iter().map(Level::weights).collect();
+        let mut found: Vec<StrongestTokens> =
+            weights.iter().map(|weights| StrongestTokens::new(weights.columns, most)).collect();
         for (chunk, values) in coefficients.values.chunks((ROWS * rank).max(1)).enumerate() {
             let mut below: Vec<f32> = values.to_vec();
             for row in below.chunks_exact_mut(rank) {
-                row.iter_mut().zip(norms).for_each(|(y, norm)| *y = (f64::from(*y) * norm) as f32);
+                row.iter_mut()
+                    .zip(&largest)
+                    .for_each(|(y, &largest)| *y = if largest > 0.0 { *y / largest } else { 0.0 });
             }
-            for (level, found) in self.levels.iter().zip(&mut found) {
-                below = product(&below, &level.strengths);
+            for (weights, found) in weights.iter().zip(&mut found) {
+                below = product(&below, weights);
                 found.offer(chunk * ROWS, &below);
             }
         }
         found.into_iter().map(StrongestTokens::finish).collect()
+    }
+}
+
+impl Level {
+    /// What each child shown has of its parent's mean, [K, K']; columns sum to 1, or to 0 without children.
+    fn weights(&self) -> DenseMatrix {
+        let (rows, columns) = (self.strengths.rows, self.strengths.columns);
+        let mut weights = DenseMatrix { rows, columns, values: vec![0.0; rows * columns] };
+        for (parent, children) in self.children.iter().enumerate() {
+            let sum: f32 = children.iter().map(|child| child.strength).sum();
+            for child in children {
+                weights.values[child.feature * columns + parent] = child.strength / sum;
+            }
+        }
+        weights
     }
 }
 
@@ -238,32 +261,29 @@ mod tests {
     }
 
     #[test]
-    fn a_parents_coefficient_sums_those_below() {
-        let z = paired();
-        let found = hierarchy(&CpuEngine::new(), &z, 3, &options(&[4, 2])).expect("found");
-        let y = DenseMatrix {
-            rows: 5000,
-            columns: 8,
-            values: (0..40_000).map(|i| ((i * 7919) % 1013) as f32 / 1000.0).collect(),
-        };
-        let norms = norms(&z);
-        let tokens = found.strongest_tokens(&y, &norms, 3);
-        let (first, second) = (&found.levels[0].strengths, &found.levels[1].strengths);
-        let at = |row: usize, parent: usize| -> f64 {
-            let mut sum = 0.0;
-            for k in 0..8 {
-                for l in 0..4 {
-                    let path = f64::from(first.row(k)[l]) * f64::from(second.row(l)[parent]);
-                    sum += f64::from(y.row(row)[k]) * norms[k] * path;
-                }
-            }
-            sum
+    fn a_parents_coefficient_is_the_weighted_mean_of_its_childrens() {
+        let found = hierarchy(&CpuEngine::new(), &paired(), 3, &options(&[4, 2])).expect("found");
+        // Feature 7 is a thousand times as loud as the others, and no more.
+        let value = |at: usize| ((at * 7919) % 1013) as f32 / 1000.0 * if at % 8 == 7 { 1000.0 } else { 1.0 };
+        let y = DenseMatrix { rows: 5000, columns: 8, values: (0..40_000).map(value).collect() };
+        let tokens = found.strongest_tokens(&y, 3);
+        let largest: Vec<f32> = (0..8).map(|k| (0..5000).map(|i| y.row(i)[k]).fold(0.0, f32::max)).collect();
+        let mean = |children: &[Child], below: &dyn Fn(usize) -> f64| -> f64 {
+            let sum: f64 = children.iter().map(|child| f64::from(child.strength)).sum();
+            children.iter().map(|child| f64::from(child.strength) * below(child.feature)).sum::<f64>() / sum
         };
         for parent in 0..2 {
-            let mut all: Vec<(usize, f64)> = (0..5000).map(|row| (row, at(row, parent))).collect();
-            all.sort_by(|a, b| b.1.total_cmp(&a.1));
-            for (found, (_, wanted)) in tokens[1][parent].iter().zip(all) {
-                assert!((f64::from(found.coefficient) - wanted).abs() < 1e-4 * wanted.max(1.0));
+            let at = |row: usize| {
+                let feature = |k: usize| f64::from(y.row(row)[k]) / f64::from(largest[k]);
+                let middle = |l: usize| mean(&found.levels[0].children[l], &feature);
+                mean(&found.levels[1].children[parent], &middle)
+            };
+            let mut all: Vec<f64> = (0..5000).map(at).collect();
+            all.sort_by(|a, b| b.total_cmp(a));
+            assert_eq!(tokens[1][parent].len(), 3);
+            for (found, wanted) in tokens[1][parent].iter().zip(all) {
+                assert!((f64::from(found.coefficient) - wanted).abs() < 1e-5, "{found:?} for {wanted}");
+                assert!((at(found.row) - wanted).abs() < 1e-5);
             }
         }
     }

@@ -1,6 +1,5 @@
 //! `unmix tree`: how the features of a fit nest.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,7 +7,6 @@ use serde_json::{Value, json};
 use unmix_data::{FitRecord, check_file_target, read_fit, write_file};
 use unmix_interpret::{
     Activation, Contexts, Hierarchy, HierarchyOptions, Text, contexts, contexts_of_tokens, hierarchy, neuron_group,
-    norms,
 };
 
 use crate::cli::SharedArgs;
@@ -105,7 +103,7 @@ pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     }
     let kept = fit.run.summary.kept_per_feature;
     let tree = hierarchy(engine.as_ref(), &fit.features, kept, &options)?;
-    let tokens = tree.strongest_tokens(&fit.coefficients, &norms(&fit.features), 4 * WORDS);
+    let tokens = tree.strongest_tokens(&fit.coefficients, 4 * WORDS);
     let named = Named::new(&fit, &text, &tokens);
     if args.out.is_some() || shared.json {
         let value = named.json(&fit, &tree, &options);
