@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::labels::LabelPlace;
+
 /// An error of a reader or a writer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -182,6 +184,38 @@ pub enum Error {
         problem: String,
         /// What was expected.
         expected: &'static str,
+    },
+    /// A file of labels that cannot be understood.
+    #[error(
+        "{}: {}{problem}; expected the labels of prompts: a JSON array, JSON lines or CSV with a `concept` for each prompt",
+        path.display(),
+        place.map(|place| format!("{place}: ")).unwrap_or_default()
+    )]
+    Labels {
+        /// The file.
+        path: PathBuf,
+        /// Line or entry, where known.
+        place: Option<LabelPlace>,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A prompt without a label.
+    #[error(
+        "{}: no label for prompt {prompt} (row {row} of the activations) among {labels}, which belong to prompts {meant}; add it, \
+         or leave out the prompt's tokens",
+        path.display()
+    )]
+    Unlabelled {
+        /// The file of labels.
+        path: PathBuf,
+        /// The prompt's number.
+        prompt: i64,
+        /// The first row of activations that is of this prompt.
+        row: usize,
+        /// Labels in the file.
+        labels: usize,
+        /// How labels belong to prompts, in words.
+        meant: &'static str,
     },
     /// A token id without an entry in the vocabulary.
     #[error("{}: no entry for token id {id} (row {row}) in a vocabulary of {size} entries; is it another model's?", path.display())]

@@ -4,7 +4,10 @@
 //! Everything here works on a finished fit ([`FitRecord`](unmix_data::FitRecord)) and, where it must, on the activations again,
 //! panel by panel. Nothing prints.
 
+pub mod concepts;
+
 mod contexts;
+mod cosine;
 mod distribution;
 mod health;
 mod hierarchy;
@@ -15,6 +18,7 @@ pub use contexts::{
     Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, Text, Window, contexts, contexts_of_tokens,
     strongest_tokens,
 };
+pub use cosine::{cosines, prompt_maxima};
 pub use distribution::{Distribution, QUANTILES, distributions};
 pub use health::{
     DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, NeuronGroup, SharedNeuron, TOKEN_SHARE, TokenIdentity, health,

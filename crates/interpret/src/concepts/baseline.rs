@@ -1,0 +1,70 @@
+//! What the scores would be if labels meant nothing: the same choice and the same scores with shuffled labels.
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::detection::Evidence;
+use super::scores::{Baseline, Spread};
+use super::selection::{Figures, choose_and_score};
+
+/// One half of the prompts: their cosines, and the concept of each.
+pub struct HalfOfPrompts {
+    pub evidence: Evidence,
+    pub groups: Vec<usize>,
+}
+
+/// The outcomes of all permutations.
+pub struct Permuted {
+    figures: Vec<Figures>,
+    /// For each permutation, the area under the ROC curve of each concept's feature.
+    auc: Vec<Vec<Option<f64>>>,
+}
+
+/// Chooses and scores with labels shuffled over the prompts of each half, so that halves and concepts keep their sizes.
+/// Permutation i draws from stream i of `seed`'s generator, so the result does not depend on the number of cores.
+pub fn permuted(
+    halves: [&HalfOfPrompts; 2],
+    alive: &[bool],
+    concepts: usize,
+    permutations: usize,
+    seed: u64,
+) -> Permuted {
+    let (figures, auc) = (0..permutations)
+        .into_par_iter()
+        .map(|permutation| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(permutation as u64);
+            let [choosing, scoring] = halves.map(|half| {
+                let mut groups = half.groups.clone();
+                groups.shuffle(&mut rng);
+                half.evidence.measure(&groups, concepts)
+            });
+            let choices = choose_and_score(&choosing, &scoring, alive, concepts);
+            let auc = choices.concepts.iter().map(|chosen| chosen.map(|chosen| chosen.auc)).collect::<Vec<_>>();
+            (choices.figures(), auc)
+        })
+        .unzip();
+    Permuted { figures, auc }
+}
+
+impl Permuted {
+    /// The spread of each figure; absent without permutations.
+    pub fn baseline(&self) -> Option<Baseline> {
+        let spread = |figure: fn(&Figures) -> Option<f64>| Spread::of(self.figures.iter().filter_map(figure).collect());
+        Some(Baseline {
+            permutations: self.figures.len(),
+            detects: spread(|figures| figures.detects)?,
+            s_cd_median: spread(|figures| figures.s_cd_median)?,
+            auc_mean: spread(|figures| figures.auc_mean)?,
+        })
+    }
+
+    /// How often chance reaches `auc` for `concept`, the true labels counted as one of the permutations: never below
+    /// 1 / (permutations + 1). Absent without permutations.
+    pub fn p_value(&self, concept: usize, auc: f64) -> Option<f64> {
+        let reached = self.auc.iter().filter(|found| found[concept].is_some_and(|found| found >= auc)).count();
+        (!self.auc.is_empty()).then(|| (1 + reached) as f64 / (1 + self.auc.len()) as f64)
+    }
+}

@@ -1,0 +1,139 @@
+//! How well directions tell the prompts of concepts from others: S_CD and the area under the ROC curve.
+
+use rayon::prelude::*;
+use unmix::DenseMatrix;
+
+/// What a mean cosine counts as that is not above it: logarithms need something positive.
+pub const LEAST_MEAN: f64 = 1e-6;
+
+/// S_CD, the concept-detection score of Shafran, Geiger and Geva (2025): ln(concept / neutral), the means over the prompts of a
+/// concept and over neutral ones of each prompt's largest cosine. Means below 1e-6, negative ones with them, count as 1e-6; so
+/// a feature that is active in neither has 0.
+pub fn s_cd(concept: f64, neutral: f64) -> f64 {
+    (concept.max(LEAST_MEAN) / neutral.max(LEAST_MEAN)).ln()
+}
+
+/// The prompts of one half: each direction's largest cosine in each prompt, and the prompt's rank by it.
+pub struct Evidence {
+    directions: usize,
+    /// \[prompts, K\].
+    maxima: Vec<f64>,
+    /// \[prompts, K\], from 1; equals share the mean of their ranks.
+    ranks: Vec<f64>,
+}
+
+impl Evidence {
+    /// Of the prompts (rows of `maxima` \[prompts, K\]) listed.
+    pub fn new(maxima: &DenseMatrix, prompts: &[usize]) -> Evidence {
+        let directions = maxima.columns;
+        let values: Vec<f64> =
+            prompts.iter().flat_map(|&prompt| maxima.row(prompt)).map(|&value| f64::from(value)).collect();
+        let columns: Vec<Vec<f64>> = (0..directions)
+            .into_par_iter()
+            .map(|k| mean_ranks(values.iter().skip(k).step_by(directions.max(1)).copied().collect()))
+            .collect();
+        let ranks = (0..prompts.len()).flat_map(|prompt| columns.iter().map(move |column| column[prompt])).collect();
+        Evidence { directions, maxima: values, ranks }
+    }
+
+    /// The measures for `groups`, the concept of each prompt; `concepts` stands for neutral.
+    pub fn measure(&self, groups: &[usize], concepts: usize) -> Measures {
+        let directions = self.directions;
+        let mut sizes = vec![0usize; concepts + 1];
+        let mut maxima = vec![0f64; (concepts + 1) * directions];
+        let mut ranks = maxima.clone();
+        for (prompt, &group) in groups.iter().enumerate() {
+            sizes[group] += 1;
+            for (sums, values) in [(&mut maxima, &self.maxima), (&mut ranks, &self.ranks)] {
+                let sums = &mut sums[group * directions..][..directions];
+                sums.iter_mut().zip(&values[prompt * directions..]).for_each(|(sum, value)| *sum += value);
+            }
+        }
+        let total = (0..directions).map(|k| (0..=concepts).map(|group| maxima[group * directions + k]).sum()).collect();
+        Measures { directions, concepts, prompts: groups.len(), sizes, maxima, ranks, total }
+    }
+}
+
+/// Sums over groups of prompts, and the scores that come of them.
+pub struct Measures {
+    directions: usize,
+    concepts: usize,
+    prompts: usize,
+    sizes: Vec<usize>,
+    /// \[concepts + 1, K\].
+    maxima: Vec<f64>,
+    /// \[concepts + 1, K\].
+    ranks: Vec<f64>,
+    total: Vec<f64>,
+}
+
+impl Measures {
+    /// Whether there are prompts of `concept`, and others to tell them from.
+    pub fn can_score(&self, concept: usize) -> bool {
+        self.sizes[concept] > 0 && self.sizes[concept] < self.prompts
+    }
+
+    /// The means of the largest cosine over the concept's prompts and over neutral ones; over all others where none is neutral.
+    fn means(&self, concept: usize, direction: usize) -> (f64, f64) {
+        let mean = |group: usize| self.maxima[group * self.directions + direction] / self.sizes[group] as f64;
+        let neutral = if self.sizes[self.concepts] > 0 {
+            mean(self.concepts)
+        } else {
+            let others = self.total[direction] - self.maxima[concept * self.directions + direction];
+            others / (self.prompts - self.sizes[concept]) as f64
+        };
+        (mean(concept), neutral)
+    }
+
+    /// By how much the concept's mean exceeds the neutral one.
+    pub fn excess(&self, concept: usize, direction: usize) -> f64 {
+        let (concept, neutral) = self.means(concept, direction);
+        concept - neutral
+    }
+
+    /// [`s_cd`] of the two means.
+    pub fn s_cd(&self, concept: usize, direction: usize) -> f64 {
+        let (concept, neutral) = self.means(concept, direction);
+        s_cd(concept, neutral)
+    }
+
+    /// The area under the ROC curve: the share of pairs, one prompt of the concept and one of all others, in which the
+    /// concept's has the larger cosine; equals count half.
+    pub fn auc(&self, concept: usize, direction: usize) -> f64 {
+        let (own, others) = (self.sizes[concept] as f64, (self.prompts - self.sizes[concept]) as f64);
+        (self.ranks[concept * self.directions + direction] - own * (own + 1.0) / 2.0) / (own * others)
+    }
+}
+
+/// The rank of each value, from 1; equals share the mean of theirs.
+fn mean_ranks(values: Vec<f64>) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut first = 0;
+    // -0 and 0 are the same cosine, though not the same to a total order.
+    for equals in order.chunk_by(|&a, &b| values[a] == values[b]) {
+        let mean = first as f64 + (equals.len() + 1) as f64 / 2.0;
+        equals.iter().for_each(|&prompt| ranks[prompt] = mean);
+        first += equals.len();
+    }
+    ranks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_values_share_their_rank() {
+        assert_eq!(mean_ranks(vec![0.5, 0.1, 0.5, -0.0, 0.0, 0.5]), [5.0, 3.0, 5.0, 1.5, 1.5, 5.0]);
+    }
+
+    #[test]
+    fn means_that_are_not_positive_count_as_the_least() {
+        assert_eq!(s_cd(-0.3, -0.5), 0.0);
+        assert_eq!(s_cd(0.0, 0.0), 0.0);
+        assert!((s_cd(0.2, -1.0) - (0.2f64 / 1e-6).ln()).abs() < 1e-12);
+        assert!((s_cd(-1.0, 0.2) + (0.2f64 / 1e-6).ln()).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,17 @@
+//! Why concepts cannot be scored.
+
+/// An error of the scores. Each says what was found, what was expected and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConceptError {
+    /// Labels or activations that cannot be read, or do not fit each other.
+    #[error(transparent)]
+    Data(#[from] unmix_data::Error),
+    /// Labels that leave nothing to compare.
+    #[error("{}: {problem}", path.display())]
+    Labels {
+        /// The file of labels.
+        path: std::path::PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}

@@ -1,0 +1,74 @@
+//! Directions of unit length, and their products with rows.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use unmix::DenseMatrix;
+
+/// Share of nonzeros up to which a gather beats the dense product.
+const SPARSE: f64 = 0.06;
+
+/// Directions scaled to unit length; those that are zero stay zero.
+pub enum Directions {
+    /// \[K, d\].
+    Dense(DenseMatrix),
+    /// The nonzeros of each direction: (neuron, value).
+    Sparse { neurons: usize, entries: Vec<Vec<(u32, f32)>> },
+}
+
+impl Directions {
+    pub fn new(directions: &DenseMatrix) -> Directions {
+        let neurons = directions.columns;
+        let mut unit = directions.clone();
+        unit.values.chunks_exact_mut(neurons.max(1)).for_each(normalize);
+        let nonzeros = unit.values.iter().filter(|&&v| v != 0.0).count();
+        if nonzeros as f64 > SPARSE * unit.values.len() as f64 {
+            return Directions::Dense(unit);
+        }
+        let entries = (0..unit.rows).map(|k| {
+            let values = unit.row(k).iter().enumerate();
+            values.filter(|&(_, &v)| v != 0.0).map(|(neuron, &v)| (neuron as u32, v)).collect()
+        });
+        Directions::Sparse { neurons, entries: entries.collect() }
+    }
+
+    /// Number of directions.
+    pub fn count(&self) -> usize {
+        match self {
+            Directions::Dense(matrix) => matrix.rows,
+            Directions::Sparse { entries, .. } => entries.len(),
+        }
+    }
+
+    /// Scales the rows to unit length where they are, and writes their products with all directions to `out`, \[rows, K\].
+    pub fn cosines(&self, rows: &mut [f32], out: &mut [f32]) {
+        let count = self.count();
+        match self {
+            Directions::Dense(matrix) => {
+                let neurons = matrix.columns;
+                rows.chunks_exact_mut(neurons).for_each(normalize);
+                let (height, rows) = (out.len() / count, &*rows);
+                // Row-major matrices are their transposes in faer's order.
+                let rows = MatRef::from_column_major_slice(rows, neurons, height);
+                let directions = MatRef::from_column_major_slice(&matrix.values, neurons, count);
+                let out = MatMut::from_column_major_slice_mut(out, count, height);
+                matmul(out, Accum::Replace, directions.transpose(), rows, 1.0, Par::Seq);
+            }
+            Directions::Sparse { neurons, entries } => {
+                for (row, out) in rows.chunks_exact_mut((*neurons).max(1)).zip(out.chunks_exact_mut(count)) {
+                    normalize(row);
+                    for (out, entries) in out.iter_mut().zip(entries) {
+                        *out = entries.iter().map(|&(neuron, value)| row[neuron as usize] * value).sum();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Divides by the Euclidean norm, unless that is zero. In f64, since squares of small and large f32 leave its range.
+fn normalize(row: &mut [f32]) {
+    let norm = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
+    if norm > 0.0 {
+        row.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
+    }
+}

@@ -1,0 +1,1 @@
+//! Whether features detect concepts: held against slow definitions in f64.
