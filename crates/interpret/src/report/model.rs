@@ -1,0 +1,286 @@
+//! What the page shows, as plain data. Whoever assembles it fills in what there is and leaves the rest empty: empty parts do
+//! not appear on the page.
+//!
+//! Features are referred to by their number, the row of Z from 0, everywhere: in links, in the tree, in health notes. A number
+//! that is not among [`Report::features`] is shown without a link. Shares are fractions: 0.25 is shown as 25%. Values that are
+//! not finite are shown as a dash. Text is untrusted and may hold anything.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole page.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Title of the page, for example the name of the model and the layer.
+    pub title: String,
+    /// Where the features come from.
+    pub run: RunCard,
+    /// The features, in any order; numbers must differ.
+    pub features: Vec<ReportFeature>,
+    /// Names of the groups that colour the map, referred to by [`ReportFeature::group`]. May be empty.
+    pub groups: Vec<String>,
+    /// How features merge into coarser ones, finest first: the nodes of `tree[0]` have features as children, those of `tree[1]`
+    /// have nodes of `tree[0]`, and so on. Empty if there is no tree.
+    pub tree: Vec<TreeLevel>,
+    /// The concepts that features were compared with. Empty if there were none.
+    pub concepts: Vec<ConceptRow>,
+    /// What was found about the fit as a whole. Empty if it was not looked at.
+    pub health: Vec<HealthNote>,
+}
+
+/// The run that the features come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunCard {
+    /// Name of the file of activations, if they came from one.
+    pub data: Option<String>,
+    /// Tokens n.
+    pub tokens: u64,
+    /// Neurons d.
+    pub neurons: u64,
+    /// Type of the activations: `f32`, `f16` or `bf16`.
+    pub dtype: String,
+    /// Options of the fit for people, name and value, in the order in which they are shown: `("solver", "projected-ls")`.
+    pub options: Vec<(String, String)>,
+    /// `cpu` or `gpu`.
+    pub engine: String,
+    /// The adapter's or processor's name.
+    pub adapter: String,
+    /// ‖X − YZ‖² / ‖X‖². The headline shows one minus it as explained.
+    pub relative_error: f64,
+    /// Relative error after each iteration.
+    pub loss_curve: Vec<f64>,
+    /// The iteration, from 1, whose factors are shown. 0 if that is not known.
+    pub best_iteration: u32,
+    /// Why the fit ended, in words: `converged`.
+    pub stop_reason: String,
+    /// Wall time of the fit in seconds.
+    pub seconds: f64,
+    /// Version of unmix.
+    pub version: String,
+    /// When, in any notation; left out where the page should not change from one call to the next.
+    pub date: Option<String>,
+    /// Numbers of the features that no token uses.
+    pub dead_features: Vec<usize>,
+}
+
+/// One feature.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReportFeature {
+    /// Its number: the row of Z, from 0.
+    pub number: usize,
+    /// A name of a few words, for example given by a person or a language model.
+    pub label: Option<String>,
+    /// The different words at which it is strongest, strongest first. They stand in for a label where there is none.
+    pub words: Vec<WordCount>,
+    /// By how much the relative error would rise without it.
+    pub explained_share: f64,
+    /// ‖y_k‖²‖z_k‖² / ‖X‖².
+    pub energy_share: f64,
+    /// Share of tokens whose coefficient is above zero.
+    pub active_share: f64,
+    /// Largest coefficient.
+    pub max_coefficient: f64,
+    /// Euclidean norm of the feature.
+    pub norm: f64,
+    /// How its coefficients above zero are distributed.
+    pub histogram: Option<Histogram>,
+    /// Quantiles of its coefficients above zero, ascending. May be empty.
+    pub quantiles: Vec<Quantile>,
+    /// Where it is strongest, strongest first.
+    pub contexts: Vec<Context>,
+    /// Tokens that it makes a model say, strongest first. Empty if not computed.
+    pub promoted: Vec<TokenLogit>,
+    /// Tokens that it keeps a model from saying, strongest first. Empty if not computed.
+    pub suppressed: Vec<TokenLogit>,
+    /// Concepts that it detects, best first. Empty if not computed.
+    pub concepts: Vec<ConceptScore>,
+    /// The features that point most nearly in its direction or the opposite one, strongest first.
+    pub neighbours: Vec<Neighbour>,
+    /// The features that are active at the same tokens, strongest first.
+    pub co_active: Vec<CoActive>,
+    /// Its neurons, largest magnitude first. All of them or the strongest.
+    pub neurons: Vec<NeuronWeight>,
+    /// What should be known before it is trusted: `near copy of #31 (cosine 0.98)`. Mostly empty.
+    pub notes: Vec<String>,
+    /// Place on the map, [x, y] with both in 0..=1, as [`map_positions`](super::map_positions) gives them.
+    pub position: Option<[f32; 2]>,
+    /// Its group, an index into [`Report::groups`], which gives it its colour on the map.
+    pub group: Option<usize>,
+}
+
+/// A word and how many of a feature's strongest occurrences are spelled like that.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WordCount {
+    /// The word.
+    pub word: String,
+    /// Occurrences, at least 1.
+    pub count: usize,
+}
+
+/// How many coefficients lie in each of a row of bins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// Ascending edges of the bins, one more than bins.
+    pub edges: Vec<f64>,
+    /// Tokens in each bin. The page draws them on a logarithmic scale.
+    pub counts: Vec<u64>,
+}
+
+/// A quantile of coefficients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quantile {
+    /// Which share of the coefficients is not above the value: 0.5 for the median.
+    pub probability: f64,
+    /// The value.
+    pub value: f64,
+}
+
+/// A stretch of text with the strength of a feature, or of a node of the tree, at each token.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Context {
+    /// Its tokens in order.
+    pub pieces: Vec<Piece>,
+    /// Index into `pieces` of the token that the context was chosen for.
+    pub peak: usize,
+    /// Coefficient at the peak.
+    pub coefficient: f64,
+    /// Number of the prompt that it is from, if known.
+    pub prompt: Option<i64>,
+    /// A label of the prompt, for example its concept.
+    pub prompt_label: Option<String>,
+    /// Whether the prompt has more text before.
+    pub cut_before: bool,
+    /// Whether the prompt has more text behind.
+    pub cut_after: bool,
+    /// How many other contexts with the same text this one stands for.
+    pub merged: usize,
+}
+
+/// A token of a context.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Its text, blanks included.
+    pub text: String,
+    /// Its coefficient relative to the largest of the feature, 0..=1. Stored on the page in 255 steps.
+    pub strength: f32,
+}
+
+/// A token and what a feature adds to its logit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogit {
+    /// The token's text.
+    pub text: String,
+    /// What the feature adds to the logit at unit strength.
+    pub logit: f64,
+}
+
+/// How well a feature detects a concept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConceptScore {
+    /// Name of the concept.
+    pub concept: String,
+    /// S_CD of the paper: log of the mean activation on the concept's prompts over that on neutral ones.
+    pub score: Option<f64>,
+    /// Area under the ROC curve: 0.5 is chance, 1 tells all prompts apart.
+    pub auc: Option<f64>,
+}
+
+/// A feature of similar direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// Its number.
+    pub feature: usize,
+    /// Cosine of the two, −1..=1.
+    pub cosine: f64,
+}
+
+/// A feature that is active at the same tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CoActive {
+    /// Its number.
+    pub feature: usize,
+    /// Correlation of the two columns of coefficients over all tokens, −1..=1.
+    pub correlation: f64,
+}
+
+/// A neuron of a feature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NeuronWeight {
+    /// Column of the activations.
+    pub neuron: usize,
+    /// Its weight in the feature scaled to unit norm, −1..=1.
+    pub weight: f64,
+}
+
+/// A level of the tree.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TreeLevel {
+    /// Its name, for example `25 groups`. The page numbers levels without one.
+    pub name: Option<String>,
+    /// Its nodes; children refer to them by index.
+    pub nodes: Vec<TreeNode>,
+}
+
+/// A coarser feature, made of features or of nodes of the level below.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TreeNode {
+    /// A name of a few words.
+    pub label: Option<String>,
+    /// The words at which it is strongest, strongest first. They stand in for a label where there is none.
+    pub words: Vec<WordCount>,
+    /// What it is made of, strongest first.
+    pub children: Vec<TreeChild>,
+    /// Where it is strongest, over the contexts of all its children.
+    pub contexts: Vec<Context>,
+}
+
+/// A child of a node. A feature or node may be the child of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TreeChild {
+    /// Number of the feature at the finest level, index of the node in the level below at the others.
+    pub child: usize,
+    /// How much of it belongs to the node, at least 0; the larger the stronger, at best 1 at most.
+    pub strength: f64,
+}
+
+/// A concept and the feature that detects it best.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConceptRow {
+    /// Name of the concept.
+    pub concept: String,
+    /// The broader concept that it belongs to.
+    pub parent: Option<String>,
+    /// Prompts of the concept, if counted.
+    pub prompts: Option<u64>,
+    /// Number of the best feature.
+    pub feature: Option<usize>,
+    /// S_CD of that feature.
+    pub score: Option<f64>,
+    /// AUC of that feature.
+    pub auc: Option<f64>,
+    /// AUC of the difference of means, a supervised direction, for comparison.
+    pub diff_means_auc: Option<f64>,
+}
+
+/// Something about the fit as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HealthNote {
+    /// How serious it is.
+    pub level: HealthLevel,
+    /// A short sentence: `3 pairs of features are near copies`.
+    pub text: String,
+    /// The features that it is about. May be empty.
+    pub features: Vec<usize>,
+}
+
+/// How serious a health note is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HealthLevel {
+    /// All is well.
+    Good,
+    /// Worth knowing.
+    #[default]
+    Note,
+    /// Should be looked at before features are used.
+    Warning,
+}
