@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
-use unmix::{DenseMatrix, FitSummary};
+use unmix::FitSummary;
 
 use crate::output::{Style, percent};
-use unmix_interpret::{Contexts, Occurrence, Text};
+use unmix_interpret::{Contexts, Neuron, Occurrence, Text};
 
 /// Words of each feature that are looked at: its strongest occurrences.
 pub const OCCURRENCES: usize = 10;
@@ -31,30 +31,6 @@ pub struct FeatureTable<'a> {
     pub width: usize,
     /// Marks.
     pub style: Style,
-}
-
-/// A neuron of a feature.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Neuron {
-    /// Its number.
-    pub neuron: usize,
-    /// Its weight in the feature scaled to unit norm.
-    pub weight: f32,
-}
-
-/// The neurons of largest weight of one feature, at most `most`.
-pub fn strongest_neurons(features: &DenseMatrix, feature: usize, most: usize) -> Vec<Neuron> {
-    let row = features.row(feature);
-    let norm = row.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>().sqrt();
-    let mut neurons: Vec<Neuron> = row
-        .iter()
-        .enumerate()
-        .filter(|(_, z)| **z != 0.0)
-        .map(|(neuron, &z)| Neuron { neuron, weight: (f64::from(z) / norm) as f32 })
-        .collect();
-    neurons.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()).then(a.neuron.cmp(&b.neuron)));
-    neurons.truncate(most);
-    neurons
 }
 
 /// Columns of number, variance and active share, with the blanks after each.

@@ -8,23 +8,27 @@ pub mod concepts;
 pub mod report;
 
 mod contexts;
+mod correlation;
 mod cosine;
 mod distribution;
 mod health;
 mod hierarchy;
 mod matching;
+mod neurons;
 mod unit;
 
 pub use contexts::{
     Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, Text, Window, contexts, contexts_of_tokens,
     strongest_tokens,
 };
+pub use correlation::coefficient_correlations;
 pub use cosine::{cosines, prompt_maxima};
 pub use distribution::{Distribution, QUANTILES, distributions};
 pub use health::{
     DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, NeuronGroup, SharedNeuron, TOKEN_SHARE, TokenIdentity, health,
     neuron_group,
 };
-pub use hierarchy::{Child, Hierarchy, HierarchyOptions, Level, hierarchy};
+pub use hierarchy::{Child, Hierarchy, HierarchyOptions, Level, NodeCoefficients, hierarchy};
 pub use matching::{MatchedPair, Matching, match_features};
+pub use neurons::{Neuron, strongest_neurons};
 pub use unit::{feature_cosines, norms, unit_features};

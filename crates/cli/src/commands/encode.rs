@@ -88,7 +88,7 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let penalty = args.penalty.unwrap_or(if options.solver == Solver::Hals { options.penalty } else { 0.0 });
     let encoder = Encoder::new(fit.features.clone()).penalty(penalty).tolerance(args.tolerance);
     let encoding = encode(&encoder, engine.as_ref(), &file, reporter)?;
-    let cosines = None;
+    let cosines = args.cosines.then(|| unmix_interpret::cosines(&file, &fit.features)).transpose()?;
     let record = EncodingRecord { encoding, cosines, columns, fingerprint, penalty };
     write_encoding(&args.out, &record, args.force)?;
 

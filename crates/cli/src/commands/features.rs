@@ -8,10 +8,10 @@ use unmix_data::{FitRecord, read_fit};
 
 use crate::cli::SharedArgs;
 use crate::failure::Failure;
-use crate::feature_table::{FeatureTable, OCCURRENCES, strongest_neurons};
+use crate::feature_table::{FeatureTable, OCCURRENCES};
 use crate::output::{self, Style, percent};
 use crate::token_text::{TextArgs, read_text};
-use unmix_interpret::{Contexts, Occurrence, Text, contexts};
+use unmix_interpret::{Contexts, Occurrence, Text, contexts, strongest_neurons};
 
 /// Read the features of a fit: the words where each is strongest
 ///

@@ -103,7 +103,7 @@ pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     }
     let kept = fit.run.summary.kept_per_feature;
     let tree = hierarchy(engine.as_ref(), &fit.features, kept, &options)?;
-    let tokens = tree.strongest_tokens(&fit.coefficients, 4 * WORDS);
+    let tokens = tree.node_coefficients(&fit.coefficients).strongest_tokens(&fit.coefficients, 4 * WORDS);
     let named = Named::new(&fit, &text, &tokens);
     if args.out.is_some() || shared.json {
         let value = named.json(&fit, &tree, &options);

@@ -104,9 +104,30 @@ impl Text {
 
     /// The text of rows, as it is.
     pub fn raw(&self, rows: Range<usize>) -> String {
+        String::from_utf8_lossy(self.bytes_of(rows)).into_owned()
+    }
+
+    fn bytes_of(&self, rows: Range<usize>) -> &[u8] {
         let start = rows.start.checked_sub(1).map_or(0, |row| self.ends[row]);
         let end = rows.end.checked_sub(1).map_or(0, |row| self.ends[row]);
-        String::from_utf8_lossy(&self.bytes[start..end.max(start)]).into_owned()
+        &self.bytes[start..end.max(start)]
+    }
+
+    /// The text of each of these rows. Where a character is spread over rows, the last of them has it, and the others are empty.
+    pub fn pieces(&self, rows: Range<usize>) -> Vec<String> {
+        let mut pieces: Vec<String> = Vec::with_capacity(rows.len());
+        let mut waiting = rows.start;
+        for row in rows.clone() {
+            let bytes = self.bytes_of(waiting..row + 1);
+            let incomplete = std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none());
+            if incomplete && row + 1 < rows.end {
+                pieces.push(String::new());
+            } else {
+                pieces.push(String::from_utf8_lossy(bytes).into_owned());
+                waiting = row + 1;
+            }
+        }
+        pieces
     }
 
     /// The text of rows on one line, without blanks at its ends.
@@ -184,6 +205,14 @@ mod tests {
         assert_eq!(t.word(0), 0..1);
         let window = t.window(1..3, 9, |_| true);
         assert_eq!(window, Window { before: 1..1, after: 3..4, cut: (false, false) });
+    }
+
+    #[test]
+    fn a_character_that_is_spread_over_tokens_is_in_the_last_of_them() {
+        let t = text(&["Ġcaf", "Ã", "©", "Ġde"], None);
+        assert_eq!(t.pieces(0..4), [" caf", "", "é", " de"]);
+        assert_eq!(t.pieces(0..2), [" caf", "\u{fffd}"]);
+        assert_eq!(t.pieces(2..4), ["\u{fffd}", " de"]);
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! The report: one HTML file with everything that is known about the features of a fit, for people, without a network.
 //!
-//! The caller fills in a [`Report`], whose parts are plain data and mostly optional, and [`render`] makes the page of it.
+//! [`assemble`] fills in a [`Report`] from a fit and what was found out about it; its parts are plain data and mostly optional, and [`render`] makes the page of it.
 //! [`map_positions`] places features on the page's map.
 
+mod assemble;
 mod map;
 mod model;
+mod notes;
+mod passages;
 
+pub use assemble::{ReportParts, assemble};
 pub use map::map_positions;
 pub use model::*;
+pub use notes::health_notes;

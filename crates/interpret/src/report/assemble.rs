@@ -1,0 +1,297 @@
+//! From a fit, and what was found out about it, to the content of the page.
+
+use std::collections::HashMap;
+
+use unmix_data::FitRecord;
+
+use super::passages::Passages;
+use super::{
+    CoActive, ConceptRow, ConceptScore, Histogram, Neighbour, NeuronWeight, Quantile, Report, ReportFeature, RunCard,
+    TokenLogit, TreeChild, TreeLevel, TreeNode, WordCount, health_notes, map_positions,
+};
+use crate::concepts::ConceptScores;
+use crate::{
+    Activation, Contexts, Distribution, Health, Hierarchy, QUANTILES, Text, coefficient_correlations,
+    contexts_of_tokens, distributions, feature_cosines, health, strongest_tokens,
+};
+
+/// What a report is made of. All but the fit and its text may be missing.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportParts<'a> {
+    /// Title of the page.
+    pub title: &'a str,
+    /// The fit.
+    pub fit: &'a FitRecord,
+    /// The text of its tokens.
+    pub text: &'a Text,
+    /// Label of each token's prompt, n of them.
+    pub labels: Option<&'a [String]>,
+    /// How well its features detect concepts.
+    pub scores: Option<&'a ConceptScores>,
+    /// The concept that each concept is a part of, by name.
+    pub parents: Option<&'a HashMap<String, String>>,
+    /// Promoted and suppressed tokens of each feature, K of them.
+    pub lens: Option<&'a [(Vec<TokenLogit>, Vec<TokenLogit>)]>,
+    /// How its features nest.
+    pub tree: Option<&'a Hierarchy>,
+    /// Contexts shown of each feature, at most.
+    pub contexts: usize,
+    /// Tokens of context on each side of the strongest.
+    pub window: usize,
+}
+
+/// Bins of the histograms.
+const BINS: usize = 24;
+/// Words that stand for a feature, and occurrences of them that are looked at.
+const WORDS: usize = 24;
+/// Similar and co-active features that are named.
+const RELATED: usize = 6;
+/// Least |cosine| and correlation to be named.
+const LEAST_RELATED: f32 = 0.1;
+/// Neurons shown of a feature.
+const NEURONS: usize = 24;
+/// Contexts of a node of the tree.
+const NODE_CONTEXTS: usize = 4;
+/// A concept groups a feature on the map from this area under the ROC curve on.
+const CLEAR_AUC: f64 = 0.7;
+
+/// Puts the content together. It costs some passes over the coefficients and products of features with one another; the
+/// activations are not needed.
+///
+/// # Panics
+/// If a part is not of the fit: labels of another number of tokens, scores or lens of another number of features.
+pub fn assemble(parts: &ReportParts<'_>) -> Report {
+    let (fit, summary) = (parts.fit, &parts.fit.run.summary);
+    let rank = fit.features.rows;
+    let strongest = strongest_tokens(&fit.coefficients, 4 * parts.contexts.max(WORDS));
+    let distributions = distributions(&fit.coefficients, BINS);
+    let cosines = feature_cosines(&fit.features, &fit.features);
+    let correlations = coefficient_correlations(&fit.coefficients);
+    let positions = map_positions(&fit.features, Some(&fit.coefficients), fit.run.seed);
+    let token_ids = fit.columns.token_ids.as_deref();
+    let health = health(&fit.features, &fit.coefficients, &summary.feature_statistics, token_ids);
+    let (groups, group_of) = groups(parts);
+    let passages = Passages {
+        text: parts.text,
+        prompt_ids: fit.columns.prompt_ids.as_deref(),
+        labels: parts.labels,
+        most: parts.contexts,
+        window: parts.window,
+    };
+    let features = (0..rank)
+        .map(|k| {
+            let statistics = &summary.feature_statistics[k];
+            let (promoted, suppressed) = parts.lens.map_or_else(Default::default, |lens| lens[k].clone());
+            let neurons = crate::strongest_neurons(&fit.features, k, NEURONS);
+            let coefficient = |row: usize| fit.coefficients.row(row)[k];
+            ReportFeature {
+                number: k,
+                label: None,
+                words: words(&contexts_of_tokens(&strongest[k], parts.text, WORDS), parts.text),
+                explained_share: statistics.explained_share,
+                energy_share: statistics.energy_share,
+                active_share: statistics.active_share,
+                max_coefficient: statistics.max_coefficient.into(),
+                norm: statistics.norm,
+                histogram: histogram(&distributions[k]),
+                quantiles: quantiles(&distributions[k]),
+                contexts: passages.around(&strongest[k], |rows| rows.map(coefficient).collect()),
+                promoted,
+                suppressed,
+                concepts: parts.scores.map_or_else(Vec::new, |scores| concepts_of(scores, k)),
+                neighbours: related(cosines.row(k), k, f32::abs)
+                    .map(|(feature, cosine)| Neighbour { feature, cosine })
+                    .collect(),
+                co_active: related(correlations.row(k), k, |value| value)
+                    .map(|(feature, correlation)| CoActive { feature, correlation })
+                    .collect(),
+                neurons: neurons.iter().map(|n| NeuronWeight { neuron: n.neuron, weight: n.weight.into() }).collect(),
+                notes: notes(&health, k, parts.text),
+                position: Some(positions[k]),
+                group: group_of[k],
+            }
+        })
+        .collect();
+    Report {
+        title: parts.title.to_owned(),
+        run: run_card(fit),
+        features,
+        groups,
+        tree: parts.tree.map_or_else(Vec::new, |tree| tree_levels(tree, fit, &passages)),
+        concepts: parts.scores.map_or_else(Vec::new, |scores| concept_rows(scores, parts.parents)),
+        health: health_notes(&health, summary.neurons),
+    }
+}
+
+fn run_card(fit: &FitRecord) -> RunCard {
+    let (run, summary) = (&fit.run, &fit.run.summary);
+    let option = |name: &str, value: String| (name.to_owned(), value);
+    let options = &summary.options;
+    let mut shown = vec![
+        option("rank", options.rank.to_string()),
+        option("neurons a feature", format!("{} ({}%)", summary.kept_per_feature, options.sparsity * 100.0)),
+        option("solver", options.solver.name().to_owned()),
+        option("start", options.init.name().to_owned()),
+        option("seed", options.seed.to_string()),
+        option("most iterations", options.max_iterations.to_string()),
+        option("tolerance", format!("{:e}", options.tolerance)),
+    ];
+    if options.solver == unmix::Solver::Hals {
+        shown.push(option("penalty", options.penalty.to_string()));
+    }
+    let energy = summary.squared_norm;
+    RunCard {
+        data: run.input.path.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()),
+        tokens: summary.tokens,
+        neurons: summary.neurons.into(),
+        dtype: run.input.element.clone(),
+        options: shown,
+        engine: summary.engine.clone(),
+        adapter: summary.adapter.clone(),
+        relative_error: summary.relative_error,
+        loss_curve: summary.loss_curve.iter().map(|loss| if energy > 0.0 { loss / energy } else { 0.0 }).collect(),
+        best_iteration: summary.best_iteration,
+        stop_reason: summary.stop_reason.name().to_owned(),
+        seconds: summary.seconds,
+        version: run.unmix_version.clone(),
+        date: None,
+        dead_features: summary.dead_features.iter().map(|&k| k as usize).collect(),
+    }
+}
+
+fn words(contexts: &Contexts, text: &Text) -> Vec<WordCount> {
+    let spellings = contexts.spellings.iter();
+    spellings.map(|s| WordCount { word: text.join(s.word.clone()), count: s.count }).collect()
+}
+
+fn histogram(distribution: &Distribution) -> Option<Histogram> {
+    let bins = distribution.counts.len();
+    let edge = |bin: usize| f64::from(distribution.largest) * bin as f64 / bins as f64;
+    (distribution.active > 0)
+        .then(|| Histogram { edges: (0..=bins).map(edge).collect(), counts: distribution.counts.clone() })
+}
+
+fn quantiles(distribution: &Distribution) -> Vec<Quantile> {
+    if distribution.active == 0 {
+        return Vec::new();
+    }
+    let pairs = QUANTILES.iter().zip(distribution.quantiles);
+    pairs.map(|(&probability, value)| Quantile { probability, value: value.into() }).collect()
+}
+
+/// The features most related to feature `own`, by a row of their relations to it and what makes one large.
+fn related(row: &[f32], own: usize, size: impl Fn(f32) -> f32) -> impl Iterator<Item = (usize, f64)> {
+    let mut others: Vec<(usize, f32)> = row
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|&(feature, value)| feature != own && size(value) >= LEAST_RELATED)
+        .collect();
+    others.sort_by(|a, b| size(b.1).total_cmp(&size(a.1)).then(a.0.cmp(&b.0)));
+    others.truncate(RELATED);
+    others.into_iter().map(|(feature, value)| (feature, value.into()))
+}
+
+/// The feature's own best concept, then those for which it is the best feature.
+fn concepts_of(scores: &ConceptScores, feature: usize) -> Vec<ConceptScore> {
+    let own = &scores.features[feature];
+    let mut found: Vec<ConceptScore> = own
+        .best_concept
+        .iter()
+        .map(|concept| ConceptScore { concept: concept.clone(), score: own.s_cd, auc: own.auc })
+        .collect();
+    for row in scores.concepts.iter().filter(|row| row.best_feature == Some(feature)) {
+        if found.iter().all(|earlier| earlier.concept != row.concept) {
+            found.push(ConceptScore { concept: row.concept.clone(), score: row.s_cd, auc: row.auc });
+        }
+    }
+    found
+}
+
+fn concept_rows(scores: &ConceptScores, parents: Option<&HashMap<String, String>>) -> Vec<ConceptRow> {
+    scores
+        .concepts
+        .iter()
+        .map(|row| ConceptRow {
+            concept: row.concept.clone(),
+            parent: parents.and_then(|parents| parents.get(&row.concept)).cloned(),
+            prompts: Some(row.prompts as u64),
+            feature: row.best_feature,
+            score: row.s_cd,
+            auc: row.auc,
+            diff_means_auc: row.diff_means.map(|score| score.auc),
+        })
+        .collect()
+}
+
+/// Groups that colour the map: the concepts that features clearly detect, the wider ones where those are known; without
+/// concepts, the parents at the top of the tree.
+fn groups(parts: &ReportParts<'_>) -> (Vec<String>, Vec<Option<usize>>) {
+    let rank = parts.fit.features.rows;
+    let (mut names, mut of): (Vec<String>, Vec<Option<usize>>) = (Vec::new(), vec![None; rank]);
+    let Some(scores) = parts.scores else { return (names, of) };
+    for (k, score) in scores.features.iter().enumerate() {
+        let clear = score.auc.is_some_and(|auc| auc >= CLEAR_AUC);
+        let Some(concept) = score.best_concept.as_ref().filter(|_| clear) else { continue };
+        let name = parts.parents.and_then(|parents| parents.get(concept)).unwrap_or(concept);
+        let place = names.iter().position(|known| known == name).unwrap_or_else(|| {
+            names.push(name.clone());
+            names.len() - 1
+        });
+        of[k] = Some(place);
+    }
+    (names, of)
+}
+
+fn notes(health: &Health, feature: usize, text: &Text) -> Vec<String> {
+    let mut notes = Vec::new();
+    for pair in &health.duplicates {
+        if pair.first == feature || pair.second == feature {
+            let other = pair.first + pair.second - feature;
+            let what = if pair.cosine > 0.0 { "near copy" } else { "near opposite" };
+            notes.push(format!("{what} of #{other} (cosine {:.2})", pair.cosine));
+        }
+    }
+    if let Some(identity) = health.token_identity.iter().find(|identity| identity.feature == feature) {
+        let token = text.join(identity.row..identity.row + 1);
+        notes.push(format!("fires on one token, “{token}” ({:.0}% of its energy)", 100.0 * identity.share));
+    }
+    if health.low_share.contains(&feature) {
+        notes.push("explains little".to_owned());
+    }
+    if health.dead.contains(&feature) {
+        notes.push("dead: no token uses it".to_owned());
+    }
+    notes
+}
+
+fn tree_levels(tree: &Hierarchy, fit: &FitRecord, passages: &Passages<'_>) -> Vec<TreeLevel> {
+    let coefficients = tree.node_coefficients(&fit.coefficients);
+    let strongest = coefficients.strongest_tokens(&fit.coefficients, 4 * WORDS);
+    let passages = Passages { most: NODE_CONTEXTS, ..*passages };
+    let node = |level: usize, node: usize, tokens: &[Activation]| {
+        let columns = tree.levels[level].features.rows;
+        let rank = fit.coefficients.columns;
+        let strength = |rows: std::ops::Range<usize>| -> Vec<f32> {
+            let rows = &fit.coefficients.values[rows.start * rank..rows.end * rank];
+            coefficients.of_rows(rows)[level].iter().skip(node).step_by(columns).copied().collect()
+        };
+        TreeNode {
+            label: None,
+            words: words(&contexts_of_tokens(tokens, passages.text, WORDS), passages.text),
+            children: tree.levels[level].children[node]
+                .iter()
+                .map(|child| TreeChild { child: child.feature, strength: child.strength.into() })
+                .collect(),
+            contexts: passages.around(tokens, strength),
+        }
+    };
+    strongest
+        .iter()
+        .enumerate()
+        .map(|(level, nodes)| TreeLevel {
+            name: Some(format!("{} groups", nodes.len())),
+            nodes: nodes.iter().enumerate().map(|(index, tokens)| node(level, index, tokens)).collect(),
+        })
+        .collect()
+}

@@ -1,0 +1,97 @@
+//! Stretches of text around the tokens at which something is strongest.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::{Context, Piece};
+use crate::{Activation, Text};
+
+/// What passages are cut from.
+pub(super) struct Passages<'a> {
+    pub text: &'a Text,
+    /// Number of each row's prompt, where known.
+    pub prompt_ids: Option<&'a [i64]>,
+    /// Label of each row's prompt, where known.
+    pub labels: Option<&'a [String]>,
+    /// Most passages of one feature.
+    pub most: usize,
+    /// Tokens on each side of the strongest.
+    pub window: usize,
+}
+
+impl Passages<'_> {
+    /// The passages around `strongest`, which are in order of strength, with `strength(rows)` for the coefficients of rows.
+    /// A token that an earlier passage shows gets none of its own, and passages of one text are one.
+    pub fn around(&self, strongest: &[Activation], strength: impl Fn(Range<usize>) -> Vec<f32>) -> Vec<Context> {
+        let largest = strongest.first().map_or(0.0, |first| first.coefficient);
+        let (mut found, mut shown): (Vec<Context>, Vec<Range<usize>>) = (Vec::new(), Vec::new());
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for &Activation { row, coefficient } in strongest {
+            if found.len() == self.most {
+                break;
+            }
+            let prompt = self.text.prompt(row);
+            let rows = row.saturating_sub(self.window).max(prompt.start)..(row + self.window + 1).min(prompt.end);
+            if shown.iter().any(|earlier| earlier.contains(&row)) {
+                continue;
+            }
+            if let Some(&place) = places.get(&self.text.raw(rows.clone())) {
+                found[place].merged += 1;
+                continue;
+            }
+            places.insert(self.text.raw(rows.clone()), found.len());
+            let relative = |y: f32| if largest > 0.0 { (y / largest).clamp(0.0, 1.0) } else { 0.0 };
+            let pieces = self.text.pieces(rows.clone()).into_iter().zip(strength(rows.clone()));
+            found.push(Context {
+                pieces: pieces.map(|(text, y)| Piece { text, strength: relative(y) }).collect(),
+                peak: row - rows.start,
+                coefficient: coefficient.into(),
+                prompt: self.prompt_ids.map(|ids| ids[row]),
+                prompt_label: self.labels.map(|labels| labels[row].clone()),
+                cut_before: rows.start > prompt.start,
+                cut_after: rows.end < prompt.end,
+                merged: 0,
+            });
+            shown.push(rows);
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Prompts;
+
+    fn activations(rows: &[usize]) -> Vec<Activation> {
+        rows.iter().enumerate().map(|(i, &row)| Activation { row, coefficient: 8.0 - i as f32 }).collect()
+    }
+
+    #[test]
+    fn passages_stay_in_their_prompt_and_equal_ones_are_one() {
+        let tokens = ["a", " b", " c", " d", " e", " a", " b", " c", " d", " e", "a", " b", " c", " d", " e"];
+        let ids: Vec<i64> = (0..15).map(|i| i / 5).collect();
+        let text = Text::new(&tokens, Prompts::new(15, Some(&ids), None));
+        let passages = Passages { text: &text, prompt_ids: Some(&ids), labels: None, most: 9, window: 1 };
+        // Row 3 is shown by the passage around 2; rows 2 and 12 have the same words around them.
+        let found = passages.around(&activations(&[2, 3, 12, 0, 14]), |rows| rows.map(|row| row as f32).collect());
+        let texts: Vec<String> =
+            found.iter().map(|c| c.pieces.iter().map(|p| p.text.as_str()).collect::<String>()).collect();
+        assert_eq!(texts, [" b c d", "a b", " d e"]);
+        assert_eq!(found.iter().map(|c| (c.peak, c.merged)).collect::<Vec<_>>(), [(1, 1), (0, 0), (1, 0)]);
+        assert_eq!(
+            found.iter().map(|c| (c.cut_before, c.cut_after)).collect::<Vec<_>>(),
+            [(true, true), (false, true), (true, false)]
+        );
+        assert_eq!(found[0].pieces.iter().map(|p| p.strength).collect::<Vec<_>>(), [0.125, 0.25, 0.375]);
+        assert_eq!(found[2].prompt, Some(2));
+    }
+
+    #[test]
+    fn no_more_passages_than_wanted_and_none_for_what_is_never_active() {
+        let text = Text::new(&["a"; 9], Prompts::new(9, None, None));
+        let passages = Passages { text: &text, prompt_ids: None, labels: None, most: 2, window: 0 };
+        assert_eq!(passages.around(&activations(&[8, 1, 4]), |rows| vec![1.0; rows.len()]).len(), 1);
+        assert!(passages.around(&[], |rows| vec![1.0; rows.len()]).is_empty());
+    }
+}
