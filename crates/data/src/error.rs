@@ -229,6 +229,42 @@ pub enum Error {
         /// Entries of the vocabulary.
         size: usize,
     },
+    /// No weights of a model where some were meant.
+    #[error("{}: no weights of a model: {found}", path.display())]
+    NoWeights {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is there instead, and what to do.
+        found: String,
+    },
+    /// A file that the index of a model in shards names.
+    #[error("{}: no such file, but {} names it; download the whole model", path.display(), index.display())]
+    MissingShard {
+        /// The file that is missing.
+        path: PathBuf,
+        /// The index.
+        index: PathBuf,
+    },
+    /// A tensor that the index of a model in shards places in a file that lacks it.
+    #[error("{}: no tensor named {tensor:?}, but {} says that it is in there; download both again", path.display(), index.display())]
+    NotInShard {
+        /// The shard.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The index.
+        index: PathBuf,
+    },
+    /// Two files given together hold tensors of the same name.
+    #[error("{}: the tensor {tensor:?} is in {} as well; give only one of the two files", path.display(), other.display())]
+    DuplicateTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The file that was read before.
+        other: PathBuf,
+    },
     /// The result folder exists.
     #[error("{}: already exists; choose another folder, or force replacing it", .0.display())]
     Exists(PathBuf),

@@ -2,7 +2,8 @@
 //!
 //! [`ActivationFile`] maps a safetensors or npy file and is an [`ActivationSource`](unmix::ActivationSource), so it goes straight
 //! into a fit; [`check_finite`], [`inspect`] and [`fingerprint()`] look at what it holds. [`write_fit`] and [`read_fit`] keep a
-//! fit in a folder that is whole or not there at all. Files are distrusted: whatever their bytes, the worst that comes of them
+//! fit in a folder that is whole or not there at all. [`Weights`] are a model's own tensors and [`Vocabulary`] the text of its
+//! tokens. Files are distrusted: whatever their bytes, the worst that comes of them
 //! is an [`Error`] that says what was found, what was expected and what to do.
 
 mod activation_file;
@@ -26,6 +27,9 @@ mod safetensors_header;
 mod safetensors_writer;
 mod strings;
 mod tensor_file;
+mod vocabulary;
+mod weight_matrix;
+mod weights;
 
 pub use activation_file::{ActivationFile, OpenOptions};
 pub use columns::TokenColumns;
@@ -42,3 +46,6 @@ pub use output_file::{check_file_target, write_file};
 pub use row_range::RowRange;
 pub use strings::TokenStrings;
 pub use tensor_file::{Format, TensorInfo};
+pub use vocabulary::Vocabulary;
+pub use weight_matrix::WeightMatrix;
+pub use weights::Weights;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Error, Vocabulary};
 
 /// The text of each row's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl TokenStrings {
     pub fn from_rows(path: impl AsRef<Path>, tokens: u64) -> Result<TokenStrings, Error> {
         const EXPECTED: &str = "a JSON array with one string a row of the activations";
         let path = path.as_ref();
-        let texts = match json(path, EXPECTED)? {
+        let texts = match read_json(path, EXPECTED)? {
             Value::Array(values) => strings(path, values, EXPECTED)?,
             other => return Err(wrong(path, format!("the file holds {}", kind(&other)), EXPECTED)),
         };
@@ -37,49 +37,25 @@ impl TokenStrings {
         Ok(TokenStrings { texts, entries: None })
     }
 
-    /// Texts from a vocabulary: a JSON array of strings whose index is the id, or a JSON object from text to id.
+    /// Texts from a vocabulary in any form that [`Vocabulary::read`] knows.
     ///
     /// # Errors
     /// If the file cannot be read or is something else, or lacks one of `token_ids`.
     pub fn from_vocabulary(path: impl AsRef<Path>, token_ids: &[i64]) -> Result<TokenStrings, Error> {
-        const EXPECTED: &str = "a vocabulary: a JSON array of strings (index = id) or a JSON object from text to id";
-        let path = path.as_ref();
-        let (texts, ids) = match json(path, EXPECTED)? {
-            Value::Array(values) => (strings(path, values, EXPECTED)?, None),
-            Value::Object(map) => {
-                let mut texts = Vec::with_capacity(map.len());
-                let mut ids = std::collections::HashMap::with_capacity(map.len());
-                for (text, id) in map {
-                    let Some(id) = id.as_i64() else {
-                        return Err(wrong(
-                            path,
-                            format!("the entry {text:?} is {} instead of an id", kind(&id)),
-                            EXPECTED,
-                        ));
-                    };
-                    if let Some(&other) = ids.get(&id) {
-                        let other: &String = &texts[other as usize];
-                        return Err(wrong(path, format!("{other:?} and {text:?} share the id {id}"), EXPECTED));
-                    }
-                    ids.insert(id, texts.len() as u32);
-                    texts.push(text);
-                }
-                (texts, Some(ids))
-            }
-            other => return Err(wrong(path, format!("the file holds {}", kind(&other)), EXPECTED)),
-        };
+        let vocabulary = Vocabulary::read(path)?;
         let entries = token_ids
             .iter()
             .enumerate()
             .map(|(row, &id)| {
-                let entry = match &ids {
-                    Some(ids) => ids.get(&id).copied(),
-                    None => u32::try_from(id).ok().filter(|&i| (i as usize) < texts.len()),
-                };
-                entry.ok_or_else(|| Error::UnknownToken { path: path.to_owned(), id, row, size: texts.len() })
+                vocabulary.place(id).ok_or_else(|| Error::UnknownToken {
+                    path: vocabulary.path().to_owned(),
+                    id,
+                    row,
+                    size: vocabulary.len(),
+                })
             })
             .collect::<Result<_, _>>()?;
-        Ok(TokenStrings { texts, entries: Some(entries) })
+        Ok(TokenStrings { texts: vocabulary.into_texts(), entries: Some(entries) })
     }
 
     /// Number of rows.
@@ -102,7 +78,8 @@ impl TokenStrings {
     }
 }
 
-fn json(path: &Path, expected: &'static str) -> Result<Value, Error> {
+/// The content of a JSON file; `expected` says in words what it should be.
+pub(crate) fn read_json(path: &Path, expected: &'static str) -> Result<Value, Error> {
     let bytes = read_file(path, "name one JSON file in it")?;
     serde_json::from_slice(&bytes).map_err(|e| wrong(path, format!("not valid JSON: {e}"), expected))
 }
@@ -120,7 +97,8 @@ pub(crate) fn read_file(path: &Path, folder_advice: &'static str) -> Result<Vec<
     }
 }
 
-fn strings(path: &Path, values: Vec<Value>, expected: &'static str) -> Result<Vec<String>, Error> {
+/// The entries of an array that must be strings.
+pub(crate) fn strings(path: &Path, values: Vec<Value>, expected: &'static str) -> Result<Vec<String>, Error> {
     values
         .into_iter()
         .enumerate()
@@ -131,11 +109,13 @@ fn strings(path: &Path, values: Vec<Value>, expected: &'static str) -> Result<Ve
         .collect()
 }
 
-fn wrong(path: &Path, problem: String, expected: &'static str) -> Error {
+/// A JSON file that is not what was expected.
+pub(crate) fn wrong(path: &Path, problem: String, expected: &'static str) -> Error {
     Error::Json { path: path.to_owned(), problem, expected }
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a value is, in words.
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a truth value",

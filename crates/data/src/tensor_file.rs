@@ -103,6 +103,11 @@ impl TensorFile {
         self.tensors.iter().find(|t| t.info.name == name)
     }
 
+    /// All tensors for a message, cut where there are many.
+    pub(crate) fn list(&self) -> String {
+        list(self.tensors.iter())
+    }
+
     pub(crate) fn data(&self, tensor: &Tensor) -> Bytes {
         self.bytes.slice(tensor.range.clone())
     }
@@ -119,7 +124,7 @@ impl TensorFile {
                 self.tensors.iter().filter(|t| t.is_float() && t.info.shape.len() == 2).collect();
             return match candidates.as_slice() {
                 [only] => self.checked_matrix(only),
-                [] => Err(Error::NoMatrix { path: path(), held: list(self.tensors.iter()) }),
+                [] => Err(Error::NoMatrix { path: path(), held: self.list() }),
                 several => Err(Error::AmbiguousTensor { path: path(), candidates: list(several.iter().copied()) }),
             };
         };
@@ -128,7 +133,7 @@ impl TensorFile {
         }
         match self.tensor(name) {
             Some(tensor) => self.checked_matrix(tensor),
-            None => Err(Error::NoSuchTensor { path: path(), tensor: name.to_owned(), held: list(self.tensors.iter()) }),
+            None => Err(Error::NoSuchTensor { path: path(), tensor: name.to_owned(), held: self.list() }),
         }
     }
 

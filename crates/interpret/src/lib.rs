@@ -5,6 +5,7 @@
 //! panel by panel. Nothing prints.
 
 pub mod concepts;
+pub mod lens;
 pub mod report;
 
 mod contexts;
@@ -15,11 +16,12 @@ mod health;
 mod hierarchy;
 mod matching;
 mod neurons;
+mod one_line;
 mod unit;
 
 pub use contexts::{
-    Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, Text, Window, contexts, contexts_of_tokens,
-    strongest_tokens,
+    Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, Text, TokenNotation, Window, contexts,
+    contexts_of_tokens, strongest_tokens,
 };
 pub use correlation::coefficient_correlations;
 pub use cosine::{cosines, prompt_maxima};
@@ -31,4 +33,5 @@ pub use health::{
 pub use hierarchy::{Child, Hierarchy, HierarchyOptions, Level, NodeCoefficients, hierarchy};
 pub use matching::{MatchedPair, Matching, match_features};
 pub use neurons::{Neuron, strongest_neurons};
+pub use one_line::one_line;
 pub use unit::{feature_cosines, norms, unit_features};

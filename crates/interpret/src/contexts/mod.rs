@@ -8,6 +8,7 @@ mod prompts;
 mod strongest;
 mod text;
 
+pub use pieces::TokenNotation;
 pub use prompts::Prompts;
 pub use strongest::{Activation, StrongestTokens, strongest_tokens};
 pub use text::{Text, Window};

@@ -1,5 +1,26 @@
 //! Token strings as tokenizers write them, turned into plain text.
 
+use unmix_data::Vocabulary;
+
+/// How a vocabulary writes its entries, to show single ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenNotation(Notation);
+
+impl TokenNotation {
+    /// The notation of a vocabulary.
+    pub fn of(vocabulary: &Vocabulary) -> TokenNotation {
+        TokenNotation(Notation::of(vocabulary.texts()))
+    }
+
+    /// The text of one entry, with the blank that it begins with, if it does. Part of a character is shown as `�`. The text is
+    /// as untrusted as the entry: [`one_line`](crate::one_line) makes it fit to print.
+    pub fn text(self, entry: &str) -> String {
+        let mut bytes = Vec::new();
+        self.0.decode(entry, &mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
 /// How a vocabulary writes blanks and bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notation {
@@ -16,20 +37,23 @@ pub enum Notation {
 impl Notation {
     /// The notation of these strings.
     pub fn of<'a>(strings: impl Iterator<Item = &'a str>) -> Notation {
-        let (mut byte_level, mut sentence_piece, mut blanks) = (false, false, false);
+        let (mut plain, mut byte_level, mut sentence_piece, mut blanks) = (0u64, 0u64, 0u64, false);
         for text in strings {
-            if text.starts_with(' ') {
-                return Notation::Plain;
+            match text.chars().next() {
+                Some(' ') => plain += 1,
+                Some('Ġ') => byte_level += 1,
+                Some('▁') => sentence_piece += 1,
+                _ => {}
             }
-            byte_level |= text.starts_with('Ġ');
-            sentence_piece |= text.starts_with('▁');
             blanks |= text.ends_with(' ');
         }
-        match (byte_level, sentence_piece, blanks) {
-            (true, _, _) => Notation::ByteLevel,
-            (_, true, _) => Notation::SentencePiece,
-            (_, _, true) => Notation::Plain,
-            _ => Notation::Bare,
+        // The sign that is there most often: tokens added to a vocabulary, such as runs of blanks, are not in its notation.
+        match plain.max(byte_level).max(sentence_piece) {
+            0 if !blanks => Notation::Bare,
+            0 => Notation::Plain,
+            most if most == plain => Notation::Plain,
+            most if most == byte_level => Notation::ByteLevel,
+            _ => Notation::SentencePiece,
         }
     }
 
@@ -108,6 +132,8 @@ mod tests {
         assert_eq!(Notation::of(["The", " cat", "Ġ"].into_iter()), Notation::Plain);
         assert_eq!(Notation::of(["The ", "cat"].into_iter()), Notation::Plain);
         assert_eq!(Notation::of(["The", "cat"].into_iter()), Notation::Bare);
+        // GPT-NeoX's vocabulary has runs of blanks as added tokens.
+        assert_eq!(Notation::of(["    ", "Ġcat", "Ġsat", "  "].into_iter().take(3)), Notation::ByteLevel);
     }
 
     #[test]

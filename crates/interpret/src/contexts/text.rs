@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Prompts;
 use super::pieces::{Notation, is_inner};
+use crate::one_line::one_line;
 
 /// The text of the rows, cut into prompts.
 #[derive(Clone, Debug)]
@@ -163,17 +164,6 @@ impl Text {
             || inner(last) && apostrophe(first) && inner(second)
             || inner(before_last) && apostrophe(last) && inner(first)
     }
-}
-
-/// Line breaks shown by a sign, other control characters as blanks, so that a context stays on its line.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' => '⏎',
-            c if c.is_control() => ' ',
-            c => c,
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,114 @@
+//! One matrix of a model's weights.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use unmix::ElementType;
+
+use crate::Error;
+use crate::number::Number;
+use crate::tensor_file::{Tensor, TensorFile};
+
+/// A matrix [rows, columns] in a mapped file, read in blocks of rows as f32. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct WeightMatrix {
+    path: PathBuf,
+    name: String,
+    rows: usize,
+    columns: usize,
+    number: Number,
+    bytes: Bytes,
+}
+
+impl WeightMatrix {
+    /// # Errors
+    /// If the tensor does not hold floating-point numbers.
+    pub(crate) fn new(file: &TensorFile, tensor: &Tensor, rows: u64, columns: u64) -> Result<WeightMatrix, Error> {
+        match tensor.number {
+            Some(number) if number.is_float() => Ok(WeightMatrix {
+                path: file.path.clone(),
+                name: tensor.info.name.clone(),
+                // Both fit: the tensor's bytes have been compared with the file's.
+                rows: rows as usize,
+                columns: columns as usize,
+                number,
+                bytes: file.data(tensor),
+            }),
+            _ => Err(Error::DataType {
+                path: file.path.clone(),
+                tensor: tensor.label(),
+                found: tensor.info.dtype.clone(),
+                expected: "f32, f16, bf16 or f64 numbers; of a quantised model, give the weights that it was made from",
+            }),
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Name of the tensor.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Type of the numbers in the file: `f32`, `f16`, `bf16` or `f64`.
+    pub fn dtype(&self) -> &'static str {
+        self.number.name()
+    }
+
+    /// Writes rows to `out`, [rows.len(), columns].
+    ///
+    /// # Errors
+    /// If a number is NaN or infinite, or an f64 number is beyond f32.
+    ///
+    /// # Panics
+    /// If there are no such rows, or `out` is of another size.
+    pub fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) -> Result<(), Error> {
+        let width = self.columns * self.number.bytes();
+        let bytes = &self.bytes[rows.start * width..rows.end * width];
+        assert_eq!(out.len(), rows.len() * self.columns, "rows {rows:?} of {} columns", self.columns);
+        match self.number {
+            Number::F16 => ElementType::F16.decode(bytes, out),
+            Number::Bf16 => ElementType::Bf16.decode(bytes, out),
+            Number::F32 => ElementType::F32.decode(bytes, out),
+            _ => {
+                let (numbers, _) = bytes.as_chunks::<8>();
+                for (i, (to, from)) in out.iter_mut().zip(numbers).enumerate() {
+                    let value = f64::from_le_bytes(*from);
+                    *to = value as f32;
+                    if to.is_infinite() && value.is_finite() {
+                        let (row, column) = self.place(&rows, i);
+                        let (row, column) = (row as u64, column as u64);
+                        return Err(Error::Overflow { path: self.path.clone(), row, column, value });
+                    }
+                }
+            }
+        }
+        match out.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(i) => {
+                let (row, column) = self.place(&rows, i);
+                let what = format!("{}: the numbers of tensor {:?}", self.path.display(), self.name);
+                Err(Error::NotFiniteMatrix { what, row, column, value: out[i] })
+            }
+        }
+    }
+
+    /// Row and column of element `i` of `rows`.
+    fn place(&self, rows: &Range<usize>, i: usize) -> (usize, usize) {
+        (rows.start + i / self.columns, i % self.columns)
+    }
+}

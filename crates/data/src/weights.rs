@@ -1,0 +1,270 @@
+//! The weights of a model, from its own files.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::strings::read_json;
+use crate::tensor_file::{Tensor, TensorFile};
+use crate::weight_matrix::WeightMatrix;
+use crate::{Error, Format};
+
+/// The file in which a model that is not in shards has its weights.
+const SINGLE: &str = "model.safetensors";
+/// How the name of an index of shards ends.
+const INDEX: &str = ".safetensors.index.json";
+/// What [`config`](Weights::config) reads.
+const CONFIG: &str = "config.json";
+
+/// The tensors of a model in safetensors files: memory-mapped, and only headers are read at opening.
+///
+/// The files must not be changed or shortened while this value or a matrix of it lives: numbers would change under way, and
+/// reading beyond the new end stops the process.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    files: Vec<TensorFile>,
+    /// File and place in it of each tensor.
+    places: BTreeMap<String, (usize, usize)>,
+    config: Option<Value>,
+}
+
+impl Weights {
+    /// Maps the files of a model. Each path is a safetensors file, an index of shards (`*.safetensors.index.json`), or a folder:
+    /// of that, its `model.safetensors`, else its index with the shards, else every safetensors file in it.
+    ///
+    /// # Errors
+    /// If no path is given, one does not exist, holds no weights or is damaged; if an index names a shard that is not there, or a
+    /// tensor that its shard lacks; if two files hold a tensor of the same name.
+    pub fn open(paths: &[PathBuf]) -> Result<Weights, Error> {
+        let mut weights = Weights { files: Vec::new(), places: BTreeMap::new(), config: None };
+        for path in paths {
+            weights.add(path)?;
+        }
+        if weights.files.is_empty() {
+            return Err(Error::NoWeights { path: "(none)".into(), found: "no path was given".to_owned() });
+        }
+        Ok(weights)
+    }
+
+    /// Names of all tensors, in order.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
+    /// Shape of a tensor, if there is one of that name.
+    pub fn shape(&self, name: &str) -> Option<&[u64]> {
+        self.find(name).map(|(_, tensor)| tensor.info.shape.as_slice())
+    }
+
+    /// The file that holds a tensor.
+    pub fn path(&self, name: &str) -> Option<&Path> {
+        self.find(name).map(|(file, _)| file.path.as_path())
+    }
+
+    /// All files, in the order in which they were opened.
+    pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
+    /// The key-value metadata of the file that holds a tensor.
+    pub fn metadata(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.find(name).map(|(file, _)| &file.metadata)
+    }
+
+    /// The model's configuration: `config.json` beside the first weights that have one.
+    pub fn config(&self) -> Option<&Value> {
+        self.config.as_ref()
+    }
+
+    /// A handle on a matrix [rows, columns] of f32, f16, bf16 or f64 numbers. Nothing is read yet.
+    ///
+    /// # Errors
+    /// If there is no such tensor, it has other than two dimensions or none of a size above zero, or is of another type, as
+    /// quantised weights are.
+    pub fn matrix(&self, name: &str) -> Result<WeightMatrix, Error> {
+        let (file, tensor) = self.known(name)?;
+        match tensor.info.shape.as_slice() {
+            &[rows, columns] if rows > 0 && columns > 0 => WeightMatrix::new(file, tensor, rows, columns),
+            _ => Err(wrong_shape(file, tensor, "two dimensions, none of them empty")),
+        }
+    }
+
+    /// A vector of f32, f16, bf16 or f64 numbers, as f32.
+    ///
+    /// # Errors
+    /// If there is no such tensor, it has other than one dimension or is empty, or is of another type; if a number is not finite,
+    /// or beyond f32.
+    pub fn vector(&self, name: &str) -> Result<Vec<f32>, Error> {
+        let (file, tensor) = self.known(name)?;
+        match tensor.info.shape.as_slice() {
+            &[length] if length > 0 => {
+                let mut values = vec![0.0; length as usize];
+                WeightMatrix::new(file, tensor, 1, length)?.read_rows(0..1, &mut values)?;
+                Ok(values)
+            }
+            _ => Err(wrong_shape(file, tensor, "one dimension that is not empty")),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<(&TensorFile, &Tensor)> {
+        let &(file, tensor) = self.places.get(name)?;
+        Some((&self.files[file], &self.files[file].tensors[tensor]))
+    }
+
+    fn known(&self, name: &str) -> Result<(&TensorFile, &Tensor), Error> {
+        self.find(name).ok_or_else(|| Error::NoSuchTensor {
+            path: self.files[0].path.clone(),
+            tensor: name.to_owned(),
+            held: if self.files.len() == 1 {
+                self.files[0].list()
+            } else {
+                format!("{}, with {} more files", self.files[0].list(), self.files.len() - 1)
+            },
+        })
+    }
+
+    fn add(&mut self, path: &Path) -> Result<(), Error> {
+        let folder = if path.is_dir() {
+            self.add_folder(path)?;
+            path
+        } else {
+            match path.extension() {
+                Some(extension) if extension.eq_ignore_ascii_case("json") => self.add_index(path)?,
+                _ => self.add_file(path)?,
+            }
+            path.parent().unwrap_or(Path::new(""))
+        };
+        let config = folder.join(CONFIG);
+        if self.config.is_none() && config.is_file() {
+            self.config = Some(read_json(&config, "the configuration of a model")?);
+        }
+        Ok(())
+    }
+
+    fn add_folder(&mut self, folder: &Path) -> Result<(), Error> {
+        let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let mut paths: Vec<PathBuf> =
+            entries.map_err(|e| Error::io(folder, "listing", e))?.into_iter().map(|entry| entry.path()).collect();
+        paths.sort();
+        let named = |end: &str| -> Vec<&PathBuf> {
+            paths.iter().filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().ends_with(end))).collect()
+        };
+        if let Some(single) = paths.iter().find(|path| path.file_name().is_some_and(|name| name == SINGLE)) {
+            return self.add_file(single);
+        }
+        match named(INDEX).as_slice() {
+            [] => {}
+            [index] => return self.add_index(index),
+            several => {
+                return Err(Error::NoWeights {
+                    path: folder.to_owned(),
+                    found: format!(
+                        "it holds {} indexes of shards, and any could be meant; name one of them",
+                        several.len()
+                    ),
+                });
+            }
+        }
+        let files = named(".safetensors");
+        if files.is_empty() {
+            let pickles = !named(".bin").is_empty() || !named(".pt").is_empty() || !named(".pth").is_empty();
+            let found = if pickles {
+                "it holds PyTorch checkpoints, but no .safetensors file; save the model with save_pretrained, which writes those"
+            } else {
+                "it holds no .safetensors file; name the folder that does"
+            };
+            return Err(Error::NoWeights { path: folder.to_owned(), found: found.to_owned() });
+        }
+        files.into_iter().try_for_each(|file| self.add_file(file))
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), Error> {
+        let file = open(path)?;
+        let names: Vec<String> = file.tensors.iter().map(|tensor| tensor.info.name.clone()).collect();
+        self.files.push(file);
+        names.into_iter().enumerate().try_for_each(|(tensor, name)| self.place(name, tensor))
+    }
+
+    /// Adds those tensors of the shards that the index names.
+    fn add_index(&mut self, path: &Path) -> Result<(), Error> {
+        const EXPECTED: &str =
+            "an index of shards: {\"weight_map\": {tensor: file, …}}, as Hugging Face models have it";
+        let index = read_json(path, EXPECTED)?;
+        let wrong = |problem: String| Error::Json { path: path.to_owned(), problem, expected: EXPECTED };
+        let Some(map) = index.get("weight_map").and_then(Value::as_object) else {
+            return Err(wrong("there is no object \"weight_map\"".to_owned()));
+        };
+        let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (tensor, shard) in map {
+            // Shards lie beside their index: a path would lead to files that nobody named.
+            let Some(shard) = shard.as_str().filter(|s| Path::new(s).file_name().is_some_and(|name| name == *s)) else {
+                return Err(wrong(format!("the entry {tensor:?} is {shard} instead of the name of a file")));
+            };
+            shards.entry(shard).or_default().push(tensor);
+        }
+        if shards.is_empty() {
+            return Err(wrong("\"weight_map\" names no tensors".to_owned()));
+        }
+        for (shard, tensors) in shards {
+            let file = open(&path.with_file_name(shard)).map_err(|error| match error {
+                Error::NotFound(missing) => Error::MissingShard { path: missing, index: path.to_owned() },
+                other => other,
+            })?;
+            let places: BTreeMap<&str, usize> =
+                file.tensors.iter().enumerate().map(|(place, tensor)| (tensor.info.name.as_str(), place)).collect();
+            let found: Result<Vec<(String, usize)>, Error> = tensors
+                .into_iter()
+                .map(|tensor| match places.get(tensor) {
+                    Some(&place) => Ok((tensor.to_owned(), place)),
+                    None => Err(Error::NotInShard {
+                        path: file.path.clone(),
+                        tensor: tensor.to_owned(),
+                        index: path.to_owned(),
+                    }),
+                })
+                .collect();
+            let found = found?;
+            self.files.push(file);
+            found.into_iter().try_for_each(|(tensor, place)| self.place(tensor, place))?;
+        }
+        Ok(())
+    }
+
+    /// Notes where in the file that was added last a tensor lies.
+    fn place(&mut self, name: String, tensor: usize) -> Result<(), Error> {
+        let file = self.files.len() - 1;
+        match self.places.entry(name) {
+            Entry::Vacant(place) => {
+                place.insert((file, tensor));
+                Ok(())
+            }
+            Entry::Occupied(place) => Err(Error::DuplicateTensor {
+                path: self.files[file].path.clone(),
+                tensor: place.key().clone(),
+                other: self.files[place.get().0].path.clone(),
+            }),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<TensorFile, Error> {
+    let file = TensorFile::open(path)?;
+    match file.format {
+        Format::Safetensors => Ok(file),
+        Format::Npy => Err(Error::NoWeights {
+            path: path.to_owned(),
+            found: "this is a NumPy array, and weights need names; save them with safetensors".to_owned(),
+        }),
+    }
+}
+
+fn wrong_shape(file: &TensorFile, tensor: &Tensor, expected: &str) -> Error {
+    Error::Shape {
+        path: file.path.clone(),
+        tensor: tensor.label(),
+        shape: crate::tensor_file::shape_text(&tensor.info.shape),
+        expected: expected.to_owned(),
+    }
+}

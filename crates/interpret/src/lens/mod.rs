@@ -1,0 +1,38 @@
+//! What features make a model say: the logit lens.
+//!
+//! A feature z is a direction in neuron space. The MLP's down-projection turns it into a direction of the residual stream,
+//! r = W_out z, and the model's final norm and unembedding turn that into a logit for every token, as if nothing else were in
+//! the stream. The tokens with the largest logits are those that the feature promotes (Geva et al. 2022, "Transformer
+//! Feed-Forward Layers Build Predictions by Promoting Concepts in the Vocabulary Space"; Shafran, Geiger and Geva 2025).
+//!
+//! [`Readout`] finds the weights that this takes in a model's own files; nothing of a model is ever in memory as a whole.
+
+mod down_projection;
+mod error;
+mod families;
+mod norm;
+mod options;
+mod read;
+mod readout;
+
+pub use error::{LensError, Role};
+pub use options::{NormKind, ReadoutNames, ReadoutOptions};
+pub use read::{LensReading, TokenLogit};
+pub use readout::Readout;
+
+use unmix::DenseMatrix;
+
+/// Single neurons as features: for each of `neurons` a row [1, `width`] that is 1 at that neuron and 0 elsewhere.
+///
+/// # Errors
+/// If there is no such neuron.
+pub fn single_neurons(neurons: &[usize], width: usize) -> Result<DenseMatrix, LensError> {
+    let mut values = vec![0.0; neurons.len() * width];
+    for (row, &neuron) in neurons.iter().enumerate() {
+        if neuron >= width {
+            return Err(LensError::NoSuchNeuron { neuron, neurons: width });
+        }
+        values[row * width + neuron] = 1.0;
+    }
+    Ok(DenseMatrix { rows: neurons.len(), columns: width, values })
+}

@@ -1,0 +1,194 @@
+//! From directions to the tokens that they promote and suppress.
+
+use std::cmp::Ordering;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
+use serde::Serialize;
+use unmix::DenseMatrix;
+
+use super::{LensError, Readout};
+
+/// A token and how much a direction favours it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct TokenLogit {
+    /// Its id: the row of the unembedding.
+    pub token_id: u32,
+    /// Its logit above the mean over all tokens.
+    pub logit: f32,
+}
+
+/// The tokens that one direction favours and disfavours most. Both lists are empty for a direction of zeros.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LensReading {
+    /// Tokens of the largest logits, largest first; of equals the smaller id first.
+    pub promoted: Vec<TokenLogit>,
+    /// Tokens of the smallest logits, smallest first; of equals the smaller id first.
+    pub suppressed: Vec<TokenLogit>,
+    /// Mean of the logits over all tokens, which has been subtracted from each: adding a number to all logits changes no
+    /// probability, so only differences between them mean something.
+    pub mean_logit: f64,
+}
+
+/// Numbers of the unembedding, and of logits, that each thread has in memory at a time.
+const BLOCK: usize = 1 << 20;
+/// Blocks between two looks at what has been found so far.
+const WAVE: usize = 32;
+
+impl Readout {
+    /// The `most` tokens that each direction r [K, d_model] promotes and suppresses most: logits are the unembedding times the
+    /// final norm of r alone, as if nothing else were in the residual stream, so the scale of r does not matter beyond ε.
+    ///
+    /// Products are in f32. The same directions give the same bits on any number of threads.
+    ///
+    /// # Errors
+    /// If the directions have another width than the weights, or are not finite; if the weights hold numbers that are not finite.
+    pub fn read(&self, directions: &DenseMatrix, most: usize) -> Result<Vec<LensReading>, LensError> {
+        let (width, rank) = (self.width(), directions.rows);
+        if directions.columns != width {
+            return Err(LensError::Width { what: "directions", found: directions.columns, expected: width });
+        }
+        if let Some(at) = directions.values.iter().position(|value| !value.is_finite()) {
+            return Err(LensError::NotFinite(at / width));
+        }
+        if rank == 0 {
+            return Ok(Vec::new());
+        }
+        let mut normed = vec![0f32; directions.values.len()];
+        for (direction, normed) in directions.values.chunks_exact(width).zip(normed.chunks_exact_mut(width)) {
+            self.norm.apply(direction, normed);
+        }
+
+        let mut found: Vec<Found> = (0..rank).map(|_| Found::new(most)).collect();
+        let height = (BLOCK / width.max(rank)).clamp(16, 4096);
+        let blocks: Vec<usize> = (0..self.tokens().div_ceil(height)).collect();
+        for wave in blocks.chunks(WAVE) {
+            // Each begins with what the others have to beat, so that little is kept and merged.
+            let parts = wave.par_iter().map(|block| {
+                let first = block * height;
+                self.read_block(first..(first + height).min(self.tokens()), &normed, &found)
+            });
+            let parts: Vec<Vec<Found>> = parts.collect::<Result<_, LensError>>()?;
+            // In their order: sums are to be the same on any number of threads.
+            for part in parts {
+                found.iter_mut().zip(part).for_each(|(found, part)| found.merge(&part));
+            }
+        }
+        let tokens = self.tokens() as f64;
+        let dead = |row: usize| directions.row(row).iter().all(|&value| value == 0.0);
+        Ok(found
+            .into_iter()
+            .enumerate()
+            .map(|(row, found)| if dead(row) { LensReading::default() } else { found.finish(tokens) })
+            .collect())
+    }
+
+    /// The strongest among some tokens for each direction.
+    fn read_block(
+        &self,
+        tokens: std::ops::Range<usize>,
+        normed: &[f32],
+        so_far: &[Found],
+    ) -> Result<Vec<Found>, LensError> {
+        let (width, rank, height) = (self.width(), so_far.len(), tokens.len());
+        let first = tokens.start as u32;
+        let mut block = vec![0f32; height * width];
+        self.unembedding.read_rows(tokens, &mut block)?;
+        let mut logits = vec![0f32; height * rank];
+        matmul(
+            MatMut::from_column_major_slice_mut(&mut logits, height, rank),
+            Accum::Replace,
+            MatRef::from_row_major_slice(&block, height, width),
+            MatRef::from_column_major_slice(normed, width, rank),
+            1.0,
+            Par::Seq,
+        );
+        Ok(logits
+            .chunks_exact(height)
+            .zip(so_far)
+            .map(|(logits, so_far)| {
+                let mut found = so_far.with_thresholds();
+                for (token_id, &logit) in (first..).zip(logits) {
+                    found.sum += f64::from(logit);
+                    // Makes −0 and 0 equal, as they are to everyone but `total_cmp`.
+                    found.offer(TokenLogit { token_id, logit: logit + 0.0 });
+                }
+                found
+            })
+            .collect())
+    }
+}
+
+/// What has been found of one direction.
+#[derive(Clone, Debug)]
+struct Found {
+    promoted: Strongest,
+    suppressed: Strongest,
+    sum: f64,
+}
+
+impl Found {
+    fn new(most: usize) -> Found {
+        let strongest = |sign| Strongest { most, sign, kept: Vec::new(), threshold: None };
+        Found { promoted: strongest(1.0), suppressed: strongest(-1.0), sum: 0.0 }
+    }
+
+    fn with_thresholds(&self) -> Found {
+        Found { promoted: self.promoted.with_threshold(), suppressed: self.suppressed.with_threshold(), sum: 0.0 }
+    }
+
+    fn offer(&mut self, token: TokenLogit) {
+        self.promoted.offer(token);
+        self.suppressed.offer(token);
+    }
+
+    fn merge(&mut self, other: &Found) {
+        other.promoted.kept.iter().for_each(|&token| self.promoted.offer(token));
+        other.suppressed.kept.iter().for_each(|&token| self.suppressed.offer(token));
+        self.sum += other.sum;
+    }
+
+    fn finish(self, tokens: f64) -> LensReading {
+        let mean_logit = self.sum / tokens;
+        let centred = |strongest: Strongest| {
+            let kept = strongest.kept.into_iter();
+            kept.map(|t| TokenLogit { logit: (f64::from(t.logit) - mean_logit) as f32, ..t }).collect()
+        };
+        LensReading { promoted: centred(self.promoted), suppressed: centred(self.suppressed), mean_logit }
+    }
+}
+
+/// The tokens of largest logit times `sign`, in order.
+#[derive(Clone, Debug)]
+struct Strongest {
+    most: usize,
+    sign: f32,
+    kept: Vec<TokenLogit>,
+    /// What a token must come before to be of use, though it is not kept here.
+    threshold: Option<TokenLogit>,
+}
+
+impl Strongest {
+    /// An empty list that lets in only what this one would.
+    fn with_threshold(&self) -> Strongest {
+        let threshold = (self.kept.len() == self.most).then(|| self.kept.last().copied()).flatten();
+        Strongest { kept: Vec::new(), threshold, ..*self }
+    }
+
+    fn offer(&mut self, token: TokenLogit) {
+        let last = if self.kept.len() == self.most { self.kept.last() } else { None };
+        if self.most == 0 || last.or(self.threshold.as_ref()).is_some_and(|last| self.order(last, &token).is_lt()) {
+            return;
+        }
+        let place = self.kept.partition_point(|other| self.order(other, &token).is_lt());
+        self.kept.insert(place, token);
+        self.kept.truncate(self.most);
+    }
+
+    /// Stronger first, of equals the smaller id.
+    fn order(&self, a: &TokenLogit, b: &TokenLogit) -> Ordering {
+        let strength = |token: &TokenLogit| self.sign * token.logit;
+        strength(b).total_cmp(&strength(a)).then(a.token_id.cmp(&b.token_id))
+    }
+}

@@ -1,0 +1,29 @@
+//! Text from files, made fit to print.
+
+/// Text on one line that cannot disturb what it is printed in: line breaks are shown by a sign, other control characters and
+/// marks that turn the direction of text (which would also turn what follows) as blanks.
+pub fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\u{2028}' | '\u{2029}' => '⏎',
+            c if c.is_control() || turns_direction(c) => ' ',
+            c => c,
+        })
+        .collect()
+}
+
+/// Unicode's explicit formatting characters for bidirectional text.
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_moves_the_cursor_or_turns_the_text_is_left() {
+        assert_eq!(one_line("a\nb\tc\u{1b}[2Jd\u{202e}e\u{2028}f"), "a⏎b c [2Jd e⏎f");
+        assert_eq!(one_line("naïve 東京 👩\u{200d}🚀"), "naïve 東京 👩\u{200d}🚀");
+    }
+}
