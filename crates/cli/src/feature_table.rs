@@ -155,6 +155,7 @@ impl FeatureTable<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unmix::DenseMatrix;
     use unmix_interpret::{Prompts, contexts};
 
     fn lines(coefficients: [f32; 8], room: usize) -> Vec<String> {
