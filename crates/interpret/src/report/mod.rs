@@ -1,15 +1,19 @@
 //! The report: one HTML file with everything that is known about the features of a fit, for people, without a network.
 //!
-//! [`assemble`] fills in a [`Report`] from a fit and what was found out about it; its parts are plain data and mostly optional, and [`render`] makes the page of it.
-//! [`map_positions`] places features on the page's map.
+//! [`assemble`] fills in a [`Report`] from a fit and what was found out about it; its parts are plain data and mostly optional,
+//! and [`render`] makes the page of it. [`map_positions`] places features on the page's map.
 
 mod assemble;
+mod compact;
+mod digest;
 mod map;
 mod model;
 mod notes;
+mod page;
 mod passages;
 
 pub use assemble::{ReportParts, assemble};
 pub use map::map_positions;
 pub use model::*;
 pub use notes::health_notes;
+pub use page::render;

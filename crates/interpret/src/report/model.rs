@@ -101,7 +101,7 @@ pub struct ReportFeature {
     pub neurons: Vec<NeuronWeight>,
     /// What should be known before it is trusted: `near copy of #31 (cosine 0.98)`. Mostly empty.
     pub notes: Vec<String>,
-    /// Place on the map, [x, y] with both in 0..=1, as [`map_positions`](super::map_positions) gives them.
+    /// Place on the map, [x, y] with both in 0..=1, as [`map_positions`](crate::report::map_positions) gives them.
     pub position: Option<[f32; 2]>,
     /// Its group, an index into [`Report::groups`], which gives it its colour on the map.
     pub group: Option<usize>,

@@ -1,0 +1,103 @@
+// The report and what is looked up in it.
+
+const report = JSON.parse(at("data").textContent);
+const features = report.features;
+const byNumber = new Map(features.map((feature) => [feature.number, feature]));
+const dead = new Set(report.run.dead_features);
+
+const wordsOf = (thing) => thing.words.map((entry) => entry.word.trim()).filter((word) => word.length > 0);
+
+// The texts that name a feature, each isolated from the others on the page.
+function nameParts(feature) {
+  if (feature.label) return [feature.label];
+  const words = wordsOf(feature).slice(0, 4);
+  if (words.length > 0) return words;
+  const promoted = feature.promoted.map((entry) => entry.text.trim()).filter((text) => text.length > 0).slice(0, 3);
+  return promoted.length > 0 ? promoted : [dead.has(feature.number) ? "unused" : `Feature ${feature.number}`];
+}
+
+const nameText = (feature) => nameParts(feature).map(plain).join(", ");
+const apart = (parts) => parts.flatMap((part, i) => (i > 0 ? [h("span", { class: "comma" }, ", "), isolated(part)] : [isolated(part)]));
+const nameNodes = (feature) => apart(nameParts(feature));
+
+const bestConcept = (feature) => feature.concepts[0];
+const conceptValue = (entry) => (entry ? entry.auc ?? entry.score ?? -Infinity : -Infinity);
+
+function featureLink(number, ...after) {
+  const feature = byNumber.get(number);
+  const label = h("span", { class: "number" }, "#" + number);
+  if (!feature) return h("span", { class: "chip plain" }, label, after);
+  return h("a", { class: "chip", href: "#feature-" + number }, label, h("span", { class: "chip-name" }, nameNodes(feature)), after);
+}
+
+// What each feature is found by. Built once.
+const searchTexts = new Map(
+  features.map((feature) => [
+    feature,
+    [
+      feature.label ?? "",
+      ...feature.words.map((entry) => entry.word),
+      ...feature.promoted.map((entry) => entry.text),
+      ...feature.concepts.map((entry) => entry.concept),
+      ...feature.notes,
+    ]
+      .join("\n")
+      .toLowerCase(),
+  ]),
+);
+const neuronsOf = new Map(features.map((feature) => [feature, new Set(feature.neurons.map((entry) => entry.neuron))]));
+
+// Whether a feature has everything that is asked for.
+function matcher(query) {
+  const terms = query.toLowerCase().split(/\s+/).filter((term) => term.length > 0);
+  return (feature) =>
+    terms.every((term) => {
+      const number = /^#(\d+)$/.exec(term);
+      if (number) return feature.number === Number(number[1]);
+      const neuron = /^neuron:(\d+)$/.exec(term);
+      if (neuron) return neuronsOf.get(feature).has(Number(neuron[1]));
+      return searchTexts.get(feature).includes(term);
+    });
+}
+
+// Names of levels and nodes of the tree.
+const levelName = (level) => report.tree[level].name ?? `Level ${level + 1}`;
+
+function nodeParts(level, index) {
+  const node = report.tree[level].nodes[index];
+  if (node.label) return [node.label];
+  const words = wordsOf(node).slice(0, 4);
+  if (words.length > 0) return words;
+  const child = node.children[0];
+  if (!child) return [`Group ${index}`];
+  if (level > 0) return report.tree[level - 1].nodes[child.child] ? nodeParts(level - 1, child.child) : [`Group ${index}`];
+  const feature = byNumber.get(child.child);
+  return feature ? nameParts(feature) : [`Group ${index}`];
+}
+
+// parents[level] maps a child to the nodes of that level that it belongs to, strongest first.
+const parents = report.tree.map((level) => {
+  const map = new Map();
+  level.nodes.forEach((node, index) =>
+    node.children.forEach(({ child, strength }) => map.set(child, [...(map.get(child) ?? []), { index, strength }])),
+  );
+  for (const list of map.values()) list.sort((a, b) => b.strength - a.strength);
+  return map;
+});
+
+// A feature's strongest nodes at every level: strengths multiply along the way.
+function placesOf(number) {
+  let below = new Map([[number, 1]]);
+  return report.tree.map((_, level) => {
+    const found = new Map();
+    for (const [child, weight] of below)
+      for (const { index, strength } of parents[level].get(child) ?? [])
+        found.set(index, Math.max(found.get(index) ?? 0, weight * strength));
+    below = found;
+    return [...found].map(([index, strength]) => ({ index, strength })).sort((a, b) => b.strength - a.strength).slice(0, 3);
+  });
+}
+
+// Colours of groups, far apart from one another and readable on both backgrounds.
+const groupColour = (group) =>
+  group === null || group === undefined ? "var(--accent)" : `oklch(var(--dot-light) 0.14 ${(25 + group * 137.5) % 360})`;

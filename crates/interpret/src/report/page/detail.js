@@ -1,0 +1,97 @@
+// Everything about one feature.
+
+const section = (title, className, ...content) => h("section", { class: "part " + className }, h("h3", {}, title), content);
+
+function facts(feature) {
+  const fact = (name, value, key) => h("div", {}, h("dt", {}, explained(key, name)), h("dd", {}, value));
+  return h("dl", { class: "facts" },
+    fact("explained share", percent(feature.explained_share), "share"),
+    fact("energy share", percent(feature.energy_share), "energy"),
+    fact("active at", percent(feature.active_share), "active"),
+    fact("maximum", small(feature.max_coefficient), "maximum"),
+    fact("norm", three(feature.norm), "norm"));
+}
+
+function contextsPart(feature) {
+  if (feature.contexts.length === 0)
+    return section("Contexts", "wide", h("p", { class: "empty" }, dead.has(feature.number) ? "No token uses this feature." : "This report has no texts."));
+  return section(h("span", {}, "Where it is strongest"), "wide", strengthLegend(), contextList(feature.contexts, feature.max_coefficient));
+}
+
+function distribution({ histogram, quantiles }) {
+  if (!(histogram && histogram.counts.length > 0 && histogram.edges.length === histogram.counts.length + 1) && quantiles.length === 0) return null;
+  const name = (probability) => (probability === 0.5 ? "median" : `${three(probability * 100)}%`);
+  return section("Coefficients", "narrow",
+    h("p", { class: "about" }, "of the tokens that use it; heights are logarithmic"),
+    histogram && histogram.counts.length > 0 && histogramChart(histogram),
+    quantiles.length > 0 && h("dl", { class: "quantiles" }, quantiles.map(({ probability, value }) => h("div", {}, h("dt", {}, name(probability)), h("dd", {}, small(value))))));
+}
+
+function logits({ promoted, suppressed }) {
+  if (promoted.length + suppressed.length === 0) return null;
+  const most = Math.max(...[...promoted, ...suppressed].map((entry) => Math.abs(entry.logit)).filter(isNumber), 0);
+  const column = (title, entries) =>
+    entries.length > 0 && h("div", {}, h("h4", {}, title), h("ul", { class: "bars" }, entries.map(({ text, logit }) =>
+      h("li", {}, token(text), signedMeter(logit, most), h("span", { class: "figure" }, signed(logit))))));
+  return section(explained("logit", "What it makes the model say"), "narrow pair", column("Promoted", promoted), column("Suppressed", suppressed));
+}
+
+function conceptsPart({ concepts }) {
+  if (concepts.length === 0) return null;
+  const [hasScore, hasAuc] = [concepts.some((c) => isNumber(c.score)), concepts.some((c) => isNumber(c.auc))];
+  return section("Concepts", "narrow", h("table", { class: "small" },
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "concept"), hasAuc && h("th", { scope: "col", class: "right" }, explained("auc", "AUC")), hasScore && h("th", { scope: "col", class: "right" }, explained("score", "S_CD")))),
+    h("tbody", {}, concepts.map((entry) => h("tr", {}, h("td", {}, isolated(entry.concept)), hasAuc && h("td", { class: "right" }, fixed2(entry.auc)), hasScore && h("td", { class: "right" }, signed(entry.score)))))));
+}
+
+function neuronsPart({ neurons }) {
+  if (neurons.length === 0) return null;
+  const most = Math.max(...neurons.map((entry) => Math.abs(entry.weight)).filter(isNumber), 0);
+  const row = ({ neuron, weight }) => h("li", {},
+    h("button", { type: "button", class: "quiet", "aria-label": `Find features that use neuron ${neuron}`, click: () => (search("neuron:" + neuron), at("search").focus()) }, String(neuron)),
+    signedMeter(weight, most), h("span", { class: "figure" }, signed(weight)));
+  const [first, rest] = [neurons.slice(0, 12), neurons.slice(12)];
+  return section(explained("weight", "Neurons"), "narrow", h("ul", { class: "bars neurons" }, first.map(row)),
+    rest.length > 0 && h("details", { class: "more" }, h("summary", {}, count(rest.length, "more neuron")), h("ul", { class: "bars neurons" }, rest.map(row))));
+}
+
+function relatedPart(title, key, entries, value) {
+  if (entries.length === 0) return null;
+  return section(explained(key, title), "narrow", h("ul", { class: "links" }, entries.map((entry) =>
+    h("li", {}, featureLink(entry.feature), h("span", { class: value(entry) < 0 ? "figure negative" : "figure" }, signed(value(entry)))))));
+}
+
+function placePart({ number }) {
+  const places = placesOf(number).map((nodes, level) => ({ nodes, level })).filter(({ nodes }) => nodes.length > 0);
+  if (places.length === 0) return null;
+  return section("Place in the tree", "narrow", h("ul", { class: "places" }, places.map(({ nodes, level }) => h("li", {},
+    h("span", { class: "about" }, isolated(levelName(level))),
+    nodes.map(({ index, strength }) => h("a", { class: "chip", href: `#node-${level}-${index}` },
+      h("span", { class: "chip-name" }, apart(nodeParts(level, index))), h("span", { class: "figure" }, fixed2(strength))))))));
+}
+
+function featureDetail(feature) {
+  const [before, after] = [-1, 1].map((by) => listed[listed.indexOf(feature) + by]);
+  const turn = (other, text, label) => other && listed.includes(feature)
+    ? h("a", { class: "quiet", href: "#feature-" + other.number, "aria-label": label }, text)
+    : h("span", { class: "quiet off", "aria-hidden": "true" }, text);
+  const group = report.groups[feature.group];
+  return [
+    h("div", { class: "detail-top" },
+      h("a", { class: "back quiet", href: "#" }, "‹ All features"),
+      h("span", { class: "number" }, "Feature " + feature.number),
+      group !== undefined && h("a", { class: "group", href: "#map" }, h("i", { "--dot": groupColour(feature.group) }), isolated(group)),
+      h("span", { class: "turns" }, turn(before, "‹", "Previous feature"), turn(after, "›", "Next feature"))),
+    h("h2", { tabindex: "-1" }, nameNodes(feature)),
+    feature.label && feature.words.length > 0 && h("p", { class: "words" }, apart(wordsOf(feature).slice(0, 8))),
+    feature.notes.length > 0 && h("ul", { class: "notes" }, feature.notes.map((note) => h("li", {}, isolated(note)))),
+    facts(feature),
+    h("div", { class: "parts" },
+      h("div", { class: "column-main" }, contextsPart(feature)),
+      h("div", { class: "column-side" },
+        logits(feature), conceptsPart(feature), distribution(feature),
+        relatedPart("Similar features", "cosine", feature.neighbours, (entry) => entry.cosine),
+        relatedPart("Active together with", "correlation", feature.co_active, (entry) => entry.correlation),
+        placePart(feature), neuronsPart(feature))),
+  ];
+}
