@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, compare, demo, doctor, encode, features, fit, inspect, tree};
+use crate::commands::{bench, compare, demo, doctor, encode, features, fit, inspect, lens, tree};
 use crate::engine::EngineArgs;
 use crate::progress::ProgressMode;
 
@@ -51,6 +51,7 @@ pub enum Command {
     Encode(encode::EncodeArgs),
     Compare(compare::CompareArgs),
     Tree(tree::TreeArgs),
+    Lens(lens::LensArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
 }

@@ -1,6 +1,7 @@
 //! What can go wrong, and the exit code that tells it.
 
 use unmix::RuntimeError;
+use unmix_interpret::{LensError, Role};
 
 /// Why a command did not succeed. Each message says what was found, what was expected and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum Failure {
         /// What is wrong with it.
         error: unmix_data::Error,
     },
+    /// Weights of a model.
+    #[error("{}{}", .0, model_flags(.0))]
+    Lens(#[from] LensError),
     /// The factorization.
     #[error("{}", in_flags(.0))]
     Fit(#[from] unmix::Error),
@@ -50,13 +54,8 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Usage(_) => 2,
-            Failure::Data(error) | Failure::DataOf { error, .. } => {
-                if error.is_usage() {
-                    2
-                } else {
-                    1
-                }
-            }
+            Failure::Data(error) | Failure::DataOf { error, .. } => usage_code(error.is_usage()),
+            Failure::Lens(error) => usage_code(error.is_usage()),
             Failure::Fit(unmix::Error::Runtime(error)) | Failure::Engine(error) => engine_code(error),
             // All other errors of a fit are about what it was given.
             Failure::Fit(_) => 2,
@@ -67,6 +66,26 @@ impl Failure {
             // Whoever closed the pipe had what they wanted.
             Failure::ReaderGone => 0,
         }
+    }
+}
+
+fn usage_code(is_usage: bool) -> u8 {
+    if is_usage { 2 } else { 1 }
+}
+
+/// The flags that help where a tensor was not found.
+fn model_flags(error: &LensError) -> &'static str {
+    match error {
+        LensError::NotFound { role: Role::DownProjection, .. } => "; name it with --down-proj NAME",
+        LensError::NotFound { role: Role::Unembedding, .. } => {
+            "; name it with --unembedding NAME, or give its file by another --model PATH"
+        }
+        LensError::NotFound { role: Role::FinalNorm, .. } => {
+            "; name it with --final-norm NAME, or do without by --norm none"
+        }
+        LensError::Ambiguous { .. } => " (--layer N or --down-proj NAME)",
+        LensError::NoSuchLayer { .. } => " (--layer N)",
+        _ => "",
     }
 }
 

@@ -11,6 +11,7 @@ mod feature_table;
 mod interrupt;
 mod logging;
 mod memory;
+mod model;
 mod output;
 mod progress;
 mod token_text;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Features(args) => commands::features::run(args, &cli.shared),
         Command::Compare(args) => commands::compare::run(args, &cli.shared),
         Command::Tree(args) => commands::tree::run(args, &cli.shared, &mut reporter),
+        Command::Lens(args) => commands::lens::run(args, &cli.shared),
         Command::Doctor(args) => commands::doctor::run(args, &cli.shared, &mut reporter),
         Command::Bench(args) => commands::bench::run(args, &cli.shared, &mut reporter),
     };

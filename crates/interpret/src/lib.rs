@@ -5,7 +5,6 @@
 //! panel by panel. Nothing prints.
 
 pub mod concepts;
-pub mod lens;
 pub mod report;
 
 mod contexts;
@@ -14,6 +13,7 @@ mod cosine;
 mod distribution;
 mod health;
 mod hierarchy;
+mod lens;
 mod matching;
 mod neurons;
 mod one_line;
@@ -31,6 +31,9 @@ pub use health::{
     neuron_group,
 };
 pub use hierarchy::{Child, Hierarchy, HierarchyOptions, Level, NodeCoefficients, hierarchy};
+pub use lens::{
+    LensError, LensReading, NormKind, Readout, ReadoutNames, ReadoutOptions, Role, TokenLogit, single_neurons,
+};
 pub use matching::{MatchedPair, Matching, match_features};
 pub use neurons::{Neuron, strongest_neurons};
 pub use one_line::one_line;

@@ -7,8 +7,8 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use unmix::DenseMatrix;
-use unmix_data::Weights;
-use unmix_interpret::{LensReading, NormKind, Readout, ReadoutOptions, single_neurons};
+use unmix_data::{Vocabulary, Weights};
+use unmix_interpret::{LensReading, NormKind, Readout, ReadoutOptions, TokenNotation, single_neurons};
 
 /// Neurons, width of the residual stream, tokens, features.
 const D: usize = 11;
@@ -509,4 +509,25 @@ fn single_neurons_are_columns_of_the_down_projection() {
     assert!(
         single_neurons(&[D], D).expect_err("refused").to_string().contains("no neuron 11; there are neurons 0 to 10")
     );
+}
+
+#[test]
+fn entries_of_a_vocabulary_are_shown_as_text() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("vocabulary.json");
+    for (entries, texts) in [
+        (r#"["Ġthe", "ing", "Ċ", "Ãł", "Ã", "   ", "Ġa"]"#, [" the", "ing", "\n", "à", "\u{fffd}", "   ", " a"]),
+        (
+            r#"["▁the", "ing", "<0x0A>", "à", "<0xC3>", "▁▁▁", "▁a"]"#,
+            [" the", "ing", "\n", "à", "\u{fffd}", "   ", " a"],
+        ),
+        (r###"["the", "##ing", "[SEP]", "à", ".", "a", "##a"]"###, [" the", "ing", "[SEP]", " à", ".", " a", "a"]),
+        (r#"[" the", "ing", "\n", "à", ".", "   ", " a"]"#, [" the", "ing", "\n", "à", ".", "   ", " a"]),
+    ] {
+        std::fs::write(&path, entries).expect("written");
+        let vocabulary = Vocabulary::read(&path).expect("a vocabulary");
+        let notation = TokenNotation::of(&vocabulary);
+        let found: Vec<String> = (0..7).map(|id| notation.text(vocabulary.get(id).expect("an entry"))).collect();
+        assert_eq!(found, texts, "{entries}");
+    }
 }

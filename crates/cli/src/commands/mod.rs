@@ -8,4 +8,5 @@ pub mod encode;
 pub mod features;
 pub mod fit;
 pub mod inspect;
+pub mod lens;
 pub mod tree;

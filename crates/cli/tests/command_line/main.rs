@@ -8,3 +8,4 @@ mod harness;
 mod help;
 mod inspect;
 mod interrupt;
+mod lens;

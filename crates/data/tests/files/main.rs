@@ -8,3 +8,5 @@ mod hostile;
 mod looking;
 mod opening;
 mod round_trips;
+mod vocabularies;
+mod weights;

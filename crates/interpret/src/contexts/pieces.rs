@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(Notation::of(["The ", "cat"].into_iter()), Notation::Plain);
         assert_eq!(Notation::of(["The", "cat"].into_iter()), Notation::Bare);
         // GPT-NeoX's vocabulary has runs of blanks as added tokens.
-        assert_eq!(Notation::of(["    ", "Ġcat", "Ġsat", "  "].into_iter().take(3)), Notation::ByteLevel);
+        assert_eq!(Notation::of(["    ", "Ġcat", "Ġsat"].into_iter()), Notation::ByteLevel);
     }
 
     #[test]

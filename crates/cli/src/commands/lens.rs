@@ -1,0 +1,185 @@
+//! `unmix lens`: the tokens that features make a model say.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use console::{measure_text_width, truncate_str};
+use serde_json::{Value, json};
+use unmix::DenseMatrix;
+use unmix_data::{Vocabulary, read_fit};
+use unmix_interpret::{LensReading, NormKind, Readout, TokenLogit, TokenNotation, one_line, single_neurons};
+
+use crate::cli::SharedArgs;
+use crate::failure::Failure;
+use crate::model::ModelArgs;
+use crate::output::{self, Style};
+
+/// Read what features make the model say: the tokens that each promotes and suppresses
+///
+/// Each feature goes through the MLP's down-projection, the model's final norm and the unembedding (the logit lens). What a
+/// feature reacts to (`unmix features`) and what it promotes may differ; in late layers the tokens mostly make sense, in early
+/// ones often not.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  unmix lens fit --model SmolLM2-135M --layer 12 --vocabulary SmolLM2-135M/tokenizer.json\n  unmix lens fit --model down_proj.safetensors --model unembedding.safetensors --vocabulary vocab.json --feature 3,17\n  unmix lens fit --model pythia-160m --layer 6 --neuron 12,700 --top 20 --json"
+)]
+pub struct LensArgs {
+    /// The folder that `unmix fit` wrote
+    #[arg(value_name = "DIR")]
+    pub fit: PathBuf,
+
+    /// The model's vocabulary: its tokenizer.json, a JSON array (index = id), or a JSON object from text to id as in vocab.json
+    #[arg(long, value_name = "FILE")]
+    pub vocabulary: Option<PathBuf>,
+
+    /// Show only these features, in this order
+    #[arg(long, value_name = "K", value_delimiter = ',')]
+    pub feature: Vec<usize>,
+
+    /// Show these single neurons, for comparison
+    #[arg(long, value_name = "J", value_delimiter = ',')]
+    pub neuron: Vec<usize>,
+
+    /// Tokens of each list
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub top: usize,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Runs the command.
+pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
+    let fit = read_fit(&args.fit)?;
+    let features = &fit.features;
+    if let Some(k) = args.feature.iter().find(|&&k| k >= features.rows) {
+        return Err(Failure::Usage(format!("--feature {k}: the fit has features 0 to {}", features.rows - 1)));
+    }
+    let all = args.feature.is_empty() && args.neuron.is_empty();
+    let chosen: Vec<usize> = if all { (0..features.rows).collect() } else { args.feature.clone() };
+    let neurons = single_neurons(&args.neuron, features.columns)?;
+    let values = chosen.iter().flat_map(|&k| features.row(k)).copied().chain(neurons.values).collect();
+    let rows = DenseMatrix { rows: chosen.len() + neurons.rows, columns: features.columns, values };
+
+    let readout = args.model.readout(features.columns)?;
+    let words = Words::new(args.vocabulary.as_deref().map(Vocabulary::read).transpose()?);
+    let readings = readout.read(&readout.directions(&rows)?, args.top)?;
+    let (of_features, of_neurons) = readings.split_at(chosen.len());
+
+    if shared.json {
+        let list = |key: &str, numbers: &[usize], readings: &[LensReading]| -> Vec<Value> {
+            let pairs = numbers.iter().zip(readings);
+            pairs
+                .map(|(number, reading)| {
+                    json!({
+                        key: number,
+                        "mean_logit": reading.mean_logit,
+                        "promoted": words.json(&reading.promoted),
+                        "suppressed": words.json(&reading.suppressed),
+                    })
+                })
+                .collect()
+        };
+        return output::print_json(&json!({
+            "fit": args.fit,
+            "model": args.model.model,
+            "tensors": readout.names(),
+            "tokens": readout.tokens(),
+            "width": readout.width(),
+            "vocabulary": args.vocabulary,
+            "features": list("feature", &chosen, of_features),
+            "neurons": list("neuron", &args.neuron, of_neurons),
+        }));
+    }
+    let style = Style::stdout();
+    let mut out = style.strong(&format!("{:>8}  {:>10}  {:>7}  tokens, strongest first", "#", "", "logit")) + "\n";
+    let labels = chosen.iter().map(ToString::to_string).chain(args.neuron.iter().map(|j| format!("neuron {j}")));
+    for (label, reading) in labels.zip(&readings) {
+        out.push_str(&lines(&label, reading, &words, output::width(), style));
+    }
+    out.push_str(&summary(&readout));
+    if args.vocabulary.is_none() {
+        out.push_str("Numbers are token ids; --vocabulary FILE shows words.\n");
+    }
+    output::print(&out)
+}
+
+/// Columns before the tokens.
+const NUMBERS: usize = 8 + 2 + 10 + 2 + 7 + 2;
+/// Columns of one token, at most.
+const TOKEN: usize = 24;
+
+/// The two lines of one feature or neuron.
+fn lines(label: &str, reading: &LensReading, words: &Words, width: usize, style: Style) -> String {
+    let Some(strongest) = reading.promoted.first().zip(reading.suppressed.first()) else {
+        return format!("{label:>8}  {}\n", style.faint("(nothing: it is zero, or no tokens were asked for)"));
+    };
+    let line = |label: &str, what: &str, logit: f32, tokens: &[TokenLogit], strong: bool| {
+        let mut list = String::new();
+        for token in tokens {
+            let word = truncate_str(&words.shown(token.token_id), TOKEN, "…").into_owned();
+            let longer = if list.is_empty() { word } else { format!("{list}  {word}") };
+            if measure_text_width(&longer) > width.saturating_sub(NUMBERS) {
+                break;
+            }
+            list = longer;
+        }
+        let list = if strong { style.strong(&list) } else { style.faint(&list) };
+        format!("{label:>8}  {what:<10}  {logit:>+7.2}  {list}\n")
+    };
+    line(label, "promotes", strongest.0.logit, &reading.promoted, true)
+        + &line("", "suppresses", strongest.1.logit, &reading.suppressed, false)
+}
+
+/// What the numbers are, below the table.
+fn summary(readout: &Readout) -> String {
+    let names = readout.names();
+    // As f32, since 1e-5 is often stored as 9.999999747e-6.
+    let epsilon = names.epsilon as f32;
+    let norm = match names.norm {
+        NormKind::None => "no norm".to_owned(),
+        NormKind::Rms => format!("RMS norm (ε = {epsilon:e})"),
+        NormKind::RmsPlusOne => format!("RMS norm with weights 1 + w (ε = {epsilon:e})"),
+        NormKind::Layer => format!("layer norm (ε = {epsilon:e})"),
+    };
+    format!(
+        "\nThe logit is the first token's, above the mean of all {} tokens. A dot stands for a blank.\n\
+         Weights: {}, {norm}, {}.\n",
+        output::thousands(readout.tokens() as u64),
+        one_line(&names.down_projection),
+        one_line(&names.unembedding),
+    )
+}
+
+/// Texts of token ids.
+struct Words(Option<(Vocabulary, TokenNotation)>);
+
+impl Words {
+    fn new(vocabulary: Option<Vocabulary>) -> Words {
+        Words(vocabulary.map(|vocabulary| {
+            let notation = TokenNotation::of(&vocabulary);
+            (vocabulary, notation)
+        }))
+    }
+
+    /// The text of a token, if it is known.
+    fn text(&self, id: u32) -> Option<String> {
+        let (vocabulary, notation) = self.0.as_ref()?;
+        vocabulary.get(id.into()).map(|entry| notation.text(entry))
+    }
+
+    /// A token for the table: on one line, with blanks at its ends as dots; or its id.
+    fn shown(&self, id: u32) -> String {
+        let Some(text) = self.text(id).map(|text| one_line(&text)) else { return id.to_string() };
+        let (start, end) = (text.len() - text.trim_start_matches(' ').len(), text.trim_end_matches(' ').len());
+        if start >= end {
+            return "·".repeat(text.len());
+        }
+        format!("{}{}{}", "·".repeat(start), &text[start..end], "·".repeat(text.len() - end))
+    }
+
+    fn json(&self, tokens: &[TokenLogit]) -> Vec<Value> {
+        let token = |t: &TokenLogit| json!({"token_id": t.token_id, "text": self.text(t.token_id), "logit": t.logit});
+        tokens.iter().map(token).collect()
+    }
+}

@@ -1,0 +1,84 @@
+//! The options that say where the weights of the model are.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use unmix_data::Weights;
+use unmix_interpret::{NormKind, Readout, ReadoutOptions};
+
+use crate::failure::Failure;
+
+/// The model whose activations were factorized. Names are found by themselves for GPT-2, Llama, Mistral, Qwen, SmolLM, Gemma,
+/// GPT-NeoX, Pythia, OPT and models whose tensors are named like theirs.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArgs {
+    /// Weights of the model: a safetensors file, a folder of them, or a *.safetensors.index.json; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub model: Vec<PathBuf>,
+
+    /// Layer of the activations, from 0; needed if the weights have several
+    #[arg(long, value_name = "N")]
+    pub layer: Option<u32>,
+
+    /// Tensor of the MLP's down-projection, [width, neurons] or [neurons, width]
+    #[arg(long, value_name = "NAME")]
+    pub down_proj: Option<String>,
+
+    /// Tensor of the unembedding, [tokens, width]
+    #[arg(long, value_name = "NAME")]
+    pub unembedding: Option<String>,
+
+    /// Tensor of the final norm's weights, [width]
+    #[arg(long, value_name = "NAME")]
+    pub final_norm: Option<String>,
+
+    /// Kind of the final norm, if the weights do not tell
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub norm: Option<Norm>,
+
+    /// Epsilon of the final norm, if neither config.json nor the file's metadata has it
+    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    pub norm_epsilon: Option<f64>,
+}
+
+/// Kind of the final norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Norm {
+    /// Root mean square
+    Rms,
+    /// Root mean square with weights stored as their difference from one, as in Gemma
+    RmsPlusOne,
+    /// Layer norm
+    Layer,
+    /// No norm
+    None,
+}
+
+impl ModelArgs {
+    /// Opens the weights that lead from `neurons` neurons to the logits.
+    pub fn readout(&self, neurons: usize) -> Result<Readout, Failure> {
+        if self.model.is_empty() {
+            return Err(Failure::Usage(
+                "--model PATH is needed: the safetensors file or the folder of the model whose activations were \
+                 factorized; it may be given several times"
+                    .to_owned(),
+            ));
+        }
+        let options = ReadoutOptions {
+            layer: self.layer,
+            down_projection: self.down_proj.clone(),
+            unembedding: self.unembedding.clone(),
+            final_norm: self.final_norm.clone(),
+            bias: None,
+            norm: self.norm.map(|norm| match norm {
+                Norm::Rms => NormKind::Rms,
+                Norm::RmsPlusOne => NormKind::RmsPlusOne,
+                Norm::Layer => NormKind::Layer,
+                Norm::None => NormKind::None,
+            }),
+            epsilon: self.norm_epsilon,
+        };
+        Ok(Readout::open(&Weights::open(&self.model)?, neurons, &options)?)
+    }
+}
