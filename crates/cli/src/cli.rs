@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, compare, demo, doctor, encode, features, fit, inspect, lens, tree};
+use crate::commands::{bench, compare, concepts, demo, doctor, encode, features, fit, inspect, lens, tree};
 use crate::engine::EngineArgs;
 use crate::progress::ProgressMode;
 
@@ -52,6 +52,7 @@ pub enum Command {
     Compare(compare::CompareArgs),
     Tree(tree::TreeArgs),
     Lens(lens::LensArgs),
+    Concepts(concepts::ConceptsArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
 }

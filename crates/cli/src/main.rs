@@ -14,6 +14,7 @@ mod memory;
 mod model;
 mod output;
 mod progress;
+mod source;
 mod token_text;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => commands::compare::run(args, &cli.shared),
         Command::Tree(args) => commands::tree::run(args, &cli.shared, &mut reporter),
         Command::Lens(args) => commands::lens::run(args, &cli.shared),
+        Command::Concepts(args) => commands::concepts::run(args, &cli.shared),
         Command::Doctor(args) => commands::doctor::run(args, &cli.shared, &mut reporter),
         Command::Bench(args) => commands::bench::run(args, &cli.shared, &mut reporter),
     };

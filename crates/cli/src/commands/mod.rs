@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod compare;
+pub mod concepts;
 pub mod demo;
 pub mod doctor;
 pub mod encode;

@@ -5,6 +5,7 @@ mod columns;
 mod demo;
 mod fits;
 mod hostile;
+mod labels;
 mod looking;
 mod opening;
 mod round_trips;

@@ -25,7 +25,7 @@ use unmix::{ActivationSource, DenseMatrix};
 use crate::cosine::prompt_maxima;
 use baseline::{HalfOfPrompts, permuted};
 use detection::{Evidence, Measures};
-use selection::{choose_and_score, mean};
+use selection::{choose_and_score, mean, median};
 
 /// Scores `features` \[K, d\] on the activations `source`, whose prompts `labelling` describes. `strongest` tells where features
 /// are strongest among the rows of `source`; without it there is no purity, and only features that are zero count as dead. The
@@ -109,7 +109,7 @@ pub fn concept_scores(
         token_purity_mean: mean(pure().filter_map(|purity| purity.token_purity)),
         either_mean: mean(pure().map(|purity| purity.either)),
         diff_means_auc_mean: mean(difference().map(|score| score.auc)),
-        diff_means_s_cd_mean: mean(difference().map(|score| score.s_cd)),
+        diff_means_s_cd_median: median(difference().map(|score| score.s_cd).collect()),
     };
     Ok(ConceptScores {
         level: labelling.level(),

@@ -103,8 +103,8 @@ pub struct ScoreSummary {
     pub either_mean: Option<f64>,
     /// Mean over concepts of the area under the ROC curve of the difference of means.
     pub diff_means_auc_mean: Option<f64>,
-    /// Mean over concepts of the difference of means' S_CD.
-    pub diff_means_s_cd_mean: Option<f64>,
+    /// Median over concepts of the difference of means' S_CD. Above 10 where neutral prompts' cosines are not positive.
+    pub diff_means_s_cd_median: Option<f64>,
 }
 
 /// The summary with labels shuffled over prompts.

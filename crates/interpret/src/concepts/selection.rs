@@ -65,19 +65,19 @@ pub struct Figures {
 
 impl Choices {
     pub fn figures(&self) -> Figures {
-        let mut s_cd: Vec<f64> = self.features.iter().flatten().map(|chosen| chosen.s_cd).collect();
-        s_cd.sort_by(f64::total_cmp);
+        let s_cd: Vec<f64> = self.features.iter().flatten().map(|chosen| chosen.s_cd).collect();
         let above = s_cd.iter().filter(|&&score| score > 0.0).count();
         Figures {
             detects: (!s_cd.is_empty()).then(|| above as f64 / s_cd.len() as f64),
-            s_cd_median: median(&s_cd),
+            s_cd_median: median(s_cd),
             auc_mean: mean(self.concepts.iter().flatten().map(|chosen| chosen.auc)),
         }
     }
 }
 
-/// Of sorted values; of an even number the mean of the two in the middle.
-fn median(sorted: &[f64]) -> Option<f64> {
+/// The median, if there are values; of an even number the mean of the two in the middle.
+pub fn median(mut sorted: Vec<f64>) -> Option<f64> {
+    sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
     match sorted.len() {
         0 => None,

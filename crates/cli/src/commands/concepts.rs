@@ -1,0 +1,217 @@
+//! `unmix concepts`: which features detect which concepts.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use console::truncate_str;
+use serde_json::json;
+use unmix::DenseMatrix;
+use unmix_data::{FitRecord, PromptLabels, read_fit};
+use unmix_interpret::concepts::{ConceptError, ConceptScores, Labelling, Level, Spread, Strongest, concept_scores};
+use unmix_interpret::strongest_tokens;
+
+use crate::cli::SharedArgs;
+use crate::failure::Failure;
+use crate::output::{self, Style, Table, percent};
+use crate::source;
+
+/// Score how well features detect concepts, on labelled prompts
+///
+/// Needs a label for each prompt: a JSON array, JSON lines or CSV with a `concept`, and as far as wanted the prompt's `id` (a
+/// number of `prompt_ids`; without it the order counts), a wider concept `parent`, and a `split` (choose or score). Prompts
+/// labelled `neutral` are about nothing in particular.
+///
+/// A prompt's score for a feature is the largest cosine between one of its tokens and the feature. For each concept, the feature
+/// that ranks half of the prompts best is chosen, and scored on the other half: AUC is its area under the ROC curve (0.5 is
+/// chance), S_CD the logarithm of its mean score on the concept's prompts over that on neutral prompts. The same is done with
+/// shuffled labels (p), and with the difference of mean activations, which knows the labels, in place of a feature (supervised).
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  unmix concepts fit --labels labels.jsonl
+  unmix concepts fit --labels labels.csv --level parent --json
+  unmix concepts fit --labels heldout.csv --activations heldout.safetensors")]
+pub struct ConceptsArgs {
+    /// The folder that `unmix fit` wrote
+    #[arg(value_name = "DIR")]
+    pub fit: PathBuf,
+
+    /// The labels of the prompts: JSON, JSON lines or CSV
+    #[arg(long, value_name = "FILE")]
+    pub labels: PathBuf,
+
+    /// Activations to score on, of the same layer and with `prompt_ids` [default: those that were fitted]
+    #[arg(long, value_name = "FILE")]
+    pub activations: Option<PathBuf>,
+
+    /// The label of prompts about nothing in particular; without any, all other concepts take their place
+    #[arg(long, default_value = "neutral", value_name = "NAME")]
+    pub neutral: String,
+
+    /// Score concepts, or the wider concepts that are their parents
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    pub level: LevelOption,
+
+    /// Tokens of a feature whose purity is judged
+    #[arg(long, default_value_t = 25, value_name = "N", value_parser = at_least_one)]
+    pub top: usize,
+
+    /// How often labels are shuffled, to tell what chance gives; 0 leaves that out
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub permutations: usize,
+
+    /// Seed of the shuffles
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+}
+
+/// The levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LevelOption {
+    /// Concepts
+    #[default]
+    Concept,
+    /// Their parents
+    Parent,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "a whole number of at least 1 is needed".to_owned())
+}
+
+/// Runs the command.
+pub fn run(args: &ConceptsArgs, shared: &SharedArgs) -> Result<(), Failure> {
+    let fit = read_fit(&args.fit)?;
+    let labels = PromptLabels::read(&args.labels)?;
+    let activations = source::open(&args.fit, &fit, args.activations.as_deref())?;
+    let Some(prompt_ids) = &activations.columns.prompt_ids else {
+        return Err(Failure::Usage(format!(
+            "{}: no column `prompt_ids`, so it is not known which tokens a label is about; add it, or give activations that have \
+             one with --activations FILE",
+            activations.file.path().display()
+        )));
+    };
+    let level = match args.level {
+        LevelOption::Concept => Level::Concept,
+        LevelOption::Parent => Level::Parent,
+    };
+    let labelling = Labelling::new(&labels, prompt_ids, &args.neutral, level).map_err(failure)?;
+    // Coefficients are known for the tokens of the fit alone.
+    let rows: Option<Vec<Vec<usize>>> = activations.fitted.then(|| {
+        let strongest = strongest_tokens(&fit.coefficients, args.top);
+        strongest.iter().map(|tokens| tokens.iter().map(|token| token.row).collect()).collect()
+    });
+    let token_ids = activations.columns.token_ids.as_deref();
+    let strongest = rows.as_deref().map(|rows| Strongest { rows, token_ids });
+    let features = living(&fit);
+    let scores =
+        concept_scores(&activations.file, &labelling, &features, strongest.as_ref(), args.permutations, args.seed)
+            .map_err(failure)?;
+    if shared.json {
+        let mut value = json!(scores);
+        value["fit"] = json!(args.fit);
+        value["labels"] = json!(args.labels);
+        value["activations"] = json!(activations.file.path());
+        value["fitted_tokens"] = json!(activations.fitted);
+        value["top"] = json!(args.top);
+        value["seed"] = json!(args.seed);
+        return output::print_json(&value);
+    }
+    output::print(&text(&scores, args, activations.fitted))
+}
+
+/// The features, zero where no token of the fit uses them.
+fn living(fit: &FitRecord) -> DenseMatrix {
+    let mut features = fit.features.clone();
+    let columns = features.columns;
+    for &k in &fit.run.summary.dead_features {
+        if let Some(row) = features.values.chunks_exact_mut(columns).nth(k as usize) {
+            row.fill(0.0);
+        }
+    }
+    features
+}
+
+fn failure(error: ConceptError) -> Failure {
+    match error {
+        ConceptError::Data(error) => error.into(),
+        labels @ ConceptError::Labels { .. } => Failure::Usage(labels.to_string()),
+    }
+}
+
+fn text(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool) -> String {
+    let style = Style::stdout();
+    [concept_table(scores).render(style), summary_table(scores).render(style), notes(scores, args, fitted)].join("\n")
+}
+
+/// The concepts, best found first.
+fn concept_table(scores: &ConceptScores) -> Table {
+    /// Columns that numbers and their titles take.
+    const NUMBERS: usize = 66;
+    let mut table = Table::new(&["concept", ">prompts", ">feature", ">AUC", ">p", ">S_CD", ">supervised AUC", ">S_CD"]);
+    let room = output::width().saturating_sub(NUMBERS).max(12);
+    let mut order: Vec<_> = scores.concepts.iter().collect();
+    // Those without a score come last.
+    order.sort_by(|a, b| b.auc.unwrap_or(-1.0).total_cmp(&a.auc.unwrap_or(-1.0)));
+    for concept in order {
+        let name = console::strip_ansi_codes(&concept.concept).replace(char::is_control, " ");
+        table.row(vec![
+            truncate_str(&name, room, "…").into_owned(),
+            concept.prompts.to_string(),
+            concept.best_feature.map_or("-".to_owned(), |k| k.to_string()),
+            number(concept.auc),
+            number(concept.p_value),
+            number(concept.s_cd),
+            number(concept.diff_means.map(|score| score.auc)),
+            number(concept.diff_means.map(|score| score.s_cd)),
+        ]);
+    }
+    table
+}
+
+fn summary_table(scores: &ConceptScores) -> Table {
+    let (summary, baseline) = (&scores.summary, scores.baseline.as_ref());
+    let mut table = Table::new(&["", ">found", ">by chance", ">95% of chance below"]);
+    let mut row = |what: &str, found: Option<f64>, chance: Option<Spread>, show: fn(Option<f64>) -> String| {
+        let (mean, p95) = (chance.map(|chance| chance.mean), chance.map(|chance| chance.p95));
+        table.row(vec![what.to_owned(), show(found), show(mean), show(p95)]);
+    };
+    row("features with S_CD above 0", summary.detects, baseline.map(|b| b.detects), |share| {
+        share.map_or("-".to_owned(), percent)
+    });
+    row("median S_CD of features", summary.s_cd_median, baseline.map(|b| b.s_cd_median), number);
+    row("mean AUC of concepts", summary.auc_mean, baseline.map(|b| b.auc_mean), number);
+    row("mean AUC of supervised directions", summary.diff_means_auc_mean, None, number);
+    table
+}
+
+fn notes(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool) -> String {
+    let summary = &scores.summary;
+    let mut out = String::new();
+    if let Some(purity) = summary.purity_mean {
+        out.push_str(&format!("Of a feature's {} strongest tokens, {} have the same label", args.top, percent(purity)));
+        if let (Some(token), Some(either)) = (summary.token_purity_mean, summary.either_mean) {
+            let (token, either) = (percent(token), percent(either));
+            out.push_str(&format!(", {token} are the same token, {either} the more frequent of the two"));
+        }
+        out.push_str(".\n");
+    } else if !fitted {
+        out.push_str("No purity: these are not the tokens of the fit, so their coefficients are not known.\n");
+    }
+    out.push_str(&format!(
+        "Chosen on {} prompts, scored on {}; {}.\n",
+        scores.choosing_prompts,
+        scores.prompts - scores.choosing_prompts,
+        match scores.neutral_prompts {
+            0 => format!("none is labelled {:?}, so concepts are compared with all others", args.neutral),
+            count => format!("{count} of them are neutral"),
+        },
+    ));
+    if summary.alive < scores.features.len() {
+        out.push_str(&format!("{} of {} features are alive.\n", summary.alive, scores.features.len()));
+    }
+    out
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.3}"))
+}

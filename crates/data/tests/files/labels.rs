@@ -1,0 +1,173 @@
+//! Labels of prompts in each of their forms, and what is said about bad ones.
+
+use proptest::prelude::*;
+use unmix_data::{Error, Half, PromptLabels};
+
+use crate::bytes::scratch;
+
+fn read(name: &str, content: &str) -> Result<PromptLabels, Error> {
+    PromptLabels::read(&scratch(name, content.as_bytes()).path)
+}
+
+fn refused(name: &str, content: &str) -> String {
+    let error = read(name, content).expect_err("must be refused");
+    assert!(error.is_usage(), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(name), "the file is not named: {text}");
+    text
+}
+
+/// Concept, parent and half for each of some prompts.
+fn found(labels: &PromptLabels, prompts: &[i64]) -> Vec<(String, Option<String>, Option<Half>)> {
+    let entry = |&prompt: &i64| {
+        let label = &labels.labels()[labels.entry(prompt).expect("a label")];
+        (label.concept.clone(), label.parent.clone(), label.half)
+    };
+    prompts.iter().map(entry).collect()
+}
+
+#[test]
+fn every_form_says_the_same() {
+    let objects = [
+        r#"{"id": 7, "concept": "fruit", "parent": "food", "split": "train", "text": "an apple"}"#,
+        r#"{"id": 3, "concept": " dance ", "parent": null, "split": "test"}"#,
+        r#"{"prompt_id": -1, "label": "fruit", "parent": "food", "split": "score"}"#,
+    ];
+    let array = format!("[{}]", objects.join(",\n"));
+    let expected = [
+        ("fruit".to_owned(), Some("food".to_owned()), Some(Half::Choosing)),
+        ("dance".to_owned(), None, Some(Half::Scoring)),
+        ("fruit".to_owned(), Some("food".to_owned()), Some(Half::Scoring)),
+    ];
+    let csv =
+        "parent,concept,id,text,split\nfood,fruit,7,\"an apple,\nred\",train\n,dance,3,,test\nfood,fruit,-1,,score\n";
+    let forms = [
+        ("a.json", array.clone()),
+        ("a.txt", format!("  {{\"labels\": {array}, \"by\": \"hand\"}}")),
+        ("a.jsonl", objects.join("\n\n") + "\r\n"),
+        ("a.json", objects.join("\n")),
+        ("a.csv", csv.to_owned()),
+        ("a", csv.replace('\n', "\r\n").replace("concept", "label").replace(",id,", ", prompt_id ,")),
+        ("a.csv", format!("\u{feff}{csv}").replace("parent,concept", "parent,concept")),
+    ];
+    for (name, content) in forms {
+        let labels = read(name, &content).unwrap_or_else(|error| panic!("{content}: {error}"));
+        assert_eq!(found(&labels, &[7, 3, -1]), expected, "{content}");
+        assert!(labels.is_numbered());
+        assert_eq!(labels.entry(0), None);
+        assert_eq!(labels.entries(&[-1, 7, 7]).expect("labelled"), [2, 0, 0]);
+    }
+}
+
+#[test]
+fn without_numbers_the_order_counts() {
+    let forms = [
+        ("a.json", r#"["x", "y", "x"]"#),
+        ("a.json", r#"{"labels": ["x", "y", "x"]}"#),
+        ("a.jsonl", "{\"concept\": \"x\"}\n{\"concept\": \"y\"}\n{\"concept\": \"x\"}"),
+        ("a.jsonl", "{\"id\": \"a\", \"concept\": \"x\"}\n{\"id\": \"9\", \"concept\": \"y\"}\n{\"concept\": \"x\"}"),
+        ("a.csv", "id,concept\nfirst,x\nsecond,y\nthird,x\n"),
+        ("a.csv", "concept\nx\ny\nx\n"),
+    ];
+    for (name, content) in forms {
+        let labels = read(name, content).unwrap_or_else(|error| panic!("{content}: {error}"));
+        assert!(!labels.is_numbered(), "{content}");
+        let concepts: Vec<&str> = labels.labels().iter().map(|label| label.concept.as_str()).collect();
+        assert_eq!(concepts, ["x", "y", "x"], "{content}");
+        assert_eq!((labels.entry(1), labels.entry(3), labels.entry(-1)), (Some(1), None, None));
+    }
+}
+
+#[test]
+fn a_prompt_without_a_label_is_named() {
+    let numbered = read("a.csv", "id,concept\n5,x\n6,y\n").expect("read");
+    let text = numbered.entries(&[5, 6, 7, 8]).expect_err("refused").to_string();
+    for part in ["a.csv", "prompt 7 (row 2", "among 2", "by their id"] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let in_order = read("a.json", r#"["x", "y"]"#).expect("read");
+    let text = in_order.entries(&[0, 2]).expect_err("refused").to_string();
+    assert!(text.contains("prompt 2") && text.contains("in the order"), "{text}");
+}
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    let cases: [(&str, &str, &[&str]); 20] = [
+        ("a.jsonl", "{\"concept\": \"x\"}\n\n{\"concept\": ", &["line 3: not valid JSON: EOF", "column 12"]),
+        ("a.jsonl", "{\"concept\": \"x\"}\n[1]\n", &["line 2", "not a JSON object"]),
+        ("a.jsonl", "{\"concept\": \"x\"}\n{\"name\": \"x\"}", &["line 2", "concept is missing"]),
+        ("a.jsonl", "{\"concept\": 3}", &["line 1", "\"concept\" is no string"]),
+        ("a.jsonl", "{\"concept\": \"  \"}", &["line 1", "missing or empty"]),
+        ("a.jsonl", "{\"id\": 1, \"concept\": \"x\"}\n{\"concept\": \"y\"}", &["line 2", "number all of them"]),
+        (
+            "a.jsonl",
+            "{\"id\": 1, \"concept\": \"x\"}\n{\"id\": 1, \"concept\": \"y\"}",
+            &["line 2", "id 1", "of line 1"],
+        ),
+        ("a.jsonl", "{\"id\": 1.5, \"concept\": \"x\"}", &["line 1", "1.5"]),
+        ("a.jsonl", "{\"id\": 18446744073709551615, \"concept\": \"x\"}", &["line 1", "range of i64"]),
+        ("a.jsonl", "{\"concept\": \"x\", \"split\": \"dev\"}", &["line 1", "\"dev\"", "choose or train"]),
+        ("a.csv", "concept,split\nx,train\ny,\n", &["line 3", "no split"]),
+        ("a.json", r#"["x", {"concept": "y"}, 3]"#, &["entry 2", "neither a string nor an object"]),
+        ("a.json", r#"{"labels": "x"}"#, &["\"labels\" is no array"]),
+        ("a.json", r#"{"labels": ["x", "#, &["not valid JSON: EOF"]),
+        ("a.json", "[1, 2", &["not valid JSON"]),
+        ("a.json", "[]", &["no labels"]),
+        ("a.json", "3", &["neither an array nor an object"]),
+        ("a.csv", "id,name\n1,x\n", &["line 1", "no column `concept` or `label`", "\"name\""]),
+        ("a.csv", "id,concept\n1,x\n2,y,z\n", &["not CSV", "line: 3"]),
+        ("a.csv", "id,concept\n1,\n", &["line 2", "concept is missing"]),
+    ];
+    for (name, content, parts) in cases {
+        let text = refused(name, content);
+        parts.iter().for_each(|part| assert!(text.contains(part), "no {part:?} in {text}"));
+        assert!(text.contains("expected the labels of prompts"), "{text}");
+    }
+    assert!(refused("a.csv", "").contains("empty"));
+    assert!(refused("a.csv", "concept\n").contains("no labels"));
+    assert!(matches!(PromptLabels::read("/no/such/labels.csv"), Err(Error::NotFound(_))));
+    let folder = tempfile::tempdir().expect("folder");
+    assert!(matches!(PromptLabels::read(folder.path()), Err(Error::NotAFile { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hostile_bytes_never_panic(
+        name in prop::sample::select(vec!["a.json", "a.jsonl", "a.csv", "a"]),
+        mut bytes in prop::sample::select(vec![
+            br#"[{"id": 1, "concept": "x", "parent": "p"}, {"id": 2, "concept": "y", "split": "test"}]"#.to_vec(),
+            b"{\"id\": 1, \"concept\": \"x\"}\n{\"id\": 2, \"label\": \"y\"}\n".to_vec(),
+            br#"{"labels": ["x", "y", "z"]}"#.to_vec(),
+            b"id,concept,parent\n1,x,p\n2,\"y\",q\n".to_vec(),
+        ]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..4), 0..8),
+        cut in prop::option::weighted(0.3, any::<prop::sample::Index>()),
+        prompts in prop::collection::vec(any::<i64>(), 0..4),
+    ) {
+        for (at, value, how) in changes {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = value,
+                1 => bytes[at] = b"{}[],:\"\n0129ex"[usize::from(value) % 14],
+                2 => bytes.insert(at, value),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len() + 1));
+        }
+        match PromptLabels::read(&scratch(name, &bytes).path) {
+            Ok(labels) => {
+                prop_assert!(!labels.labels().is_empty());
+                prop_assert!(labels.labels().iter().all(|label| !label.concept.is_empty()));
+                let _ = labels.entries(&prompts);
+            }
+            Err(error) => prop_assert!(error.is_usage(), "{}", error),
+        }
+    }
+}
