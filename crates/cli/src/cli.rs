@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, compare, concepts, demo, doctor, encode, features, fit, inspect, lens, tree};
+use crate::commands::{bench, compare, concepts, demo, doctor, encode, features, fit, inspect, lens, report, tree};
 use crate::engine::EngineArgs;
 use crate::progress::ProgressMode;
 
@@ -48,11 +48,12 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     Fit(fit::FitArgs),
     Features(features::FeaturesArgs),
-    Encode(encode::EncodeArgs),
-    Compare(compare::CompareArgs),
-    Tree(tree::TreeArgs),
     Lens(lens::LensArgs),
     Concepts(concepts::ConceptsArgs),
+    Tree(tree::TreeArgs),
+    Report(report::ReportArgs),
+    Encode(encode::EncodeArgs),
+    Compare(compare::CompareArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
 }

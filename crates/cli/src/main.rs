@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod source;
 mod token_text;
+mod vocabulary_words;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Tree(args) => commands::tree::run(args, &cli.shared, &mut reporter),
         Command::Lens(args) => commands::lens::run(args, &cli.shared),
         Command::Concepts(args) => commands::concepts::run(args, &cli.shared),
+        Command::Report(args) => commands::report::run(args, &cli.shared, &mut reporter),
         Command::Doctor(args) => commands::doctor::run(args, &cli.shared, &mut reporter),
         Command::Bench(args) => commands::bench::run(args, &cli.shared, &mut reporter),
     };

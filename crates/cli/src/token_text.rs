@@ -11,8 +11,8 @@ use crate::failure::Failure;
 /// Options that tell the text of tokens.
 #[derive(Clone, Debug, Default, Args)]
 pub struct TextArgs {
-    /// JSON array with the text of each row's token
-    #[arg(long, value_name = "FILE", conflicts_with = "vocabulary")]
+    /// JSON array with the text of each row's token; goes before a vocabulary
+    #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
 
     /// The model's vocabulary: tokenizer.json, a JSON array (index = id), or a JSON object from text to id as in vocab.json

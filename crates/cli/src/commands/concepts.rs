@@ -1,6 +1,6 @@
 //! `unmix concepts`: which features detect which concepts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use console::truncate_str;
@@ -39,6 +39,14 @@ pub struct ConceptsArgs {
     #[arg(long, value_name = "FILE")]
     pub labels: PathBuf,
 
+    #[command(flatten)]
+    pub score: ScoreArgs,
+}
+
+/// How features are scored.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Concepts")]
+pub struct ScoreArgs {
     /// Activations to score on, of the same layer and with `prompt_ids` [default: those that were fitted]
     #[arg(long, value_name = "FILE")]
     pub activations: Option<PathBuf>,
@@ -53,7 +61,7 @@ pub struct ConceptsArgs {
 
     /// Tokens of a feature whose purity is judged
     #[arg(long, default_value_t = 25, value_name = "N", value_parser = at_least_one)]
-    pub top: usize,
+    pub purity_tokens: usize,
 
     /// How often labels are shuffled, to tell what chance gives; 0 leaves that out
     #[arg(long, default_value_t = 100, value_name = "N")]
@@ -78,11 +86,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "a whole number of at least 1 is needed".to_owned())
 }
 
-/// Runs the command.
-pub fn run(args: &ConceptsArgs, shared: &SharedArgs) -> Result<(), Failure> {
-    let fit = read_fit(&args.fit)?;
-    let labels = PromptLabels::read(&args.labels)?;
-    let activations = source::open(&args.fit, &fit, args.activations.as_deref())?;
+/// Scores the features of `fit`, the one in the folder `dir`, on labelled activations: the given ones, or those of the fit. Says
+/// as well whether these are the activations that were fitted, and which file they are in.
+pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabels) -> Result<Scored, Failure> {
+    let activations = source::open(dir, fit, args.activations.as_deref())?;
     let Some(prompt_ids) = &activations.columns.prompt_ids else {
         return Err(Failure::Usage(format!(
             "{}: no column `prompt_ids`, so it is not known which tokens a label is about; add it, or give activations that have \
@@ -94,29 +101,47 @@ pub fn run(args: &ConceptsArgs, shared: &SharedArgs) -> Result<(), Failure> {
         LevelOption::Concept => Level::Concept,
         LevelOption::Parent => Level::Parent,
     };
-    let labelling = Labelling::new(&labels, prompt_ids, &args.neutral, level).map_err(failure)?;
+    let labelling = Labelling::new(labels, prompt_ids, &args.neutral, level).map_err(failure)?;
     // Coefficients are known for the tokens of the fit alone.
     let rows: Option<Vec<Vec<usize>>> = activations.fitted.then(|| {
-        let strongest = strongest_tokens(&fit.coefficients, args.top);
+        let strongest = strongest_tokens(&fit.coefficients, args.purity_tokens);
         strongest.iter().map(|tokens| tokens.iter().map(|token| token.row).collect()).collect()
     });
     let token_ids = activations.columns.token_ids.as_deref();
     let strongest = rows.as_deref().map(|rows| Strongest { rows, token_ids });
-    let features = living(&fit);
+    let features = living(fit);
     let scores =
         concept_scores(&activations.file, &labelling, &features, strongest.as_ref(), args.permutations, args.seed)
             .map_err(failure)?;
+    Ok(Scored { scores, fitted: activations.fitted, path: activations.file.path().to_owned() })
+}
+
+/// Scores, and what they were taken on.
+pub struct Scored {
+    /// The scores.
+    pub scores: ConceptScores,
+    /// Whether the activations are those that were fitted.
+    pub fitted: bool,
+    /// Their file.
+    pub path: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: &ConceptsArgs, shared: &SharedArgs) -> Result<(), Failure> {
+    let fit = read_fit(&args.fit)?;
+    let labels = PromptLabels::read(&args.labels)?;
+    let Scored { scores, fitted, path } = score(&fit, &args.fit, &args.score, &labels)?;
     if shared.json {
         let mut value = json!(scores);
         value["fit"] = json!(args.fit);
         value["labels"] = json!(args.labels);
-        value["activations"] = json!(activations.file.path());
-        value["fitted_tokens"] = json!(activations.fitted);
-        value["top"] = json!(args.top);
-        value["seed"] = json!(args.seed);
+        value["activations"] = json!(path);
+        value["fitted_tokens"] = json!(fitted);
+        value["purity_tokens"] = json!(args.score.purity_tokens);
+        value["seed"] = json!(args.score.seed);
         return output::print_json(&value);
     }
-    output::print(&text(&scores, args, activations.fitted))
+    output::print(&text(&scores, args, fitted))
 }
 
 /// The features, zero where no token of the fit uses them.
@@ -188,7 +213,11 @@ fn notes(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool) -> String {
     let summary = &scores.summary;
     let mut out = String::new();
     if let Some(purity) = summary.purity_mean {
-        out.push_str(&format!("Of a feature's {} strongest tokens, {} have the same label", args.top, percent(purity)));
+        out.push_str(&format!(
+            "Of a feature's {} strongest tokens, {} have the same label",
+            args.score.purity_tokens,
+            percent(purity)
+        ));
         if let (Some(token), Some(either)) = (summary.token_purity_mean, summary.either_mean) {
             let (token, either) = (percent(token), percent(either));
             out.push_str(&format!(", {token} are the same token, {either} the more frequent of the two"));
@@ -202,7 +231,7 @@ fn notes(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool) -> String {
         scores.choosing_prompts,
         scores.prompts - scores.choosing_prompts,
         match scores.neutral_prompts {
-            0 => format!("none is labelled {:?}, so concepts are compared with all others", args.neutral),
+            0 => format!("none is labelled {:?}, so concepts are compared with all others", args.score.neutral),
             count => format!("{count} of them are neutral"),
         },
     ));

@@ -6,13 +6,14 @@ use clap::Args;
 use console::{measure_text_width, truncate_str};
 use serde_json::{Value, json};
 use unmix::DenseMatrix;
-use unmix_data::{Vocabulary, read_fit};
-use unmix_interpret::{LensReading, NormKind, Readout, TokenLogit, TokenNotation, one_line, single_neurons};
+use unmix_data::read_fit;
+use unmix_interpret::{LensReading, NormKind, Readout, TokenLogit, one_line, single_neurons};
 
 use crate::cli::SharedArgs;
 use crate::failure::Failure;
 use crate::model::ModelArgs;
 use crate::output::{self, Style};
+use crate::vocabulary_words::VocabularyWords;
 
 /// Read what features make the model say: the tokens that each promotes and suppresses
 ///
@@ -62,7 +63,7 @@ pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let rows = DenseMatrix { rows: chosen.len() + neurons.rows, columns: features.columns, values };
 
     let readout = args.model.readout(features.columns)?;
-    let words = Words::new(args.vocabulary.as_deref().map(Vocabulary::read).transpose()?);
+    let words = VocabularyWords::read(args.vocabulary.as_deref())?;
     let readings = readout.read(&readout.directions(&rows)?, args.top)?;
     let (of_features, of_neurons) = readings.split_at(chosen.len());
 
@@ -74,8 +75,8 @@ pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
                     json!({
                         key: number,
                         "mean_logit": reading.mean_logit,
-                        "promoted": words.json(&reading.promoted),
-                        "suppressed": words.json(&reading.suppressed),
+                        "promoted": tokens_json(&words, &reading.promoted),
+                        "suppressed": tokens_json(&words, &reading.suppressed),
                     })
                 })
                 .collect()
@@ -110,7 +111,7 @@ const NUMBERS: usize = 8 + 2 + 10 + 2 + 7 + 2;
 const TOKEN: usize = 24;
 
 /// The two lines of one feature or neuron.
-fn lines(label: &str, reading: &LensReading, words: &Words, width: usize, style: Style) -> String {
+fn lines(label: &str, reading: &LensReading, words: &VocabularyWords, width: usize, style: Style) -> String {
     let Some(strongest) = reading.promoted.first().zip(reading.suppressed.first()) else {
         return format!("{label:>8}  {}\n", style.faint("(nothing: it is zero, or no tokens were asked for)"));
     };
@@ -151,35 +152,7 @@ fn summary(readout: &Readout) -> String {
     )
 }
 
-/// Texts of token ids.
-struct Words(Option<(Vocabulary, TokenNotation)>);
-
-impl Words {
-    fn new(vocabulary: Option<Vocabulary>) -> Words {
-        Words(vocabulary.map(|vocabulary| {
-            let notation = TokenNotation::of(&vocabulary);
-            (vocabulary, notation)
-        }))
-    }
-
-    /// The text of a token, if it is known.
-    fn text(&self, id: u32) -> Option<String> {
-        let (vocabulary, notation) = self.0.as_ref()?;
-        vocabulary.get(id.into()).map(|entry| notation.text(entry))
-    }
-
-    /// A token for the table: on one line, with blanks at its ends as dots; or its id.
-    fn shown(&self, id: u32) -> String {
-        let Some(text) = self.text(id).map(|text| one_line(&text)) else { return id.to_string() };
-        let (start, end) = (text.len() - text.trim_start_matches(' ').len(), text.trim_end_matches(' ').len());
-        if start >= end {
-            return "·".repeat(text.len());
-        }
-        format!("{}{}{}", "·".repeat(start), &text[start..end], "·".repeat(text.len() - end))
-    }
-
-    fn json(&self, tokens: &[TokenLogit]) -> Vec<Value> {
-        let token = |t: &TokenLogit| json!({"token_id": t.token_id, "text": self.text(t.token_id), "logit": t.logit});
-        tokens.iter().map(token).collect()
-    }
+fn tokens_json(words: &VocabularyWords, tokens: &[TokenLogit]) -> Vec<Value> {
+    let token = |t: &TokenLogit| json!({"token_id": t.token_id, "text": words.text(t.token_id), "logit": t.logit});
+    tokens.iter().map(token).collect()
 }

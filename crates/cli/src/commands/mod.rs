@@ -10,4 +10,5 @@ pub mod features;
 pub mod fit;
 pub mod inspect;
 pub mod lens;
+pub mod report;
 pub mod tree;

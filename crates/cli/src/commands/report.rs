@@ -1,0 +1,181 @@
+//! `unmix report`: everything about the features of a fit on one page.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use unmix_data::{FitRecord, PromptLabels, check_file_target, read_fit, write_file};
+use unmix_interpret::hierarchy;
+use unmix_interpret::report::{ReportParts, TokenLogit, assemble, render};
+
+use crate::cli::SharedArgs;
+use crate::commands::concepts::{ScoreArgs, score};
+use crate::commands::encode::with_force_flag;
+use crate::commands::tree::HierarchyArgs;
+use crate::engine;
+use crate::failure::Failure;
+use crate::model::ModelArgs;
+use crate::output::{self, Style, Table, bytes};
+use crate::progress::Reporter;
+use crate::token_text::{TextArgs, read_text};
+use crate::vocabulary_words::VocabularyWords;
+
+/// Write a page about the features: contexts, promoted tokens, concepts, tree, map
+///
+/// One HTML file that needs no network and no other file. What it shows grows with what is given: --vocabulary or --tokens for
+/// words, --model for the tokens that features promote, --labels for concepts.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  unmix report fit --vocabulary tokenizer.json
+  unmix report fit --vocabulary tokenizer.json --model SmolLM2-135M --layer 12 --labels labels.jsonl --out report.html")]
+pub struct ReportArgs {
+    /// The folder that `unmix fit` wrote
+    #[arg(value_name = "DIR")]
+    pub fit: PathBuf,
+
+    /// File to write
+    #[arg(long, short, default_value = "report.html", value_name = "FILE")]
+    pub out: PathBuf,
+
+    /// Replace an earlier file of that name
+    #[arg(long)]
+    pub force: bool,
+
+    /// Title of the page [default: the name of the fit's folder]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+
+    #[command(flatten)]
+    pub text: TextArgs,
+
+    /// Contexts of each feature, at most
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub contexts: usize,
+
+    /// Tokens of context on each side
+    #[arg(long, default_value_t = 12, value_name = "W")]
+    pub window: usize,
+
+    /// Labels of the prompts (JSON, JSON lines or CSV), to score concepts
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub score: ScoreArgs,
+
+    #[command(flatten)]
+    pub tree: HierarchyArgs,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Promoted and suppressed tokens of each feature.
+const LENS_TOKENS: usize = 12;
+
+/// Runs the command.
+pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    check_file_target(&args.out, args.force).map_err(with_force_flag)?;
+    let fit = read_fit(&args.fit)?;
+    let (text, source) = read_text(&args.text, &fit, &args.fit)?;
+    let labels = args.labels.as_deref().map(PromptLabels::read).transpose()?;
+    let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
+    let lens = if args.model.model.is_empty() {
+        None
+    } else {
+        reporter.stage("reading what features promote");
+        Some(lens(args, &fit, &words)?)
+    };
+    let scores = match &labels {
+        Some(labels) => {
+            reporter.stage("scoring concepts");
+            Some(score(&fit, &args.fit, &args.score, labels)?.scores)
+        }
+        None => None,
+    };
+    let options = args.tree.options(&fit);
+    let tree = if options.ranks.is_empty() {
+        None
+    } else {
+        let engine = engine::open(&shared.engine, reporter)?;
+        reporter.stage("finding how features nest");
+        Some(hierarchy(engine.as_ref(), &fit.features, fit.run.summary.kept_per_feature, &options)?)
+    };
+    let names = labels.as_ref().map(|labels| prompt_names(labels, &fit));
+    let parents = labels.as_ref().map(parents);
+    let title = args.title.clone().unwrap_or_else(|| folder_name(&args.fit));
+    let report = assemble(&ReportParts {
+        title: &title,
+        fit: &fit,
+        text: &text,
+        labels: names.as_ref().and_then(Option::as_deref),
+        scores: scores.as_ref(),
+        parents: parents.as_ref(),
+        lens: lens.as_deref(),
+        tree: tree.as_ref(),
+        contexts: args.contexts,
+        window: args.window,
+    });
+    let page = render(&report);
+    write_file(&args.out, args.force, |out| out.write_all(page.as_bytes()))?;
+
+    if shared.json {
+        return output::print_json(&json!({
+            "out": args.out,
+            "bytes": page.len(),
+            "features": report.features.len(),
+            "words_from": source.name(),
+            "lens": lens.is_some(),
+            "concepts": report.concepts.len(),
+            "levels": report.tree.iter().map(|level| level.nodes.len()).collect::<Vec<_>>(),
+        }));
+    }
+    let mut table = Table::new(&["", ""]);
+    let mut fact = |name: &str, text: String| table.row(vec![name.to_owned(), text]);
+    let shown = |there: bool, what: &str, how: &str| if there { what.to_owned() } else { format!("not shown; {how}") };
+    fact("features", report.features.len().to_string());
+    fact(
+        "words",
+        if source.hint().is_empty() { "in contexts".to_owned() } else { source.hint().trim_end().to_owned() },
+    );
+    fact("promoted", shown(lens.is_some(), "tokens through the model's weights", "--model PATH gives the weights"));
+    fact(
+        "concepts",
+        shown(scores.is_some(), "scored on labelled prompts", "--labels FILE gives labels of the prompts"),
+    );
+    fact("page", format!("{} ({})", Style::stdout().strong(&args.out.display().to_string()), bytes(page.len() as u64)));
+    fact("next", format!("open {} in a browser", args.out.display()));
+    output::print(&table.render(Style::stdout()))
+}
+
+fn lens(
+    args: &ReportArgs,
+    fit: &FitRecord,
+    words: &VocabularyWords,
+) -> Result<Vec<(Vec<TokenLogit>, Vec<TokenLogit>)>, Failure> {
+    let readout = args.model.readout(fit.features.columns)?;
+    // At unit norm, so that logits can be compared between features.
+    let directions = readout.directions(&unmix_interpret::unit_features(&fit.features))?;
+    let readings = readout.read(&directions, LENS_TOKENS)?;
+    let named = |tokens: &[unmix_interpret::TokenLogit]| {
+        let text = |id: u32| words.text(id).unwrap_or_else(|| format!("token {id}"));
+        tokens.iter().map(|t| TokenLogit { text: text(t.token_id), logit: t.logit.into() }).collect()
+    };
+    Ok(readings.iter().map(|reading| (named(&reading.promoted), named(&reading.suppressed))).collect())
+}
+
+/// The concept of each token's prompt, where the fit knows prompts and all are labelled.
+fn prompt_names(labels: &PromptLabels, fit: &FitRecord) -> Option<Vec<String>> {
+    let entries = labels.entries(fit.columns.prompt_ids.as_deref()?).ok()?;
+    Some(entries.into_iter().map(|entry| labels.labels()[entry].concept.clone()).collect())
+}
+
+fn parents(labels: &PromptLabels) -> HashMap<String, String> {
+    labels.labels().iter().filter_map(|label| Some((label.concept.clone(), label.parent.clone()?))).collect()
+}
+
+fn folder_name(path: &Path) -> String {
+    let name = path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    name.unwrap_or_else(|| path.display().to_string())
+}

@@ -1,0 +1,39 @@
+//! The text of tokens that are known by id alone.
+
+use std::path::Path;
+
+use unmix_data::Vocabulary;
+use unmix_interpret::{TokenNotation, one_line};
+
+use crate::failure::Failure;
+
+/// Texts of token ids.
+#[derive(Debug)]
+pub struct VocabularyWords(Option<(Vocabulary, TokenNotation)>);
+
+impl VocabularyWords {
+    /// From the vocabulary in that file, if there is one.
+    pub fn read(path: Option<&Path>) -> Result<VocabularyWords, Failure> {
+        let vocabulary = path.map(Vocabulary::read).transpose()?;
+        Ok(VocabularyWords(vocabulary.map(|vocabulary| {
+            let notation = TokenNotation::of(&vocabulary);
+            (vocabulary, notation)
+        })))
+    }
+
+    /// The text of a token, if it is known.
+    pub fn text(&self, id: u32) -> Option<String> {
+        let (vocabulary, notation) = self.0.as_ref()?;
+        vocabulary.get(id.into()).map(|entry| notation.text(entry))
+    }
+
+    /// A token for the table: on one line, with blanks at its ends as dots; or its id.
+    pub fn shown(&self, id: u32) -> String {
+        let Some(text) = self.text(id).map(|text| one_line(&text)) else { return id.to_string() };
+        let (start, end) = (text.len() - text.trim_start_matches(' ').len(), text.trim_end_matches(' ').len());
+        if start >= end {
+            return "·".repeat(text.len());
+        }
+        format!("{}{}{}", "·".repeat(start), &text[start..end], "·".repeat(text.len() - end))
+    }
+}
