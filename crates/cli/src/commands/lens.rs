@@ -18,8 +18,8 @@ use crate::vocabulary_words::VocabularyWords;
 /// Read what features make the model say: the tokens that each promotes and suppresses
 ///
 /// Each feature goes through the MLP's down-projection, the model's final norm and the unembedding (the logit lens). What a
-/// feature reacts to (`unmix features`) and what it promotes may differ; in late layers the tokens mostly make sense, in early
-/// ones often not.
+/// feature reacts to (`unmix features`) and what it promotes differ: a feature of "nothing" and "something" may promote "else".
+/// Late layers write for the output, and there the tokens often make sense; in early layers they rarely do.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  unmix lens fit --model SmolLM2-135M --layer 12 --vocabulary SmolLM2-135M/tokenizer.json\n  unmix lens fit --model down_proj.safetensors --model unembedding.safetensors --vocabulary vocab.json --feature 3,17\n  unmix lens fit --model pythia-160m --layer 6 --neuron 12,700 --top 20 --json"

@@ -89,7 +89,7 @@ pub enum LensError {
         expected: usize,
     },
     /// There is no such neuron.
-    #[error("no neuron {neuron}; there are neurons 0 to {}", neurons - 1)]
+    #[error("no neuron {neuron}; there are neurons 0 to {}", neurons.saturating_sub(1))]
     NoSuchNeuron {
         /// The number that was asked for.
         neuron: usize,
