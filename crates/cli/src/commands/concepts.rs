@@ -25,6 +25,9 @@ use crate::source;
 /// that ranks half of the prompts best is chosen, and scored on the other half: AUC is its area under the ROC curve (0.5 is
 /// chance), S_CD the logarithm of its mean score on the concept's prompts over that on neutral prompts. The same is done with
 /// shuffled labels (p), and with the difference of mean activations, which knows the labels, in place of a feature (supervised).
+///
+/// A mean that is not above zero counts as 1e-6, so an S_CD of 10 and more only says that neutral prompts have no positive
+/// cosines. Purity is the share of a feature's strongest tokens whose prompts have the same label.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix concepts fit --labels labels.jsonl
@@ -165,7 +168,12 @@ fn failure(error: ConceptError) -> Failure {
 
 fn text(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool) -> String {
     let style = Style::stdout();
-    [concept_table(scores).render(style), summary_table(scores).render(style), notes(scores, args, fitted)].join("\n")
+    [
+        concept_table(scores).render(style),
+        summary_table(scores, args.score.purity_tokens).render(style),
+        notes(scores, args, fitted),
+    ]
+    .join("\n")
 }
 
 /// The concepts, best found first.
@@ -193,37 +201,30 @@ fn concept_table(scores: &ConceptScores) -> Table {
     table
 }
 
-fn summary_table(scores: &ConceptScores) -> Table {
+fn summary_table(scores: &ConceptScores, top: usize) -> Table {
     let (summary, baseline) = (&scores.summary, scores.baseline.as_ref());
     let mut table = Table::new(&["", ">found", ">by chance", ">95% of chance below"]);
     let mut row = |what: &str, found: Option<f64>, chance: Option<Spread>, show: fn(Option<f64>) -> String| {
         let (mean, p95) = (chance.map(|chance| chance.mean), chance.map(|chance| chance.p95));
         table.row(vec![what.to_owned(), show(found), show(mean), show(p95)]);
     };
-    row("features with S_CD above 0", summary.detects, baseline.map(|b| b.detects), |share| {
-        share.map_or("-".to_owned(), percent)
-    });
+    let share = |share: Option<f64>| share.map_or("-".to_owned(), percent);
+    row("features with S_CD above 0", summary.detects, baseline.map(|b| b.detects), share);
     row("median S_CD of features", summary.s_cd_median, baseline.map(|b| b.s_cd_median), number);
     row("mean AUC of concepts", summary.auc_mean, baseline.map(|b| b.auc_mean), number);
     row("mean AUC of supervised directions", summary.diff_means_auc_mean, None, number);
+    if summary.purity_mean.is_some() {
+        row(&format!("purity of the {top} strongest tokens"), summary.purity_mean, None, share);
+        row("the same for tokens instead of labels", summary.token_purity_mean, None, share);
+        row("the larger of the two", summary.either_mean, None, share);
+    }
     table
 }
 
 fn notes(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool) -> String {
     let summary = &scores.summary;
     let mut out = String::new();
-    if let Some(purity) = summary.purity_mean {
-        out.push_str(&format!(
-            "Of a feature's {} strongest tokens, {} have the same label",
-            args.score.purity_tokens,
-            percent(purity)
-        ));
-        if let (Some(token), Some(either)) = (summary.token_purity_mean, summary.either_mean) {
-            let (token, either) = (percent(token), percent(either));
-            out.push_str(&format!(", {token} are the same token, {either} the more frequent of the two"));
-        }
-        out.push_str(".\n");
-    } else if !fitted {
+    if !fitted {
         out.push_str("No purity: these are not the tokens of the fit, so their coefficients are not known.\n");
     }
     out.push_str(&format!(
@@ -231,7 +232,7 @@ fn notes(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool) -> String {
         scores.choosing_prompts,
         scores.prompts - scores.choosing_prompts,
         match scores.neutral_prompts {
-            0 => format!("none is labelled {:?}, so concepts are compared with all others", args.score.neutral),
+            0 => format!("none is labelled {:?}, so all other concepts take their place", args.score.neutral),
             count => format!("{count} of them are neutral"),
         },
     ));

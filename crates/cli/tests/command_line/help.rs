@@ -17,7 +17,10 @@ fn of_the_whole() {
 
 #[test]
 fn of_each_command() {
-    for name in ["demo", "inspect", "fit", "features", "lens", "doctor", "bench"] {
+    for name in [
+        "demo", "inspect", "fit", "features", "lens", "concepts", "tree", "report", "encode", "compare", "doctor",
+        "bench",
+    ] {
         let text = help(&[name, "--help"]);
         assert!(text.contains("Example"), "{name} has no example");
         insta::assert_snapshot!(name, text);

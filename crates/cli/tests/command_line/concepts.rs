@@ -1,0 +1,171 @@
+//! Features scored on labelled prompts.
+
+use crate::harness::{Files, NEURONS, PROMPT, Run, TOKENS, unmix, values};
+
+/// A fit whose feature is the kind of token that a prompt consists of, with labels to match.
+struct Fitted {
+    files: Files,
+    fit: String,
+    activations: String,
+}
+
+/// The kind of prompt `prompt`, and its concept.
+const CONCEPTS: [&str; 3] = ["red", "green", "neutral"];
+
+impl Fitted {
+    fn new() -> Fitted {
+        let files = Files::new();
+        let activations = files.tensors("x.safetensors", &[("activations", &by_prompt(1.0), &[TOKENS, NEURONS])]);
+        let fit = files.path("fit");
+        unmix(&["fit", &activations, "-k", "3", "-p", "0.34", "--engine", "cpu", "--out", &fit, "-q"]).expect(0);
+        Fitted { files, fit, activations }
+    }
+
+    fn labels(&self) -> String {
+        let line = |prompt: usize| {
+            format!("{{\"id\": {prompt}, \"concept\": {:?}, \"parent\": \"color\"}}\n", CONCEPTS[prompt % 3])
+        };
+        self.files.write("labels.jsonl", (0..TOKENS / PROMPT).map(line).collect::<String>())
+    }
+
+    fn concepts(&self, labels: &str, args: &[&str]) -> Run {
+        unmix(&[&["concepts", &self.fit, "--labels", labels][..], args].concat())
+    }
+}
+
+/// Activations whose tokens are all of the kind of their prompt.
+fn by_prompt(scale: f32) -> Vec<f32> {
+    let x = values();
+    let row = |token: usize| {
+        let (prompt, place) = (token / PROMPT, token % PROMPT);
+        let like = (prompt % 3) + 3 * ((prompt + place) % (TOKENS / 3));
+        x[like * NEURONS..(like + 1) * NEURONS].iter().map(move |v| v * scale)
+    };
+    (0..TOKENS).flat_map(row).collect()
+}
+
+#[test]
+fn the_feature_for_each_concept_is_found() {
+    let fitted = Fitted::new();
+    let labels = fitted.labels();
+    let run = fitted.concepts(&labels, &[]).expect(0);
+    assert_eq!(run.stderr, "");
+    for words in ["red", "green", "1.000", "Chosen on 9 prompts, scored on 6; 5 of them are neutral", "purity"] {
+        assert!(run.stdout.contains(words), "no {words:?} in: {}", run.stdout);
+    }
+    assert!(run.stdout.lines().all(|line| line.chars().count() <= 100), "{}", run.stdout);
+
+    let json = fitted.concepts(&labels, &["--json", "--permutations", "19", "--purity-tokens", "5"]).expect(0).json();
+    let [green, red] = &json["concepts"].as_array().expect("an array")[..] else { panic!("two concepts: {json}") };
+    assert_eq!((&green["concept"], &red["concept"]), (&"green".into(), &"red".into()));
+    assert_ne!(green["best_feature"], red["best_feature"]);
+    for concept in [green, red] {
+        assert_eq!((&concept["auc"], &concept["diff_means"]["auc"]), (&1.0.into(), &1.0.into()));
+        assert!(concept["s_cd"].as_f64().expect("a number") > 1.0, "{concept}");
+        let feature = &json["features"][concept["best_feature"].as_u64().expect("a number") as usize];
+        assert_eq!((&feature["best_concept"], &feature["purity"]), (&concept["concept"], &1.0.into()));
+    }
+    assert_eq!((&json["fitted_tokens"], &json["baseline"]["permutations"]), (&true.into(), &19.into()));
+    assert_eq!(json["level"], "concept");
+}
+
+#[test]
+fn other_labels_and_levels_can_be_asked_for() {
+    let fitted = Fitted::new();
+    let labels = fitted.labels();
+    let json = fitted.concepts(&labels, &["--json", "--level", "parent", "--permutations", "0"]).expect(0).json();
+    assert_eq!((&json["concepts"][0]["concept"], &json["level"]), (&"color".into(), &"parent".into()));
+    assert!(json["baseline"].is_null() && json["concepts"][0]["p_value"].is_null());
+
+    let json = fitted.concepts(&labels, &["--json", "--neutral", "red"]).expect(0).json();
+    let names: Vec<_> = json["concepts"].as_array().expect("an array").iter().map(|c| &c["concept"]).collect();
+    assert_eq!(names, ["green", "neutral"]);
+    let run = fitted.concepts(&labels, &["--neutral", "none"]).expect(0);
+    assert!(run.stdout.contains("none is labelled \"none\""), "{}", run.stdout);
+
+    let first = fitted.concepts(&labels, &["--json", "--seed", "1"]).expect(0).json();
+    assert_eq!(first, fitted.concepts(&labels, &["--json", "--seed", "1"]).expect(0).json());
+}
+
+#[test]
+fn held_out_activations_are_scored_without_purity() {
+    let fitted = Fitted::new();
+    let labels = fitted.labels();
+    let doubled = by_prompt(2.0);
+    let other = fitted.files.tensors("other.safetensors", &[("hidden", &doubled, &[TOKENS, NEURONS])]);
+    let json = fitted.concepts(&labels, &["--json", "--activations", &other]).expect(0).json();
+    assert_eq!((&json["fitted_tokens"], &json["concepts"][0]["auc"]), (&false.into(), &1.0.into()));
+    assert!(json["features"][0]["purity"].is_null() && json["summary"]["purity_mean"].is_null());
+    let run = fitted.concepts(&labels, &["--activations", &other]).expect(0);
+    assert!(run.stdout.contains("No purity"), "{}", run.stdout);
+
+    // The fitted file itself, moved, is still the fitted one.
+    let moved = fitted.files.path("moved.safetensors");
+    std::fs::rename(&fitted.activations, &moved).expect("moved");
+    let run = fitted.concepts(&labels, &[]).expect(2);
+    for words in ["x.safetensors", "not there any more", "--activations FILE"] {
+        assert!(run.stderr.contains(words), "no {words:?} in: {}", run.stderr);
+    }
+    let json = fitted.concepts(&labels, &["--json", "--activations", &moved]).expect(0).json();
+    assert_eq!(json["fitted_tokens"], true);
+}
+
+#[test]
+fn activations_that_are_not_the_fits() {
+    let fitted = Fitted::new();
+    let labels = fitted.labels();
+    let refused = |args: &[&str], words: &[&str]| {
+        let run = fitted.concepts(&labels, args).expect(2);
+        words.iter().for_each(|word| assert!(run.stderr.contains(word), "no {word:?} in: {}", run.stderr));
+    };
+    let narrow = fitted.files.tensors("narrow.safetensors", &[("activations", &[1.0; TOKENS * 2], &[TOKENS, 2])]);
+    refused(&["--activations", &narrow], &["narrow.safetensors", "2 neurons", "have 24", "same layer"]);
+    refused(&["--activations", &fitted.files.path("none.npy")], &["none.npy", "no such file"]);
+    let mut x = by_prompt(1.0);
+    x[3 * NEURONS] = f32::NAN;
+    let bad = fitted.files.tensors("bad.safetensors", &[("activations", &x, &[TOKENS, NEURONS])]);
+    refused(&["--activations", &bad], &["bad.safetensors", "token 3, neuron 0", "NaN"]);
+
+    x[3 * NEURONS] = 0.25;
+    fitted.files.tensors("x.safetensors", &[("activations", &x, &[TOKENS, NEURONS])]);
+    refused(&[], &["x.safetensors", "changed since", "fingerprint", "--activations FILE"]);
+}
+
+#[test]
+fn labels_that_do_not_fit() {
+    let fitted = Fitted::new();
+    let refused = |name: &str, content: &str, args: &[&str], words: &[&str]| {
+        let run = fitted.concepts(&fitted.files.write(name, content), args).expect(2);
+        words.iter().for_each(|word| assert!(run.stderr.contains(word), "no {word:?} in: {}", run.stderr));
+    };
+    refused("few.json", r#"["a", "b"]"#, &[], &["few.json", "no label for prompt 2 (row 16"]);
+    refused("same.csv", &format!("concept\n{}", "a\n".repeat(15)), &[], &["same.csv", "all 15 prompts", "\"a\""]);
+    refused("bad.jsonl", "{\"concept\": \"a\"}\n{", &[], &["bad.jsonl", "line 2", "not valid JSON"]);
+    refused(
+        "flat.csv",
+        &format!("concept\n{}", "a\nb\nc\n".repeat(5)),
+        &["--level", "parent"],
+        &["flat.csv", "parent"],
+    );
+    let run = unmix(&["concepts", &fitted.fit, "--labels", &fitted.files.path("none.csv")]).expect(2);
+    assert!(run.stderr.contains("none.csv") && run.stderr.contains("no such file"), "{}", run.stderr);
+    let run = fitted.concepts(&fitted.labels(), &["--purity-tokens", "0"]).expect(2);
+    assert!(run.stderr.contains("--purity-tokens") && run.stderr.contains("at least 1"), "{}", run.stderr);
+}
+
+#[test]
+fn activations_without_prompts() {
+    let files = Files::new();
+    let bytes: Vec<u8> = values().iter().flat_map(|v| v.to_le_bytes()).collect();
+    let header =
+        format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({TOKENS}, {NEURONS}), }}"));
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend((header.len() as u16).to_le_bytes());
+    npy.extend(header.bytes());
+    npy.extend(bytes);
+    let (file, fit) = (files.write("x.npy", npy), files.path("fit"));
+    unmix(&["fit", &file, "-k", "3", "--engine", "cpu", "--out", &fit, "-q"]).expect(0);
+    let labels = files.write("labels.json", r#"["a", "b"]"#);
+    let run = unmix(&["concepts", &fit, "--labels", &labels]).expect(2);
+    assert!(run.stderr.contains("x.npy") && run.stderr.contains("no column `prompt_ids`"), "{}", run.stderr);
+}
