@@ -30,7 +30,7 @@ impl Evidence {
             prompts.iter().flat_map(|&prompt| maxima.row(prompt)).map(|&value| f64::from(value)).collect();
         let columns: Vec<Vec<f64>> = (0..directions)
             .into_par_iter()
-            .map(|k| mean_ranks(values.iter().skip(k).step_by(directions.max(1)).copied().collect()))
+            .map(|k| mean_ranks(&values.iter().skip(k).step_by(directions.max(1)).copied().collect::<Vec<_>>()))
             .collect();
         let ranks = (0..prompts.len()).flat_map(|prompt| columns.iter().map(move |column| column[prompt])).collect();
         Evidence { directions, maxima: values, ranks }
@@ -106,7 +106,7 @@ impl Measures {
 }
 
 /// The rank of each value, from 1; equals share the mean of theirs.
-fn mean_ranks(values: Vec<f64>) -> Vec<f64> {
+fn mean_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let mut ranks = vec![0.0; values.len()];
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn equal_values_share_their_rank() {
-        assert_eq!(mean_ranks(vec![0.5, 0.1, 0.5, -0.0, 0.0, 0.5]), [5.0, 3.0, 5.0, 1.5, 1.5, 5.0]);
+        assert_eq!(mean_ranks(&[0.5, 0.1, 0.5, -0.0, 0.0, 0.5]), [5.0, 3.0, 5.0, 1.5, 1.5, 5.0]);
     }
 
     #[test]
