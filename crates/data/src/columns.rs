@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::Error;
-use crate::safetensors_writer::Entry;
+use crate::safetensors_writer::TensorEntry;
 use crate::tensor_file::{Tensor, TensorFile, shape_text};
 
 /// Columns beside the activations, one entry a token; each may be absent.
@@ -95,14 +95,14 @@ impl<'a> Integers<'a> {
     }
 
     /// The tensor `name`, if it has 8 bytes an element.
-    pub(crate) fn wide<'b>(&'b self, name: &'b str) -> Option<Entry<'b>> {
+    pub(crate) fn wide<'b>(&'b self, name: &'b str) -> Option<TensorEntry<'b>> {
         let Integers::Wide(values) = self else { return None };
-        Some(Entry { name, dtype: "I64", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) })
+        Some(TensorEntry { name, dtype: "I64", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) })
     }
 
     /// The tensor `name`, if it has 4 bytes an element.
-    pub(crate) fn narrow<'b>(&'b self, name: &'b str) -> Option<Entry<'b>> {
+    pub(crate) fn narrow<'b>(&'b self, name: &'b str) -> Option<TensorEntry<'b>> {
         let Integers::Narrow(values) = self else { return None };
-        Some(Entry { name, dtype: "I32", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) })
+        Some(TensorEntry { name, dtype: "I32", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) })
     }
 }

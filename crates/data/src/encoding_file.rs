@@ -6,7 +6,7 @@ use std::path::Path;
 use unmix::{DenseMatrix, Encoding};
 
 use crate::columns::Integers;
-use crate::safetensors_writer::{self, Entry};
+use crate::safetensors_writer::{TensorEntry, write_tensors};
 use crate::{Error, TokenColumns, write_file};
 
 /// Activations in terms of a fit's features, and what they belong to.
@@ -50,13 +50,18 @@ pub fn write_encoding(path: impl AsRef<Path>, record: &EncodingRecord, force: bo
         ("scale", "activations = coefficients * features, with the features as the fit holds them".to_owned()),
         ("unmix_version", env!("CARGO_PKG_VERSION").to_owned()),
     ]);
-    write_file(path, force, |out| safetensors_writer::write(out, &entries, &metadata))
+    write_file(path, force, |out| write_tensors(out, &entries, &metadata))
 }
 
-fn column<'a>(name: &'a str, values: &'a [f64]) -> Entry<'a> {
-    Entry { name, dtype: "F64", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) }
+fn column<'a>(name: &'a str, values: &'a [f64]) -> TensorEntry<'a> {
+    TensorEntry { name, dtype: "F64", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) }
 }
 
-fn matrix<'a>(name: &'a str, matrix: &'a DenseMatrix) -> Entry<'a> {
-    Entry { name, dtype: "F32", shape: vec![matrix.rows, matrix.columns], bytes: bytemuck::cast_slice(&matrix.values) }
+fn matrix<'a>(name: &'a str, matrix: &'a DenseMatrix) -> TensorEntry<'a> {
+    TensorEntry {
+        name,
+        dtype: "F32",
+        shape: vec![matrix.rows, matrix.columns],
+        bytes: bytemuck::cast_slice(&matrix.values),
+    }
 }

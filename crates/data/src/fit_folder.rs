@@ -1,18 +1,18 @@
 //! The folder of a fit: `factorization.safetensors` and `run.json`, whole or not there at all.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
 
 use unmix::{ActivationSource, DenseMatrix};
 
 use crate::columns::Integers;
 use crate::fit_record::FORMAT_VERSION;
 use crate::matrix::whole;
-use crate::safetensors_writer::{self, Entry};
+use crate::safetensors_writer::{TensorEntry, write_tensors};
 use crate::strings::read_file;
-use crate::{ActivationFile, Error, FitRecord, OpenOptions, RunRecord, TokenColumns};
+use crate::{ActivationFile, Error, FitRecord, OpenOptions, ResultFolder, RunRecord, TokenColumns};
 
 /// File of the features [K, d] f32, the coefficients [n, K] f32 and the token columns, n entries each.
 pub const FACTORIZATION_FILE: &str = "factorization.safetensors";
@@ -25,50 +25,21 @@ const SCALE: &str = "activations = coefficients * features; the features carry t
 
 /// Writes a fit to the folder `dir`.
 ///
-/// The files are written to a temporary folder beside it and flushed to the disk before that is renamed, so `dir` never holds
-/// half a fit. With `force`, a folder that holds an earlier fit and nothing else, or nothing at all, is replaced; any other
-/// folder is left alone. Replacing takes two renames: should the machine stop between them, the earlier fit is found beside
-/// `dir` under a name that starts with `.unmix-old-`.
+/// As a [`ResultFolder`], `dir` never holds half a fit. With `force`, a folder that holds an earlier fit and nothing else, or
+/// nothing at all, is replaced; any other folder is left alone.
 ///
 /// # Errors
 /// If `dir` exists and may not be replaced, its parent is missing, parts of the record contradict each other or are not finite,
 /// or the system refuses to write. Nothing is left behind then, and what was in `dir` is still there.
 pub fn write_fit(dir: impl AsRef<Path>, record: &FitRecord, force: bool) -> Result<(), Error> {
-    let dir = dir.as_ref();
     record.check()?;
-    let target = target(dir, force)?;
-
-    let temporary = sibling(&target.parent, ".unmix-new-")?;
-    let path = temporary.path().join(FACTORIZATION_FILE);
-    write_new(&path, |out| write_factorization(out, record))?;
-    let path = temporary.path().join(RUN_FILE);
-    write_new(&path, |out| {
+    let folder = ResultFolder::create(dir, force, check_replaceable)?;
+    folder.write(FACTORIZATION_FILE, |out| write_factorization(out, record))?;
+    folder.write(RUN_FILE, |out| {
         serde_json::to_writer_pretty(&mut *out, &record.run)?;
         out.write_all(b"\n")
     })?;
-    sync_folder(temporary.path())?;
-
-    if target.exists {
-        let old = sibling(&target.parent, ".unmix-old-")?;
-        let aside = old.path().join("fit");
-        fs::rename(&target.path, &aside).map_err(|e| Error::io(dir, "moving the earlier fit aside", e))?;
-        if let Err(e) = fs::rename(temporary.path(), &target.path) {
-            // If even this fails, the earlier fit stays where it is rather than being deleted with its temporary folder.
-            if fs::rename(&aside, &target.path).is_err() {
-                let _ = old.keep();
-            }
-            return Err(Error::io(dir, "moving the fit into place", e));
-        }
-    } else {
-        fs::rename(temporary.path(), &target.path).map_err(|e| match e.kind() {
-            // Someone else was faster.
-            std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::DirectoryNotEmpty => Error::Exists(dir.to_owned()),
-            _ => Error::io(dir, "moving the fit into place", e),
-        })?;
-    }
-    // Its name is gone, so there is nothing to delete any more.
-    let _ = temporary.keep();
-    sync_folder(&target.parent)
+    folder.finish()
 }
 
 /// Reads a folder that [`write_fit`] wrote.
@@ -132,58 +103,14 @@ fn read_factorization(path: &Path) -> Result<(DenseMatrix, DenseMatrix, TokenCol
     Ok((whole(&features)?, whole(&coefficients)?, coefficients.token_columns()?))
 }
 
-/// Where the folder goes.
-struct Target {
-    path: PathBuf,
-    parent: PathBuf,
-    exists: bool,
-}
-
-fn target(dir: &Path, force: bool) -> Result<Target, Error> {
-    let bad = |problem| Error::BadTarget { path: dir.to_owned(), problem };
-    let exists = match fs::symlink_metadata(dir) {
-        Ok(_) => true,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
-        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
-            return Err(bad("a part of this path is a file; choose another"));
-        }
-        Err(e) => return Err(Error::io(dir, "looking at the folder", e)),
-    };
-    if exists && !force {
-        return Err(Error::Exists(dir.to_owned()));
-    }
-    let path = if exists {
-        if !dir.is_dir() {
-            return Err(Error::NotReplaceable { path: dir.to_owned(), found: "it is no folder".to_owned() });
-        }
-        check_replaceable(dir)?;
-        // Through symbolic links: renaming onto a link would replace the link.
-        dir.canonicalize().map_err(|e| Error::io(dir, "resolving the path", e))?
-    } else {
-        dir.to_owned()
-    };
-    if path.file_name().is_none() {
-        return Err(bad("this names no folder that can be created; end the path in the folder's name"));
-    }
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    if !parent.is_dir() {
-        return Err(bad("the folder that this should lie in does not exist; create it first"));
-    }
-    Ok(Target { path, parent, exists })
-}
-
 /// Whether [`write_fit`] to `dir` would be allowed, asked before the long work rather than after it. What changes meanwhile,
 /// `write_fit` finds out itself.
 ///
 /// # Errors
 /// As [`write_fit`] for a folder that may not be written or replaced.
 pub fn check_target(dir: impl AsRef<Path>, force: bool) -> Result<(), Error> {
-    let target = target(dir.as_ref(), force)?;
-    // Permissions are best asked by trying.
-    sibling(&target.parent, ".unmix-try-").map(drop)
+    // Permissions are best asked by trying: a folder that is never finished leaves nothing behind.
+    ResultFolder::create(dir, force, check_replaceable).map(drop)
 }
 
 /// Only an empty folder or one that holds a fit and nothing else may be replaced: nobody's own files are deleted.
@@ -208,32 +135,6 @@ fn check_replaceable(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// A fresh folder on the same file system, deleted when dropped, with the permissions that a user's own folders get.
-fn sibling(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, Error> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    builder.tempdir_in(parent).map_err(|e| Error::io(parent, "creating a temporary folder", e))
-}
-
-fn write_new(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>) -> Result<(), Error> {
-    let file = File::create_new(path).map_err(|e| Error::io(path, "creating", e))?;
-    let mut out = BufWriter::with_capacity(1 << 20, &file);
-    write(&mut out).and_then(|()| out.flush()).map_err(|e| Error::io(path, "writing", e))?;
-    file.sync_all().map_err(|e| Error::io(path, "flushing to the disk", e))
-}
-
-/// Flushes the names in a folder, where the system lets folders be opened.
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    if cfg!(unix) {
-        File::open(path)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|e| Error::io(path, "flushing to the disk", e))?;
-    }
-    Ok(())
-}
-
 fn write_factorization(out: impl Write, record: &FitRecord) -> std::io::Result<()> {
     let columns: Vec<(&str, Integers)> =
         record.columns.present().map(|(name, values)| (name, Integers::new(values))).collect();
@@ -245,7 +146,7 @@ fn write_factorization(out: impl Write, record: &FitRecord) -> std::io::Result<(
         (&record.coefficients, matrix("coefficients", &record.coefficients)),
         (&record.features, matrix("features", &record.features)),
     ] {
-        entries.push(Entry { name, dtype, shape, bytes: bytemuck::cast_slice(&m.values) });
+        entries.push(TensorEntry { name, dtype, shape, bytes: bytemuck::cast_slice(&m.values) });
     }
     entries.extend(columns.iter().filter_map(|(name, column)| column.narrow(name)));
     let metadata = BTreeMap::from([
@@ -254,5 +155,5 @@ fn write_factorization(out: impl Write, record: &FitRecord) -> std::io::Result<(
         ("scale", SCALE.to_owned()),
         ("unmix_version", record.run.unmix_version.clone()),
     ]);
-    safetensors_writer::write(out, &entries, &metadata)
+    write_tensors(out, &entries, &metadata)
 }

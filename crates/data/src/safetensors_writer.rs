@@ -7,18 +7,28 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-/// A tensor to write.
-pub(crate) struct Entry<'a> {
+/// A tensor for [`write_tensors`].
+#[derive(Clone, Debug)]
+pub struct TensorEntry<'a> {
+    /// Its name in the file.
     pub name: &'a str,
-    /// `F64`, `F32`, `I64` or `I32`.
+    /// Type of its elements as safetensors spells it: `F64`, `F32`, `F16`, `U16`, `U32`, `I32` or `I64`.
     pub dtype: &'static str,
+    /// Its shape.
     pub shape: Vec<usize>,
     /// Little-endian elements in C order.
     pub bytes: &'a [u8],
 }
 
-/// Writes `entries` in their order; those of wider elements must come first to stay aligned.
-pub(crate) fn write(mut out: impl Write, entries: &[Entry<'_>], metadata: &BTreeMap<&str, String>) -> io::Result<()> {
+/// Writes a safetensors file of `entries` in their order; those of wider elements must come first to stay aligned.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write_tensors(
+    mut out: impl Write,
+    entries: &[TensorEntry<'_>],
+    metadata: &BTreeMap<&str, String>,
+) -> io::Result<()> {
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), json!(metadata));
     let mut end = 0;

@@ -5,6 +5,7 @@
 //! panel by panel. Nothing prints.
 
 pub mod concepts;
+pub mod export;
 pub mod report;
 
 mod contexts;

@@ -24,6 +24,12 @@ impl Prompts {
         Prompts { starts, rows, known }
     }
 
+    /// The rows of each prompt, in order.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let ends = self.starts.iter().skip(1).copied().chain([self.rows]);
+        self.starts.iter().zip(ends).map(|(&start, end)| start..end)
+    }
+
     /// The rows of the prompt of `row`.
     pub fn around(&self, row: usize) -> Range<usize> {
         let next = self.starts.partition_point(|&start| start <= row);

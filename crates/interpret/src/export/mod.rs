@@ -1,0 +1,31 @@
+//! Files of a fit for other tools.
+//!
+//! Each target takes a [`ScaledFit`] and writes a folder that is whole or not there at all
+//! ([`ResultFolder`](unmix_data::ResultFolder)): [`saelens()`], [`sparsify()`], [`delphi()`], [`saedashboard()`],
+//! [`neuronpedia()`] and [`steering()`]. Wherever they state a scale, it is [`SCALE`].
+
+mod affine_encoder;
+mod delphi;
+mod error;
+mod linear_algebra;
+mod neuronpedia;
+mod projections;
+mod saedashboard;
+mod saelens;
+mod scaled_fit;
+mod site;
+mod sparsify;
+mod steering;
+mod written;
+
+pub use affine_encoder::{AffineEncoder, EncoderReport, affine_encoder};
+pub use delphi::{DelphiOptions, delphi};
+pub use error::ExportError;
+pub use neuronpedia::{FeatureLogits, NeuronpediaOptions, neuronpedia};
+pub use saedashboard::saedashboard;
+pub use saelens::{Architecture, saelens};
+pub use scaled_fit::{SCALE, ScaledFit};
+pub use site::Site;
+pub use sparsify::sparsify;
+pub use steering::{residual_directions, steering};
+pub use written::WrittenFile;

@@ -1,0 +1,237 @@
+//! Neuronpedia: batches of features as SAEDashboard's runner for it writes them (checked with SAEDashboard 0.8.0 and the
+//! package neuronpedia 1.2.1).
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::projections::nonzeros;
+use super::saelens::provenance;
+use super::written::{begin, write_json};
+use super::{ExportError, ScaledFit, Site, WrittenFile};
+use crate::{Text, strongest_tokens};
+
+/// Features in a file; Neuronpedia takes no more at once.
+const BATCH: usize = 128;
+/// Intervals of the activations' range from which examples are drawn, and bars of the histogram.
+const INTERVALS: usize = 5;
+const BARS: usize = 50;
+/// Neurons listed for a feature.
+const NEURONS: usize = 10;
+/// Tokens before and after the strongest one of an example.
+const BEFORE: usize = 48;
+const AFTER: usize = 16;
+
+/// How much is written of each feature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeuronpediaOptions {
+    /// Name of the set of features.
+    pub set: String,
+    /// Name of the data set that the prompts come from.
+    pub dataset: String,
+    /// Examples of largest activation, each from another prompt.
+    pub top: usize,
+    /// Examples from each of five equal intervals of the activations.
+    pub of_interval: usize,
+}
+
+impl Default for NeuronpediaOptions {
+    fn default() -> Self {
+        NeuronpediaOptions { set: "unmix".to_owned(), dataset: String::new(), top: 20, of_interval: 5 }
+    }
+}
+
+/// Tokens whose logits a feature raises or lowers most.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FeatureLogits {
+    /// Text and change of the logit, largest first.
+    pub raised: Vec<(String, f32)>,
+    /// Text and change of the logit, most negative first.
+    pub lowered: Vec<(String, f32)>,
+}
+
+/// Writes the folder `dir` with `batch-0.json`, `batch-1.json` … of 128 features each: strongest neurons, density, histogram,
+/// examples with the texts and activations of their tokens, the vector, and `logits` if given (K of them).
+///
+/// # Errors
+/// If model or layer are not given, or the folder cannot be written.
+///
+/// # Panics
+/// If `logits` are not K, or `text` has other rows than the fit.
+pub fn neuronpedia(
+    dir: &Path,
+    fit: &ScaledFit,
+    text: &Text,
+    logits: Option<&[FeatureLogits]>,
+    site: &Site,
+    options: &NeuronpediaOptions,
+    force: bool,
+) -> Result<Vec<WrittenFile>, ExportError> {
+    let (model, layer) = site.required("neuronpedia")?;
+    let features = Features { fit, text, options, prompts: prompts(text, fit.tokens()) };
+    let folder = begin(dir, force, is_ours)?;
+    let strongest = strongest_tokens(&fit.coefficients, fit.tokens());
+    let mut files = Vec::new();
+    for first in (0..fit.rank()).step_by(BATCH) {
+        let last = (first + BATCH).min(fit.rank());
+        let batch: Vec<Value> = (first..last)
+            .map(|k| {
+                let rows: Vec<usize> = strongest[k].iter().map(|activation| activation.row).collect();
+                features.feature(k, &rows, logits.map(|logits| &logits[k]))
+            })
+            .collect();
+        let value = json!({
+            "model_id": model,
+            "layer": layer,
+            "sae_set": options.set,
+            "sae_id_suffix": null,
+            "features": batch,
+        });
+        files.push(write_json(&folder, format!("batch-{}.json", first / BATCH), &value)?);
+    }
+    // Neuronpedia's own classes refuse unknown keys, so the scale has a file of its own.
+    files.push(write_json(&folder, "unmix.json", &provenance(fit, None))?);
+    folder.finish()?;
+    Ok(files)
+}
+
+fn is_ours(name: &Path) -> bool {
+    let name = name.to_str().unwrap_or_default();
+    let number = name.strip_prefix("batch-").and_then(|rest| rest.strip_suffix(".json"));
+    name == "unmix.json" || number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// Rows of the prompts.
+fn prompts(text: &Text, rows: usize) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut row = 0;
+    while row < rows {
+        let prompt = text.prompt(row);
+        row = prompt.end;
+        found.push(prompt);
+    }
+    found
+}
+
+struct Features<'a> {
+    fit: &'a ScaledFit,
+    text: &'a Text,
+    options: &'a NeuronpediaOptions,
+    prompts: Vec<Range<usize>>,
+}
+
+impl Features<'_> {
+    /// Feature `k`, of whose tokens `rows` are those above zero, strongest first.
+    fn feature(&self, k: usize, rows: &[usize], logits: Option<&FeatureLogits>) -> Value {
+        let none = FeatureLogits::default();
+        let logits = logits.unwrap_or(&none);
+        let (words, values): (Vec<&str>, Vec<f32>) = split(&logits.raised);
+        let (low_words, low_values): (Vec<&str>, Vec<f32>) = split(&logits.lowered);
+        let (bar_values, bar_heights) = self.histogram(k, rows);
+        let mut neurons = nonzeros(self.fit.features.row(k));
+        neurons.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
+        let total: f64 = neurons.iter().map(|(_, z)| z.abs()).sum();
+        neurons.truncate(NEURONS);
+        json!({
+            "feature_index": k,
+            "neuron_alignment_indices": neurons.iter().map(|(j, _)| j).collect::<Vec<_>>(),
+            "neuron_alignment_values": neurons.iter().map(|(_, z)| z).collect::<Vec<_>>(),
+            "neuron_alignment_l1": neurons.iter().map(|(_, z)| z.abs() / total).collect::<Vec<_>>(),
+            "correlated_neurons_indices": [],
+            "correlated_neurons_l1": [],
+            "correlated_neurons_pearson": [],
+            "correlated_features_indices": [],
+            "correlated_features_l1": [],
+            "correlated_features_pearson": [],
+            "neg_str": low_words,
+            "neg_values": low_values,
+            "pos_str": words,
+            "pos_values": values,
+            "frac_nonzero": rows.len() as f64 / self.fit.tokens().max(1) as f64,
+            "freq_hist_data_bar_values": bar_values,
+            "freq_hist_data_bar_heights": bar_heights,
+            "logits_hist_data_bar_heights": [],
+            "logits_hist_data_bar_values": [],
+            "n_prompts_total": self.prompts.len(),
+            "n_tokens_in_prompt": self.prompts.iter().map(Range::len).max().unwrap_or(0),
+            "dataset": self.options.dataset,
+            "decoder_weights_dist": [],
+            "activations": self.examples(k, rows),
+            "vector": self.fit.features.row(k),
+        })
+    }
+
+    fn activation(&self, row: usize, k: usize) -> f32 {
+        self.fit.coefficients.row(row)[k]
+    }
+
+    /// Middles of the bars, and the tokens above zero in each.
+    fn histogram(&self, k: usize, rows: &[usize]) -> (Vec<f32>, Vec<u64>) {
+        let Some(&first) = rows.first() else { return (Vec::new(), Vec::new()) };
+        let largest = self.activation(first, k);
+        let mut heights = vec![0u64; BARS];
+        for &row in rows {
+            heights[place(self.activation(row, k), largest, BARS)] += 1;
+        }
+        ((0..BARS).map(|bar| largest * ((bar as f32 + 0.5) / BARS as f32)).collect(), heights)
+    }
+
+    /// The strongest examples, then some of each interval, the upper ones first.
+    fn examples(&self, k: usize, rows: &[usize]) -> Vec<Value> {
+        let Some(&first) = rows.first() else { return Vec::new() };
+        let largest = self.activation(first, k);
+        let mut examples: Vec<Value> = self
+            .one_a_prompt(rows.iter().copied(), self.options.top)
+            .into_iter()
+            .map(|row| self.example(k, row, (-1.0, largest, -1.0)))
+            .collect();
+        for interval in (0..INTERVALS).rev() {
+            let within: Vec<usize> = rows
+                .iter()
+                .copied()
+                .filter(|&row| place(self.activation(row, k), largest, INTERVALS) == interval)
+                .collect();
+            let bound = |edge: usize| largest * (edge as f32 / INTERVALS as f32);
+            let share = within.len() as f32 / rows.len() as f32;
+            let bin = (bound(interval), bound(interval + 1), share);
+            // Evenly over the interval rather than its strongest.
+            let step = (within.len() / self.options.of_interval.max(1)).max(1);
+            let chosen = self.one_a_prompt(within.into_iter().step_by(step), self.options.of_interval);
+            examples.extend(chosen.into_iter().map(|row| self.example(k, row, bin)));
+        }
+        examples
+    }
+
+    /// The first rows that lie in different prompts, at most `most`.
+    fn one_a_prompt(&self, rows: impl Iterator<Item = usize>, most: usize) -> Vec<usize> {
+        let mut seen = std::collections::HashSet::new();
+        rows.filter(|&row| seen.insert(self.text.prompt(row).start)).take(most).collect()
+    }
+
+    fn example(&self, k: usize, row: usize, (low, high, share): (f32, f32, f32)) -> Value {
+        let prompt = self.text.prompt(row);
+        let rows = row.saturating_sub(BEFORE).max(prompt.start)..(row + AFTER + 1).min(prompt.end);
+        json!({
+            "bin_min": low,
+            "bin_max": high,
+            "bin_contains": share,
+            "tokens": rows.clone().map(|row| self.text.raw(row..row + 1)).collect::<Vec<_>>(),
+            "values": rows.clone().map(|row| self.activation(row, k)).collect::<Vec<_>>(),
+            "qualifying_token_index": row - rows.start,
+        })
+    }
+}
+
+/// Which of `parts` equal parts of 0 to `largest` holds `value`.
+fn place(value: f32, largest: f32, parts: usize) -> usize {
+    match value.partial_cmp(&largest) {
+        Some(Ordering::Less) => ((value / largest * parts as f32) as usize).min(parts - 1),
+        _ => parts - 1,
+    }
+}
+
+fn split(logits: &[(String, f32)]) -> (Vec<&str>, Vec<f32>) {
+    logits.iter().map(|(word, value)| (word.as_str(), *value)).unzip()
+}

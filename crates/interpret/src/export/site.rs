@@ -1,0 +1,39 @@
+//! Which model and which place in it a fit is about. Nothing of that can be read off activations; the caller tells.
+
+use super::ExportError;
+
+/// A place in a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Site {
+    /// The model's name, as the tool knows it.
+    pub model: Option<String>,
+    /// Index of the layer.
+    pub layer: Option<u32>,
+    /// Name of the hook; by default that of the MLP's activations in the layer.
+    pub hook: Option<String>,
+}
+
+impl Site {
+    /// Model and layer for a target that cannot do without.
+    pub(super) fn required(&self, target: &'static str) -> Result<(&str, u32), ExportError> {
+        match (&self.model, self.layer) {
+            (Some(model), Some(layer)) => Ok((model, layer)),
+            (model, _) => Err(ExportError::Missing {
+                target,
+                missing: format!("the {} is not known", if model.is_none() { "model's name" } else { "layer" }),
+                advice: "the format needs both; give --model NAME and --layer N".to_owned(),
+            }),
+        }
+    }
+
+    /// The hook in the words of TransformerLens: the one given, or `blocks.L.mlp.hook_post`.
+    pub(super) fn hook_name(&self) -> Option<String> {
+        self.hook.clone().or_else(|| self.layer.map(|layer| format!("blocks.{layer}.mlp.hook_post")))
+    }
+
+    /// The module in the words of Hugging Face transformers: the one given, or `layers.L.mlp`.
+    pub(super) fn module_name(&self) -> String {
+        let of_layer = || self.layer.map_or_else(|| "mlp".to_owned(), |layer| format!("layers.{layer}.mlp"));
+        self.hook.clone().unwrap_or_else(of_layer)
+    }
+}

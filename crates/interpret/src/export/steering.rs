@@ -1,0 +1,95 @@
+//! Directions for steering: what the features write into the residual stream, and a script that adds them there.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use unmix::DenseMatrix;
+
+use super::projections::nonzeros;
+use super::saelens::write_f32;
+use super::written::begin;
+use super::{ExportError, ScaledFit, WrittenFile};
+
+const TENSORS: &str = "steering.safetensors";
+const SCRIPT: &str = "steer.py";
+
+/// What the features add to the residual stream, Ẑ W_outᵀ [K, d_model], given the MLP's output projection as torch's Linear
+/// keeps it, [d_model, d], or transposed, [d, d_model]. A square matrix is taken as torch keeps it.
+///
+/// # Errors
+/// If neither side of the matrix is the number of neurons.
+pub fn residual_directions(fit: &ScaledFit, projection: &DenseMatrix) -> Result<DenseMatrix, ExportError> {
+    let neurons = fit.neurons();
+    let (columns, transposed) = match (projection.rows, projection.columns) {
+        (rows, columns) if columns == neurons => (rows, false),
+        (rows, columns) if rows == neurons => (columns, true),
+        (rows, columns) => {
+            return Err(ExportError::Mismatch {
+                what: "the output projection",
+                found: format!("{rows} × {columns}"),
+                expected: format!(
+                    "one side must be the fit's {neurons} neurons; give the MLP's down-projection of the layer that was fitted"
+                ),
+            });
+        }
+    };
+    let weight = |out: usize, j: usize| if transposed { projection.row(j)[out] } else { projection.row(out)[j] };
+    let mut values = Vec::with_capacity(fit.rank() * columns);
+    for k in 0..fit.rank() {
+        let feature = nonzeros(fit.features.row(k));
+        let direction = |out: usize| feature.iter().map(|&(j, z)| z * f64::from(weight(out, j))).sum::<f64>() as f32;
+        values.extend((0..columns).map(direction));
+    }
+    Ok(DenseMatrix { rows: fit.rank(), columns, values })
+}
+
+/// Writes the folder `dir`: `steering.safetensors`, all f32, with `directions` [K, d_model] (what a feature of unit norm adds to
+/// the residual stream), `unit_directions` [K, d_model] (the same with unit norm; zeros stay zeros), `direction_norms` [K],
+/// `max_activations` [K] (the largest coefficient, so that `max_activations * direction_norms` is the most that the fit saw) and
+/// `features` [K, d]; and `steer.py`, which adds a direction to the output of an MLP in PyTorch.
+///
+/// # Errors
+/// If `directions` are not K, or the folder cannot be written.
+pub fn steering(
+    dir: &Path,
+    fit: &ScaledFit,
+    directions: &DenseMatrix,
+    force: bool,
+) -> Result<Vec<WrittenFile>, ExportError> {
+    let (rank, width) = (fit.rank(), directions.columns);
+    if directions.rows != rank {
+        return Err(ExportError::Mismatch {
+            what: "the matrix of directions",
+            found: format!("{} × {width}", directions.rows),
+            expected: format!("the fit has {rank} features; give a row each"),
+        });
+    }
+    let norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    let norms: Vec<f64> = (0..rank).map(|k| norm(directions.row(k))).collect();
+    let unit: Vec<f32> = (0..rank)
+        .flat_map(|k| {
+            let norm = norms[k];
+            directions.row(k).iter().map(move |&v| if norm > 0.0 { (f64::from(v) / norm) as f32 } else { 0.0 })
+        })
+        .collect();
+    let norms: Vec<f32> = norms.into_iter().map(|norm| norm as f32).collect();
+    let mut largest = vec![0f32; rank];
+    for row in fit.coefficients.values.chunks_exact(rank) {
+        largest.iter_mut().zip(row).for_each(|(largest, &y)| *largest = largest.max(y));
+    }
+    let folder = begin(dir, force, |name| name == Path::new(TENSORS) || name == Path::new(SCRIPT))?;
+    let tensors = write_f32(
+        &folder,
+        TENSORS,
+        &[
+            ("direction_norms", vec![rank], &norms),
+            ("directions", vec![rank, width], &directions.values),
+            ("features", vec![rank, fit.neurons()], &fit.features.values),
+            ("max_activations", vec![rank], &largest),
+            ("unit_directions", vec![rank, width], &unit),
+        ],
+    )?;
+    let bytes = folder.write(SCRIPT, |out| out.write_all(include_bytes!("steer.py")))?;
+    folder.finish()?;
+    Ok(vec![tensors, WrittenFile { name: PathBuf::from(SCRIPT), bytes }])
+}

@@ -1,0 +1,69 @@
+//! What an export wrote, and how a folder of an earlier export is told from a user's own.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+use unmix_data::{Error, ResultFolder};
+
+use super::ExportError;
+
+/// A file of an export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WrittenFile {
+    /// Path within the export's folder.
+    pub name: PathBuf,
+    /// Length.
+    pub bytes: u64,
+}
+
+/// Folders within an export's folder, at most.
+const DEPTH: usize = 3;
+
+/// Begins an export's folder. With `force` it replaces an earlier one whose files all have names that `ours` knows.
+pub(super) fn begin(dir: &Path, force: bool, ours: impl Fn(&Path) -> bool) -> Result<ResultFolder, ExportError> {
+    Ok(ResultFolder::create(dir, force, |dir| {
+        match foreign(dir, Path::new(""), &ours).map_err(|source| Error::Io {
+            path: dir.to_owned(),
+            action: "listing the folder",
+            source,
+        })? {
+            None => Ok(()),
+            Some(name) => Err(Error::NotReplaceable {
+                path: dir.to_owned(),
+                found: format!("it holds {:?}, which is no file of this export", name.display().to_string()),
+            }),
+        }
+    })?)
+}
+
+/// The first file below `root`/`within` whose path `ours` does not know, or the first folder that lies too deep.
+fn foreign(root: &Path, within: &Path, ours: &impl Fn(&Path) -> bool) -> std::io::Result<Option<PathBuf>> {
+    for entry in std::fs::read_dir(root.join(within))? {
+        let entry = entry?;
+        let name = within.join(entry.file_name());
+        let found = if entry.file_type()?.is_dir() && name.components().count() <= DEPTH {
+            foreign(root, &name, ours)?
+        } else {
+            Some(name).filter(|name| !ours(name))
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Writes a JSON file.
+pub(super) fn write_json(
+    folder: &ResultFolder,
+    name: impl AsRef<Path>,
+    value: &Value,
+) -> Result<WrittenFile, ExportError> {
+    let name = name.as_ref();
+    let bytes = folder.write(name, |out| {
+        serde_json::to_writer_pretty(&mut *out, value)?;
+        std::io::Write::write_all(out, b"\n")
+    })?;
+    Ok(WrittenFile { name: name.to_owned(), bytes })
+}
