@@ -2,7 +2,9 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, compare, concepts, demo, doctor, encode, features, fit, inspect, lens, report, tree};
+use crate::commands::{
+    bench, compare, concepts, demo, doctor, encode, export, features, fit, inspect, lens, report, tree,
+};
 use crate::engine::EngineArgs;
 use crate::progress::ProgressMode;
 
@@ -54,6 +56,7 @@ pub enum Command {
     Report(report::ReportArgs),
     Encode(encode::EncodeArgs),
     Compare(compare::CompareArgs),
+    Export(export::ExportArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
 }

@@ -23,6 +23,9 @@ pub enum Failure {
     /// Weights of a model.
     #[error("{}{}", .0, model_flags(.0))]
     Lens(#[from] LensError),
+    /// Files for other tools.
+    #[error(transparent)]
+    Export(#[from] unmix_interpret::export::ExportError),
     /// The factorization.
     #[error("{}", in_flags(.0))]
     Fit(#[from] unmix::Error),
@@ -56,6 +59,7 @@ impl Failure {
             Failure::Usage(_) => 2,
             Failure::Data(error) | Failure::DataOf { error, .. } => usage_code(error.is_usage()),
             Failure::Lens(error) => usage_code(error.is_usage()),
+            Failure::Export(error) => usage_code(error.is_usage()),
             Failure::Fit(unmix::Error::Runtime(error)) | Failure::Engine(error) => engine_code(error),
             // All other errors of a fit are about what it was given.
             Failure::Fit(_) => 2,

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Lens(args) => commands::lens::run(args, &cli.shared),
         Command::Concepts(args) => commands::concepts::run(args, &cli.shared),
         Command::Report(args) => commands::report::run(args, &cli.shared, &mut reporter),
+        Command::Export(args) => commands::export::run(args, &cli.shared, &reporter),
         Command::Doctor(args) => commands::doctor::run(args, &cli.shared, &mut reporter),
         Command::Bench(args) => commands::bench::run(args, &cli.shared, &mut reporter),
     };

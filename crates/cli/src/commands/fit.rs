@@ -292,7 +292,7 @@ fn check_memory(file: &ActivationFile, rank: u32, engine: EngineKind) -> Result<
 }
 
 /// Reads `FILE` or `FILE:TENSOR`.
-fn initial_coefficients(given: &str, tokens: u64, rank: u32) -> Result<DenseMatrix, Failure> {
+pub fn named_matrix(given: &str) -> Result<DenseMatrix, Failure> {
     let (path, tensor) = match given.rsplit_once(':') {
         // A colon may also be part of a path, as in `C:\start.npy`.
         Some((path, tensor)) if !Path::new(given).exists() && !tensor.contains(['/', '\\']) && !path.is_empty() => {
@@ -300,10 +300,14 @@ fn initial_coefficients(given: &str, tokens: u64, rank: u32) -> Result<DenseMatr
         }
         _ => (given, None),
     };
-    let matrix = read_matrix(path, tensor).map_err(|error| match error {
+    read_matrix(path, tensor).map_err(|error| match error {
         unmix_data::Error::AmbiguousTensor { .. } => Failure::Usage(format!("{error}, as {path}:NAME")),
         other => other.into(),
-    })?;
+    })
+}
+
+fn initial_coefficients(given: &str, tokens: u64, rank: u32) -> Result<DenseMatrix, Failure> {
+    let matrix = named_matrix(given)?;
     if (matrix.rows as u64, matrix.columns as u64) != (tokens, rank.into()) {
         return Err(Failure::Usage(format!(
             "--init-coefficients {given}: the matrix is {} × {}, but {tokens} tokens × {rank} features are needed",

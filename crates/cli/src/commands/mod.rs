@@ -6,6 +6,8 @@ pub mod concepts;
 pub mod demo;
 pub mod doctor;
 pub mod encode;
+pub mod export;
+pub mod export_snippets;
 pub mod features;
 pub mod fit;
 pub mod inspect;

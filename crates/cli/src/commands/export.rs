@@ -1,0 +1,278 @@
+//! `unmix export`: files of a fit for other tools.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use unmix_data::{ActivationFile, FitRecord, OpenOptions, fingerprint, read_fit};
+use unmix_interpret::export::{
+    AffineEncoder, Architecture, DelphiOptions, EncoderReport, NeuronpediaOptions, SCALE, ScaledFit, Site, WrittenFile,
+    affine_encoder, delphi, neuronpedia, residual_directions, saedashboard, saelens, sparsify, steering,
+};
+
+use super::export_snippets::snippet;
+use crate::cli::SharedArgs;
+use crate::failure::Failure;
+use crate::output::{self, Style, Table, bytes};
+use crate::progress::Reporter;
+
+/// Write a fit for another tool: SAELens, sparsify, delphi, SAEDashboard, Neuronpedia, steering
+///
+/// Exports have features of unit norm; the scale moves into the coefficients. SAELens and sparsify encode by one matrix
+/// product, which can only come near the fit's own coefficients: an affine encoder is fitted to the activations for them, and
+/// its error is printed beside the fit's. The activations are looked for where `unmix fit` read them.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  unmix export fit --to saelens --out my-sae\n  unmix export fit --to delphi --layer 12 --out cache\n  unmix export fit --to neuronpedia --tokens tokens.json --model gpt2-small --layer 5 --out batches\n  unmix export fit --to steering --down-proj model.safetensors:model.layers.12.mlp.down_proj.weight --out steering"
+)]
+pub struct ExportArgs {
+    /// The folder that `unmix fit` wrote
+    #[arg(value_name = "DIR")]
+    pub fit: PathBuf,
+
+    /// The tool
+    #[arg(long, value_enum, value_name = "TOOL")]
+    pub to: Tool,
+
+    /// Folder to write
+    #[arg(long, short = 'o', value_name = "PATH")]
+    pub out: PathBuf,
+
+    /// Replace the folder if it holds an earlier export to the same tool
+    #[arg(long)]
+    pub force: bool,
+
+    /// saelens, sparsify: the activations that were fitted, if they are not any more where run.json says
+    #[arg(long, value_name = "FILE")]
+    pub activations: Option<PathBuf>,
+
+    /// saelens: how it encodes
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub architecture: Option<ArchitectureOption>,
+
+    /// neuronpedia: JSON array with the text of each row's token
+    #[arg(long, value_name = "FILE", conflicts_with = "vocabulary")]
+    pub tokens: Option<PathBuf>,
+
+    /// neuronpedia: the model's vocabulary, JSON array (index = id) or object from text to id
+    #[arg(long, value_name = "FILE")]
+    pub vocabulary: Option<PathBuf>,
+
+    /// steering: the MLP's output projection, [d_model, neurons] as in PyTorch or transposed; a square one is taken as in
+    /// PyTorch
+    #[arg(long, value_name = "FILE[:TENSOR]")]
+    pub down_proj: Option<String>,
+
+    /// delphi: files over which the features are spread
+    #[arg(long, value_name = "N")]
+    pub splits: Option<u32>,
+
+    /// delphi: token id that fills up rows
+    #[arg(long, value_name = "ID")]
+    pub padding: Option<i64>,
+
+    /// The model's name, as the tool knows it
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+
+    /// Index of the layer
+    #[arg(long, value_name = "N")]
+    pub layer: Option<u32>,
+
+    /// Name of the hook or module; by default that of the layer's MLP activations
+    #[arg(long, value_name = "NAME")]
+    pub hook: Option<String>,
+}
+
+/// Tools that files can be written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tool {
+    /// SAELens: a sparse autoencoder
+    Saelens,
+    /// EleutherAI's sparsify: a sparse coder
+    Sparsify,
+    /// EleutherAI's delphi: a cache of activations for automatic explanations
+    Delphi,
+    /// SAEDashboard: a set of vectors
+    Saedashboard,
+    /// Neuronpedia: batches of features with examples
+    Neuronpedia,
+    /// PyTorch: directions in the residual stream, and a script that adds them there
+    Steering,
+}
+
+/// How SAELens encodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ArchitectureOption {
+    /// An affine encoder with a relu, one matrix product
+    Standard,
+    /// Matching pursuit: no activations needed, as close, but many matrix products
+    MatchingPursuit,
+}
+
+/// Runs the command.
+pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Result<(), Failure> {
+    refuse_strangers(args)?;
+    let record = read_fit(&args.fit)?;
+    let fit = ScaledFit::new(&record)?;
+    let site = Site { model: args.model.clone(), layer: args.layer, hook: args.hook.clone() };
+    let (out, force) = (args.out.as_path(), args.force);
+    let mut report = None;
+    let mut encoder = || -> Result<AffineEncoder, Failure> {
+        let encoder = encoder(args, &record, &fit, reporter)?;
+        report = Some(encoder.report.clone());
+        Ok(encoder)
+    };
+    let files = match args.to {
+        Tool::Saelens if args.architecture == Some(ArchitectureOption::MatchingPursuit) => {
+            saelens(out, &fit, Architecture::MatchingPursuit, &site, force)
+        }
+        Tool::Saelens => saelens(out, &fit, Architecture::Standard(&encoder()?), &site, force),
+        Tool::Sparsify => sparsify(out, &fit, &encoder()?, force),
+        Tool::Delphi => {
+            let default = DelphiOptions::default();
+            let splits = args.splits.map_or(default.splits, |splits| splits as usize);
+            let options = DelphiOptions { splits, padding: args.padding.unwrap_or(default.padding) };
+            delphi(out, &fit, &site, &options, force)
+        }
+        Tool::Saedashboard => saedashboard(out, &fit, &site, force),
+        Tool::Neuronpedia => {
+            if args.tokens.is_none() && args.vocabulary.is_none() {
+                return Err(Failure::Usage(
+                    "--to neuronpedia: needs the text of the tokens; add --tokens FILE, or --vocabulary FILE if the fit has \
+                     token ids"
+                        .to_owned(),
+                ));
+            }
+            let (text, _) =
+                super::features::text(args.tokens.as_deref(), args.vocabulary.as_deref(), &args.fit, &record)?;
+            neuronpedia(out, &fit, &text, None, &site, &NeuronpediaOptions::default(), force)
+        }
+        Tool::Steering => {
+            let Some(given) = &args.down_proj else {
+                return Err(Failure::Usage(
+                    "--to steering: needs the MLP's output projection, to know what the features write into the residual \
+                     stream; add --down-proj FILE[:TENSOR]"
+                        .to_owned(),
+                ));
+            };
+            let directions = residual_directions(&fit, &super::fit::named_matrix(given)?)?;
+            steering(out, &fit, &directions, force)
+        }
+    };
+    let files = files.map_err(in_flags)?;
+    if shared.json {
+        return output::print_json(&as_json(args, &files, report.as_ref()));
+    }
+    output::print(&as_text(args, &fit, &files, report.as_ref()))
+}
+
+/// Options that the tool has no use for are mistakes.
+fn refuse_strangers(args: &ExportArgs) -> Result<(), Failure> {
+    let encodes = matches!(args.to, Tool::Saelens | Tool::Sparsify)
+        && args.architecture != Some(ArchitectureOption::MatchingPursuit);
+    let is = |tool| args.to == tool;
+    let options = [
+        ("--activations", args.activations.is_some(), encodes, "saelens (standard) and sparsify"),
+        ("--architecture", args.architecture.is_some(), is(Tool::Saelens), "saelens"),
+        ("--tokens", args.tokens.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
+        ("--vocabulary", args.vocabulary.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
+        ("--down-proj", args.down_proj.is_some(), is(Tool::Steering), "steering"),
+        ("--splits", args.splits.is_some(), is(Tool::Delphi), "delphi"),
+        ("--padding", args.padding.is_some(), is(Tool::Delphi), "delphi"),
+    ];
+    for (option, given, useful, tools) in options {
+        if given && !useful {
+            return Err(Failure::Usage(format!("{option}: of use for {tools} alone; leave it out")));
+        }
+    }
+    Ok(())
+}
+
+/// An encoder fitted to the activations, where they can be found.
+fn encoder(
+    args: &ExportArgs,
+    record: &FitRecord,
+    fit: &ScaledFit,
+    reporter: &Reporter,
+) -> Result<AffineEncoder, Failure> {
+    let input = &record.run.input;
+    let file = match (&args.activations, &input.path) {
+        (Some(path), _) => Some(open(path, record)?.ok_or_else(|| {
+            Failure::Usage(format!(
+                "--activations {}: these are not the activations of the fit {} (their fingerprint differs); give the file that \
+                 was fitted, or leave the option out",
+                path.display(),
+                args.fit.display()
+            ))
+        })?),
+        (None, Some(path)) if path.is_file() => open(path, record).ok().flatten(),
+        (None, _) => None,
+    };
+    match &file {
+        Some(file) => reporter.stage(&format!("fitting an encoder to {}", file.path().display())),
+        None => log::warn!(
+            "the activations that were fitted are not {}: the encoder is the pseudo-inverse of the features, which is further \
+             from the fit than one fitted to activations; --activations FILE names them",
+            match &input.path {
+                Some(path) => format!("in {} any more", path.display()),
+                None => "in a file".to_owned(),
+            }
+        ),
+    }
+    let source = file.as_ref().map(|file| file as &dyn unmix::ActivationSource);
+    Ok(affine_encoder(fit, source)?)
+}
+
+/// The activations in a file, if they are those of the fit.
+fn open(path: &Path, record: &FitRecord) -> Result<Option<ActivationFile>, Failure> {
+    let file = ActivationFile::open(path, &OpenOptions { tensor: record.run.input.tensor.clone() })?;
+    Ok((fingerprint(&file)? == record.run.input.fingerprint).then_some(file))
+}
+
+/// Adds how to force replacing to the error that speaks of it.
+fn in_flags(error: unmix_interpret::export::ExportError) -> Failure {
+    match error {
+        unmix_interpret::export::ExportError::Data(error @ unmix_data::Error::Exists(_)) => {
+            Failure::Usage(format!("{error} with --force"))
+        }
+        other => other.into(),
+    }
+}
+
+fn as_json(args: &ExportArgs, files: &[WrittenFile], report: Option<&EncoderReport>) -> Value {
+    json!({
+        "fit": args.fit,
+        "to": args.to.to_possible_value().map(|value| value.get_name().to_owned()),
+        "out": args.out,
+        "scale": SCALE,
+        "files": files,
+        "encoder": report,
+    })
+}
+
+fn as_text(args: &ExportArgs, fit: &ScaledFit, files: &[WrittenFile], report: Option<&EncoderReport>) -> String {
+    let mut table = Table::new(&["", ">"]);
+    for file in files {
+        table.row(vec![args.out.join(&file.name).display().to_string(), bytes(file.bytes)]);
+    }
+    let mut text = table.render(Style::stdout());
+    text.push_str(&format!("\n{} features of unit norm; the scale is in the coefficients.\n", fit.rank()));
+    if let Some(report) = report {
+        let fitted = format!("{:.4}", report.fit_relative_error);
+        text.push_str(&match (report.relative_error, report.mean_active) {
+            (Some(error), Some(active)) => format!(
+                "Relative error of the affine encoder {error:.4}, of the fit {fitted}; features active a token {active:.1} and \
+                 {:.1}.\n",
+                report.fit_mean_active
+            ),
+            _ => format!(
+                "The encoder is the pseudo-inverse of the features, since the activations were not at hand: its error is not \
+                 known;\nthat of the fit is {fitted}. --activations FILE fits an encoder.\n"
+            ),
+        });
+    }
+    text.push('\n');
+    text.push_str(&snippet(args.to, &args.out, args.layer));
+    text
+}

@@ -1,0 +1,37 @@
+//! How each tool loads what `unmix export` wrote for it.
+
+use std::path::Path;
+
+use super::export::Tool;
+
+/// A few lines of Python that load the folder `out`.
+pub fn snippet(tool: Tool, out: &Path, layer: Option<u32>) -> String {
+    // A string of JSON is one of Python.
+    let path = serde_json::Value::from(out.display().to_string());
+    let layer = layer.unwrap_or(0);
+    match tool {
+        Tool::Saelens => format!(
+            "from sae_lens import SAE\nsae = SAE.load_from_disk({path})\ncoefficients = sae.encode(activations)\n"
+        ),
+        Tool::Sparsify => format!(
+            "from sparsify import SparseCoder\ncoder = SparseCoder.load_from_disk({path})\n\
+             top_acts, top_indices, _ = coder.encode(activations)\n"
+        ),
+        Tool::Delphi => format!(
+            "from delphi.config import ConstructorConfig, SamplerConfig\nfrom delphi.latents import LatentDataset\n\
+             cache = LatentDataset({path}, SamplerConfig(), ConstructorConfig(), tokenizer)\n"
+        ),
+        Tool::Saedashboard => format!(
+            "from pathlib import Path\nfrom sae_dashboard.neuronpedia.vector_set import VectorSet\n\
+             vectors = VectorSet.load(Path({path}) / \"vectors.json\")\n"
+        ),
+        Tool::Neuronpedia => format!(
+            "import json, pathlib\nfrom sae_dashboard.neuronpedia.neuronpedia_dashboard import NeuronpediaDashboardBatch\n\
+             batch = NeuronpediaDashboardBatch(**json.loads((pathlib.Path({path}) / \"batch-0.json\").read_text()))\n"
+        ),
+        Tool::Steering => format!(
+            "import sys; sys.path.insert(0, {path})\nfrom steer import load, steer\n\
+             handle = steer(model, {layer}, load(), feature=0, strength=8.0)   # handle.remove() undoes it\n"
+        ),
+    }
+}
