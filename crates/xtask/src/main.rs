@@ -1,5 +1,6 @@
 //! Developer commands of unmix: `cargo xtask COMMAND`.
 
+mod exports;
 mod lint;
 mod package;
 mod process;
@@ -16,6 +17,9 @@ cargo xtask test [ARGS]     Run every test of the workspace, in the release prof
                             software one is installed first (Mesa's lavapipe; Debian and Ubuntu). Ends with the line
                             `N passed, N failed`. ARGS go on to `cargo test`:
                               cargo xtask test -p unmix-tests --test kernels -- cross_product
+cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that
+                            it is for. Installs those tools from PyPI first, in target/ (some gigabytes, once; Python
+                            3.11 to 3.13 with venv, or the one that PYTHON names). Ends with `N exports opened, N failed`.
 cargo xtask lint            Formatting, clippy and rustdoc, all without a warning.
 cargo xtask package [--no-verify]
                             Package every published crate, look for the files that must travel in it, and build it from
@@ -50,11 +54,12 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(())
         }
-        Some("test" | "lint" | "package") if asks_for_help => {
+        Some("test" | "test-exports" | "lint" | "package") if asks_for_help => {
             print!("{HELP}");
             Ok(())
         }
         Some("test") => test::run(&rest),
+        Some("test-exports") => exports::run(&rest),
         Some("lint") => lint::run(&rest),
         Some("package") => package::run(&rest),
         // Called by `test` in a process of its own, since a driver may crash.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use half::f16;
 use serde_json::json;
@@ -81,6 +81,12 @@ pub fn delphi(
     let cache = Cache { fit, rows, length, tokens, factor: factor(&fit.coefficients.values) };
 
     let module = PathBuf::from(site.module_name());
+    if !matches!(module.components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
+        return Err(missing(
+            &format!("the module's name {:?} names no folder", site.module_name()),
+            "give --hook NAME without slashes, such as layers.12.mlp",
+        ));
+    }
     let folder = begin(dir, force, is_ours)?;
     let splits = options.splits.clamp(1, fit.rank());
     let mut files = Vec::new();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::projections::nonzeros;
 use super::saelens::provenance;
-use super::written::{begin, write_json};
+use super::written::{begin, number, numbers, write_json, write_numbers};
 use super::{ExportError, ScaledFit, Site, WrittenFile};
 use crate::{Text, strongest_tokens};
 
@@ -89,7 +89,7 @@ pub fn neuronpedia(
             "sae_id_suffix": null,
             "features": batch,
         });
-        files.push(write_json(&folder, format!("batch-{}.json", first / BATCH), &value)?);
+        files.push(write_numbers(&folder, format!("batch-{}.json", first / BATCH), &value)?);
     }
     // Neuronpedia's own classes refuse unknown keys, so the scale has a file of its own.
     files.push(write_json(&folder, "unmix.json", &provenance(fit, None))?);
@@ -127,8 +127,8 @@ impl Features<'_> {
     fn feature(&self, k: usize, rows: &[usize], logits: Option<&FeatureLogits>) -> Value {
         let none = FeatureLogits::default();
         let logits = logits.unwrap_or(&none);
-        let (words, values): (Vec<&str>, Vec<f32>) = split(&logits.raised);
-        let (low_words, low_values): (Vec<&str>, Vec<f32>) = split(&logits.lowered);
+        let (words, values): (Vec<&str>, Vec<Value>) = split(&logits.raised);
+        let (low_words, low_values): (Vec<&str>, Vec<Value>) = split(&logits.lowered);
         let (bar_values, bar_heights) = self.histogram(k, rows);
         let mut neurons = nonzeros(self.fit.features.row(k));
         neurons.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
@@ -159,7 +159,7 @@ impl Features<'_> {
             "dataset": self.options.dataset,
             "decoder_weights_dist": [],
             "activations": self.examples(k, rows),
-            "vector": self.fit.features.row(k),
+            "vector": numbers(self.fit.features.row(k).iter().copied()),
         })
     }
 
@@ -168,14 +168,14 @@ impl Features<'_> {
     }
 
     /// Middles of the bars, and the tokens above zero in each.
-    fn histogram(&self, k: usize, rows: &[usize]) -> (Vec<f32>, Vec<u64>) {
+    fn histogram(&self, k: usize, rows: &[usize]) -> (Vec<Value>, Vec<u64>) {
         let Some(&first) = rows.first() else { return (Vec::new(), Vec::new()) };
         let largest = self.activation(first, k);
         let mut heights = vec![0u64; BARS];
         for &row in rows {
             heights[place(self.activation(row, k), largest, BARS)] += 1;
         }
-        ((0..BARS).map(|bar| largest * ((bar as f32 + 0.5) / BARS as f32)).collect(), heights)
+        (numbers((0..BARS).map(|bar| largest * ((bar as f32 + 0.5) / BARS as f32))), heights)
     }
 
     /// The strongest examples, then some of each interval, the upper ones first.
@@ -214,11 +214,11 @@ impl Features<'_> {
         let prompt = self.text.prompt(row);
         let rows = row.saturating_sub(BEFORE).max(prompt.start)..(row + AFTER + 1).min(prompt.end);
         json!({
-            "bin_min": low,
-            "bin_max": high,
-            "bin_contains": share,
+            "bin_min": number(low),
+            "bin_max": number(high),
+            "bin_contains": number(share),
             "tokens": rows.clone().map(|row| self.text.raw(row..row + 1)).collect::<Vec<_>>(),
-            "values": rows.clone().map(|row| self.activation(row, k)).collect::<Vec<_>>(),
+            "values": numbers(rows.clone().map(|row| self.activation(row, k))),
             "qualifying_token_index": row - rows.start,
         })
     }
@@ -232,6 +232,6 @@ fn place(value: f32, largest: f32, parts: usize) -> usize {
     }
 }
 
-fn split(logits: &[(String, f32)]) -> (Vec<&str>, Vec<f32>) {
-    logits.iter().map(|(word, value)| (word.as_str(), *value)).unzip()
+fn split(logits: &[(String, f32)]) -> (Vec<&str>, Vec<Value>) {
+    logits.iter().map(|(word, value)| (word.as_str(), number(*value))).unzip()
 }

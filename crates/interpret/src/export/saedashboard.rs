@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::saelens::provenance;
-use super::written::{begin, write_json};
+use super::written::{begin, numbers, write_numbers};
 use super::{ExportError, ScaledFit, Site, WrittenFile};
 use crate::Prompts;
 
@@ -21,7 +21,7 @@ pub fn saedashboard(dir: &Path, fit: &ScaledFit, site: &Site, force: bool) -> Re
     let prompts = Prompts::new(fit.tokens(), fit.columns.prompt_ids.as_deref(), fit.columns.positions.as_deref());
     let longest = prompts.ranges().map(|rows| rows.len()).max().unwrap_or(0);
     let names: Vec<String> = (0..fit.rank()).map(|k| format!("feature_{k}")).collect();
-    let vectors: Vec<&[f32]> = (0..fit.rank()).map(|k| fit.features.row(k)).collect();
+    let vectors: Vec<Vec<Value>> = (0..fit.rank()).map(|k| numbers(fit.features.row(k).iter().copied())).collect();
     let value = json!({
         "vectors": vectors,
         "config": {
@@ -42,7 +42,7 @@ pub fn saedashboard(dir: &Path, fit: &ScaledFit, site: &Site, force: bool) -> Re
         "unmix": provenance(fit, None),
     });
     let folder = begin(dir, force, |name| name == Path::new(VECTORS))?;
-    let file = write_json(&folder, VECTORS, &value)?;
+    let file = write_numbers(&folder, VECTORS, &value)?;
     folder.finish()?;
     Ok(vec![file])
 }

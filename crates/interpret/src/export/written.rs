@@ -54,7 +54,18 @@ fn foreign(root: &Path, within: &Path, ours: &impl Fn(&Path) -> bool) -> std::io
     Ok(None)
 }
 
-/// Writes a JSON file.
+/// Writes a JSON file of many numbers, without blanks.
+pub(super) fn write_numbers(
+    folder: &ResultFolder,
+    name: impl AsRef<Path>,
+    value: &Value,
+) -> Result<WrittenFile, ExportError> {
+    let name = name.as_ref();
+    let bytes = folder.write(name, |out| Ok(serde_json::to_writer(out, value)?))?;
+    Ok(WrittenFile { name: name.to_owned(), bytes })
+}
+
+/// Writes a JSON file for people to read too.
 pub(super) fn write_json(
     folder: &ResultFolder,
     name: impl AsRef<Path>,
@@ -66,4 +77,15 @@ pub(super) fn write_json(
         std::io::Write::write_all(out, b"\n")
     })?;
     Ok(WrittenFile { name: name.to_owned(), bytes })
+}
+
+/// f32 numbers as JSON with the digits that they need, rather than those of their f64 equal.
+pub(super) fn numbers(values: impl IntoIterator<Item = f32>) -> Vec<Value> {
+    values.into_iter().map(number).collect()
+}
+
+/// One of [`numbers`].
+pub(super) fn number(value: f32) -> Value {
+    // The shortest decimal that is this f32; whichever f64 lies next to it is written in as few digits.
+    Value::from(value.to_string().parse::<f64>().unwrap_or(f64::from(value)))
 }

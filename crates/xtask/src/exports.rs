@@ -1,0 +1,171 @@
+//! `cargo xtask test-exports`: exports of a fit, opened by the tools that they are for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Failure;
+use crate::process::{cargo, output_of, root, run as run_command};
+
+/// An export and how it is opened.
+struct Export {
+    name: &'static str,
+    /// Arguments of `unmix export` after the fit's folder.
+    arguments: Vec<String>,
+    script: &'static str,
+    /// Arguments of the script after export, fit and activations.
+    rest: Vec<PathBuf>,
+}
+
+pub fn run(args: &[String]) -> Result<(), Failure> {
+    if let Some(arg) = args.first() {
+        return Err(Failure::Usage(format!("`test-exports` takes no argument {arg:?}")));
+    }
+    let root = root()?;
+    let target = root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
+    let work = target.join("xtask-exports");
+    fs::create_dir_all(&work).map_err(|e| format!("cannot create {}: {e}", work.display()))?;
+    let scripts = root.join("crates/xtask/exports");
+    let python = environment(&work, &scripts.join("requirements.txt"))?;
+
+    run_command(&mut cargo(["build", "--release", "--bin", "unmix"])?)?;
+    let unmix = target.join("release").join(format!("unmix{}", std::env::consts::EXE_SUFFIX));
+    let demo = root.join("crates/cli/data/demo");
+    let (activations, tokens) = (demo.join("activations.safetensors"), demo.join("tokens.json"));
+    let (fit, projection) = (work.join("fit"), work.join("projection.safetensors"));
+    let mut command = Command::new(&unmix);
+    command.arg("fit").arg(&activations).arg("--out").arg(&fit);
+    command.args(["--rank", "60", "--sparsity", "0.03", "--engine", "cpu", "--force", "--quiet"]);
+    run_command(&mut command)?;
+    let mut command = Command::new(&python);
+    run_command(command.arg(scripts.join("make_projection.py")).arg(&projection).arg("1536"))?;
+
+    let mut failed = Vec::new();
+    let exports = exports(&tokens, &projection);
+    for export in &exports {
+        println!("\n== {}", export.name);
+        if let Err(problem) = open(export, &work, &unmix, &python, &scripts, &fit, &activations) {
+            println!("{problem}");
+            failed.push(export.name);
+        }
+    }
+    println!("\n{} exports opened, {} failed", exports.len() - failed.len(), failed.len());
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+}
+
+fn exports(tokens: &Path, projection: &Path) -> Vec<Export> {
+    let site = ["--model", "smollm2-135m", "--layer", "12"];
+    let export = |name, arguments: &[&str], script, rest: Vec<PathBuf>| Export {
+        name,
+        arguments: arguments.iter().chain(&site).map(|&argument| argument.to_owned()).collect(),
+        script,
+        rest,
+    };
+    let (words, matrix) = (tokens.display().to_string(), projection.display().to_string());
+    vec![
+        export("saelens", &["--to", "saelens"], "open_saelens.py", Vec::new()),
+        export(
+            "saelens, matching pursuit",
+            &["--to", "saelens", "--architecture", "matching-pursuit"],
+            "open_saelens.py",
+            Vec::new(),
+        ),
+        export("sparsify", &["--to", "sparsify"], "open_sparsify.py", Vec::new()),
+        export("delphi", &["--to", "delphi"], "open_delphi.py", Vec::new()),
+        export("saedashboard", &["--to", "saedashboard"], "open_saedashboard.py", Vec::new()),
+        export(
+            "neuronpedia",
+            &["--to", "neuronpedia", "--tokens", &words],
+            "open_neuronpedia.py",
+            vec![tokens.to_owned()],
+        ),
+        export(
+            "steering",
+            &["--to", "steering", "--down-proj", &matrix],
+            "open_steering.py",
+            vec![projection.to_owned()],
+        ),
+    ]
+}
+
+fn open(
+    export: &Export,
+    work: &Path,
+    unmix: &Path,
+    python: &Path,
+    scripts: &Path,
+    fit: &Path,
+    activations: &Path,
+) -> Result<(), String> {
+    let out = work.join(export.name.replace(", ", "-").replace(' ', "-"));
+    let mut command = Command::new(unmix);
+    command.arg("export").arg(fit).args(&export.arguments).arg("--out").arg(&out).args(["--force", "--quiet"]);
+    run_command(&mut command)?;
+    let mut command = Command::new(python);
+    command.arg(scripts.join(export.script)).arg(&out).arg(fit).arg(activations).args(&export.rest);
+    // Nothing may be fetched or written beside the scripts, and sparsify's kernels for GPUs must not be tried.
+    let variables = [
+        ("HF_HUB_OFFLINE", "1"),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+        ("PYTHONWARNINGS", "ignore"),
+        ("SPARSIFY_DISABLE_TRITON", "1"),
+    ];
+    run_command(command.envs(variables))
+}
+
+/// The interpreter of a virtual environment with the packages of `requirements`, made anew when that file has changed.
+fn environment(work: &Path, requirements: &Path) -> Result<PathBuf, String> {
+    let text = fs::read(requirements).map_err(|e| format!("cannot read {}: {e}", requirements.display()))?;
+    let folder = work.join(format!("python-{:016x}", fnv(&text)));
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let ready = folder.join("ready");
+    if ready.exists() {
+        println!("Python packages: those of {}", folder.display());
+        return Ok(python);
+    }
+    let system = interpreter()?;
+    println!("Installing Python packages in {} (some gigabytes, once)", folder.display());
+    run_command(Command::new(system).args(["-m", "venv", "--clear"]).arg(&folder)).map_err(|problem| {
+        format!("{problem}; is the module venv there? On Debian and Ubuntu: `apt-get install python3-venv`")
+    })?;
+    let mut command = Command::new(&python);
+    command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"]);
+    run_command(command.arg(requirements))?;
+    fs::write(&ready, "").map_err(|e| format!("cannot write {}: {e}", ready.display()))?;
+    Ok(python)
+}
+
+/// A Python for which all pinned packages exist: `$PYTHON`, or the first of some usual names.
+fn interpreter() -> Result<String, String> {
+    let given = std::env::var("PYTHON").ok();
+    let names = match &given {
+        Some(name) => vec![name.as_str()],
+        None => vec!["python3", "python3.13", "python3.12", "python3.11", "python"],
+    };
+    let version = |name: &str| {
+        let mut command = Command::new(name);
+        command.args(["-c", "import sys; print('%d %d' % sys.version_info[:2])"]);
+        let text = output_of(&mut command).ok()?;
+        let (major, minor) = text.trim().split_once(' ')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    };
+    let fits = |name: &&&str| version(name).is_some_and(|version| ((3, 11)..=(3, 13)).contains(&version));
+    names.iter().find(fits).map(|name| (*name).to_owned()).ok_or_else(|| {
+        format!("none of {} is Python 3.11 to 3.13; install one, or set PYTHON to its path", names.join(", "))
+    })
+}
+
+/// FNV-1a, which is the same in every version of Rust.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fnv;
+
+    #[test]
+    fn hashes_are_those_of_the_reference() {
+        assert_eq!((fnv(b""), fnv(b"a")), (0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c));
+    }
+}
