@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use unmix_data::Weights;
-use unmix_interpret::{NormKind, Readout, ReadoutOptions};
+use unmix_interpret::{DownProjection, NormKind, Readout, ReadoutOptions};
 
 use crate::failure::Failure;
 
@@ -56,16 +56,34 @@ pub enum Norm {
 }
 
 impl ModelArgs {
+    /// Whether weights are given.
+    pub fn is_given(&self) -> bool {
+        !self.model.is_empty()
+    }
+
     /// Opens the weights that lead from `neurons` neurons to the logits.
     pub fn readout(&self, neurons: usize) -> Result<Readout, Failure> {
-        if self.model.is_empty() {
+        Ok(Readout::open(&self.weights()?, neurons, &self.options())?)
+    }
+
+    /// Opens the weights that lead from `neurons` neurons to the residual stream.
+    pub fn down_projection(&self, neurons: usize) -> Result<DownProjection, Failure> {
+        Ok(DownProjection::open(&self.weights()?, neurons, &self.options())?)
+    }
+
+    fn weights(&self) -> Result<Weights, Failure> {
+        if !self.is_given() {
             return Err(Failure::Usage(
                 "--model PATH is needed: the safetensors file or the folder of the model whose activations were \
                  factorized; it may be given several times"
                     .to_owned(),
             ));
         }
-        let options = ReadoutOptions {
+        Ok(Weights::open(&self.model)?)
+    }
+
+    fn options(&self) -> ReadoutOptions {
+        ReadoutOptions {
             layer: self.layer,
             down_projection: self.down_proj.clone(),
             unembedding: self.unembedding.clone(),
@@ -78,7 +96,6 @@ impl ModelArgs {
                 Norm::None => NormKind::None,
             }),
             epsilon: self.norm_epsilon,
-        };
-        Ok(Readout::open(&Weights::open(&self.model)?, neurons, &options)?)
+        }
     }
 }

@@ -33,7 +33,8 @@ pub use health::{
 };
 pub use hierarchy::{Child, Hierarchy, HierarchyOptions, Level, NodeCoefficients, hierarchy};
 pub use lens::{
-    LensError, LensReading, NormKind, Readout, ReadoutNames, ReadoutOptions, Role, TokenLogit, single_neurons,
+    DownProjection, LensError, LensReading, NormKind, Readout, ReadoutNames, ReadoutOptions, Role, TokenLogit,
+    single_neurons,
 };
 pub use matching::{MatchedPair, Matching, match_features};
 pub use neurons::{Neuron, strongest_neurons};

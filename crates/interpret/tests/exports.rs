@@ -10,7 +10,7 @@ use unmix::{ActivationSource, CpuEngine, DenseMatrix, Engine, HostActivations, S
 use unmix_data::{FitRecord, InputRecord, TokenColumns};
 use unmix_interpret::export::{
     AffineEncoder, Architecture, DelphiOptions, ExportError, FeatureLogits, NeuronpediaOptions, ScaledFit, Site,
-    affine_encoder, delphi, neuronpedia, residual_directions, saedashboard, saelens, sparsify, steering,
+    affine_encoder, delphi, neuronpedia, saedashboard, saelens, sparsify, steering,
 };
 use unmix_interpret::{Prompts, Text};
 
@@ -527,21 +527,16 @@ fn model_and_layer_are_asked_for_where_the_format_has_them() {
 }
 
 #[test]
-fn steering_directions_are_those_of_either_layout() {
+fn steering_files_hold_directions_with_their_norms_apart() {
     let (record, _) = with_dead_features();
     let fit = ScaledFit::new(&record).expect("scaled");
     let width = 11;
     let weight = |out: usize, j: usize| noise(out * 57 + j * 3);
-    let matrix = |rows: usize, columns: usize, of: &dyn Fn(usize, usize) -> f32| DenseMatrix {
-        rows,
-        columns,
-        values: (0..rows * columns).map(|at| of(at / columns, at % columns)).collect(),
-    };
-    let directions = residual_directions(&fit, &matrix(width, NEURONS, &weight)).expect("directions");
-    let transposed = residual_directions(&fit, &matrix(NEURONS, width, &|j, out| weight(out, j))).expect("directions");
-    assert_eq!(directions, transposed);
-    let wrong = residual_directions(&fit, &matrix(4, 6, &weight)).expect_err("refused").to_string();
-    assert!(wrong.contains("4 × 6") && wrong.contains("37 neurons"), "{wrong}");
+    let values = (0..RANK * width).map(|at| {
+        let feature = fit.features.row(at / width);
+        (0..NEURONS).map(|j| feature[j] * weight(at % width, j)).sum()
+    });
+    let directions = DenseMatrix { rows: RANK, columns: width, values: values.collect() };
 
     let folder = Folder::new();
     steering(&folder.out(), &fit, &directions, false).expect("written");

@@ -54,7 +54,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
 }
 
 fn exports(tokens: &Path, projection: &Path) -> Vec<Export> {
-    let site = ["--model", "smollm2-135m", "--layer", "12"];
+    let site = ["--model-name", "smollm2-135m", "--layer", "12"];
     let export = |name, arguments: &[&str], script, rest: Vec<PathBuf>| Export {
         name,
         arguments: arguments.iter().chain(&site).map(|&argument| argument.to_owned()).collect(),
@@ -79,12 +79,7 @@ fn exports(tokens: &Path, projection: &Path) -> Vec<Export> {
             "open_neuronpedia.py",
             vec![tokens.to_owned()],
         ),
-        export(
-            "steering",
-            &["--to", "steering", "--down-proj", &matrix],
-            "open_steering.py",
-            vec![projection.to_owned()],
-        ),
+        export("steering", &["--to", "steering", "--model", &matrix], "open_steering.py", vec![projection.to_owned()]),
     ]
 }
 

@@ -1,20 +1,27 @@
 //! `unmix export`: files of a fit for other tools.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use unmix_data::{ActivationFile, FitRecord, OpenOptions, fingerprint, read_fit};
+use unmix_data::{FitRecord, read_fit};
 use unmix_interpret::export::{
-    AffineEncoder, Architecture, DelphiOptions, EncoderReport, NeuronpediaOptions, SCALE, ScaledFit, Site, WrittenFile,
-    affine_encoder, delphi, neuronpedia, residual_directions, saedashboard, saelens, sparsify, steering,
+    AffineEncoder, Architecture, DelphiOptions, EncoderReport, ExportError, FeatureLogits, NeuronpediaOptions, SCALE,
+    ScaledFit, Site, WrittenFile, affine_encoder, delphi, neuronpedia, saedashboard, saelens, sparsify, steering,
 };
+use unmix_interpret::report::TokenLogit;
 
-use super::export_snippets::snippet;
 use crate::cli::SharedArgs;
+use crate::commands::encode::with_force_flag;
+use crate::commands::export_snippets::snippet;
+use crate::commands::report::promoted_and_suppressed;
 use crate::failure::Failure;
+use crate::model::ModelArgs;
 use crate::output::{self, Style, Table, bytes};
 use crate::progress::Reporter;
+use crate::source;
+use crate::token_text::{TextArgs, read_text};
+use crate::vocabulary_words::VocabularyWords;
 
 /// Write a fit for another tool: SAELens, sparsify, delphi, SAEDashboard, Neuronpedia, steering
 ///
@@ -23,7 +30,7 @@ use crate::progress::Reporter;
 /// its error is printed beside the fit's. The activations are looked for where `unmix fit` read them.
 #[derive(Debug, Args)]
 #[command(
-    after_long_help = "Examples:\n  unmix export fit --to saelens --out my-sae\n  unmix export fit --to delphi --layer 12 --out cache\n  unmix export fit --to neuronpedia --tokens tokens.json --model gpt2-small --layer 5 --out batches\n  unmix export fit --to steering --down-proj model.safetensors:model.layers.12.mlp.down_proj.weight --out steering"
+    after_long_help = "Examples:\n  unmix export fit --to saelens --out my-sae\n  unmix export fit --to delphi --layer 12 --out cache\n  unmix export fit --to neuronpedia --tokens tokens.json --model-name gpt2-small --layer 5 --out batches\n  unmix export fit --to steering --model SmolLM2-135M --layer 12 --out steering"
 )]
 pub struct ExportArgs {
     /// The folder that `unmix fit` wrote
@@ -50,19 +57,6 @@ pub struct ExportArgs {
     #[arg(long, value_enum, value_name = "HOW")]
     pub architecture: Option<ArchitectureOption>,
 
-    /// neuronpedia: JSON array with the text of each row's token
-    #[arg(long, value_name = "FILE", conflicts_with = "vocabulary")]
-    pub tokens: Option<PathBuf>,
-
-    /// neuronpedia: the model's vocabulary, JSON array (index = id) or object from text to id
-    #[arg(long, value_name = "FILE")]
-    pub vocabulary: Option<PathBuf>,
-
-    /// steering: the MLP's output projection, [d_model, neurons] as in PyTorch or transposed; a square one is taken as in
-    /// PyTorch
-    #[arg(long, value_name = "FILE[:TENSOR]")]
-    pub down_proj: Option<String>,
-
     /// delphi: files over which the features are spread
     #[arg(long, value_name = "N")]
     pub splits: Option<u32>,
@@ -73,15 +67,17 @@ pub struct ExportArgs {
 
     /// The model's name, as the tool knows it
     #[arg(long, value_name = "NAME")]
-    pub model: Option<String>,
-
-    /// Index of the layer
-    #[arg(long, value_name = "N")]
-    pub layer: Option<u32>,
+    pub model_name: Option<String>,
 
     /// Name of the hook or module; by default that of the layer's MLP activations
     #[arg(long, value_name = "NAME")]
     pub hook: Option<String>,
+
+    #[command(flatten)]
+    pub text: TextArgs,
+
+    #[command(flatten)]
+    pub model: ModelArgs,
 }
 
 /// Tools that files can be written for.
@@ -115,7 +111,7 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     refuse_strangers(args)?;
     let record = read_fit(&args.fit)?;
     let fit = ScaledFit::new(&record)?;
-    let site = Site { model: args.model.clone(), layer: args.layer, hook: args.hook.clone() };
+    let site = Site { model: args.model_name.clone(), layer: args.model.layer, hook: args.hook.clone() };
     let (out, force) = (args.out.as_path(), args.force);
     let mut report = None;
     let mut encoder = || -> Result<AffineEncoder, Failure> {
@@ -137,27 +133,20 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
         }
         Tool::Saedashboard => saedashboard(out, &fit, &site, force),
         Tool::Neuronpedia => {
-            if args.tokens.is_none() && args.vocabulary.is_none() {
+            if args.text.tokens.is_none() && args.text.vocabulary.is_none() {
                 return Err(Failure::Usage(
                     "--to neuronpedia: needs the text of the tokens; add --tokens FILE, or --vocabulary FILE if the fit has \
                      token ids"
                         .to_owned(),
                 ));
             }
-            let (text, _) =
-                super::features::text(args.tokens.as_deref(), args.vocabulary.as_deref(), &args.fit, &record)?;
-            neuronpedia(out, &fit, &text, None, &site, &NeuronpediaOptions::default(), force)
+            let (text, _) = read_text(&args.text, &record, &args.fit)?;
+            let logits = if args.model.is_given() { Some(logits(args, &record)?) } else { None };
+            neuronpedia(out, &fit, &text, logits.as_deref(), &site, &NeuronpediaOptions::default(), force)
         }
         Tool::Steering => {
-            let Some(given) = &args.down_proj else {
-                return Err(Failure::Usage(
-                    "--to steering: needs the MLP's output projection, to know what the features write into the residual \
-                     stream; add --down-proj FILE[:TENSOR]"
-                        .to_owned(),
-                ));
-            };
-            let directions = residual_directions(&fit, &super::fit::named_matrix(given)?)?;
-            steering(out, &fit, &directions, force)
+            let down_projection = args.model.down_projection(fit.neurons())?;
+            steering(out, &fit, &down_projection.directions(&fit.features)?, force)
         }
     };
     let files = files.map_err(in_flags)?;
@@ -165,6 +154,14 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
         return output::print_json(&as_json(args, &files, report.as_ref()));
     }
     output::print(&as_text(args, &fit, &files, report.as_ref()))
+}
+
+/// What each feature does to the logits, through the model's weights.
+fn logits(args: &ExportArgs, record: &FitRecord) -> Result<Vec<FeatureLogits>, Failure> {
+    let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
+    let pairs = |tokens: Vec<TokenLogit>| tokens.into_iter().map(|token| (token.text, token.logit as f32)).collect();
+    let readings = promoted_and_suppressed(&args.model, record, &words)?;
+    Ok(readings.into_iter().map(|(up, down)| FeatureLogits { raised: pairs(up), lowered: pairs(down) }).collect())
 }
 
 /// Options that the tool has no use for are mistakes.
@@ -175,9 +172,9 @@ fn refuse_strangers(args: &ExportArgs) -> Result<(), Failure> {
     let options = [
         ("--activations", args.activations.is_some(), encodes, "saelens (standard) and sparsify"),
         ("--architecture", args.architecture.is_some(), is(Tool::Saelens), "saelens"),
-        ("--tokens", args.tokens.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
-        ("--vocabulary", args.vocabulary.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
-        ("--down-proj", args.down_proj.is_some(), is(Tool::Steering), "steering"),
+        ("--tokens", args.text.tokens.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
+        ("--vocabulary", args.text.vocabulary.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
+        ("--model", args.model.is_given(), is(Tool::Steering) || is(Tool::Neuronpedia), "steering and neuronpedia"),
         ("--splits", args.splits.is_some(), is(Tool::Delphi), "delphi"),
         ("--padding", args.padding.is_some(), is(Tool::Delphi), "delphi"),
     ];
@@ -196,46 +193,40 @@ fn encoder(
     fit: &ScaledFit,
     reporter: &Reporter,
 ) -> Result<AffineEncoder, Failure> {
-    let input = &record.run.input;
-    let file = match (&args.activations, &input.path) {
-        (Some(path), _) => Some(open(path, record)?.ok_or_else(|| {
-            Failure::Usage(format!(
-                "--activations {}: these are not the activations of the fit {} (their fingerprint differs); give the file that \
-                 was fitted, or leave the option out",
-                path.display(),
-                args.fit.display()
-            ))
-        })?),
-        (None, Some(path)) if path.is_file() => open(path, record).ok().flatten(),
-        (None, _) => None,
-    };
-    match &file {
-        Some(file) => reporter.stage(&format!("fitting an encoder to {}", file.path().display())),
-        None => log::warn!(
-            "the activations that were fitted are not {}: the encoder is the pseudo-inverse of the features, which is further \
-             from the fit than one fitted to activations; --activations FILE names them",
-            match &input.path {
-                Some(path) => format!("in {} any more", path.display()),
-                None => "in a file".to_owned(),
+    let found = source::open(&args.fit, record, args.activations.as_deref());
+    let file = match (&args.activations, found) {
+        (Some(path), found) => {
+            let found = found?;
+            if !found.fitted {
+                return Err(Failure::Usage(format!(
+                    "--activations {}: these are not the activations of the fit {} (their fingerprint differs); give the file \
+                     that was fitted, or leave the option out",
+                    path.display(),
+                    args.fit.display()
+                )));
             }
-        ),
+            Some(found.file)
+        }
+        (None, Ok(found)) => Some(found.file),
+        (None, Err(problem)) => {
+            log::warn!(
+                "{problem}. Without them the encoder is the pseudo-inverse of the features, which is further from the fit than one \
+                 fitted to activations"
+            );
+            None
+        }
+    };
+    if let Some(file) = &file {
+        reporter.stage(&format!("fitting an encoder to {}", file.path().display()));
     }
     let source = file.as_ref().map(|file| file as &dyn unmix::ActivationSource);
     Ok(affine_encoder(fit, source)?)
 }
 
-/// The activations in a file, if they are those of the fit.
-fn open(path: &Path, record: &FitRecord) -> Result<Option<ActivationFile>, Failure> {
-    let file = ActivationFile::open(path, &OpenOptions { tensor: record.run.input.tensor.clone() })?;
-    Ok((fingerprint(&file)? == record.run.input.fingerprint).then_some(file))
-}
-
 /// Adds how to force replacing to the error that speaks of it.
-fn in_flags(error: unmix_interpret::export::ExportError) -> Failure {
+fn in_flags(error: ExportError) -> Failure {
     match error {
-        unmix_interpret::export::ExportError::Data(error @ unmix_data::Error::Exists(_)) => {
-            Failure::Usage(format!("{error} with --force"))
-        }
+        ExportError::Data(error) => with_force_flag(error),
         other => other.into(),
     }
 }
@@ -273,6 +264,6 @@ fn as_text(args: &ExportArgs, fit: &ScaledFit, files: &[WrittenFile], report: Op
         });
     }
     text.push('\n');
-    text.push_str(&snippet(args.to, &args.out, args.layer));
+    text.push_str(&snippet(args.to, &args.out, args.model.layer));
     text
 }

@@ -1,6 +1,6 @@
 //! `unmix features`: what the features of a fit react to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};

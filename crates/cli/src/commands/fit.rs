@@ -292,7 +292,7 @@ fn check_memory(file: &ActivationFile, rank: u32, engine: EngineKind) -> Result<
 }
 
 /// Reads `FILE` or `FILE:TENSOR`.
-pub fn named_matrix(given: &str) -> Result<DenseMatrix, Failure> {
+fn named_matrix(given: &str) -> Result<DenseMatrix, Failure> {
     let (path, tensor) = match given.rsplit_once(':') {
         // A colon may also be part of a path, as in `C:\start.npy`.
         Some((path, tensor)) if !Path::new(given).exists() && !tensor.contains(['/', '\\']) && !path.is_empty() => {

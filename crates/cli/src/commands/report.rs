@@ -81,11 +81,11 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
     let labels = args.labels.as_deref().map(PromptLabels::read).transpose()?;
     let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
-    let lens = if args.model.model.is_empty() {
-        None
-    } else {
+    let lens = if args.model.is_given() {
         reporter.stage("reading what features promote");
-        Some(lens(args, &fit, &words)?)
+        Some(promoted_and_suppressed(&args.model, &fit, &words)?)
+    } else {
+        None
     };
     let scores = match &labels {
         Some(labels) => {
@@ -149,15 +149,14 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     output::print(&table.render(Style::stdout()))
 }
 
-fn lens(
-    args: &ReportArgs,
+/// For each feature the tokens that it promotes and those that it suppresses.
+pub fn promoted_and_suppressed(
+    model: &ModelArgs,
     fit: &FitRecord,
     words: &VocabularyWords,
 ) -> Result<Vec<(Vec<TokenLogit>, Vec<TokenLogit>)>, Failure> {
-    let readout = args.model.readout(fit.features.columns)?;
-    // At unit norm, so that logits can be compared between features.
-    let directions = readout.directions(&unmix_interpret::unit_features(&fit.features))?;
-    let readings = readout.read(&directions, LENS_TOKENS)?;
+    let readout = model.readout(fit.features.columns)?;
+    let readings = readout.read(&readout.directions(&fit.features)?, LENS_TOKENS)?;
     let named = |tokens: &[unmix_interpret::TokenLogit]| {
         let text = |id: u32| words.text(id).unwrap_or_else(|| format!("token {id}"));
         tokens.iter().map(|t| TokenLogit { text: text(t.token_id), logit: t.logit.into() }).collect()

@@ -4,6 +4,7 @@ mod concepts;
 mod demo;
 mod doctor;
 mod errors;
+mod export;
 mod fits;
 mod harness;
 mod help;

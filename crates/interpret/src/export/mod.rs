@@ -27,5 +27,5 @@ pub use saelens::{Architecture, saelens};
 pub use scaled_fit::{SCALE, ScaledFit};
 pub use site::Site;
 pub use sparsify::sparsify;
-pub use steering::{residual_directions, steering};
+pub use steering::steering;
 pub use written::WrittenFile;

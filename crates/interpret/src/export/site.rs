@@ -21,7 +21,7 @@ impl Site {
             (model, _) => Err(ExportError::Missing {
                 target,
                 missing: format!("the {} is not known", if model.is_none() { "model's name" } else { "layer" }),
-                advice: "the format needs both; give --model NAME and --layer N".to_owned(),
+                advice: "the format needs both; give --model-name NAME and --layer N".to_owned(),
             }),
         }
     }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use unmix::DenseMatrix;
 
-use super::projections::nonzeros;
 use super::saelens::write_f32;
 use super::written::begin;
 use super::{ExportError, ScaledFit, WrittenFile};
@@ -13,38 +12,8 @@ use super::{ExportError, ScaledFit, WrittenFile};
 const TENSORS: &str = "steering.safetensors";
 const SCRIPT: &str = "steer.py";
 
-/// What the features add to the residual stream, Ẑ W_outᵀ [K, d_model], given the MLP's output projection as torch's Linear
-/// keeps it, [d_model, d], or transposed, [d, d_model]. A square matrix is taken as torch keeps it.
-///
-/// # Errors
-/// If neither side of the matrix is the number of neurons.
-pub fn residual_directions(fit: &ScaledFit, projection: &DenseMatrix) -> Result<DenseMatrix, ExportError> {
-    let neurons = fit.neurons();
-    let (columns, transposed) = match (projection.rows, projection.columns) {
-        (rows, columns) if columns == neurons => (rows, false),
-        (rows, columns) if rows == neurons => (columns, true),
-        (rows, columns) => {
-            return Err(ExportError::Mismatch {
-                what: "the output projection",
-                found: format!("{rows} × {columns}"),
-                expected: format!(
-                    "one side must be the fit's {neurons} neurons; give the MLP's down-projection of the layer that was fitted"
-                ),
-            });
-        }
-    };
-    let weight = |out: usize, j: usize| if transposed { projection.row(j)[out] } else { projection.row(out)[j] };
-    let mut values = Vec::with_capacity(fit.rank() * columns);
-    for k in 0..fit.rank() {
-        let feature = nonzeros(fit.features.row(k));
-        let direction = |out: usize| feature.iter().map(|&(j, z)| z * f64::from(weight(out, j))).sum::<f64>() as f32;
-        values.extend((0..columns).map(direction));
-    }
-    Ok(DenseMatrix { rows: fit.rank(), columns, values })
-}
-
 /// Writes the folder `dir`: `steering.safetensors`, all f32, with `directions` [K, d_model] (what a feature of unit norm adds to
-/// the residual stream), `unit_directions` [K, d_model] (the same with unit norm; zeros stay zeros), `direction_norms` [K],
+/// the residual stream, [`DownProjection::directions`](crate::DownProjection::directions)), `unit_directions` [K, d_model] (the same with unit norm; zeros stay zeros), `direction_norms` [K],
 /// `max_activations` [K] (the largest coefficient, so that `max_activations * direction_norms` is the most that the fit saw) and
 /// `features` [K, d]; and `steer.py`, which adds a direction to the output of an MLP in PyTorch.
 ///

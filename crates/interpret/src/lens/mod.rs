@@ -15,6 +15,7 @@ mod options;
 mod read;
 mod readout;
 
+pub use down_projection::DownProjection;
 pub use error::{LensError, Role};
 pub use options::{NormKind, ReadoutNames, ReadoutOptions};
 pub use read::{LensReading, TokenLogit};

@@ -3,8 +3,8 @@
 use unmix::DenseMatrix;
 use unmix_data::{WeightMatrix, Weights};
 
-use super::down_projection::project;
-use super::families::{Layout, Place, bias_of, config_value, wrong_size};
+use super::down_projection::{DownProjection, plus, stores_difference_from_one, vector_of_width};
+use super::families::{Place, bias_of, config_value, wrong_size};
 use super::norm::Norm;
 use super::{LensError, NormKind, ReadoutNames, ReadoutOptions, Role};
 
@@ -12,18 +12,13 @@ use super::{LensError, NormKind, ReadoutNames, ReadoutOptions, Role};
 /// and unembedding. Matrices stay in their files and are read a block at a time.
 #[derive(Clone, Debug)]
 pub struct Readout {
-    down_projection: WeightMatrix,
-    layout: Layout,
-    /// Gain of the norm behind the down-projection, [d_model].
-    post_gain: Option<Vec<f32>>,
+    down_projection: DownProjection,
     bias: Option<Vec<f32>>,
     pub(super) norm: Norm,
     pub(super) unembedding: WeightMatrix,
     names: ReadoutNames,
 }
 
-/// Models whose root mean square norms store their weights as the difference from one.
-const PLUS_ONE: [&str; 5] = ["gemma", "gemma2", "gemma3", "gemma3_text", "qwen3_next"];
 /// Where the final norm's ε is, in a file's metadata and in a model's configuration.
 const METADATA_EPSILON: [&str; 3] = ["eps", "epsilon", "norm_epsilon"];
 const CONFIG_EPSILON: [&str; 4] = ["rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps", "norm_eps"];
@@ -44,40 +39,24 @@ impl Readout {
     /// # Errors
     /// If a tensor is not found, ambiguous, of a size that does not go with the others, or of a type that cannot be read.
     pub fn open(weights: &Weights, neurons: usize, options: &ReadoutOptions) -> Result<Readout, LensError> {
-        let place = match &options.down_projection {
-            Some(name) => Place::of(name),
-            None => Place::find(weights, neurons, options.layer)?,
-        };
-        let down_projection = weights.matrix(&place.name)?;
+        let place = DownProjection::place(weights, neurons, options)?;
+        let down_projection = DownProjection::at(weights, &place, neurons, options)?;
         let unembedding = match &options.unembedding {
             Some(name) => weights.matrix(name)?,
             None => weights.matrix(&place.unembedding(weights)?)?,
         };
-        let layout = layout(weights, &place, &down_projection, neurons, &unembedding)?;
-        let model = unembedding.columns();
-        let vector = |name: &str, role: Role| -> Result<Vec<f32>, LensError> {
-            let values = weights.vector(name)?;
-            if values.len() == model {
-                return Ok(values);
-            }
-            Err(wrong_size(role, weights, name, format!("{model} entries, the width of the unembedding")))
-        };
+        let width = down_projection.width();
+        if unembedding.columns() != width {
+            let turned = if unembedding.rows() == width { "; it is transposed" } else { "" };
+            let expected =
+                format!("[vocabulary, {width}], as the down-projection {:?} has {width}{turned}", place.name);
+            return Err(wrong_size(Role::Unembedding, weights, unembedding.name(), expected));
+        }
+        let vector = |name: &str, role: Role| vector_of_width(weights, name, role, width);
 
         let bias_name = options.bias.clone().or_else(|| bias_of(weights, &place.name));
         let bias = bias_name.as_deref().map(|name| vector(name, Role::DownProjection)).transpose()?;
         let plus_one = stores_difference_from_one(weights, &place);
-        let post_name = place.post_norm(weights);
-        let post_gain = match &post_name {
-            Some(name) => {
-                let one = match options.norm {
-                    Some(NormKind::RmsPlusOne) => true,
-                    Some(NormKind::Rms) => false,
-                    _ => plus_one,
-                };
-                Some(plus(vector(name, Role::DownProjection)?, one))
-            }
-            None => None,
-        };
         let (norm_name, norm) = match options.norm {
             Some(NormKind::None) => {
                 (None, Norm { kind: NormKind::None, gain: Vec::new(), bias: Vec::new(), epsilon: 0.0 })
@@ -101,15 +80,15 @@ impl Readout {
             }
         };
         let names = ReadoutNames {
-            down_projection: place.name,
+            down_projection: place.name.clone(),
             bias: bias_name,
-            post_norm: post_name,
+            post_norm: place.post_norm(weights),
             final_norm: norm_name,
             norm: norm.kind,
             epsilon: norm.epsilon,
             unembedding: unembedding.name().to_owned(),
         };
-        Ok(Readout { down_projection, layout, post_gain, bias, norm, unembedding, names })
+        Ok(Readout { down_projection, bias, norm, unembedding, names })
     }
 
     /// Which tensors are used, and how.
@@ -119,15 +98,12 @@ impl Readout {
 
     /// Neurons d.
     pub fn neurons(&self) -> usize {
-        match self.layout {
-            Layout::OutIn => self.down_projection.columns(),
-            Layout::InOut => self.down_projection.rows(),
-        }
+        self.down_projection.neurons()
     }
 
     /// Width of the residual stream, d_model.
     pub fn width(&self) -> usize {
-        self.unembedding.columns()
+        self.down_projection.width()
     }
 
     /// Tokens that the unembedding knows. May be more than the tokenizer has: some models pad it.
@@ -140,62 +116,12 @@ impl Readout {
         self.bias.as_deref()
     }
 
-    /// What features write into the residual stream: r = W_out z for each row z of `features` [K, d], times the gain of the norm
-    /// behind the down-projection where the model has one, as [K, d_model]. Sums are in f64; without biases.
+    /// What features write into the residual stream: [`DownProjection::directions`].
     ///
     /// # Errors
-    /// If the features have another number of neurons than the weights; if these hold numbers that are not finite.
+    /// As there.
     pub fn directions(&self, features: &DenseMatrix) -> Result<DenseMatrix, LensError> {
-        if features.columns != self.neurons() {
-            return Err(LensError::Width { what: "features", found: features.columns, expected: self.neurons() });
-        }
-        let mut directions = project(features, &self.down_projection, self.layout)?;
-        if let Some(gain) = &self.post_gain {
-            for direction in directions.chunks_exact_mut(self.width()) {
-                direction.iter_mut().zip(gain).for_each(|(value, &gain)| *value *= f64::from(gain));
-            }
-        }
-        let values = directions.into_iter().map(|value| value as f32).collect();
-        Ok(DenseMatrix { rows: features.rows, columns: self.width(), values })
-    }
-}
-
-/// How the down-projection lies, from the sizes on both of its sides.
-fn layout(
-    weights: &Weights,
-    place: &Place,
-    down: &WeightMatrix,
-    neurons: usize,
-    unembedding: &WeightMatrix,
-) -> Result<Layout, LensError> {
-    let model = unembedding.columns();
-    let (rows, columns) = (down.rows(), down.columns());
-    match ((rows, columns) == (model, neurons), (rows, columns) == (neurons, model)) {
-        (true, true) => Ok(place.family.map_or(Layout::OutIn, |family| family.layout)),
-        (true, false) => Ok(Layout::OutIn),
-        (false, true) => Ok(Layout::InOut),
-        (false, false) if rows == neurons || columns == neurons => {
-            let other = if columns == neurons { rows } else { columns };
-            let turned = if unembedding.rows() == other { "; it is transposed" } else { "" };
-            let expected =
-                format!("[vocabulary, {other}], as the down-projection {:?} has {other}{turned}", place.name);
-            Err(wrong_size(Role::Unembedding, weights, unembedding.name(), expected))
-        }
-        (false, false) => {
-            let expected = format!("a matrix with a side of {neurons}, the neurons of the features");
-            Err(wrong_size(Role::DownProjection, weights, &place.name, expected))
-        }
-    }
-}
-
-fn stores_difference_from_one(weights: &Weights, place: &Place) -> bool {
-    match config_value(weights, "model_type").and_then(serde_json::Value::as_str) {
-        Some(model) => PLUS_ONE.contains(&model),
-        // Without a configuration: of the models that are known, only Gemma 2 and 3 have a norm on both sides of the MLP.
-        None => {
-            let before = place.in_layer("pre_feedforward_layernorm.weight");
-            before.is_some_and(|name| weights.shape(&name).is_some())
-        }
+        self.down_projection.directions(features)
     }
 }
 
@@ -216,11 +142,4 @@ fn stored_epsilon(weights: &Weights, norm: &str) -> Option<f64> {
     let metadata = weights.metadata(norm)?;
     let noted = METADATA_EPSILON.iter().find_map(|key| metadata.get(*key)?.parse().ok());
     noted.or_else(|| CONFIG_EPSILON.iter().find_map(|key| config_value(weights, key)?.as_f64()))
-}
-
-fn plus(mut gain: Vec<f32>, one: bool) -> Vec<f32> {
-    if one {
-        gain.iter_mut().for_each(|gain| *gain += 1.0);
-    }
-    gain
 }

@@ -1,0 +1,147 @@
+//! Fits written for other tools.
+
+use crate::harness::{Files, NEURONS, TOKENS, unmix};
+
+/// A fit of small activations; what `unmix export` is called with, and what it is given back.
+struct Fit {
+    files: Files,
+    activations: String,
+    folder: String,
+}
+
+impl Fit {
+    fn new() -> Fit {
+        let files = Files::new();
+        let (activations, folder) = (files.activations("x.safetensors"), files.path("fit"));
+        unmix(&["fit", &activations, "-k", "3", "-p", "0.34", "--engine", "cpu", "--out", &folder, "-q"]).expect(0);
+        Fit { files, activations, folder }
+    }
+
+    fn export(&self, args: &[&str]) -> crate::harness::Run {
+        unmix(&[&["export", &self.folder, "--out", &self.files.path("out")][..], args].concat())
+    }
+
+    /// An export that must fail and leave nothing behind.
+    fn refused(&self, args: &[&str], words: &[&str]) {
+        let before = self.files.names();
+        let run = self.export(args).expect(2);
+        words.iter().for_each(|word| assert!(run.stderr.contains(word), "no {word:?} in: {}", run.stderr));
+        assert_eq!(self.files.names(), before);
+    }
+
+    fn json(&self, name: &str) -> serde_json::Value {
+        let path = std::path::Path::new(&self.files.path("out")).join(name);
+        serde_json::from_slice(&std::fs::read(path).expect("read")).expect("JSON")
+    }
+}
+
+#[test]
+fn an_encoder_is_fitted_to_the_recorded_activations() {
+    let fit = Fit::new();
+    let run = fit.export(&["--to", "saelens"]).expect(0);
+    assert!(run.stdout.contains("Relative error of the affine encoder 0.00"), "{}", run.stdout);
+    assert!(run.stdout.contains("SAE.load_from_disk(\""), "{}", run.stdout);
+    assert!(run.stderr.contains("fitting an encoder to") && run.stderr.contains("x.safetensors"), "{}", run.stderr);
+    assert!(run.stdout.lines().filter(|line| !line.contains("load_from_disk")).all(|line| line.chars().count() <= 160));
+    assert_eq!(fit.json("cfg.json")["metadata"]["unmix"]["encoder"]["fitted"], true);
+
+    // Another tool's folder is no earlier export to this one.
+    let run = fit.export(&["--to", "sparsify", "--force"]).expect(2);
+    assert!(run.stderr.contains("sae_weights.safetensors"), "{}", run.stderr);
+    let json = fit.export(&["--to", "saelens", "--json", "--force", "-q"]).expect(0).json();
+    assert_eq!((&json["to"], &json["files"][0]["name"]), (&"saelens".into(), &"sae_weights.safetensors".into()));
+    assert!(json["encoder"]["relative_error"].as_f64().expect("a number") < 0.01);
+}
+
+#[test]
+fn without_the_activations_the_pseudo_inverse_serves() {
+    let fit = Fit::new();
+    let moved = fit.files.path("moved.safetensors");
+    std::fs::rename(&fit.activations, &moved).expect("renamed");
+    let run = fit.export(&["--to", "sparsify"]).expect(0);
+    assert!(run.stdout.contains("pseudo-inverse") && run.stderr.contains("--activations FILE"), "{}", run.stderr);
+    let config = fit.json("cfg.json");
+    assert_eq!((&config["k"], &config["unmix"]["encoder"]["fitted"]), (&3.into(), &false.into()));
+    fit.export(&["--to", "sparsify", "--force", "--activations", &moved]).expect(0);
+    assert_eq!(fit.json("cfg.json")["unmix"]["encoder"]["fitted"], true);
+}
+
+#[test]
+fn other_activations_are_refused() {
+    let fit = Fit::new();
+    let other =
+        fit.files.tensors("other.safetensors", &[("activations", &[1.0; TOKENS * NEURONS], &[TOKENS, NEURONS])]);
+    fit.refused(&["--to", "saelens", "--activations", &other], &["other.safetensors", "fingerprint", "was fitted"]);
+    // The recorded path holds something else by now: that is noticed, and no reason to fail.
+    std::fs::rename(&other, &fit.activations).expect("renamed");
+    let run = fit.export(&["--to", "saelens"]).expect(0);
+    assert!(run.stdout.contains("pseudo-inverse"), "{}", run.stdout);
+}
+
+#[test]
+fn every_tool_is_reachable() {
+    let fit = Fit::new();
+    let tokens = fit.files.tokens();
+    let weights: Vec<f32> = (0..5 * NEURONS).map(|at| at as f32).collect();
+    let projection = fit.files.tensors("w.safetensors", &[("a", &weights, &[5, NEURONS]), ("b", &[1.0], &[1, 1])]);
+    let site = ["--model-name", "tiny", "--layer", "3"];
+    for (tool, args, file) in [
+        ("saelens", &["--architecture", "matching-pursuit"][..], "sae_weights.safetensors"),
+        ("delphi", &["--splits", "2", "--padding", "9"], "layers.3.mlp/1_2.safetensors"),
+        ("saedashboard", &[], "vectors.json"),
+        ("neuronpedia", &["--tokens", &tokens], "batch-0.json"),
+        ("steering", &["--model", &projection, "--down-proj", "a"], "steer.py"),
+    ] {
+        let out = fit.files.path(tool);
+        let run = unmix(&[&["export", &fit.folder, "--to", tool, "--out", &out][..], args, &site].concat()).expect(0);
+        assert!(run.stdout.contains(file) && run.stdout.contains("import"), "{tool}: {}", run.stdout);
+        assert!(std::path::Path::new(&out).join(file).is_file(), "{tool}");
+    }
+}
+
+#[test]
+fn what_a_tool_needs_is_asked_for() {
+    let fit = Fit::new();
+    fit.refused(&["--to", "neuronpedia", "--model-name", "m", "--layer", "1"], &["--tokens FILE", "--vocabulary FILE"]);
+    fit.refused(&["--to", "saedashboard", "--layer", "1"], &["--model-name NAME"]);
+    fit.refused(&["--to", "steering"], &["--model PATH"]);
+    let matrix = fit.files.tensors("w.safetensors", &[("down_proj", &[1.0; 6], &[2, 3])]);
+    fit.refused(&["--to", "steering", "--model", &matrix], &["[2, 3]", "24"]);
+    fit.refused(&["--to", "delphi", "--hook", "../away"], &["--hook NAME"]);
+    fit.refused(&["--to", "word"], &["word", "saelens"]);
+}
+
+#[test]
+fn options_of_other_tools_are_mistakes() {
+    let fit = Fit::new();
+    fit.refused(&["--to", "delphi", "--activations", &fit.activations], &["--activations", "sparsify alone"]);
+    let pursuit = ["--to", "saelens", "--architecture", "matching-pursuit", "--activations", &fit.activations];
+    fit.refused(&pursuit, &["--activations"]);
+    fit.refused(&["--to", "sparsify", "--splits", "3"], &["--splits", "delphi alone"]);
+    fit.refused(&["--to", "steering", "--tokens", "t.json"], &["--tokens", "neuronpedia alone"]);
+}
+
+#[test]
+fn a_fit_without_columns_of_tokens_has_no_cache() {
+    let files = Files::new();
+    let header =
+        format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({TOKENS}, {NEURONS}), }}"));
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend((header.len() as u16).to_le_bytes());
+    npy.extend(header.bytes());
+    npy.extend(crate::harness::values().iter().flat_map(|v| v.to_le_bytes()));
+    let (file, folder) = (files.write("x.npy", npy), files.path("fit"));
+    unmix(&["fit", &file, "-k", "3", "--engine", "cpu", "--out", &folder, "-q"]).expect(0);
+    let run = unmix(&["export", &folder, "--to", "delphi", "--out", &files.path("out")]).expect(2);
+    assert!(run.stderr.contains("no token ids") && run.stderr.contains("`token_ids`"), "{}", run.stderr);
+    assert_eq!(files.names(), ["fit", "x.npy"]);
+}
+
+#[test]
+fn an_existing_folder_is_kept_without_force() {
+    let fit = Fit::new();
+    fit.export(&["--to", "saelens"]).expect(0);
+    fit.refused(&["--to", "saelens"], &["already exists", "--force"]);
+    fit.files.write("out/thesis.tex", "years of work");
+    fit.refused(&["--to", "saelens", "--force"], &["thesis.tex"]);
+}
