@@ -159,13 +159,12 @@ impl Oracle {
         let directions = readout.directions(&features).expect("directions");
         let readings = readout.read(&directions, MOST).expect("readings");
         assert_eq!(readings[K - 1], LensReading::default());
-        for k in 0..K - 1 {
+        for (k, reading) in readings.iter().enumerate().take(K - 1) {
             for (found, expected) in directions.row(k).iter().zip(self.direction(features.row(k))) {
                 assert!((f64::from(*found) - expected).abs() <= 1e-7 * expected.abs(), "{found} for {expected}");
             }
             let logits = self.logits(features.row(k));
             let mean = logits.iter().sum::<f64>() / V as f64;
-            let reading = &readings[k];
             assert!((reading.mean_logit - mean).abs() < 1e-5);
             let mut order: Vec<usize> = (0..V).collect();
             order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
