@@ -25,9 +25,9 @@ pub struct ReadoutOptions {
     pub down_projection: Option<String>,
     /// Name of the unembedding, [vocabulary, d_model].
     pub unembedding: Option<String>,
-    /// Name of the final norm's weights, [d_model].
+    /// Name of the final norm's weights, d_model numbers.
     pub final_norm: Option<String>,
-    /// Name of the down-projection's bias, [d_model].
+    /// Name of the down-projection's bias, d_model numbers.
     pub bias: Option<String>,
     /// Kind of the final norm.
     pub norm: Option<NormKind>,

@@ -111,7 +111,7 @@ impl Readout {
         self.unembedding.rows()
     }
 
-    /// The down-projection's bias, [d_model], if it has one. It is the same for all features, so no direction contains it.
+    /// The down-projection's bias, d_model numbers, if it has one. It is the same for all features, so no direction contains it.
     pub fn bias(&self) -> Option<&[f32]> {
         self.bias.as_deref()
     }

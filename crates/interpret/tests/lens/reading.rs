@@ -59,6 +59,16 @@ fn many_directions_are_read_like_few() {
 }
 
 #[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let readout = Model::new(&llama("model."), None).readout(&layer(1));
+    let read = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(|| readout.read(&readout.directions(&features()).expect("directions"), 50).expect("readings"))
+    };
+    assert_eq!(read(1), read(3));
+}
+
+#[test]
 fn a_down_projection_larger_than_a_block_in_both_orientations() {
     let (d, m, v) = (3001, 703, 10);
     let down = numbers(1, m * d);
