@@ -83,3 +83,16 @@ fn activations_of_another_size_are_refused() {
     let error = concept_scores(&case.source(), &case.labelling(), &matrix(2, 5, 1), None, 0, 0).expect_err("refused");
     assert!(error.to_string().contains("2 × 5"), "{error}");
 }
+
+#[test]
+fn prompts_that_are_all_alike_are_as_good_as_chance() {
+    let mut case = Case::new(1, "neutral");
+    case.activations.values.fill(1.0);
+    let found = concept_scores(&case.source(), &case.labelling(), &case.features, None, 30, 0).expect("scores");
+    for concept in &found.concepts {
+        // Every shuffle reaches what is reached.
+        assert_eq!((concept.auc, concept.p_value), (Some(0.5), Some(1.0)), "{}", concept.concept);
+        assert!(concept.s_cd.expect("scored").abs() < 1e-12);
+    }
+    assert!(found.features.iter().all(|feature| feature.auc == Some(0.5)));
+}
