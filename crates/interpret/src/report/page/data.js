@@ -20,8 +20,11 @@ const nameText = (feature) => nameParts(feature).map(plain).join(", ");
 const apart = (parts) => parts.flatMap((part, i) => (i > 0 ? [h("span", { class: "comma" }, ", "), isolated(part)] : [isolated(part)]));
 const nameNodes = (feature) => apart(nameParts(feature));
 
+// The concept that stands beside a feature's name.
 const bestConcept = (feature) => feature.concepts[0];
 const conceptValue = (entry) => (entry ? entry.auc ?? entry.score ?? -Infinity : -Infinity);
+// What is hardly better than chance says nothing about a feature.
+const isTelling = (entry) => entry && (isNumber(entry.auc) ? entry.auc >= 0.75 : entry.score >= 0.5);
 
 function featureLink(number, ...after) {
   const feature = byNumber.get(number);
@@ -100,4 +103,4 @@ function placesOf(number) {
 
 // Colours of groups, far apart from one another and readable on both backgrounds.
 const groupColour = (group) =>
-  group === null || group === undefined ? "var(--accent)" : `oklch(var(--dot-light) 0.14 ${(25 + group * 137.5) % 360})`;
+  group === null || group === undefined ? (report.groups.length > 0 ? "color-mix(in srgb, var(--soft) 60%, var(--panel))" : "var(--accent)") : `oklch(var(--dot-light) 0.17 ${(25 + group * 137.5) % 360})`;

@@ -9,6 +9,9 @@ const ORDERS = {
 };
 if (features.every((feature) => feature.concepts.length === 0)) delete ORDERS.concept;
 
+// Where list and detail are screens of their own.
+const isNarrow = () => window.matchMedia("(max-width: 760px)").matches;
+
 let order = "share";
 let matches = () => true;
 // The features that are listed, in their order.
@@ -22,8 +25,8 @@ const rows = new Map(
     const best = bestConcept(feature);
     const promoted = feature.promoted.map((entry) => entry.text).filter((text) => text.trim().length > 0).slice(0, 3);
     const about = [
-      best && h("span", {}, isolated(best.concept), " " + fixed2(best.auc ?? best.score)),
-      promoted.length > 0 && nameParts(feature) !== promoted && h("span", {}, "says ", apart(promoted.map((text) => text.trim()))),
+      isTelling(best) && h("span", {}, isolated(best.concept), " " + fixed2(best.auc ?? best.score)),
+      promoted.length > 0 && (feature.label || feature.words.length > 0) && h("span", {}, "says ", apart(promoted.map((text) => text.trim()))),
       feature.notes.length > 0 && h("span", { class: "warn" }, "⚠ ", isolated(feature.notes[0])),
       dead.has(feature.number) && h("span", { class: "warn" }, "no token uses it"),
     ].filter(Boolean);
@@ -70,14 +73,22 @@ function search(query) {
   matches = matcher(query);
   updateList();
   dimMap();
-  const narrow = window.matchMedia("(max-width: 760px)").matches;
   const { view } = route();
-  if (query && (["tree", "concepts", "health"].includes(view) || (narrow && view === "feature"))) location.hash = "";
+  if (query && (["tree", "concepts", "health"].includes(view) || (isNarrow() && view === "feature"))) location.hash = "";
 }
 
 function sortBy(name) {
   order = name;
   updateList();
+}
+
+// Brings a row into the pane's sight without moving the page.
+function reveal(feature) {
+  const [pane, { link }] = [at("list-pane"), rows.get(feature)];
+  const [frame, box, head] = [pane.getBoundingClientRect(), link.getBoundingClientRect(), 40];
+  if (box.height === 0 || pane.scrollHeight <= pane.clientHeight) return;
+  if (box.top < frame.top + head) pane.scrollTop -= frame.top + head - box.top;
+  else if (box.bottom > frame.bottom) pane.scrollTop += box.bottom - frame.bottom;
 }
 
 // Marks the open feature and moves on from it.
@@ -94,12 +105,12 @@ function step(by) {
   const focused = listed.findIndex((candidate) => rows.get(candidate).link === document.activeElement);
   const current = view === "feature" ? listed.indexOf(feature) : focused;
   const next = listed[Math.min(listed.length - 1, Math.max(0, current + by))];
-  rows.get(next).link.scrollIntoView({ block: "nearest" });
   if (view === "feature") {
     // One step back leads out of the walk, not through it.
     history.replaceState(null, "", "#feature-" + next.number);
     showRoute();
   } else {
     rows.get(next).link.focus();
+    rows.get(next).link.scrollIntoView({ block: "nearest" });
   }
 }

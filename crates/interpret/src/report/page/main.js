@@ -24,14 +24,13 @@ function route() {
 
 let lastView = null;
 let listScroll = 0;
-let previewed = null;
 
 function showRoute() {
   const now = route();
   const inList = now.view === "list" || now.view === "feature";
   if (lastView === "list" && now.view !== "list") listScroll = window.scrollY;
   document.body.dataset.view = now.view;
-  for (const [name] of TABS) if (name !== "list") at(name).hidden = name !== now.view;
+  for (const [name] of TABS) if (name !== "list") at("view-" + name).hidden = name !== now.view;
   at("list-pane").hidden = at("detail").hidden = !inList;
   for (const link of at("tabs").children) {
     if (link.dataset.view === now.view || (link.dataset.view === "list" && now.view === "feature")) link.setAttribute("aria-current", "page");
@@ -43,16 +42,15 @@ function showRoute() {
     else if (feature) at("detail").replaceChildren(...featureDetail(feature).filter(Boolean));
     else at("detail").replaceChildren();
     at("detail").dataset.feature = feature?.number ?? "";
-    previewed = now.feature ? null : feature;
     markOpen(feature);
-    at("detail").scrollTop = 0;
-    if (now.feature) rows.get(feature).link.scrollIntoView?.({ block: "nearest" });
+    if (now.feature) reveal(feature);
   } else {
     DRAW[now.view]();
   }
   document.title = (now.feature ? `#${now.feature.number} ${nameText(now.feature)} – ` : "") + plain(report.title);
   if (now.node) openNode(...now.node);
-  else if (lastView !== null && lastView !== now.view) window.scrollTo(0, now.view === "list" ? listScroll : Math.min(window.scrollY, at("main").offsetTop));
+  else if (now.view === "list" && lastView !== null && isNarrow()) window.scrollTo(0, listScroll);
+  else window.scrollTo(0, Math.min(window.scrollY, at("top").offsetHeight));
   lastView = now.view;
 }
 
@@ -111,7 +109,11 @@ at("sort").addEventListener("change", (event) => sortBy(event.target.value));
 at("search").addEventListener("input", (event) => search(event.target.value));
 at("theme").addEventListener("click", toggleTheme);
 at("help").addEventListener("click", showKeys);
-window.addEventListener("hashchange", showRoute);
+window.addEventListener("hashchange", () => {
+  showRoute();
+  // Whoever opened a feature goes on reading there.
+  if (route().feature) at("detail").querySelector("h2").focus({ preventScroll: true });
+});
 drawHeadline();
 drawRun();
 updateList();

@@ -3,11 +3,14 @@
 const dots = new Map();
 
 function drawMap() {
-  if (at("map").childElementCount > 0) return;
+  if (at("view-map").childElementCount > 0) return;
   const placed = features.filter((feature) => feature.position?.every(isNumber));
-  const [width, height, margin] = [1000, 640, 34];
+  // As large as the window has room for, in its pixels.
+  const width = Math.min(1500, Math.max(320, at("view-map").clientWidth - 80));
+  const height = Math.min(900, Math.max(420, window.innerHeight - 190));
+  const [margin, scale] = [width < 700 ? 22 : 34, Math.min(1, 0.55 + width / 2400)];
   const most = Math.max(...placed.map((feature) => feature.explained_share).filter(isNumber), 1e-12);
-  const radius = (feature) => 5 + 13 * Math.sqrt(Math.max(0, isNumber(feature.explained_share) ? feature.explained_share / most : 0));
+  const radius = (feature) => scale * (5 + 13 * Math.sqrt(Math.max(0, isNumber(feature.explained_share) ? feature.explained_share / most : 0)));
   const place = ({ position: [x, y] }) => [margin + x * (width - 2 * margin), margin + y * (height - 2 * margin)];
   const bySize = [...placed].sort((a, b) => radius(b) - radius(a));
   const circles = bySize.map((feature) => {
@@ -35,7 +38,7 @@ function drawMap() {
     dots.get(feature).append(label);
   }
   const groups = report.groups.map((group, i) => placed.some((f) => f.group === i) && h("span", { class: "group" }, h("i", { "--dot": groupColour(i) }), isolated(group)));
-  at("map").append(
+  at("view-map").append(
     h("div", { class: "view-head" }, h("h2", { tabindex: "-1" }, "Map"),
       h("p", { class: "about" }, "Features that use the same neurons or the same tokens lie close together; larger dots explain more. Directions and long distances mean nothing.")),
     h("div", { class: "map-frame" }, s("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `Map of ${count(placed.length, "feature")}` }, circles)),

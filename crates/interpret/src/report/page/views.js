@@ -6,7 +6,7 @@ function drawHeadline() {
   at("headline").append(
     h("h1", {}, isolated(report.title)),
     h("p", { class: "claim" }, h("strong", {}, count(features.length, "feature")), ` of ${count(run.neurons, "neuron")}`, part.length > 0 && ", ", part),
-    h("p", { class: "lead" }, "A feature is a small group of neurons that act together. What it stands for is read off the texts in which it is strongest: the darker a word, the stronger the feature there."));
+    h("p", { class: "lead" }, "A feature is a small group of neurons that act together. What it stands for is read off the texts in which it is strongest: the more a word is marked, the stronger the feature there."));
 }
 
 function drawRun() {
@@ -35,7 +35,7 @@ function treeNode(level, index, strength) {
     if (body.childElementCount > 0) return;
     const below = level > 0 ? report.tree[level - 1].nodes : null;
     body.append(
-      node.contexts.length > 0 ? h("details", { class: "node-contexts" }, h("summary", {}, `${count(node.contexts.length, "context")} of all of them`), contextList(node.contexts, NaN)) : "",
+      node.contexts.length > 0 ? h("details", { class: "node-contexts" }, h("summary", {}, count(node.contexts.length, "context")), contextList(node.contexts, NaN)) : "",
       h("ul", {}, node.children.map((entry) => h("li", {}, below
         ? below[entry.child] && treeNode(level - 1, entry.child, entry.strength)
         : h("span", { class: "leaf" }, meter(entry.strength, 1), h("span", { class: "figure" }, fixed2(entry.strength)), featureLink(entry.child))))));
@@ -47,11 +47,11 @@ function treeNode(level, index, strength) {
 }
 
 function drawTree() {
-  if (at("tree").childElementCount > 0) return;
+  if (at("view-tree").childElementCount > 0) return;
   const top = report.tree.length - 1;
   const placed = new Set(report.tree[0].nodes.flatMap((node) => node.children.map((entry) => entry.child)));
   const others = features.filter((feature) => !placed.has(feature.number));
-  at("tree").append(
+  at("view-tree").append(
     h("div", { class: "view-head" }, h("h2", { tabindex: "-1" }, "Tree"),
       h("p", { class: "about" }, "How features merge into broader ones. A feature may belong to several.")),
     h("ul", { class: "tree-top" }, report.tree[top].nodes.map((_, index) => h("li", {}, treeNode(top, index)))),
@@ -67,7 +67,7 @@ function openNode(level, index) {
     if (!parent) break;
     chain.unshift(parent.index);
   }
-  let place = at("tree");
+  let place = at("view-tree");
   chain.forEach((node, i) => {
     const found = place?.querySelector(`[data-node="${level + chain.length - 1 - i}-${node}"]`);
     if (!found) return;
@@ -90,7 +90,7 @@ const CONCEPT_COLUMNS = [
 let conceptOrder = { key: "auc", down: true };
 
 function drawConcepts(again) {
-  if (at("concepts").childElementCount > 0 && !again) return;
+  if (at("view-concepts").childElementCount > 0 && !again) return;
   const columns = CONCEPT_COLUMNS.filter(({ key, text }) => text || report.concepts.some((row) => isNumber(row[key])));
   const by = columns.find(({ key }) => key === conceptOrder.key) ?? columns[0];
   const compare = by.text ? (a, b) => by.value(a).localeCompare(by.value(b), "en") : (a, b) => (by.value(a) ?? -Infinity) - (by.value(b) ?? -Infinity) || 0;
@@ -101,21 +101,21 @@ function drawConcepts(again) {
     const change = () => {
       conceptOrder = { key: column.key, down: isBy ? !conceptOrder.down : !column.text };
       drawConcepts(true);
-      at("concepts").querySelector(`[data-column="${column.key}"]`).focus();
+      at("view-concepts").querySelector(`[data-column="${column.key}"]`).focus();
     };
     return h("th", { scope: "col", class: column.text ? "" : "right", "aria-sort": isBy ? (conceptOrder.down ? "descending" : "ascending") : "none" },
       h("button", { type: "button", class: "sorter", "data-column": column.key, click: change }, column.name, h("span", { "aria-hidden": "true" }, isBy ? (conceptOrder.down ? " ↓" : " ↑") : "")));
   });
-  at("concepts").replaceChildren(
+  at("view-concepts").replaceChildren(
     h("div", { class: "view-head" }, h("h2", { tabindex: "-1" }, "Concepts"), h("p", { class: "about" }, "For each concept the feature that detects it best.")),
     h("div", { class: "scroll" }, h("table", { class: "concepts" }, h("thead", {}, h("tr", {}, head)),
       h("tbody", {}, ordered.map((row) => h("tr", {}, columns.map((column) => h("td", { class: column.text ? "" : "right", "data-name": column.key }, column.cell(row)))))))));
 }
 
 function drawHealth() {
-  if (at("health").childElementCount > 0) return;
+  if (at("view-health").childElementCount > 0) return;
   const marks = { good: ["✓", "good"], note: ["i", "note"], warning: ["!", "warning"] };
-  at("health").append(
+  at("view-health").append(
     h("div", { class: "view-head" }, h("h2", { tabindex: "-1" }, "Health"), h("p", { class: "about" }, "What should be known before the features are trusted.")),
     h("ul", { class: "health" }, report.health.map((note) => {
       const [mark, word] = marks[note.level];

@@ -1,0 +1,199 @@
+//! Reports for tests: one with everything in it, hostile text included, and one with nothing that may be left out.
+
+use unmix_interpret::report::{
+    CoActive, ConceptRow, ConceptScore, Context, HealthLevel, HealthNote, Histogram, Neighbour, NeuronWeight, Piece,
+    Quantile, Report, ReportFeature, RunCard, TokenLogit, TreeChild, TreeLevel, TreeNode, WordCount,
+};
+
+/// Tokens that would do harm, or hide, if they were taken for more than text.
+pub fn hostile() -> Vec<String> {
+    let tokens = [
+        "</script><script>window.pwned = 1</script>",
+        "<img src=x onerror=\"window.pwned = 2\">",
+        "\"' onmouseover='window.pwned = 3' `${window.pwned = 4}`",
+        "<!--<script>",
+        "]]>&lt;&amp;&#0;",
+        "\u{202e}reversed\u{2066}",
+        "\u{200b}\u{feff}\u{200d}",
+        "\u{0}\u{7}\u{1b}[31m\u{7f}\u{85}\n\t\r",
+        "\u{2028}\u{2029}",
+        "\u{e000}\u{fffd}\u{10ffff}",
+        "{{script}}{{data}}",
+        "__proto__",
+        "constructor",
+        " שלום",
+        " العالم",
+        "e\u{301}\u{302}\u{303}\u{304}\u{305}",
+        "👩‍🚀",
+    ];
+    let mut tokens: Vec<String> = tokens.map(str::to_owned).into();
+    tokens.push("x".repeat(100_000));
+    tokens
+}
+
+const WORDS: [&str; 12] = [
+    " September",
+    " river",
+    " the",
+    " recursion",
+    " bread",
+    ",",
+    " and",
+    " 1957",
+    " mother",
+    " storm",
+    "ing",
+    " violin",
+];
+
+fn pseudo(seed: usize) -> f64 {
+    // A fixed scatter in 0..1 is all that is needed.
+    ((seed as f64 * 12.9898).sin() * 43758.5453).fract().abs()
+}
+
+/// A context of `tokens` tokens; every fifth has a hostile one at its peak.
+fn context(feature: usize, index: usize, tokens: usize) -> Context {
+    let hostile = hostile();
+    let peak = tokens / 2;
+    let pieces = (0..tokens).map(|i| {
+        let at = feature * 31 + index * 7 + i;
+        let text =
+            if i == peak && index % 5 == 0 { &hostile[(feature + index / 5) % hostile.len()] } else { WORDS[at % 12] };
+        let strength = if i == peak { 1.0 - index as f32 / 40.0 } else { (pseudo(at) as f32).powi(6) };
+        Piece { text: text.to_owned(), strength }
+    });
+    Context {
+        pieces: pieces.collect(),
+        peak,
+        coefficient: 0.1 * (1.0 - index as f64 / 40.0),
+        prompt: Some(index as i64),
+        prompt_label: Some(if index == 0 { hostile[1].clone() } else { "months".to_owned() }),
+        cut_before: index % 2 == 0,
+        cut_after: index % 3 == 0,
+        merged: index % 4,
+    }
+}
+
+fn words(feature: usize) -> Vec<WordCount> {
+    (0..3).map(|i| WordCount { word: WORDS[(feature + 5 * i) % 12].trim().to_owned(), count: 3 - i }).collect()
+}
+
+fn tokens(feature: usize, sign: f64) -> Vec<TokenLogit> {
+    let hostile = hostile();
+    (0..8)
+        .map(|i| TokenLogit {
+            text: if i == 3 { hostile[feature % hostile.len()].clone() } else { WORDS[(feature + i) % 12].to_owned() },
+            logit: sign * (2.0 - i as f64 / 5.0),
+        })
+        .collect()
+}
+
+fn feature(number: usize, count: usize) -> ReportFeature {
+    ReportFeature {
+        number,
+        label: match number {
+            0 => Some("the unique label".to_owned()),
+            1 => Some(hostile()[1].clone()),
+            2 => Some(hostile()[5].clone()),
+            _ => None,
+        },
+        words: words(number),
+        explained_share: 0.02 * pseudo(number) + if number == 17 { 0.05 } else { 0.0 },
+        energy_share: 0.02 * pseudo(number + 1),
+        active_share: pseudo(number + 2) * 0.9 + if number == 23 { 0.1 } else { 0.0 },
+        max_coefficient: 0.1,
+        norm: 30.0 + number as f64,
+        histogram: Some(Histogram {
+            edges: (0..=24).map(|i| f64::from(i) / 240.0).collect(),
+            counts: (0..24).map(|i| 4000 / (1 + i * i)).collect(),
+        }),
+        quantiles: [0.5, 0.9, 0.99].map(|probability| Quantile { probability, value: probability / 10.0 }).into(),
+        contexts: (0..20).map(|index| context(number, index, 25)).collect(),
+        promoted: tokens(number, 1.0),
+        suppressed: tokens(number, -1.0),
+        concepts: ["months", "rivers"]
+            .iter()
+            .enumerate()
+            .map(|(i, name)| ConceptScore {
+                concept: (*name).to_owned(),
+                score: Some(1.0 - i as f64),
+                auc: Some(0.5 + 0.5 * pseudo(number) - 0.1 * i as f64),
+            })
+            .collect(),
+        neighbours: (1..=5)
+            .map(|i| Neighbour { feature: (number + i) % count, cosine: 0.6 - 0.2 * i as f64 })
+            .collect(),
+        co_active: (1..=5)
+            .map(|i| CoActive { feature: (number + 9 * i) % count, correlation: 0.5 / i as f64 })
+            .collect(),
+        neurons: (0..16).map(|i| NeuronWeight { neuron: number * 3 + i, weight: 0.5 - i as f64 / 15.0 }).collect(),
+        notes: if number % 50 == 0 { vec!["near copy of #31".to_owned()] } else { Vec::new() },
+        position: Some([pseudo(number) as f32, pseudo(number + 7) as f32]),
+        group: (number % 3 > 0).then_some(number % 3 - 1),
+    }
+}
+
+/// A report of `count` features (at least 40) with every part.
+pub fn full(count: usize) -> Report {
+    let node = |children: Vec<usize>, number: usize| TreeNode {
+        label: (number == 0).then(|| "the unique node".to_owned()),
+        words: words(number),
+        children: children.into_iter().map(|child| TreeChild { child, strength: 0.8 }).collect(),
+        contexts: (0..3).map(|index| context(number, index, 12)).collect(),
+    };
+    // Ten groups of all features but the last, which is in none.
+    let groups = (0..10).map(|g| node((0..count - 1).filter(|k| k % 10 == g).collect(), g)).collect();
+    let themes = (0..3).map(|t| node((0..10).filter(|g| g % 3 == t).collect(), t + 20)).collect();
+    Report {
+        title: format!("A model, {}", hostile()[0]),
+        run: RunCard {
+            data: Some("activations.safetensors".to_owned()),
+            tokens: 9_256,
+            neurons: 1_536,
+            dtype: "f16".to_owned(),
+            options: vec![("solver".to_owned(), "projected-ls".to_owned())],
+            engine: "cpu".to_owned(),
+            adapter: "some processor".to_owned(),
+            relative_error: 0.742,
+            loss_curve: (0..30).map(|i| 0.742 + 0.1 / f64::from(1 + i)).collect(),
+            best_iteration: 29,
+            stop_reason: "converged".to_owned(),
+            seconds: 1.644,
+            version: "0.1.0".to_owned(),
+            date: Some("2026-01-31".to_owned()),
+            dead_features: vec![39],
+        },
+        features: (0..count).map(|number| feature(number, count)).collect(),
+        groups: vec!["time".to_owned(), hostile()[1].clone()],
+        tree: vec![
+            TreeLevel { name: Some("ten groups".to_owned()), nodes: groups },
+            TreeLevel { name: None, nodes: themes },
+        ],
+        concepts: (0..24)
+            .map(|i| ConceptRow {
+                concept: format!("concept {i}"),
+                parent: Some("parent".to_owned()),
+                prompts: Some(20),
+                feature: (i != 5).then_some(i),
+                score: Some(1.0 - i as f64 / 10.0),
+                auc: Some(1.0 - i as f64 / 50.0),
+                diff_means_auc: Some(0.99),
+            })
+            .collect(),
+        health: vec![
+            HealthNote { level: HealthLevel::Good, text: "all is well".to_owned(), features: Vec::new() },
+            HealthNote { level: HealthLevel::Warning, text: hostile()[0].clone(), features: (0..40).collect() },
+        ],
+    }
+}
+
+/// A report of `count` features that has nothing but what every fit has.
+pub fn bare(count: usize) -> Report {
+    let features = (0..count).map(|number| ReportFeature { number, explained_share: 0.1, ..ReportFeature::default() });
+    Report {
+        title: "Bare".to_owned(),
+        run: RunCard { tokens: 10, neurons: 7, relative_error: f64::NAN, ..RunCard::default() },
+        features: features.collect(),
+        ..Report::default()
+    }
+}
