@@ -5,14 +5,14 @@ use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Failure;
 use crate::process::{cargo, root, run as run_command, words};
 use crate::tally::Tally;
 use crate::vulkan::{self, Environment};
+use crate::{Failure, chromium};
 
 /// Suites without which a run is no test of unmix, each with at least one passed test. Beside them, every file in a `tests/`
 /// folder must have run.
-const NEEDED: [&str; 10] = [
+const NEEDED: [&str; 11] = [
     "xtask",
     "unmix_kernels",
     "unmix_runtime",
@@ -22,6 +22,7 @@ const NEEDED: [&str; 10] = [
     "golden",
     "adversarial",
     "real_activations",
+    "report",
     "doc unmix",
 ];
 
@@ -34,6 +35,10 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     }
     let mut tally = Tally::default();
     let mut problems = Vec::new();
+    if chromium::is_needed(args) {
+        // The other tests tell something without it.
+        problems.extend(chromium::ensure().err());
+    }
     // Tests of other packages start the `unmix` command, which `cargo test` builds only for tests of its own package. Without
     // `--package`, so that its dependencies are those of `cargo run` and of the tests.
     run_command(&mut cargo(["build", "--release", "--bin", "unmix"])?)?;

@@ -50,7 +50,8 @@ pub fn visit(report: &Report, visit: &Visit<'_>) -> Outcome {
         let end = page.rfind("</body>").expect("the end of the page");
         page.insert_str(end, &format!("<script>{}</script>", helpers.replace("/* driver */", driver)));
     }
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    // Not in the system's folder: a Chromium in a container of its own (snap) does not see that.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
     let file = folder.path().join("report.html");
     std::fs::write(&file, page).expect("the page is written");
     let mut address = format!("file://{}{}", file.display(), visit.hash);

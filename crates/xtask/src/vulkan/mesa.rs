@@ -4,88 +4,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{is_on_path, output_of, run, succeeds};
+use crate::process::{output_of, run};
+use crate::system::{Packages, Privilege, System};
 use crate::vulkan::Environment;
 
 const PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
+/// What brings a software device elsewhere.
+const ELSEWHERE: Packages = Packages {
+    debian: "mesa-vulkan-drivers libvulkan1",
+    fedora: "mesa-vulkan-drivers vulkan-loader",
+    arch: "vulkan-swrast vulkan-icd-loader",
+    suse: "libvulkan_lvp libvulkan1",
+    alpine: "mesa-vulkan-swrast vulkan-loader",
+};
 /// The driver's library within the packages.
 const DRIVER: &str = "libvulkan_lvp.so";
 /// The driver's manifest that we write once everything is unpacked.
 const MANIFEST: &str = "lavapipe.json";
 
-/// What `/etc/os-release` says of the system: its own name, then those that it is like.
-pub struct System(Vec<String>);
-
-impl System {
-    pub fn read() -> Self {
-        Self::parse(&fs::read_to_string("/etc/os-release").unwrap_or_default())
-    }
-
-    fn parse(os_release: &str) -> Self {
-        let value = |key: &str| os_release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        let names = [value("ID"), value("ID_LIKE")].into_iter().flatten();
-        System(names.flat_map(|names| names.trim_matches(['"', '\'']).split_whitespace()).map(str::to_owned).collect())
-    }
-
-    fn is(&self, names: &[&str]) -> bool {
-        self.0.iter().any(|name| names.iter().any(|other| name.starts_with(other)))
-    }
-
-    pub fn is_debian(&self) -> bool {
-        self.is(&["debian", "ubuntu"])
-    }
-
-    /// What to do by hand.
-    pub fn advice(&self) -> String {
-        let command = if self.is_debian() {
-            "apt-get install mesa-vulkan-drivers libvulkan1"
-        } else if self.is(&["fedora", "rhel", "centos"]) {
-            "dnf install mesa-vulkan-drivers vulkan-loader"
-        } else if self.is(&["arch"]) {
-            "pacman -S vulkan-swrast vulkan-icd-loader"
-        } else if self.is(&["opensuse", "suse"]) {
-            "zypper install libvulkan_lvp libvulkan1"
-        } else if self.is(&["alpine"]) {
-            "apk add mesa-vulkan-swrast vulkan-loader"
-        } else {
-            return "Install the Vulkan loader (libvulkan.so.1) and your GPU's Vulkan driver or Mesa's lavapipe".into();
-        };
-        format!("As root, run `{command}`")
-    }
-}
-
-/// How packages may be installed.
-pub enum Privilege {
-    /// We are root.
-    Root,
-    /// sudo asks for no password.
-    Sudo,
-}
-
-impl Privilege {
-    /// Ours, if we have any.
-    pub fn ours() -> Option<Self> {
-        let id = output_of(Command::new("id").arg("-u")).unwrap_or_default();
-        if id.trim() == "0" {
-            Some(Privilege::Root)
-        } else if is_on_path("sudo") && succeeds(Command::new("sudo").args(["-n", "true"])) {
-            Some(Privilege::Sudo)
-        } else {
-            None
-        }
-    }
-
-    fn apt_get(&self, args: &[&str]) -> Result<(), String> {
-        let mut command = match self {
-            Privilege::Root => Command::new("apt-get"),
-            Privilege::Sudo => {
-                let mut sudo = Command::new("sudo");
-                sudo.args(["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-                sudo
-            }
-        };
-        run(command.args(args).env("DEBIAN_FRONTEND", "noninteractive"))
-    }
+/// What to do by hand.
+pub fn advice(system: &System) -> String {
+    system.advice(&ELSEWHERE).unwrap_or_else(|| {
+        "Install the Vulkan loader (libvulkan.so.1) and your GPU's Vulkan driver or Mesa's lavapipe".into()
+    })
 }
 
 /// Installs the packages for the whole system.
@@ -225,15 +166,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn systems_are_told_apart() {
-        let debian = System::parse("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n");
-        let mint = System::parse("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n");
-        let fedora = System::parse("ID=fedora\n");
-        let leap = System::parse("ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"\n");
-        assert!(debian.is_debian() && mint.is_debian() && !fedora.is_debian() && !leap.is_debian());
-        assert!(fedora.advice().contains("dnf install"));
-        assert!(leap.advice().contains("zypper install"));
-        assert!(System::parse("").advice().contains("libvulkan.so.1"));
+    fn advice_names_the_packages_of_the_system_or_what_is_missing() {
+        assert!(advice(&System::parse("ID=fedora\n")).contains("dnf install mesa-vulkan-drivers"));
+        assert!(advice(&System::parse("")).contains("libvulkan.so.1"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::Failure;
 use crate::process::is_on_path;
+use crate::system::{Privilege, System};
 
 /// The inner command that prints the devices.
 pub const LIST_DEVICES: &str = "list-vulkan-devices";
@@ -72,15 +73,15 @@ pub fn ensure_device() -> Result<Environment, String> {
     {
         return Ok(found);
     }
-    let system = mesa::System::read();
+    let system = System::read();
     if !(system.is_debian() && is_on_path("apt-get") && is_on_path("dpkg-deb")) {
         return Err(format!(
             "no Vulkan device answers, and this command installs one on Debian and Ubuntu alone. {}, then start again",
-            system.advice()
+            mesa::advice(&system)
         ));
     }
     println!("No Vulkan device answers.");
-    match mesa::Privilege::ours() {
+    match Privilege::ours() {
         Some(privilege) => match mesa::install(&privilege) {
             Ok(()) => {
                 if let Some(found) = answers(Environment::new(), " (installed now)")? {
@@ -94,6 +95,6 @@ pub fn ensure_device() -> Result<Environment, String> {
     }
     let unpacked = mesa::unpack()?;
     answers(unpacked, " (lavapipe, unpacked now)")?.ok_or_else(|| {
-        format!("lavapipe was unpacked, but no Vulkan device answers. {}, then start again", system.advice())
+        format!("lavapipe was unpacked, but no Vulkan device answers. {}, then start again", mesa::advice(&system))
     })
 }
