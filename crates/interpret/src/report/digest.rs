@@ -2,12 +2,12 @@
 
 /// Rounds' constants: the first 32 bits of the fractional parts of the cube roots of the first 64 primes.
 fn constants() -> [u32; 64] {
-    fractions(|prime| prime.cbrt())
+    fractions(f64::cbrt)
 }
 
 /// The first 32 bits of the fractional part of a root of each of the first primes.
 fn fractions<const N: usize>(root: impl Fn(f64) -> f64) -> [u32; N] {
-    let is_prime = |n: &u32| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    let is_prime = |n: &u32| (2..*n).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
     let mut primes = (2u32..).filter(is_prime);
     // The roots are below 8, so an f64 has some 50 bits behind the point.
     std::array::from_fn(|_| (root(primes.next().unwrap_or(2).into()).fract() * 4_294_967_296.0) as u32)

@@ -57,8 +57,11 @@ fn context(feature: usize, index: usize, tokens: usize) -> Context {
     let peak = tokens / 2;
     let pieces = (0..tokens).map(|i| {
         let at = feature * 31 + index * 7 + i;
-        let text =
-            if i == peak && index % 5 == 0 { &hostile[(feature + index / 5) % hostile.len()] } else { WORDS[at % 12] };
+        let text = if i == peak && index.is_multiple_of(5) {
+            &hostile[(feature + index / 5) % hostile.len()]
+        } else {
+            WORDS[at % 12]
+        };
         let strength = if i == peak { 1.0 - index as f32 / 40.0 } else { (pseudo(at) as f32).powi(6) };
         Piece { text: text.to_owned(), strength }
     });
@@ -68,8 +71,8 @@ fn context(feature: usize, index: usize, tokens: usize) -> Context {
         coefficient: 0.1 * (1.0 - index as f64 / 40.0),
         prompt: Some(index as i64),
         prompt_label: Some(if index == 0 { hostile[1].clone() } else { "months".to_owned() }),
-        cut_before: index % 2 == 0,
-        cut_after: index % 3 == 0,
+        cut_before: index.is_multiple_of(2),
+        cut_after: index.is_multiple_of(3),
         merged: index % 4,
     }
 }
@@ -127,9 +130,9 @@ fn feature(number: usize, count: usize) -> ReportFeature {
             .map(|i| CoActive { feature: (number + 9 * i) % count, correlation: 0.5 / i as f64 })
             .collect(),
         neurons: (0..16).map(|i| NeuronWeight { neuron: number * 3 + i, weight: 0.5 - i as f64 / 15.0 }).collect(),
-        notes: if number % 50 == 0 { vec!["near copy of #31".to_owned()] } else { Vec::new() },
+        notes: if number.is_multiple_of(50) { vec!["near copy of #31".to_owned()] } else { Vec::new() },
         position: Some([pseudo(number) as f32, pseudo(number + 7) as f32]),
-        group: (number % 3 > 0).then_some(number % 3 - 1),
+        group: (number % 3).checked_sub(1),
     }
 }
 

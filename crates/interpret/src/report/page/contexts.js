@@ -32,7 +32,7 @@ function contextItem(context, maximum) {
   ];
   return h("li", { class: "context" },
     h("p", { class: "context-text", dir: direction(texts) },
-      context.cut_before && h("span", { class: "cut" }, "… "), pieces, context.cut_after && h("span", { class: "cut" }, " …")),
+      context.cut_before && h("span", { class: "cut" }, "…\u00a0"), pieces, context.cut_after && h("span", { class: "cut" }, "\u00a0…")),
     h("p", { class: "context-about" }, about));
 }
 

@@ -101,6 +101,10 @@ function placesOf(number) {
   });
 }
 
-// Colours of groups, far apart from one another and readable on both backgrounds.
-const groupColour = (group) =>
-  group === null || group === undefined ? (report.groups.length > 0 ? "color-mix(in srgb, var(--soft) 60%, var(--panel))" : "var(--accent)") : `oklch(var(--dot-light) 0.17 ${(25 + group * 137.5) % 360})`;
+// Colours of groups: hues far apart from one another, lighter on the dark background.
+function groupColour(group) {
+  if (group === null || group === undefined)
+    return report.groups.length > 0 ? "color-mix(in srgb, var(--soft) 55%, var(--panel))" : "var(--accent)";
+  const hue = (25 + group * 137.5) % 360;
+  return `light-dark(oklch(0.6 0.17 ${hue}), oklch(0.74 0.14 ${hue}))`;
+}

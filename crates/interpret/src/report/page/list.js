@@ -25,10 +25,10 @@ const rows = new Map(
     const best = bestConcept(feature);
     const promoted = feature.promoted.map((entry) => entry.text).filter((text) => text.trim().length > 0).slice(0, 3);
     const about = [
-      isTelling(best) && h("span", {}, isolated(best.concept), " " + fixed2(best.auc ?? best.score)),
-      promoted.length > 0 && (feature.label || feature.words.length > 0) && h("span", {}, "says ", apart(promoted.map((text) => text.trim()))),
       feature.notes.length > 0 && h("span", { class: "warn" }, "⚠ ", isolated(feature.notes[0])),
       dead.has(feature.number) && h("span", { class: "warn" }, "no token uses it"),
+      isTelling(best) && h("span", {}, isolated(best.concept), " " + fixed2(best.auc ?? best.score)),
+      promoted.length > 0 && (feature.label || feature.words.length > 0) && h("span", {}, "says ", apart(promoted.map((text) => text.trim()))),
     ].filter(Boolean);
     const link = h("a", { class: "row", href: "#feature-" + feature.number },
       h("span", { class: "number" }, "#" + feature.number),

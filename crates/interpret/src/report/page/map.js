@@ -7,7 +7,7 @@ function drawMap() {
   const placed = features.filter((feature) => feature.position?.every(isNumber));
   // As large as the window has room for, in its pixels.
   const width = Math.min(1500, Math.max(320, at("view-map").clientWidth - 80));
-  const height = Math.min(900, Math.max(420, window.innerHeight - 190));
+  const height = Math.min(900, Math.max(420, window.innerHeight - 260));
   const [margin, scale] = [width < 700 ? 22 : 34, Math.min(1, 0.55 + width / 2400)];
   const most = Math.max(...placed.map((feature) => feature.explained_share).filter(isNumber), 1e-12);
   const radius = (feature) => scale * (5 + 13 * Math.sqrt(Math.max(0, isNumber(feature.explained_share) ? feature.explained_share / most : 0)));
@@ -21,7 +21,10 @@ function drawMap() {
     return withHint(dot, () => `#${feature.number} ${nameText(feature)}: ${percent(feature.explained_share)}${report.groups[feature.group] ? ", " + plain(report.groups[feature.group]) : ""}`);
   });
   // Names of the largest, where there is room.
-  const taken = bySize.slice(0, 60).map((feature) => { const [x, y] = place(feature), r = radius(feature) * 0.7; return [x - r, y - r, x + r, y + r]; });
+  const taken = bySize.map((feature) => {
+    const [[x, y], r] = [place(feature), radius(feature)];
+    return [x - r, y - r, x + r, y + r];
+  });
   const names = [];
   for (const feature of bySize.slice(0, 120)) {
     if (names.length >= 45 || dead.has(feature.number)) continue;
