@@ -7,6 +7,9 @@ use std::process::Command;
 use crate::Failure;
 use crate::process::{cargo, output_of, root, run as run_command};
 
+/// The last export, made when the activations cannot be found any more.
+const WITHOUT_ACTIVATIONS: &str = "saelens, without activations";
+
 /// An export and how it is opened.
 struct Export {
     name: &'static str,
@@ -32,9 +35,12 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let unmix = target.join("release").join(format!("unmix{}", std::env::consts::EXE_SUFFIX));
     let demo = root.join("crates/cli/data/demo");
     let (activations, tokens) = (demo.join("activations.safetensors"), demo.join("tokens.json"));
+    // A copy is fitted, so that one export can be made after it is gone.
+    let fitted = work.join("activations.safetensors");
+    fs::copy(&activations, &fitted).map_err(|e| format!("cannot write {}: {e}", fitted.display()))?;
     let (fit, projection) = (work.join("fit"), work.join("projection.safetensors"));
     let mut command = Command::new(&unmix);
-    command.arg("fit").arg(&activations).arg("--out").arg(&fit);
+    command.arg("fit").arg(&fitted).arg("--out").arg(&fit);
     command.args(["--rank", "60", "--sparsity", "0.03", "--engine", "cpu", "--force", "--quiet"]);
     run_command(&mut command)?;
     let mut command = Command::new(&python);
@@ -44,6 +50,9 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let exports = exports(&tokens, &projection);
     for export in &exports {
         println!("\n== {}", export.name);
+        if export.name == WITHOUT_ACTIVATIONS {
+            fs::remove_file(&fitted).map_err(|e| format!("cannot remove {}: {e}", fitted.display()))?;
+        }
         if let Err(problem) = open(export, &work, &unmix, &python, &scripts, &fit, &activations) {
             println!("{problem}");
             failed.push(export.name);
@@ -80,6 +89,7 @@ fn exports(tokens: &Path, projection: &Path) -> Vec<Export> {
             vec![tokens.to_owned()],
         ),
         export("steering", &["--to", "steering", "--model", &matrix], "open_steering.py", vec![projection.to_owned()]),
+        export(WITHOUT_ACTIVATIONS, &["--to", "saelens"], "open_saelens.py", Vec::new()),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Developer commands of unmix: `cargo xtask COMMAND`.
 
-mod exports;
 mod chromium;
+mod exports;
 mod lint;
 mod package;
 mod process;

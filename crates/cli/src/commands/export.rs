@@ -109,6 +109,9 @@ pub enum ArchitectureOption {
 /// Runs the command.
 pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Result<(), Failure> {
     refuse_strangers(args)?;
+    if !args.force && args.out.symlink_metadata().is_ok() {
+        return Err(in_flags(unmix_data::Error::Exists(args.out.clone()).into()));
+    }
     let record = read_fit(&args.fit)?;
     let fit = ScaledFit::new(&record)?;
     let site = Site { model: args.model_name.clone(), layer: args.model.layer, hook: args.hook.clone() };

@@ -5,16 +5,20 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
+use unmix::DenseMatrix;
 
 use super::projections::nonzeros;
 use super::saelens::provenance;
 use super::written::{begin, number, numbers, write_json, write_numbers};
 use super::{ExportError, ScaledFit, Site, WrittenFile};
-use crate::{Text, strongest_tokens};
+use crate::Text;
 
 /// Features in a file; Neuronpedia takes no more at once.
 const BATCH: usize = 128;
+/// Features whose tokens are collected in one pass over the coefficients: whole cache lines, and little memory.
+const COLUMNS: usize = 16;
 /// Intervals of the activations' range from which examples are drawn, and bars of the histogram.
 const INTERVALS: usize = 5;
 const BARS: usize = 50;
@@ -72,16 +76,19 @@ pub fn neuronpedia(
     let (model, layer) = site.required("neuronpedia")?;
     let features = Features { fit, text, options, prompts: prompts(text, fit.tokens()) };
     let folder = begin(dir, force, is_ours)?;
-    let strongest = strongest_tokens(&fit.coefficients, fit.tokens());
     let mut files = Vec::new();
     for first in (0..fit.rank()).step_by(BATCH) {
         let last = (first + BATCH).min(fit.rank());
-        let batch: Vec<Value> = (first..last)
-            .map(|k| {
-                let rows: Vec<usize> = strongest[k].iter().map(|activation| activation.row).collect();
-                features.feature(k, &rows, logits.map(|logits| &logits[k]))
-            })
-            .collect();
+        let mut batch = Vec::with_capacity(last - first);
+        for start in (first..last).step_by(COLUMNS) {
+            let columns = start..(start + COLUMNS).min(last);
+            let active = active_rows(&fit.coefficients, columns.clone());
+            let written = columns
+                .into_par_iter()
+                .zip(active)
+                .map(|(k, rows)| features.feature(k, &rows, logits.map(|logits| &logits[k])));
+            batch.par_extend(written);
+        }
         let value = json!({
             "model_id": model,
             "layer": layer,
@@ -101,6 +108,23 @@ fn is_ours(name: &Path) -> bool {
     let name = name.to_str().unwrap_or_default();
     let number = name.strip_prefix("batch-").and_then(|rest| rest.strip_suffix(".json"));
     name == "unmix.json" || number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// For each of some features the rows at which it is above zero, largest coefficient first, of equals the earlier row.
+fn active_rows(coefficients: &DenseMatrix, columns: Range<usize>) -> Vec<Vec<usize>> {
+    let mut rows = vec![Vec::new(); columns.len()];
+    for (row, values) in coefficients.values.chunks_exact(coefficients.columns).enumerate() {
+        for (rows, &value) in rows.iter_mut().zip(&values[columns.clone()]) {
+            if value > 0.0 {
+                rows.push(row);
+            }
+        }
+    }
+    rows.par_iter_mut().zip(columns).for_each(|(rows, k)| {
+        // Stable: equals stay in their order.
+        rows.sort_by(|&a, &b| coefficients.row(b)[k].total_cmp(&coefficients.row(a)[k]));
+    });
+    rows
 }
 
 /// Rows of the prompts.
