@@ -26,7 +26,7 @@ function histogramChart({ edges, counts }) {
 function lossChart(curve, best) {
   const points = curve.map((value, i) => [i, value]).filter((point) => isNumber(point[1]));
   if (points.length === 0) return null;
-  const [width, height, left, top, foot] = [520, 170, 52, 14, 22];
+  const [width, height, left, top, foot] = [isNarrow() ? 330 : 520, 170, 52, 14, 22];
   const values = points.map((point) => point[1]);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const x = (i) => left + (curve.length > 1 ? i / (curve.length - 1) : 0.5) * (width - left - 14);

@@ -17,7 +17,9 @@ function contextItem(context, maximum) {
     const isPeak = i === context.peak;
     const attributes = { class: isPeak ? "piece peak" : "piece", "data-hint": true };
     if (strength > 0) attributes["--strength"] = strength.toFixed(3);
-    const piece = isolated(text, attributes);
+    // The shade begins at the word, not at the blank that its token carries.
+    const blank = /^ *(?=[^ ])/.exec(text)?.[0] ?? "";
+    const piece = h("bdi", attributes, blank, h("span", { class: "shade" }, shown(text.slice(blank.length))));
     const coefficient = isPeak ? context.coefficient : strength * maximum;
     return withHint(piece, () =>
       strength > 0 || isPeak
@@ -32,7 +34,7 @@ function contextItem(context, maximum) {
   ];
   return h("li", { class: "context" },
     h("p", { class: "context-text", dir: direction(texts) },
-      context.cut_before && h("span", { class: "cut" }, "…\u00a0"), pieces, context.cut_after && h("span", { class: "cut" }, "\u00a0…")),
+      context.cut_before && h("span", { class: "cut" }, texts[0]?.startsWith(" ") ? "…" : "…\u00a0"), pieces, context.cut_after && h("span", { class: "cut" }, "\u00a0…")),
     h("p", { class: "context-about" }, about));
 }
 

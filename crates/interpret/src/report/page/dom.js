@@ -17,6 +17,9 @@ const h = (tag, attributes, ...children) => build(document.createElement(tag), a
 const s = (tag, attributes, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
 const at = (id) => document.getElementById(id);
 
+// Where list and detail are screens of their own.
+const isNarrow = () => window.matchMedia("(max-width: 760px)").matches;
+
 // Characters that cannot be seen, change the direction of text or stand for nothing.
 const UNSEEN = new RegExp(
   "[\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f" +

@@ -9,9 +9,6 @@ const ORDERS = {
 };
 if (features.every((feature) => feature.concepts.length === 0)) delete ORDERS.concept;
 
-// Where list and detail are screens of their own.
-const isNarrow = () => window.matchMedia("(max-width: 760px)").matches;
-
 let order = "share";
 let matches = () => true;
 // The features that are listed, in their order.

@@ -8,7 +8,8 @@ function drawMap() {
   // As large as the window has room for, in its pixels.
   const width = Math.min(1500, Math.max(320, at("view-map").clientWidth - 80));
   const height = Math.min(900, Math.max(420, window.innerHeight - 260));
-  const [margin, scale] = [width < 700 ? 22 : 34, Math.min(1, 0.55 + width / 2400)];
+  const crowd = Math.min(1, Math.max(0.55, Math.sqrt(120 / Math.max(placed.length, 1))));
+  const [margin, scale] = [width < 700 ? 22 : 34, crowd * Math.min(1, 0.55 + width / 2400)];
   const most = Math.max(...placed.map((feature) => feature.explained_share).filter(isNumber), 1e-12);
   const radius = (feature) => scale * (5 + 13 * Math.sqrt(Math.max(0, isNumber(feature.explained_share) ? feature.explained_share / most : 0)));
   const place = ({ position: [x, y] }) => [margin + x * (width - 2 * margin), margin + y * (height - 2 * margin)];
