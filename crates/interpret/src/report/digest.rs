@@ -19,7 +19,7 @@ fn sha256(message: &[u8]) -> [u8; 32] {
     let mut state: [u32; 8] = fractions(f64::sqrt);
     let mut padded = message.to_vec();
     padded.push(0x80);
-    padded.resize(padded.len().next_multiple_of(64) + if padded.len() % 64 > 56 { 64 } else { 0 }, 0);
+    padded.resize((padded.len() + 8).next_multiple_of(64), 0);
     let length = padded.len();
     padded[length - 8..].copy_from_slice(&(message.len() as u64 * 8).to_be_bytes());
     for block in padded.chunks_exact(64) {
@@ -84,6 +84,12 @@ mod tests {
         // 56 bytes: the length does not fit behind them.
         let long = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
         assert_eq!(hex(long), "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+        // All lengths from 0 to 199, hashed once more together: no length of the padding is left out.
+        let digests: Vec<u8> = (0..200).flat_map(|length| sha256(&vec![b'a'; length])).collect();
+        assert_eq!(
+            sha256(&digests).map(|byte| format!("{byte:02x}")).concat(),
+            "752c007f38611cfbf5fa42cb1cea3d8e086491c844d0cc4defd632cb81423506"
+        );
         assert_eq!(hex(&"a".repeat(1_000_000)), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
     }
 
