@@ -159,7 +159,8 @@ fn living(fit: &FitRecord) -> DenseMatrix {
     features
 }
 
-fn failure(error: ConceptError) -> Failure {
+/// The error in the words of the command line.
+pub fn failure(error: ConceptError) -> Failure {
     match error {
         ConceptError::Data(error) => error.into(),
         labels @ ConceptError::Labels { .. } => Failure::Usage(labels.to_string()),

@@ -2,27 +2,32 @@
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clap::Args;
-use serde::Deserialize;
 use serde_json::json;
-use unmix::{ElementType, HostActivations, SemiNmf, Solver};
+use unmix::{ElementType, Engine, Factorization, HostActivations, SemiNmf, Solver};
+use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, write_file};
+use unmix_interpret::concepts::{Labelling, Level, concept_scores};
+use unmix_interpret::report::{ReportParts, assemble, render};
+use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hierarchy};
 
 use super::features::{context_json, words_json};
 use crate::cli::SharedArgs;
+use crate::commands::concepts::failure as of_concepts;
+use crate::commands::report::parents;
 use crate::engine;
 use crate::failure::Failure;
 use crate::feature_table::{FeatureTable, OCCURRENCES};
 use crate::output::{self, Style, percent};
 use crate::progress::Reporter;
-use unmix_interpret::{Contexts, Prompts, Text, contexts};
 
 /// See the features of a small language model, in seconds
 ///
 /// Factorizes activations that come with the program: what the neurons of one MLP layer of SmolLM2-135M do while it reads 116
 /// short texts about 24 subjects. The table shows what each feature reacts to: the words where it is strongest, in their
-/// contexts. Nobody told the features about the subjects.
+/// contexts. Nobody told the features about the subjects. The same, and more, is in the report: a page to open in a browser.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n  unmix demo\n  unmix demo --all --top 4 | less")]
 pub struct DemoArgs {
@@ -45,6 +50,10 @@ pub struct DemoArgs {
     /// Show all features
     #[arg(long)]
     pub all: bool,
+
+    /// File for the report [default: unmix-demo.html in the folder for temporary files]
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// Safetensors data have to lie at even addresses to be read in place.
@@ -55,18 +64,12 @@ static ACTIVATIONS: &Aligned<[u8]> = &Aligned(*include_bytes!("../../data/demo/a
 static TOKENS: &str = include_str!("../../data/demo/tokens.json");
 static PROMPTS: &str = include_str!("../../data/demo/prompts.json");
 
-#[derive(Deserialize)]
-struct Prompt {
-    id: i64,
-    concept: String,
-}
-
 /// What the program carries.
 struct Bundle {
     activations: HostActivations,
     tokens: Vec<String>,
     prompt_ids: Vec<i64>,
-    prompts: Vec<Prompt>,
+    labels: PromptLabels,
 }
 
 impl Bundle {
@@ -84,14 +87,49 @@ impl Bundle {
             activations,
             tokens: serde_json::from_str(TOKENS).map_err(|e| broken(&e.to_string()))?,
             prompt_ids: ids.iter().map(|bytes| i32::from_le_bytes(*bytes).into()).collect(),
-            prompts: serde_json::from_str(PROMPTS).map_err(|e| broken(&e.to_string()))?,
+            labels: PromptLabels::from_bytes("prompts.json", PROMPTS.as_bytes())?,
         })
+    }
+
+    /// The fit as it would lie in its folder.
+    fn record(&self, fit: Factorization) -> FitRecord {
+        let columns = TokenColumns { prompt_ids: Some(self.prompt_ids.clone()), ..Default::default() };
+        let input = InputRecord {
+            path: Some("SmolLM2-135M, layer 12".into()),
+            tensor: None,
+            fingerprint: String::new(),
+            tokens: fit.summary.tokens,
+            neurons: fit.summary.neurons.into(),
+            element: ElementType::F16.name().to_owned(),
+        };
+        FitRecord::new(fit, columns, input)
+    }
+
+    fn write_report(&self, path: &Path, fit: &FitRecord, text: &Text, engine: &dyn Engine) -> Result<(), Failure> {
+        let labelling = Labelling::new(&self.labels, &self.prompt_ids, NEUTRAL, Level::Concept).map_err(of_concepts)?;
+        let scores = concept_scores(&self.activations, &labelling, &fit.features, None, 0, 0).map_err(of_concepts)?;
+        let kept = fit.run.summary.kept_per_feature;
+        let tree = hierarchy(engine, &fit.features, kept, &HierarchyOptions::new(fit.features.rows as u32))?;
+        let names: Vec<String> = (0..self.prompt_ids.len()).map(|row| self.concept(row).to_owned()).collect();
+        let page = render(&assemble(&ReportParts {
+            title: "SmolLM2-135M, layer 12, over 116 short texts",
+            fit,
+            text,
+            labels: Some(&names),
+            scores: Some(&scores),
+            parents: Some(&parents(&self.labels)),
+            lens: None,
+            tree: Some(&tree),
+            contexts: 20,
+            window: 12,
+        }));
+        Ok(write_file(path, true, |out| out.write_all(page.as_bytes()))?)
     }
 
     /// Concept of the text in which a row lies.
     fn concept(&self, row: usize) -> &str {
-        let id = self.prompt_ids[row];
-        self.prompts.iter().find(|prompt| prompt.id == id).map_or("?", |prompt| prompt.concept.as_str())
+        let entry = self.labels.entry(self.prompt_ids[row]);
+        entry.map_or("?", |entry| self.labels.labels()[entry].concept.as_str())
     }
 
     /// The commonest concept among a feature's strongest words.
@@ -165,10 +203,20 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     let text = Text::new(&bundle.tokens, Prompts::new(bundle.tokens.len(), Some(&bundle.prompt_ids), None));
     let found = contexts(&fit.coefficients, &text, OCCURRENCES);
     let hints: Vec<Hint> = found.iter().map(|contexts| bundle.hint(contexts)).collect();
-    let statistics = &fit.summary.feature_statistics;
+    let statistics = fit.summary.feature_statistics.clone();
     let mut order: Vec<usize> = (0..fit.features.rows).collect();
     order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share));
 
+    let record = bundle.record(fit);
+    let (fit, report) = (&record, args.report.clone().unwrap_or_else(|| std::env::temp_dir().join("unmix-demo.html")));
+    let written = bundle.write_report(&report, fit, &text, engine.as_ref());
+    // Asked for by name, a report that cannot be written is a failure; otherwise there is still the table.
+    if let Err(problem) = written {
+        if args.report.is_some() {
+            return Err(problem);
+        }
+        log::warn!("no report: {problem}; say where to write it with --report FILE");
+    }
     if shared.json {
         let features: Vec<_> = order
             .iter()
@@ -183,12 +231,12 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
                 })
             })
             .collect();
-        return output::print_json(&json!({"run": fit.summary, "features": features}));
+        return output::print_json(&json!({"run": fit.run.summary, "features": features, "report": report}));
     }
     let shown: Vec<String> = hints.iter().map(Hint::words).collect();
     let style = Style::stdout();
     let table = FeatureTable {
-        summary: &fit.summary,
+        summary: &fit.run.summary,
         text: &text,
         contexts: &found,
         hints: Some(&shown),
@@ -209,7 +257,7 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
         contexts.spellings.len() >= 6 && prompts.len() >= 7 && statistics[*k].active_share <= 0.05
     };
     let rest: Vec<usize> = if args.all { others } else { others.into_iter().filter(clear).take(OTHERS).collect() };
-    let s = &fit.summary;
+    let s = &fit.run.summary;
     let mut out = format!(
         "What layer 12 of SmolLM2-135M does while it reads 116 short texts ({} tokens × {} neurons):\n\
          {} features, each of {} neurons, explain {} of it. {}\n",
@@ -234,9 +282,11 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
          concept   subject of most of the {OCCURRENCES} strongest words, by labels of the texts that the fit never saw\n\
          words     strongest first, «marked» in the texts; ×n: n of the {OCCURRENCES} strongest\n\n\
          {}\
+         {}\n\n\
          Your own:\n  unmix inspect FILE.safetensors\n  unmix fit FILE.safetensors --rank 100 --out fit\n  \
          unmix features fit --tokens TOKENS.json\n",
         if args.all { "" } else { "All features: unmix demo --all\n" },
+        if report.exists() { style.strong(&format!("Report, to open in a browser: {}", report.display())) } else { String::new() },
     ));
     output::print(&out)
 }

@@ -170,7 +170,8 @@ fn prompt_names(labels: &PromptLabels, fit: &FitRecord) -> Option<Vec<String>> {
     Some(entries.into_iter().map(|entry| labels.labels()[entry].concept.clone()).collect())
 }
 
-fn parents(labels: &PromptLabels) -> HashMap<String, String> {
+/// The wider concept of each concept, by name.
+pub fn parents(labels: &PromptLabels) -> HashMap<String, String> {
     labels.labels().iter().filter_map(|label| Some((label.concept.clone(), label.parent.clone()?))).collect()
 }
 

@@ -59,8 +59,16 @@ impl PromptLabels {
     /// have one; if `split` is given for some prompts only, or is another word. Line or entry are named.
     pub fn read(path: impl AsRef<Path>) -> Result<PromptLabels, Error> {
         let path = path.as_ref();
-        let bytes = read_file(path, "name the file of labels in it")?;
-        let rows = read::rows(path, &bytes)?;
+        PromptLabels::from_bytes(path, &read_file(path, "name the file of labels in it")?)
+    }
+
+    /// Labels from the content of a file that errors call `path`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), but for what can go wrong with reading.
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<PromptLabels, Error> {
+        let path = path.as_ref();
+        let rows = read::rows(path, bytes)?;
         let refuse = |row: Option<&read::Row>, problem: String| {
             Err(Error::Labels { path: path.to_owned(), place: row.map(|row| row.place), problem })
         };

@@ -34,7 +34,7 @@ impl Default for DelphiOptions {
 }
 
 /// Writes the folder `dir` with a folder for the module (see [`Site`]) that holds `{first}_{last}.safetensors` for each split
-/// of the features: `locations` [nnz, 3] (prompt, position, feature less `first`) u16 or u32, `activations` f16 [nnz] and
+/// of the features: `locations` [nnz, 3] (prompt, position, feature less `first`) u16 or u32, `activations` f16 \[nnz\] and
 /// `tokens` i64 [prompts, length]; and `config.json`.
 ///
 /// Prompts are rows in their order, padded to the longest, rounded up to a multiple of 32. Activations are coefficients

@@ -26,7 +26,7 @@ pub enum Architecture<'a> {
 }
 
 /// Writes the folder `dir`: `sae_weights.safetensors` (W_dec [K, d] with rows of unit norm, b_dec, and for
-/// [`Architecture::Standard`] W_enc [d, K] and b_enc [K], all f32) and `cfg.json`, whose metadata state the scale and errors.
+/// [`Architecture::Standard`] W_enc [d, K] and b_enc \[K\], all f32) and `cfg.json`, whose metadata state the scale and errors.
 ///
 /// # Errors
 /// If the folder cannot be written.
