@@ -7,12 +7,13 @@ use crate::Failure;
 use crate::process::{cargo, output_of, root, run as run_command};
 
 /// The published crates and their folders, dependencies first.
-const PUBLISHED: [(&str, &str); 6] = [
+const PUBLISHED: [(&str, &str); 7] = [
     ("unmix-shaders", "shaders"),
     ("unmix-kernels", "crates/kernels"),
     ("unmix-runtime", "crates/runtime"),
     ("unmix", "crates/api"),
     ("unmix-data", "crates/data"),
+    ("unmix-interpret", "crates/interpret"),
     ("unmix-cli", "crates/cli"),
 ];
 
@@ -78,7 +79,8 @@ fn needed(package: &str, folder: &Path) -> Result<Vec<String>, String> {
         }
         _ => {}
     }
-    files.extend(below(&folder.join("src"), "src/", &|name| name.ends_with(".rs"))?);
+    // Not the sources alone: the report's page and the steering script are built in.
+    files.extend(below(&folder.join("src"), "src/", &|_| true)?);
     files.sort();
     files.dedup();
     Ok(files)

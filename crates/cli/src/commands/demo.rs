@@ -209,14 +209,15 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
 
     let record = bundle.record(fit);
     let (fit, report) = (&record, args.report.clone().unwrap_or_else(|| std::env::temp_dir().join("unmix-demo.html")));
-    let written = bundle.write_report(&report, fit, &text, engine.as_ref());
-    // Asked for by name, a report that cannot be written is a failure; otherwise there is still the table.
-    if let Err(problem) = written {
-        if args.report.is_some() {
-            return Err(problem);
+    let report = match bundle.write_report(&report, fit, &text, engine.as_ref()) {
+        Ok(()) => Some(report),
+        // Asked for by name, a report that cannot be written is a failure; otherwise there is still the table.
+        Err(problem) if args.report.is_some() => return Err(problem),
+        Err(problem) => {
+            log::warn!("no report: {problem}; say where to write it with --report FILE");
+            None
         }
-        log::warn!("no report: {problem}; say where to write it with --report FILE");
-    }
+    };
     if shared.json {
         let features: Vec<_> = order
             .iter()
@@ -282,11 +283,14 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
          concept   subject of most of the {OCCURRENCES} strongest words, by labels of the texts that the fit never saw\n\
          words     strongest first, «marked» in the texts; ×n: n of the {OCCURRENCES} strongest\n\n\
          {}\
-         {}\n\n\
+         {}\
          Your own:\n  unmix inspect FILE.safetensors\n  unmix fit FILE.safetensors --rank 100 --out fit\n  \
-         unmix features fit --tokens TOKENS.json\n",
+         unmix features fit --tokens TOKENS.json\n  \
+         unmix report fit --tokens TOKENS.json --out report.html\n",
         if args.all { "" } else { "All features: unmix demo --all\n" },
-        if report.exists() { style.strong(&format!("Report, to open in a browser: {}", report.display())) } else { String::new() },
+        report.map_or_else(String::new, |report| {
+            style.strong(&format!("Report, to open in a browser: {}\n\n", report.display()))
+        }),
     ));
     output::print(&out)
 }

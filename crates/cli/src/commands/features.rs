@@ -11,13 +11,15 @@ use crate::failure::Failure;
 use crate::feature_table::{FeatureTable, OCCURRENCES};
 use crate::output::{self, Style, percent};
 use crate::token_text::{TextArgs, read_text};
-use unmix_interpret::{Contexts, Occurrence, Text, contexts, strongest_neurons};
+use unmix_interpret::report::{HealthLevel, health_notes};
+use unmix_interpret::{Contexts, Occurrence, QUANTILES, Text, contexts, distributions, health, strongest_neurons};
 
 /// Read the features of a fit: the words where each is strongest
 ///
 /// Needs the text of the tokens to be of use: either a JSON array with one string a row (--tokens), or the model's vocabulary
 /// (--vocabulary) if the activations came with a column `token_ids`. Contexts stay within a prompt where the activations came
-/// with `prompt_ids`, `sequence_ids` or `positions`.
+/// with `prompt_ids`, `sequence_ids` or `positions`. Below the table stands what should be known before features are trusted: dead
+/// ones, near copies, features of one token.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  unmix features fit --tokens tokens.json\n  unmix features fit --vocabulary vocab.json --feature 3,17 --top 20 --neurons"
@@ -65,6 +67,8 @@ pub enum Order {
 const JSON_WORDS: usize = 8;
 /// Neurons shown of a feature.
 const NEURONS: usize = 6;
+/// Bins of the distribution of a feature's coefficients in JSON.
+const JSON_BINS: usize = 32;
 /// Neurons of a feature in JSON.
 const JSON_NEURONS: usize = 20;
 
@@ -75,8 +79,11 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
     let found = contexts(&fit.coefficients, &text, args.top.max(OCCURRENCES));
     let summary = &fit.run.summary;
+    let token_ids = fit.columns.token_ids.as_deref();
+    let health = health(&fit.features, &fit.coefficients, &summary.feature_statistics, token_ids);
 
     if shared.json {
+        let distributions = distributions(&fit.coefficients, JSON_BINS);
         let words = args.context.unwrap_or(JSON_WORDS);
         let features: Vec<Value> = order
             .iter()
@@ -100,6 +107,7 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
                     "statistics": statistics,
                     "words": words_json(&found[k], &text),
                     "contexts": contexts,
+                    "distribution": distributions[k],
                     "neurons": strongest_neurons(&fit.features, k, JSON_NEURONS),
                 })
             })
@@ -111,6 +119,8 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
             "tokens": summary.tokens,
             "neurons": summary.neurons,
             "words_from": source.name(),
+            "quantiles": QUANTILES,
+            "health": health,
             "features": features,
         }));
     }
@@ -136,11 +146,25 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
         output::thousands(summary.tokens),
         output::thousands(summary.neurons.into()),
     ));
+    for note in health_notes(&health, summary.neurons).iter().filter(|note| note.level != HealthLevel::Good) {
+        out.push_str(&format!("{}: {}{}\n", note.level.name(), note.text, numbers(&note.features)));
+    }
     out.push_str(source.hint());
     if !text.knows_prompts() {
         out.push_str("Where prompts begin is not known: the activations came without `prompt_ids` or `positions`.\n");
     }
     output::print(&out)
+}
+
+/// Numbers of features behind a note, as many as are worth reading.
+fn numbers(features: &[usize]) -> String {
+    const MOST: usize = 12;
+    let shown: Vec<String> = features.iter().take(MOST).map(|k| format!("#{k}")).collect();
+    match features.len() {
+        0 => String::new(),
+        1..=MOST => format!(" ({})", shown.join(", ")),
+        _ => format!(" ({}, …)", shown.join(", ")),
+    }
 }
 
 /// The different words for programs.

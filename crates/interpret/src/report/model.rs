@@ -284,3 +284,14 @@ pub enum HealthLevel {
     /// Should be looked at before features are used.
     Warning,
 }
+
+impl HealthLevel {
+    /// `good`, `note` or `warning`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            HealthLevel::Good => "good",
+            HealthLevel::Note => "note",
+            HealthLevel::Warning => "warning",
+        }
+    }
+}
