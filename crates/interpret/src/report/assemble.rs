@@ -53,7 +53,7 @@ const NEURONS: usize = 24;
 /// Contexts of a node of the tree.
 const NODE_CONTEXTS: usize = 4;
 /// A concept groups a feature on the map from this area under the ROC curve on.
-const CLEAR_AUC: f64 = 0.7;
+const CLEAR_AUC: f64 = 0.85;
 
 /// Puts the content together. It costs some passes over the coefficients and products of features with one another; the
 /// activations are not needed.
