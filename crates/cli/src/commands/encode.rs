@@ -54,11 +54,11 @@ pub struct EncodeArgs {
     pub cosines: bool,
 
     /// Weight of the penalty on coefficients [default: that of the fit's solver, 0 but for hals]
-    #[arg(long, value_name = "ALPHA", value_parser = at_least_zero)]
+    #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, allow_negative_numbers = true)]
     pub penalty: Option<f64>,
 
     /// A token has settled when eight sweeps move its reconstruction by less than this share of its norm
-    #[arg(long, default_value_t = 1e-5, value_name = "SHARE", value_parser = at_least_zero)]
+    #[arg(long, default_value_t = 1e-5, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true)]
     pub tolerance: f64,
 }
 

@@ -50,7 +50,7 @@ pub struct FitArgs {
     pub tensor: Option<String>,
 
     /// Share of the neurons that each feature keeps, above 0 and up to 1
-    #[arg(long, short = 'p', default_value_t = 0.01, value_name = "SHARE", value_parser = share)]
+    #[arg(long, short = 'p', default_value_t = 0.01, value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
     pub sparsity: f64,
 
     /// How features and coefficients are updated
@@ -58,7 +58,7 @@ pub struct FitArgs {
     pub solver: SolverOption,
 
     /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser [default: 0.02]
-    #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, help_heading = "Solver")]
+    #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub penalty: Option<f64>,
 
     /// Where the coefficients start [default: kmeans, or given with --init-coefficients]
@@ -78,7 +78,7 @@ pub struct FitArgs {
     pub max_iterations: u32,
 
     /// Stop when the error falls by less than this share within --patience iterations; 0 runs them all
-    #[arg(long, default_value_t = 1e-4, value_name = "SHARE", value_parser = at_least_zero, help_heading = "Solver")]
+    #[arg(long, default_value_t = 1e-4, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub tolerance: f64,
 
     /// Iterations over which the tolerance is judged
@@ -87,7 +87,7 @@ pub struct FitArgs {
 
     /// Ridge of the least-squares step, as a share of the Gram matrix's mean diagonal [default: 1e-7; with --solver paper an
     /// absolute 1e-6]
-    #[arg(long, value_name = "RIDGE", value_parser = at_least_zero, help_heading = "Solver")]
+    #[arg(long, value_name = "RIDGE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub ridge: Option<f64>,
 
     /// Updates of the coefficients in an iteration [default: 2; with --solver mu 4]

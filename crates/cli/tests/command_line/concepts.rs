@@ -156,15 +156,8 @@ fn labels_that_do_not_fit() {
 #[test]
 fn activations_without_prompts() {
     let files = Files::new();
-    let bytes: Vec<u8> = values().iter().flat_map(|v| v.to_le_bytes()).collect();
-    let header =
-        format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({TOKENS}, {NEURONS}), }}"));
-    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
-    npy.extend((header.len() as u16).to_le_bytes());
-    npy.extend(header.bytes());
-    npy.extend(bytes);
-    let (file, fit) = (files.write("x.npy", npy), files.path("fit"));
-    unmix(&["fit", &file, "-k", "3", "--engine", "cpu", "--out", &fit, "-q"]).expect(0);
+    let file = files.npy("x.npy", &values(), NEURONS);
+    let fit = files.fit(&file, "fit", &["-k", "3"]);
     let labels = files.write("labels.json", r#"["a", "b"]"#);
     let run = unmix(&["concepts", &fit, "--labels", &labels]).expect(2);
     assert!(run.stderr.contains("x.npy") && run.stderr.contains("no column `prompt_ids`"), "{}", run.stderr);

@@ -78,14 +78,8 @@ fn words_come_from_a_vocabulary_or_are_numbers() {
     assert!(run.stdout.contains("--vocabulary FILE"), "{}", run.stdout);
 
     // Without any columns of tokens, rows are shown.
-    let bytes: Vec<u8> = values().iter().flat_map(|v| v.to_le_bytes()).collect();
-    let header =
-        format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({TOKENS}, {NEURONS}), }}"));
-    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
-    npy.extend((header.len() as u16).to_le_bytes());
-    npy.extend(header.bytes());
-    npy.extend(bytes);
-    let (file, out) = (files.write("x.npy", npy), files.path("plain"));
+    let file = files.npy("x.npy", &values(), NEURONS);
+    let out = files.path("plain");
     unmix(&["fit", &file, "-k", "3", "--engine", "cpu", "--out", &out, "-q"]).expect(0);
     let run = unmix(&["features", &out]).expect(0);
     assert!(run.stdout.contains("rows of the activations") && run.stdout.contains("not known"), "{}", run.stdout);

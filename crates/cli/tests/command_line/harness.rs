@@ -126,6 +126,33 @@ impl Files {
         self.write(name, safetensors::serialize(views, None).expect("a file"))
     }
 
+    /// A matrix of f32 [rows, columns] as an npy file, which has no columns of tokens.
+    pub fn npy(&self, name: &str, values: &[f32], columns: usize) -> String {
+        let shape = format!("({}, {columns})", values.len() / columns);
+        let header = format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"));
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.bytes());
+        bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+        self.write(name, bytes)
+    }
+
+    /// Fits the activations in `file`, and gives the folder, which is called `name`.
+    pub fn fit(&self, file: &str, name: &str, options: &[&str]) -> String {
+        let out = self.path(name);
+        unmix(&[&["fit", file, "--engine", "cpu", "--out", &out, "-q"][..], options].concat()).expect(0);
+        out
+    }
+
+    /// Runs a command that must be refused for what it is given, with a message that has all `words`, and checks that no file
+    /// came or went.
+    pub fn refused(&self, args: &[&str], words: &[&str]) {
+        let before = self.names();
+        let run = unmix(args).expect(2);
+        words.iter().for_each(|word| assert!(run.stderr.contains(word), "no {word:?} in: {}", run.stderr));
+        assert_eq!(self.names(), before, "{args:?}");
+    }
+
     /// The text of each token: a word for its kind.
     pub fn tokens(&self) -> String {
         let words = [" red", " green", " blue"];
@@ -144,6 +171,22 @@ pub fn values() -> Vec<f32> {
             own + 0.05 * noise
         })
         .collect()
+}
+
+/// Shape and values of a tensor of a safetensors file.
+pub fn tensor(path: &str, name: &str) -> (Vec<usize>, Vec<f64>) {
+    let bytes = std::fs::read(path).expect("read");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a file");
+    let tensor = file.tensor(name).expect("a tensor");
+    let of_four = |value: fn([u8; 4]) -> f64| tensor.data().as_chunks().0.iter().map(|bytes| value(*bytes)).collect();
+    let of_eight = |value: fn([u8; 8]) -> f64| tensor.data().as_chunks().0.iter().map(|bytes| value(*bytes)).collect();
+    let values = match tensor.dtype() {
+        Dtype::F32 => of_four(|bytes| f32::from_le_bytes(bytes).into()),
+        Dtype::I32 => of_four(|bytes| i32::from_le_bytes(bytes).into()),
+        Dtype::F64 => of_eight(f64::from_le_bytes),
+        other => panic!("{name} is {other:?}"),
+    };
+    (tensor.shape().to_vec(), values)
 }
 
 /// A file of the repository.

@@ -1,13 +1,18 @@
 //! The `unmix` command seen from outside: what it prints where, the files that it leaves, the codes with which it exits.
 
+mod compare;
 mod concepts;
 mod demo;
 mod doctor;
+mod encode;
 mod errors;
 mod export;
+mod features;
 mod fits;
 mod harness;
 mod help;
 mod inspect;
 mod interrupt;
 mod lens;
+mod report;
+mod tree;

@@ -1,0 +1,124 @@
+//! `unmix compare`: what fits have in common.
+
+use serde_json::Value;
+
+use crate::harness::{Files, NEURONS, TOKENS, tensor, unmix, values};
+
+fn compared(fits: &[&str]) -> Value {
+    unmix(&[&["compare", "--json"][..], fits].concat()).expect(0).json()
+}
+
+/// |cosine| of each feature of one fit with each of another.
+fn cosines(first: &str, second: &str) -> Vec<Vec<f64>> {
+    let features = |fit: &str| tensor(&format!("{fit}/factorization.safetensors"), "features").1;
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let (first, second) = (features(first), features(second));
+    let row =
+        |a: &[f64]| second.chunks_exact(NEURONS).map(|b| (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()).abs()).collect();
+    first.chunks_exact(NEURONS).map(row).collect()
+}
+
+/// The largest sum of one cosine a row, no column twice, by trying all ways.
+fn best_sum(cosines: &[Vec<f64>], taken: &mut Vec<usize>) -> f64 {
+    let Some((row, rest)) = cosines.split_first() else { return 0.0 };
+    let mut best = f64::MIN;
+    for (column, cosine) in row.iter().enumerate() {
+        if !taken.contains(&column) {
+            taken.push(column);
+            best = best.max(cosine + best_sum(rest, taken));
+            taken.pop();
+        }
+    }
+    best
+}
+
+fn numbers(list: &Value, key: &str) -> Vec<u64> {
+    list.as_array().expect("an array").iter().map(|pair| pair[key].as_u64().expect("a number")).collect()
+}
+
+#[test]
+fn a_fit_is_stable_against_itself() {
+    let files = Files::new();
+    let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "5"]);
+    let json = compared(&[&fit, &fit]);
+    let found = &json["compared_with"][0];
+    assert!((found["stability"].as_f64().expect("a number") - 1.0).abs() < 1e-6, "{found}");
+    assert_eq!((&found["found_again"], &found["relative_error"]), (&5.into(), &json["relative_error"]));
+    assert_eq!(numbers(&found["pairs"], "first"), numbers(&found["pairs"], "second"));
+    assert_eq!((&found["unmatched_first"], &found["unmatched_second"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+}
+
+#[test]
+fn features_of_another_start_are_matched_so_that_cosines_sum_to_most() {
+    let files = Files::new();
+    let file = files.activations("x.safetensors");
+    // Few iterations and more features than kinds of token, so that the starts still show.
+    let fit = |name: &str, seed: &str| {
+        let options = ["-k", "6", "-p", "0.5", "--init", "random", "--max-iterations", "2", "--seed", seed];
+        files.fit(&file, name, &options)
+    };
+    let fits = [fit("a", "1"), fit("b", "2"), fit("c", "3")];
+    let json = compared(&[&fits[0], &fits[1], &fits[2]]);
+    let found = json["compared_with"].as_array().expect("an array");
+    assert_eq!((found.len(), &json["fit"]), (2, &fits[0].as_str().into()));
+    for (found, other) in found.iter().zip(&fits[1..]) {
+        assert_eq!(found["fit"], other.as_str());
+        let cosines = cosines(&fits[0], other);
+        let pairs = found["pairs"].as_array().expect("an array");
+        let size = |pair: &Value| pair["cosine"].as_f64().expect("a number").abs();
+        for pair in pairs {
+            let place = |key: &str| pair[key].as_u64().expect("a number") as usize;
+            assert!((size(pair) - cosines[place("first")][place("second")]).abs() < 1e-5, "{pair}");
+        }
+        let sum: f64 = pairs.iter().map(size).sum();
+        let best = best_sum(&cosines, &mut Vec::new());
+        assert!(best < 5.99 && (sum - best).abs() < 1e-5, "{sum} for {best}");
+        assert!((found["stability"].as_f64().expect("a number") - best / 6.0).abs() < 1e-5);
+        assert_eq!(found["found_again"], pairs.iter().filter(|pair| size(pair) >= 0.9).count());
+        assert!(pairs.is_sorted_by(|a, b| size(a) >= size(b)), "{found}");
+    }
+}
+
+#[test]
+fn fits_of_other_ranks_leave_features_without_a_counterpart() {
+    let files = Files::new();
+    let file = files.activations("x.safetensors");
+    let (small, large) = (files.fit(&file, "small", &["-k", "3"]), files.fit(&file, "large", &["-k", "7"]));
+    for (first, second, alone, none) in [
+        (&small, &large, "unmatched_second", "unmatched_first"),
+        (&large, &small, "unmatched_first", "unmatched_second"),
+    ] {
+        let json = compared(&[first, second]);
+        let found = &json["compared_with"][0];
+        assert_eq!(found["pairs"].as_array().expect("an array").len(), 3);
+        assert_eq!((found[alone].as_array().expect("an array").len(), &found[none]), (4, &Value::Array(vec![])));
+        // Each feature of the larger fit is either in a pair or alone.
+        let side = if alone == "unmatched_second" { "second" } else { "first" };
+        let mut all = numbers(&found["pairs"], side);
+        all.extend(found[alone].as_array().expect("an array").iter().map(|k| k.as_u64().expect("a number")));
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3, 4, 5, 6]);
+    }
+    let run = unmix(&["compare", &small, &large, "--top", "2"]).expect(0);
+    assert_eq!(run.stderr, "");
+    for words in ["stability", "found again", "Most alike", &small, &large] {
+        assert!(run.stdout.contains(words), "no {words:?} in {}", run.stdout);
+    }
+    // A heading and two pairs.
+    let pairs = run.stdout.split("Most alike").nth(1).expect("a list").lines().skip(1);
+    assert_eq!(pairs.filter(|line| !line.is_empty()).count(), 3, "{}", run.stdout);
+}
+
+#[test]
+fn what_cannot_be_compared_is_named() {
+    let files = Files::new();
+    let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3"]);
+    let narrow = files.npy("narrow.npy", &values()[..TOKENS * 4], 4);
+    let narrow = files.fit(&narrow, "narrow", &["-k", "2"]);
+    let refused = |fits: &[&str], words: &[&str]| files.refused(&[&["compare"][..], fits].concat(), words);
+    refused(&[&fit, &narrow], &["narrow", "4 neurons", "over 24", "of one layer"]);
+    refused(&[&fit], &["DIR", "2 values required"]);
+    refused(&[&fit, &files.path("none")], &["none", "no such", "check the path"]);
+    std::fs::create_dir(files.path("empty")).expect("created");
+    refused(&[&fit, &files.path("empty")], &["empty", "run.json is missing", "`unmix fit` wrote"]);
+}

@@ -1,0 +1,144 @@
+//! `unmix features`: what it tells about coefficients and about the health of a fit.
+
+use serde_json::Value;
+
+use crate::harness::{Files, NEURONS, TOKENS, tensor, unmix};
+
+fn features(fit: &str, options: &[&str]) -> Value {
+    unmix(&[&["features", fit, "--json", "--sort", "index"][..], options].concat()).expect(0).json()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().expect("an array")
+}
+
+/// A fit of more features than the tokens have kinds.
+fn crowded() -> (Files, String) {
+    let files = Files::new();
+    let file = files.activations("x.safetensors");
+    let fit = files.fit(&file, "fit", &["-k", "9", "-p", "0.34", "--max-iterations", "3"]);
+    (files, fit)
+}
+
+#[test]
+fn distributions_are_those_of_the_coefficients_in_the_folder() {
+    let (_files, fit) = crowded();
+    let json = features(&fit, &[]);
+    assert_eq!(json["quantiles"], serde_json::json!([0.25, 0.5, 0.75, 0.9, 0.99]));
+    let (shape, y) = tensor(&format!("{fit}/factorization.safetensors"), "coefficients");
+    let close =
+        |value: &Value, expected: f64| (value.as_f64().expect("a number") - expected).abs() < 1e-6 * expected.max(1e-9);
+    for (k, feature) in list(&json["features"]).iter().enumerate() {
+        let mut active: Vec<f64> = y.iter().skip(k).step_by(shape[1]).copied().filter(|&y| y > 0.0).collect();
+        active.sort_by(f64::total_cmp);
+        let found = &feature["distribution"];
+        assert_eq!(found["active"], active.len());
+        let counts: Vec<u64> = list(&found["counts"]).iter().map(|c| c.as_u64().expect("a number")).collect();
+        assert_eq!((counts.len(), counts.iter().sum::<u64>()), (32, active.len() as u64));
+        let Some(&largest) = active.last() else { continue };
+        assert!(close(&found["largest"], largest), "feature {k}: {found}");
+        for (share, value) in [0.25, 0.5, 0.75, 0.9, 0.99].iter().zip(list(&found["quantiles"])) {
+            let rank = (share * active.len() as f64).ceil() as usize;
+            assert!(close(value, active[rank - 1]), "feature {k}, {share}: {value} for {}", active[rank - 1]);
+        }
+        // The upper half of the bins has what is above half of the largest.
+        let upper = active.iter().filter(|&&y| y > largest / 2.0).count() as u64;
+        assert_eq!(counts[16..].iter().sum::<u64>(), upper, "feature {k}");
+        assert_eq!(feature["dead"], active.is_empty());
+    }
+}
+
+#[test]
+fn health_is_that_of_the_features_in_the_folder() {
+    let (_files, fit) = crowded();
+    let json = features(&fit, &[]);
+    let health = &json["health"];
+    let path = format!("{fit}/factorization.safetensors");
+    let ((_, z), (shape, y)) = (tensor(&path, "features"), tensor(&path, "coefficients"));
+    let z: Vec<&[f64]> = z.chunks_exact(NEURONS).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let share = |k: usize| json["features"][k]["statistics"]["explained_share"].as_f64().expect("a number");
+
+    let is_dead = |k: usize| y.iter().skip(k).step_by(shape[1]).all(|&y| y == 0.0);
+    let (dead, alive): (Vec<usize>, Vec<usize>) = (0..z.len()).partition(|&k| is_dead(k));
+    assert_eq!(health["dead"], serde_json::json!(dead));
+    let mean = alive.iter().map(|&k| share(k)).sum::<f64>() / alive.len() as f64;
+    let mut weak: Vec<usize> = alive.iter().copied().filter(|&k| share(k) < 0.1 * mean).collect();
+    weak.sort_by(|&a, &b| share(a).total_cmp(&share(b)));
+    assert_eq!(health["low_share"], serde_json::json!(weak));
+
+    let mut copies: Vec<(usize, usize)> = Vec::new();
+    for second in 0..z.len() {
+        for first in 0..second {
+            let cosine = dot(z[first], z[second]) / (dot(z[first], z[first]) * dot(z[second], z[second])).sqrt();
+            if cosine.abs() >= 0.9 {
+                copies.push((first, second));
+            }
+        }
+    }
+    let place = |pair: &Value, key: &str| pair[key].as_u64().expect("a number") as usize;
+    let mut found: Vec<(usize, usize)> =
+        list(&health["duplicates"]).iter().map(|pair| (place(pair, "first"), place(pair, "second"))).collect();
+    copies.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, copies);
+    // Three kinds of token for nine features: copies there must be.
+    assert!(!found.is_empty());
+
+    let users = |j: usize| (0..z.len()).filter(|&k| z[k][j] != 0.0).collect::<Vec<usize>>();
+    assert_eq!(health["used_neurons"], (0..NEURONS).filter(|&j| !users(j).is_empty()).count());
+    let shared = list(&health["shared_neurons"]);
+    assert!(!shared.is_empty());
+    for neuron in shared {
+        assert_eq!(neuron["features"], serde_json::json!(users(place(neuron, "neuron"))));
+    }
+}
+
+#[test]
+fn people_are_warned_of_copies_and_of_features_of_one_token() {
+    let (_files, fit) = crowded();
+    let run = unmix(&["features", &fit]).expect(0);
+    let health = &features(&fit, &[])["health"];
+    let pairs = list(&health["duplicates"]).len();
+    assert!(run.stdout.contains(&format!("warning: pairs of near copies (|cosine| of at least 0.9): {pairs} (#")));
+    // Each kind of token has an id of its own.
+    let identities = list(&health["token_identity"]);
+    assert!(!identities.is_empty() && run.stdout.contains("note: stand for one token"), "{}", run.stdout);
+    for identity in identities {
+        assert_eq!(identity["row"].as_u64().expect("a row") % 3, identity["token_id"].as_u64().expect("an id"));
+        assert!(identity["share"].as_f64().expect("a share") >= 0.9);
+    }
+}
+
+#[test]
+fn a_healthy_fit_warns_of_nothing() {
+    let files = Files::new();
+    // Eight neurons a feature: as many as each kind of token has of its own.
+    let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3", "-p", "0.33"]);
+    let run = unmix(&["features", &fit]).expect(0);
+    assert!(!run.stdout.contains("warning"), "{}", run.stdout);
+    let health = &features(&fit, &[])["health"];
+    for nothing in ["dead", "duplicates", "low_share", "shared_neurons"] {
+        assert_eq!(health[nothing], serde_json::json!([]), "{nothing}");
+    }
+}
+
+#[test]
+fn tokens_reach_the_terminal_without_anything_that_moves_its_cursor() {
+    let files = Files::new();
+    let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3", "-p", "0.34"]);
+    let hostile = [" a\u{1b}[2J\u{7}", " \u{202e}b\u{0}\r", &" c".repeat(25_000)];
+    let tokens: Vec<&str> = (0..TOKENS).map(|i| hostile[i % 3]).collect();
+    let tokens = files.write("hostile.json", serde_json::to_string(&tokens).expect("JSON"));
+    for command in [&["features", &fit, "--top", "5"][..], &["tree", &fit, "--ranks", "2", "--engine", "cpu", "-q"]] {
+        let run = unmix(&[command, &["--tokens", &tokens]].concat()).expect(0);
+        let hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!run.stdout.contains(hidden) && run.stdout.contains("[2J"), "{}", run.stdout);
+        assert!(run.stdout.lines().all(|line| line.chars().count() <= 100), "{}", run.stdout);
+    }
+    // Programs get the text as it is.
+    let json = features(&fit, &["--tokens", &tokens]);
+    let words: Vec<&str> =
+        list(&json["features"]).iter().map(|f| f["contexts"][0]["word"].as_str().expect("a word")).collect();
+    assert!(words.contains(&hostile[0]) && words.contains(&hostile[1]), "{words:?}");
+}
