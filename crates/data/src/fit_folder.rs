@@ -67,7 +67,8 @@ pub fn read_fit(dir: impl AsRef<Path>) -> Result<FitRecord, Error> {
     let run = read_run(&dir.join(RUN_FILE))?;
     let (features, coefficients, columns) = read_factorization(&dir.join(FACTORIZATION_FILE))?;
     let record = FitRecord { features, coefficients, columns, run };
-    record.check()?;
+    // What contradicts each other has no path of its own.
+    record.check().map_err(|error| Error::NotAFit { path: dir.to_owned(), problem: error.to_string() })?;
     Ok(record)
 }
 

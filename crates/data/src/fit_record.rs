@@ -93,7 +93,8 @@ impl FitRecord {
         FitRecord { features, coefficients, columns, run }
     }
 
-    /// Refuses parts of different sizes, values that are not finite, and negative coefficients.
+    /// Refuses parts of different sizes or none, values that are not finite, and negative coefficients: whoever reads a fit may
+    /// rely on a row of statistics for each feature and an entry of each column for each token.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (summary, shape) = (&self.run.summary, |m: &DenseMatrix| format!("{} × {}", m.rows, m.columns));
         let inconsistent = |what: &str, found: String, expected: String| {
@@ -104,6 +105,10 @@ impl FitRecord {
             if matrix.rows.checked_mul(matrix.columns) != Some(matrix.values.len()) {
                 return inconsistent(what, shape(matrix), format!("it has {} values", matrix.values.len()));
             }
+        }
+        if self.features.values.is_empty() || self.coefficients.values.is_empty() {
+            let found = format!("of {} and {}", shape(&self.features), shape(&self.coefficients));
+            return inconsistent("a fit", found, "it needs a token, a neuron and a feature at least".to_owned());
         }
         if self.features.rows as u64 != u64::from(summary.options.rank)
             || self.features.columns as u64 != u64::from(summary.neurons)
@@ -121,6 +126,18 @@ impl FitRecord {
                 "the recorded input",
                 found,
                 format!("the run has {} tokens and {} neurons", summary.tokens, summary.neurons),
+            );
+        }
+        let rank = self.features.rows;
+        if summary.feature_statistics.len() != rank {
+            let found = format!("of {} features", summary.feature_statistics.len());
+            return inconsistent("the recorded statistics", found, format!("there are {rank} features"));
+        }
+        if let Some(dead) = summary.dead_features.iter().find(|&&k| k as usize >= rank) {
+            return inconsistent(
+                "a dead feature",
+                format!("number {dead}"),
+                format!("there are {rank} features, numbered from 0"),
             );
         }
         for (name, column) in self.columns.present() {
@@ -145,9 +162,14 @@ impl FitRecord {
             );
         }
         // JSON has no NaN: it would be written as null and could not be read back.
-        if !(summary.relative_error.is_finite() && summary.loss_curve.iter().all(|l| l.is_finite())) {
+        let shares = summary
+            .feature_statistics
+            .iter()
+            .flat_map(|s| [s.explained_share, s.energy_share, s.active_share, s.norm, f64::from(s.max_coefficient)]);
+        let numbers = [summary.relative_error].into_iter().chain(summary.loss_curve.iter().copied()).chain(shares);
+        if numbers.into_iter().any(|number| !number.is_finite()) {
             return inconsistent(
-                "the relative error or a loss",
+                "the relative error, a loss or a feature's statistics",
                 "not finite".to_owned(),
                 "a fit's error is a number".to_owned(),
             );

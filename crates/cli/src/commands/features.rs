@@ -188,13 +188,6 @@ pub fn context_json(occurrence: &Occurrence, text: &Text, norm: f64, words: usiz
 fn order(args: &FeaturesArgs, fit: &FitRecord) -> Result<Vec<usize>, Failure> {
     let rank = fit.features.rows;
     let statistics = &fit.run.summary.feature_statistics;
-    if statistics.len() != rank {
-        return Err(Failure::Usage(format!(
-            "{}: run.json has statistics of {} features, but there are {rank}; fit again",
-            args.fit.display(),
-            statistics.len()
-        )));
-    }
     if let Some(k) = args.feature.iter().find(|&&k| k >= rank) {
         return Err(Failure::Usage(format!("--feature {k}: the fit has features 0 to {}", rank - 1)));
     }

@@ -43,12 +43,15 @@ fn record(seed: u64) -> FitRecord {
         objective_curve: vec![2.0 / 7.0],
         revived: vec![(1, 0)],
         dead_features: vec![1],
-        feature_statistics: vec![FeatureStatistics {
-            energy_share: 0.1,
-            max_coefficient: 0.3,
-            nonzeros: 1,
-            ..FeatureStatistics::default()
-        }],
+        feature_statistics: vec![
+            FeatureStatistics {
+                energy_share: 0.1,
+                max_coefficient: 0.3,
+                nonzeros: 1,
+                ..FeatureStatistics::default()
+            };
+            rank
+        ],
         options,
     };
     let factorization = Factorization {
@@ -229,6 +232,12 @@ fn links_are_followed_and_permissions_are_the_users_own() {
     assert!(matches!(write_fit(&link, &record(3), true), Err(Error::NotReplaceable { .. })));
 }
 
+/// Features over no neurons, consistently so.
+fn without_neurons(fit: &mut FitRecord) {
+    fit.features = DenseMatrix { rows: 2, columns: 0, values: Vec::new() };
+    (fit.run.summary.neurons, fit.run.input.neurons) = (0, 0);
+}
+
 #[test]
 fn contradictions_are_not_written() {
     let (parent, dir) = parent();
@@ -248,6 +257,10 @@ fn contradictions_are_not_written() {
     refused(&|f| f.run.input.neurons = 9, "5 × 9");
     refused(&|f| f.columns.positions = Some(vec![1]), "1 entries long");
     refused(&|f| f.run.summary.loss_curve[0] = f64::NAN, "not finite");
+    refused(&|f| f.run.summary.feature_statistics[1].norm = f64::INFINITY, "not finite");
+    refused(&|f| f.run.summary.feature_statistics.truncate(1), "statistics is of 1 features, but there are 2");
+    refused(&|f| f.run.summary.dead_features = vec![1, 2], "a dead feature is number 2");
+    refused(&without_neurons, "2 × 0");
 }
 
 #[test]
@@ -289,7 +302,10 @@ fn damaged_fits_are_refused() {
     assert!(rewritten("\"format_version\": 1,", "").contains("no format_version"));
     assert!(rewritten("\"iterations\": 3", "\"iterations\": \"3\"").contains("invalid type"));
     assert!(rewritten("\"loss_curve\"", "\"lost_curve\"").contains("missing field `loss_curve`"));
-    assert!(rewritten("\"rank\": 2", "\"rank\": 3").contains("rank 3"));
+    let contradiction = rewritten("\"rank\": 2", "\"rank\": 3");
+    assert!(contradiction.contains("rank 3") && contradiction.contains(&dir.display().to_string()), "{contradiction}");
+    let dead = rewritten("\"dead_features\": [\n    1\n  ]", "\"dead_features\": [\n    7\n  ]");
+    assert!(dead.contains("a dead feature is number 7"), "{dead}");
     fs::write(&run, &good_run[..good_run.len() / 2]).expect("written");
     assert!(text().contains("not valid JSON: EOF"));
     fs::write(&run, "").expect("written");
