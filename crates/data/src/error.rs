@@ -295,6 +295,14 @@ pub enum Error {
         /// What is missing.
         problem: String,
     },
+    /// The folder holds the files of a fit, but they contradict each other or hold impossible values.
+    #[error("{}: {problem}; take the folder as `unmix fit` wrote it, or fit again", path.display())]
+    DamagedFit {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong.
+        problem: Box<Error>,
+    },
     /// The fit was written by a version of unmix whose files this one does not know.
     #[error("{}: written in format version {found}, but this unmix reads version {expected}; use the unmix that wrote it", path.display())]
     FormatVersion {

@@ -68,7 +68,7 @@ pub fn read_fit(dir: impl AsRef<Path>) -> Result<FitRecord, Error> {
     let (features, coefficients, columns) = read_factorization(&dir.join(FACTORIZATION_FILE))?;
     let record = FitRecord { features, coefficients, columns, run };
     // What contradicts each other has no path of its own.
-    record.check().map_err(|error| Error::NotAFit { path: dir.to_owned(), problem: error.to_string() })?;
+    record.check().map_err(|problem| Error::DamagedFit { path: dir.to_owned(), problem: problem.into() })?;
     Ok(record)
 }
 

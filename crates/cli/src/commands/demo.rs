@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
 use unmix::{ElementType, Engine, Factorization, HostActivations, SemiNmf, Solver};
-use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, write_file};
+use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, check_file_target, write_file};
 use unmix_interpret::concepts::{Labelling, Level, concept_scores};
 use unmix_interpret::report::{ReportParts, assemble, render};
 use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hierarchy};
@@ -16,6 +16,7 @@ use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hiera
 use super::features::{context_json, words_json};
 use crate::cli::SharedArgs;
 use crate::commands::concepts::failure as of_concepts;
+use crate::commands::encode::with_force_flag;
 use crate::commands::report::parents;
 use crate::engine;
 use crate::failure::Failure;
@@ -54,6 +55,10 @@ pub struct DemoArgs {
     /// File for the report [default: unmix-demo.html in the folder for temporary files]
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+
+    /// Replace an earlier file that --report names
+    #[arg(long, requires = "report")]
+    pub force: bool,
 }
 
 /// Safetensors data have to lie at even addresses to be read in place.
@@ -105,7 +110,14 @@ impl Bundle {
         FitRecord::new(fit, columns, input)
     }
 
-    fn write_report(&self, path: &Path, fit: &FitRecord, text: &Text, engine: &dyn Engine) -> Result<(), Failure> {
+    fn write_report(
+        &self,
+        path: &Path,
+        fit: &FitRecord,
+        text: &Text,
+        engine: &dyn Engine,
+        force: bool,
+    ) -> Result<(), Failure> {
         let labelling = Labelling::new(&self.labels, &self.prompt_ids, NEUTRAL, Level::Concept).map_err(of_concepts)?;
         let scores = concept_scores(&self.activations, &labelling, &fit.features, None, 0, 0).map_err(of_concepts)?;
         let kept = fit.run.summary.kept_per_feature;
@@ -123,7 +135,7 @@ impl Bundle {
             contexts: 20,
             window: 12,
         }));
-        Ok(write_file(path, true, |out| out.write_all(page.as_bytes()))?)
+        Ok(write_file(path, force, |out| out.write_all(page.as_bytes()))?)
     }
 
     /// Concept of the text in which a row lies.
@@ -181,6 +193,9 @@ const NEUTRAL: &str = "neutral";
 
 /// Runs the command.
 pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    if let Some(report) = &args.report {
+        check_file_target(report, args.force).map_err(with_force_flag)?;
+    }
     let bundle = Bundle::open()?;
     let engine = engine::open(&shared.engine, reporter)?;
     let activations = engine.load(&bundle.activations)?;
@@ -208,8 +223,10 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share));
 
     let record = bundle.record(fit);
+    // The default name is the demo's own.
+    let force = args.force || args.report.is_none();
     let (fit, report) = (&record, args.report.clone().unwrap_or_else(|| std::env::temp_dir().join("unmix-demo.html")));
-    let report = match bundle.write_report(&report, fit, &text, engine.as_ref()) {
+    let report = match bundle.write_report(&report, fit, &text, engine.as_ref(), force) {
         Ok(()) => Some(report),
         // Asked for by name, a report that cannot be written is a failure; otherwise there is still the table.
         Err(problem) if args.report.is_some() => return Err(problem),

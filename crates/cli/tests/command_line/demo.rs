@@ -1,6 +1,6 @@
 //! `unmix demo`: a stranger's first sight.
 
-use crate::harness::unmix;
+use crate::harness::{Files, unmix};
 
 #[test]
 fn the_demo_finds_subjects_that_it_was_never_told() {
@@ -21,4 +21,24 @@ fn the_demo_as_json() {
     assert_eq!(features[0]["contexts"].as_array().expect("an array").len(), 10);
     let share = |at: usize| features[at]["statistics"]["explained_share"].as_f64().expect("a number");
     assert!(share(0) >= share(1) && share(1) >= share(19));
+}
+
+#[test]
+fn the_demo_writes_its_report_where_it_is_told_to() {
+    let files = Files::new();
+    let out = files.path("demo.html");
+    let args = ["demo", "--engine", "cpu", "-k", "40", "--json", "-q", "--report", &out];
+    let json = unmix(&args).expect(0).json();
+    assert_eq!((&json["report"], files.names()), (&out.as_str().into(), vec!["demo.html".to_owned()]));
+    let page = std::fs::read_to_string(&out).expect("read");
+    assert!(page.starts_with("<!doctype html>") && page.contains("SmolLM2-135M"));
+    let features = json["features"].as_array().expect("an array");
+    let words = features.iter().filter_map(|feature| feature["words"][0]["word"].as_str());
+    assert!(words.filter(|word| word.len() > 3).all(|word| page.contains(word)));
+
+    files.refused(&args, &["demo.html", "already exists", "--force"]);
+    unmix(&[&args[..], &["--force"]].concat()).expect(0);
+    let elsewhere = files.path("none/demo.html");
+    files.refused(&["demo", "--report", &elsewhere], &["none/demo.html", "does not exist", "create it first"]);
+    files.refused(&["demo", "--report", &files.path("")], &["is a folder"]);
 }

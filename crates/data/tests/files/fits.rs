@@ -304,6 +304,7 @@ fn damaged_fits_are_refused() {
     assert!(rewritten("\"loss_curve\"", "\"lost_curve\"").contains("missing field `loss_curve`"));
     let contradiction = rewritten("\"rank\": 2", "\"rank\": 3");
     assert!(contradiction.contains("rank 3") && contradiction.contains(&dir.display().to_string()), "{contradiction}");
+    assert!(contradiction.contains("fit again"), "{contradiction}");
     let dead = rewritten("\"dead_features\": [\n    1\n  ]", "\"dead_features\": [\n    7\n  ]");
     assert!(dead.contains("a dead feature is number 7"), "{dead}");
     fs::write(&run, &good_run[..good_run.len() / 2]).expect("written");

@@ -88,7 +88,7 @@ impl Best {
         // Equals are let in: an earlier row may come later, from another core.
         if activation.coefficient > 0.0 && activation.coefficient >= self.threshold {
             self.kept.push(activation);
-            if self.kept.len() >= 2 * self.most.max(8) {
+            if self.kept.len() >= self.most.max(8).saturating_mul(2) {
                 self.cut();
             }
         }

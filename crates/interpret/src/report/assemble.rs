@@ -63,7 +63,7 @@ const CLEAR_AUC: f64 = 0.85;
 pub fn assemble(parts: &ReportParts<'_>) -> Report {
     let (fit, summary) = (parts.fit, &parts.fit.run.summary);
     let rank = fit.features.rows;
-    let strongest = strongest_tokens(&fit.coefficients, 4 * parts.contexts.max(WORDS));
+    let strongest = strongest_tokens(&fit.coefficients, parts.contexts.max(WORDS).saturating_mul(4));
     let distributions = distributions(&fit.coefficients, BINS);
     let cosines = feature_cosines(&fit.features, &fit.features);
     let correlations = coefficient_correlations(&fit.coefficients);

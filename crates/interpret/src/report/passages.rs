@@ -31,7 +31,8 @@ impl Passages<'_> {
                 break;
             }
             let prompt = self.text.prompt(row);
-            let rows = row.saturating_sub(self.window).max(prompt.start)..(row + self.window + 1).min(prompt.end);
+            let rows = row.saturating_sub(self.window).max(prompt.start)
+                ..row.saturating_add(self.window).saturating_add(1).min(prompt.end);
             if shown.iter().any(|earlier| earlier.contains(&row)) {
                 continue;
             }
