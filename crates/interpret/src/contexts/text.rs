@@ -120,8 +120,7 @@ impl Text {
         let mut waiting = rows.start;
         for row in rows.clone() {
             let bytes = self.bytes_of(waiting..row + 1);
-            let incomplete = std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none());
-            if incomplete && row + 1 < rows.end {
+            if ends_within_a_character(bytes) && row + 1 < rows.end {
                 pieces.push(String::new());
             } else {
                 pieces.push(String::from_utf8_lossy(bytes).into_owned());
@@ -166,6 +165,12 @@ impl Text {
     }
 }
 
+/// Whether these bytes end with the beginning of a character, whatever lies before it.
+fn ends_within_a_character(bytes: &[u8]) -> bool {
+    let rest = bytes.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+    std::str::from_utf8(rest).is_err_and(|error| error.error_len().is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +208,9 @@ mod tests {
         assert_eq!(t.pieces(0..4), [" caf", "", "é", " de"]);
         assert_eq!(t.pieces(0..2), [" caf", "\u{fffd}"]);
         assert_eq!(t.pieces(2..4), ["\u{fffd}", " de"]);
+        // Also where a byte that belongs to no character comes first.
+        let t = text(&["Ġ", "©Ã", "©"], None);
+        assert_eq!(t.pieces(0..3), [" ", "", "\u{fffd}é"]);
     }
 
     #[test]
