@@ -1,5 +1,6 @@
 //! The text of all rows, with the words and windows in it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Prompts;
@@ -13,7 +14,12 @@ pub struct Text {
     /// End of each row's bytes.
     ends: Vec<usize>,
     prompts: Prompts,
+    /// First row of each word, ascending.
+    words: Vec<usize>,
 }
+
+/// Rows of a word, at most: what goes on for longer, as where every character is a token and none is a blank, is cut.
+const LONGEST_WORD: usize = 64;
 
 /// The surroundings of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +41,7 @@ impl Text {
             notation.decode(token.as_ref(), &mut bytes);
             ends.push(bytes.len());
         }
-        Text { bytes, ends, prompts }
+        Text::of_rows(bytes, ends, prompts)
     }
 
     /// Labels that stand for words themselves: ids or numbers of rows.
@@ -46,7 +52,22 @@ impl Text {
             bytes.extend(format!(" {label}").bytes());
             ends.push(bytes.len());
         }
-        Text { bytes, ends, prompts }
+        Text::of_rows(bytes, ends, prompts)
+    }
+
+    fn of_rows(bytes: Vec<u8>, ends: Vec<usize>, prompts: Prompts) -> Text {
+        let mut text = Text { bytes, ends, prompts, words: Vec::new() };
+        let mut words: Vec<usize> = Vec::new();
+        for prompt in text.prompts.ranges() {
+            for row in prompt.clone() {
+                let goes_on = row > prompt.start && words.last().is_some_and(|start| row - start < LONGEST_WORD);
+                if !(goes_on && text.joins(row)) {
+                    words.push(row);
+                }
+            }
+        }
+        text.words = words;
+        text
     }
 
     /// Whether it is known where prompts begin.
@@ -54,17 +75,11 @@ impl Text {
         self.prompts.known
     }
 
-    /// The rows of the word that row `row` is a part of. Punctuation is a word of its own.
+    /// The rows of the word that row `row` is a part of. Punctuation is a word of its own, and no word has more than 64 rows.
     pub fn word(&self, row: usize) -> Range<usize> {
-        let prompt = self.prompts.around(row);
-        let (mut start, mut end) = (row, row + 1);
-        while start > prompt.start && self.joins(start) {
-            start -= 1;
-        }
-        while end < prompt.end && self.joins(end) {
-            end += 1;
-        }
-        start..end
+        let next = self.words.partition_point(|&start| start <= row);
+        let start = next.checked_sub(1).map_or(0, |index| self.words[index]);
+        start..self.words.get(next).copied().unwrap_or(self.ends.len())
     }
 
     /// The rows of the prompt of `row`.
@@ -108,6 +123,11 @@ impl Text {
         String::from_utf8_lossy(self.bytes_of(rows)).into_owned()
     }
 
+    /// The text of one row, copied only where it is not whole characters.
+    fn row(&self, row: usize) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes_of(row..row + 1))
+    }
+
     fn bytes_of(&self, rows: Range<usize>) -> &[u8] {
         let start = rows.start.checked_sub(1).map_or(0, |row| self.ends[row]);
         let end = rows.end.checked_sub(1).map_or(0, |row| self.ends[row]);
@@ -142,14 +162,12 @@ impl Text {
 
     /// Whether a blank lies between row `row` and the one before.
     pub fn has_blank_before(&self, row: usize) -> bool {
-        let own = self.raw(row..row + 1);
-        let previous = if row > 0 { self.raw(row - 1..row) } else { String::new() };
-        own.starts_with(char::is_whitespace) || previous.ends_with(char::is_whitespace)
+        self.row(row).starts_with(char::is_whitespace) || row > 0 && self.row(row - 1).ends_with(char::is_whitespace)
     }
 
     /// Whether row `row` goes on with the word of the row before.
     fn joins(&self, row: usize) -> bool {
-        let (previous, own) = (self.raw(row - 1..row), self.raw(row..row + 1));
+        let (previous, own) = (self.row(row - 1), self.row(row));
         let (mut behind, mut ahead) = (previous.chars().rev(), own.chars());
         let (last, before_last) = (behind.next(), behind.next());
         let (first, second) = (ahead.next(), ahead.next());
@@ -211,6 +229,15 @@ mod tests {
         // Also where a byte that belongs to no character comes first.
         let t = text(&["Ġ", "©Ã", "©"], None);
         assert_eq!(t.pieces(0..3), [" ", "", "\u{fffd}é"]);
+    }
+
+    #[test]
+    fn text_without_blanks_is_cut_into_words_of_64_rows() {
+        let mut tokens = vec!["a"; 200];
+        tokens[150] = " b";
+        let t = text(&tokens, None);
+        let words: Vec<Range<usize>> = [0, 63, 64, 149, 150, 199].map(|row| t.word(row)).into();
+        assert_eq!(words, [0..64, 0..64, 64..128, 128..150, 150..200, 150..200]);
     }
 
     #[test]
