@@ -149,12 +149,15 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     output::print(&table.render(Style::stdout()))
 }
 
-/// For each feature the tokens that it promotes and those that it suppresses.
+/// The tokens that a feature promotes, and those that it suppresses.
+type PromotedAndSuppressed = (Vec<TokenLogit>, Vec<TokenLogit>);
+
+/// Both for each feature.
 pub fn promoted_and_suppressed(
     model: &ModelArgs,
     fit: &FitRecord,
     words: &VocabularyWords,
-) -> Result<Vec<(Vec<TokenLogit>, Vec<TokenLogit>)>, Failure> {
+) -> Result<Vec<PromotedAndSuppressed>, Failure> {
     let readout = model.readout(fit.features.columns)?;
     let readings = readout.read(&readout.directions(&fit.features)?, LENS_TOKENS)?;
     let named = |tokens: &[unmix_interpret::TokenLogit]| {

@@ -266,7 +266,7 @@ fn a_damaged_fit_is_refused() {
     edited(&|run| run["options"]["rank"] = 11.into());
     refused(&[&fit, "rank 11", "fit again"]);
     edited(&|run| run["feature_statistics"] = serde_json::json!([]));
-    refused(&[&fit, "statistics", "rank 12", "fit again"]);
+    refused(&[&fit, "statistics", "12 features", "fit again"]);
     edited(&|run| run["dead_features"] = serde_json::json!([12]));
     refused(&[&fit, "dead feature", "12", "fit again"]);
     edited(&|run| run["tokens"] = (1u64 << 60).into());
