@@ -8,6 +8,7 @@
 
 mod activation_file;
 mod columns;
+mod durable;
 mod encoding_file;
 mod error;
 mod fingerprint;

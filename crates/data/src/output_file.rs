@@ -1,13 +1,14 @@
 //! Single files that are whole or not there at all.
 
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::durable::{fill, folder_of, sync_folder, temporary};
 
 /// Writes the file `path` through a temporary one beside it, which takes its name once it is complete and on the disk. With
-/// `force`, an earlier file of that name is replaced.
+/// `force`, an earlier file of that name is replaced; devices and the like never are.
 ///
 /// # Errors
 /// If something of that name exists and may not be replaced, its folder is missing, or the system refuses to write. Nothing is
@@ -19,18 +20,13 @@ pub fn write_file(
 ) -> Result<(), Error> {
     let path = path.as_ref();
     let folder = checked_folder(path, force)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".unmix-new-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(&folder).map_err(|e| Error::io(&folder, "creating a temporary file", e))?;
-    let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
-    write(&mut out).and_then(|()| out.flush()).map_err(|e| Error::io(path, "writing", e))?;
-    drop(out);
-    file.as_file().sync_all().map_err(|e| Error::io(path, "flushing to the disk", e))?;
+    let file = temporary(".unmix-new-", 0o666)
+        .tempfile_in(&folder)
+        .map_err(|e| Error::io(&folder, "creating a temporary file", e))?;
+    fill(file.as_file(), path, write)?;
     let placed = if force { file.persist(path) } else { file.persist_noclobber(path) };
     match placed {
-        Ok(_) => Ok(()),
+        Ok(_) => sync_folder(&folder),
         // Someone else was faster.
         Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::FileExists(path.to_owned())),
         Err(e) => Err(Error::io(path, "moving the file into place", e.error)),
@@ -44,7 +40,7 @@ pub fn write_file(
 pub fn check_file_target(path: impl AsRef<Path>, force: bool) -> Result<(), Error> {
     let folder = checked_folder(path.as_ref(), force)?;
     // Permissions are best asked by trying.
-    let attempt = tempfile::Builder::new().prefix(".unmix-try-").tempfile_in(&folder);
+    let attempt = temporary(".unmix-try-", 0o666).tempfile_in(&folder);
     attempt.map(drop).map_err(|e| Error::io(&folder, "creating a temporary file", e))
 }
 
@@ -53,17 +49,16 @@ fn checked_folder(path: &Path, force: bool) -> Result<PathBuf, Error> {
     let bad = |problem| Err(Error::BadTarget { path: path.to_owned(), problem });
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => return bad("this is a folder, but a file is to be written; name a file in it"),
+        Ok(found) if !found.is_file() => {
+            return bad("this is no regular file, and would be replaced by one; name another");
+        }
         Ok(_) if !force => return Err(Error::FileExists(path.to_owned())),
         _ => {}
     }
     if path.file_name().is_none() {
         return bad("this names no file that can be created; end the path in the file's name");
     }
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    if folder.is_dir() { Ok(folder) } else { bad("the folder that this should lie in does not exist; create it first") }
+    folder_of(path, path)
 }
 
 #[cfg(test)]
@@ -95,6 +90,12 @@ mod tests {
         assert!(matches!(failed, Err(Error::Io { .. })));
         assert_eq!(fs::read_to_string(&path).expect("read"), "old");
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_not_replaced() {
+        assert!(matches!(check_file_target("/dev/null", true), Err(Error::BadTarget { .. })));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Folders of results that are whole or not there at all.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::durable::{fill, folder_of, sync_folder, temporary};
 
 /// A folder under way: its files go to a temporary folder beside it, which [`finish`](Self::finish) puts in its place.
 ///
@@ -43,17 +44,14 @@ impl ResultFolder {
     pub fn write(
         &self,
         name: impl AsRef<Path>,
-        write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
+        write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
     ) -> Result<u64, Error> {
         let path = self.temporary.path().join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|e| Error::io(parent, "creating", e))?;
         }
         let file = File::create_new(&path).map_err(|e| Error::io(&path, "creating", e))?;
-        let mut out = BufWriter::with_capacity(1 << 20, &file);
-        write(&mut out).and_then(|()| out.flush()).map_err(|e| Error::io(&path, "writing", e))?;
-        drop(out);
-        file.sync_all().map_err(|e| Error::io(&path, "flushing to the disk", e))?;
+        fill(&file, &path, write)?;
         if let Some(parent) = path.parent() {
             sync_folder(parent)?;
         }
@@ -125,31 +123,11 @@ fn target(dir: &Path, force: bool, replaceable: impl Fn(&Path) -> Result<(), Err
     if path.file_name().is_none() {
         return Err(bad("this names no folder that can be created; end the path in the folder's name"));
     }
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    if !parent.is_dir() {
-        return Err(bad("the folder that this should lie in does not exist; create it first"));
-    }
+    let parent = folder_of(&path, dir)?;
     Ok(Target { path, parent, exists })
 }
 
-/// A fresh folder on the same file system, deleted when dropped, with the permissions that a user's own folders get.
+/// A fresh folder on the same file system, deleted when dropped.
 fn sibling(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, Error> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    builder.tempdir_in(parent).map_err(|e| Error::io(parent, "creating a temporary folder", e))
-}
-
-/// Flushes the names in a folder, where the system lets folders be opened.
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    if cfg!(unix) {
-        File::open(path)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|e| Error::io(path, "flushing to the disk", e))?;
-    }
-    Ok(())
+    temporary(prefix, 0o777).tempdir_in(parent).map_err(|e| Error::io(parent, "creating a temporary folder", e))
 }

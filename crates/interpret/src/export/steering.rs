@@ -1,6 +1,5 @@
 //! Directions for steering: what the features write into the residual stream, and a script that adds them there.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use unmix::DenseMatrix;
