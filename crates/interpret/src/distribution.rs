@@ -20,6 +20,15 @@ pub struct Distribution {
 /// The shares at which [`Distribution::quantiles`] are taken.
 pub const QUANTILES: [f64; 5] = [0.25, 0.5, 0.75, 0.9, 0.99];
 
+/// The largest coefficient of each feature (column) of Y [n, K], at least 0.
+pub(crate) fn largest_coefficients(coefficients: &DenseMatrix) -> Vec<f32> {
+    let mut largest = vec![0f32; coefficients.columns];
+    for row in coefficients.values.chunks_exact(coefficients.columns.max(1)) {
+        largest.iter_mut().zip(row).for_each(|(largest, &y)| *largest = largest.max(y));
+    }
+    largest
+}
+
 /// Features that are gathered at a time, so that reading a row uses whole cache lines.
 const FEATURES: usize = 16;
 
@@ -49,8 +58,7 @@ fn distribution(mut active: Vec<f32>, bins: usize) -> Distribution {
     let mut counts = vec![0; bins];
     if bins > 0 {
         for &y in &active {
-            let bin = (f64::from(y) / f64::from(largest) * bins as f64).ceil() as usize;
-            counts[bin.clamp(1, bins) - 1] += 1;
+            counts[bin_of(y, largest, bins)] += 1;
         }
     }
     let quantiles = QUANTILES.map(|share| {
@@ -61,6 +69,12 @@ fn distribution(mut active: Vec<f32>, bins: usize) -> Distribution {
         }
     });
     Distribution { active: active.len() as u64, largest, counts, quantiles }
+}
+
+/// Which of `bins` equally wide bins from 0 to `largest` holds `value`; a bin includes its upper end.
+pub(crate) fn bin_of(value: f32, largest: f32, bins: usize) -> usize {
+    let bin = (f64::from(value) / f64::from(largest) * bins as f64).ceil() as usize;
+    bin.clamp(1, bins) - 1
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use unmix::{DenseMatrix, FeatureStatistics};
 
-use crate::unit::feature_cosines;
+use crate::rows::{feature_cosines, nonzeros};
 
 /// From this |cosine| on, two features are duplicates.
 pub const DUPLICATE_COSINE: f32 = 0.9;
@@ -72,6 +72,9 @@ const SHARED_NEURONS: usize = 20;
 
 /// Looks at the features Z [K, d] with their coefficients Y [n, K], their statistics (K of them) and the tokens' ids (n of
 /// them), where known.
+///
+/// # Panics
+/// If there are fewer statistics than features, or fewer rows of coefficients than tokens.
 pub fn health(
     features: &DenseMatrix,
     coefficients: &DenseMatrix,
@@ -112,7 +115,7 @@ pub fn health(
 
 /// The neurons of a feature, ascending.
 fn neurons(features: &DenseMatrix, feature: usize) -> impl Iterator<Item = usize> {
-    features.row(feature).iter().enumerate().filter(|(_, z)| **z != 0.0).map(|(j, _)| j)
+    nonzeros(features.row(feature)).map(|(j, _)| j)
 }
 
 fn duplicates(features: &DenseMatrix) -> Vec<Duplicate> {

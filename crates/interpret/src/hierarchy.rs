@@ -6,7 +6,8 @@ use serde::Serialize;
 use unmix::{DenseMatrix, Engine, Error, Factorization, HostActivations, ResidentActivations, SemiNmf, Solver};
 
 use crate::contexts::{Activation, StrongestTokens};
-use crate::unit::{norms, unit_features};
+use crate::distribution::largest_coefficients;
+use crate::rows::{norms, unit_features};
 
 /// What the recursion is asked to do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -152,10 +153,7 @@ fn children(strengths: &DenseMatrix, parent: usize, options: &HierarchyOptions) 
 impl Hierarchy {
     /// How the features of each level read from the coefficients Y [n, K] of the fit: see [`NodeCoefficients`].
     pub fn node_coefficients(&self, coefficients: &DenseMatrix) -> NodeCoefficients {
-        let mut largest = vec![0f32; coefficients.columns];
-        for row in coefficients.values.chunks_exact(coefficients.columns.max(1)) {
-            largest.iter_mut().zip(row).for_each(|(largest, &y)| *largest = largest.max(y));
-        }
+        let largest = largest_coefficients(coefficients);
         NodeCoefficients { largest, weights: self.levels.iter().map(Level::weights).collect() }
     }
 }

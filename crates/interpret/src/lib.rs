@@ -18,7 +18,7 @@ mod lens;
 mod matching;
 mod neurons;
 mod one_line;
-mod unit;
+mod rows;
 
 pub use contexts::{
     Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, Text, TokenNotation, Window, contexts,
@@ -39,4 +39,4 @@ pub use lens::{
 pub use matching::{MatchedPair, Matching, match_features};
 pub use neurons::{Neuron, strongest_neurons};
 pub use one_line::one_line;
-pub use unit::{feature_cosines, norms, unit_features};
+pub use rows::{feature_cosines, norms, unit_features};

@@ -5,7 +5,7 @@ use pathfinding::matrix::Matrix;
 use serde::Serialize;
 use unmix::DenseMatrix;
 
-use crate::unit::feature_cosines;
+use crate::rows::feature_cosines;
 
 /// A feature and its counterpart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

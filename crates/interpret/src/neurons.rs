@@ -3,6 +3,8 @@
 use serde::Serialize;
 use unmix::DenseMatrix;
 
+use crate::rows::{nonzeros, squared_norm};
+
 /// A neuron of a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Neuron {
@@ -15,13 +17,9 @@ pub struct Neuron {
 /// The neurons of largest weight of one feature, at most `most`.
 pub fn strongest_neurons(features: &DenseMatrix, feature: usize, most: usize) -> Vec<Neuron> {
     let row = features.row(feature);
-    let norm = row.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>().sqrt();
-    let mut neurons: Vec<Neuron> = row
-        .iter()
-        .enumerate()
-        .filter(|(_, z)| **z != 0.0)
-        .map(|(neuron, &z)| Neuron { neuron, weight: (f64::from(z) / norm) as f32 })
-        .collect();
+    let norm = squared_norm(row).sqrt();
+    let mut neurons: Vec<Neuron> =
+        nonzeros(row).map(|(neuron, z)| Neuron { neuron, weight: (z / norm) as f32 }).collect();
     neurons.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()).then(a.neuron.cmp(&b.neuron)));
     neurons.truncate(most);
     neurons

@@ -4,6 +4,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use unmix::DenseMatrix;
 
+use crate::rows::{nonzeros, normalize, unit_features};
+
 /// Share of nonzeros up to which a gather beats the dense product.
 const SPARSE: f64 = 0.06;
 
@@ -18,16 +20,13 @@ pub enum Directions {
 impl Directions {
     pub fn new(directions: &DenseMatrix) -> Directions {
         let neurons = directions.columns;
-        let mut unit = directions.clone();
-        unit.values.chunks_exact_mut(neurons.max(1)).for_each(normalize);
-        let nonzeros = unit.values.iter().filter(|&&v| v != 0.0).count();
-        if nonzeros as f64 > SPARSE * unit.values.len() as f64 {
+        let unit = unit_features(directions);
+        let count = unit.values.iter().filter(|&&v| v != 0.0).count();
+        if count as f64 > SPARSE * unit.values.len() as f64 {
             return Directions::Dense(unit);
         }
-        let entries = (0..unit.rows).map(|k| {
-            let values = unit.row(k).iter().enumerate();
-            values.filter(|&(_, &v)| v != 0.0).map(|(neuron, &v)| (neuron as u32, v)).collect()
-        });
+        let entries =
+            (0..unit.rows).map(|k| nonzeros(unit.row(k)).map(|(neuron, v)| (neuron as u32, v as f32)).collect());
         Directions::Sparse { neurons, entries: entries.collect() }
     }
 
@@ -62,13 +61,5 @@ impl Directions {
                 }
             }
         }
-    }
-}
-
-/// Divides by the Euclidean norm, unless that is zero. In f64, since squares of small and large f32 leave its range.
-fn normalize(row: &mut [f32]) {
-    let norm = row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
-    if norm > 0.0 {
-        row.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
     }
 }

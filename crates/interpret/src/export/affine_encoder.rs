@@ -12,9 +12,10 @@ use faer::{Accum, Mat, MatRef, Par};
 use serde::Serialize;
 use unmix::{ActivationSource, DenseMatrix};
 
-use super::linear_algebra::{Factorized, gram};
-use super::projections::{Projections, nonzeros};
+use super::linear_algebra::Factorized;
+use super::projections::Projections;
 use super::{ExportError, ScaledFit};
+use crate::rows::{inner_products, nonzeros};
 
 /// Passes over the projections, at most.
 const MOST_PASSES: u32 = 60;
@@ -61,7 +62,7 @@ pub fn affine_encoder(
     activations: Option<&dyn ActivationSource>,
 ) -> Result<AffineEncoder, ExportError> {
     let alive = fit.alive();
-    let gram = gram(&fit.features);
+    let gram = inner_products(&fit.features, &fit.features);
     let Some(source) = activations else {
         let (map, bias) = (pseudo_inverse(&gram, &alive), vec![0f64; fit.rank()]);
         let report = EncoderReport {

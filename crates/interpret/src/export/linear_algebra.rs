@@ -2,7 +2,6 @@
 
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
-use unmix::DenseMatrix;
 
 /// Added to a unit diagonal; enough for features that are all but equal.
 const RIDGE: f64 = 1e-7;
@@ -28,13 +27,4 @@ impl Factorized {
             None => Mat::zeros(right_side.nrows(), right_side.ncols()),
         }
     }
-}
-
-/// Ẑ Ẑᵀ [K, K].
-pub(super) fn gram(features: &DenseMatrix) -> Mat<f64> {
-    let rows: Vec<Vec<(usize, f64)>> =
-        (0..features.rows).map(|k| super::projections::nonzeros(features.row(k))).collect();
-    Mat::from_fn(features.rows, features.rows, |k, l| {
-        rows[k].iter().map(|&(j, z)| z * f64::from(features.row(l)[j])).sum()
-    })
 }

@@ -1,7 +1,6 @@
 //! Neuronpedia: batches of features as SAEDashboard's runner for it writes them (checked with SAEDashboard 0.8.0 and the
 //! package neuronpedia 1.2.1).
 
-use std::cmp::Ordering;
 use std::ops::Range;
 use std::path::Path;
 
@@ -9,11 +8,12 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use unmix::DenseMatrix;
 
-use super::projections::nonzeros;
 use super::saelens::provenance;
 use super::written::{begin, number, numbers, write_json, write_numbers};
 use super::{ExportError, ScaledFit, Site, WrittenFile};
-use crate::Text;
+use crate::distribution::bin_of;
+use crate::rows::nonzeros;
+use crate::{Text, strongest_neurons};
 
 /// Features in a file; Neuronpedia takes no more at once.
 const BATCH: usize = 128;
@@ -154,15 +154,13 @@ impl Features<'_> {
         let (words, values): (Vec<&str>, Vec<Value>) = split(&logits.raised);
         let (low_words, low_values): (Vec<&str>, Vec<Value>) = split(&logits.lowered);
         let (bar_values, bar_heights) = self.histogram(k, rows);
-        let mut neurons = nonzeros(self.fit.features.row(k));
-        neurons.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
-        let total: f64 = neurons.iter().map(|(_, z)| z.abs()).sum();
-        neurons.truncate(NEURONS);
+        let neurons = strongest_neurons(&self.fit.features, k, NEURONS);
+        let total: f64 = nonzeros(self.fit.features.row(k)).map(|(_, z)| z.abs()).sum();
         json!({
             "feature_index": k,
-            "neuron_alignment_indices": neurons.iter().map(|(j, _)| j).collect::<Vec<_>>(),
-            "neuron_alignment_values": neurons.iter().map(|(_, z)| z).collect::<Vec<_>>(),
-            "neuron_alignment_l1": neurons.iter().map(|(_, z)| z.abs() / total).collect::<Vec<_>>(),
+            "neuron_alignment_indices": neurons.iter().map(|n| n.neuron).collect::<Vec<_>>(),
+            "neuron_alignment_values": numbers(neurons.iter().map(|n| n.weight)),
+            "neuron_alignment_l1": neurons.iter().map(|n| f64::from(n.weight.abs()) / total).collect::<Vec<_>>(),
             "correlated_neurons_indices": [],
             "correlated_neurons_l1": [],
             "correlated_neurons_pearson": [],
@@ -197,7 +195,7 @@ impl Features<'_> {
         let largest = self.activation(first, k);
         let mut heights = vec![0u64; BARS];
         for &row in rows {
-            heights[place(self.activation(row, k), largest, BARS)] += 1;
+            heights[bin_of(self.activation(row, k), largest, BARS)] += 1;
         }
         (numbers((0..BARS).map(|bar| largest * ((bar as f32 + 0.5) / BARS as f32))), heights)
     }
@@ -215,7 +213,7 @@ impl Features<'_> {
             let within: Vec<usize> = rows
                 .iter()
                 .copied()
-                .filter(|&row| place(self.activation(row, k), largest, INTERVALS) == interval)
+                .filter(|&row| bin_of(self.activation(row, k), largest, INTERVALS) == interval)
                 .collect();
             let bound = |edge: usize| largest * (edge as f32 / INTERVALS as f32);
             let share = within.len() as f32 / rows.len() as f32;
@@ -245,14 +243,6 @@ impl Features<'_> {
             "values": numbers(rows.clone().map(|row| self.activation(row, k))),
             "qualifying_token_index": row - rows.start,
         })
-    }
-}
-
-/// Which of `parts` equal parts of 0 to `largest` holds `value`.
-fn place(value: f32, largest: f32, parts: usize) -> usize {
-    match value.partial_cmp(&largest) {
-        Some(Ordering::Less) => ((value / largest * parts as f32) as usize).min(parts - 1),
-        _ => parts - 1,
     }
 }
 

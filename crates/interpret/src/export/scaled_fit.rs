@@ -4,6 +4,7 @@ use unmix::DenseMatrix;
 use unmix_data::{FitRecord, TokenColumns};
 
 use super::ExportError;
+use crate::{norms, unit_features};
 
 /// Stated in every export, since factors can be scaled against each other without changing their product.
 pub const SCALE: &str =
@@ -32,15 +33,7 @@ impl ScaledFit {
     /// # Errors
     /// If a coefficient times its feature's norm is beyond f32.
     pub fn new(record: &FitRecord) -> Result<ScaledFit, ExportError> {
-        let mut features = record.features.clone();
-        let mut norms = Vec::with_capacity(features.rows);
-        for row in features.values.chunks_exact_mut(features.columns) {
-            let norm = row.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>().sqrt();
-            if norm > 0.0 {
-                row.iter_mut().for_each(|z| *z = (f64::from(*z) / norm) as f32);
-            }
-            norms.push(norm);
-        }
+        let norms = norms(&record.features);
         let mut coefficients = record.coefficients.clone();
         for (token, row) in coefficients.values.chunks_exact_mut(coefficients.columns).enumerate() {
             for (k, (y, norm)) in row.iter_mut().zip(&norms).enumerate() {
@@ -54,7 +47,7 @@ impl ScaledFit {
             }
         }
         Ok(ScaledFit {
-            features,
+            features: unit_features(&record.features),
             coefficients,
             norms,
             columns: record.columns.clone(),

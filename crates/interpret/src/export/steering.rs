@@ -7,14 +7,16 @@ use unmix::DenseMatrix;
 use super::saelens::write_f32;
 use super::written::begin;
 use super::{ExportError, ScaledFit, WrittenFile};
+use crate::distribution::largest_coefficients;
+use crate::{norms, unit_features};
 
 const TENSORS: &str = "steering.safetensors";
 const SCRIPT: &str = "steer.py";
 
 /// Writes the folder `dir`: `steering.safetensors`, all f32, with `directions` [K, d_model] (what a feature of unit norm adds to
-/// the residual stream, [`DownProjection::directions`](crate::DownProjection::directions)), `unit_directions` [K, d_model] (the same with unit norm; zeros stay zeros), `direction_norms` [K],
-/// `max_activations` [K] (the largest coefficient, so that `max_activations * direction_norms` is the most that the fit saw) and
-/// `features` [K, d]; and `steer.py`, which adds a direction to the output of an MLP in PyTorch.
+/// the residual stream, [`DownProjection::directions`](crate::DownProjection::directions)), `unit_directions` [K, d_model] (the
+/// same with unit norm; zeros stay zeros), `direction_norms` \[K\], `max_activations` \[K\] (the largest coefficient, so that
+/// `max_activations * direction_norms` is the most that the fit saw) and `features` [K, d]; and `steer.py`, which adds a direction to the output of an MLP in PyTorch.
 ///
 /// # Errors
 /// If `directions` are not K, or the folder cannot be written.
@@ -32,19 +34,9 @@ pub fn steering(
             expected: format!("the fit has {rank} features; give a row each"),
         });
     }
-    let norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-    let norms: Vec<f64> = (0..rank).map(|k| norm(directions.row(k))).collect();
-    let unit: Vec<f32> = (0..rank)
-        .flat_map(|k| {
-            let norm = norms[k];
-            directions.row(k).iter().map(move |&v| if norm > 0.0 { (f64::from(v) / norm) as f32 } else { 0.0 })
-        })
-        .collect();
-    let norms: Vec<f32> = norms.into_iter().map(|norm| norm as f32).collect();
-    let mut largest = vec![0f32; rank];
-    for row in fit.coefficients.values.chunks_exact(rank) {
-        largest.iter_mut().zip(row).for_each(|(largest, &y)| *largest = largest.max(y));
-    }
+    let norms: Vec<f32> = norms(directions).into_iter().map(|norm| norm as f32).collect();
+    let unit = unit_features(directions).values;
+    let largest = largest_coefficients(&fit.coefficients);
     let folder = begin(dir, force, |name| name == Path::new(TENSORS) || name == Path::new(SCRIPT))?;
     let tensors = write_f32(
         &folder,

@@ -6,12 +6,14 @@ use unmix_data::{Error, WeightMatrix, Weights};
 
 use super::families::{Layout, Place, config_value, wrong_size};
 use super::{LensError, NormKind, ReadoutOptions, Role};
+use crate::rows::nonzeros;
 
 /// Numbers of the weights that are in memory at a time, for each thread.
 const BLOCK: usize = 1 << 20;
 
 /// Models whose root mean square norms store their weights as the difference from one.
 const PLUS_ONE: [&str; 5] = ["gemma", "gemma2", "gemma3", "gemma3_text", "qwen3_next"];
+
 /// What the neurons of one layer write into the residual stream: the MLP's down-projection W_out, and the norm behind it where
 /// the model has one. The matrix stays in its file.
 #[derive(Clone, Debug)]
@@ -137,12 +139,7 @@ type Nonzeros = Vec<Vec<(usize, f64)>>;
 
 /// R = Z W_outᵀ for features Z [K, d]: directions [K, d_model], with sums in f64 over the neurons in their order.
 fn project(features: &DenseMatrix, weights: &WeightMatrix, layout: Layout) -> Result<Vec<f64>, Error> {
-    let nonzeros: Nonzeros = (0..features.rows)
-        .map(|k| {
-            let row = features.row(k).iter().enumerate();
-            row.filter(|(_, z)| **z != 0.0).map(|(neuron, &z)| (neuron, f64::from(z))).collect()
-        })
-        .collect();
+    let nonzeros: Nonzeros = (0..features.rows).map(|k| nonzeros(features.row(k)).collect()).collect();
     match layout {
         Layout::OutIn => by_outputs(&nonzeros, weights),
         Layout::InOut => by_neurons(&nonzeros, weights),

@@ -7,6 +7,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unmix::DenseMatrix;
 
+use crate::rows::normalize;
+
 /// Tokens that are looked at, at most; of more, every second, third, … is.
 const TOKENS: usize = 16_384;
 /// From here on a map has enough features for t-SNE.
@@ -64,14 +66,14 @@ pub fn map_positions(features: &DenseMatrix, coefficients: Option<&DenseMatrix>,
     positions
 }
 
-/// `rows` × `columns` values, each row scaled to unit norm; zero rows stay, and so do those that cannot be scaled.
+/// `rows` × `columns` values, each row scaled to unit norm; what is not finite counts as zero, and rows of zeros stay.
 fn unit_rows(rows: usize, columns: usize, value: impl Fn(usize, usize) -> f32) -> Mat<f32> {
     // Column after column is one feature after another.
-    let mut unit = Mat::from_fn(columns, rows, |i, k| value(k, i));
+    let mut unit = Mat::from_fn(columns, rows, |i, k| Some(value(k, i)).filter(|v| v.is_finite()).unwrap_or_default());
     for k in 0..rows {
-        let norm = unit.col(k).iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-        let scale = if norm > 0.0 && norm.is_finite() { 1.0 / norm } else { 0.0 };
-        unit.col_mut(k).iter_mut().for_each(|v| *v = if v.is_finite() { (f64::from(*v) * scale) as f32 } else { 0.0 });
+        if let Some(feature) = unit.col_mut(k).try_as_col_major_mut() {
+            normalize(feature.as_slice_mut());
+        }
     }
     unit
 }
