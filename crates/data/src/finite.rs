@@ -16,12 +16,12 @@ pub fn check_finite(source: &dyn ActivationSource) -> Result<(), Error> {
         return Ok(());
     }
     let panels = Panels::new(source);
-    let rows = panels.panel_rows();
-    let first = (0..tokens.div_ceil(rows))
+    let first = (0..panels.count())
         .into_par_iter()
         .map_init(Vec::new, |buffer, panel| {
-            let start = panel * rows;
-            let bytes = panels.bytes(start..(start + rows).min(tokens), buffer)?;
+            let rows = panels.range(panel);
+            let start = rows.start as u64;
+            let bytes = panels.bytes(rows, buffer)?;
             match first_non_finite(element, bytes) {
                 None => Ok(()),
                 Some((index, value)) => {

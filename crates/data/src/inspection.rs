@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 use serde::Serialize;
-use unmix::{ActivationSource, ElementType};
+use unmix::ActivationSource;
 
-use crate::panels::Panels;
+use crate::panels::{PanelBuffer, Panels};
 use crate::{ActivationFile, Error, Format, TensorInfo};
 
 /// What a file of activations holds and how its numbers are spread. Statistics leave out values that are not finite.
@@ -102,7 +102,7 @@ pub fn inspect(file: &ActivationFile) -> Result<Inspection, Error> {
         .into_par_iter()
         .map(|part| {
             let start = part * part_rows;
-            Part::read(&panels, element, neurons, start..(start + part_rows).min(tokens))
+            Part::read(&panels, start as usize..(start + part_rows).min(tokens) as usize)
         })
         .collect::<Result<Vec<_>, _>>()?;
 
@@ -159,20 +159,15 @@ struct Part {
 }
 
 impl Part {
-    fn read(panels: &Panels<'_>, element: ElementType, neurons: u64, rows: Range<u64>) -> Result<Part, Error> {
-        let width = neurons as usize;
+    fn read(panels: &Panels<'_>, rows: Range<usize>) -> Result<Part, Error> {
+        let width = panels.neurons();
         let mut part = Part { neuron_energy: vec![0.0; width], ..Part::default() };
-        let mut buffer = Vec::new();
-        let mut values = vec![0f32; width];
-        let mut start = rows.start;
-        while start < rows.end {
-            let end = (start + panels.panel_rows()).min(rows.end);
-            let bytes = panels.bytes(start..end, &mut buffer)?;
-            for (i, row) in bytes.chunks_exact(width * element.bytes()).enumerate() {
-                element.decode(row, &mut values);
-                part.add_row(start + i as u64, &mut values);
+        let mut buffer = PanelBuffer::default();
+        for start in rows.clone().step_by(panels.rows()) {
+            let values = panels.values(start..(start + panels.rows()).min(rows.end), &mut buffer)?;
+            for (i, row) in values.chunks_exact_mut(width).enumerate() {
+                part.add_row((start + i) as u64, row);
             }
-            start = end;
         }
         Ok(part)
     }

@@ -45,6 +45,7 @@ pub use inspection::{EnergyShare, Inspection, NonFinite, NormSummary, inspect};
 pub use labels::{Half, LabelPlace, PromptLabel, PromptLabels};
 pub use matrix::read_matrix;
 pub use output_file::{check_file_target, write_file};
+pub use panels::{PanelBuffer, Panels};
 pub use result_folder::ResultFolder;
 pub use row_range::RowRange;
 pub use safetensors_writer::{TensorEntry, write_tensors};

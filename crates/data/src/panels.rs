@@ -1,4 +1,4 @@
-//! A source's bytes in row panels, without a copy where it has them in memory.
+//! A source's rows in panels, without a copy where it has them in memory.
 
 use std::ops::Range;
 
@@ -7,35 +7,71 @@ use unmix::ActivationSource;
 
 use crate::Error;
 
-/// Bytes of a panel: large enough to keep a core busy, small enough for its caches.
-const PANEL_BYTES: u64 = 1 << 20;
+/// Values of a panel: in f32 it stays in a core's cache, and a product over it is large enough to keep the core busy.
+const PANEL_VALUES: usize = 1 << 18;
 
-/// A source seen as panels of rows.
-pub(crate) struct Panels<'a> {
+/// A source cut into panels of rows.
+pub struct Panels<'a> {
     source: &'a dyn ActivationSource,
     shared: Option<Bytes>,
-    row_bytes: usize,
+    rows: usize,
+}
+
+/// Memory for one panel, used again for the next.
+#[derive(Debug, Default)]
+pub struct PanelBuffer {
+    bytes: Vec<u8>,
+    values: Vec<f32>,
 }
 
 impl<'a> Panels<'a> {
-    pub(crate) fn new(source: &'a dyn ActivationSource) -> Self {
-        let row_bytes = source.neurons() as usize * source.element().bytes();
-        Panels { source, shared: source.shared(), row_bytes }
+    /// Panels of `source` of about a megabyte in f32.
+    pub fn new(source: &'a dyn ActivationSource) -> Self {
+        let rows = (PANEL_VALUES / (source.neurons() as usize).max(1)).max(1);
+        Panels { source, shared: source.shared(), rows }
     }
 
-    /// Rows of a panel.
-    pub(crate) fn panel_rows(&self) -> u64 {
-        (PANEL_BYTES / (self.row_bytes as u64).max(1)).max(1)
+    /// Number of panels.
+    pub fn count(&self) -> usize {
+        (self.source.tokens() as usize).div_ceil(self.rows)
+    }
+
+    /// Rows of every panel but the last, at least 1.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Values of a row, at least 1 so that one can divide by it.
+    pub fn neurons(&self) -> usize {
+        (self.source.neurons() as usize).max(1)
+    }
+
+    /// The rows of panel `panel`.
+    pub fn range(&self, panel: usize) -> Range<usize> {
+        let start = panel * self.rows;
+        start..(start + self.rows).min(self.source.tokens() as usize)
+    }
+
+    /// The values of `rows` as f32, row after row; they may be changed.
+    ///
+    /// # Errors
+    /// If the source cannot be read.
+    pub fn values<'b>(&self, rows: Range<usize>, buffer: &'b mut PanelBuffer) -> Result<&'b mut [f32], Error> {
+        let PanelBuffer { bytes, values } = buffer;
+        values.resize(rows.len() * self.source.neurons() as usize, 0.0);
+        self.source.element().decode(self.bytes(rows, bytes)?, values);
+        Ok(values)
     }
 
     /// The bytes of `rows`, in `buffer` if they had to be read.
-    pub(crate) fn bytes<'b>(&'b self, rows: Range<u64>, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Error> {
-        let (start, end) = (rows.start as usize * self.row_bytes, rows.end as usize * self.row_bytes);
+    pub(crate) fn bytes<'b>(&'b self, rows: Range<usize>, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Error> {
+        let row_bytes = self.source.neurons() as usize * self.source.element().bytes();
+        let (start, end) = (rows.start * row_bytes, rows.end * row_bytes);
         if let Some(shared) = &self.shared {
             return Ok(&shared[start..end]);
         }
         buffer.resize(end - start, 0);
-        self.source.read_rows(rows, buffer).map_err(Error::from_read)?;
+        self.source.read_rows(rows.start as u64..rows.end as u64, buffer).map_err(Error::from_read)?;
         Ok(buffer)
     }
 }

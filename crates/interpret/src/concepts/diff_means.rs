@@ -2,9 +2,10 @@
 
 use rayon::prelude::*;
 use unmix::{ActivationSource, DenseMatrix};
+use unmix_data::{PanelBuffer, Panels};
 
 use super::{ConceptError, Labelling};
-use crate::cosine::{Panels, check_rows};
+use crate::cosine::check_rows;
 
 /// For each concept, \[concepts, d\], the mean activation over the tokens of its prompts less that over the tokens of neutral
 /// ones, or of all others where there are no neutral ones; prompts of the half for choosing alone. Zero where either has no
@@ -22,12 +23,13 @@ pub fn diff_means(source: &dyn ActivationSource, labelling: &Labelling) -> Resul
     };
     let mut sums = vec![0f64; (concepts + 1) * neurons];
     let mut counts = vec![0usize; concepts + 1];
-    let mut scratch = panels.scratch();
+    let mut buffer = PanelBuffer::default();
     for panel in 0..panels.count() {
-        let values = &*panels.read(panel, &mut scratch)?;
+        let range = panels.range(panel);
+        let values = &*panels.values(range.clone(), &mut buffer)?;
         let mut rows = vec![Vec::new(); concepts + 1];
-        for (row, values) in values.chunks_exact(neurons).enumerate() {
-            if let Some(group) = group(panel * panels.rows() + row) {
+        for (row, values) in range.zip(values.chunks_exact(neurons)) {
+            if let Some(group) = group(row) {
                 rows[group].push(values);
                 counts[group] += 1;
             }

@@ -1,16 +1,14 @@
 //! Cosines between tokens' activations and directions in neuron space.
 
 mod directions;
-mod panels;
 
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 use unmix::{ActivationSource, DenseMatrix};
-use unmix_data::Error;
+use unmix_data::{Error, PanelBuffer, Panels};
 
 use directions::Directions;
-pub(crate) use panels::Panels;
 
 /// The cosine of each token with each direction: \[n tokens, K\] for `directions` \[K, d\], each in -1 to 1 up to rounding.
 ///
@@ -25,9 +23,9 @@ pub fn cosines(source: &dyn ActivationSource, directions: &DenseMatrix) -> Resul
     let mut values = vec![0f32; tokens * count];
     if !values.is_empty() {
         values.par_chunks_mut(panels.rows() * count).enumerate().try_for_each_init(
-            || panels.scratch(),
-            |scratch, (panel, out)| {
-                directions.cosines(panels.read(panel, scratch)?, out);
+            PanelBuffer::default,
+            |buffer, (panel, out)| {
+                directions.cosines(panels.values(panels.range(panel), buffer)?, out);
                 Ok(())
             },
         )?;
@@ -58,10 +56,10 @@ pub fn prompt_maxima(
     let maxima = Mutex::new(vec![f32::NEG_INFINITY; prompts * count]);
     if count > 0 {
         (0..panels.count()).into_par_iter().try_for_each_init(
-            || (panels.scratch(), Vec::new()),
-            |(scratch, cosines): &mut (_, Vec<f32>), panel| {
-                let values = panels.read(panel, scratch)?;
-                let rows = &prompt_of_row[panel * panels.rows()..][..values.len() / panels.neurons()];
+            <(PanelBuffer, Vec<f32>)>::default,
+            |(buffer, cosines), panel| {
+                let values = panels.values(panels.range(panel), buffer)?;
+                let rows = &prompt_of_row[panels.range(panel)];
                 cosines.resize(rows.len() * count, 0.0);
                 directions.cosines(values, cosines);
                 // A maximum does not depend on the order in which panels arrive.

@@ -2,11 +2,10 @@
 
 use rayon::prelude::*;
 use unmix::{ActivationSource, DenseMatrix};
+use unmix_data::{PanelBuffer, Panels};
 
 use super::{ExportError, ScaledFit};
-
-/// Bytes of activations read at a time.
-const PANEL_BYTES: u64 = 4 << 20;
+use crate::rows::{nonzeros, squared_norm};
 
 /// What the features see of the activations.
 pub(super) struct Projections {
@@ -29,28 +28,26 @@ impl Projections {
                 ),
             });
         }
-        let features: Vec<Vec<(usize, f64)>> = (0..rank).map(|k| nonzeros(fit.features.row(k))).collect();
-        let row_bytes = neurons * source.element().bytes();
-        let panel_rows = (PANEL_BYTES as usize / row_bytes.max(1)).max(1);
+        let features: Vec<Vec<(usize, f64)>> = (0..rank).map(|k| nonzeros(fit.features.row(k)).collect()).collect();
+        let panels = Panels::new(source);
         let mut values = vec![0f32; tokens * rank];
-        let (mut bytes, mut panel) = (Vec::new(), Vec::new());
-        let mut squared_norm = 0.0;
-        for (index, out) in values.chunks_mut((panel_rows * rank).max(1)).enumerate() {
-            let (first, rows) = (index * panel_rows, out.len() / rank);
-            bytes.resize(rows * row_bytes, 0);
-            panel.resize(rows * neurons, 0f32);
-            let range = first as u64..(first + rows) as u64;
-            source.read_rows(range, &mut bytes).map_err(unmix_data::Error::Read)?;
-            source.element().decode(&bytes, &mut panel);
-            let mut norms = vec![0f64; rows];
-            out.par_chunks_mut(rank).zip(panel.par_chunks(neurons)).zip(&mut norms).for_each(|((out, x), norm)| {
-                *norm = x.iter().map(|&x| f64::from(x).powi(2)).sum();
-                for (out, feature) in out.iter_mut().zip(&features) {
-                    *out = feature.iter().map(|&(j, z)| z * f64::from(x[j])).sum::<f64>() as f32;
+        // A sum a panel, so that theirs does not depend on the number of cores.
+        let norms: Result<Vec<f64>, unmix_data::Error> = values
+            .par_chunks_mut(panels.rows() * rank)
+            .enumerate()
+            .map_init(PanelBuffer::default, |buffer, (panel, out)| {
+                let mut norm = 0.0;
+                let rows = panels.values(panels.range(panel), buffer)?;
+                for (x, out) in rows.chunks_exact(neurons).zip(out.chunks_exact_mut(rank)) {
+                    norm += squared_norm(x);
+                    for (out, feature) in out.iter_mut().zip(&features) {
+                        *out = feature.iter().map(|&(j, z)| z * f64::from(x[j])).sum::<f64>() as f32;
+                    }
                 }
-            });
-            squared_norm += norms.iter().sum::<f64>();
-        }
+                Ok(norm)
+            })
+            .collect();
+        let squared_norm: f64 = norms?.iter().sum();
         if !(squared_norm.is_finite() && values.iter().all(|p| p.is_finite())) {
             return Err(ExportError::Range(
                 "the activations hold a NaN, an infinity or numbers beyond f32 once projected; give those that were fitted"
@@ -59,9 +56,4 @@ impl Projections {
         }
         Ok(Projections { values: DenseMatrix { rows: tokens, columns: rank, values }, squared_norm })
     }
-}
-
-/// Indices and values of the nonzeros.
-pub(super) fn nonzeros(row: &[f32]) -> Vec<(usize, f64)> {
-    row.iter().enumerate().filter(|(_, z)| **z != 0.0).map(|(j, &z)| (j, f64::from(z))).collect()
 }
