@@ -8,7 +8,9 @@ use std::error::Error;
 use serde_json::json;
 use unmix::{ActivationSource, CpuEngine, DenseMatrix, Engine, HostActivations, Init, SemiNmf, Solver};
 use unmix_data::{ActivationFile, OpenOptions, PromptLabels};
-use unmix_interpret::concepts::{Baseline, ConceptScores, Labelling, Level, Spread, Strongest, concept_scores};
+use unmix_interpret::concepts::{
+    Baseline, ConceptLevel, ConceptScores, Labelling, Spread, StrongestRows, concept_scores,
+};
 use unmix_interpret::strongest_tokens;
 
 /// Features of a fit.
@@ -28,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = ActivationFile::open(activations, &OpenOptions::default())?;
     let columns = file.token_columns()?;
     let prompt_ids = columns.prompt_ids.as_deref().ok_or("the activations have no prompt_ids")?;
-    let labelling = Labelling::new(&PromptLabels::read(labels)?, prompt_ids, "neutral", Level::Concept)?;
+    let labelling = Labelling::new(&PromptLabels::read(labels)?, prompt_ids, "neutral", ConceptLevel::Concept)?;
 
     let choosing = |row: &usize| labelling.choosing()[labelling.prompt_of_row()[*row] as usize];
     let rows: Vec<usize> = (0..prompt_ids.len()).filter(choosing).collect();
@@ -41,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for seed in 0..seeds {
             let fit = builder.clone().seed(seed).fit(&engine, &half)?;
             let strongest = strongest_rows(&fit.coefficients, &rows);
-            let strongest = Strongest { rows: &strongest, token_ids: columns.token_ids.as_deref() };
+            let strongest = StrongestRows { rows: &strongest, token_ids: columns.token_ids.as_deref() };
             let scores = concept_scores(&file, &labelling, &fit.features, Some(&strongest), PERMUTATIONS, seed)?;
             let error = fit.summary.relative_error;
             println!(

@@ -3,10 +3,15 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use unmix::DenseMatrix;
 use unmix_data::Weights;
-use unmix_interpret::{DownProjection, NormKind, Readout, ReadoutOptions};
+use unmix_interpret::{DownProjection, LensWords, NormKind, Readout, ReadoutOptions};
 
 use crate::failure::Failure;
+use crate::vocabulary_words::VocabularyWords;
+
+/// Promoted and suppressed tokens of each feature in reports and exports.
+const LENS_TOKENS: usize = 12;
 
 /// The model whose activations were factorized. Names are found by themselves for GPT-2, Llama, Mistral, Qwen, SmolLM, Gemma,
 /// GPT-NeoX, Pythia, OPT and models whose tensors are named like theirs.
@@ -69,6 +74,18 @@ impl ModelArgs {
     /// Opens the weights that lead from `neurons` neurons to the residual stream.
     pub fn down_projection(&self, neurons: usize) -> Result<DownProjection, Failure> {
         Ok(DownProjection::open(&self.weights()?, neurons, &self.options())?)
+    }
+
+    /// For each of `features` [K, d] the tokens that it promotes and suppresses most; those that `words` do not know by their id.
+    pub fn promoted_and_suppressed(
+        &self,
+        features: &DenseMatrix,
+        words: &VocabularyWords,
+    ) -> Result<Vec<LensWords>, Failure> {
+        let readout = self.readout(features.columns)?;
+        let readings = readout.read(&readout.directions(features)?, LENS_TOKENS)?;
+        let text = |id| words.text(id).unwrap_or_else(|| format!("token {id}"));
+        Ok(readings.iter().map(|reading| reading.in_words(text)).collect())
     }
 
     fn weights(&self) -> Result<Weights, Failure> {

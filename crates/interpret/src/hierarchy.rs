@@ -36,7 +36,7 @@ const PENALTY: f64 = 0.1;
 
 /// A level of parents over the features below.
 #[derive(Clone, Debug)]
-pub struct Level {
+pub struct HierarchyLevel {
     /// The level's features [K', d], of unit norm where they are not zero.
     pub features: DenseMatrix,
     /// Strengths [K, K'] ≥ 0 of the features below (rows, of unit norm) in this level's: below ≈ strengths × features.
@@ -60,7 +60,7 @@ pub struct Child {
 #[derive(Clone, Debug)]
 pub struct Hierarchy {
     /// The levels.
-    pub levels: Vec<Level>,
+    pub levels: Vec<HierarchyLevel>,
 }
 
 /// Factorizes the features Z [K, d] of a fit, brought to unit norm, with the first rank, the features found with the second,
@@ -76,7 +76,7 @@ pub fn hierarchy(
     options: &HierarchyOptions,
 ) -> Result<Hierarchy, Error> {
     check(features.rows as u32, options)?;
-    let mut levels: Vec<Level> = Vec::new();
+    let mut levels: Vec<HierarchyLevel> = Vec::new();
     let mut below = unit_features(features);
     for &rank in &options.ranks {
         let (rows, neurons) = (below.rows as u64, below.columns as u64);
@@ -94,7 +94,7 @@ pub fn hierarchy(
             row.iter_mut().zip(&norms).for_each(|(s, norm)| *s = (f64::from(*s) * norm) as f32);
         }
         below = unit_features(&fit.features);
-        levels.push(Level {
+        levels.push(HierarchyLevel {
             children: (0..strengths.columns).map(|parent| children(&strengths, parent, options)).collect(),
             features: below.clone(),
             strengths,
@@ -154,7 +154,7 @@ impl Hierarchy {
     /// How the features of each level read from the coefficients Y [n, K] of the fit: see [`NodeCoefficients`].
     pub fn node_coefficients(&self, coefficients: &DenseMatrix) -> NodeCoefficients {
         let largest = largest_coefficients(coefficients);
-        NodeCoefficients { largest, weights: self.levels.iter().map(Level::weights).collect() }
+        NodeCoefficients { largest, weights: self.levels.iter().map(HierarchyLevel::weights).collect() }
     }
 }
 
@@ -198,7 +198,7 @@ impl NodeCoefficients {
     }
 }
 
-impl Level {
+impl HierarchyLevel {
     /// What each child shown has of its parent's mean, [K, K']; columns sum to 1, or to 0 without children.
     fn weights(&self) -> DenseMatrix {
         let (rows, columns) = (self.strengths.rows, self.strengths.columns);

@@ -31,10 +31,10 @@ pub use health::{
     DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, NeuronGroup, SharedNeuron, TOKEN_SHARE, TokenIdentity, health,
     neuron_group,
 };
-pub use hierarchy::{Child, Hierarchy, HierarchyOptions, Level, NodeCoefficients, hierarchy};
+pub use hierarchy::{Child, Hierarchy, HierarchyLevel, HierarchyOptions, NodeCoefficients, hierarchy};
 pub use lens::{
-    DownProjection, LensError, LensReading, NormKind, Readout, ReadoutNames, ReadoutOptions, Role, TokenLogit,
-    single_neurons,
+    DownProjection, LensError, LensReading, LensWords, NormKind, Readout, ReadoutNames, ReadoutOptions, Role,
+    TokenIdLogit, TokenLogit, single_neurons,
 };
 pub use matching::{MatchedPair, Matching, match_features};
 pub use neurons::{Neuron, strongest_neurons};

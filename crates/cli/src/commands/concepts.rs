@@ -7,7 +7,9 @@ use console::truncate_str;
 use serde_json::json;
 use unmix::DenseMatrix;
 use unmix_data::{FitRecord, PromptLabels, read_fit};
-use unmix_interpret::concepts::{ConceptError, ConceptScores, Labelling, Level, Spread, Strongest, concept_scores};
+use unmix_interpret::concepts::{
+    ConceptError, ConceptLevel, ConceptScores, Labelling, Spread, StrongestRows, concept_scores,
+};
 use unmix_interpret::strongest_tokens;
 
 use crate::cli::SharedArgs;
@@ -101,8 +103,8 @@ pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabel
         )));
     };
     let level = match args.level {
-        LevelOption::Concept => Level::Concept,
-        LevelOption::Parent => Level::Parent,
+        LevelOption::Concept => ConceptLevel::Concept,
+        LevelOption::Parent => ConceptLevel::Parent,
     };
     let labelling = Labelling::new(labels, prompt_ids, &args.neutral, level).map_err(failure)?;
     // Coefficients are known for the tokens of the fit alone.
@@ -111,7 +113,7 @@ pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabel
         strongest.iter().map(|tokens| tokens.iter().map(|token| token.row).collect()).collect()
     });
     let token_ids = activations.columns.token_ids.as_deref();
-    let strongest = rows.as_deref().map(|rows| Strongest { rows, token_ids });
+    let strongest = rows.as_deref().map(|rows| StrongestRows { rows, token_ids });
     let features = living(fit);
     let scores =
         concept_scores(&activations.file, &labelling, &features, strongest.as_ref(), args.permutations, args.seed)

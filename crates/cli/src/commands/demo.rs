@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use unmix::{ElementType, Engine, Factorization, HostActivations, SemiNmf, Solver};
 use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, check_file_target, write_file};
-use unmix_interpret::concepts::{Labelling, Level, concept_scores};
+use unmix_interpret::concepts::{ConceptLevel, Labelling, concept_scores};
 use unmix_interpret::report::{ReportParts, assemble, render};
 use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hierarchy};
 
@@ -118,7 +118,8 @@ impl Bundle {
         engine: &dyn Engine,
         force: bool,
     ) -> Result<(), Failure> {
-        let labelling = Labelling::new(&self.labels, &self.prompt_ids, NEUTRAL, Level::Concept).map_err(of_concepts)?;
+        let labelling =
+            Labelling::new(&self.labels, &self.prompt_ids, NEUTRAL, ConceptLevel::Concept).map_err(of_concepts)?;
         let scores = concept_scores(&self.activations, &labelling, &fit.features, None, 0, 0).map_err(of_concepts)?;
         let kept = fit.run.summary.kept_per_feature;
         let tree = hierarchy(engine, &fit.features, kept, &HierarchyOptions::new(fit.features.rows as u32))?;

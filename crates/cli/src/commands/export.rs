@@ -6,15 +6,13 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use unmix_data::{FitRecord, read_fit};
 use unmix_interpret::export::{
-    AffineEncoder, Architecture, DelphiOptions, EncoderReport, ExportError, FeatureLogits, NeuronpediaOptions, SCALE,
-    ScaledFit, Site, WrittenFile, affine_encoder, delphi, neuronpedia, saedashboard, saelens, sparsify, steering,
+    AffineEncoder, Architecture, DelphiOptions, EncoderReport, ExportError, NeuronpediaOptions, SCALE, ScaledFit, Site,
+    WrittenFile, affine_encoder, delphi, neuronpedia, saedashboard, saelens, sparsify, steering,
 };
-use unmix_interpret::report::TokenLogit;
 
 use crate::cli::SharedArgs;
 use crate::commands::encode::with_force_flag;
 use crate::commands::export_snippets::snippet;
-use crate::commands::report::promoted_and_suppressed;
 use crate::failure::Failure;
 use crate::model::ModelArgs;
 use crate::output::{self, Style, Table, bytes};
@@ -144,7 +142,12 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
                 ));
             }
             let (text, _) = read_text(&args.text, &record, &args.fit)?;
-            let logits = if args.model.is_given() { Some(logits(args, &record)?) } else { None };
+            let logits = if args.model.is_given() {
+                let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
+                Some(args.model.promoted_and_suppressed(&record.features, &words)?)
+            } else {
+                None
+            };
             neuronpedia(out, &fit, &text, logits.as_deref(), &site, &NeuronpediaOptions::default(), force)
         }
         Tool::Steering => {
@@ -157,14 +160,6 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
         return output::print_json(&as_json(args, &files, report.as_ref()));
     }
     output::print(&as_text(args, &fit, &files, report.as_ref()))
-}
-
-/// What each feature does to the logits, through the model's weights.
-fn logits(args: &ExportArgs, record: &FitRecord) -> Result<Vec<FeatureLogits>, Failure> {
-    let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
-    let pairs = |tokens: Vec<TokenLogit>| tokens.into_iter().map(|token| (token.text, token.logit as f32)).collect();
-    let readings = promoted_and_suppressed(&args.model, record, &words)?;
-    Ok(readings.into_iter().map(|(up, down)| FeatureLogits { raised: pairs(up), lowered: pairs(down) }).collect())
 }
 
 /// Options that the tool has no use for are mistakes.

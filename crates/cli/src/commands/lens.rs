@@ -7,7 +7,7 @@ use console::{measure_text_width, truncate_str};
 use serde_json::{Value, json};
 use unmix::DenseMatrix;
 use unmix_data::read_fit;
-use unmix_interpret::{LensReading, NormKind, Readout, TokenLogit, one_line, single_neurons};
+use unmix_interpret::{LensReading, NormKind, Readout, TokenIdLogit, one_line, single_neurons};
 
 use crate::cli::SharedArgs;
 use crate::failure::Failure;
@@ -115,7 +115,7 @@ fn lines(label: &str, reading: &LensReading, words: &VocabularyWords, width: usi
     let Some(strongest) = reading.promoted.first().zip(reading.suppressed.first()) else {
         return format!("{label:>8}  {}\n", style.faint("(nothing: it is zero, or no tokens were asked for)"));
     };
-    let line = |label: &str, what: &str, logit: f32, tokens: &[TokenLogit], strong: bool| {
+    let line = |label: &str, what: &str, logit: f32, tokens: &[TokenIdLogit], strong: bool| {
         let mut list = String::new();
         for token in tokens {
             let word = truncate_str(&words.shown(token.token_id), TOKEN, "…").into_owned();
@@ -152,7 +152,7 @@ fn summary(readout: &Readout) -> String {
     )
 }
 
-fn tokens_json(words: &VocabularyWords, tokens: &[TokenLogit]) -> Vec<Value> {
-    let token = |t: &TokenLogit| json!({"token_id": t.token_id, "text": words.text(t.token_id), "logit": t.logit});
+fn tokens_json(words: &VocabularyWords, tokens: &[TokenIdLogit]) -> Vec<Value> {
+    let token = |t: &TokenIdLogit| json!({"token_id": t.token_id, "text": words.text(t.token_id), "logit": t.logit});
     tokens.iter().map(token).collect()
 }

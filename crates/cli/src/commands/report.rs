@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use unmix_data::{FitRecord, PromptLabels, check_file_target, read_fit, write_file};
 use unmix_interpret::hierarchy;
-use unmix_interpret::report::{ReportParts, TokenLogit, assemble, render};
+use unmix_interpret::report::{ReportParts, assemble, render};
 
 use crate::cli::SharedArgs;
 use crate::commands::concepts::{ScoreArgs, score};
@@ -71,9 +71,6 @@ pub struct ReportArgs {
     pub model: ModelArgs,
 }
 
-/// Promoted and suppressed tokens of each feature.
-const LENS_TOKENS: usize = 12;
-
 /// Runs the command.
 pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     check_file_target(&args.out, args.force).map_err(with_force_flag)?;
@@ -83,7 +80,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
     let lens = if args.model.is_given() {
         reporter.stage("reading what features promote");
-        Some(promoted_and_suppressed(&args.model, &fit, &words)?)
+        Some(args.model.promoted_and_suppressed(&fit.features, &words)?)
     } else {
         None
     };
@@ -147,24 +144,6 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     fact("page", format!("{} ({})", Style::stdout().strong(&args.out.display().to_string()), bytes(page.len() as u64)));
     fact("next", format!("open {} in a browser", args.out.display()));
     output::print(&table.render(Style::stdout()))
-}
-
-/// The tokens that a feature promotes, and those that it suppresses.
-type PromotedAndSuppressed = (Vec<TokenLogit>, Vec<TokenLogit>);
-
-/// Both for each feature.
-pub fn promoted_and_suppressed(
-    model: &ModelArgs,
-    fit: &FitRecord,
-    words: &VocabularyWords,
-) -> Result<Vec<PromotedAndSuppressed>, Failure> {
-    let readout = model.readout(fit.features.columns)?;
-    let readings = readout.read(&readout.directions(&fit.features)?, LENS_TOKENS)?;
-    let named = |tokens: &[unmix_interpret::TokenLogit]| {
-        let text = |id: u32| words.text(id).unwrap_or_else(|| format!("token {id}"));
-        tokens.iter().map(|t| TokenLogit { text: text(t.token_id), logit: t.logit.into() }).collect()
-    };
-    Ok(readings.iter().map(|reading| (named(&reading.promoted), named(&reading.suppressed))).collect())
 }
 
 /// The concept of each token's prompt, where the fit knows prompts and all are labelled.

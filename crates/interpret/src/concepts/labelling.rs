@@ -10,7 +10,7 @@ use super::ConceptError;
 /// Which of a label's names counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum ConceptLevel {
     /// The concept.
     #[default]
     Concept,
@@ -21,7 +21,7 @@ pub enum Level {
 /// The prompts of some activations with their labels, numbered from 0 in the order of the labels.
 #[derive(Clone, Debug)]
 pub struct Labelling {
-    level: Level,
+    level: ConceptLevel,
     concepts: Vec<String>,
     groups: Vec<usize>,
     choosing: Vec<bool>,
@@ -36,13 +36,13 @@ impl Labelling {
     /// first. The halves are the same at both levels.
     ///
     /// # Errors
-    /// If a prompt has no label; if all prompts have the same one; if `level` is [`Level::Parent`] and there are no parents; if
-    /// no concept has prompts in both halves.
+    /// If a prompt has no label; if all prompts have the same one; if `level` is [`ConceptLevel::Parent`] and there are no
+    /// parents; if no concept has prompts in both halves.
     pub fn new(
         labels: &PromptLabels,
         prompt_ids: &[i64],
         neutral: &str,
-        level: Level,
+        level: ConceptLevel,
     ) -> Result<Labelling, ConceptError> {
         let refuse = |problem: String| Err(ConceptError::Labels { path: labels.path().to_owned(), problem });
         let entries = labels.entries(prompt_ids)?;
@@ -52,13 +52,13 @@ impl Labelling {
         let number: BTreeMap<usize, u32> = present.iter().copied().zip(0..).collect();
         let prompts: Vec<_> = present.iter().map(|&entry| &labels.labels()[entry]).collect();
 
-        if level == Level::Parent && prompts.iter().all(|label| label.parent.is_none()) {
+        if level == ConceptLevel::Parent && prompts.iter().all(|label| label.parent.is_none()) {
             return refuse(
                 "no label names a parent; add a `parent` to each, or score the level of concepts".to_owned(),
             );
         }
         let name = |label: &'_ unmix_data::PromptLabel| match (level, &label.parent) {
-            (Level::Parent, Some(parent)) if label.concept != neutral => parent.clone(),
+            (ConceptLevel::Parent, Some(parent)) if label.concept != neutral => parent.clone(),
             _ => label.concept.clone(),
         };
         let mut names: Vec<String> = prompts.iter().map(|label| name(label)).collect();
@@ -97,7 +97,7 @@ impl Labelling {
     }
 
     /// The level.
-    pub fn level(&self) -> Level {
+    pub fn level(&self) -> ConceptLevel {
         self.level
     }
 

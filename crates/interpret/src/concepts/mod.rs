@@ -16,9 +16,9 @@ mod selection;
 pub use detection::{LEAST_MEAN, s_cd};
 pub use diff_means::diff_means;
 pub use error::ConceptError;
-pub use labelling::{Labelling, Level};
-pub use purity::Strongest;
-pub use scores::{Baseline, ConceptScore, ConceptScores, DirectionScore, FeatureScore, Purity, ScoreSummary, Spread};
+pub use labelling::{ConceptLevel, Labelling};
+pub use purity::StrongestRows;
+pub use scores::{Baseline, ConceptScores, DirectionScore, Purity, ScoreSummary, ScoredConcept, ScoredFeature, Spread};
 
 use unmix::{ActivationSource, DenseMatrix};
 
@@ -42,7 +42,7 @@ pub fn concept_scores(
     source: &dyn ActivationSource,
     labelling: &Labelling,
     features: &DenseMatrix,
-    strongest: Option<&Strongest>,
+    strongest: Option<&StrongestRows>,
     permutations: usize,
     seed: u64,
 ) -> Result<ConceptScores, ConceptError> {
@@ -70,10 +70,10 @@ pub fn concept_scores(
     };
 
     let count = |group: usize| labelling.groups().iter().filter(|&&g| g == group).count();
-    let of_concepts: Vec<ConceptScore> = (0..concepts)
+    let of_concepts: Vec<ScoredConcept> = (0..concepts)
         .map(|concept| {
             let best = choices.concepts[concept];
-            ConceptScore {
+            ScoredConcept {
                 concept: labelling.concepts()[concept].clone(),
                 prompts: count(concept),
                 best_feature: best.map(|best| best.index),
@@ -84,10 +84,10 @@ pub fn concept_scores(
             }
         })
         .collect();
-    let of_features: Vec<FeatureScore> = (0..features.rows)
+    let of_features: Vec<ScoredFeature> = (0..features.rows)
         .map(|k| {
             let best = choices.features[k];
-            FeatureScore {
+            ScoredFeature {
                 feature: k,
                 dead: !alive[k],
                 best_concept: best.map(|best| labelling.concepts()[best.index].clone()),

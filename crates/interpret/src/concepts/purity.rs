@@ -8,7 +8,7 @@ use super::scores::Purity;
 
 /// Where features are strongest.
 #[derive(Clone, Copy, Debug)]
-pub struct Strongest<'a> {
+pub struct StrongestRows<'a> {
     /// For each feature, the rows of its strongest tokens, as from [`strongest_tokens`](crate::strongest_tokens); none for a
     /// feature that no token uses.
     pub rows: &'a [Vec<usize>],
@@ -17,7 +17,7 @@ pub struct Strongest<'a> {
 }
 
 /// The purity of each feature; absent where no token uses it.
-pub fn purity(strongest: &Strongest, labelling: &Labelling) -> Vec<Option<Purity>> {
+pub fn purity(strongest: &StrongestRows, labelling: &Labelling) -> Vec<Option<Purity>> {
     let (groups, prompts) = (labelling.groups(), labelling.prompt_of_row());
     let of = |rows: &Vec<usize>| {
         let purity = modal_share(rows.iter().map(|&row| groups[prompts[row] as usize]))?;

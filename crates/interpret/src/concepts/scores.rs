@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::Level;
+use super::ConceptLevel;
 
 /// How well features detect concepts. Whatever was chosen was chosen on one half of the prompts and scored on the other.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConceptScores {
     /// Whether concepts or their parents were scored.
-    pub level: Level,
+    pub level: ConceptLevel,
     /// Prompts with activations.
     pub prompts: usize,
     /// Those on which features and concepts were chosen for each other.
@@ -16,9 +16,9 @@ pub struct ConceptScores {
     /// Those about nothing in particular. Where there are none, all other concepts take their place.
     pub neutral_prompts: usize,
     /// For each concept, in alphabetical order, the feature that tells its prompts best.
-    pub concepts: Vec<ConceptScore>,
+    pub concepts: Vec<ScoredConcept>,
     /// For each feature, the concept that it is about.
-    pub features: Vec<FeatureScore>,
+    pub features: Vec<ScoredFeature>,
     /// What they come to.
     pub summary: ScoreSummary,
     /// What chance comes to; absent without permutations.
@@ -27,7 +27,7 @@ pub struct ConceptScores {
 
 /// The feature for a concept. Scores are absent where one of the halves has none of the concept's prompts, or no others.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ConceptScore {
+pub struct ScoredConcept {
     /// The concept.
     pub concept: String,
     /// Its prompts, both halves together.
@@ -57,7 +57,7 @@ pub struct DirectionScore {
 
 /// The concept for a feature. Scores are absent for a dead feature.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FeatureScore {
+pub struct ScoredFeature {
     /// Number of the feature.
     pub feature: usize,
     /// Whether it is zero or no token uses it.

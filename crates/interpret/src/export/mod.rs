@@ -21,7 +21,7 @@ mod written;
 pub use affine_encoder::{AffineEncoder, EncoderReport, affine_encoder};
 pub use delphi::{DelphiOptions, delphi};
 pub use error::ExportError;
-pub use neuronpedia::{FeatureLogits, NeuronpediaOptions, neuronpedia};
+pub use neuronpedia::{NeuronpediaOptions, neuronpedia};
 pub use saedashboard::saedashboard;
 pub use saelens::{Architecture, saelens};
 pub use scaled_fit::{SCALE, ScaledFit};

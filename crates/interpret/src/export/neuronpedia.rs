@@ -13,7 +13,7 @@ use super::written::{begin, number, numbers, write_json, write_numbers};
 use super::{ExportError, ScaledFit, Site, WrittenFile};
 use crate::distribution::bin_of;
 use crate::rows::nonzeros;
-use crate::{Text, strongest_neurons};
+use crate::{LensWords, Text, TokenLogit, strongest_neurons};
 
 /// Features in a file; Neuronpedia takes no more at once.
 const BATCH: usize = 128;
@@ -47,15 +47,6 @@ impl Default for NeuronpediaOptions {
     }
 }
 
-/// Tokens whose logits a feature raises or lowers most.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FeatureLogits {
-    /// Text and change of the logit, largest first.
-    pub raised: Vec<(String, f32)>,
-    /// Text and change of the logit, most negative first.
-    pub lowered: Vec<(String, f32)>,
-}
-
 /// Writes the folder `dir` with `batch-0.json`, `batch-1.json` … of 128 features each: strongest neurons, density, histogram,
 /// examples with the texts and activations of their tokens, the vector, and `logits` if given (K of them).
 ///
@@ -68,7 +59,7 @@ pub fn neuronpedia(
     dir: &Path,
     fit: &ScaledFit,
     text: &Text,
-    logits: Option<&[FeatureLogits]>,
+    logits: Option<&[LensWords]>,
     site: &Site,
     options: &NeuronpediaOptions,
     force: bool,
@@ -148,11 +139,11 @@ struct Features<'a> {
 
 impl Features<'_> {
     /// Feature `k`, of whose tokens `rows` are those above zero, strongest first.
-    fn feature(&self, k: usize, rows: &[usize], logits: Option<&FeatureLogits>) -> Value {
-        let none = FeatureLogits::default();
+    fn feature(&self, k: usize, rows: &[usize], logits: Option<&LensWords>) -> Value {
+        let none = LensWords::default();
         let logits = logits.unwrap_or(&none);
-        let (words, values): (Vec<&str>, Vec<Value>) = split(&logits.raised);
-        let (low_words, low_values): (Vec<&str>, Vec<Value>) = split(&logits.lowered);
+        let (words, values): (Vec<&str>, Vec<Value>) = split(&logits.promoted);
+        let (low_words, low_values): (Vec<&str>, Vec<Value>) = split(&logits.suppressed);
         let (bar_values, bar_heights) = self.histogram(k, rows);
         let neurons = strongest_neurons(&self.fit.features, k, NEURONS);
         let total: f64 = nonzeros(self.fit.features.row(k)).map(|(_, z)| z.abs()).sum();
@@ -246,6 +237,6 @@ impl Features<'_> {
     }
 }
 
-fn split(logits: &[(String, f32)]) -> (Vec<&str>, Vec<Value>) {
-    logits.iter().map(|(word, value)| (word.as_str(), number(*value))).unzip()
+fn split(logits: &[TokenLogit]) -> (Vec<&str>, Vec<Value>) {
+    logits.iter().map(|token| (token.text.as_str(), number(token.logit as f32))).unzip()
 }

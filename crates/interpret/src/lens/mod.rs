@@ -14,12 +14,14 @@ mod norm;
 mod options;
 mod read;
 mod readout;
+mod words;
 
 pub use down_projection::DownProjection;
 pub use error::{LensError, Role};
 pub use options::{NormKind, ReadoutNames, ReadoutOptions};
-pub use read::{LensReading, TokenLogit};
+pub use read::{LensReading, TokenIdLogit};
 pub use readout::Readout;
+pub use words::{LensWords, TokenLogit};
 
 use unmix::DenseMatrix;
 

@@ -12,7 +12,7 @@ use super::{LensError, Readout};
 
 /// A token and how much a direction favours it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct TokenLogit {
+pub struct TokenIdLogit {
     /// Its id: the row of the unembedding.
     pub token_id: u32,
     /// Its logit above the mean over all tokens.
@@ -23,9 +23,9 @@ pub struct TokenLogit {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LensReading {
     /// Tokens of the largest logits, largest first; of equals the smaller id first.
-    pub promoted: Vec<TokenLogit>,
+    pub promoted: Vec<TokenIdLogit>,
     /// Tokens of the smallest logits, smallest first; of equals the smaller id first.
-    pub suppressed: Vec<TokenLogit>,
+    pub suppressed: Vec<TokenIdLogit>,
     /// Mean of the logits over all tokens, which has been subtracted from each: adding a number to all logits changes no
     /// probability, so only differences between them mean something.
     pub mean_logit: f64,
@@ -112,7 +112,7 @@ impl Readout {
                 for (token_id, &logit) in (first..).zip(logits) {
                     found.sum += f64::from(logit);
                     // Makes −0 and 0 equal, as they are to everyone but `total_cmp`.
-                    found.offer(TokenLogit { token_id, logit: logit + 0.0 });
+                    found.offer(TokenIdLogit { token_id, logit: logit + 0.0 });
                 }
                 found
             })
@@ -138,7 +138,7 @@ impl Found {
         Found { promoted: self.promoted.with_threshold(), suppressed: self.suppressed.with_threshold(), sum: 0.0 }
     }
 
-    fn offer(&mut self, token: TokenLogit) {
+    fn offer(&mut self, token: TokenIdLogit) {
         self.promoted.offer(token);
         self.suppressed.offer(token);
     }
@@ -153,7 +153,7 @@ impl Found {
         let mean_logit = self.sum / tokens;
         let centred = |strongest: Strongest| {
             let kept = strongest.kept.into_iter();
-            kept.map(|t| TokenLogit { logit: (f64::from(t.logit) - mean_logit) as f32, ..t }).collect()
+            kept.map(|t| TokenIdLogit { logit: (f64::from(t.logit) - mean_logit) as f32, ..t }).collect()
         };
         LensReading { promoted: centred(self.promoted), suppressed: centred(self.suppressed), mean_logit }
     }
@@ -164,9 +164,9 @@ impl Found {
 struct Strongest {
     most: usize,
     sign: f32,
-    kept: Vec<TokenLogit>,
+    kept: Vec<TokenIdLogit>,
     /// What a token must come before to be of use, though it is not kept here.
-    threshold: Option<TokenLogit>,
+    threshold: Option<TokenIdLogit>,
 }
 
 impl Strongest {
@@ -176,7 +176,7 @@ impl Strongest {
         Strongest { kept: Vec::new(), threshold, ..*self }
     }
 
-    fn offer(&mut self, token: TokenLogit) {
+    fn offer(&mut self, token: TokenIdLogit) {
         let last = if self.kept.len() == self.most { self.kept.last() } else { None };
         if self.most == 0 || last.or(self.threshold.as_ref()).is_some_and(|last| self.order(last, &token).is_lt()) {
             return;
@@ -187,8 +187,8 @@ impl Strongest {
     }
 
     /// Stronger first, of equals the smaller id.
-    fn order(&self, a: &TokenLogit, b: &TokenLogit) -> Ordering {
-        let strength = |token: &TokenLogit| self.sign * token.logit;
+    fn order(&self, a: &TokenIdLogit, b: &TokenIdLogit) -> Ordering {
+        let strength = |token: &TokenIdLogit| self.sign * token.logit;
         strength(b).total_cmp(&strength(a)).then(a.token_id.cmp(&b.token_id))
     }
 }

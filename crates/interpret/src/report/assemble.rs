@@ -7,11 +7,11 @@ use unmix_data::FitRecord;
 use super::passages::Passages;
 use super::{
     CoActive, ConceptRow, ConceptScore, Histogram, Neighbour, NeuronWeight, Quantile, Report, ReportFeature, RunCard,
-    TokenLogit, TreeChild, TreeLevel, TreeNode, WordCount, health_notes, map_positions,
+    TreeChild, TreeLevel, TreeNode, WordCount, health_notes, map_positions,
 };
 use crate::concepts::ConceptScores;
 use crate::{
-    Activation, Contexts, Distribution, Health, Hierarchy, QUANTILES, Text, coefficient_correlations,
+    Activation, Contexts, Distribution, Health, Hierarchy, LensWords, QUANTILES, Text, coefficient_correlations,
     contexts_of_tokens, distributions, feature_cosines, health, strongest_tokens,
 };
 
@@ -31,7 +31,7 @@ pub struct ReportParts<'a> {
     /// The concept that each concept is a part of, by name.
     pub parents: Option<&'a HashMap<String, String>>,
     /// Promoted and suppressed tokens of each feature, K of them.
-    pub lens: Option<&'a [(Vec<TokenLogit>, Vec<TokenLogit>)]>,
+    pub lens: Option<&'a [LensWords]>,
     /// How its features nest.
     pub tree: Option<&'a Hierarchy>,
     /// Contexts shown of each feature, at most.
@@ -81,7 +81,7 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
     let features = (0..rank)
         .map(|k| {
             let statistics = &summary.feature_statistics[k];
-            let (promoted, suppressed) = parts.lens.map_or_else(Default::default, |lens| lens[k].clone());
+            let lens = parts.lens.map_or_else(LensWords::default, |lens| lens[k].clone());
             let neurons = crate::strongest_neurons(&fit.features, k, NEURONS);
             let coefficient = |row: usize| fit.coefficients.row(row)[k];
             ReportFeature {
@@ -96,8 +96,8 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
                 histogram: histogram(&distributions[k]),
                 quantiles: quantiles(&distributions[k]),
                 contexts: passages.around(&strongest[k], |rows| rows.map(coefficient).collect()),
-                promoted,
-                suppressed,
+                promoted: lens.promoted,
+                suppressed: lens.suppressed,
                 concepts: parts.scores.map_or_else(Vec::new, |scores| concepts_of(scores, k)),
                 neighbours: related(cosines.row(k), k, f32::abs)
                     .map(|(feature, cosine)| Neighbour { feature, cosine })

@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::TokenLogit;
+
 /// The whole page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -162,15 +164,6 @@ pub struct Piece {
     pub text: String,
     /// Its coefficient relative to the largest of the feature, 0..=1. Stored on the page in 255 steps.
     pub strength: f32,
-}
-
-/// A token and what a feature adds to its logit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TokenLogit {
-    /// The token's text.
-    pub text: String,
-    /// What the feature adds to the logit at unit strength.
-    pub logit: f64,
 }
 
 /// How well a feature detects a concept.

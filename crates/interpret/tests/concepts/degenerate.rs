@@ -1,10 +1,10 @@
 //! Labels and features at the edge of making sense.
 
-use unmix_interpret::concepts::{ConceptError, Labelling, Level, concept_scores};
+use unmix_interpret::concepts::{ConceptError, ConceptLevel, Labelling, concept_scores};
 
 use crate::harness::{Case, host, labelling, labels_of, matrix};
 
-fn refused(concepts: &[&str], prompt_ids: &[i64], level: Level) -> String {
+fn refused(concepts: &[&str], prompt_ids: &[i64], level: ConceptLevel) -> String {
     Labelling::new(&labels_of(concepts), prompt_ids, "neutral", level).expect_err("must be refused").to_string()
 }
 
@@ -51,16 +51,16 @@ fn without_permutations_there_is_no_baseline() {
 
 #[test]
 fn labels_that_leave_nothing_to_compare_are_refused() {
-    let same = refused(&["x"; 4], &[0, 1, 2, 3], Level::Concept);
+    let same = refused(&["x"; 4], &[0, 1, 2, 3], ConceptLevel::Concept);
     assert!(same.contains("labels.json") && same.contains("all 4 prompts") && same.contains("\"x\""), "{same}");
     // One label is enough if the activations have prompts of one alone.
-    let same = refused(&["x", "y", "x"], &[0, 2, 2], Level::Concept);
+    let same = refused(&["x", "y", "x"], &[0, 2, 2], ConceptLevel::Concept);
     assert!(same.contains("all 2 prompts"), "{same}");
-    let single = refused(&["x", "y", "z"], &[0, 1, 2], Level::Concept);
+    let single = refused(&["x", "y", "z"], &[0, 1, 2], ConceptLevel::Concept);
     assert!(single.contains("at least two prompts"), "{single}");
-    let single = refused(&["x", "neutral", "neutral"], &[0, 1, 2], Level::Concept);
+    let single = refused(&["x", "neutral", "neutral"], &[0, 1, 2], ConceptLevel::Concept);
     assert!(single.contains("both halves"), "{single}");
-    let parents = refused(&["x", "y", "x", "y"], &[0, 1, 2, 3], Level::Parent);
+    let parents = refused(&["x", "y", "x", "y"], &[0, 1, 2, 3], ConceptLevel::Parent);
     assert!(parents.contains("no label names a parent"), "{parents}");
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use half::{bf16, f16};
 use unmix::{ActivationSource, DenseMatrix, ElementType, HostActivations};
 use unmix_data::PromptLabels;
-use unmix_interpret::concepts::{ConceptError, Labelling, Level};
+use unmix_interpret::concepts::{ConceptError, ConceptLevel, Labelling};
 
 /// A linear congruential generator.
 pub struct Numbers(pub u64);
@@ -85,7 +85,7 @@ pub fn labels_of(concepts: &[&str]) -> PromptLabels {
 }
 
 pub fn labelling(labels: &PromptLabels, prompt_ids: &[i64]) -> Result<Labelling, ConceptError> {
-    Labelling::new(labels, prompt_ids, "neutral", Level::Concept)
+    Labelling::new(labels, prompt_ids, "neutral", ConceptLevel::Concept)
 }
 
 /// A case with ties, unequal concepts, prompts of different lengths and some structure to find.

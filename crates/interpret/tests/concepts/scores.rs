@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use unmix::DenseMatrix;
-use unmix_interpret::concepts::{ConceptScores, Labelling, Level, Strongest, concept_scores, diff_means};
+use unmix_interpret::concepts::{ConceptLevel, ConceptScores, Labelling, StrongestRows, concept_scores, diff_means};
 use unmix_interpret::prompt_maxima;
 
 use crate::harness::{Case, host, labels, matrix};
@@ -196,8 +196,8 @@ fn purity_is_the_share_of_the_most_frequent_label_and_token() {
     rows[0] = [&fruit[..6], &rain[..2]].concat();
     rows[1] = vec![0, 4, 8, 12, 1, fruit[0]];
     rows[2] = Vec::new();
-    let strongest = Strongest { rows: &rows, token_ids: Some(&ids) };
-    let score = |strongest: &Strongest| {
+    let strongest = StrongestRows { rows: &rows, token_ids: Some(&ids) };
+    let score = |strongest: &StrongestRows| {
         concept_scores(&case.source(), &case.labelling(), &case.features, Some(strongest), 0, 0).expect("scores")
     };
     let found = score(&strongest);
@@ -210,7 +210,7 @@ fn purity_is_the_share_of_the_most_frequent_label_and_token() {
     assert!(found.features[2].dead && found.features[2].purity.is_none() && found.features[2].s_cd.is_none());
     assert_eq!(found.summary.alive, case.features.rows - 1);
 
-    let without = score(&Strongest { rows: &rows, token_ids: None });
+    let without = score(&StrongestRows { rows: &rows, token_ids: None });
     let purity = without.features[1].purity.expect("known");
     assert_eq!((purity.token_purity, purity.either), (None, purity.purity));
     assert_eq!(without.summary.token_purity_mean, None);
@@ -224,11 +224,11 @@ fn parents_are_scored_like_concepts_on_the_same_halves() {
         case.concepts.iter().map(|c| serde_json::json!({"concept": c, "parent": parent(c)})).collect();
     let both = labels(&serde_json::to_string(&entries).expect("JSON"));
     let level = |level| Labelling::new(&both, &case.prompt_ids, "neutral", level).expect("a labelling");
-    let (concepts, parents) = (level(Level::Concept), level(Level::Parent));
+    let (concepts, parents) = (level(ConceptLevel::Concept), level(ConceptLevel::Parent));
     assert_eq!(parents.concepts(), ["people", "weather"]);
     assert_eq!(parents.choosing(), concepts.choosing());
     let found = concept_scores(&case.source(), &parents, &case.features, None, 0, 0).expect("scores");
-    assert_eq!((found.level, found.neutral_prompts), (Level::Parent, 12));
+    assert_eq!((found.level, found.neutral_prompts), (ConceptLevel::Parent, 12));
 
     // The same as labels that say so directly, with the halves of the concepts.
     let entries: Vec<serde_json::Value> = case
@@ -241,7 +241,7 @@ fn parents_are_scored_like_concepts_on_the_same_halves() {
         })
         .collect();
     let direct = labels(&serde_json::to_string(&entries).expect("JSON"));
-    let direct = Labelling::new(&direct, &case.prompt_ids, "neutral", Level::Concept).expect("a labelling");
+    let direct = Labelling::new(&direct, &case.prompt_ids, "neutral", ConceptLevel::Concept).expect("a labelling");
     let direct = concept_scores(&case.source(), &direct, &case.features, None, 0, 0).expect("scores");
     assert_eq!((direct.concepts, direct.features), (found.concepts, found.features));
 }

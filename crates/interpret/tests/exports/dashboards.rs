@@ -1,7 +1,7 @@
 //! Vectors for SAEDashboard, batches for Neuronpedia.
 
-use unmix_interpret::export::{FeatureLogits, NeuronpediaOptions, ScaledFit, Site, neuronpedia, saedashboard};
-use unmix_interpret::{Prompts, Text};
+use unmix_interpret::export::{NeuronpediaOptions, ScaledFit, Site, neuronpedia, saedashboard};
+use unmix_interpret::{LensWords, Prompts, Text, TokenLogit};
 
 use crate::fixtures::{Folder, NEURONS, RANK, TOKENS, fit, prompt_ids, site, with_dead_features};
 
@@ -29,8 +29,8 @@ fn neuronpedia_shows_the_strongest_tokens_in_their_prompts() {
     let words: Vec<String> = (0..TOKENS).map(|i| format!(" w{i}")).collect();
     let ids = prompt_ids();
     let text = Text::new(&words, Prompts::new(TOKENS, Some(&ids), None));
-    let logits: Vec<FeatureLogits> =
-        (0..RANK).map(|k| FeatureLogits { raised: vec![(format!("up{k}"), 2.5)], lowered: Vec::new() }).collect();
+    let up = |k: usize| vec![TokenLogit { text: format!("up{k}"), logit: 2.5 }];
+    let logits: Vec<LensWords> = (0..RANK).map(|k| LensWords { promoted: up(k), suppressed: Vec::new() }).collect();
     let folder = Folder::new();
     let options = NeuronpediaOptions { top: 4, of_interval: 2, ..NeuronpediaOptions::default() };
     neuronpedia(&folder.out(), &fit, &text, Some(&logits), &site(), &options, false).expect("written");

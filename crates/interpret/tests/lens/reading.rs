@@ -15,7 +15,7 @@ fn equal_logits_are_in_the_order_of_token_ids() {
     let direction = DenseMatrix { rows: 1, columns: M, values: vec![-1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0] };
     let sign = numbers(3, M)[0].signum();
     let reading = &readout.read(&direction, 3).expect("readings")[0];
-    let ids = |tokens: &[unmix_interpret::TokenLogit]| tokens.iter().map(|t| t.token_id).collect::<Vec<_>>();
+    let ids = |tokens: &[unmix_interpret::TokenIdLogit]| tokens.iter().map(|t| t.token_id).collect::<Vec<_>>();
     let (ones, zeros) = (vec![1, 4, 7], vec![0, 2, 3]);
     let expected = if sign > 0.0 { (zeros, ones) } else { (ones, zeros) };
     assert_eq!((ids(&reading.promoted), ids(&reading.suppressed)), expected);
