@@ -1,6 +1,11 @@
 //! What can go wrong, and the exit code that tells it.
 
+use std::path::Path;
+
 use unmix::RuntimeError;
+use unmix_data::Error;
+use unmix_interpret::concepts::ConceptError;
+use unmix_interpret::export::ExportError;
 use unmix_interpret::{LensError, Role};
 
 /// Why a command did not succeed. Each message says what was found, what was expected and what to do.
@@ -10,22 +15,25 @@ pub enum Failure {
     #[error("{0}")]
     Usage(String),
     /// A file.
-    #[error(transparent)]
-    Data(#[from] unmix_data::Error),
+    #[error("{}{}", .0, file_flags(.0))]
+    Data(#[from] Error),
     /// A file whose name the error itself does not know.
     #[error("{}: {error}", path.display())]
     DataOf {
         /// The file.
         path: std::path::PathBuf,
         /// What is wrong with it.
-        error: unmix_data::Error,
+        error: Error,
     },
     /// Weights of a model.
     #[error("{}{}", .0, model_flags(.0))]
-    Lens(#[from] LensError),
+    Lens(LensError),
+    /// Labels of prompts.
+    #[error(transparent)]
+    Concepts(ConceptError),
     /// Files for other tools.
     #[error(transparent)]
-    Export(#[from] unmix_interpret::export::ExportError),
+    Export(ExportError),
     /// The factorization.
     #[error("{}", in_flags(.0))]
     Fit(#[from] unmix::Error),
@@ -52,13 +60,59 @@ pub enum Failure {
     Output(std::io::Error),
 }
 
+// A file is the same to the command line, whatever it was read or written for.
+
+impl From<LensError> for Failure {
+    fn from(error: LensError) -> Failure {
+        match error {
+            LensError::Data(error) => Failure::Data(error),
+            other => Failure::Lens(other),
+        }
+    }
+}
+
+impl From<ConceptError> for Failure {
+    fn from(error: ConceptError) -> Failure {
+        match error {
+            ConceptError::Data(error) => Failure::Data(error),
+            other => Failure::Concepts(other),
+        }
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Failure {
+        match error {
+            ExportError::Data(error) => Failure::Data(error),
+            other => Failure::Export(other),
+        }
+    }
+}
+
 impl Failure {
+    /// Names the file in an error that knows only the place in the matrix.
+    pub fn in_file(error: Error, path: &Path) -> Failure {
+        match error {
+            error @ Error::NotFinite { .. } => Failure::DataOf { path: path.to_owned(), error },
+            other => other.into(),
+        }
+    }
+
+    /// Adds how to name a tensor to the error that asks for it, for commands with `--tensor`.
+    pub fn with_tensor_flag(error: Error) -> Failure {
+        match error {
+            Error::AmbiguousTensor { .. } => Failure::Usage(format!("{error} with --tensor NAME")),
+            other => other.into(),
+        }
+    }
+
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Usage(_) => 2,
             Failure::Data(error) | Failure::DataOf { error, .. } => usage_code(error.is_usage()),
             Failure::Lens(error) => usage_code(error.is_usage()),
+            Failure::Concepts(error) => usage_code(error.is_usage()),
             Failure::Export(error) => usage_code(error.is_usage()),
             Failure::Fit(unmix::Error::Runtime(error)) | Failure::Engine(error) => engine_code(error),
             // All other errors of a fit are about what it was given.
@@ -75,6 +129,14 @@ impl Failure {
 
 fn usage_code(is_usage: bool) -> u8 {
     if is_usage { 2 } else { 1 }
+}
+
+/// The flag that helps where something is to be written; every command that writes has it.
+fn file_flags(error: &Error) -> &'static str {
+    match error {
+        Error::Exists(_) | Error::FileExists(_) => " with --force",
+        _ => "",
+    }
 }
 
 /// The flags that help where a tensor was not found.
@@ -126,8 +188,17 @@ mod tests {
         assert_eq!(Failure::from(unmix::Error::from(none)).exit_code(), 3);
         let memory = RuntimeError::OutOfMemory { what: String::new(), needed: 1, adapter: String::new() };
         assert_eq!(Failure::from(memory).exit_code(), 4);
-        assert_eq!(Failure::from(unmix_data::Error::NotFound("x".into())).exit_code(), 2);
-        assert_eq!(Failure::from(unmix_data::Error::Read(std::io::Error::other("x"))).exit_code(), 1);
+        assert_eq!(Failure::from(Error::NotFound("x".into())).exit_code(), 2);
+        assert_eq!(Failure::from(Error::Read(std::io::Error::other("x"))).exit_code(), 1);
         assert_eq!(Failure::Interrupted(String::new()).exit_code(), 130);
+    }
+
+    #[test]
+    fn what_may_be_forced_is_told_whatever_is_written() {
+        let exists = || Error::Exists("x".into());
+        for failure in [Failure::from(exists()), Failure::from(ExportError::Data(exists()))] {
+            assert!(failure.to_string().ends_with(" with --force"), "{failure}");
+            assert_eq!(failure.exit_code(), 2);
+        }
     }
 }

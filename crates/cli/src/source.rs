@@ -5,7 +5,6 @@ use std::path::Path;
 use unmix::ActivationSource;
 use unmix_data::{ActivationFile, FitRecord, OpenOptions, TokenColumns, check_finite, fingerprint};
 
-use crate::commands::fit::in_file;
 use crate::failure::Failure;
 
 /// Activations for the features of a fit.
@@ -43,18 +42,9 @@ pub fn open(dir: &Path, fit: &FitRecord, given: Option<&Path>) -> Result<FitActi
         }
     };
     let file = open_tensor(path, input.tensor.as_deref())?;
-    if file.neurons() != input.neurons {
-        return Err(usage(format!(
-            "{}: {} neurons, but the features of {} have {}; activations of the same layer are needed, given with \
-             --activations FILE",
-            path.display(),
-            file.neurons(),
-            dir.display(),
-            input.neurons
-        )));
-    }
     // Values of another type are other bytes, so a copy in another type counts as other tokens.
-    let fitted = file.tokens() == input.tokens && fingerprint(&file)? == input.fingerprint;
+    let fitted =
+        (file.tokens(), file.neurons()) == (input.tokens, input.neurons) && fingerprint(&file)? == input.fingerprint;
     if !fitted && given.is_none() {
         return Err(usage(format!(
             "{}: changed since {} was fitted to it (its fingerprint is another); fit again, or say with --activations FILE \
@@ -63,6 +53,7 @@ pub fn open(dir: &Path, fit: &FitRecord, given: Option<&Path>) -> Result<FitActi
             dir.display()
         )));
     }
+    check_neurons(&file, fit, dir)?;
     let mut columns = file.token_columns()?;
     if fitted {
         let own = fit.columns.clone();
@@ -70,9 +61,22 @@ pub fn open(dir: &Path, fit: &FitRecord, given: Option<&Path>) -> Result<FitActi
         columns.prompt_ids = columns.prompt_ids.or(own.prompt_ids);
         columns.positions = columns.positions.or(own.positions);
     } else {
-        check_finite(&file).map_err(|error| in_file(error, path))?;
+        check_finite(&file).map_err(|error| Failure::in_file(error, path))?;
     }
     Ok(FitActivations { file, columns, fitted })
+}
+
+/// Refuses activations of another model or layer than the fit in `dir`.
+pub fn check_neurons(file: &ActivationFile, fit: &FitRecord, dir: &Path) -> Result<(), Failure> {
+    let (found, expected) = (file.neurons(), fit.features.columns as u64);
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{}: {found} neurons, but the features of {} have {expected}; activations of the same layer are needed",
+        file.path().display(),
+        dir.display()
+    )))
 }
 
 /// Opens the tensor of that name, or the file's only matrix where there is none of that name.

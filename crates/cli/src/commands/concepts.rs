@@ -7,9 +7,7 @@ use console::truncate_str;
 use serde_json::json;
 use unmix::DenseMatrix;
 use unmix_data::{FitRecord, PromptLabels, read_fit};
-use unmix_interpret::concepts::{
-    ConceptError, ConceptLevel, ConceptScores, Labelling, Spread, StrongestRows, concept_scores,
-};
+use unmix_interpret::concepts::{ConceptLevel, ConceptScores, Labelling, Spread, StrongestRows, concept_scores};
 use unmix_interpret::strongest_tokens;
 
 use crate::cli::SharedArgs;
@@ -106,7 +104,7 @@ pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabel
         LevelOption::Concept => ConceptLevel::Concept,
         LevelOption::Parent => ConceptLevel::Parent,
     };
-    let labelling = Labelling::new(labels, prompt_ids, &args.neutral, level).map_err(failure)?;
+    let labelling = Labelling::new(labels, prompt_ids, &args.neutral, level)?;
     // Coefficients are known for the tokens of the fit alone.
     let rows: Option<Vec<Vec<usize>>> = activations.fitted.then(|| {
         let strongest = strongest_tokens(&fit.coefficients, args.purity_tokens);
@@ -116,8 +114,7 @@ pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabel
     let strongest = rows.as_deref().map(|rows| StrongestRows { rows, token_ids });
     let features = living(fit);
     let scores =
-        concept_scores(&activations.file, &labelling, &features, strongest.as_ref(), args.permutations, args.seed)
-            .map_err(failure)?;
+        concept_scores(&activations.file, &labelling, &features, strongest.as_ref(), args.permutations, args.seed)?;
     Ok(Scored { scores, fitted: activations.fitted, path: activations.file.path().to_owned() })
 }
 
@@ -159,14 +156,6 @@ fn living(fit: &FitRecord) -> DenseMatrix {
         }
     }
     features
-}
-
-/// The error in the words of the command line.
-pub fn failure(error: ConceptError) -> Failure {
-    match error {
-        ConceptError::Data(error) => error.into(),
-        labels @ ConceptError::Labels { .. } => Failure::Usage(labels.to_string()),
-    }
 }
 
 fn text(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool) -> String {

@@ -15,8 +15,6 @@ use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hiera
 
 use super::features::{context_json, words_json};
 use crate::cli::SharedArgs;
-use crate::commands::concepts::failure as of_concepts;
-use crate::commands::encode::with_force_flag;
 use crate::commands::report::parents;
 use crate::engine;
 use crate::failure::Failure;
@@ -118,9 +116,8 @@ impl Bundle {
         engine: &dyn Engine,
         force: bool,
     ) -> Result<(), Failure> {
-        let labelling =
-            Labelling::new(&self.labels, &self.prompt_ids, NEUTRAL, ConceptLevel::Concept).map_err(of_concepts)?;
-        let scores = concept_scores(&self.activations, &labelling, &fit.features, None, 0, 0).map_err(of_concepts)?;
+        let labelling = Labelling::new(&self.labels, &self.prompt_ids, NEUTRAL, ConceptLevel::Concept)?;
+        let scores = concept_scores(&self.activations, &labelling, &fit.features, None, 0, 0)?;
         let kept = fit.run.summary.kept_per_feature;
         let tree = hierarchy(engine, &fit.features, kept, &HierarchyOptions::new(fit.features.rows as u32))?;
         let names: Vec<String> = (0..self.prompt_ids.len()).map(|row| self.concept(row).to_owned()).collect();
@@ -195,7 +192,7 @@ const NEUTRAL: &str = "neutral";
 /// Runs the command.
 pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     if let Some(report) = &args.report {
-        check_file_target(report, args.force).map_err(with_force_flag)?;
+        check_file_target(report, args.force)?;
     }
     let bundle = Bundle::open()?;
     let engine = engine::open(&shared.engine, reporter)?;

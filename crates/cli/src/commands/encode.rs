@@ -6,16 +6,17 @@ use clap::Args;
 use serde_json::json;
 use unmix::{ActivationSource, DenseMatrix, Encoder, Encoding, Engine, Solver};
 use unmix_data::{
-    ActivationFile, EncodingRecord, FitRecord, OpenOptions, RowRange, check_file_target, check_finite, fingerprint,
-    read_fit, write_encoding,
+    ActivationFile, EncodingRecord, OpenOptions, RowRange, check_file_target, check_finite, fingerprint, read_fit,
+    write_encoding,
 };
 
 use crate::cli::SharedArgs;
-use crate::commands::fit::{at_least_zero, in_file, with_tensor_flag};
+use crate::commands::fit::at_least_zero;
 use crate::engine;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, percent, thousands};
 use crate::progress::Reporter;
+use crate::source;
 
 /// Encode activations with the features of a fit
 ///
@@ -67,11 +68,11 @@ const PORTION_BYTES: u64 = 256 << 20;
 
 /// Runs the command.
 pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
-    check_file_target(&args.out, args.force).map_err(with_force_flag)?;
+    check_file_target(&args.out, args.force)?;
     let fit = read_fit(&args.fit)?;
-    let file =
-        ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() }).map_err(with_tensor_flag)?;
-    check_neurons(&fit, &file)?;
+    let file = ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() })
+        .map_err(Failure::with_tensor_flag)?;
+    source::check_neurons(&file, &fit, &args.fit)?;
     let columns = file.token_columns()?;
     let engine = engine::open(&shared.engine, reporter)?;
     reporter.stage(&format!(
@@ -81,7 +82,7 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
         thousands(file.neurons()),
         file.element()
     ));
-    check_finite(&file).map_err(|error| in_file(error, &args.file))?;
+    check_finite(&file).map_err(|error| Failure::in_file(error, &args.file))?;
     let fingerprint = fingerprint(&file)?;
 
     let options = &fit.run.summary.options;
@@ -152,28 +153,6 @@ fn encode(
         }
     }
     all.ok_or_else(|| Failure::Usage(format!("{}: there are no tokens to encode", file.path().display())))
-}
-
-/// Refuses activations of another model or layer.
-pub fn check_neurons(fit: &FitRecord, file: &ActivationFile) -> Result<(), Failure> {
-    let (found, expected) = (file.neurons(), fit.features.columns as u64);
-    if found == expected {
-        return Ok(());
-    }
-    Err(Failure::Usage(format!(
-        "{}: {found} neurons, but the features of the fit are over {expected}; give activations of the layer that was fitted",
-        file.path().display()
-    )))
-}
-
-/// Adds how to force replacing on the command line to errors that ask for it.
-pub fn with_force_flag(error: unmix_data::Error) -> Failure {
-    match error {
-        unmix_data::Error::Exists(_) | unmix_data::Error::FileExists(_) => {
-            Failure::Usage(format!("{error} with --force"))
-        }
-        other => other.into(),
-    }
 }
 
 fn active_share(coefficients: &DenseMatrix) -> f64 {

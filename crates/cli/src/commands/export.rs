@@ -6,12 +6,11 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use unmix_data::{FitRecord, read_fit};
 use unmix_interpret::export::{
-    AffineEncoder, Architecture, DelphiOptions, EncoderReport, ExportError, NeuronpediaOptions, SCALE, ScaledFit, Site,
-    WrittenFile, affine_encoder, delphi, neuronpedia, saedashboard, saelens, sparsify, steering,
+    AffineEncoder, Architecture, DelphiOptions, EncoderReport, NeuronpediaOptions, SCALE, ScaledFit, Site, WrittenFile,
+    affine_encoder, delphi, neuronpedia, saedashboard, saelens, sparsify, steering,
 };
 
 use crate::cli::SharedArgs;
-use crate::commands::encode::with_force_flag;
 use crate::commands::export_snippets::snippet;
 use crate::failure::Failure;
 use crate::model::ModelArgs;
@@ -108,7 +107,7 @@ pub enum ArchitectureOption {
 pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Result<(), Failure> {
     refuse_strangers(args)?;
     if !args.force && args.out.symlink_metadata().is_ok() {
-        return Err(in_flags(unmix_data::Error::Exists(args.out.clone()).into()));
+        return Err(unmix_data::Error::Exists(args.out.clone()).into());
     }
     let record = read_fit(&args.fit)?;
     let fit = ScaledFit::new(&record)?;
@@ -154,8 +153,7 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
             let down_projection = args.model.down_projection(fit.neurons())?;
             steering(out, &fit, &down_projection.directions(&fit.features)?, force)
         }
-    };
-    let files = files.map_err(in_flags)?;
+    }?;
     if shared.json {
         return output::print_json(&as_json(args, &files, report.as_ref()));
     }
@@ -219,14 +217,6 @@ fn encoder(
     }
     let source = file.as_ref().map(|file| file as &dyn unmix::ActivationSource);
     Ok(affine_encoder(fit, source)?)
-}
-
-/// Adds how to force replacing to the error that speaks of it.
-fn in_flags(error: ExportError) -> Failure {
-    match error {
-        ExportError::Data(error) => with_force_flag(error),
-        other => other.into(),
-    }
 }
 
 fn as_json(args: &ExportArgs, files: &[WrittenFile], report: Option<&EncoderReport>) -> Value {

@@ -11,7 +11,6 @@ use unmix_data::{
 };
 
 use crate::cli::SharedArgs;
-use crate::commands::encode::with_force_flag;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration, percent, thousands};
 use crate::progress::Reporter;
@@ -158,14 +157,6 @@ pub fn at_least_zero(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Adds how to name a tensor on the command line to errors that ask for it.
-pub fn with_tensor_flag(error: unmix_data::Error) -> Failure {
-    match error {
-        unmix_data::Error::AmbiguousTensor { .. } => Failure::Usage(format!("{error} with --tensor NAME")),
-        other => other.into(),
-    }
-}
-
 /// Runs the command.
 pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     // Everything that can be refused is refused before the long work.
@@ -183,9 +174,9 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
             "--penalty: only --solver hals has a penalty; choose that solver or leave it out".to_owned(),
         ));
     }
-    check_target(&args.out, args.force).map_err(with_force_flag)?;
-    let file =
-        ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() }).map_err(with_tensor_flag)?;
+    check_target(&args.out, args.force)?;
+    let file = ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() })
+        .map_err(Failure::with_tensor_flag)?;
     let (tokens, neurons) = (file.tokens(), file.neurons());
     check_rank(args.rank, &file)?;
     let columns = file.token_columns()?;
@@ -202,7 +193,7 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
         thousands(tokens),
         thousands(neurons)
     ));
-    check_finite(&file).map_err(|error| in_file(error, &args.file))?;
+    check_finite(&file).map_err(|error| Failure::in_file(error, &args.file))?;
     interrupt::check()?;
     let fingerprint = fingerprint(&file)?;
     interrupt::check()?;
@@ -323,14 +314,6 @@ fn initial_coefficients(given: &str, tokens: u64, rank: u32) -> Result<DenseMatr
         )));
     }
     Ok(matrix)
-}
-
-/// Names the file in an error that knows only the place in the matrix.
-pub fn in_file(error: unmix_data::Error, path: &Path) -> Failure {
-    match error {
-        error @ unmix_data::Error::NotFinite { .. } => Failure::DataOf { path: path.to_owned(), error },
-        other => other.into(),
-    }
 }
 
 fn summary(record: &FitRecord, out: &Path) -> String {

@@ -33,7 +33,7 @@ pub struct InspectArgs {
 /// Runs the command.
 pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let file = ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() })
-        .map_err(super::fit::with_tensor_flag)?;
+        .map_err(Failure::with_tensor_flag)?;
     let look = unmix_data::inspect(&file)?;
     let element = if look.element == "f32" { 4 } else { 2 };
     let activations = look.tokens.saturating_mul(look.neurons).saturating_mul(element);

@@ -11,7 +11,6 @@ use unmix_interpret::report::{ReportParts, assemble, render};
 
 use crate::cli::SharedArgs;
 use crate::commands::concepts::{ScoreArgs, score};
-use crate::commands::encode::with_force_flag;
 use crate::commands::tree::HierarchyArgs;
 use crate::engine;
 use crate::failure::Failure;
@@ -73,7 +72,7 @@ pub struct ReportArgs {
 
 /// Runs the command.
 pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
-    check_file_target(&args.out, args.force).map_err(with_force_flag)?;
+    check_file_target(&args.out, args.force)?;
     let fit = read_fit(&args.fit)?;
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
     let labels = args.labels.as_deref().map(PromptLabels::read).transpose()?;

@@ -10,7 +10,6 @@ use unmix_interpret::{
 };
 
 use crate::cli::SharedArgs;
-use crate::commands::encode::with_force_flag;
 use crate::commands::features::words_json;
 use crate::engine;
 use crate::failure::Failure;
@@ -88,7 +87,7 @@ const WORDS: usize = 12;
 /// Runs the command.
 pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     if let Some(out) = &args.out {
-        check_file_target(out, args.force).map_err(with_force_flag)?;
+        check_file_target(out, args.force)?;
     }
     let fit = read_fit(&args.fit)?;
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;

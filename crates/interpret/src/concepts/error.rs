@@ -15,3 +15,13 @@ pub enum ConceptError {
         problem: String,
     },
 }
+
+impl ConceptError {
+    /// Whether what was given is at fault rather than the system.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            ConceptError::Data(error) => error.is_usage(),
+            ConceptError::Labels { .. } => true,
+        }
+    }
+}
