@@ -10,8 +10,8 @@ use crate::system::{Packages, Privilege, System};
 const VARIABLE: &str = "UNMIX_CHROMIUM";
 /// What it is called on the path, as the tests look for it.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-/// Packages that may bring it, tried in turn. Debian's is `chromium`; Ubuntu's `chromium-browser` is a stub that wants snapd,
-/// and works where snapd does.
+/// Packages that may bring it, tried in turn. Debian's is `chromium`; Ubuntu's `chromium-browser` is a stub that wants
+/// snapd, and works where snapd does.
 const PACKAGES: [&str; 2] = ["chromium", "chromium-browser"];
 
 /// What brings it elsewhere.
@@ -49,12 +49,10 @@ pub fn ensure() -> Result<(), String> {
         return Err(advice(&system, &[]));
     };
     let mut tried = Vec::new();
-    if let Err(error) = privilege.apt_get(&["-qq", "update"]) {
-        tried.push(error);
-    }
+    tried.extend(privilege.update().err());
     for package in PACKAGES {
         println!("Installing {package}:");
-        match privilege.apt_get(&["-qq", "install", "-y", "--no-install-recommends", package]) {
+        match privilege.install(&[package]) {
             Ok(()) if found(" (installed now)") => return Ok(()),
             Ok(()) => tried.push(format!("the package {package} was installed, but no browser starts")),
             Err(error) => tried.push(error),

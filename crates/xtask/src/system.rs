@@ -76,7 +76,17 @@ impl Privilege {
         }
     }
 
-    pub fn apt_get(&self, args: &[&str]) -> Result<(), String> {
+    /// Fetches the lists of packages.
+    pub fn update(&self) -> Result<(), String> {
+        self.apt_get(&["-qq", "update"])
+    }
+
+    /// Installs packages and what they cannot do without.
+    pub fn install(&self, packages: &[&str]) -> Result<(), String> {
+        self.apt_get(&[&["-qq", "install", "-y", "--no-install-recommends"], packages].concat())
+    }
+
+    fn apt_get(&self, args: &[&str]) -> Result<(), String> {
         let mut command = match self {
             Privilege::Root => Command::new("apt-get"),
             Privilege::Sudo => {

@@ -44,8 +44,8 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         // The other tests tell something without it.
         problems.extend(chromium::ensure().err());
     }
-    // Tests of other packages start the `unmix` command, which `cargo test` builds only for tests of its own package. Without
-    // `--package`, so that its dependencies are those of `cargo run` and of the tests.
+    // Tests of other packages start the `unmix` command, which `cargo test` builds only for tests of its own package.
+    // Without `--package`, so that its dependencies are those of `cargo run` and of the tests.
     run_command(&mut cargo(["build", "--release", "--bin", "unmix"])?)?;
     for arguments in runs(args) {
         let mut command = cargo(arguments)?;

@@ -32,10 +32,8 @@ pub fn advice(system: &System) -> String {
 /// Installs the packages for the whole system.
 pub fn install(privilege: &Privilege) -> Result<(), String> {
     println!("Installing Mesa's lavapipe, a software Vulkan device:");
-    privilege.apt_get(&["-qq", "update"])?;
-    let mut args = vec!["-qq", "install", "-y", "--no-install-recommends"];
-    args.extend(PACKAGES);
-    privilege.apt_get(&args)
+    privilege.update()?;
+    privilege.install(&PACKAGES)
 }
 
 /// `~/.cache/unmix/mesa`.
