@@ -8,7 +8,7 @@ use serde_json::json;
 use unmix::DenseMatrix;
 use unmix_data::{FitRecord, PromptLabels, read_fit};
 use unmix_interpret::concepts::{ConceptLevel, ConceptScores, Labelling, Spread, StrongestRows, concept_scores};
-use unmix_interpret::strongest_tokens;
+use unmix_interpret::{one_line, strongest_tokens};
 
 use crate::cli::SharedArgs;
 use crate::failure::Failure;
@@ -17,14 +17,15 @@ use crate::source;
 
 /// Score how well features detect concepts, on labelled prompts
 ///
-/// Needs a label for each prompt: a JSON array, JSON lines or CSV with a `concept`, and as far as wanted the prompt's `id` (a
-/// number of `prompt_ids`; without it the order counts), a wider concept `parent`, and a `split` (choose or score). Prompts
-/// labelled `neutral` are about nothing in particular.
+/// Needs a label for each prompt: a JSON array, JSON lines or CSV with a `concept`, and as far as wanted the prompt's `id`
+/// (a number of `prompt_ids`; without it the order counts), a wider concept `parent`, and a `split` (choose or score).
+/// Prompts labelled `neutral` are about nothing in particular.
 ///
-/// A prompt's score for a feature is the largest cosine between one of its tokens and the feature. For each concept, the feature
-/// that ranks half of the prompts best is chosen, and scored on the other half: AUC is its area under the ROC curve (0.5 is
-/// chance), S_CD the logarithm of its mean score on the concept's prompts over that on neutral prompts. The same is done with
-/// shuffled labels (p), and with the difference of mean activations, which knows the labels, in place of a feature (supervised).
+/// A prompt's score for a feature is the largest cosine between one of its tokens and the feature. For each concept, the
+/// feature that ranks half of the prompts best is chosen, and scored on the other half: AUC is its area under the ROC curve
+/// (0.5 is chance), S_CD the logarithm of its mean score on the concept's prompts over that on neutral prompts. The same is
+/// done with shuffled labels (p), and with the difference of mean activations, which knows the labels, in place of a feature
+/// (supervised).
 ///
 /// A mean that is not above zero counts as 1e-6, so an S_CD of 10 and more only says that neutral prompts have no positive
 /// cosines. Purity is the share of a feature's strongest tokens whose prompts have the same label.
@@ -89,8 +90,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "a whole number of at least 1 is needed".to_owned())
 }
 
-/// Scores the features of `fit`, the one in the folder `dir`, on labelled activations: the given ones, or those of the fit. Says
-/// as well whether these are the activations that were fitted, and which file they are in.
+/// Scores the features of `fit`, the one in the folder `dir`, on labelled activations: the given ones, or those of the fit.
+/// Says as well whether these are the activations that were fitted, and which file they are in.
 pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabels) -> Result<Scored, Failure> {
     let activations = source::open(dir, fit, args.activations.as_deref())?;
     let Some(prompt_ids) = &activations.columns.prompt_ids else {
@@ -178,9 +179,8 @@ fn concept_table(scores: &ConceptScores) -> Table {
     // Those without a score come last.
     order.sort_by(|a, b| b.auc.unwrap_or(-1.0).total_cmp(&a.auc.unwrap_or(-1.0)));
     for concept in order {
-        let name = console::strip_ansi_codes(&concept.concept).replace(char::is_control, " ");
         table.row(vec![
-            truncate_str(&name, room, "…").into_owned(),
+            truncate_str(&one_line(&concept.concept), room, "…").into_owned(),
             concept.prompts.to_string(),
             concept.best_feature.map_or("-".to_owned(), |k| k.to_string()),
             number(concept.auc),
