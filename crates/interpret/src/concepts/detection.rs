@@ -4,11 +4,11 @@ use rayon::prelude::*;
 use unmix::DenseMatrix;
 
 /// What a mean cosine counts as that is not above it: logarithms need something positive.
-pub const LEAST_MEAN: f64 = 1e-6;
+const LEAST_MEAN: f64 = 1e-6;
 
-/// S_CD, the concept-detection score of Shafran, Geiger and Geva (2025): ln(concept / neutral), the means over the prompts of a
-/// concept and over neutral ones of each prompt's largest cosine. Means below 1e-6, negative ones with them, count as 1e-6; so
-/// a feature that is active in neither has 0.
+/// S_CD, the concept-detection score of Shafran, Geiger and Geva (2025): ln(concept / neutral), the means over the prompts
+/// of a concept and over neutral ones of each prompt's largest cosine. Means below 1e-6, negative ones with them, count as
+/// 1e-6; so a feature that is active in neither has 0.
 pub fn s_cd(concept: f64, neutral: f64) -> f64 {
     (concept.max(LEAST_MEAN) / neutral.max(LEAST_MEAN)).ln()
 }
@@ -73,7 +73,8 @@ impl Measures {
         self.sizes[concept] > 0 && self.sizes[concept] < self.prompts
     }
 
-    /// The means of the largest cosine over the concept's prompts and over neutral ones; over all others where none is neutral.
+    /// The means of the largest cosine over the concept's prompts and over neutral ones; over all others where none is
+    /// neutral.
     fn means(&self, concept: usize, direction: usize) -> (f64, f64) {
         let mean = |group: usize| self.maxima[group * self.directions + direction] / self.sizes[group] as f64;
         let neutral = if self.sizes[self.concepts] > 0 {

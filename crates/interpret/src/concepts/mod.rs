@@ -1,8 +1,8 @@
 //! Whether features detect concepts, scored on labelled prompts as by Shafran, Geiger and Geva (2025, arXiv 2506.10920).
 //!
-//! A [`Labelling`] says what each prompt is about and in which half it is. [`concept_scores`] chooses a concept for each feature
-//! and a feature for each concept on one half, scores the choices on the other, and does the same with shuffled labels, to tell
-//! what chance gives, and with [`diff_means`], to tell what supervision gives.
+//! A [`Labelling`] says what each prompt is about and in which half it is. [`concept_scores`] chooses a concept for each
+//! feature and a feature for each concept on one half, scores the choices on the other, and does the same with shuffled
+//! labels, to tell what chance gives, and with [`diff_means`], to tell what supervision gives.
 
 mod baseline;
 mod detection;
@@ -13,7 +13,7 @@ mod purity;
 mod scores;
 mod selection;
 
-pub use detection::{LEAST_MEAN, s_cd};
+pub use detection::s_cd;
 pub use diff_means::diff_means;
 pub use error::ConceptError;
 pub use labelling::{ConceptLevel, Labelling};
@@ -27,9 +27,9 @@ use baseline::{HalfOfPrompts, permuted};
 use detection::{Evidence, Measures};
 use selection::{choose_and_score, mean, median};
 
-/// Scores `features` \[K, d\] on the activations `source`, whose prompts `labelling` describes. `strongest` tells where features
-/// are strongest among the rows of `source`; without it there is no purity, and only features that are zero count as dead. The
-/// baseline takes `permutations` shuffles, drawn from `seed`.
+/// Scores `features` \[K, d\] on the activations `source`, whose prompts `labelling` describes. `strongest` tells where
+/// features are strongest among the rows of `source`; without it there is no purity, and only features that are zero count
+/// as dead. The baseline takes `permutations` shuffles, drawn from `seed`.
 ///
 /// The activations are read three times, in panels of rows.
 ///
