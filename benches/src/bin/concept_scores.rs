@@ -1,7 +1,7 @@
 //! Scores of each solver's features on labelled prompts: fitted on one half of them, scored on the other.
 //!
-//! `concept_scores ACTIVATIONS LABELS [SEEDS]`: activations with `prompt_ids` (and `token_ids`), labels as `unmix concepts` reads
-//! them. Prints a JSON object a fit, then a Markdown table of means over the seeds.
+//! `concept_scores ACTIVATIONS LABELS [SEEDS]`: activations with `prompt_ids` (and `token_ids`), labels as `unmix concepts`
+//! reads them. Prints a JSON object a fit, then a Markdown table of means over the seeds.
 
 use std::error::Error;
 

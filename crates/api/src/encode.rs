@@ -88,8 +88,8 @@ impl Encoder {
     ///
     /// # Errors
     /// If the features have another number of neurons than the activations or values that are not finite
-    /// ([`Error::Option`]), an option is impossible, the activations hold NaN or infinity ([`Error::NonFinite`]), or the engine
-    /// fails ([`Error::Runtime`]).
+    /// ([`Error::Option`]), an option is impossible, the activations hold NaN or infinity ([`Error::NonFinite`]), or the
+    /// engine fails ([`Error::Runtime`]).
     pub fn encode(&self, engine: &dyn Engine, activations: &ResidentActivations) -> Result<Encoding, Error> {
         block_on(self.encode_async(engine, activations))
     }

@@ -1,10 +1,11 @@
 //! Semi-nonnegative matrix factorization of neural-network activations, on any wgpu GPU and on the CPU.
 //!
-//! X ≈ Y Z: activations X [n tokens, d neurons] become coefficients Y ≥ 0 [n, K] and features Z [K, d], each feature sparse in
-//! neurons (Shafran, Geiger and Geva 2025, arXiv 2506.10920).
+//! X ≈ Y Z: activations X [n tokens, d neurons] become coefficients Y ≥ 0 [n, K] and features Z [K, d], each feature sparse
+//! in neurons (Shafran, Geiger and Geva 2025, arXiv 2506.10920).
 //!
 //! An [`Engine`] keeps the activations resident ([`Engine::load`]); [`SemiNmf`] is the builder of a fit; a [`Factorization`]
-//! is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing is printed; messages go to the `log` crate. See [`SemiNmf`] for an example.
+//! is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing is printed; messages
+//! go to the `log` crate. See [`SemiNmf`] for an example.
 
 mod buffers;
 mod debias;

@@ -1,7 +1,7 @@
 //! The `unmix` command: factorize activations and read the features.
 //!
-//! Data go to stdout, everything else to stderr, so that stdout can be piped. One place, [`main`], turns what went wrong into
-//! an exit code.
+//! Data go to stdout, everything else to stderr, so that stdout can be piped. One place, [`main`], turns what went wrong
+//! into an exit code.
 
 mod cli;
 mod commands;

@@ -13,8 +13,8 @@ use crate::vocabulary_words::VocabularyWords;
 /// Promoted and suppressed tokens of each feature in reports and exports.
 const LENS_TOKENS: usize = 12;
 
-/// The model whose activations were factorized. Names are found by themselves for GPT-2, Llama, Mistral, Qwen, SmolLM, Gemma,
-/// GPT-NeoX, Pythia, OPT and models whose tensors are named like theirs.
+/// The model whose activations were factorized. Names are found by themselves for GPT-2, Llama, Mistral, Qwen, SmolLM,
+/// Gemma, GPT-NeoX, Pythia, OPT and models whose tensors are named like theirs.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
@@ -76,7 +76,8 @@ impl ModelArgs {
         Ok(DownProjection::open(&self.weights()?, neurons, &self.options())?)
     }
 
-    /// For each of `features` [K, d] the tokens that it promotes and suppresses most; those that `words` do not know by their id.
+    /// For each of `features` [K, d] the tokens that it promotes and suppresses most; those that `words` do not know by
+    /// their id.
     pub fn promoted_and_suppressed(
         &self,
         features: &DenseMatrix,

@@ -19,8 +19,8 @@ pub struct FitActivations {
 
 /// Opens `given`, or else the file that the fit in `dir` was made from, which must not have changed since.
 ///
-/// A given file may hold other tokens, but must have the fit's neurons. Of several matrices in it, the one that is called like
-/// the fitted one is meant.
+/// A given file may hold other tokens, but must have the fit's neurons. Of several matrices in it, the one that is called
+/// like the fitted one is meant.
 pub fn open(dir: &Path, fit: &FitRecord, given: Option<&Path>) -> Result<FitActivations, Failure> {
     let input = &fit.run.input;
     let usage = |problem: String| Failure::Usage(problem);

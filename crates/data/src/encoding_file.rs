@@ -24,8 +24,8 @@ pub struct EncodingRecord {
     pub penalty: f64,
 }
 
-/// Writes a safetensors file: `coefficients` f32 [n, K], `squared_residuals` and `squared_norms` f64 \[n\] (‖x − yZ‖² and ‖x‖²
-/// of each token), `cosines` f32 [n, K] where there are any, and the token columns.
+/// Writes a safetensors file: `coefficients` f32 [n, K], `squared_residuals` and `squared_norms` f64 \[n\] (‖x − yZ‖² and
+/// ‖x‖² of each token), `cosines` f32 [n, K] where there are any, and the token columns.
 ///
 /// # Errors
 /// As [`write_file`].

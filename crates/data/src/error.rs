@@ -336,8 +336,8 @@ impl Error {
         Error::Io { path: path.to_owned(), action, source }
     }
 
-    /// An error that came through [`ActivationSource::read_rows`](unmix::ActivationSource::read_rows), unpacked if it was one
-    /// of this crate's.
+    /// An error that came through [`ActivationSource::read_rows`](unmix::ActivationSource::read_rows), unpacked if it was
+    /// one of this crate's.
     pub(crate) fn from_read(error: std::io::Error) -> Error {
         error.downcast::<Error>().unwrap_or_else(Error::Read)
     }

@@ -25,12 +25,12 @@ const SCALE: &str = "activations = coefficients * features; the features carry t
 
 /// Writes a fit to the folder `dir`.
 ///
-/// As a [`ResultFolder`], `dir` never holds half a fit. With `force`, a folder that holds an earlier fit and nothing else, or
-/// nothing at all, is replaced; any other folder is left alone.
+/// As a [`ResultFolder`], `dir` never holds half a fit. With `force`, a folder that holds an earlier fit and nothing else,
+/// or nothing at all, is replaced; any other folder is left alone.
 ///
 /// # Errors
-/// If `dir` exists and may not be replaced, its parent is missing, parts of the record contradict each other or are not finite,
-/// or the system refuses to write. Nothing is left behind then, and what was in `dir` is still there.
+/// If `dir` exists and may not be replaced, its parent is missing, parts of the record contradict each other or are not
+/// finite, or the system refuses to write. Nothing is left behind then, and what was in `dir` is still there.
 pub fn write_fit(dir: impl AsRef<Path>, record: &FitRecord, force: bool) -> Result<(), Error> {
     record.check()?;
     let folder = ResultFolder::create(dir, force, check_replaceable)?;

@@ -93,8 +93,8 @@ impl FitRecord {
         FitRecord { features, coefficients, columns, run }
     }
 
-    /// Refuses parts of different sizes or none, values that are not finite, and negative coefficients: whoever reads a fit may
-    /// rely on a row of statistics for each feature and an entry of each column for each token.
+    /// Refuses parts of different sizes or none, values that are not finite, and negative coefficients: whoever reads a fit
+    /// may rely on a row of statistics for each feature and an entry of each column for each token.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (summary, shape) = (&self.run.summary, |m: &DenseMatrix| format!("{} × {}", m.rows, m.columns));
         let inconsistent = |what: &str, found: String, expected: String| {

@@ -1,10 +1,10 @@
 //! Files of `unmix`: activations and tokens in, factorizations out.
 //!
-//! [`ActivationFile`] maps a safetensors or npy file and is an [`ActivationSource`](unmix::ActivationSource), so it goes straight
-//! into a fit; [`check_finite`], [`inspect`] and [`fingerprint()`] look at what it holds. [`write_fit`] and [`read_fit`] keep a
-//! fit in a folder that is whole or not there at all. [`Weights`] are a model's own tensors and [`Vocabulary`] the text of its
-//! tokens. Files are distrusted: whatever their bytes, the worst that comes of them
-//! is an [`Error`] that says what was found, what was expected and what to do.
+//! [`ActivationFile`] maps a safetensors or npy file and is an [`ActivationSource`](unmix::ActivationSource), so it goes
+//! straight into a fit; [`check_finite`], [`inspect`] and [`fingerprint()`] look at what it holds. [`write_fit`] and
+//! [`read_fit`] keep a fit in a folder that is whole or not there at all. [`Weights`] are a model's own tensors and
+//! [`Vocabulary`] the text of its tokens. Files are distrusted: whatever their bytes, the worst that comes of them is an
+//! [`Error`] that says what was found, what was expected and what to do.
 
 mod activation_file;
 mod columns;

@@ -11,8 +11,8 @@ use crate::durable::{fill, folder_of, sync_folder, temporary};
 /// `force`, an earlier file of that name is replaced; devices and the like never are.
 ///
 /// # Errors
-/// If something of that name exists and may not be replaced, its folder is missing, or the system refuses to write. Nothing is
-/// left behind then.
+/// If something of that name exists and may not be replaced, its folder is missing, or the system refuses to write. Nothing
+/// is left behind then.
 pub fn write_file(
     path: impl AsRef<Path>,
     force: bool,

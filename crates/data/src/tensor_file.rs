@@ -208,9 +208,9 @@ fn map(path: &Path) -> Result<Bytes, Error> {
     if kind.len() == 0 {
         return Err(Error::Empty(path.to_owned()));
     }
-    // SAFETY: the mapping is read-only and private to this value. Another process that changes the file meanwhile changes the
-    // numbers read, and one that shortens it ends this process with a bus error; no Rust value with invalid bit patterns can
-    // come of it, since all of it is read as plain bytes. `ActivationFile::open` tells callers so.
+    // SAFETY: the mapping is read-only and private to this value. Another process that changes the file meanwhile changes
+    // the numbers read, and one that shortens it ends this process with a bus error; no Rust value with invalid bit patterns
+    // can come of it, since all of it is read as plain bytes. `ActivationFile::open` tells callers so.
     let mapped = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io(path, "mapping into memory", e))?;
     Ok(Bytes::from_owner(mapped))
 }

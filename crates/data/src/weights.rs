@@ -31,12 +31,12 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Maps the files of a model. Each path is a safetensors file, an index of shards (`*.safetensors.index.json`), or a folder:
-    /// of that, its `model.safetensors`, else its index with the shards, else every safetensors file in it.
+    /// Maps the files of a model. Each path is a safetensors file, an index of shards (`*.safetensors.index.json`), or a
+    /// folder: of that, its `model.safetensors`, else its index with the shards, else every safetensors file in it.
     ///
     /// # Errors
-    /// If no path is given, one does not exist, holds no weights or is damaged; if an index names a shard that is not there, or a
-    /// tensor that its shard lacks; if two files hold a tensor of the same name.
+    /// If no path is given, one does not exist, holds no weights or is damaged; if an index names a shard that is not there,
+    /// or a tensor that its shard lacks; if two files hold a tensor of the same name.
     pub fn open(paths: &[PathBuf]) -> Result<Weights, Error> {
         let mut weights = Weights { files: Vec::new(), places: BTreeMap::new(), config: None };
         for path in paths {
@@ -94,8 +94,8 @@ impl Weights {
     /// A vector of f32, f16, bf16 or f64 numbers, as f32.
     ///
     /// # Errors
-    /// If there is no such tensor, it has other than one dimension or is empty, or is of another type; if a number is not finite,
-    /// or beyond f32.
+    /// If there is no such tensor, it has other than one dimension or is empty, or is of another type; if a number is not
+    /// finite, or beyond f32.
     pub fn vector(&self, name: &str) -> Result<Vec<f32>, Error> {
         let (file, tensor) = self.known(name)?;
         match tensor.info.shape.as_slice() {

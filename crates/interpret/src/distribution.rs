@@ -11,7 +11,8 @@ pub struct Distribution {
     pub active: u64,
     /// The largest coefficient.
     pub largest: f32,
-    /// How many coefficients above zero fall in each of equally wide bins from 0 to the largest; a bin includes its upper end.
+    /// How many coefficients above zero fall in each of equally wide bins from 0 to the largest; a bin includes its upper
+    /// end.
     pub counts: Vec<u64>,
     /// The coefficients above zero at [`QUANTILES`] (nearest rank).
     pub quantiles: [f32; QUANTILES.len()],

@@ -42,8 +42,8 @@ impl Matching {
     }
 }
 
-/// The one-to-one matching of the features `first` [A, d] and `second` [B, d] with the largest sum of |cosine| (the assignment
-/// problem, by the Hungarian algorithm).
+/// The one-to-one matching of the features `first` [A, d] and `second` [B, d] with the largest sum of |cosine| (the
+/// assignment problem, by the Hungarian algorithm).
 ///
 /// # Panics
 /// If the features are not over the same neurons.

@@ -13,9 +13,9 @@ use crate::output::{self, Style, Table, percent};
 
 /// Compare the features of fits: how stable are they?
 ///
-/// Matches the features of each fit with those of the first, one to one, so that the sum of their |cosine| is largest. Fits of
-/// the same activations with other seeds tell which features are there whatever the start; fits with other options, what the
-/// options change.
+/// Matches the features of each fit with those of the first, one to one, so that the sum of their |cosine| is largest. Fits
+/// of the same activations with other seeds tell which features are there whatever the start; fits with other options, what
+/// the options change.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix compare fit-seed-0 fit-seed-1 fit-seed-2

@@ -24,11 +24,13 @@ use crate::progress::Reporter;
 
 /// See the features of a small language model, in seconds
 ///
-/// Factorizes activations that come with the program: what the neurons of one MLP layer of SmolLM2-135M do while it reads 116
-/// short texts about 24 subjects. The table shows what each feature reacts to: the words where it is strongest, in their
+/// Factorizes activations that come with the program: what the neurons of one MLP layer of SmolLM2-135M do while it reads
+/// 116 short texts about 24 subjects. The table shows what each feature reacts to: the words where it is strongest, in their
 /// contexts. Nobody told the features about the subjects. The same, and more, is in the report: a page to open in a browser.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  unmix demo\n  unmix demo --all --top 4 | less")]
+#[command(after_long_help = "Examples:
+  unmix demo
+  unmix demo --all --top 4 | less")]
 pub struct DemoArgs {
     /// Number of features
     #[arg(long, short = 'k', default_value_t = 120, value_name = "K")]

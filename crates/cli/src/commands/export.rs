@@ -23,12 +23,14 @@ use crate::vocabulary_words::VocabularyWords;
 /// Write a fit for another tool: SAELens, sparsify, delphi, SAEDashboard, Neuronpedia, steering
 ///
 /// Exports have features of unit norm; the scale moves into the coefficients. SAELens and sparsify encode by one matrix
-/// product, which can only come near the fit's own coefficients: an affine encoder is fitted to the activations for them, and
-/// its error is printed beside the fit's. The activations are looked for where `unmix fit` read them.
+/// product, which can only come near the fit's own coefficients: an affine encoder is fitted to the activations for them,
+/// and its error is printed beside the fit's. The activations are looked for where `unmix fit` read them.
 #[derive(Debug, Args)]
-#[command(
-    after_long_help = "Examples:\n  unmix export fit --to saelens --out my-sae\n  unmix export fit --to delphi --layer 12 --out cache\n  unmix export fit --to neuronpedia --tokens tokens.json --model-name gpt2-small --layer 5 --out batches\n  unmix export fit --to steering --model SmolLM2-135M --layer 12 --out steering"
-)]
+#[command(after_long_help = "Examples:
+  unmix export fit --to saelens --out my-sae
+  unmix export fit --to delphi --layer 12 --out cache
+  unmix export fit --to neuronpedia --tokens tokens.json --model-name gpt2-small --layer 5 --out batches
+  unmix export fit --to steering --model SmolLM2-135M --layer 12 --out steering")]
 pub struct ExportArgs {
     /// The folder that `unmix fit` wrote
     #[arg(value_name = "DIR")]

@@ -16,14 +16,14 @@ use unmix_interpret::{Contexts, Occurrence, QUANTILES, Text, contexts, distribut
 
 /// Read the features of a fit: the words where each is strongest
 ///
-/// Needs the text of the tokens to be of use: either a JSON array with one string a row (--tokens), or the model's vocabulary
-/// (--vocabulary) if the activations came with a column `token_ids`. Contexts stay within a prompt where the activations came
-/// with `prompt_ids`, `sequence_ids` or `positions`. Below the table stands what should be known before features are trusted: dead
-/// ones, near copies, features of one token.
+/// Needs the text of the tokens to be of use: either a JSON array with one string a row (--tokens), or the model's
+/// vocabulary (--vocabulary) if the activations came with a column `token_ids`. Contexts stay within a prompt where the
+/// activations came with `prompt_ids`, `sequence_ids` or `positions`. Below the table stands what should be known before
+/// features are trusted: dead ones, near copies, features of one token.
 #[derive(Debug, Args)]
-#[command(
-    after_long_help = "Examples:\n  unmix features fit --tokens tokens.json\n  unmix features fit --vocabulary vocab.json --feature 3,17 --top 20 --neurons"
-)]
+#[command(after_long_help = "Examples:
+  unmix features fit --tokens tokens.json
+  unmix features fit --vocabulary vocab.json --feature 3,17 --top 20 --neurons")]
 pub struct FeaturesArgs {
     /// The folder that `unmix fit` wrote
     #[arg(value_name = "DIR")]

@@ -18,8 +18,8 @@ use crate::{engine, interrupt, memory};
 
 /// Factorize activations into sparse features
 ///
-/// Reads a matrix of activations (tokens × neurons; safetensors or npy in f32, f16, bf16, npy also in f64) and writes a folder
-/// with factorization.safetensors (features and coefficients) and run.json (how they came about).
+/// Reads a matrix of activations (tokens × neurons; safetensors or npy in f32, f16, bf16, npy also in f64) and writes a
+/// folder with factorization.safetensors (features and coefficients) and run.json (how they came about).
 ///
 /// Ctrl-C stops after the current iteration and saves the best features so far.
 #[derive(Debug, Args)]

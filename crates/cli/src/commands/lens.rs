@@ -18,18 +18,20 @@ use crate::vocabulary_words::VocabularyWords;
 /// Read what features make the model say: the tokens that each promotes and suppresses
 ///
 /// Each feature goes through the MLP's down-projection, the model's final norm and the unembedding (the logit lens). What a
-/// feature reacts to (`unmix features`) and what it promotes differ: a feature of "nothing" and "something" may promote "else".
-/// Late layers write for the output, and there the tokens often make sense; in early layers they rarely do.
+/// feature reacts to (`unmix features`) and what it promotes differ: a feature of "nothing" and "something" may promote
+/// "else". Late layers write for the output, and there the tokens often make sense; in early layers they rarely do.
 #[derive(Debug, Args)]
-#[command(
-    after_long_help = "Examples:\n  unmix lens fit --model SmolLM2-135M --layer 12 --vocabulary SmolLM2-135M/tokenizer.json\n  unmix lens fit --model down_proj.safetensors --model unembedding.safetensors --vocabulary vocab.json --feature 3,17\n  unmix lens fit --model pythia-160m --layer 6 --neuron 12,700 --top 20 --json"
-)]
+#[command(after_long_help = "Examples:
+  unmix lens fit --model SmolLM2-135M --layer 12 --vocabulary SmolLM2-135M/tokenizer.json
+  unmix lens fit --model down_proj.safetensors --model unembedding.safetensors --vocabulary vocab.json --feature 3,17
+  unmix lens fit --model pythia-160m --layer 6 --neuron 12,700 --top 20 --json")]
 pub struct LensArgs {
     /// The folder that `unmix fit` wrote
     #[arg(value_name = "DIR")]
     pub fit: PathBuf,
 
-    /// The model's vocabulary: its tokenizer.json, a JSON array (index = id), or a JSON object from text to id as in vocab.json
+    /// The model's vocabulary: its tokenizer.json, a JSON array (index = id), or a JSON object from text to id as in
+    /// vocab.json
     #[arg(long, value_name = "FILE")]
     pub vocabulary: Option<PathBuf>,
 

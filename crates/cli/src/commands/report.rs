@@ -22,8 +22,8 @@ use crate::vocabulary_words::VocabularyWords;
 
 /// Write a page about the features: contexts, promoted tokens, concepts, tree, map
 ///
-/// One HTML file that needs no network and no other file. What it shows grows with what is given: --vocabulary or --tokens for
-/// words, --model for the tokens that features promote, --labels for concepts.
+/// One HTML file that needs no network and no other file. What it shows grows with what is given: --vocabulary or --tokens
+/// for words, --model for the tokens that features promote, --labels for concepts.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix report fit --vocabulary tokenizer.json

@@ -19,8 +19,9 @@ use crate::token_text::{TextArgs, read_text};
 
 /// Find how the features of a fit nest
 ///
-/// Factorizes the features themselves with fewer and fewer ranks. Each level's features are parents of those below; a parent's
-/// words are where its children are active together. Strength is how much of a child the parent makes up (1: all of it).
+/// Factorizes the features themselves with fewer and fewer ranks. Each level's features are parents of those below; a
+/// parent's words are where its children are active together. Strength is how much of a child the parent makes up (1: all of
+/// it).
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix tree fit --vocabulary vocab.json

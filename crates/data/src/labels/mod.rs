@@ -32,8 +32,9 @@ pub struct PromptLabel {
 
 /// The labels of prompts as a file lists them.
 ///
-/// Prompts are told apart by number, the `prompt_ids` of the activations. The number of a label is its `id` where the ids are
-/// whole numbers; where they are text, or there are none, the first label is that of prompt 0, the next of prompt 1 and so on.
+/// Prompts are told apart by number, the `prompt_ids` of the activations. The number of a label is its `id` where the ids
+/// are whole numbers; where they are text, or there are none, the first label is that of prompt 0, the next of prompt 1 and
+/// so on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PromptLabels {
     path: PathBuf,
@@ -55,8 +56,8 @@ impl PromptLabels {
     /// ignored, blanks around a name too.
     ///
     /// # Errors
-    /// If the file cannot be read or is none of these; if a label lacks its concept; if an id occurs twice, or only some labels
-    /// have one; if `split` is given for some prompts only, or is another word. Line or entry are named.
+    /// If the file cannot be read or is none of these; if a label lacks its concept; if an id occurs twice, or only some
+    /// labels have one; if `split` is given for some prompts only, or is another word. Line or entry are named.
     pub fn read(path: impl AsRef<Path>) -> Result<PromptLabels, Error> {
         let path = path.as_ref();
         PromptLabels::from_bytes(path, &read_file(path, "name the file of labels in it")?)

@@ -1,4 +1,5 @@
-//! The difference of means: for each concept the direction from other activations to its own, what supervision gives for free.
+//! The difference of means: for each concept the direction from other activations to its own, what supervision gives for
+//! free.
 
 use rayon::prelude::*;
 use unmix::{ActivationSource, DenseMatrix};
@@ -7,9 +8,9 @@ use unmix_data::{PanelBuffer, Panels};
 use super::{ConceptError, Labelling};
 use crate::cosine::check_rows;
 
-/// For each concept, \[concepts, d\], the mean activation over the tokens of its prompts less that over the tokens of neutral
-/// ones, or of all others where there are no neutral ones; prompts of the half for choosing alone. Zero where either has no
-/// tokens. Sums are taken in f64, in the order of the rows.
+/// For each concept, \[concepts, d\], the mean activation over the tokens of its prompts less that over the tokens of
+/// neutral ones, or of all others where there are no neutral ones; prompts of the half for choosing alone. Zero where either
+/// has no tokens. Sums are taken in f64, in the order of the rows.
 ///
 /// # Errors
 /// If the source cannot be read, or has more or fewer rows than the labelling.

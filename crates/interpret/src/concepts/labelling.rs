@@ -29,11 +29,11 @@ pub struct Labelling {
 }
 
 impl Labelling {
-    /// Labels for activations whose rows are of the prompts `prompt_ids`. Prompts with the label `neutral` are about nothing in
-    /// particular, whatever their parent.
+    /// Labels for activations whose rows are of the prompts `prompt_ids`. Prompts with the label `neutral` are about nothing
+    /// in particular, whatever their parent.
     ///
-    /// Unless the file says which half a prompt belongs to, every other prompt of a concept is for choosing, beginning with the
-    /// first. The halves are the same at both levels.
+    /// Unless the file says which half a prompt belongs to, every other prompt of a concept is for choosing, beginning with
+    /// the first. The halves are the same at both levels.
     ///
     /// # Errors
     /// If a prompt has no label; if all prompts have the same one; if `level` is [`ConceptLevel::Parent`] and there are no

@@ -34,15 +34,15 @@ pub struct ScoredConcept {
     pub prompts: usize,
     /// The feature with the largest area under the ROC curve on the half for choosing.
     pub best_feature: Option<usize>,
-    /// The feature's area under the ROC curve, 0.5 being chance: the share of pairs of a prompt of the concept and another one
-    /// in which the concept's has the larger maximum cosine.
+    /// The feature's area under the ROC curve, 0.5 being chance: the share of pairs of a prompt of the concept and another
+    /// one in which the concept's has the larger maximum cosine.
     pub auc: Option<f64>,
     /// The feature's S_CD: ln of the mean maximum cosine of the concept's prompts over that of neutral prompts.
     pub s_cd: Option<f64>,
     /// How often shuffled labels reach that area.
     pub p_value: Option<f64>,
-    /// The same scores for the difference of mean activations, a direction made from the labels of the half for choosing: what
-    /// supervision reaches.
+    /// The same scores for the difference of mean activations, a direction made from the labels of the half for choosing:
+    /// what supervision reaches.
     pub diff_means: Option<DirectionScore>,
 }
 

@@ -13,9 +13,11 @@ pub struct Chosen {
 
 /// All choices.
 pub struct Choices {
-    /// For each feature its concept: the one whose mean largest cosine exceeds the neutral mean most. Absent for dead features.
+    /// For each feature its concept: the one whose mean largest cosine exceeds the neutral mean most. Absent for dead
+    /// features.
     pub features: Vec<Option<Chosen>>,
-    /// For each concept its feature: the one of largest area under the ROC curve. Absent where a half has none of its prompts.
+    /// For each concept its feature: the one of largest area under the ROC curve. Absent where a half has none of its
+    /// prompts.
     pub concepts: Vec<Option<Chosen>>,
 }
 

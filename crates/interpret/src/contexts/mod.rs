@@ -1,7 +1,7 @@
 //! Where features are active: the tokens with the largest coefficients, as words in their contexts.
 //!
-//! [`strongest_tokens`] selects rows in one pass over the coefficients, [`Text`] knows the words and prompts around a row, and
-//! [`contexts`] puts the two together. Nothing here prints.
+//! [`strongest_tokens`] selects rows in one pass over the coefficients, [`Text`] knows the words and prompts around a row,
+//! and [`contexts`] puts the two together. Nothing here prints.
 
 mod pieces;
 mod prompts;

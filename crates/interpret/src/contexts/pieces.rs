@@ -12,8 +12,8 @@ impl TokenNotation {
         TokenNotation(Notation::of(vocabulary.texts()))
     }
 
-    /// The text of one entry, with the blank that it begins with, if it does. Part of a character is shown as `�`. The text is
-    /// as untrusted as the entry: [`one_line`](crate::one_line) makes it fit to print.
+    /// The text of one entry, with the blank that it begins with, if it does. Part of a character is shown as `�`. The text
+    /// is as untrusted as the entry: [`one_line`](crate::one_line) makes it fit to print.
     pub fn text(self, entry: &str) -> String {
         let mut bytes = Vec::new();
         self.0.decode(entry, &mut bytes);
@@ -83,8 +83,8 @@ impl Notation {
     }
 }
 
-/// Whether a character is the inside of a word. Characters of scripts without blanks are words of their own, and the parts of a
-/// character that is spread over tokens belong together.
+/// Whether a character is the inside of a word. Characters of scripts without blanks are words of their own, and the parts
+/// of a character that is spread over tokens belong together.
 pub fn is_inner(c: char) -> bool {
     let without_blanks =
         matches!(u32::from(c), 0x0e00..=0x0eff | 0x2e80..=0x9fff | 0xac00..=0xd7af | 0x2_0000..=0x3_ffff);
@@ -95,7 +95,8 @@ fn lone_byte(piece: &str) -> Option<u8> {
     u8::from_str_radix(piece.strip_prefix("<0x")?.strip_suffix('>')?, 16).ok()
 }
 
-/// The byte that GPT-2 writes as `c`: printable Latin-1 stands for itself, the other bytes follow one another from U+0100 on.
+/// The byte that GPT-2 writes as `c`: printable Latin-1 stands for itself, the other bytes follow one another from U+0100
+/// on.
 fn byte_of(c: char) -> Option<u8> {
     let printable = |code: u32| matches!(code, 33..=126 | 161..=172 | 174..=255);
     let code = u32::from(c);

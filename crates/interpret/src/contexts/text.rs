@@ -134,7 +134,8 @@ impl Text {
         &self.bytes[start..end.max(start)]
     }
 
-    /// The text of each of these rows. Where a character is spread over rows, the last of them has it, and the others are empty.
+    /// The text of each of these rows. Where a character is spread over rows, the last of them has it, and the others are
+    /// empty.
     pub fn pieces(&self, rows: Range<usize>) -> Vec<String> {
         let mut pieces: Vec<String> = Vec::with_capacity(rows.len());
         let mut waiting = rows.start;

@@ -33,8 +33,8 @@ pub fn cosines(source: &dyn ActivationSource, directions: &DenseMatrix) -> Resul
     Ok(DenseMatrix { rows: tokens, columns: count, values })
 }
 
-/// The largest cosine of each prompt's tokens with each direction: \[prompts, K\] for `directions` \[K, d\] and the number of
-/// each row's prompt, below `prompts`. The rows of a prompt need not follow one another; a prompt without tokens has
+/// The largest cosine of each prompt's tokens with each direction: \[prompts, K\] for `directions` \[K, d\] and the number
+/// of each row's prompt, below `prompts`. The rows of a prompt need not follow one another; a prompt without tokens has
 /// `f32::NEG_INFINITY`.
 ///
 /// The cosines of all tokens are never held at once: beside the result, memory is that of some panels of rows.

@@ -33,16 +33,16 @@ impl Default for DelphiOptions {
     }
 }
 
-/// Writes the folder `dir` with a folder for the module (see [`Site`]) that holds `{first}_{last}.safetensors` for each split
-/// of the features: `locations` [nnz, 3] (prompt, position, feature less `first`) u16 or u32, `activations` f16 \[nnz\] and
-/// `tokens` i64 [prompts, length]; and `config.json`.
+/// Writes the folder `dir` with a folder for the module (see [`Site`]) that holds `{first}_{last}.safetensors` for each
+/// split of the features: `locations` [nnz, 3] (prompt, position, feature less `first`) u16 or u32, `activations` f16
+/// \[nnz\] and `tokens` i64 [prompts, length]; and `config.json`.
 ///
 /// Prompts are rows in their order, padded to the longest, rounded up to a multiple of 32. Activations are coefficients
 /// times the power of two that `config.json` states as `activation_factor`, which is 1 unless f16 could not hold them.
 ///
 /// # Errors
-/// If the fit has no token ids, or nothing tells where prompts begin; if the padded tokens would be beyond all measure; if the
-/// folder cannot be written.
+/// If the fit has no token ids, or nothing tells where prompts begin; if the padded tokens would be beyond all measure; if
+/// the folder cannot be written.
 pub fn delphi(
     dir: &Path,
     fit: &ScaledFit,

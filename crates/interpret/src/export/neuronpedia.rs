@@ -47,8 +47,8 @@ impl Default for NeuronpediaOptions {
     }
 }
 
-/// Writes the folder `dir` with `batch-0.json`, `batch-1.json` … of 128 features each: strongest neurons, density, histogram,
-/// examples with the texts and activations of their tokens, the vector, and `logits` if given (K of them).
+/// Writes the folder `dir` with `batch-0.json`, `batch-1.json` … of 128 features each: strongest neurons, density,
+/// histogram, examples with the texts and activations of their tokens, the vector, and `logits` if given (K of them).
 ///
 /// # Errors
 /// If model or layer are not given, or the folder cannot be written.

@@ -20,13 +20,14 @@ const CONFIG: &str = "cfg.json";
 pub enum Architecture<'a> {
     /// `standard`: relu(x W_enc + b_enc), one matrix product.
     Standard(&'a AffineEncoder),
-    /// `matching_pursuit`: picks the feature of the largest projection again and again. Needs no activations, comes as close,
-    /// and takes one matrix product an iteration.
+    /// `matching_pursuit`: picks the feature of the largest projection again and again. Needs no activations, comes as
+    /// close, and takes one matrix product an iteration.
     MatchingPursuit,
 }
 
 /// Writes the folder `dir`: `sae_weights.safetensors` (W_dec [K, d] with rows of unit norm, b_dec, and for
-/// [`Architecture::Standard`] W_enc [d, K] and b_enc \[K\], all f32) and `cfg.json`, whose metadata state the scale and errors.
+/// [`Architecture::Standard`] W_enc [d, K] and b_enc \[K\], all f32) and `cfg.json`, whose metadata state the scale and
+/// errors.
 ///
 /// # Errors
 /// If the folder cannot be written.

@@ -11,11 +11,11 @@ use super::{AffineEncoder, ExportError, ScaledFit, WrittenFile};
 const WEIGHTS: &str = "sae.safetensors";
 const CONFIG: &str = "cfg.json";
 
-/// Writes the folder `dir`: `sae.safetensors` (encoder.weight [K, d], encoder.bias \[K\], W_dec [K, d] with rows of unit norm,
-/// b_dec \[d\], all f32) and `cfg.json`.
+/// Writes the folder `dir`: `sae.safetensors` (encoder.weight [K, d], encoder.bias \[K\], W_dec [K, d] with rows of unit
+/// norm, b_dec \[d\], all f32) and `cfg.json`.
 ///
-/// sparsify keeps the k largest of relu(x W + b). k is set to the most features that the encoder has above zero at any token,
-/// so that none is lost; to K if that is not known.
+/// sparsify keeps the k largest of relu(x W + b). k is set to the most features that the encoder has above zero at any
+/// token, so that none is lost; to K if that is not known.
 ///
 /// # Errors
 /// If the folder cannot be written.

@@ -13,10 +13,11 @@ use crate::{norms, unit_features};
 const TENSORS: &str = "steering.safetensors";
 const SCRIPT: &str = "steer.py";
 
-/// Writes the folder `dir`: `steering.safetensors`, all f32, with `directions` [K, d_model] (what a feature of unit norm adds to
-/// the residual stream, [`DownProjection::directions`](crate::DownProjection::directions)), `unit_directions` [K, d_model] (the
-/// same with unit norm; zeros stay zeros), `direction_norms` \[K\], `max_activations` \[K\] (the largest coefficient, so that
-/// `max_activations * direction_norms` is the most that the fit saw) and `features` [K, d]; and `steer.py`, which adds a direction to the output of an MLP in PyTorch.
+/// Writes the folder `dir`: `steering.safetensors`, all f32, with `directions` [K, d_model] (what a feature of unit norm
+/// adds to the residual stream, [`DownProjection::directions`](crate::DownProjection::directions)), `unit_directions` [K,
+/// d_model] (the same with unit norm; zeros stay zeros), `direction_norms` \[K\], `max_activations` \[K\] (the largest
+/// coefficient, so that `max_activations * direction_norms` is the most that the fit saw) and `features` [K, d]; and
+/// `steer.py`, which adds a direction to the output of an MLP in PyTorch.
 ///
 /// # Errors
 /// If `directions` are not K, or the folder cannot be written.

@@ -14,8 +14,8 @@ const BLOCK: usize = 1 << 20;
 /// Models whose root mean square norms store their weights as the difference from one.
 const PLUS_ONE: [&str; 5] = ["gemma", "gemma2", "gemma3", "gemma3_text", "qwen3_next"];
 
-/// What the neurons of one layer write into the residual stream: the MLP's down-projection W_out, and the norm behind it where
-/// the model has one. The matrix stays in its file.
+/// What the neurons of one layer write into the residual stream: the MLP's down-projection W_out, and the norm behind it
+/// where the model has one. The matrix stays in its file.
 #[derive(Clone, Debug)]
 pub struct DownProjection {
     matrix: WeightMatrix,
@@ -87,8 +87,8 @@ impl DownProjection {
         }
     }
 
-    /// What features write into the residual stream: r = W_out z for each row z of `features` [K, d], times the gain of the norm
-    /// behind the down-projection where the model has one, as [K, d_model]. Sums are in f64; without biases.
+    /// What features write into the residual stream: r = W_out z for each row z of `features` [K, d], times the gain of the
+    /// norm behind the down-projection where the model has one, as [K, d_model]. Sums are in f64; without biases.
     ///
     /// # Errors
     /// If the features have another number of neurons than the weights; if these hold numbers that are not finite.

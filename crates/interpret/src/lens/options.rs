@@ -16,10 +16,12 @@ pub enum NormKind {
     Layer,
 }
 
-/// What to read of a model's weights; see [`Readout::open`](super::Readout::open). What is left out is found by the names that common models give their tensors.
+/// What to read of a model's weights; see [`Readout::open`](super::Readout::open). What is left out is found by the names
+/// that common models give their tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReadoutOptions {
-    /// Number of the layer, from 0; needed where the weights have several, and without effect if the down-projection is named.
+    /// Number of the layer, from 0; needed where the weights have several, and without effect if the down-projection is
+    /// named.
     pub layer: Option<u32>,
     /// Name of the down-projection W_out, [d_model, d] or [d, d_model].
     pub down_projection: Option<String>,

@@ -37,13 +37,15 @@ const BLOCK: usize = 1 << 20;
 const WAVE: usize = 32;
 
 impl Readout {
-    /// The `most` tokens that each direction r [K, d_model] promotes and suppresses most: logits are the unembedding times the
-    /// final norm of r alone, as if nothing else were in the residual stream, so the scale of r does not matter beyond ε.
+    /// The `most` tokens that each direction r [K, d_model] promotes and suppresses most: logits are the unembedding times
+    /// the final norm of r alone, as if nothing else were in the residual stream, so the scale of r does not matter beyond
+    /// ε.
     ///
     /// Products are in f32. The same directions give the same bits on any number of threads.
     ///
     /// # Errors
-    /// If the directions have another width than the weights, or are not finite; if the weights hold numbers that are not finite.
+    /// If the directions have another width than the weights, or are not finite; if the weights hold numbers that are not
+    /// finite.
     pub fn read(&self, directions: &DenseMatrix, most: usize) -> Result<Vec<LensReading>, LensError> {
         let (width, rank) = (self.width(), directions.rows);
         if directions.columns != width {

@@ -8,8 +8,8 @@ use super::families::{Place, bias_of, config_value, wrong_size};
 use super::norm::Norm;
 use super::{LensError, NormKind, ReadoutNames, ReadoutOptions, Role};
 
-/// The way from the neurons of one layer to the logits: down-projection, the norm behind it where the model has one, final norm
-/// and unembedding. Matrices stay in their files and are read a block at a time.
+/// The way from the neurons of one layer to the logits: down-projection, the norm behind it where the model has one, final
+/// norm and unembedding. Matrices stay in their files and are read a block at a time.
 #[derive(Clone, Debug)]
 pub struct Readout {
     down_projection: DownProjection,
@@ -25,16 +25,17 @@ const CONFIG_EPSILON: [&str; 4] = ["rms_norm_eps", "layer_norm_epsilon", "layer_
 const DEFAULT_EPSILON: f64 = 1e-5;
 
 impl Readout {
-    /// Finds what it takes in the weights of a model, for features of `neurons` neurons. Names of GPT-2, Llama, Mistral, Qwen,
-    /// SmolLM, Gemma, GPT-NeoX, Pythia, OPT and models like them are known, and of files that hold nothing else `down_proj`,
-    /// `unembedding` and `final_norm`; `options` has the names of others.
+    /// Finds what it takes in the weights of a model, for features of `neurons` neurons. Names of GPT-2, Llama, Mistral,
+    /// Qwen, SmolLM, Gemma, GPT-NeoX, Pythia, OPT and models like them are known, and of files that hold nothing else
+    /// `down_proj`, `unembedding` and `final_norm`; `options` has the names of others.
     ///
     /// Which side of the down-projection the neurons are on shows in its shape; where it is square, it is taken to lie as in
     /// its family of models, or else as torch's `Linear`, [d_model, d].
     ///
-    /// The norm's kind comes from the options, else from the metadata (`norm`: `rms` or `layer`) of the file that holds it, else
-    /// from the family of models; ε from the options, else from that metadata (`eps`), else from the model's `config.json`, and
-    /// is 1e-5 if none of them says it. Caps on logits, which keep their order, and biases of unembeddings are left out.
+    /// The norm's kind comes from the options, else from the metadata (`norm`: `rms` or `layer`) of the file that holds it,
+    /// else from the family of models; ε from the options, else from that metadata (`eps`), else from the model's
+    /// `config.json`, and is 1e-5 if none of them says it. Caps on logits, which keep their order, and biases of
+    /// unembeddings are left out.
     ///
     /// # Errors
     /// If a tensor is not found, ambiguous, of a size that does not go with the others, or of a type that cannot be read.
@@ -111,7 +112,8 @@ impl Readout {
         self.unembedding.rows()
     }
 
-    /// The down-projection's bias, d_model numbers, if it has one. It is the same for all features, so no direction contains it.
+    /// The down-projection's bias, d_model numbers, if it has one. It is the same for all features, so no direction contains
+    /// it.
     pub fn bias(&self) -> Option<&[f32]> {
         self.bias.as_deref()
     }

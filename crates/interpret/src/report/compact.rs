@@ -1,5 +1,5 @@
-//! The report as the page's script reads it: JSON in which tokens of contexts are indices into one table of strings, strengths
-//! are two hexadecimal digits, numbers have six digits, and no string is long.
+//! The report as the page's script reads it: JSON in which tokens of contexts are indices into one table of strings,
+//! strengths are two hexadecimal digits, numbers have six digits, and no string is long.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,10 @@ pub fn page_data(report: &Report) -> Value {
     let tree: Vec<Value> = report
         .tree
         .iter()
-        .map(|level| json!({"name": table.value(&level.name), "nodes": level.nodes.iter().map(|n| table.value(n)).collect::<Vec<_>>()}))
+        .map(|level| {
+            let nodes: Vec<Value> = level.nodes.iter().map(|node| table.value(node)).collect();
+            json!({"name": table.value(&level.name), "nodes": nodes})
+        })
         .collect();
     json!({
         "title": table.value(&report.title),

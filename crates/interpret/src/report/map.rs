@@ -21,10 +21,10 @@ const DEAD_MARGIN: f32 = 0.94;
 
 /// A place [x, y] for each feature (row of `features`, [K, d]), both in 0..=1 and never NaN.
 ///
-/// Distances are the mean of 1 − cosine of the features and, where `coefficients` [n, K] are given, 1 − cosine of their columns.
-/// Exact t-SNE (van der Maaten and Hinton, "Visualizing Data using t-SNE", 2008) places the features from the two principal
-/// axes of those similarities on; for fewer than 8 features these are the map. Features that are zero, or active at no token,
-/// lie apart on a line at y = 1. The same input and seed give the same map.
+/// Distances are the mean of 1 − cosine of the features and, where `coefficients` [n, K] are given, 1 − cosine of their
+/// columns. Exact t-SNE (van der Maaten and Hinton, "Visualizing Data using t-SNE", 2008) places the features from the two
+/// principal axes of those similarities on; for fewer than 8 features these are the map. Features that are zero, or active
+/// at no token, lie apart on a line at y = 1. The same input and seed give the same map.
 ///
 /// # Panics
 /// If `coefficients` has not K columns.

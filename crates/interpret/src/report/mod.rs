@@ -1,7 +1,7 @@
 //! The report: one HTML file with everything that is known about the features of a fit, for people, without a network.
 //!
-//! [`assemble`] fills in a [`Report`] from a fit and what was found out about it; its parts are plain data and mostly optional,
-//! and [`render`] makes the page of it. [`map_positions`] places features on the page's map.
+//! [`assemble`] fills in a [`Report`] from a fit and what was found out about it; its parts are plain data and mostly
+//! optional, and [`render`] makes the page of it. [`map_positions`] places features on the page's map.
 
 mod assemble;
 mod compact;

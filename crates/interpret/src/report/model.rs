@@ -1,9 +1,9 @@
 //! What the page shows, as plain data. Whoever assembles it fills in what there is and leaves the rest empty: empty parts do
 //! not appear on the page.
 //!
-//! Features are referred to by their number, the row of Z from 0, everywhere: in links, in the tree, in health notes. A number
-//! that is not among [`Report::features`] is shown without a link. Shares are fractions: 0.25 is shown as 25%. Values that are
-//! not finite are shown as a dash. Text is untrusted and may hold anything.
+//! Features are referred to by their number, the row of Z from 0, everywhere: in links, in the tree, in health notes. A
+//! number that is not among [`Report::features`] is shown without a link. Shares are fractions: 0.25 is shown as 25%. Values
+//! that are not finite are shown as a dash. Text is untrusted and may hold anything.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +20,8 @@ pub struct Report {
     pub features: Vec<ReportFeature>,
     /// Names of the groups that colour the map, referred to by [`ReportFeature::group`]. May be empty.
     pub groups: Vec<String>,
-    /// How features merge into coarser ones, finest first: the nodes of `tree[0]` have features as children, those of `tree[1]`
-    /// have nodes of `tree[0]`, and so on. Empty if there is no tree.
+    /// How features merge into coarser ones, finest first: the nodes of `tree[0]` have features as children, those of
+    /// `tree[1]` have nodes of `tree[0]`, and so on. Empty if there is no tree.
     pub tree: Vec<TreeLevel>,
     /// The concepts that features were compared with. Empty if there were none.
     pub concepts: Vec<ConceptRow>,
