@@ -39,8 +39,8 @@ pub fn write_encoding(path: impl AsRef<Path>, record: &EncodingRecord, force: bo
         column("squared_residuals", &encoding.squared_residuals),
     ];
     entries.extend(columns.iter().filter_map(|(name, column)| column.wide(name)));
-    entries.push(matrix("coefficients", &encoding.coefficients));
-    entries.extend(cosines.as_ref().map(|cosines| matrix("cosines", cosines)));
+    entries.push(TensorEntry::matrix("coefficients", &encoding.coefficients));
+    entries.extend(cosines.as_ref().map(|cosines| TensorEntry::matrix("cosines", cosines)));
     entries.extend(columns.iter().filter_map(|(name, column)| column.narrow(name)));
     let metadata = BTreeMap::from([
         ("format", "unmix-encoding".to_owned()),
@@ -55,13 +55,4 @@ pub fn write_encoding(path: impl AsRef<Path>, record: &EncodingRecord, force: bo
 
 fn column<'a>(name: &'a str, values: &'a [f64]) -> TensorEntry<'a> {
     TensorEntry { name, dtype: "F64", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) }
-}
-
-fn matrix<'a>(name: &'a str, matrix: &'a DenseMatrix) -> TensorEntry<'a> {
-    TensorEntry {
-        name,
-        dtype: "F32",
-        shape: vec![matrix.rows, matrix.columns],
-        bytes: bytemuck::cast_slice(&matrix.values),
-    }
 }

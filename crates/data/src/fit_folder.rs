@@ -139,16 +139,11 @@ fn check_replaceable(dir: &Path) -> Result<(), Error> {
 fn write_factorization(out: impl Write, record: &FitRecord) -> std::io::Result<()> {
     let columns: Vec<(&str, Integers)> =
         record.columns.present().map(|(name, values)| (name, Integers::new(values))).collect();
-    let matrix = |name, matrix: &'_ DenseMatrix| (name, "F32", vec![matrix.rows, matrix.columns]);
     let mut entries = Vec::new();
     // Wider elements first, so that every tensor is aligned.
     entries.extend(columns.iter().filter_map(|(name, column)| column.wide(name)));
-    for (m, (name, dtype, shape)) in [
-        (&record.coefficients, matrix("coefficients", &record.coefficients)),
-        (&record.features, matrix("features", &record.features)),
-    ] {
-        entries.push(TensorEntry { name, dtype, shape, bytes: bytemuck::cast_slice(&m.values) });
-    }
+    entries.push(TensorEntry::matrix("coefficients", &record.coefficients));
+    entries.push(TensorEntry::matrix("features", &record.features));
     entries.extend(columns.iter().filter_map(|(name, column)| column.narrow(name)));
     let metadata = BTreeMap::from([
         ("format", "unmix-fit".to_owned()),

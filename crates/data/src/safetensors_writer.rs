@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
+use unmix::DenseMatrix;
 
 /// A tensor for [`write_tensors`].
 #[derive(Clone, Debug)]
@@ -18,6 +19,14 @@ pub struct TensorEntry<'a> {
     pub shape: Vec<usize>,
     /// Little-endian elements in C order.
     pub bytes: &'a [u8],
+}
+
+impl<'a> TensorEntry<'a> {
+    /// A matrix [rows, columns] of f32.
+    pub(crate) fn matrix(name: &'a str, matrix: &'a DenseMatrix) -> Self {
+        let bytes = bytemuck::cast_slice(&matrix.values);
+        TensorEntry { name, dtype: "F32", shape: vec![matrix.rows, matrix.columns], bytes }
+    }
 }
 
 /// Writes a safetensors file of `entries` in their order; those of wider elements must come first to stay aligned.
