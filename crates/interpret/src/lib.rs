@@ -21,8 +21,8 @@ mod one_line;
 mod rows;
 
 pub use contexts::{
-    Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, Text, TokenNotation, Window, contexts,
-    contexts_of_tokens, strongest_tokens,
+    Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, TOKENS_A_WORD, Text, TokenNotation, Window,
+    contexts, contexts_of_tokens, strongest_tokens,
 };
 pub use correlation::coefficient_correlations;
 pub use cosine::{cosines, prompt_maxima};

@@ -185,12 +185,18 @@ pub fn context_json(occurrence: &Occurrence, text: &Text, norm: f64, words: usiz
     })
 }
 
+/// Refuses numbers, given with --feature, of features that a fit of `rank` does not have.
+pub fn check_numbers(features: &[usize], rank: usize) -> Result<(), Failure> {
+    match features.iter().find(|&&k| k >= rank) {
+        Some(k) => Err(Failure::Usage(format!("--feature {k}: the fit has features 0 to {}", rank - 1))),
+        None => Ok(()),
+    }
+}
+
 fn order(args: &FeaturesArgs, fit: &FitRecord) -> Result<Vec<usize>, Failure> {
     let rank = fit.features.rows;
     let statistics = &fit.run.summary.feature_statistics;
-    if let Some(k) = args.feature.iter().find(|&&k| k >= rank) {
-        return Err(Failure::Usage(format!("--feature {k}: the fit has features 0 to {}", rank - 1)));
-    }
+    check_numbers(&args.feature, rank)?;
     let mut order: Vec<usize> = if args.feature.is_empty() { (0..rank).collect() } else { args.feature.clone() };
     // Features that were asked for by number keep the order in which they were asked for.
     if args.sort == Order::Share && args.feature.is_empty() {

@@ -10,6 +10,7 @@ use unmix_data::read_fit;
 use unmix_interpret::{LensReading, NormKind, Readout, TokenIdLogit, one_line, single_neurons};
 
 use crate::cli::SharedArgs;
+use crate::commands::features::check_numbers;
 use crate::failure::Failure;
 use crate::model::ModelArgs;
 use crate::output::{self, Style};
@@ -55,9 +56,7 @@ pub struct LensArgs {
 pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let fit = read_fit(&args.fit)?;
     let features = &fit.features;
-    if let Some(k) = args.feature.iter().find(|&&k| k >= features.rows) {
-        return Err(Failure::Usage(format!("--feature {k}: the fit has features 0 to {}", features.rows - 1)));
-    }
+    check_numbers(&args.feature, features.rows)?;
     let all = args.feature.is_empty() && args.neuron.is_empty();
     let chosen: Vec<usize> = if all { (0..features.rows).collect() } else { args.feature.clone() };
     let neurons = single_neurons(&args.neuron, features.columns)?;

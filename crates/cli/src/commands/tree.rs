@@ -6,7 +6,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use unmix_data::{FitRecord, check_file_target, read_fit, write_file};
 use unmix_interpret::{
-    Activation, Contexts, Hierarchy, HierarchyOptions, Text, contexts, contexts_of_tokens, hierarchy, neuron_group,
+    Activation, Contexts, Hierarchy, HierarchyOptions, TOKENS_A_WORD, Text, contexts, contexts_of_tokens, hierarchy,
+    neuron_group,
 };
 
 use crate::cli::SharedArgs;
@@ -103,7 +104,7 @@ pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     }
     let kept = fit.run.summary.kept_per_feature;
     let tree = hierarchy(engine.as_ref(), &fit.features, kept, &options)?;
-    let tokens = tree.node_coefficients(&fit.coefficients).strongest_tokens(&fit.coefficients, 4 * WORDS);
+    let tokens = tree.node_coefficients(&fit.coefficients).strongest_tokens(&fit.coefficients, TOKENS_A_WORD * WORDS);
     let named = Named::new(&fit, &text, &tokens);
     if args.out.is_some() || shared.json {
         let value = named.json(&fit, &tree, &options);

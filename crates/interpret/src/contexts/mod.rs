@@ -47,10 +47,12 @@ pub struct Contexts {
     pub spellings: Vec<Spelling>,
 }
 
+/// Tokens that are looked at for a word: those of a word are often active together, so more tokens than words are needed.
+pub const TOKENS_A_WORD: usize = 4;
+
 /// For each feature, its `most` most active words.
 pub fn contexts(coefficients: &DenseMatrix, text: &Text, most: usize) -> Vec<Contexts> {
-    // A word's tokens are often active together, so more tokens than words are needed.
-    let tokens = strongest_tokens(coefficients, most.saturating_mul(4));
+    let tokens = strongest_tokens(coefficients, most.saturating_mul(TOKENS_A_WORD));
     tokens.iter().map(|tokens| contexts_of_tokens(tokens, text, most)).collect()
 }
 

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::concepts::ConceptScores;
 use crate::{
-    Activation, Contexts, Distribution, Health, Hierarchy, LensWords, QUANTILES, Text, coefficient_correlations,
-    contexts_of_tokens, distributions, feature_cosines, health, strongest_tokens,
+    Activation, Contexts, Distribution, Health, Hierarchy, LensWords, QUANTILES, TOKENS_A_WORD, Text,
+    coefficient_correlations, contexts_of_tokens, distributions, feature_cosines, health, strongest_tokens,
 };
 
 /// What a report is made of. All but the fit and its text may be missing.
@@ -63,7 +63,7 @@ const CLEAR_AUC: f64 = 0.85;
 pub fn assemble(parts: &ReportParts<'_>) -> Report {
     let (fit, summary) = (parts.fit, &parts.fit.run.summary);
     let rank = fit.features.rows;
-    let strongest = strongest_tokens(&fit.coefficients, parts.contexts.max(WORDS).saturating_mul(4));
+    let strongest = strongest_tokens(&fit.coefficients, parts.contexts.max(WORDS).saturating_mul(TOKENS_A_WORD));
     let distributions = distributions(&fit.coefficients, BINS);
     let cosines = feature_cosines(&fit.features, &fit.features);
     let correlations = coefficient_correlations(&fit.coefficients);
@@ -267,7 +267,7 @@ fn notes(health: &Health, feature: usize, text: &Text) -> Vec<String> {
 
 fn tree_levels(tree: &Hierarchy, fit: &FitRecord, passages: &Passages<'_>) -> Vec<TreeLevel> {
     let coefficients = tree.node_coefficients(&fit.coefficients);
-    let strongest = coefficients.strongest_tokens(&fit.coefficients, 4 * WORDS);
+    let strongest = coefficients.strongest_tokens(&fit.coefficients, TOKENS_A_WORD * WORDS);
     let passages = Passages { most: NODE_CONTEXTS, ..*passages };
     let node = |level: usize, node: usize, tokens: &[Activation]| {
         let columns = tree.levels[level].features.rows;
