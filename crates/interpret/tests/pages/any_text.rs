@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use unmix::DenseMatrix;
 use unmix_data::TokenColumns;
-use unmix_interpret::report::{ReportParts, TokenLogit, assemble, render};
-use unmix_interpret::{Prompts, Text, contexts};
+use unmix_interpret::report::{ReportParts, assemble, render};
+use unmix_interpret::{LensWords, Prompts, Text, TokenLogit, contexts};
 
 use crate::fixtures::{data_of, halves, record};
 
@@ -109,7 +109,8 @@ proptest! {
         let columns = TokenColumns { token_ids: case.token_ids.clone(), prompt_ids: case.prompt_ids.clone(), positions: None };
         let fit = record(features, coefficients, columns);
         let logits = |sign: f64| case.tokens.iter().map(|t| TokenLogit { text: t.clone(), logit: sign / 3.0 }).collect();
-        let lens: Vec<(Vec<TokenLogit>, Vec<TokenLogit>)> = (0..rank).map(|_| (logits(1.0), logits(f64::NAN))).collect();
+        let lens: Vec<LensWords> =
+            (0..rank).map(|_| LensWords { promoted: logits(1.0), suppressed: logits(f64::NAN) }).collect();
         let report = assemble(&ReportParts {
             title: &case.tokens[0],
             fit: &fit,

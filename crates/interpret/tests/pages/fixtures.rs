@@ -3,7 +3,7 @@
 use serde_json::Value;
 use unmix::{DenseMatrix, Factorization, FeatureStatistics, FitSummary, SemiNmf, StopReason};
 use unmix_data::{FitRecord, InputRecord, TokenColumns};
-use unmix_interpret::{Child, Hierarchy, Level, norms};
+use unmix_interpret::{Child, Hierarchy, HierarchyLevel, norms};
 
 /// A record of features [K, d] and coefficients [n, K], with statistics as if the features were orthogonal.
 pub fn record(features: DenseMatrix, coefficients: DenseMatrix, columns: TokenColumns) -> FitRecord {
@@ -57,7 +57,7 @@ pub fn record(features: DenseMatrix, coefficients: DenseMatrix, columns: TokenCo
 
 /// Levels in which feature k of one lies below feature k / 2 of the next, until there is one alone.
 pub fn halves(features: &DenseMatrix) -> Hierarchy {
-    let mut levels: Vec<Level> = Vec::new();
+    let mut levels: Vec<HierarchyLevel> = Vec::new();
     let mut below = features.rows;
     while below > 1 {
         let rank = below.div_ceil(2);
@@ -67,7 +67,7 @@ pub fn halves(features: &DenseMatrix) -> Hierarchy {
             })
             .collect();
         let strengths = (0..below * rank).map(|at| if at / rank / 2 == at % rank { 0.5 } else { 0.0 }).collect();
-        levels.push(Level {
+        levels.push(HierarchyLevel {
             features: DenseMatrix { rows: rank, columns: features.columns, values: vec![1.0; rank * features.columns] },
             strengths: DenseMatrix { rows: below, columns: rank, values: strengths },
             relative_error: 0.5,
