@@ -131,7 +131,7 @@ impl FitRecord {
         let rank = self.features.rows;
         if summary.feature_statistics.len() != rank {
             let found = format!("of {} features", summary.feature_statistics.len());
-            return inconsistent("the recorded statistics", found, format!("there are {rank} features"));
+            return inconsistent("the list of statistics", found, format!("there are {rank} features"));
         }
         if let Some(dead) = summary.dead_features.iter().find(|&&k| k as usize >= rank) {
             return inconsistent(
