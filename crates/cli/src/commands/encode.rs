@@ -118,7 +118,10 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let settled = if encoding.largest_change <= args.tolerance {
         "every token has settled".to_owned()
     } else {
-        format!("a token still moved by {:.0e} of its norm; a larger --tolerance would do", encoding.largest_change)
+        format!(
+            "a token still moved by {:.0e} of its norm; coefficients of nearly parallel features settle slowly, its fit does not",
+            encoding.largest_change
+        )
     };
     fact("sweeps", format!("{} at most; {settled}", encoding.sweeps));
     fact("saved in", args.out.display().to_string());
