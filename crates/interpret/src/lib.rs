@@ -3,6 +3,27 @@
 //!
 //! Everything here works on a finished fit ([`FitRecord`](unmix_data::FitRecord)) and, where it must, on the activations
 //! again, panel by panel. Nothing prints.
+//!
+//! ```
+//! use unmix::{CpuEngine, Engine, HostActivations, SemiNmf};
+//! use unmix_interpret::{Prompts, Text, contexts};
+//!
+//! // Six tokens, three of animals and three of trees.
+//! let text = Text::new(&["cat", " fox", " dog", " elm", " ash", " oak"], Prompts::new(6, None, None));
+//! let x = vec![
+//!     1.0, -1.0, 0.0, 0.0, 2.0, -2.0, 0.0, 0.0, 3.0, -3.0, 0.0, 0.0, //
+//!     0.0, 0.0, 1.0, 2.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0, 3.0, 6.0,
+//! ];
+//! let engine = CpuEngine::new();
+//! let activations = engine.load(&HostActivations::from_f32(x, 6, 4)?)?;
+//! let fit = SemiNmf::new(2).sparsity(0.5).fit(&engine, &activations)?;
+//!
+//! let found = contexts(&fit.coefficients, &text, 3);
+//! let mut strongest: Vec<String> = found.iter().map(|c| text.join(c.occurrences[0].word.clone())).collect();
+//! strongest.sort();
+//! assert_eq!(strongest, ["dog", "oak"]);
+//! # Ok::<(), unmix::Error>(())
+//! ```
 
 pub mod concepts;
 pub mod export;

@@ -175,7 +175,7 @@ fn what_cannot_be_encoded_is_named_and_leaves_nothing_behind() {
         files.refused(&[&["encode", fit, file, "--out", &out, "--engine", "cpu"][..], options].concat(), words);
     };
     let narrow = files.npy("narrow.npy", &others(), 3);
-    refused(&fit, &narrow, &[], &["narrow.npy", "3 neurons", "over 24", "the layer that was fitted"]);
+    refused(&fit, &narrow, &[], &["narrow.npy", "3 neurons", "have 24", "the same layer"]);
     let mut x = others();
     x[5 * NEURONS + 7] = f32::NAN;
     let bad = files.npy("nan.npy", &x, NEURONS);
