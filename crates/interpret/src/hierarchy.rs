@@ -87,7 +87,7 @@ pub fn hierarchy(
         // The rank may reach the number of neurons, not pass it.
         let rank = rank.min(below.columns as u32);
         // The penalty lets a child have few parents; without it parents cancel one another out.
-        let builder = SemiNmf::new(rank).sparsity(sparsity).solver(Solver::Hals).penalty(PENALTY);
+        let builder = SemiNmf::new(rank).sparsity(sparsity).solver(Solver::Hals).penalty(PENALTY).tolerance(1e-3);
         let fit = best_fit(engine, &activations, &builder, options.seed)?;
         let norms = norms(&fit.features);
         let mut strengths = fit.coefficients;
@@ -112,7 +112,7 @@ fn best_fit(
     builder: &SemiNmf,
     seed: u64,
 ) -> Result<Factorization, Error> {
-    const STARTS: u64 = 8;
+    const STARTS: u64 = 4;
     let mut best = builder.clone().seed(seed).fit(engine, activations)?;
     for start in 1..STARTS {
         let fit = builder.clone().seed(seed.wrapping_add(start)).fit(engine, activations)?;
