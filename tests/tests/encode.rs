@@ -1,6 +1,7 @@
 //! Encoding: coefficients of tokens for features that stay as they are, on every engine.
 
 use unmix::{DenseMatrix, ElementType, Encoder, Error, SemiNmf};
+use unmix_data::RowRange;
 use unmix_tests::{Dense, engines, oracle};
 
 /// Nonnegative least squares of each token by coordinate descent in f64, until nothing moves.
@@ -69,6 +70,26 @@ fn the_tokens_of_a_fit_are_encoded_as_well_as_the_fit_did() {
         let gain = fit.summary.relative_error - encoding.relative_error();
         assert!((-1e-6..0.05).contains(&gain), "{engine:?}: {gain}");
         assert!(encoding.largest_change <= 1e-5 && encoding.sweeps < 1000);
+    }
+}
+
+#[test]
+fn tokens_encoded_in_portions_are_those_encoded_at_once() {
+    let (x, z) = (Dense::random(5, 53, 29, ElementType::F16), Dense::random(6, 4, 29, ElementType::F32));
+    for engine in engines() {
+        let all = x.to_activations(ElementType::F16);
+        let encode = |rows: std::ops::Range<u64>| {
+            let portion = engine.load(&RowRange::new(all.clone(), rows)).expect("loaded");
+            Encoder::new(features(&z)).encode(engine.as_ref(), &portion).expect("encoded")
+        };
+        let whole = encode(0..53);
+        let mut parts = encode(0..20);
+        parts.append(encode(20..21));
+        parts.append(encode(21..53));
+        assert_eq!((parts.coefficients.rows, parts.squared_norms.len()), (53, 53));
+        let pairs = parts.coefficients.values.iter().zip(&whole.coefficients.values);
+        assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-5 * (1.0 + b)), "{engine:?}");
+        assert!((parts.relative_error() - whole.relative_error()).abs() < 1e-6, "{engine:?}");
     }
 }
 

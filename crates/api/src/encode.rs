@@ -57,6 +57,20 @@ impl Encoding {
         let energy = sum(&self.squared_norms);
         if energy > 0.0 { sum(&self.squared_residuals) / energy } else { 0.0 }
     }
+
+    /// Takes in the encoding of the tokens that follow these, by the same encoder.
+    ///
+    /// # Panics
+    /// If it is of another number of features.
+    pub fn append(&mut self, next: Encoding) {
+        assert_eq!(self.coefficients.columns, next.coefficients.columns, "encodings by one encoder");
+        self.coefficients.values.extend(next.coefficients.values);
+        self.coefficients.rows += next.coefficients.rows;
+        self.squared_residuals.extend(next.squared_residuals);
+        self.squared_norms.extend(next.squared_norms);
+        self.sweeps = self.sweeps.max(next.sweeps);
+        self.largest_change = self.largest_change.max(next.largest_change);
+    }
 }
 
 impl Encoder {

@@ -145,14 +145,7 @@ fn encode(
         let next = encoder.encode(engine, &portion)?;
         match &mut all {
             None => all = Some(next),
-            Some(all) => {
-                all.coefficients.values.extend(next.coefficients.values);
-                all.coefficients.rows += next.coefficients.rows;
-                all.squared_residuals.extend(next.squared_residuals);
-                all.squared_norms.extend(next.squared_norms);
-                all.sweeps = all.sweeps.max(next.sweeps);
-                all.largest_change = all.largest_change.max(next.largest_change);
-            }
+            Some(all) => all.append(next),
         }
     }
     all.ok_or_else(|| Failure::Usage(format!("{}: there are no tokens to encode", file.path().display())))

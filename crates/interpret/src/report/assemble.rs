@@ -224,8 +224,8 @@ fn concept_rows(scores: &ConceptScores, parents: Option<&HashMap<String, String>
         .collect()
 }
 
-/// Groups that colour the map: the concepts that features clearly detect, the wider ones where those are known; without
-/// concepts, the parents at the top of the tree.
+/// Groups that colour the map: the concepts that features clearly detect, or the wider ones where those are known. Without
+/// concepts there are none.
 fn groups(parts: &ReportParts<'_>) -> (Vec<String>, Vec<Option<usize>>) {
     let rank = parts.fit.features.rows;
     let (mut names, mut of): (Vec<String>, Vec<Option<usize>>) = (Vec::new(), vec![None; rank]);
