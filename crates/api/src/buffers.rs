@@ -1,7 +1,7 @@
 //! Every buffer of a fit, planned before anything is allocated.
 
 use unmix_kernels::{
-    BufferId, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, Recording, STATE_WORDS, STATUS_WORDS,
+    BufferId, ElementType, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, Recording, STATE_WORDS, STATUS_WORDS,
     Split, Workspace, coefficient_gram, cross_product, report_words,
 };
 use unmix_runtime::{EngineLimits, PanelLayout};
@@ -28,13 +28,37 @@ pub(crate) struct PanelBuffers {
     pub norms: Option<Matrix>,
 }
 
+/// The kept entries of all features, each list as one row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeptEntries {
+    /// Kept neurons of feature after feature, m of each.
+    pub indices: Matrix,
+    /// Their values.
+    pub values: Matrix,
+}
+
+impl KeptEntries {
+    /// Those of `features`.
+    pub fn of(features: &Features) -> Self {
+        let count = features.dense.rows * features.kept;
+        let row = |buffer: BufferId| Matrix {
+            resource: buffer.into(),
+            element: ElementType::F32,
+            rows: 1,
+            columns: count,
+            stride: count.next_multiple_of(4),
+        };
+        KeptEntries { indices: row(features.indices), values: row(features.values) }
+    }
+}
+
 /// The buffers of a fit.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffers {
     pub panels: Vec<PanelBuffers>,
     pub features: Features,
-    /// Z of the best iterate; the same as `features.dense` where the last iterate is wanted.
-    pub best_features: Matrix,
+    /// The kept entries of the best iterate; those of `features` where the last iterate is wanted.
+    pub best_kept: KeptEntries,
     pub least_squares: LeastSquares,
     pub feature_gram: Matrix,
     pub scales: BufferId,
@@ -55,6 +79,8 @@ pub(crate) struct Buffers {
     /// One word a token of a panel: its cluster, or its residual.
     pub token_words: BufferId,
     pub centroid_norms: BufferId,
+    /// ‖xᵢ‖² of a panel's sampled tokens.
+    pub sample_norms: BufferId,
     cross_split: Option<Split>,
     gram_split: Option<Split>,
 }
@@ -66,7 +92,15 @@ impl Buffers {
         let w = &mut workspace;
         let (rank, neurons) = (options.rank, layout.neurons);
         let features = Features::in_workspace(w, rank, neurons, options.kept(neurons));
-        let best_features = if options.keep_best { w.matrix("best features", rank, neurons) } else { features.dense };
+        let current = KeptEntries::of(&features);
+        let best_kept = if options.keep_best {
+            KeptEntries {
+                indices: Matrix { resource: w.words("best kept neurons", current.indices.elements()).into(), ..current.indices },
+                values: Matrix { resource: w.words("best kept values", current.values.elements()).into(), ..current.values },
+            }
+        } else {
+            current
+        };
         let hals = options.solver == Solver::Hals;
         let panels = (0..layout.panels())
             .map(|panel| {
@@ -94,7 +128,7 @@ impl Buffers {
         let buffers = Buffers {
             panels,
             features,
-            best_features,
+            best_kept,
             least_squares: LeastSquares {
                 gram: w.matrix("coefficient Gram matrix", rank, rank),
                 cross: w.matrix("cross product", rank, neurons),
@@ -115,6 +149,7 @@ impl Buffers {
             gathered_tokens: w.words("tokens to gather", GATHERED_ROWS.into()),
             token_words: w.words("words of the panel's tokens", rows.into()),
             centroid_norms: w.words("centroid norms", if options.init == Init::Kmeans { rank.into() } else { 1 }),
+            sample_norms: w.words("norms of sampled tokens", if options.init == Init::Kmeans { rows.into() } else { 1 }),
             cross_split: split(w, "cross product parts", parts_to_fill(rank, neurons, rows, limits), rank, neurons),
             gram_split: split(w, "coefficient Gram parts", gram_parts, rank, rank),
         };
@@ -123,15 +158,22 @@ impl Buffers {
 
     /// Records what a panel adds to the cross product and the coefficient Gram matrix; the first panel starts them.
     pub fn record_sums(&self, recording: &mut Recording, panel: usize, coefficients: Matrix, scale: f32) {
-        self.record_cross(recording, panel, coefficients, scale);
+        self.record_cross(recording, self.panels[panel].activations, coefficients, scale, panel > 0);
         coefficient_gram(recording, coefficients, self.least_squares.gram, panel > 0, self.gram_split);
     }
 
-    /// Records what a panel adds to the cross product alone.
-    pub fn record_cross(&self, recording: &mut Recording, panel: usize, coefficients: Matrix, scale: f32) {
-        let rows = self.panels[panel].activations;
-        let out = self.least_squares.cross.first_rows(coefficients.columns);
-        cross_product(recording, rows, coefficients, out, scale, panel > 0, self.cross_split);
+    /// Records what some rows add to the cross product alone.
+    pub fn record_cross(
+        &self,
+        recording: &mut Recording,
+        activations: Matrix,
+        coefficients: Matrix,
+        scale: f32,
+        accumulate: bool,
+    ) {
+        let cross = self.least_squares.cross;
+        let out = cross.first_rows(coefficients.columns).first_columns(activations.columns);
+        cross_product(recording, activations, coefficients, out, scale, accumulate, self.cross_split);
     }
 
     /// P for a panel.

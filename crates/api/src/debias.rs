@@ -11,32 +11,36 @@ const RIDGE: f64 = 1e-9;
 
 /// Least squares of each neuron j on the features S that keep it: C\[S,S\] z = (YᵀX)\[S, j\].
 pub(crate) fn debias(factors: &mut Factors) {
-    let columns = factors.features.columns;
-    let refitted: Vec<Vec<(usize, f32)>> = (0..columns).into_par_iter().map(|j| neuron(factors, j)).collect();
-    for (j, entries) in refitted.into_iter().enumerate() {
-        for (k, z) in entries {
-            factors.features.values[k * columns + j] = z;
+    // For each neuron, the features that keep it and their place among the feature's entries.
+    let neurons = factors.features.iter().flatten().map(|entry| entry.neuron + 1).max().unwrap_or(0);
+    let mut keepers = vec![Vec::new(); neurons as usize];
+    for (k, feature) in factors.features.iter().enumerate() {
+        for (place, entry) in feature.iter().enumerate() {
+            keepers[entry.neuron as usize].push((k, place));
         }
+    }
+    let refitted: Vec<Vec<((usize, usize), f32)>> = keepers.par_iter().map(|kept| neuron(factors, kept)).collect();
+    for ((k, place), value) in refitted.into_iter().flatten() {
+        factors.features[k][place].value = value;
     }
 }
 
-fn neuron(factors: &Factors, j: usize) -> Vec<(usize, f32)> {
+fn neuron(factors: &Factors, kept: &[(usize, usize)]) -> Vec<((usize, usize), f32)> {
     let energy = |k: usize| f64::from(factors.gram.row(k)[k]);
-    let kept: Vec<usize> =
-        (0..factors.features.rows).filter(|&k| factors.features.row(k)[j] != 0.0 && energy(k) > 0.0).collect();
+    let kept: Vec<(usize, usize)> = kept.iter().copied().filter(|&(k, _)| energy(k) > 0.0).collect();
     if kept.is_empty() {
         return Vec::new();
     }
-    let ridge = RIDGE * kept.iter().map(|&k| energy(k)).sum::<f64>() / kept.len() as f64;
+    let ridge = RIDGE * kept.iter().map(|&(k, _)| energy(k)).sum::<f64>() / kept.len() as f64;
     let gram = Mat::from_fn(kept.len(), kept.len(), |a, b| {
-        f64::from(factors.gram.row(kept[a])[kept[b]]) + if a == b { ridge } else { 0.0 }
+        f64::from(factors.gram.row(kept[a].0)[kept[b].0]) + if a == b { ridge } else { 0.0 }
     });
-    let right_side = Mat::from_fn(kept.len(), 1, |a, _| f64::from(factors.cross.row(kept[a])[j]));
+    let right_side = Mat::from_fn(kept.len(), 1, |a, _| f64::from(factors.features[kept[a].0][kept[a].1].cross));
     let Ok(llt) = Llt::new(gram.as_ref(), Side::Lower) else { return Vec::new() };
     let solution = llt.solve(&right_side);
     kept.iter()
         .enumerate()
-        .map(|(a, &k)| (k, solution[(a, 0)] as f32))
+        .map(|(a, &place)| (place, solution[(a, 0)] as f32))
         // A value that vanishes would shrink the support; one that is not finite would spoil it.
         .filter(|(_, z)| z.is_finite() && *z != 0.0)
         .collect()

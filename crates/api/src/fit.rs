@@ -13,13 +13,16 @@ use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
 
 use crate::buffers::{Buffers, GATHERED_ROWS};
 use crate::solvers::Plan;
-use crate::statistics::Factors;
+use crate::statistics::{Entry, Factors};
 use crate::{
     DenseMatrix, Error, Factorization, FitSummary, Options, Progress, Solver, StopReason, debias, init, revival,
 };
 
 /// Iterations at the end in which nothing is revived: a new feature needs some to settle.
 const SETTLING_ITERATIONS: u32 = 3;
+
+/// Rows of the cross product that are read at once in the end.
+const ROWS_READ: usize = 16;
 
 /// Binary exponent up to which activations can be scaled after their products are summed.
 const LARGEST_EXPONENT: f64 = 106.0;
@@ -33,6 +36,8 @@ pub(crate) struct Fit<'a> {
     pub rng: ChaCha8Rng,
     pub tokens: u64,
     pub neurons: u32,
+    /// Whether the start left features rather than coefficients, so that the first iteration begins with the pass.
+    pub starts_with_features: bool,
     /// Power of two by which activations are multiplied, so that their squares neither over- nor underflow.
     pub scale: f32,
     /// ‖xᵢ‖² of the scaled activations.
@@ -72,6 +77,7 @@ impl<'a> Fit<'a> {
             options,
             tokens: layout.tokens,
             neurons: layout.neurons,
+            starts_with_features: false,
             scale: 1.0,
             token_energy: Vec::new(),
             squared_norm: 0.0,
@@ -86,7 +92,7 @@ impl<'a> Fit<'a> {
     ) -> Result<Factorization, Error> {
         let started = Instant::now();
         self.measure().await?;
-        init::coefficients(&mut self, given).await?;
+        init::start(&mut self, given).await?;
         let (course, stop_reason) = self.iterate(started, progress).await?;
         self.finish(course, stop_reason, started).await
     }
@@ -146,7 +152,9 @@ impl<'a> Fit<'a> {
                 self.session.prepare(plan.pass())?,
             )
         };
-        self.run_once(start)?;
+        if !self.starts_with_features {
+            self.run_once(start)?;
+        }
         let mut course = Course::default();
         let mut waiting = VecDeque::new();
         let mut submitted = 0;
@@ -162,7 +170,9 @@ impl<'a> Fit<'a> {
                 let settling = submitted + SETTLING_ITERATIONS >= self.options.max_iterations;
                 let dead = if self.options.revive && !settling { std::mem::take(&mut course.dead) } else { Vec::new() };
                 let replacements = revival::replacements(self, &dead).await?;
-                features_step.run()?;
+                if submitted > 0 || !self.starts_with_features {
+                    features_step.run()?;
+                }
                 for (feature, replacement) in replacements {
                     revival::insert(self, feature, &replacement)?;
                     course.revived.push((submitted + 1, feature));
@@ -247,28 +257,32 @@ impl<'a> Fit<'a> {
             }
             self.run_once(recording)?;
         }
-        let mut coefficients = Vec::new();
+        let (tokens, neurons) = (self.tokens as usize, self.neurons as usize);
+        let rank = self.options.rank as usize;
+        let mut coefficients = DenseMatrix { rows: tokens, columns: rank, values: Vec::with_capacity(tokens * rank) };
         for panel in &self.buffers.panels {
-            coefficients.extend(self.read_matrix(panel.best_coefficients).await?.values);
+            coefficients.values.extend(self.read_matrix(panel.best_coefficients).await?.values);
         }
-        let sums = &self.buffers.least_squares;
         let mut factors = Factors {
-            features: self.read_matrix(self.buffers.best_features).await?,
-            cross: self.read_matrix(sums.cross).await?,
-            gram: self.read_matrix(sums.gram).await?,
+            features: self.best_features().await?,
+            gram: self.read_matrix(self.buffers.least_squares.gram).await?,
             squared_norm: self.squared_norm,
         };
+        // Its memory is free before the dense features take theirs.
+        drop(self.session);
         if self.options.debias {
             debias::debias(&mut factors);
         }
-        let coefficients =
-            DenseMatrix { rows: self.tokens as usize, columns: self.options.rank as usize, values: coefficients };
         let relative_error = factors.relative_error();
         let feature_statistics = factors.statistics(&coefficients);
         // Back from the scaled activations: the scale is a power of two, so nothing is rounded but at the range's ends.
         let unscale = 1.0 / f64::from(self.scale);
-        let mut features = factors.features;
-        features.values.iter_mut().for_each(|z| *z = (f64::from(*z) * unscale) as f32);
+        let mut features = DenseMatrix { rows: rank, columns: neurons, values: vec![0.0; rank * neurons] };
+        for (row, entries) in features.values.chunks_exact_mut(neurons).zip(&factors.features) {
+            for entry in entries {
+                row[entry.neuron as usize] = (f64::from(entry.value) * unscale) as f32;
+            }
+        }
         let square = unscale * unscale;
         Ok(Factorization {
             summary: FitSummary {
@@ -301,6 +315,29 @@ impl<'a> Fit<'a> {
             features,
             coefficients,
         })
+    }
+
+    /// The nonzeros of the features of the iterate that is returned, with the cross product's entries there.
+    async fn best_features(&self) -> Result<Vec<Vec<Entry>>, Error> {
+        let (rank, kept) = (self.options.rank as usize, self.buffers.features.kept as usize);
+        let (best, cross) = (self.buffers.best_kept, self.buffers.least_squares.cross);
+        let indices: Vec<u32> = self.read(best.indices.buffer(), (rank * kept) as u64).await?;
+        let values: Vec<f32> = self.read(best.values.buffer(), (rank * kept) as u64).await?;
+        let row_bytes = u64::from(cross.stride) * 4;
+        let mut features = Vec::with_capacity(rank);
+        // A few rows at a time: all of them would be one more matrix of K × d.
+        let lists = indices.chunks(ROWS_READ * kept).zip(values.chunks(ROWS_READ * kept));
+        for (indices, values) in lists {
+            let (offset, rows) = (features.len() as u64 * row_bytes, (indices.len() / kept) as u64);
+            let cross_rows: Vec<f32> = words(&self.session.read(cross.buffer(), offset, rows * row_bytes).await?);
+            let rows = cross_rows.chunks_exact(cross.stride as usize);
+            for ((row, indices), values) in rows.zip(indices.chunks_exact(kept)).zip(values.chunks_exact(kept)) {
+                let entries = indices.iter().zip(values).filter(|(_, value)| **value != 0.0);
+                let entry = |(&neuron, &value)| Entry { neuron, value, cross: row[neuron as usize] };
+                features.push(entries.map(entry).collect());
+            }
+        }
+        Ok(features)
     }
 
     /// Prepares and runs a recording that is needed once.

@@ -1,4 +1,4 @@
-//! Where the coefficients start: fills every panel's Y and the sums (YᵀX, YᵀY) that the first features come from.
+//! Where a fit starts: fills every panel's Y and the sums (YᵀX, YᵀY) that the first features come from, or the features.
 
 use rand::RngExt;
 use unmix_kernels::Recording;
@@ -9,11 +9,15 @@ use crate::{DenseMatrix, Error, Init, kmeans, svd};
 /// Share of the mean coefficient by which starts with exact zeros are raised for multiplicative updates.
 const POSITIVE_SHARE: f32 = 0.1;
 
-/// Initialises the coefficients.
-pub(crate) async fn coefficients(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Result<(), Error> {
+/// Initialises the coefficients or, where that takes less work, the features.
+pub(crate) async fn start(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Result<(), Error> {
     match (fit.options.init, given) {
         (Init::Given, Some(given)) => write_rows(fit, &given.values)?,
-        (Init::Kmeans | Init::Given, _) => kmeans::coefficients(fit).await?,
+        (Init::Kmeans | Init::Given, _) if fit.is_multiplicative() => kmeans::coefficients(fit).await?,
+        (Init::Kmeans | Init::Given, _) => {
+            fit.starts_with_features = true;
+            return kmeans::features(fit).await;
+        }
         (Init::Random, _) => {
             for panel in fit.buffers.panels.clone() {
                 let count = panel.coefficients.rows as usize * panel.coefficients.columns as usize;

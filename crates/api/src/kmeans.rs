@@ -1,21 +1,61 @@
-//! k-means on the tokens' directions (Lloyd), as a start for the coefficients.
+//! k-means on the tokens' directions (Lloyd), as a start for the features or the coefficients.
 
 use rand::RngExt;
 use rand::seq::index;
-use unmix_kernels::{Assignment, Recording, kmeans_assign, projection};
+use unmix_kernels::{Assignment, Matrix, Recording, kmeans_assign, projection, winner_take_all};
 
+use crate::buffers::GATHERED_ROWS;
 use crate::fit::Fit;
 use crate::{DenseMatrix, Error};
 
 /// Lloyd steps; more do not change what a fit reaches.
-const STEPS: usize = 3;
+const STEPS: usize = 2;
+/// Tokens for each cluster of which the centroids are made: every so-many-th of all.
+const TOKENS_PER_CLUSTER: u64 = 8;
+/// Neurons by which tokens are compared: the first ones, since their order means nothing.
+const COMPARED_NEURONS: u32 = 2048;
+
+/// Fills the features with the clusters' directions, cut to their strongest neurons, and the coefficients with zeros.
+pub(crate) async fn features(fit: &mut Fit<'_>) -> Result<(), Error> {
+    cluster(fit).await?;
+    let b = &fit.buffers;
+    let mut recording = Recording::new();
+    let (sums, dense) = (b.least_squares.cross, b.features.dense);
+    recording.copy(sums.buffer(), dense.buffer(), dense.elements() * 4);
+    winner_take_all(&mut recording, &b.features, 0, fit.options.rank, true);
+    for panel in &b.panels {
+        recording.clear(panel.coefficients.buffer());
+    }
+    fit.run_once(recording)
+}
 
 /// Fills the coefficients: each token starts with the least-squares coefficient of its own cluster's centroid.
 pub(crate) async fn coefficients(fit: &mut Fit<'_>) -> Result<(), Error> {
+    let sizes = cluster(fit).await?;
+    let centroids = mean_directions(fit, fit.buffers.least_squares.cross, &sizes).await?;
+    write(fit, &centroids)?;
+    assign(fit, &Sample { every: 1, neurons: fit.neurons }, true).await?;
+    Ok(())
+}
+
+/// Rows and columns of the activations that a step looks at.
+struct Sample {
+    /// One token of so many.
+    every: u32,
+    /// The first so many neurons.
+    neurons: u32,
+}
+
+/// Finds clusters of the tokens' directions; leaves the sum of each cluster's directions in the cross product and gives its
+/// size.
+async fn cluster(fit: &mut Fit<'_>) -> Result<Vec<u32>, Error> {
     let rank = fit.options.rank as usize;
+    let wanted = TOKENS_PER_CLUSTER * u64::from(fit.options.rank);
+    let sample =
+        Sample { every: (fit.tokens / wanted).max(1) as u32, neurons: fit.neurons.min(COMPARED_NEURONS) };
     let candidates: Vec<u32> = (0..fit.tokens as u32).filter(|&token| fit.token_energy[token as usize] > 0.0).collect();
     if candidates.is_empty() {
-        return Ok(());
+        return Ok(vec![0; rank]);
     }
     let mut chosen: Vec<u32> = index::sample(&mut fit.rng, candidates.len(), rank.min(candidates.len()))
         .into_iter()
@@ -25,72 +65,105 @@ pub(crate) async fn coefficients(fit: &mut Fit<'_>) -> Result<(), Error> {
     while chosen.len() < rank {
         chosen.push(candidates[fit.rng.random_range(0..candidates.len())]);
     }
-    let mut centroids = directions(fit, &chosen).await?;
-    write(fit, &centroids)?;
-    for _ in 0..STEPS {
-        let sizes = assign(fit, false).await?;
-        centroids = fit.read_matrix(fit.buffers.least_squares.cross).await?;
-        for (centroid, &size) in centroids.values.chunks_exact_mut(fit.neurons as usize).zip(&sizes) {
-            centroid.iter_mut().for_each(|c| *c /= size.max(1) as f32);
-        }
+    write(fit, &directions(fit, &chosen, sample.neurons).await?)?;
+    for _ in 1..STEPS {
+        let sizes = assign(fit, &sample, false).await?;
+        sum_directions(fit, &sample, sample.neurons)?;
+        let sums = fit.buffers.least_squares.cross.first_columns(sample.neurons);
+        let mut centroids = mean_directions(fit, sums, &sizes).await?;
         let empty: Vec<usize> = (0..rank).filter(|&k| sizes[k] == 0).collect();
         let redrawn: Vec<u32> = empty.iter().map(|_| candidates[fit.rng.random_range(0..candidates.len())]).collect();
-        let redrawn = directions(fit, &redrawn).await?;
-        for (&k, direction) in empty.iter().zip(redrawn.values.chunks_exact(fit.neurons as usize)) {
-            centroids.values[k * fit.neurons as usize..][..fit.neurons as usize].copy_from_slice(direction);
+        let redrawn = directions(fit, &redrawn, sample.neurons).await?;
+        let width = centroids.columns;
+        for (&k, direction) in empty.iter().zip(redrawn.values.chunks_exact(width)) {
+            centroids.values[k * width..][..width].copy_from_slice(direction);
         }
         write(fit, &centroids)?;
     }
-    assign(fit, true).await?;
-    Ok(())
+    let sizes = assign(fit, &sample, false).await?;
+    sum_directions(fit, &sample, fit.neurons)?;
+    Ok(sizes)
 }
 
-/// The tokens' activations at unit norm.
-async fn directions(fit: &Fit<'_>, tokens: &[u32]) -> Result<DenseMatrix, Error> {
-    let mut rows = fit.token_rows(tokens).await?;
-    for row in rows.values.chunks_exact_mut(fit.neurons as usize) {
-        let norm = row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-        if norm > 0.0 {
-            row.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
+/// The first `neurons` activations of tokens, divided by the norm of all of them.
+async fn directions(fit: &Fit<'_>, tokens: &[u32], neurons: u32) -> Result<DenseMatrix, Error> {
+    let mut values = Vec::with_capacity(tokens.len() * neurons as usize);
+    // A few at a time: all neurons of all of them would be a third matrix of K × d.
+    for tokens in tokens.chunks(GATHERED_ROWS as usize) {
+        let rows = fit.token_rows(tokens).await?;
+        for (row, &token) in rows.values.chunks_exact(rows.columns).zip(tokens) {
+            let norm = f64::from(fit.token_energy[token as usize]).sqrt();
+            values.extend(row[..neurons as usize].iter().map(|&v| (f64::from(v) / norm) as f32));
         }
     }
-    Ok(rows)
+    Ok(DenseMatrix { rows: tokens.len(), columns: neurons as usize, values })
 }
 
-/// The centroids lie where the features will.
+/// The clusters' sums on the device, each divided by the cluster's size.
+async fn mean_directions(fit: &Fit<'_>, sums: Matrix, sizes: &[u32]) -> Result<DenseMatrix, Error> {
+    let mut centroids = fit.read_matrix(sums).await?;
+    let width = centroids.columns;
+    for (centroid, &size) in centroids.values.chunks_exact_mut(width).zip(sizes) {
+        centroid.iter_mut().for_each(|c| *c /= size.max(1) as f32);
+    }
+    Ok(centroids)
+}
+
+/// Puts centroids, or their first neurons, where the features will lie.
 fn write(fit: &Fit<'_>, centroids: &DenseMatrix) -> Result<(), Error> {
-    fit.write_rows(fit.buffers.features.dense, 0, &centroids.values)?;
-    let norms: Vec<f32> = centroids
-        .values
-        .chunks_exact(fit.neurons as usize)
-        .map(|row| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() as f32)
-        .collect();
-    fit.write(fit.buffers.centroid_norms, &norms)
+    let dense = fit.buffers.features.dense;
+    let squared_norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() as f32;
+    let rows = || centroids.values.chunks_exact(centroids.columns);
+    if centroids.columns == dense.columns as usize {
+        fit.write_rows(dense, 0, &centroids.values)?;
+    } else {
+        for (row, k) in rows().zip(0..) {
+            fit.session.write(dense.buffer(), k * u64::from(dense.stride) * 4, bytemuck::cast_slice(row))?;
+        }
+    }
+    fit.write(fit.buffers.centroid_norms, &rows().map(squared_norm).collect::<Vec<f32>>())
 }
 
-/// Assigns every token; gives the clusters' sizes and, but for the final step, leaves their sums in the cross product.
-async fn assign(fit: &Fit<'_>, final_step: bool) -> Result<Vec<u32>, Error> {
+/// Assigns the sampled tokens of each panel to their nearest centroids, which leaves the panel's first coefficients for
+/// [`sum_directions`], or with `final_step` those of the start. Gives the clusters' sizes.
+async fn assign(fit: &Fit<'_>, sample: &Sample, final_step: bool) -> Result<Vec<u32>, Error> {
     let b = &fit.buffers;
     let mut sizes = vec![0; fit.options.rank as usize];
-    for (index, panel) in b.panels.iter().enumerate() {
+    for panel in &b.panels {
+        let tokens = panel.activations.every_nth_row(sample.every).first_columns(sample.neurons);
+        let norms: Vec<f32> = fit.token_energy[panel.first_row as usize..]
+            .iter()
+            .copied()
+            .step_by(sample.every as usize)
+            .take(tokens.rows as usize)
+            .collect();
+        fit.write(b.sample_norms, &norms)?;
         let mut recording = Recording::new();
-        let scores = b.projections_of(panel);
-        projection(&mut recording, panel.activations, b.features.dense, scores, fit.scale);
+        let scores = b.projections.first_rows(tokens.rows);
+        projection(&mut recording, tokens, b.features.dense.first_columns(sample.neurons), scores, fit.scale);
         let operands = Assignment {
             scores,
-            squared_norms: panel.squared_norms,
+            squared_norms: b.sample_norms,
             centroid_norms: b.centroid_norms,
-            coefficients: panel.coefficients,
+            coefficients: panel.coefficients.first_rows(tokens.rows),
             assignments: b.token_words,
         };
         kmeans_assign(&mut recording, &operands, final_step);
-        if !final_step {
-            b.record_cross(&mut recording, index, panel.coefficients, fit.scale);
-        }
         fit.run_once(recording)?;
-        for cluster in fit.read::<u32>(b.token_words, panel.activations.rows.into()).await? {
+        for cluster in fit.read::<u32>(b.token_words, tokens.rows.into()).await? {
             sizes[cluster as usize] += 1;
         }
     }
     Ok(sizes)
+}
+
+/// Leaves the sums of the assigned tokens' directions, of their first `neurons`, in the cross product.
+fn sum_directions(fit: &Fit<'_>, sample: &Sample, neurons: u32) -> Result<(), Error> {
+    let mut recording = Recording::new();
+    for (index, panel) in fit.buffers.panels.iter().enumerate() {
+        let tokens = panel.activations.every_nth_row(sample.every).first_columns(neurons);
+        let coefficients = panel.coefficients.first_rows(tokens.rows);
+        fit.buffers.record_cross(&mut recording, tokens, coefficients, fit.scale, index > 0);
+    }
+    fit.run_once(recording)
 }

@@ -6,7 +6,7 @@ use unmix_kernels::{
     multiplicative_update, normalization, normalize_coefficients, project, projected_least_squares, winner_take_all,
 };
 
-use crate::buffers::{Buffers, PanelBuffers};
+use crate::buffers::{Buffers, KeptEntries, PanelBuffers};
 use crate::{Options, Solver};
 
 /// Smallest norm by which the published iteration divides a column of Y.
@@ -94,7 +94,9 @@ impl Plan<'_> {
         inner_product(r, gram, b.feature_gram, b.gram_terms, false);
         loss(r, b.inner, b.gram_terms, gram, b.state, b.report, self.squared_norm as f32);
         if self.options.keep_best {
-            keep_best(r, b.state, b.features.dense, b.best_features);
+            let current = KeptEntries::of(&b.features);
+            keep_best(r, b.state, current.indices, b.best_kept.indices);
+            keep_best(r, b.state, current.values, b.best_kept.values);
             for panel in &b.panels {
                 keep_best(r, b.state, panel.coefficients, panel.best_coefficients);
             }

@@ -1,15 +1,25 @@
 //! What can be said of the factors from the sums alone, in f64.
 
+use std::cmp::Ordering;
+
 use rayon::prelude::*;
 
 use crate::{DenseMatrix, FeatureStatistics};
 
+/// A nonzero of a feature.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub neuron: u32,
+    /// z_kj.
+    pub value: f32,
+    /// (YᵀX)_kj.
+    pub cross: f32,
+}
+
 /// Features with the sums that belong to their coefficients, all of the scaled activations.
 pub(crate) struct Factors {
-    /// Z [K, d].
-    pub features: DenseMatrix,
-    /// YᵀX [K, d].
-    pub cross: DenseMatrix,
+    /// The nonzeros of each feature, neurons ascending.
+    pub features: Vec<Vec<Entry>>,
     /// YᵀY [K, K].
     pub gram: DenseMatrix,
     /// ‖X‖².
@@ -28,7 +38,7 @@ impl Factors {
 
     /// Statistics of each feature with `coefficients` Y [n, K].
     pub fn statistics(&self, coefficients: &DenseMatrix) -> Vec<FeatureStatistics> {
-        let rank = self.features.rows;
+        let rank = self.features.len();
         let mut active = vec![0u64; rank];
         let mut largest = vec![0f32; rank];
         for row in coefficients.values.chunks_exact(rank) {
@@ -50,30 +60,40 @@ impl Factors {
                     active_share: active[k] as f64 / coefficients.rows.max(1) as f64,
                     max_coefficient: largest[k],
                     norm: part.squared_norm.sqrt(),
-                    nonzeros: self.features.row(k).iter().filter(|z| **z != 0.0).count() as u32,
+                    nonzeros: self.features[k].len() as u32,
                 }
             })
             .collect()
     }
 
     fn parts(&self) -> Vec<Part> {
-        let sparse: Vec<Vec<(usize, f64)>> = (0..self.features.rows)
-            .map(|k| self.features.row(k).iter().enumerate().filter(|(_, z)| **z != 0.0))
-            .map(|row| row.map(|(j, &z)| (j, f64::from(z))).collect())
-            .collect();
-        (0..self.features.rows)
-            .into_par_iter()
-            .map(|k| {
-                let feature = self.features.row(k);
-                let dot = |other: &[(usize, f64)]| other.iter().map(|&(j, z)| z * f64::from(feature[j])).sum::<f64>();
-                Part {
-                    inner: sparse[k].iter().map(|&(j, z)| z * f64::from(self.cross.row(k)[j])).sum(),
-                    overlap: self.gram.row(k).iter().zip(&sparse).map(|(&c, z)| f64::from(c) * dot(z)).sum(),
-                    squared_norm: dot(&sparse[k]),
-                }
+        self.features
+            .par_iter()
+            .enumerate()
+            .map(|(k, feature)| Part {
+                inner: feature.iter().map(|e| f64::from(e.value) * f64::from(e.cross)).sum(),
+                overlap: self.gram.row(k).iter().zip(&self.features).map(|(&c, l)| f64::from(c) * dot(feature, l)).sum(),
+                squared_norm: dot(feature, feature),
             })
             .collect()
     }
+}
+
+/// ⟨z, z'⟩ of two features.
+fn dot(a: &[Entry], b: &[Entry]) -> f64 {
+    let mut sum = 0.0;
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
+        match x.neuron.cmp(&y.neuron) {
+            Ordering::Less => _ = a.next(),
+            Ordering::Greater => _ = b.next(),
+            Ordering::Equal => {
+                sum += f64::from(x.value) * f64::from(y.value);
+                (a.next(), b.next());
+            }
+        }
+    }
+    sum
 }
 
 /// A feature's share of the Gram identity.

@@ -61,7 +61,7 @@ fn project(fit: &Fit<'_>, basis: &DenseMatrix, cross: bool) -> Result<(), Error>
         let scores = panel.coefficients.first_columns(rows);
         projection(&mut recording, panel.activations, b.features.dense.first_rows(rows), scores, fit.scale);
         if cross {
-            b.record_cross(&mut recording, index, scores, fit.scale);
+            b.record_cross(&mut recording, panel.activations, scores, fit.scale, index > 0);
         }
         coefficient_gram(&mut recording, scores, corner(b.least_squares.gram, rows), index > 0, None);
     }

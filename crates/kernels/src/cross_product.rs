@@ -2,10 +2,9 @@
 //!
 //! With the coefficients themselves as operand, this is the coefficient Gram matrix YᵀY.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::MatMut;
 
-use crate::cpu::{Elements, params, with_scratch};
+use crate::cpu::{Elements, Operands, packed_product, params};
 use crate::fixed_order_sum::fixed_order_sum;
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
 
@@ -90,76 +89,40 @@ pub fn cross_product(
     }
 }
 
-/// Neurons that a thread multiplies at once, and rows decoded at once: both operands of a block stay in L2.
-const BLOCK_NEURONS: usize = 256;
-const BLOCK_ROWS: usize = 512;
-
 fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [activations, coefficients, out] = bindings else { unreachable!() };
     let (rank, columns, out_stride) = (p.rank as usize, p.columns as usize, p.out_stride as usize);
     let y_stride = p.coefficient_stride as usize;
-    let activations = Elements::new(activations.bytes(), element, p.stride);
+    let x_bytes = activations.bytes();
+    let activations = Elements::new(x_bytes, element, p.stride);
     let coefficients = coefficients.read::<f32>();
+    let symmetric = std::ptr::eq(x_bytes.as_ptr(), coefficients.as_ptr().cast()) && p.stride == p.coefficient_stride;
     for (split, out) in out.write::<f32>().chunks_exact_mut(rank * out_stride).enumerate() {
         let first = split * p.split_rows as usize;
         let rows = (p.rows as usize).saturating_sub(first).min(p.split_rows as usize);
         if rows == 0 {
             break;
         }
-        let coefficients = MatRef::from_row_major_slice_with_stride(
-            &coefficients[first * y_stride..(first + rows) * y_stride],
-            rows,
+        let coefficients = &coefficients[first * y_stride..(first + rows) * y_stride];
+        let operands = Operands {
+            activations,
+            first_row: first,
+            coefficients,
+            stride: y_stride,
             rank,
-            y_stride,
-        );
-        // The result is handled as [d, K], column-major: the orientation in which faer is fast.
-        let out = MatMut::from_column_major_slice_with_stride_mut(out, columns, rank, out_stride);
-        let product = Product { activations, p: &p, first, coefficients };
-        product.run(0, out);
-    }
-}
-
-struct Product<'a> {
-    activations: Elements<'a>,
-    p: &'a Params,
-    first: usize,
-    coefficients: MatRef<'a, f32>,
-}
-
-impl Product<'_> {
-    /// Halves the neurons until a block is left. Every block is summed by one thread in one order, so that the result does
-    /// not depend on the number of threads.
-    fn run(&self, neuron: usize, out: MatMut<'_, f32>) {
-        let blocks = out.nrows().div_ceil(BLOCK_NEURONS);
-        if blocks > 1 {
-            let middle = blocks / 2 * BLOCK_NEURONS;
-            let (left, right) = out.split_at_row_mut(middle);
-            rayon::join(|| self.run(neuron, left), || self.run(neuron + middle, right));
-        } else {
-            self.block(neuron, out);
-        }
-    }
-
-    fn block(&self, neuron: usize, mut out: MatMut<'_, f32>) {
-        let width = out.nrows();
-        let stride = self.p.stride as usize;
-        for first in (0..self.coefficients.nrows()).step_by(BLOCK_ROWS) {
-            let rows = BLOCK_ROWS.min(self.coefficients.nrows() - first);
-            let coefficients = self.coefficients.subrows(first, rows);
-            let accum = if first > 0 || self.p.accumulate != 0 { Accum::Add } else { Accum::Replace };
-            if let Some(values) = self.activations.as_f32() {
-                let values = &values[(self.first + first) * stride + neuron..][..(rows - 1) * stride + width];
-                let block = MatRef::from_column_major_slice_with_stride(values, width, rows, stride);
-                matmul(out.as_mut(), accum, block, coefficients, self.p.scale, Par::Seq);
-            } else {
-                with_scratch(rows * width, |values| {
-                    for (row, values) in values.chunks_exact_mut(width).enumerate() {
-                        self.activations.decode(self.first + first + row, neuron, values);
-                    }
-                    let block = MatRef::from_column_major_slice(values, width, rows);
-                    matmul(out.as_mut(), accum, block, coefficients, self.p.scale, Par::Seq);
-                });
+            rows,
+            scale: p.scale,
+            symmetric,
+        };
+        // The result is handled as [d, K], column-major: a feature is a contiguous column.
+        let product = MatMut::from_column_major_slice_with_stride_mut(out, columns, rank, out_stride);
+        packed_product(&operands, product, p.accumulate != 0);
+        if symmetric {
+            for feature in 0..rank {
+                for neuron in feature + 1..rank {
+                    out[feature * out_stride + neuron] = out[neuron * out_stride + feature];
+                }
             }
         }
     }

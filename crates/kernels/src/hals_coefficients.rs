@@ -1,8 +1,9 @@
 //! Coordinate descent (HALS) on the coefficients: Cichocki and Phan 2009, with a penalty on each token's sum.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{params, with_scratch};
+use crate::cpu::{PackedBlocks, block_features, params, subtract_products, with_scratch};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
 
 /// Least energy Q_kk of a feature that takes coefficients, where activations are of the order 1: a coefficient of the order
@@ -72,69 +73,114 @@ pub fn hals_coefficients(
 fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [projections, gram, squared_norms, coefficients] = bindings else { unreachable!() };
-    let (rows, rank, stride) = (p.rows as usize, p.rank as usize, p.stride as usize);
-    let (gram, gram_stride) = (gram.read::<f32>(), p.gram_stride as usize);
-    let energies = (0..rank).map(|k| gram[k * gram_stride + k]);
-    let inverse = energies.map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 }).collect();
-    let features = FeatureGram { gram, stride: gram_stride, inverse };
-    let arch = pulp::Arch::new();
-    coefficients.write::<f32>()[..rows * stride]
-        .par_chunks_mut(stride)
-        .zip(projections.read::<f32>()[..rows * stride].par_chunks(stride))
-        .zip(&squared_norms.read::<f32>()[..rows])
-        .with_min_len(32)
-        .for_each(|((y, projection), norm)| {
-            let penalty = p.penalty * norm.sqrt();
-            let (y, projection) = (&mut y[..rank], &projection[..rank]);
-            with_scratch(rank, |residual| {
-                arch.dispatch(
-                    #[inline(always)]
-                    || sweep(y, residual, projection, &features, penalty, p.sweeps),
-                );
+    let rows = p.rows as usize;
+    let elements = rows * p.stride as usize;
+    pulp::Arch::new().dispatch(Twin {
+        p: &p,
+        projections: &projections.read::<f32>()[..elements],
+        gram: gram.read(),
+        squared_norms: &squared_norms.read::<f32>()[..rows],
+        coefficients: &mut coefficients.write::<f32>()[..elements],
+    });
+}
+
+struct Twin<'a> {
+    p: &'a Params,
+    projections: &'a [f32],
+    gram: &'a [f32],
+    squared_norms: &'a [f32],
+    coefficients: &'a mut [f32],
+}
+
+impl WithSimd for Twin<'_> {
+    type Output = ();
+
+    fn with_simd<S: Simd>(self, simd: S) {
+        if block_features::<S>() == 16 { self.run::<S, 16>(simd) } else { self.run::<S, 8>(simd) }
+    }
+}
+
+impl Twin<'_> {
+    /// As many tokens at once as a vector has lanes, `B` features in registers.
+    fn run<S: Simd, const B: usize>(self, simd: S) {
+        let (rank, stride) = (self.p.rank as usize, self.p.stride as usize);
+        let entry = |l: usize, k: usize| self.gram[l * self.p.gram_stride as usize + k];
+        let features = FeatureGram::<B> {
+            negated: PackedBlocks::new(rank, entry),
+            inverse: (0..rank).map(|k| entry(k, k)).map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 }).collect(),
+        };
+        let lanes = S::F32_LANES;
+        self.coefficients
+            .par_chunks_mut(lanes * stride)
+            .zip(self.projections.par_chunks(lanes * stride))
+            .zip(self.squared_norms.par_chunks(lanes))
+            .for_each(|((y, projections), norms)| {
+                with_scratch(2 * rank * lanes, |scratch| {
+                    let (own, residual) = scratch.split_at_mut(rank * lanes);
+                    // Lanes without a token compute with zeros.
+                    if norms.len() < lanes {
+                        own.fill(0.0);
+                        residual.fill(0.0);
+                    }
+                    for (t, ((y, projections), norm)) in
+                        y.chunks_exact(stride).zip(projections.chunks_exact(stride)).zip(norms).enumerate()
+                    {
+                        let penalty = self.p.penalty * norm.sqrt();
+                        for (own, y) in own.chunks_exact_mut(lanes).zip(y) {
+                            own[t] = *y;
+                        }
+                        for (residual, p) in residual.chunks_exact_mut(lanes).zip(projections) {
+                            residual[t] = p - penalty;
+                        }
+                    }
+                    simd.vectorize(
+                        #[inline(always)]
+                        || sweep(simd, own, residual, &features, self.p.sweeps),
+                    );
+                    for (t, y) in y.chunks_exact_mut(stride).enumerate() {
+                        for (own, y) in own.chunks_exact(lanes).zip(y) {
+                            *y = own[t];
+                        }
+                    }
+                });
             });
-        });
+    }
 }
 
 /// ZZᵀ as the sweeps read it.
-struct FeatureGram<'a> {
-    gram: &'a [f32],
-    stride: usize,
+struct FeatureGram<const B: usize> {
+    negated: PackedBlocks<B>,
     /// 1/Q_kk, or 0 for a feature that takes no coefficient.
     inverse: Vec<f32>,
 }
 
+/// Sweeps over the features of a vector of tokens: `y` and `projections` (less the penalty) hold a vector for each feature.
 #[inline(always)]
-fn sweep(
-    y: &mut [f32],
-    residual: &mut [f32],
-    projection: &[f32],
-    features: &FeatureGram<'_>,
-    penalty: f32,
-    sweeps: u32,
-) {
-    let rank = y.len();
-    let FeatureGram { gram, stride, inverse } = features;
-    for (r, p) in residual.iter_mut().zip(projection) {
-        *r = p - penalty;
-    }
-    for (k, &y) in y.iter().enumerate().filter(|(_, y)| **y != 0.0) {
-        subtract(residual, y, &gram[k * stride..][..rank]);
-    }
+fn sweep<S: Simd, const B: usize>(simd: S, y: &mut [f32], projections: &[f32], features: &FeatureGram<B>, sweeps: u32) {
+    let (y, _) = S::as_mut_simd_f32s(y);
+    let (projections, _) = S::as_simd_f32s(projections);
+    let zero = simd.splat_f32s(0.0);
     for _ in 0..sweeps {
-        for k in 0..rank {
-            // A zero feature takes no coefficient, so that it counts as dead and can be revived.
-            let step = if inverse[k] > 0.0 { (residual[k] * inverse[k]).max(-y[k]) } else { -y[k] };
-            if step != 0.0 {
-                y[k] += step;
-                subtract(residual, step, &gram[k * stride..][..rank]);
+        for (index, (projections, inverse)) in projections.chunks(B).zip(features.inverse.chunks(B)).enumerate() {
+            let (first, block) = (index * B, features.negated.block(index));
+            let mut residual = [zero; B];
+            residual[..projections.len()].copy_from_slice(projections);
+            subtract_products(simd, &mut residual, block, y.iter().copied());
+            for j in 0..inverse.len() {
+                let old = y[first + j];
+                // A zero feature takes no coefficient, so that it counts as dead and can be revived.
+                let new = if inverse[j] > 0.0 {
+                    simd.max_f32s(simd.mul_add_e_f32s(residual[j], simd.splat_f32s(inverse[j]), old), zero)
+                } else {
+                    zero
+                };
+                y[first + j] = new;
+                let step = simd.sub_f32s(new, old);
+                let factors = &block[first + j];
+                for i in j + 1..B {
+                    residual[i] = simd.mul_add_e_f32s(simd.splat_f32s(factors[i]), step, residual[i]);
+                }
             }
         }
-    }
-}
-
-#[inline(always)]
-fn subtract(residual: &mut [f32], factor: f32, row: &[f32]) {
-    for (r, q) in residual.iter_mut().zip(row) {
-        *r -= factor * q;
     }
 }

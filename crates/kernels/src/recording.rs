@@ -85,6 +85,14 @@ impl Matrix {
         Matrix { rows, ..self }
     }
 
+    /// Rows 0, `step`, 2 · `step`, …
+    ///
+    /// # Panics
+    /// If `step` is 0.
+    pub fn every_nth_row(self, step: u32) -> Matrix {
+        Matrix { rows: self.rows.div_ceil(step), stride: self.stride * step, ..self }
+    }
+
     /// The first `columns` columns.
     ///
     /// # Panics

@@ -2,11 +2,10 @@
 //!
 //! With the features themselves as operand, this is the feature Gram matrix ZZᵀ.
 
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
-use half::{bf16, f16};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, params, with_scratch};
+use crate::cpu::{Elements, LANES, decode_transposed, params, with_scratch};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
 
 /// Tokens that a workgroup handles.
@@ -68,113 +67,121 @@ pub fn sparse_projection(
     );
 }
 
-/// Tokens whose values lie side by side while the twin works on them: the width of the widest vector.
-const LANES: usize = 16;
+/// Neurons that the twin transposes at once: the values of [`LANES`] tokens stay in the first cache.
+const SEGMENT_NEURONS: usize = 512;
 
 fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [activations, indices, values, out] = bindings else { unreachable!() };
     let (rank, kept, out_stride) = (p.rank as usize, p.kept as usize, p.out_stride as usize);
     let activations = Elements::new(activations.bytes(), element, p.stride);
-    let (used, places) = used_neurons(&indices.read::<u32>()[..rank * kept], p.stride as usize);
-    let values = &values.read::<f32>()[..rank * kept];
-    let arch = pulp::Arch::new();
-    let rows = out.write::<f32>()[..p.rows as usize * out_stride].par_chunks_mut(out_stride * LANES);
-    rows.enumerate().for_each(|(block, out)| {
-        let first = block * LANES;
-        with_scratch(used.len() * LANES, |neurons| {
-            gather_transposed(activations, element, first, out.len() / out_stride, &used, neurons);
-            arch.dispatch(
-                #[inline(always)]
-                || project(neurons, &places, values, kept, p.scale, out, out_stride),
-            );
-        });
-    });
+    let segments = segments(&indices.read::<u32>()[..rank * kept], &values.read::<f32>()[..rank * kept], kept);
+    let out = &mut out.write::<f32>()[..p.rows as usize * out_stride];
+    pulp::Arch::new().dispatch(Twin { activations, segments: &segments, rank, out, out_stride, scale: p.scale });
 }
 
-/// The neurons that any feature keeps, ascending, and for each kept entry its place in that list.
-fn used_neurons(indices: &[u32], neurons: usize) -> (Vec<u32>, Vec<u32>) {
-    let mut place = vec![u32::MAX; neurons];
-    for &index in indices {
-        place[index as usize] = 0;
-    }
-    let mut used = Vec::new();
-    for (neuron, place) in place.iter_mut().enumerate().filter(|(_, place)| **place == 0) {
-        *place = used.len() as u32;
-        used.push(neuron as u32);
-    }
-    let places = indices.iter().map(|&index| place[index as usize]).collect();
-    (used, places)
-}
-
-/// out\[u, t\] = x\[first + t, used\[u\]\] for `count` ≤ 16 tokens; the lanes of absent tokens are zero.
-fn gather_transposed(
-    activations: Elements<'_>,
-    element: ElementType,
-    first: usize,
-    count: usize,
-    used: &[u32],
-    out: &mut [f32],
-) {
-    let width = used.last().map_or(0, |&last| last as usize + 1);
-    let row = |t: usize| activations.bytes(first + t, 0, width);
-    if count < LANES {
-        out.fill(0.0);
-    }
-    match element {
-        ElementType::F32 => {
-            for t in 0..count {
-                let row = row(t).as_chunks::<4>().0;
-                for (lanes, &neuron) in out.chunks_exact_mut(LANES).zip(used) {
-                    lanes[t] = f32::from_le_bytes(row[neuron as usize]);
-                }
-            }
-        }
-        ElementType::F16 | ElementType::Bf16 => {
-            // The 16-bit patterns are gathered into the upper half of `out` and widened from there in one sweep.
-            let mut bits = vec![0u16; out.len()];
-            let rows: [&[[u8; 2]]; LANES] = std::array::from_fn(|t| row(t.min(count - 1)).as_chunks::<2>().0);
-            for (lanes, &neuron) in bits.chunks_exact_mut(LANES).zip(used) {
-                for (lane, row) in lanes.iter_mut().zip(&rows).take(count) {
-                    *lane = u16::from_le_bytes(row[neuron as usize]);
-                }
-            }
-            match element {
-                ElementType::F16 => bits.reinterpret_cast::<f16>().convert_to_f32_slice(out),
-                _ => bits.reinterpret_cast::<bf16>().convert_to_f32_slice(out),
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn project(
-    neurons: &[f32],
-    places: &[u32],
-    values: &[f32],
-    kept: usize,
-    scale: f32,
-    out: &mut [f32],
+struct Twin<'a> {
+    activations: Elements<'a>,
+    segments: &'a [Segment],
+    rank: usize,
+    out: &'a mut [f32],
     out_stride: usize,
-) {
-    let neurons = neurons.as_chunks::<LANES>().0;
-    for (feature, (places, values)) in places.chunks_exact(kept).zip(values.chunks_exact(kept)).enumerate() {
-        // Two sums hide the latency of the additions.
-        let (mut even, mut odd) = ([0f32; LANES], [0f32; LANES]);
-        for (places, values) in places.chunks(2).zip(values.chunks(2)) {
-            let lanes = &neurons[places[0] as usize];
-            for t in 0..LANES {
-                even[t] += values[0] * lanes[t];
-            }
-            if let (Some(&place), Some(&value)) = (places.get(1), values.get(1)) {
-                let lanes = &neurons[place as usize];
-                for t in 0..LANES {
-                    odd[t] += value * lanes[t];
+    scale: f32,
+}
+
+impl WithSimd for Twin<'_> {
+    type Output = ();
+
+    fn with_simd<S: Simd>(self, simd: S) {
+        match LANES / S::F32_LANES {
+            1 => self.run::<S, 1>(simd),
+            2 => self.run::<S, 2>(simd),
+            4 => self.run::<S, 4>(simd),
+            _ => self.run::<pulp::Scalar, LANES>(pulp::Scalar::new()),
+        }
+    }
+}
+
+impl Twin<'_> {
+    /// [`LANES`] tokens at once, in `V` vectors.
+    fn run<S: Simd, const V: usize>(self, simd: S) {
+        let stride = self.out_stride;
+        self.out.par_chunks_mut(stride * LANES).enumerate().for_each(|(block, out)| {
+            with_scratch((self.rank + SEGMENT_NEURONS) * LANES, |scratch| {
+                let (sums, neurons) = scratch.as_chunks_mut::<LANES>().0.split_at_mut(self.rank);
+                sums.fill([0.0; LANES]);
+                for segment in self.segments {
+                    let neurons = &mut neurons[..segment.width];
+                    decode_transposed(self.activations, block * LANES, out.len() / stride, segment.first, neurons);
+                    simd.vectorize(
+                        #[inline(always)]
+                        || segment.project::<S, V>(simd, neurons, sums),
+                    );
                 }
+                for (t, row) in out.chunks_exact_mut(stride).enumerate() {
+                    for (out, sums) in row.iter_mut().zip(&*sums) {
+                        *out = self.scale * sums[t];
+                    }
+                }
+            });
+        });
+    }
+}
+
+/// What the features keep of neighbouring neurons.
+struct Segment {
+    /// The first neuron.
+    first: usize,
+    /// Neurons up to the last one that any feature keeps.
+    width: usize,
+    /// Kept entries, feature after feature: the neuron as a place in the segment, and its value.
+    entries: Vec<(u32, f32)>,
+    /// The features that keep any, each with the number of its entries.
+    features: Vec<(u32, u32)>,
+}
+
+/// The features cut into segments; those of which nothing is kept are left out.
+fn segments(indices: &[u32], values: &[f32], kept: usize) -> Vec<Segment> {
+    let count = indices.iter().max().map_or(0, |&last| last as usize / SEGMENT_NEURONS + 1);
+    let mut segments: Vec<Segment> = (0..count)
+        .map(|s| Segment { first: s * SEGMENT_NEURONS, width: 0, entries: Vec::new(), features: Vec::new() })
+        .collect();
+    for (feature, (indices, values)) in indices.chunks_exact(kept).zip(values.chunks_exact(kept)).enumerate() {
+        for (&index, &value) in indices.iter().zip(values) {
+            let segment = &mut segments[index as usize / SEGMENT_NEURONS];
+            let place = index as usize - segment.first;
+            segment.width = segment.width.max(place + 1);
+            segment.entries.push((place as u32, value));
+            match segment.features.last_mut() {
+                Some((last, count)) if *last == feature as u32 => *count += 1,
+                _ => segment.features.push((feature as u32, 1)),
             }
         }
-        for (t, row) in out.chunks_exact_mut(out_stride).enumerate() {
-            row[feature] = scale * (even[t] + odd[t]);
+    }
+    segments.retain(|segment| segment.width > 0);
+    segments
+}
+
+impl Segment {
+    /// Adds this segment's part of the projections, `neurons` being its neurons' values.
+    #[inline(always)]
+    fn project<S: Simd, const V: usize>(&self, simd: S, neurons: &[[f32; LANES]], sums: &mut [[f32; LANES]]) {
+        let (neurons, _) = S::as_simd_f32s(neurons.as_flattened());
+        let (neurons, _) = neurons.as_chunks::<V>();
+        let (sums, _) = S::as_mut_simd_f32s(sums.as_flattened_mut());
+        let (sums, _) = sums.as_chunks_mut::<V>();
+        let mut entries = self.entries.as_slice();
+        for &(feature, count) in &self.features {
+            let own;
+            (own, entries) = entries.split_at(count as usize);
+            let mut sum = sums[feature as usize];
+            for &(place, value) in own {
+                let value = simd.splat_f32s(value);
+                for (sum, &lanes) in sum.iter_mut().zip(&neurons[place as usize]) {
+                    *sum = simd.mul_add_e_f32s(value, lanes, *sum);
+                }
+            }
+            sums[feature as usize] = sum;
         }
     }
 }

@@ -39,14 +39,39 @@ pub fn squared_norm(recording: &mut Recording, activations: Matrix, norms: Buffe
     );
 }
 
+/// Neurons of which one f32 sum is taken; these sums are added in f64.
+const SUMMED: usize = 64;
+
 fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [activations, norms] = bindings else { unreachable!() };
     let activations = Elements::new(activations.bytes(), element, p.stride);
+    let arch = pulp::Arch::new();
     norms.write::<f32>()[..p.rows as usize].par_iter_mut().with_min_len(16).enumerate().for_each(|(row, norm)| {
         *norm = with_scratch(p.columns as usize, |values| {
             activations.decode(row, 0, values);
-            values.iter().map(|v| f64::from(v * p.scale).powi(2)).sum::<f64>() as f32
+            arch.dispatch(
+                #[inline(always)]
+                || sum_of_squares(values, p.scale),
+            )
         });
     });
+}
+
+#[inline(always)]
+fn sum_of_squares(values: &[f32], scale: f32) -> f32 {
+    let (chunks, rest) = values.as_chunks::<SUMMED>();
+    let mut lanes = [0f64; 16];
+    for chunk in chunks {
+        let mut sums = [0f32; 16];
+        for values in chunk.as_chunks::<16>().0 {
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum += (scale * value) * (scale * value);
+            }
+        }
+        for (lane, sum) in lanes.iter_mut().zip(sums) {
+            *lane += f64::from(sum);
+        }
+    }
+    (lanes.iter().sum::<f64>() + rest.iter().map(|v| f64::from(v * scale).powi(2)).sum::<f64>()) as f32
 }

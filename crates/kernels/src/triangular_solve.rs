@@ -1,9 +1,9 @@
 //! Forward and back substitution for all neurons: the second half of least squares.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
-use crate::cpu::params;
+use crate::cpu::{PackedBlocks, block_features, params, subtract_products, with_scratch};
 use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Recording};
 
 /// Neurons that a workgroup handles.
@@ -50,86 +50,125 @@ pub fn triangular_solve(recording: &mut Recording, factor: Matrix, right_side: M
     );
 }
 
-/// Neurons that a thread solves for at once: 64 KiB a hundred features, so that they stay in L2.
-const BLOCK_NEURONS: usize = 256;
-/// Features solved one by one before a product brings the others up to date.
-const BLOCK_FEATURES: usize = 32;
+/// Vectors of neurons that a thread solves for at once.
+const SHARE_VECTORS: usize = 4;
 
 fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [factor, right_side, solution] = bindings else { unreachable!() };
-    let (rank, columns, stride) = (p.rank as usize, p.columns as usize, p.feature_stride as usize);
-    let factor = &factor.read::<f32>()[..rank * p.stride as usize];
-    let upper = MatRef::from_row_major_slice_with_stride(factor, rank, rank, p.stride as usize);
-    let solution = &mut solution.write::<f32>()[..rank * stride];
-    solution.copy_from_slice(&right_side.read::<f32>()[..rank * stride]);
-    // Seen as [d, K], column-major: a feature is a contiguous column.
-    solve(upper, MatMut::from_column_major_slice_with_stride_mut(solution, columns, rank, stride));
+    let (rank, stride) = (p.rank as usize, p.feature_stride as usize);
+    pulp::Arch::new().dispatch(Twin {
+        p: &p,
+        upper: &factor.read::<f32>()[..rank * p.stride as usize],
+        right_side: &right_side.read::<f32>()[..rank * stride],
+        solution: &mut solution.write::<f32>()[..rank * stride],
+    });
 }
 
-fn solve(upper: MatRef<'_, f32>, out: MatMut<'_, f32>) {
-    let blocks = out.nrows().div_ceil(BLOCK_NEURONS);
-    if blocks > 1 {
-        let (left, right) = out.split_at_row_mut(blocks / 2 * BLOCK_NEURONS);
-        rayon::join(|| solve(upper, left), || solve(upper, right));
-    } else {
-        solve_block(upper, out);
+struct Twin<'a> {
+    p: &'a Params,
+    upper: &'a [f32],
+    right_side: &'a [f32],
+    solution: &'a mut [f32],
+}
+
+impl WithSimd for Twin<'_> {
+    type Output = ();
+
+    fn with_simd<S: Simd>(self, simd: S) {
+        if block_features::<S>() == 16 { self.run::<S, 16>(simd) } else { self.run::<S, 8>(simd) }
     }
 }
 
-/// Forward, then back substitution: what solved features contribute to a block of features is one product, and only within
-/// the block is it one by one.
-fn solve_block(upper: MatRef<'_, f32>, mut out: MatMut<'_, f32>) {
-    let arch = pulp::Arch::new();
-    let rank = upper.nrows();
-    let starts = (0..rank).step_by(BLOCK_FEATURES);
-    for first in starts.clone() {
-        let count = BLOCK_FEATURES.min(rank - first);
-        let (solved, rest) = out.as_mut().split_at_col_mut(first);
-        let mut block = rest.subcols_mut(0, count);
-        matmul(block.as_mut(), Accum::Add, solved.as_ref(), upper.submatrix(0, first, first, count), -1.0, Par::Seq);
-        let triangle = upper.submatrix(first, first, count, count);
-        arch.dispatch(|| {
-            for i in 0..count {
-                (0..i).for_each(|l| subtract(&mut block, i, l, triangle[(l, i)]));
-                divide(&mut block, i, triangle[(i, i)]);
+impl Twin<'_> {
+    fn run<S: Simd, const B: usize>(self, simd: S) {
+        let (rank, stride) = (self.p.rank as usize, self.p.feature_stride as usize);
+        let entry = |l: usize, k: usize| self.upper[l * self.p.stride as usize + k];
+        let factors = Factors::<B> {
+            upper: PackedBlocks::new(rank, entry),
+            transposed: PackedBlocks::new(rank, |l, k| entry(k, l)),
+            inverse: (0..rank).map(|k| 1.0 / entry(k, k)).collect(),
+        };
+        let width = SHARE_VECTORS * S::F32_LANES;
+        // Every feature's part of a share, so that threads get disjoint pieces of the rows.
+        let mut shares: Vec<Vec<&mut [f32]>> = (0..stride.div_ceil(width)).map(|_| Vec::with_capacity(rank)).collect();
+        for row in self.solution.chunks_exact_mut(stride) {
+            for (share, part) in shares.iter_mut().zip(row.chunks_mut(width)) {
+                share.push(part);
             }
+        }
+        shares.into_par_iter().enumerate().for_each(|(share, mut out)| {
+            // Rows are a multiple of a page apart where d is a power of two: what is solved lies close together.
+            with_scratch(rank * width, |scratch| {
+                let first = share * width;
+                for (part, row) in scratch.chunks_exact_mut(width).zip(self.right_side.chunks_exact(stride)) {
+                    let row = &row[first..stride.min(first + width)];
+                    part[..row.len()].copy_from_slice(row);
+                    part[row.len()..].fill(0.0);
+                }
+                simd.vectorize(
+                    #[inline(always)]
+                    || factors.solve(simd, scratch),
+                );
+                for (part, out) in scratch.chunks_exact(width).zip(&mut out) {
+                    out.copy_from_slice(&part[..out.len()]);
+                }
+            });
         });
     }
-    for first in starts.rev() {
-        let count = BLOCK_FEATURES.min(rank - first);
-        let end = first + count;
-        let (before, solved) = out.as_mut().split_at_col_mut(end);
-        let mut block = before.subcols_mut(first, count);
-        let coupling = upper.submatrix(first, end, count, rank - end).transpose();
-        matmul(block.as_mut(), Accum::Add, solved.as_ref(), coupling, -1.0, Par::Seq);
-        let triangle = upper.submatrix(first, first, count, count);
-        arch.dispatch(|| {
-            for i in (0..count).rev() {
-                (i + 1..count).for_each(|l| subtract(&mut block, i, l, triangle[(i, l)]));
-                divide(&mut block, i, triangle[(i, i)]);
+}
+
+/// U and Uᵀ as the substitutions read them.
+struct Factors<const B: usize> {
+    upper: PackedBlocks<B>,
+    transposed: PackedBlocks<B>,
+    /// 1/U_kk.
+    inverse: Vec<f32>,
+}
+
+impl<const B: usize> Factors<B> {
+    /// Forward, then back substitution; `rows` holds [`SHARE_VECTORS`] vectors for each feature.
+    #[inline(always)]
+    fn solve<S: Simd>(&self, simd: S, rows: &mut [f32]) {
+        let (rows, _) = S::as_mut_simd_f32s(rows);
+        let (rows, _) = rows.as_chunks_mut::<SHARE_VECTORS>();
+        let rank = rows.len();
+        for first in (0..rank).step_by(B) {
+            let count = B.min(rank - first);
+            let (solved, rest) = rows.split_at_mut(first);
+            let block = self.upper.block(first / B);
+            for v in 0..SHARE_VECTORS {
+                let mut sums = [simd.splat_f32s(0.0); B];
+                (0..count).for_each(|j| sums[j] = rest[j][v]);
+                subtract_products(simd, &mut sums, block, solved.iter().map(|row| row[v]));
+                for j in 0..count {
+                    sums[j] = simd.mul_f32s(sums[j], simd.splat_f32s(self.inverse[first + j]));
+                    let factors = &block[first + j];
+                    for i in j + 1..B {
+                        sums[i] = simd.mul_add_e_f32s(simd.splat_f32s(factors[i]), sums[j], sums[i]);
+                    }
+                    rest[j][v] = sums[j];
+                }
             }
-        });
+        }
+        for first in (0..rank).step_by(B).rev() {
+            let count = B.min(rank - first);
+            let (before, solved) = rows.split_at_mut(first + count);
+            let rest = &mut before[first..];
+            let block = self.transposed.block(first / B);
+            for v in 0..SHARE_VECTORS {
+                let mut sums = [simd.splat_f32s(0.0); B];
+                (0..count).for_each(|j| sums[j] = rest[j][v]);
+                subtract_products(simd, &mut sums, &block[first + count..], solved.iter().map(|row| row[v]));
+                for j in (0..count).rev() {
+                    sums[j] = simd.mul_f32s(sums[j], simd.splat_f32s(self.inverse[first + j]));
+                    let factors = &block[first + j];
+                    for i in 0..j {
+                        sums[i] = simd.mul_add_e_f32s(simd.splat_f32s(factors[i]), sums[j], sums[i]);
+                    }
+                    rest[j][v] = sums[j];
+                }
+            }
+        }
     }
-}
-
-/// Feature i −= factor · feature l.
-#[inline(always)]
-fn subtract(block: &mut MatMut<'_, f32>, i: usize, l: usize, factor: f32) {
-    let (low, high) = (i.min(l), i.max(l));
-    let (left, right) = block.as_mut().split_at_col_mut(high);
-    let (low, high) = (left.col_mut(low), right.col_mut(0));
-    let (target, source) = if i < l { (low, high) } else { (high, low) };
-    let target = target.try_as_col_major_mut().expect("features are contiguous").as_slice_mut();
-    let source = source.try_as_col_major_mut().expect("features are contiguous").as_slice_mut();
-    for (t, s) in target.iter_mut().zip(source) {
-        *t -= factor * *s;
-    }
-}
-
-#[inline(always)]
-fn divide(block: &mut MatMut<'_, f32>, i: usize, pivot: f32) {
-    let column = block.as_mut().col_mut(i).try_as_col_major_mut().expect("features are contiguous");
-    let inverse = 1.0 / pivot;
-    column.as_slice_mut().iter_mut().for_each(|v| *v *= inverse);
 }

@@ -1,8 +1,16 @@
 //! What the CPU twins share: reading elements, and vectorised loops compiled for the processor at hand.
 
+mod packed_product;
+mod register_blocks;
+mod transposition;
+
 use std::cell::RefCell;
 
 use crate::ElementType;
+
+pub(crate) use packed_product::{Operands, packed_product};
+pub(crate) use register_blocks::{PackedBlocks, block_features, subtract_products};
+pub(crate) use transposition::{LANES, decode_transposed};
 
 thread_local! {
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
@@ -33,6 +41,11 @@ impl<'a> Elements<'a> {
         Elements { bytes, element, stride: stride as usize }
     }
 
+    /// How they are stored.
+    pub(crate) fn element(&self) -> ElementType {
+        self.element
+    }
+
     /// The bytes of columns `first..first + count` of row `row`.
     pub(crate) fn bytes(&self, row: usize, first: usize, count: usize) -> &'a [u8] {
         let size = self.element.bytes();
@@ -42,11 +55,6 @@ impl<'a> Elements<'a> {
     /// Decodes columns `first..first + out.len()` of row `row`.
     pub(crate) fn decode(&self, row: usize, first: usize, out: &mut [f32]) {
         self.element.decode(self.bytes(row, first, out.len()), out);
-    }
-
-    /// The matrix as f32 without copying, where it is stored so and aligned.
-    pub(crate) fn as_f32(&self) -> Option<&'a [f32]> {
-        if self.element == ElementType::F32 { bytemuck::try_cast_slice(self.bytes).ok() } else { None }
     }
 }
 
