@@ -14,7 +14,7 @@ use crate::{
 /// Bytes of a panel: small enough that the panel and the [K, d] accumulators that it adds to stay in the last-level cache.
 const PANEL_BYTES: u64 = 16 << 20;
 /// Fewest rows to a panel: the accumulators are read and written once a panel, which must not cost more than the product.
-const PANEL_ROWS: u64 = 256;
+const PANEL_ROWS: u64 = 512;
 
 /// Runs recordings on the CPU, in the calling thread and rayon's global pool.
 #[derive(Debug)]
