@@ -23,7 +23,12 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
     vec![
         Box::new(CpuEngine::new()),
         open(AdapterChoice::default()),
-        open(AdapterChoice { portable_limits: true, checked: true, ..AdapterChoice::default() }),
+        open(AdapterChoice {
+            portable_limits: true,
+            checked: true,
+            variants: Some(Vec::new()),
+            ..AdapterChoice::default()
+        }),
     ]
 }
 

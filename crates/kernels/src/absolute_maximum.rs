@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, params, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Number of partial maxima.
 pub const PARTIALS: u32 = 256;
@@ -14,6 +14,7 @@ pub static ABSOLUTE_MAXIMUM: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
+    variants: PORTABLE,
     twin,
 };
 

@@ -4,7 +4,7 @@ use faer::linalg::solvers::Llt;
 use faer::{Mat, Side};
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static CHOLESKY: Kernel = Kernel {
@@ -12,6 +12,7 @@ pub static CHOLESKY: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

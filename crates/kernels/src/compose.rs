@@ -3,39 +3,51 @@
 use wesl::syntax::PathOrigin;
 use wesl::{CompileOptions, EscapeMangler, Feature, Features, ModulePath, VirtualResolver};
 
-use crate::{ElementType, Kernel};
+use crate::{ElementType, Kernel, Variant};
 
 /// A shader that could not be composed: a bug in `shaders/`.
 #[derive(Debug, thiserror::Error)]
-#[error("shader {kernel} ({element}) does not compose: {reason}")]
+#[error("shader {kernel} ({element}, {variant}) does not compose: {reason}")]
 pub struct ComposeError {
     /// The kernel's name.
     pub kernel: String,
-    /// The variant.
+    /// The element type.
     pub element: ElementType,
+    /// The variant's name.
+    pub variant: &'static str,
     /// The compiler's words.
     pub reason: String,
 }
 
-/// The plain WGSL of `kernel` for operands of type `element`.
+/// The plain WGSL of a `variant` of `kernel` for operands of type `element`.
 ///
 /// # Errors
 /// If the sources do not compose.
-pub fn compose(kernel: &Kernel, element: ElementType) -> Result<String, ComposeError> {
+pub fn compose(kernel: &Kernel, element: ElementType, variant: &Variant) -> Result<String, ComposeError> {
     let mut resolver = VirtualResolver::new();
     for &(path, source) in unmix_shaders::SOURCES {
         resolver.add_module(module(path), source.into());
     }
-    let flags = ElementType::ALL.map(|other| (other.name().to_owned(), Feature::from(other == element)));
+    let elements = ElementType::ALL.map(|other| (other.name(), other == element));
+    let others = kernel.variants.iter().flat_map(|other| other.features).map(|feature| (*feature, false));
+    let own = variant.features.iter().map(|feature| (*feature, true));
+    // Of a name that comes twice, the later flag counts.
+    let flags = elements.into_iter().chain(others).chain(own).map(|(name, set)| (name.to_owned(), Feature::from(set)));
     let options = CompileOptions {
         // naga validates, in the tests and again in wgpu.
         validate: false,
-        features: Features { default: Feature::Error, flags: flags.into() },
+        features: Features { default: Feature::Error, flags: flags.collect() },
         ..CompileOptions::default()
     };
-    wesl::compile(&module(kernel.name), &resolver, &EscapeMangler, &options)
-        .map(|result| result.to_string())
-        .map_err(|error| ComposeError { kernel: kernel.name.to_owned(), element, reason: error.to_string() })
+    let root = variant.shader.unwrap_or(kernel.name);
+    wesl::compile(&module(root), &resolver, &EscapeMangler, &options).map(|result| result.to_string()).map_err(
+        |error| ComposeError {
+            kernel: kernel.name.to_owned(),
+            element,
+            variant: variant.name,
+            reason: error.to_string(),
+        },
+    )
 }
 
 fn module(path: &str) -> ModulePath {
@@ -44,40 +56,71 @@ fn module(path: &str) -> ModulePath {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use naga::back::{hlsl, msl, spv};
     use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
     use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
 
     use super::*;
-    use crate::{Access, KERNELS};
+    use crate::{Access, KERNELS, Needs, PORTABLE};
 
-    /// Calls `check` with every variant of every kernel, its name, and its module as naga sees it.
-    fn for_every_variant(check: impl Fn(&Kernel, &str, &Module, &ModuleInfo)) {
+    /// What naga must know to accept a shader with such needs. Portable WebGPU has unpack2x16float; naga keeps it apart for
+    /// OpenGL's sake.
+    fn capabilities(needs: &Needs) -> Capabilities {
+        let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        capabilities.set(Capabilities::SHADER_FLOAT16, needs.shader_f16);
+        capabilities.set(Capabilities::SUBGROUP, needs.subgroup_size.is_some());
+        capabilities.set(Capabilities::COOPERATIVE_MATRIX, needs.cooperative_matrix.is_some());
+        capabilities
+    }
+
+    /// Calls `check` with every variant of every kernel for every element type, its name, and its module as naga sees it.
+    fn for_every_variant(check: impl Fn(&Kernel, &Variant, &str, &Module, &ModuleInfo)) {
         for kernel in KERNELS {
             for &element in kernel.elements() {
-                let variant = format!("{} ({element})", kernel.name);
-                let source = compose(kernel, element).unwrap();
-                let module = naga::front::wgsl::parse_str(&source)
-                    .unwrap_or_else(|e| panic!("{variant}: {}", e.emit_to_string(&source)));
-                // Nothing beyond portable WebGPU, which has unpack2x16float; naga keeps it apart for OpenGL's sake.
-                let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
-                    .validate(&module)
-                    .unwrap_or_else(|e| panic!("{variant}: {}", e.emit_to_string(&source)));
-                check(kernel, &variant, &module, &info);
+                for variant in kernel.variants_for(element) {
+                    let name = format!("{} ({element}, {})", kernel.name, variant.name);
+                    let source = compose(kernel, element, variant).unwrap();
+                    let module = naga::front::wgsl::parse_str(&source)
+                        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
+                    let info = Validator::new(ValidationFlags::all(), capabilities(&variant.needs))
+                        .validate(&module)
+                        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
+                    check(kernel, variant, &name, &module, &info);
+                }
             }
         }
     }
 
     #[test]
-    fn every_kernel_has_its_shader() {
+    fn every_variant_has_its_shader() {
         for kernel in KERNELS {
-            assert!(unmix_shaders::SOURCES.iter().any(|(path, _)| *path == kernel.name), "{}", kernel.name);
+            for variant in kernel.variants {
+                let shader = variant.shader.unwrap_or(kernel.name);
+                assert!(unmix_shaders::SOURCES.iter().any(|(path, _)| *path == shader), "{shader}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_device_can_run_every_kernel() {
+        for kernel in KERNELS {
+            for &element in kernel.elements() {
+                assert!(
+                    kernel.variants_for(element).any(|variant| variant.needs.are_portable()),
+                    "{} ({element})",
+                    kernel.name
+                );
+            }
+            let names: HashSet<_> = kernel.variants.iter().map(|variant| variant.name).collect();
+            assert_eq!(names.len(), kernel.variants.len(), "{}: names of variants", kernel.name);
         }
     }
 
     #[test]
     fn the_interface_of_every_shader_is_its_kernels() {
-        for_every_variant(|kernel, variant, module, _| {
+        for_every_variant(|kernel, _, variant, module, _| {
             let [entry] = &module.entry_points[..] else { panic!("{variant}: entry points") };
             assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{variant}");
             let mut bindings = 0;
@@ -106,48 +149,63 @@ mod tests {
     }
 
     #[test]
-    fn every_shader_keeps_within_portable_limits() {
-        for_every_variant(|kernel, variant, module, _| {
-            assert!(kernel.access.len() <= 8, "{variant}: storage buffers");
+    fn every_shader_keeps_within_its_needs() {
+        for_every_variant(|kernel, variant, name, module, _| {
+            let needs = &variant.needs;
+            assert!(kernel.access.len() <= 8, "{name}: storage buffers");
             let size = module.entry_points[0].workgroup_size;
-            assert!(size.iter().product::<u32>() <= 256 && size[2] <= 64, "{variant}: {size:?} threads");
+            assert!(size.iter().product::<u32>() <= needs.threads && size[2] <= 64, "{name}: {size:?} threads");
             let memory: u32 = module
                 .global_variables
                 .iter()
                 .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
                 .map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()).next_multiple_of(16))
                 .sum();
-            assert!(memory <= 16 << 10, "{variant}: {memory} bytes of workgroup memory");
+            assert!(memory <= needs.workgroup_bytes, "{name}: {memory} bytes of workgroup memory");
         });
     }
 
     #[test]
     fn every_shader_translates_to_every_graphics_api() {
-        for_every_variant(|_, variant, module, info| {
+        for_every_variant(|_, variant, name, module, info| {
             spv::write_vec(module, info, &spv::Options::default(), None)
-                .unwrap_or_else(|e| panic!("{variant}: SPIR-V: {e}"));
+                .unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
+            // Cooperative matrices: wgpu offers them on Vulkan and Metal, and on Metal of 8 × 8 alone.
+            if variant.needs.cooperative_matrix.is_some_and(|size| size != 8) {
+                return;
+            }
             let msl_options = msl::Options { lang_version: (2, 4), ..msl::Options::default() };
             let (_, translation) = msl::write_string(module, info, &msl_options, &msl::PipelineOptions::default())
-                .unwrap_or_else(|e| panic!("{variant}: MSL: {e}"));
-            for name in translation.entry_point_names {
-                name.unwrap_or_else(|e| panic!("{variant}: MSL: {e}"));
+                .unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
+            for entry in translation.entry_point_names {
+                entry.unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
+            }
+            if variant.needs.cooperative_matrix.is_some() {
+                return;
             }
             let mut text = String::new();
             let hlsl_options = hlsl::Options::default();
             let pipeline = hlsl::PipelineOptions::default();
             let reflection = hlsl::Writer::new(&mut text, &hlsl_options, &pipeline)
                 .write(module, info, None)
-                .unwrap_or_else(|e| panic!("{variant}: HLSL: {e}"));
-            for name in reflection.entry_point_names {
-                name.unwrap_or_else(|e| panic!("{variant}: HLSL: {e}"));
+                .unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
+            for entry in reflection.entry_point_names {
+                entry.unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
             }
         });
     }
 
     #[test]
     fn composing_names_the_shader_that_fails() {
-        let kernel = Kernel { name: "absent", access: &[], params_size: 0, reads_elements: false, twin: |_, _, _| () };
-        let error = compose(&kernel, ElementType::Bf16).unwrap_err().to_string();
-        assert!(error.starts_with("shader absent (bf16) does not compose"), "{error}");
+        let kernel = Kernel {
+            name: "absent",
+            access: &[],
+            params_size: 0,
+            reads_elements: false,
+            variants: PORTABLE,
+            twin: |_, _, _| (),
+        };
+        let error = compose(&kernel, ElementType::Bf16, &PORTABLE[0]).unwrap_err().to_string();
+        assert!(error.starts_with("shader absent (bf16, portable) does not compose"), "{error}");
     }
 }

@@ -6,12 +6,7 @@ use faer::MatMut;
 
 use crate::cpu::{Elements, Operands, packed_product, params};
 use crate::fixed_order_sum::fixed_order_sum;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
-
-/// Features of a tile.
-pub const TILE_FEATURES: u32 = 64;
-/// Neurons of a tile.
-pub const TILE_NEURONS: u32 = 64;
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording, Variant};
 
 /// The kernel's metadata.
 pub static CROSS_PRODUCT: Kernel = Kernel {
@@ -19,6 +14,7 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
+    variants: &[Variant { tile: [64, 64, 1], ..Variant::PORTABLE }],
     twin,
 };
 
@@ -77,7 +73,7 @@ pub fn cross_product(
             scale,
         },
         &[activations.resource, coefficients.resource, split.map_or(out.resource, |split| split.partials.into())],
-        [out.columns.div_ceil(TILE_NEURONS), out.rows.div_ceil(TILE_FEATURES), parts],
+        [out.columns, out.rows, parts],
         Cost {
             bytes_read: activations.bytes() + coefficients.bytes(),
             bytes_written: u64::from(parts) * out.bytes(),

@@ -1,7 +1,7 @@
 //! Copies chosen tokens' activations out of a panel.
 
 use crate::cpu::{Elements, params};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording, workgroups};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static GATHER_ROWS: Kernel = Kernel {
@@ -9,6 +9,7 @@ pub static GATHER_ROWS: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
+    variants: PORTABLE,
     twin,
 };
 

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{PackedBlocks, block_features, params, subtract_products, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Least energy Q_kk of a feature that takes coefficients, where activations are of the order 1: a coefficient of the order
 /// 1/√Q_kk must be squared in f32 without overflow.
@@ -19,6 +19,7 @@ pub static HALS_COEFFICIENTS: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

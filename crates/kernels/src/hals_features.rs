@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static HALS_FEATURES: Kernel = Kernel {
@@ -11,6 +11,7 @@ pub static HALS_FEATURES: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

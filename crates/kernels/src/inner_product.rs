@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{params, split_f64};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Number of partial sums.
 pub const PARTIALS: u32 = 256;
@@ -16,6 +16,7 @@ pub static INNER_PRODUCT: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

@@ -1,7 +1,7 @@
 //! Keeps the best iterate: copies a matrix if this iteration's loss is the least so far, without asking the host.
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording, workgroups};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static KEEP_BEST: Kernel = Kernel {
@@ -9,6 +9,7 @@ pub static KEEP_BEST: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

@@ -1,6 +1,6 @@
 //! What a kernel is, as plain data: the same for the WGSL shader, its Rust wrapper and its CPU twin.
 
-use crate::ElementType;
+use crate::{ElementType, Variant};
 
 /// How a kernel uses a storage binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,11 @@ pub struct Kernel {
     pub access: &'static [Access],
     /// Size of the parameter struct in bytes.
     pub params_size: usize,
-    /// Whether binding 0 holds elements of an [`ElementType`], so that the kernel has one variant for each.
+    /// Whether binding 0 holds elements of an [`ElementType`], so that the kernel is compiled for each.
     pub reads_elements: bool,
+    /// The ways in which it can be compiled, the preferred first. Some of them need nothing beyond WebGPU's default limits,
+    /// at least one for each element type.
+    pub variants: &'static [Variant],
     /// The same computation on the CPU.
     pub twin: fn(params: &[u8], element: ElementType, bindings: &mut [Memory<'_>]),
 }
@@ -34,9 +37,14 @@ impl PartialEq for Kernel {
 }
 
 impl Kernel {
-    /// The storage types for which the kernel has a variant.
+    /// The storage types for which the kernel is compiled.
     pub fn elements(&self) -> &'static [ElementType] {
         if self.reads_elements { &ElementType::ALL } else { &[ElementType::F32] }
+    }
+
+    /// The variants that read `element`, the preferred first.
+    pub fn variants_for(&self, element: ElementType) -> impl Iterator<Item = &'static Variant> {
+        self.variants.iter().filter(move |variant| variant.elements.contains(&element))
     }
 }
 

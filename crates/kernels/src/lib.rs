@@ -29,6 +29,7 @@ mod sparse_projection;
 mod squared_norm;
 mod token_residuals;
 mod triangular_solve;
+mod variant;
 mod winner_take_all;
 
 pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absolute_maximum};
@@ -55,6 +56,7 @@ pub use sparse_projection::{SPARSE_PROJECTION, sparse_projection};
 pub use squared_norm::{SQUARED_NORM, squared_norm};
 pub use token_residuals::{TOKEN_RESIDUALS, token_residuals};
 pub use triangular_solve::{TRIANGULAR_SOLVE, triangular_solve};
+pub use variant::{Needs, PORTABLE, Variant};
 pub use winner_take_all::{WINNER_TAKE_ALL, winner_take_all};
 
 /// All kernels.

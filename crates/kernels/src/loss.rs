@@ -2,7 +2,7 @@
 
 use crate::cpu::params;
 use crate::inner_product::{PARTIAL_WORDS, sum_partials};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static LOSS: Kernel = Kernel {
@@ -10,6 +10,7 @@ pub static LOSS: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

@@ -5,7 +5,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::cpu::{params, with_scratch};
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Tokens that a workgroup handles.
 pub const TOKENS: u32 = 64;
@@ -18,6 +18,7 @@ pub static MULTIPLICATIVE_UPDATE: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Features, Kernel, Matrix, Memory, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Features, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static NORMALIZATION: Kernel = Kernel {
@@ -11,6 +11,7 @@ pub static NORMALIZATION: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording, workgroups};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static NORMALIZE_COEFFICIENTS: Kernel = Kernel {
@@ -11,6 +11,7 @@ pub static NORMALIZE_COEFFICIENTS: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

@@ -5,10 +5,10 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, params, with_scratch};
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Recording, Variant};
 
-/// Tokens and features of a tile.
-pub const TILE: u32 = 64;
+/// Tokens that a thread of the twin multiplies at once.
+const TILE: u32 = 64;
 
 /// The kernel's metadata.
 pub static PROJECTION: Kernel = Kernel {
@@ -16,6 +16,7 @@ pub static PROJECTION: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
+    variants: &[Variant { tile: [64, 64, 1], ..Variant::PORTABLE }],
     twin,
 };
 
@@ -47,7 +48,7 @@ pub fn projection(recording: &mut Recording, activations: Matrix, features: Matr
             scale,
         },
         &[activations.resource, features.resource, projections.resource],
-        [activations.rows.div_ceil(TILE), features.rows.div_ceil(TILE), 1],
+        [activations.rows, features.rows, 1],
         Cost {
             bytes_read: activations.bytes() + features.bytes(),
             bytes_written: u64::from(activations.rows) * u64::from(features.rows) * 4,

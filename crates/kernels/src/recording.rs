@@ -151,14 +151,15 @@ impl std::ops::Add for Cost {
 pub struct Dispatch {
     /// Which kernel.
     pub kernel: &'static Kernel,
-    /// Storage type of the operand at binding 0, where the kernel has variants for it; otherwise f32.
+    /// Storage type of the operand at binding 0, where the kernel reads elements; otherwise f32.
     pub element: ElementType,
     /// The kernel's parameter struct as bytes.
     pub params: Vec<u8>,
     /// Storage bindings in the order of [`Kernel::access`].
     pub bindings: Vec<Resource>,
-    /// Workgroups in x, y, z.
-    pub workgroups: [u32; 3],
+    /// How much there is to do in x, y and z. The engine divides it by the tile of the variant that it picks; where a kernel
+    /// has one variant, this counts workgroups.
+    pub extent: [u32; 3],
     /// Cost for the roofline model.
     pub cost: Cost,
 }
@@ -205,7 +206,7 @@ impl Recording {
         element: ElementType,
         params: &P,
         bindings: &[Resource],
-        workgroups: [u32; 3],
+        extent: [u32; 3],
         cost: Cost,
     ) {
         assert_eq!(bindings.len(), kernel.access.len(), "{}: bindings", kernel.name);
@@ -223,7 +224,7 @@ impl Recording {
             element,
             params: bytemuck::bytes_of(params).to_vec(),
             bindings: bindings.to_vec(),
-            workgroups,
+            extent,
             cost,
         }));
     }

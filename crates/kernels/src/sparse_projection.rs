@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, LANES, decode_transposed, params, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Tokens that a workgroup handles.
 pub const TOKENS: u32 = 16;
@@ -17,6 +17,7 @@ pub static SPARSE_PROJECTION: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
+    variants: PORTABLE,
     twin,
 };
 

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{PackedBlocks, block_features, params, subtract_products, with_scratch};
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Neurons that a workgroup handles.
 pub const NEURONS: u32 = 64;
@@ -15,6 +15,7 @@ pub static TRIANGULAR_SOLVE: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

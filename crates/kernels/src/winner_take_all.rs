@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, Cost, ElementType, Features, Kernel, Memory, Recording};
+use crate::{Access, Cost, ElementType, Features, Kernel, Memory, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static WINNER_TAKE_ALL: Kernel = Kernel {
@@ -11,6 +11,7 @@ pub static WINNER_TAKE_ALL: Kernel = Kernel {
     access: &[Access::ReadWrite, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
+    variants: PORTABLE,
     twin,
 };
 

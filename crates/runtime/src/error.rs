@@ -22,6 +22,16 @@ pub enum Error {
         /// What it lacks.
         feature: String,
     },
+    /// `UNMIX_VARIANTS` is not a list of variants.
+    #[error(
+        "UNMIX_VARIANTS={text}: `{part}` is not KERNEL=VARIANT or KERNEL/ELEMENT=VARIANT, with ELEMENT f32, f16 or bf16"
+    )]
+    Variants {
+        /// The variable's value.
+        text: String,
+        /// The part that is wrong.
+        part: String,
+    },
     /// A buffer or a dispatch is larger than the device allows.
     #[error(
         "{what} needs {needed}, but {adapter} allows {allowed}; use fewer tokens or a smaller rank, or the CPU engine"

@@ -11,4 +11,4 @@ pub use activations::{ActivationSource, PanelLayout, ResidentActivations};
 pub use cpu::CpuEngine;
 pub use engine::{Engine, EngineKind, EngineLimits, Pending, Prepared, Session, block_on};
 pub use error::Error;
-pub use wgpu_engine::{AdapterChoice, AdapterSummary, WgpuEngine, adapters};
+pub use wgpu_engine::{AdapterChoice, AdapterSummary, Preference, WgpuEngine, adapters};

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::variants::{Preference, usable_size};
 use crate::{Error, block_on};
 
 /// Which adapter to use and how to open it.
@@ -23,6 +24,9 @@ pub struct AdapterChoice {
     /// Compiles shaders with every run-time check, to find mistakes in them. The default is the environment's
     /// `UNMIX_CHECKED=1`.
     pub checked: bool,
+    /// Variants of kernels to be taken instead of the engine's own choice. `None`: those of the environment's
+    /// `UNMIX_VARIANTS`, e.g. `cross_product=tile_64x64,projection/f16=tile_64x128`.
+    pub variants: Option<Vec<Preference>>,
 }
 
 impl Default for AdapterChoice {
@@ -33,6 +37,7 @@ impl Default for AdapterChoice {
             software: true,
             portable_limits: false,
             checked: std::env::var_os("UNMIX_CHECKED").is_some_and(|value| !value.is_empty() && value != "0"),
+            variants: None,
         }
     }
 }
@@ -44,6 +49,15 @@ impl AdapterChoice {
 
     fn wanted_backends(&self) -> Option<wgpu::Backends> {
         self.backends.or_else(wgpu::Backends::from_env)
+    }
+
+    /// The variants that are asked for, here or in the environment.
+    pub(super) fn wanted_variants(&self) -> Result<Vec<Preference>, Error> {
+        if let Some(variants) = &self.variants {
+            return Ok(variants.clone());
+        }
+        let text = std::env::var("UNMIX_VARIANTS").unwrap_or_default();
+        Preference::parse_list(&text).map_err(|part| Error::Variants { text, part })
     }
 
     /// The request in words that follow "no GPU adapter".
@@ -175,8 +189,15 @@ pub fn adapters(choice: &AdapterChoice) -> Vec<AdapterSummary> {
     found.iter().filter(|adapter| choice.fits(&adapter.get_info())).map(AdapterSummary::new).collect()
 }
 
+/// A device and what its adapter says of cooperative matrices, of which the device itself says nothing.
+pub(super) struct Opened {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub matrices: Vec<wgpu::CooperativeMatrixProperties>,
+}
+
 /// Opens the best adapter that fits.
-pub(super) async fn open(choice: &AdapterChoice) -> Result<(wgpu::Device, wgpu::Queue), Error> {
+pub(super) async fn open(choice: &AdapterChoice) -> Result<Opened, Error> {
     let found = choice.answering().await;
     let Some(adapter) = found.iter().find(|adapter| choice.fits(&adapter.get_info())) else {
         let names: Vec<_> = found.iter().map(|adapter| describe(&adapter.get_info())).collect();
@@ -185,23 +206,38 @@ pub(super) async fn open(choice: &AdapterChoice) -> Result<(wgpu::Device, wgpu::
     };
     let info = adapter.get_info();
     log::info!("using {}", describe(&info));
-    // What later shader variants may want; asking for them costs nothing where they exist.
-    let optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+    // What variants of kernels may want; asking for it costs nothing where it exists.
+    let mut optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+    let matrices = adapter.cooperative_matrix_properties();
+    if matrices.iter().any(|matrix| usable_size(matrix).is_some()) {
+        optional |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    }
     let (features, limits) = if choice.portable_limits {
         (wgpu::Features::empty(), wgpu::Limits::default())
     } else {
         (adapter.features() & optional, adapter.limits())
     };
+    let experimental_features = if features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        // SAFETY: an experimental feature may be implemented wrongly. Of this one, the tests run every use, on a device
+        // that has it.
+        unsafe { wgpu::ExperimentalFeatures::enabled() }
+    } else {
+        wgpu::ExperimentalFeatures::disabled()
+    };
     let opened = adapter.request_device(&wgpu::DeviceDescriptor {
         label: Some("unmix"),
+        experimental_features,
         required_features: features,
         required_limits: limits,
         ..Default::default()
     });
-    opened.await.map_err(|error| Error::MissingFeature {
-        adapter: info.name,
-        feature: format!("what its device was asked for ({error})"),
-    })
+    match opened.await {
+        Ok((device, queue)) => Ok(Opened { device, queue, matrices }),
+        Err(error) => Err(Error::MissingFeature {
+            adapter: info.name,
+            feature: format!("what its device was asked for ({error})"),
+        }),
+    }
 }
 
 /// Whether an adapter computes on the processor.

@@ -6,9 +6,10 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::adapter::{check_portable, is_software};
+use super::adapter::{Opened, check_portable, is_software};
 use super::pipelines::{Compose, Pipelines};
 use super::pool::Pool;
+use super::variants::{Offer, Variants};
 use crate::{EngineLimits, Error};
 
 /// A device and what belongs to it, shared by the engine, its sessions and their prepared recordings.
@@ -21,6 +22,7 @@ pub(super) struct Gpu {
     /// The device's own limits.
     pub raw_limits: wgpu::Limits,
     pub limits: EngineLimits,
+    pub variants: Variants,
     pub pipelines: Pipelines,
     pub pool: Pool,
     health: Arc<Health>,
@@ -36,12 +38,14 @@ struct Health {
 }
 
 impl Gpu {
-    pub fn new(device: wgpu::Device, queue: wgpu::Queue, checked: bool, compose: Compose) -> Result<Self, Error> {
+    pub fn new(opened: Opened, checked: bool, compose: Compose) -> Result<Self, Error> {
+        let Opened { device, queue, matrices } = opened;
         let (info, raw_limits) = (device.adapter_info(), device.limits());
         check_portable(&info.name, &raw_limits)?;
         let software = is_software(&info);
         Ok(Gpu {
             limits: engine_limits(&raw_limits, software),
+            variants: Variants::new(Offer::new(device.features(), &raw_limits, &info, &matrices)),
             device,
             queue,
             name: info.name,

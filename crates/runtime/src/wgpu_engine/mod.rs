@@ -10,18 +10,21 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod variants;
 
 use std::fmt;
 use std::sync::Arc;
 
-use unmix_kernels::{ElementType, Workspace, compose};
+use unmix_kernels::{ElementType, Kernel, Variant, Workspace, compose};
 
+use self::adapter::Opened;
 use self::device::Gpu;
 use self::session::GpuSession;
 use crate::activations::Storage;
 use crate::{ActivationSource, Engine, EngineKind, EngineLimits, Error, ResidentActivations, Session, block_on};
 
 pub use self::adapter::{AdapterChoice, AdapterSummary, adapters};
+pub use self::variants::Preference;
 
 /// Runs recordings as WGSL kernels on a GPU, or on a software renderer. Cheap to clone; clones share the device, its
 /// pipelines and its spare buffers.
@@ -34,7 +37,7 @@ impl WgpuEngine {
     /// Opens the best adapter that fits, and waits for it.
     ///
     /// # Errors
-    /// If no adapter fits or its device does not open.
+    /// If no adapter fits, its device does not open, or it cannot run a variant that `choice` asks for.
     pub fn new(choice: &AdapterChoice) -> Result<Self, Error> {
         block_on(Self::request(choice))
     }
@@ -42,21 +45,24 @@ impl WgpuEngine {
     /// Opens the best adapter that fits.
     ///
     /// # Errors
-    /// If no adapter fits or its device does not open.
+    /// If no adapter fits, its device does not open, or it cannot run a variant that `choice` asks for.
     pub async fn request(choice: &AdapterChoice) -> Result<Self, Error> {
-        let (device, queue) = adapter::open(choice).await?;
-        let gpu = Gpu::new(device, queue, choice.checked, compose)?;
+        let variants = choice.wanted_variants()?;
+        let gpu = Gpu::new(adapter::open(choice).await?, choice.checked, compose)?;
         gpu.listen();
-        Ok(WgpuEngine { gpu: Arc::new(gpu) })
+        let engine = WgpuEngine { gpu: Arc::new(gpu) };
+        variants.iter().try_for_each(|preference| engine.prefer(preference))?;
+        Ok(engine)
     }
 
     /// An engine on a caller's own device. The device's error and loss handlers stay the caller's: the engine catches
-    /// its own errors in error scopes, and hears of a loss at the next result.
+    /// its own errors in error scopes, and hears of a loss at the next result. It uses f16 and subgroups where the device
+    /// was opened with them, but no cooperative matrices: only an adapter tells which ones there are.
     ///
     /// # Errors
     /// If the device was opened with less than WebGPU's default limits for compute.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, Error> {
-        Ok(WgpuEngine { gpu: Arc::new(Gpu::new(device, queue, false, compose)?) })
+        Ok(WgpuEngine { gpu: Arc::new(Gpu::new(Opened { device, queue, matrices: Vec::new() }, false, compose)?) })
     }
 
     /// Activations that already lie in a buffer of this engine's device, without a copy: `tokens` rows of `neurons`
@@ -91,6 +97,23 @@ impl WgpuEngine {
     /// Whether the adapter is a renderer on the processor; the CPU engine is then faster.
     pub fn is_software(&self) -> bool {
         self.gpu.software
+    }
+
+    /// The variants of a kernel that the device can run on operands of type `element`. The first is the one that runs where
+    /// nothing else is [preferred](Self::prefer).
+    pub fn variants(&self, kernel: &Kernel, element: ElementType) -> Vec<&'static Variant> {
+        self.gpu.variants.offered(kernel, element)
+    }
+
+    /// Has recordings that are prepared from now on, on this engine and its clones, use a variant of a kernel.
+    ///
+    /// # Errors
+    /// If there is no such kernel or variant, or the device cannot run it; the message lists those that it can.
+    pub fn prefer(&self, preference: &Preference) -> Result<(), Error> {
+        self.gpu
+            .variants
+            .prefer(preference)
+            .map_err(|feature| Error::MissingFeature { adapter: self.gpu.name.clone(), feature })
     }
 
     /// Frees the buffers that are kept for the next session.

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 
-use unmix_kernels::{Access, ComposeError, ElementType, Kernel};
+use unmix_kernels::{Access, ComposeError, ElementType, Kernel, Variant};
 
 use super::device::{Gpu, lock};
 use crate::Error;
 
 /// Where a kernel's WGSL comes from.
-pub(super) type Compose = fn(&Kernel, ElementType) -> Result<String, ComposeError>;
+pub(super) type Compose = fn(&Kernel, ElementType, &Variant) -> Result<String, ComposeError>;
 
 /// A compiled kernel.
 pub(super) struct Pipeline {
@@ -21,7 +21,7 @@ pub(super) struct Pipeline {
 /// The compiled kernels of a device.
 pub(super) struct Pipelines {
     compose: Compose,
-    made: Mutex<HashMap<(&'static str, ElementType), Arc<Pipeline>>>,
+    made: Mutex<HashMap<(&'static str, ElementType, &'static str), Arc<Pipeline>>>,
 }
 
 impl Pipelines {
@@ -29,28 +29,33 @@ impl Pipelines {
         Pipelines { compose, made: Mutex::default() }
     }
 
-    /// The pipeline of `kernel` for operands of type `element`, compiled the first time.
-    pub fn get(&self, gpu: &Gpu, kernel: &'static Kernel, element: ElementType) -> Result<Arc<Pipeline>, Error> {
+    /// The pipeline of a `variant` of `kernel` for operands of type `element`, compiled the first time.
+    pub fn get(
+        &self,
+        gpu: &Gpu,
+        kernel: &'static Kernel,
+        element: ElementType,
+        variant: &'static Variant,
+    ) -> Result<Arc<Pipeline>, Error> {
         let element = if kernel.reads_elements { element } else { ElementType::F32 };
+        let key = (kernel.name, element, variant.name);
         // Held while compiling, so that no two threads compile the same kernel.
         let mut made = lock(&self.made);
-        if let Some(pipeline) = made.get(&(kernel.name, element)) {
+        if let Some(pipeline) = made.get(&key) {
             return Ok(Arc::clone(pipeline));
         }
-        let wgsl = (self.compose)(kernel, element)
+        let wgsl = (self.compose)(kernel, element, variant)
             .map_err(|error| gpu.refused(format!("kernel `{}`", kernel.name), error.to_string()))?;
-        let pipeline = Arc::new(compile(gpu, kernel, element, wgsl)?);
-        made.insert((kernel.name, element), Arc::clone(&pipeline));
+        let pipeline = Arc::new(compile(gpu, kernel, &format!("{} ({element}, {})", kernel.name, variant.name), wgsl)?);
+        made.insert(key, Arc::clone(&pipeline));
         Ok(pipeline)
     }
 }
 
-fn compile(gpu: &Gpu, kernel: &Kernel, element: ElementType, wgsl: String) -> Result<Pipeline, Error> {
-    let label = format!("{} ({element})", kernel.name);
+fn compile(gpu: &Gpu, kernel: &Kernel, label: &str, wgsl: String) -> Result<Pipeline, Error> {
     let entries = layout_entries(kernel);
     gpu.call(&format!("kernel `{label}`"), 0, || {
-        let source =
-            wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
+        let source = wgpu::ShaderModuleDescriptor { label: Some(label), source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
         let module = if gpu.checked {
             gpu.device.create_shader_module(source)
         } else {
@@ -60,14 +65,14 @@ fn compile(gpu: &Gpu, kernel: &Kernel, element: ElementType, wgsl: String) -> Re
         };
         let layout = gpu
             .device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries });
         let pipeline_layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(&label),
+            label: Some(label),
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
         let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&label),
+            label: Some(label),
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some("main"),

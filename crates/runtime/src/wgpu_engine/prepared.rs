@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use unmix_kernels::{Access, Command, Cost, Dispatch, Recording, Resource};
+use unmix_kernels::{Access, Command, Cost, Dispatch, Recording, Resource, Variant};
 
 use super::device::Gpu;
 use super::pipelines::{Pipeline, params_bytes};
@@ -30,6 +30,23 @@ pub(super) struct GpuPrepared {
     _buffers: Arc<Buffers>,
 }
 
+/// How a dispatch runs on this device.
+struct Choice {
+    variant: &'static Variant,
+    workgroups: [u32; 3],
+}
+
+impl Choice {
+    fn new(gpu: &Gpu, dispatch: &Dispatch) -> Result<Self, Error> {
+        let kernel = dispatch.kernel;
+        let Some(variant) = gpu.variants.choose(kernel, dispatch.element) else {
+            let what = format!("kernel `{}` on {} operands", kernel.name, dispatch.element);
+            return Err(gpu.refused(what, "it has no variant that the device can run"));
+        };
+        Ok(Choice { variant, workgroups: variant.workgroups(dispatch.extent) })
+    }
+}
+
 enum Step {
     Dispatch { pipeline: Arc<Pipeline>, bindings: wgpu::BindGroup, workgroups: [u32; 3] },
     Clear(wgpu::Buffer),
@@ -44,20 +61,23 @@ impl GpuPrepared {
         recording: Recording,
     ) -> Result<Self, Error> {
         // Everything is checked before anything is compiled or allocated.
+        let mut choices = Vec::new();
         for dispatch in recording.dispatches() {
-            check_dispatch(gpu, buffers, panels, dispatch)?;
+            let choice = Choice::new(gpu, dispatch)?;
+            check_dispatch(gpu, buffers, panels, dispatch, choice.workgroups)?;
+            choices.push(choice);
         }
         let params = Params::new(gpu, &recording)?;
         let mut steps = Vec::with_capacity(recording.commands.len());
         let mut effort = Vec::with_capacity(recording.commands.len());
-        let mut offsets = params.offsets.iter();
+        let mut places = choices.into_iter().zip(&params.offsets);
         for command in &recording.commands {
             let (step, cost) = match command {
                 Command::Dispatch(dispatch) => {
-                    let pipeline = gpu.pipelines.get(gpu, dispatch.kernel, dispatch.element)?;
-                    let offset = *offsets.next().unwrap_or(&0);
-                    let bindings = bind(gpu, buffers, panels, dispatch, &pipeline, &params, offset)?;
-                    (Step::Dispatch { pipeline, bindings, workgroups: dispatch.workgroups }, dispatch.cost)
+                    let Some((Choice { variant, workgroups }, offset)) = places.next() else { continue };
+                    let pipeline = gpu.pipelines.get(gpu, dispatch.kernel, dispatch.element, variant)?;
+                    let bindings = bind(gpu, buffers, panels, dispatch, &pipeline, &params, *offset)?;
+                    (Step::Dispatch { pipeline, bindings, workgroups }, dispatch.cost)
                 }
                 Command::Clear(id) => {
                     let (buffer, _) = buffers.get(*id)?;
@@ -182,10 +202,16 @@ fn bind(
 }
 
 /// Finds mistakes of a recording that the device would report late or not at all.
-fn check_dispatch(gpu: &Gpu, buffers: &Buffers, panels: &[DevicePanel], dispatch: &Dispatch) -> Result<(), Error> {
+fn check_dispatch(
+    gpu: &Gpu,
+    buffers: &Buffers,
+    panels: &[DevicePanel],
+    dispatch: &Dispatch,
+    workgroups: [u32; 3],
+) -> Result<(), Error> {
     let name = dispatch.kernel.name;
     let refused = |reason: String| Err(gpu.refused(format!("kernel `{name}`"), reason));
-    for (axis, workgroups) in ["x", "y", "z"].iter().zip(dispatch.workgroups) {
+    for (axis, workgroups) in ["x", "y", "z"].iter().zip(workgroups) {
         if workgroups > gpu.limits.max_workgroups {
             let what = format!("kernel `{name}` (workgroups in {axis})");
             return Err(gpu.over_limit(what, workgroups.into(), gpu.limits.max_workgroups.into()));

@@ -6,10 +6,11 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use unmix_kernels::{
-    Access, BufferId, Command, ComposeError, Cost, Dispatch, ElementType, Kernel, Memory, Recording, Resource,
-    Workspace,
+    Access, BufferId, Command, ComposeError, Cost, Dispatch, ElementType, Kernel, Memory, PORTABLE, Recording,
+    Resource, Variant, Workspace,
 };
 
+use super::adapter::Opened;
 use super::device::Gpu;
 use super::{AdapterChoice, WgpuEngine, adapter};
 use crate::{ActivationSource, Engine, Error, ResidentActivations, Session, block_on};
@@ -19,14 +20,21 @@ fn no_twin(_: &[u8], _: ElementType, _: &mut [Memory<'_>]) {
 }
 
 /// `values *= factor`; parameters: factor.
-static SCALE: Kernel =
-    Kernel { name: "scale", access: &[Access::ReadWrite], params_size: 4, reads_elements: false, twin: no_twin };
+static SCALE: Kernel = Kernel {
+    name: "scale",
+    access: &[Access::ReadWrite],
+    params_size: 4,
+    reads_elements: false,
+    variants: PORTABLE,
+    twin: no_twin,
+};
 /// `total[0] += sum of a panel`; parameters: vectors.
 static SUM: Kernel = Kernel {
     name: "sum",
     access: &[Access::Read, Access::ReadWrite],
     params_size: 4,
     reads_elements: true,
+    variants: PORTABLE,
     twin: no_twin,
 };
 /// `to = from`, word by word; no parameters.
@@ -35,12 +43,14 @@ static TWO: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite],
     params_size: 0,
     reads_elements: false,
+    variants: PORTABLE,
     twin: no_twin,
 };
 /// Does not compile.
-static BROKEN: Kernel = Kernel { name: "broken", access: &[], params_size: 0, reads_elements: false, twin: no_twin };
+static BROKEN: Kernel =
+    Kernel { name: "broken", access: &[], params_size: 0, reads_elements: false, variants: PORTABLE, twin: no_twin };
 
-fn wgsl(kernel: &Kernel, element: ElementType) -> Result<String, ComposeError> {
+fn wgsl(kernel: &Kernel, element: ElementType, _: &Variant) -> Result<String, ComposeError> {
     let text = match (kernel.name, element) {
         ("scale", _) => {
             "@group(0) @binding(0) var<storage, read_write> values: array<f32>;
@@ -75,8 +85,8 @@ fn wgsl(kernel: &Kernel, element: ElementType) -> Result<String, ComposeError> {
 
 fn engine_for(choice: &AdapterChoice) -> Option<WgpuEngine> {
     match block_on(adapter::open(choice)) {
-        Ok((device, queue)) => {
-            let gpu = Gpu::new(device, queue, choice.checked, wgsl).unwrap();
+        Ok(opened) => {
+            let gpu = Gpu::new(opened, choice.checked, wgsl).unwrap();
             gpu.listen();
             Some(WgpuEngine { gpu: gpu.into() })
         }
@@ -84,6 +94,11 @@ fn engine_for(choice: &AdapterChoice) -> Option<WgpuEngine> {
         Err(Error::NoAdapter { .. }) => None,
         Err(error) => panic!("{error}"),
     }
+}
+
+/// The engine's device, as a caller would hand it over.
+fn device_of(engine: &WgpuEngine) -> Opened {
+    Opened { device: engine.device().clone(), queue: engine.queue().clone(), matrices: Vec::new() }
 }
 
 fn engine() -> Option<WgpuEngine> {
@@ -264,7 +279,7 @@ fn many_pieces_make_a_large_panel() {
 fn an_engine_computes_on_a_callers_device_and_buffer() {
     let Some(theirs) = engine() else { return };
     let (device, queue) = (theirs.device().clone(), theirs.queue().clone());
-    let mut gpu = Gpu::new(device.clone(), queue.clone(), true, wgsl).unwrap();
+    let mut gpu = Gpu::new(device_of(&theirs), true, wgsl).unwrap();
     gpu.limits.panel_bytes = 40 * 48;
     let engine = WgpuEngine { gpu: gpu.into() };
     let alignment = u64::from(device.limits().min_storage_buffer_offset_alignment);
@@ -363,7 +378,7 @@ fn mistakes_are_refused_in_words() {
             element: ElementType::F32,
             params: Vec::new(),
             bindings: bindings.to_vec(),
-            workgroups: [1, 1, 1],
+            extent: [1, 1, 1],
             cost: Cost::default(),
         })],
     };
@@ -380,7 +395,7 @@ fn mistakes_are_refused_in_words() {
 
     let mut wide = scale(values, 1.0);
     if let Some(Command::Dispatch(dispatch)) = wide.commands.first_mut() {
-        dispatch.workgroups = [1, 65_536, 1];
+        dispatch.extent = [1, 65_536, 1];
     }
     assert!(matches!(session.prepare(wide), Err(Error::OverLimit { needed: 65_536, .. })));
 
@@ -408,7 +423,7 @@ fn a_lost_device_is_an_error() {
     for listens in [true, false] {
         let Some(mut engine) = engine() else { return };
         if !listens {
-            let gpu = Gpu::new(engine.device().clone(), engine.queue().clone(), false, wgsl).unwrap();
+            let gpu = Gpu::new(device_of(&engine), false, wgsl).unwrap();
             engine = WgpuEngine { gpu: gpu.into() };
         }
         let (session, values) = session(&engine);

@@ -1,0 +1,78 @@
+//! The ways in which a kernel can be compiled, as data: an engine takes the first that its device offers.
+
+use crate::ElementType;
+
+/// One way to compile a kernel. All variants of a kernel have its bindings and parameters and give the same result within
+/// rounding; they differ in speed and in what they need.
+#[derive(Debug)]
+pub struct Variant {
+    /// Its name among the kernel's variants.
+    pub name: &'static str,
+    /// The file in `shaders/`, where it is not the kernel's own: another algorithm.
+    pub shader: Option<&'static str>,
+    /// The shader features that it sets, beside that of the element type. Those of the kernel's other variants are unset.
+    pub features: &'static [&'static str],
+    /// How much of a dispatch's [extent](crate::Dispatch::extent) one workgroup does, in x, y and z.
+    pub tile: [u32; 3],
+    /// The storage types that it reads, where the kernel reads elements at all.
+    pub elements: &'static [ElementType],
+    /// What a device must offer.
+    pub needs: Needs,
+}
+
+/// What a variant asks of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Invocations in a workgroup.
+    pub threads: u32,
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+    /// Arithmetic and storage in f16.
+    pub shader_f16: bool,
+    /// Subgroup operations, and the subgroup size for which its workgroup is made. Every other size computes the same,
+    /// more slowly.
+    pub subgroup_size: Option<u32>,
+    /// Cooperative matrices of N × N × N, f16 multiplied into f32 sums.
+    pub cooperative_matrix: Option<u32>,
+}
+
+impl Needs {
+    /// The limits that every WebGPU device has.
+    pub const PORTABLE: Needs = Needs {
+        threads: 256,
+        workgroup_bytes: 16 << 10,
+        shader_f16: false,
+        subgroup_size: None,
+        cooperative_matrix: None,
+    };
+
+    /// Whether every WebGPU device has that.
+    pub fn are_portable(&self) -> bool {
+        let Needs { threads, workgroup_bytes, shader_f16, subgroup_size, cooperative_matrix } = *self;
+        threads <= Self::PORTABLE.threads
+            && workgroup_bytes <= Self::PORTABLE.workgroup_bytes
+            && !shader_f16
+            && subgroup_size.is_none()
+            && cooperative_matrix.is_none()
+    }
+}
+
+impl Variant {
+    /// The one way of a kernel that has no other. Its extent counts workgroups.
+    pub const PORTABLE: Variant = Variant {
+        name: "portable",
+        shader: None,
+        features: &[],
+        tile: [1, 1, 1],
+        elements: &ElementType::ALL,
+        needs: Needs::PORTABLE,
+    };
+
+    /// The workgroups that cover `extent`.
+    pub fn workgroups(&self, extent: [u32; 3]) -> [u32; 3] {
+        std::array::from_fn(|axis| extent[axis].div_ceil(self.tile[axis]))
+    }
+}
+
+/// The variants of a kernel that can be compiled in one way only.
+pub const PORTABLE: &[Variant] = &[Variant::PORTABLE];

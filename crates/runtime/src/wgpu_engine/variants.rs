@@ -1,0 +1,268 @@
+//! Which variant of a kernel a device runs.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use unmix_kernels::{ElementType, KERNELS, Kernel, Variant};
+
+use super::device::lock;
+
+/// A variant to be taken instead of the one that the engine would take, for example because it was measured to be faster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preference {
+    /// Name of the kernel.
+    pub kernel: String,
+    /// For operands of this type alone; `None`: of every type that the variant reads.
+    pub element: Option<ElementType>,
+    /// Name of the variant.
+    pub variant: String,
+}
+
+impl Preference {
+    /// Preferences as written in `UNMIX_VARIANTS`: `KERNEL=VARIANT` or `KERNEL/ELEMENT=VARIANT`, with commas between them.
+    ///
+    /// # Errors
+    /// The part that is not of that form.
+    pub fn parse_list(text: &str) -> Result<Vec<Preference>, String> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        parts.map(|part| Self::parse(part).ok_or_else(|| part.to_owned())).collect()
+    }
+
+    fn parse(text: &str) -> Option<Preference> {
+        let (kernel, variant) = text.split_once('=')?;
+        let (kernel, element) = match kernel.split_once('/') {
+            Some((kernel, element)) => (kernel, Some(ElementType::ALL.into_iter().find(|e| e.name() == element)?)),
+            None => (kernel, None),
+        };
+        Some(Preference { kernel: kernel.to_owned(), element, variant: variant.to_owned() })
+    }
+}
+
+/// What a device offers to variants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Offer {
+    threads: u32,
+    workgroup_bytes: u32,
+    shader_f16: bool,
+    /// Smallest and largest subgroup, where shaders may use subgroup operations.
+    subgroups: Option<(u32, u32)>,
+    /// The size that a subgroup has unless something speaks against it.
+    usual_subgroup: u32,
+    /// Sizes N of the cooperative matrices N × N × N that multiply f16 into f32 sums.
+    cooperative_matrices: Vec<u32>,
+}
+
+impl Offer {
+    /// The offer of a device with these features and limits. `matrices` is what its adapter says of cooperative matrices.
+    pub fn new(
+        features: wgpu::Features,
+        limits: &wgpu::Limits,
+        info: &wgpu::AdapterInfo,
+        matrices: &[wgpu::CooperativeMatrixProperties],
+    ) -> Self {
+        let cooperative = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+        Offer {
+            threads: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            shader_f16: features.contains(wgpu::Features::SHADER_F16),
+            subgroups: features
+                .contains(wgpu::Features::SUBGROUP)
+                .then_some((info.subgroup_min_size, info.subgroup_max_size)),
+            // Metal says 4 to 64 of every GPU; Apple's have 32. Vulkan drivers that have a choice, such as Mesa's for AMD,
+            // take the largest where cooperative matrices are used.
+            usual_subgroup: if info.backend == wgpu::Backend::Metal { 32 } else { info.subgroup_max_size },
+            cooperative_matrices: matrices.iter().filter(|_| cooperative).filter_map(usable_size).collect(),
+        }
+    }
+
+    /// Whether the device can run a variant.
+    fn suffices(&self, variant: &Variant) -> bool {
+        let needs = &variant.needs;
+        needs.threads <= self.threads
+            && needs.workgroup_bytes <= self.workgroup_bytes
+            && (self.shader_f16 || !needs.shader_f16)
+            && needs
+                .subgroup_size
+                .is_none_or(|size| self.subgroups.is_some_and(|(least, most)| (least..=most).contains(&size)))
+            && needs.cooperative_matrix.is_none_or(|size| self.cooperative_matrices.contains(&size))
+    }
+
+    /// The variants of `kernel` that the device can run on operands of type `element`, the preferred first.
+    pub fn variants(&self, kernel: &Kernel, element: ElementType) -> Vec<&'static Variant> {
+        let (made_for_it, others): (Vec<_>, Vec<_>) = kernel
+            .variants_for(element)
+            .filter(|variant| self.suffices(variant))
+            .partition(|variant| variant.needs.subgroup_size.is_none_or(|size| size == self.usual_subgroup));
+        made_for_it.into_iter().chain(others).collect()
+    }
+}
+
+/// N of a usable cooperative matrix.
+pub(super) fn usable_size(matrix: &wgpu::CooperativeMatrixProperties) -> Option<u32> {
+    let square = matrix.m_size == matrix.n_size && matrix.n_size == matrix.k_size;
+    let types = (matrix.ab_type, matrix.cr_type);
+    let mixed = types == (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+    (square && mixed).then_some(matrix.m_size)
+}
+
+/// The choice of variants on one device.
+pub(super) struct Variants {
+    offer: Offer,
+    preferred: Mutex<HashMap<(&'static str, ElementType), &'static Variant>>,
+}
+
+impl Variants {
+    pub fn new(offer: Offer) -> Self {
+        Variants { offer, preferred: Mutex::default() }
+    }
+
+    /// The variants that the device can run, the one that it takes by itself first.
+    pub fn offered(&self, kernel: &Kernel, element: ElementType) -> Vec<&'static Variant> {
+        self.offer.variants(kernel, element)
+    }
+
+    /// The variant to run.
+    pub fn choose(&self, kernel: &Kernel, element: ElementType) -> Option<&'static Variant> {
+        let preferred = lock(&self.preferred).get(&(kernel.name, element)).copied();
+        preferred.or_else(|| self.offered(kernel, element).first().copied())
+    }
+
+    /// Takes a preferred variant from now on.
+    ///
+    /// # Errors
+    /// What the device lacks, in words.
+    pub fn prefer(&self, preference: &Preference) -> Result<(), String> {
+        let Preference { kernel, element, variant } = preference;
+        let Some(kernel) = KERNELS.iter().find(|known| known.name == kernel) else {
+            return Err(format!("a kernel `{kernel}`, for which a variant was asked"));
+        };
+        let mut found = false;
+        for &operand in kernel.elements().iter().filter(|operand| element.is_none_or(|only| only == **operand)) {
+            if let Some(offered) = self.offered(kernel, operand).into_iter().find(|offered| offered.name == variant) {
+                lock(&self.preferred).insert((kernel.name, operand), offered);
+                found = true;
+            }
+        }
+        if found {
+            return Ok(());
+        }
+        let mut names: Vec<_> =
+            kernel.elements().iter().flat_map(|e| self.offered(kernel, *e)).map(|offered| offered.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        let operands = element.map_or_else(String::new, |element| format!(" on {element}"));
+        Err(format!(
+            "what variant `{variant}` of kernel `{}`{operands} needs; it can run {}",
+            kernel.name,
+            names.join(", ")
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unmix_kernels::{Memory, Needs};
+
+    use super::*;
+
+    static KERNEL: Kernel = Kernel {
+        name: "product",
+        access: &[],
+        params_size: 0,
+        reads_elements: true,
+        variants: &[
+            cooperative("matrix_16", 16, 64),
+            cooperative("matrix_16_narrow", 16, 32),
+            cooperative("matrix_8", 8, 32),
+            Variant {
+                name: "large",
+                needs: Needs { workgroup_bytes: 32 << 10, ..Needs::PORTABLE },
+                ..Variant::PORTABLE
+            },
+            Variant::PORTABLE,
+        ],
+        twin: |_, _, _: &mut [Memory<'_>]| (),
+    };
+
+    const fn cooperative(name: &'static str, size: u32, subgroup: u32) -> Variant {
+        Variant {
+            name,
+            elements: &[ElementType::F16],
+            needs: Needs {
+                shader_f16: true,
+                subgroup_size: Some(subgroup),
+                cooperative_matrix: Some(size),
+                ..Needs::PORTABLE
+            },
+            ..Variant::PORTABLE
+        }
+    }
+
+    fn info(backend: wgpu::Backend, subgroups: (u32, u32)) -> wgpu::AdapterInfo {
+        wgpu::AdapterInfo {
+            subgroup_min_size: subgroups.0,
+            subgroup_max_size: subgroups.1,
+            ..wgpu::AdapterInfo::new(wgpu::DeviceType::Other, backend)
+        }
+    }
+
+    fn matrix(sizes: [u32; 3], ab_type: wgpu::CooperativeScalarType) -> wgpu::CooperativeMatrixProperties {
+        let [m_size, n_size, k_size] = sizes;
+        let cr_type = wgpu::CooperativeScalarType::F32;
+        wgpu::CooperativeMatrixProperties { m_size, n_size, k_size, ab_type, cr_type, saturating_accumulation: false }
+    }
+
+    fn names(offer: &Offer, element: ElementType) -> Vec<&'static str> {
+        offer.variants(&KERNEL, element).iter().map(|variant| variant.name).collect()
+    }
+
+    #[test]
+    fn a_device_gets_the_first_variant_that_it_can_run() {
+        use wgpu::CooperativeScalarType::{F16, F32};
+        let all =
+            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let mut limits = wgpu::Limits::default();
+        let vulkan = |sizes| info(wgpu::Backend::Vulkan, sizes);
+        let sixteen = [matrix([16, 16, 8], F16), matrix([16; 3], F32), matrix([16; 3], F16)];
+
+        let none = Offer::new(wgpu::Features::empty(), &limits, &vulkan((32, 32)), &sixteen);
+        assert_eq!(names(&none, ElementType::F16), ["portable"]);
+        // A 32-lane device, one with a choice, and Apple's, of which Metal tells nothing.
+        let narrow = Offer::new(all, &limits, &vulkan((32, 32)), &sixteen);
+        assert_eq!(names(&narrow, ElementType::F16), ["matrix_16_narrow", "portable"]);
+        assert_eq!(names(&narrow, ElementType::F32), ["portable"]);
+        let wide = Offer::new(all, &limits, &vulkan((32, 64)), &sixteen);
+        assert_eq!(names(&wide, ElementType::F16), ["matrix_16", "portable", "matrix_16_narrow"]);
+        let apple = Offer::new(all, &limits, &info(wgpu::Backend::Metal, (4, 64)), &[matrix([8; 3], F16)]);
+        assert_eq!(names(&apple, ElementType::F16), ["matrix_8", "portable"]);
+        // The types of the matrices count, and so does whether the device was opened with them.
+        let f32_only = Offer::new(all, &limits, &vulkan((32, 32)), &sixteen[..2]);
+        assert_eq!(names(&f32_only, ElementType::F16), ["portable"]);
+        let unopened = all - wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let unopened = Offer::new(unopened, &limits, &vulkan((32, 32)), &sixteen);
+        assert_eq!(names(&unopened, ElementType::F16), ["portable"]);
+
+        limits.max_compute_workgroup_storage_size = 32 << 10;
+        let roomy = Offer::new(wgpu::Features::empty(), &limits, &vulkan((32, 32)), &[]);
+        assert_eq!(names(&roomy, ElementType::Bf16), ["large", "portable"]);
+    }
+
+    #[test]
+    fn a_preference_must_be_one_that_the_device_can_run() {
+        let limits = wgpu::Limits::default();
+        let info = info(wgpu::Backend::Vulkan, (32, 32));
+        let variants = Variants::new(Offer::new(wgpu::Features::empty(), &limits, &info, &[]));
+        let kernel = KERNELS.iter().find(|kernel| kernel.name == "cross_product").unwrap();
+        let last = variants.offered(kernel, ElementType::F16).last().unwrap().name;
+        let prefer = |text: &str| variants.prefer(&Preference::parse_list(text).unwrap()[0]);
+        prefer(&format!("cross_product/f16={last}")).unwrap();
+        assert_eq!(variants.choose(kernel, ElementType::F16).unwrap().name, last);
+        let first = variants.offered(kernel, ElementType::F32)[0].name;
+        assert_eq!(variants.choose(kernel, ElementType::F32).unwrap().name, first);
+        let error = prefer("cross_product/bf16=nonsense").unwrap_err();
+        assert!(error.contains("`nonsense`") && error.contains("bf16") && error.contains(last), "{error}");
+        assert!(prefer("nonsense=portable").unwrap_err().contains("kernel `nonsense`"));
+        assert_eq!(Preference::parse_list(" a=b, a/f17=b").unwrap_err(), "a/f17=b");
+        assert_eq!(Preference::parse_list("").unwrap(), []);
+    }
+}
