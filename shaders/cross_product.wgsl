@@ -1,10 +1,13 @@
 // out (+)= scale · YᵀX: out_kj = scale · Σᵢ y_ik x_ij
 //
 // x: rows × columns elements. y: rows × rank f32. out: splits × rank × columns f32.
-// A workgroup computes a tile of 64 features × 64 neurons over the rows of its split, a thread 4 × 4 neighbours of it.
-// Dispatch (⌈columns/64⌉, ⌈rank/64⌉, splits); split s sums rows s · split_rows to (s + 1) · split_rows - 1.
+// A workgroup computes a tile of TILE features × TILE neurons over the rows of its split.
+// Extent (columns, rank, splits); split s sums rows s · split_rows to (s + 1) · split_rows - 1.
 
 import package::shared::elements::{ELEMENTS, QUADS, quad};
+import package::shared::register_tile::{
+    CHAIN, DEPTH, SIDE, Sums, THREADS, TILE, TILE_QUADS, left_tile, multiply, multiply_half, read_of, right_tile,
+};
 
 struct Params {
     rows: u32,
@@ -23,94 +26,116 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-const THREADS = 256u;
-// Features and neurons of a tile, and as quads and stored vectors.
-const TILE = 64u;
-const TILE_QUADS = TILE / 4u;
 const TILE_VECTORS = TILE / ELEMENTS;
-// Tokens staged at once.
-const DEPTH = 32u;
-// Loads of each thread for one stage.
-const X_LOADS = DEPTH * TILE_VECTORS / THREADS;
-const Y_LOADS = DEPTH * TILE_QUADS / THREADS;
+// Rows that the workgroup loads at once: a whole stage of f16 or bf16, half a stage of f32.
+const X_ROWS = THREADS / TILE_VECTORS;
+const Y_ROWS = THREADS / TILE_QUADS;
 
-var<workgroup> x_tile: array<vec4<f32>, DEPTH * TILE_QUADS>;
-var<workgroup> y_tile: array<vec4<f32>, DEPTH * TILE_QUADS>;
+// What a thread loads for a stage.
+struct Loads {
+    x: vec4<u32>,
+    @if(f32)
+    more_x: vec4<u32>,
+    y: vec4<f32>,
+    more_y: vec4<f32>,
+}
 
-fn store(split: u32, feature: u32, neuron: u32, sums: vec4<f32>) {
+// Where it loads. Beyond the last column or row the last one is loaded, whose products are not stored or not made.
+struct Places {
+    x: u32,
+    last_x: u32,
+    y: u32,
+    last_y: u32,
+}
+
+fn load(at: Places) -> Loads {
+    var loads: Loads;
+    loads.x = x[min(at.x, at.last_x)];
+    @if(f32) {
+        loads.more_x = x[min(at.x + X_ROWS * (params.stride / ELEMENTS), at.last_x)];
+    }
+    loads.y = y[min(at.y, at.last_y)];
+    loads.more_y = y[min(at.y + Y_ROWS * (params.coefficient_stride / 4u), at.last_y)];
+    return loads;
+}
+
+fn stage(loads: Loads, thread: u32) {
+    for (var q = 0u; q < QUADS; q++) {
+        right_tile[thread * QUADS + q] = quad(loads.x, q);
+    }
+    @if(f32) {
+        right_tile[THREADS + thread] = quad(loads.more_x, 0u);
+    }
+    left_tile[thread] = loads.y;
+    left_tile[THREADS + thread] = loads.more_y;
+}
+
+fn store_quad(split: u32, feature: u32, neuron: u32, sums: vec4<f32>, accumulate: bool) {
     if feature < params.rank && neuron < params.columns {
         let at = (split * params.rank + feature) * (params.out_stride / 4u) + neuron / 4u;
         // Padding stays zero, whatever lies behind the last column of x.
         var values = select(vec4<f32>(), params.scale * sums, neuron + vec4(0u, 1u, 2u, 3u) < vec4(params.columns));
-        if params.accumulate != 0u {
+        if accumulate {
             values += out[at];
         }
         out[at] = values;
     }
 }
 
+fn store(split: u32, feature: u32, neuron: u32, sums: mat4x4<f32>, accumulate: bool) {
+    store_quad(split, feature, neuron, sums[0], accumulate);
+    store_quad(split, feature + 1u, neuron, sums[1], accumulate);
+    store_quad(split, feature + 2u, neuron, sums[2], accumulate);
+    store_quad(split, feature + 3u, neuron, sums[3], accumulate);
+}
+
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let first_vector = workgroup.x * TILE_VECTORS;
-    let vectors = (params.columns + ELEMENTS - 1u) / ELEMENTS;
-    let first_quad = workgroup.y * TILE_QUADS;
-    let coefficient_quads = params.coefficient_stride / 4u;
     let start = min(workgroup.z * params.split_rows, params.rows);
     let end = start + min(params.split_rows, params.rows - start);
-    let feature_quad = thread / TILE_QUADS;
-    let neuron_quad = thread % TILE_QUADS;
-    // One variable for each of the thread's features: an array might be put in slow memory.
-    var sums0 = vec4<f32>();
-    var sums1 = vec4<f32>();
-    var sums2 = vec4<f32>();
-    var sums3 = vec4<f32>();
-    for (var first = start; first < end; first += DEPTH) {
-        for (var load = 0u; load < X_LOADS; load++) {
-            let task = load * THREADS + thread;
-            let row = task / TILE_VECTORS;
-            let vector = task % TILE_VECTORS;
-            var words = vec4<u32>();
-            if first + row < end && first_vector + vector < vectors {
-                words = x[(first + row) * (params.stride / ELEMENTS) + first_vector + vector];
-            }
-            for (var q = 0u; q < QUADS; q++) {
-                x_tile[row * TILE_QUADS + vector * QUADS + q] = quad(words, q);
+    let x_stride = params.stride / ELEMENTS;
+    let y_stride = params.coefficient_stride / 4u;
+    let x_column = min(workgroup.x * TILE_VECTORS + thread % TILE_VECTORS, (params.columns - 1u) / ELEMENTS);
+    let y_column = min(workgroup.y * TILE_QUADS + thread % TILE_QUADS, (params.rank - 1u) / 4u);
+    var at = Places(
+        (start + thread / TILE_VECTORS) * x_stride + x_column,
+        (end - 1u) * x_stride + x_column,
+        (start + thread / TILE_QUADS) * y_stride + y_column,
+        (end - 1u) * y_stride + y_column,
+    );
+    let read = read_of(thread);
+    let feature = workgroup.y * TILE + read.left * 4u;
+    let neuron = workgroup.x * TILE + read.right * 4u;
+
+    var accumulate = params.accumulate != 0u;
+    stage(load(at), thread);
+    for (var first = start; first < end; first += CHAIN) {
+        var sums = Sums();
+        let chain = min(end - first, CHAIN);
+        for (var whole = chain / DEPTH; whole > 0u; whole--) {
+            workgroupBarrier();
+            multiply_half(&sums, read, 0u);
+            // The next stage is on its way while the other half is multiplied.
+            at.x += DEPTH * x_stride;
+            at.y += DEPTH * y_stride;
+            let next = load(at);
+            multiply_half(&sums, read, DEPTH / 2u);
+            workgroupBarrier();
+            stage(next, thread);
+        }
+        if chain % DEPTH > 0u {
+            // The last rows of the split.
+            workgroupBarrier();
+            for (var row = 0u; row < chain % DEPTH; row++) {
+                multiply(&sums, read, row);
             }
         }
-        for (var load = 0u; load < Y_LOADS; load++) {
-            let task = load * THREADS + thread;
-            let row = task / TILE_QUADS;
-            let index = task % TILE_QUADS;
-            var values = vec4<f32>();
-            if first + row < end && first_quad + index < coefficient_quads {
-                values = y[(first + row) * coefficient_quads + first_quad + index];
-            }
-            y_tile[task] = values;
+        store(workgroup.z, feature, neuron, sums.near, accumulate);
+        @if(wide) {
+            store(workgroup.z, feature, neuron + 4u * SIDE, sums.right, accumulate);
+            store(workgroup.z, feature + 4u * SIDE, neuron, sums.below, accumulate);
+            store(workgroup.z, feature + 4u * SIDE, neuron + 4u * SIDE, sums.across, accumulate);
         }
-        workgroupBarrier();
-        // Each stage is summed by itself: one f32 sum over thousands of tokens would lose digits.
-        var stage0 = vec4<f32>();
-        var stage1 = vec4<f32>();
-        var stage2 = vec4<f32>();
-        var stage3 = vec4<f32>();
-        for (var row = 0u; row < DEPTH; row++) {
-            let values = x_tile[row * TILE_QUADS + neuron_quad];
-            let weights = y_tile[row * TILE_QUADS + feature_quad];
-            stage0 = fma(vec4(weights.x), values, stage0);
-            stage1 = fma(vec4(weights.y), values, stage1);
-            stage2 = fma(vec4(weights.z), values, stage2);
-            stage3 = fma(vec4(weights.w), values, stage3);
-        }
-        sums0 += stage0;
-        sums1 += stage1;
-        sums2 += stage2;
-        sums3 += stage3;
-        workgroupBarrier();
+        accumulate = true;
     }
-    let feature = (first_quad + feature_quad) * 4u;
-    let neuron = workgroup.x * TILE + neuron_quad * 4u;
-    store(workgroup.z, feature, neuron, sums0);
-    store(workgroup.z, feature + 1u, neuron, sums1);
-    store(workgroup.z, feature + 2u, neuron, sums2);
-    store(workgroup.z, feature + 3u, neuron, sums3);
 }

@@ -2,13 +2,15 @@
 //!
 //! One WGSL file a kernel, with the entry point `main`. The formula and the shapes stand at its top. A kernel that reads
 //! activations imports `shared/elements.wgsl` by WESL and has a variant for each storage type: the features `f32`, `f16`
-//! and `bf16`, exactly one of which is set. Nothing here goes beyond portable WebGPU.
+//! and `bf16`, exactly one of which is set. A kernel that can be compiled in several ways has features for that too, or further
+//! files. Unless a file's name or its top says otherwise, nothing goes beyond portable WebGPU.
 
 /// The modules: their WESL paths within the package, and their text.
 pub const SOURCES: &[(&str, &str)] = &[
     ("absolute_maximum", include_str!("absolute_maximum.wgsl")),
     ("cholesky", include_str!("cholesky.wgsl")),
     ("cross_product", include_str!("cross_product.wgsl")),
+    ("cross_product_cooperative", include_str!("cross_product_cooperative.wgsl")),
     ("fixed_order_sum", include_str!("fixed_order_sum.wgsl")),
     ("gather_rows", include_str!("gather_rows.wgsl")),
     ("hals_coefficients", include_str!("hals_coefficients.wgsl")),
@@ -27,4 +29,5 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("triangular_solve", include_str!("triangular_solve.wgsl")),
     ("winner_take_all", include_str!("winner_take_all.wgsl")),
     ("shared::elements", include_str!("shared/elements.wgsl")),
+    ("shared::register_tile", include_str!("shared/register_tile.wgsl")),
 ];

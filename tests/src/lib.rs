@@ -5,8 +5,8 @@ pub mod oracle;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unmix::{AdapterChoice, CpuEngine, ElementType, Engine, HostActivations, ResidentActivations, WgpuEngine};
-use unmix_kernels::{BufferId, Matrix, Recording, Workspace};
-use unmix_runtime::{Session, block_on};
+use unmix_kernels::{BufferId, Kernel, Matrix, Recording, Variant, Workspace};
+use unmix_runtime::{Preference, Session, block_on};
 
 /// Every engine that a property must hold on: the CPU, the adapter as it is, and the adapter held to WebGPU's default limits
 /// with every run-time check on.
@@ -14,14 +14,23 @@ use unmix_runtime::{Session, block_on};
 /// # Panics
 /// If no adapter answers: a GPU test must not be skipped. `cargo xtask test` installs a software one.
 pub fn engines() -> Vec<Box<dyn Engine>> {
-    let open = |choice: AdapterChoice| -> Box<dyn Engine> {
-        match WgpuEngine::new(&choice) {
-            Ok(engine) => Box::new(engine),
-            Err(error) => panic!("these tests need an adapter; run them with `cargo xtask test`: {error}"),
-        }
+    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new())];
+    for engine in gpu_engines() {
+        engines.push(Box::new(engine));
+    }
+    engines
+}
+
+/// The GPU engines among [`engines`].
+///
+/// # Panics
+/// If no adapter answers.
+pub fn gpu_engines() -> Vec<WgpuEngine> {
+    let open = |choice: AdapterChoice| match WgpuEngine::new(&choice) {
+        Ok(engine) => engine,
+        Err(error) => panic!("these tests need an adapter; run them with `cargo xtask test`: {error}"),
     };
     vec![
-        Box::new(CpuEngine::new()),
         open(AdapterChoice::default()),
         open(AdapterChoice {
             portable_limits: true,
@@ -30,6 +39,30 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
             ..AdapterChoice::default()
         }),
     ]
+}
+
+/// Calls `property` on the CPU engine, and on each GPU engine with each variant of `kernel` that the device can run on operands of
+/// type `element`.
+///
+/// # Panics
+/// If no adapter answers.
+pub fn on_every_variant(kernel: &Kernel, element: ElementType, property: impl Fn(&dyn Engine)) {
+    property(&CpuEngine::new());
+    for engine in gpu_engines() {
+        for variant in engine.variants(kernel, element) {
+            prefer(&engine, kernel, element, variant);
+            property(&engine);
+        }
+    }
+}
+
+/// Has the engine run that variant of `kernel` on operands of type `element`.
+///
+/// # Panics
+/// If the device cannot run it.
+pub fn prefer(engine: &WgpuEngine, kernel: &Kernel, element: ElementType, variant: &Variant) {
+    let preference = Preference { kernel: kernel.name.into(), element: Some(element), variant: variant.name.into() };
+    engine.prefer(&preference).expect("an offered variant");
 }
 
 /// A matrix of f64, row-major.
@@ -143,7 +176,11 @@ impl<'a> Bench<'a> {
     /// # Panics
     /// If the engine fails.
     pub fn new(engine: &'a dyn Engine, x: &Dense, element: ElementType) -> Self {
-        let activations = engine.load(&x.to_activations(element)).expect("loading activations");
+        Self::over(engine, engine.load(&x.to_activations(element)).expect("loading activations"))
+    }
+
+    /// A bench over activations that are resident already.
+    pub fn over(engine: &'a dyn Engine, activations: ResidentActivations) -> Self {
         Bench { engine, activations, workspace: Workspace::default(), contents: Vec::new() }
     }
 

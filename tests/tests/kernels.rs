@@ -4,7 +4,7 @@
 use unmix::{ElementType, Engine, PanelLayout};
 use unmix_kernels::*;
 use unmix_tests::oracle;
-use unmix_tests::{Bench, Dense, assert_close, engines, relative_difference};
+use unmix_tests::{Bench, Dense, assert_close, engines, on_every_variant, relative_difference};
 
 /// Tokens, neurons, rank, kept.
 const SIZES: [(usize, usize, usize, usize); 6] =
@@ -26,6 +26,13 @@ fn at_every_size(property: impl Fn(&dyn Engine, ElementType, (usize, usize, usiz
     });
 }
 
+/// The same for each variant of a kernel.
+fn of_every_variant(kernel: &Kernel, property: impl Fn(&dyn Engine, ElementType, (usize, usize, usize, usize))) {
+    for element in ElementType::ALL {
+        on_every_variant(kernel, element, |engine| SIZES.iter().for_each(|size| property(engine, element, *size)));
+    }
+}
+
 /// A sparse feature matrix and its kept entries.
 fn sparse(seed: u64, rank: usize, neurons: usize, kept: usize) -> (Dense, Vec<u32>, Vec<f32>) {
     let z = oracle::winner_take_all(&Dense::random(seed, rank, neurons, ElementType::F32), kept);
@@ -45,7 +52,7 @@ fn features(bench: &mut Bench<'_>, z: &Dense, kept: usize, indices: &[u32], valu
 
 #[test]
 fn cross_product_matches_the_oracle() {
-    at_every_size(|engine, element, (n, d, k, _)| {
+    of_every_variant(&CROSS_PRODUCT, |engine, element, (n, d, k, _)| {
         let (x, y) = (Dense::random(1, n, d, element), Dense::random_coefficients(2, n, k));
         let wanted = oracle::product(&y.transposed(), &x);
         for parts in [1, 3] {
@@ -63,7 +70,7 @@ fn cross_product_matches_the_oracle() {
 
 #[test]
 fn cross_product_accumulates_over_panels() {
-    on_every_engine(|engine| {
+    on_every_variant(&CROSS_PRODUCT, ElementType::F16, |engine| {
         let (x, y) = (Dense::random(1, 70, 50, ElementType::F16), Dense::random_coefficients(2, 70, 9));
         for parts in [1, 2] {
             let mut bench = Bench::new(engine, &x, ElementType::F16);
@@ -81,8 +88,37 @@ fn cross_product_accumulates_over_panels() {
 }
 
 #[test]
+fn long_products_keep_their_digits() {
+    // Of one sign and over many tokens or neurons, where rounding errors of one long sum add up.
+    for element in ElementType::ALL {
+        let positive = |seed, rows, columns, element| {
+            let mut dense = Dense::random(seed, rows, columns, element);
+            dense.values.iter_mut().for_each(|v| *v = v.abs());
+            dense
+        };
+        let (n, d, k) = (5_003, 21, 7);
+        let (x, y) = (positive(17, n, d, element), positive(18, n, k, ElementType::F32));
+        let wanted = oracle::product(&y.transposed(), &x);
+        on_every_variant(&CROSS_PRODUCT, element, |engine| {
+            let mut bench = Bench::new(engine, &x, element);
+            let (panel, y, out) = (bench.panel(), bench.matrix(&y), bench.output(k as u32, d as u32));
+            let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, None));
+            assert_close("long cross product", engine, &ran.matrix(out), &wanted.values, 2e-6);
+        });
+        let (x, z) = (positive(19, d, n, element), positive(20, k, n, ElementType::F32));
+        let wanted = oracle::product(&x, &z.transposed());
+        on_every_variant(&PROJECTION, element, |engine| {
+            let mut bench = Bench::new(engine, &x, element);
+            let (panel, z, out) = (bench.panel(), bench.matrix(&z), bench.output(d as u32, k as u32));
+            let ran = bench.run(|r| projection(r, panel, z, out, 1.0));
+            assert_close("long projection", engine, &ran.matrix(out), &wanted.values, 2e-6);
+        });
+    }
+}
+
+#[test]
 fn coefficient_gram_matches_the_oracle() {
-    on_every_engine(|engine| {
+    on_every_variant(&CROSS_PRODUCT, ElementType::F32, |engine| {
         for (n, _, k, _) in SIZES {
             let y = Dense::random_coefficients(3, n, k);
             let mut bench = Bench::without_activations(engine);
@@ -96,7 +132,7 @@ fn coefficient_gram_matches_the_oracle() {
 
 #[test]
 fn projection_matches_the_oracle() {
-    at_every_size(|engine, element, (n, d, k, _)| {
+    of_every_variant(&PROJECTION, |engine, element, (n, d, k, _)| {
         let (x, z) = (Dense::random(4, n, d, element), Dense::random(5, k, d, ElementType::F32));
         let mut bench = Bench::new(engine, &x, element);
         let (panel, features) = (bench.panel(), bench.matrix(&z));

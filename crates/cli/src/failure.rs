@@ -160,7 +160,7 @@ fn engine_code(error: &RuntimeError) -> u8 {
         RuntimeError::NoAdapter { .. } | RuntimeError::MissingFeature { .. } => 3,
         // Too large for what the device can bind is, to a script, the same as too large for its memory: try less.
         RuntimeError::OutOfMemory { .. } | RuntimeError::OverLimit { .. } => 4,
-        RuntimeError::Activations { .. } => 2,
+        RuntimeError::Activations { .. } | RuntimeError::Variants { .. } => 2,
         _ => 1,
     }
 }

@@ -6,7 +6,8 @@ use faer::MatMut;
 
 use crate::cpu::{Elements, Operands, packed_product, params};
 use crate::fixed_order_sum::fixed_order_sum;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Recording, Variant};
+use crate::variant::{TILE_64, TILE_128};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Needs, Recording, Variant};
 
 /// The kernel's metadata.
 pub static CROSS_PRODUCT: Kernel = Kernel {
@@ -14,9 +15,36 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
-    variants: &[Variant { tile: [64, 64, 1], ..Variant::PORTABLE }],
+    variants: &[
+        cooperative("cooperative_16_subgroup_64", &["matrix_16", "subgroup_64"], 16, 64),
+        cooperative("cooperative_16_subgroup_32", &["matrix_16", "subgroup_32"], 16, 32),
+        cooperative("cooperative_8_subgroup_32", &["matrix_8", "subgroup_32"], 8, 32),
+        cooperative("cooperative_8_subgroup_8", &["matrix_8", "subgroup_8"], 8, 8),
+        TILE_128,
+        TILE_64,
+    ],
     twin,
 };
+
+/// A variant on cooperative matrices of `size` × `size`, for subgroups of `subgroup` threads. What they multiply in f16 is
+/// exact in the activations and split in two in the coefficients.
+const fn cooperative(name: &'static str, features: &'static [&'static str], size: u32, subgroup: u32) -> Variant {
+    Variant {
+        name,
+        shader: Some("cross_product_cooperative"),
+        features,
+        tile: [8 * size, 4 * size, 1],
+        elements: &[ElementType::F16],
+        needs: Needs {
+            threads: 4 * subgroup,
+            // Rows of 80 bytes, four matrices of results, and the largest magnitude.
+            workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 16,
+            shader_f16: true,
+            subgroup_size: Some(subgroup),
+            cooperative_matrix: Some(size),
+        },
+    }
+}
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]

@@ -5,7 +5,8 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, params, with_scratch};
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Recording, Variant};
+use crate::variant::{TILE_64, TILE_128};
+use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Recording};
 
 /// Tokens that a thread of the twin multiplies at once.
 const TILE: u32 = 64;
@@ -16,7 +17,7 @@ pub static PROJECTION: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
-    variants: &[Variant { tile: [64, 64, 1], ..Variant::PORTABLE }],
+    variants: &[TILE_128, TILE_64],
     twin,
 };
 

@@ -76,3 +76,9 @@ impl Variant {
 
 /// The variants of a kernel that can be compiled in one way only.
 pub const PORTABLE: &[Variant] = &[Variant::PORTABLE];
+
+/// The variants of a dense product on the register tiles of `shaders/shared/register_tile.wgsl`: the larger tile loads less
+/// for each product, the smaller one makes four times as many workgroups.
+pub(crate) const TILE_128: Variant =
+    Variant { name: "tile_128", features: &["wide"], tile: [128, 128, 1], ..Variant::PORTABLE };
+pub(crate) const TILE_64: Variant = Variant { name: "tile_64", tile: [64, 64, 1], ..Variant::PORTABLE };

@@ -99,8 +99,8 @@ impl WgpuEngine {
         self.gpu.software
     }
 
-    /// The variants of a kernel that the device can run on operands of type `element`. The first is the one that runs where
-    /// nothing else is [preferred](Self::prefer).
+    /// The variants of a kernel that the device can run on operands of type `element`, in the order in which the engine
+    /// takes them where nothing else is [preferred](Self::prefer). For small operands it passes over large tiles.
     pub fn variants(&self, kernel: &Kernel, element: ElementType) -> Vec<&'static Variant> {
         self.gpu.variants.offered(kernel, element)
     }

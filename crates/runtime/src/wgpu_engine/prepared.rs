@@ -39,7 +39,7 @@ struct Choice {
 impl Choice {
     fn new(gpu: &Gpu, dispatch: &Dispatch) -> Result<Self, Error> {
         let kernel = dispatch.kernel;
-        let Some(variant) = gpu.variants.choose(kernel, dispatch.element) else {
+        let Some(variant) = gpu.variants.choose(kernel, dispatch.element, dispatch.extent) else {
             let what = format!("kernel `{}` on {} operands", kernel.name, dispatch.element);
             return Err(gpu.refused(what, "it has no variant that the device can run"));
         };

@@ -44,8 +44,7 @@ pub(super) struct Offer {
     threads: u32,
     workgroup_bytes: u32,
     shader_f16: bool,
-    /// Smallest and largest subgroup, where shaders may use subgroup operations.
-    subgroups: Option<(u32, u32)>,
+    subgroups: bool,
     /// The size that a subgroup has unless something speaks against it.
     usual_subgroup: u32,
     /// Sizes N of the cooperative matrices N × N × N that multiply f16 into f32 sums.
@@ -65,9 +64,7 @@ impl Offer {
             threads: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
             shader_f16: features.contains(wgpu::Features::SHADER_F16),
-            subgroups: features
-                .contains(wgpu::Features::SUBGROUP)
-                .then_some((info.subgroup_min_size, info.subgroup_max_size)),
+            subgroups: features.contains(wgpu::Features::SUBGROUP),
             // Metal says 4 to 64 of every GPU; Apple's have 32. Vulkan drivers that have a choice, such as Mesa's for AMD,
             // take the largest where cooperative matrices are used.
             usual_subgroup: if info.backend == wgpu::Backend::Metal { 32 } else { info.subgroup_max_size },
@@ -81,21 +78,39 @@ impl Offer {
         needs.threads <= self.threads
             && needs.workgroup_bytes <= self.workgroup_bytes
             && (self.shader_f16 || !needs.shader_f16)
-            && needs
-                .subgroup_size
-                .is_none_or(|size| self.subgroups.is_some_and(|(least, most)| (least..=most).contains(&size)))
+            && (self.subgroups || needs.subgroup_size.is_none())
             && needs.cooperative_matrix.is_none_or(|size| self.cooperative_matrices.contains(&size))
     }
 
-    /// The variants of `kernel` that the device can run on operands of type `element`, the preferred first.
+    /// Whether a variant's workgroup is made for subgroups as the device has them.
+    fn suits(&self, variant: &Variant) -> bool {
+        variant.needs.subgroup_size.is_none_or(|size| size == self.usual_subgroup)
+    }
+
+    /// The variants of `kernel` that the device can run on operands of type `element`, in the order of preference.
     pub fn variants(&self, kernel: &Kernel, element: ElementType) -> Vec<&'static Variant> {
-        let (made_for_it, others): (Vec<_>, Vec<_>) = kernel
+        let (suiting, others): (Vec<_>, Vec<_>) = kernel
             .variants_for(element)
             .filter(|variant| self.suffices(variant))
-            .partition(|variant| variant.needs.subgroup_size.is_none_or(|size| size == self.usual_subgroup));
-        made_for_it.into_iter().chain(others).collect()
+            .partition(|variant| self.suits(variant));
+        suiting.into_iter().chain(others).collect()
+    }
+
+    /// The variant for a dispatch of that extent: the first of those that suit the device and make enough workgroups, or the
+    /// one that makes most.
+    pub fn choose(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
+        let mut suiting = self.variants(kernel, element);
+        suiting.retain(|variant| self.suits(variant));
+        let workgroups =
+            |variant: &Variant| variant.workgroups(extent).into_iter().map(u64::from).fold(1, u64::saturating_mul);
+        let enough = suiting.iter().find(|variant| workgroups(variant) >= ENOUGH_WORKGROUPS);
+        // Of equals, `max_by_key` takes the last.
+        enough.or_else(|| suiting.iter().rev().max_by_key(|variant| workgroups(variant))).copied()
     }
 }
+
+/// Workgroups that keep the cores of a large GPU busy: two or more for each.
+const ENOUGH_WORKGROUPS: u64 = 256;
 
 /// N of a usable cooperative matrix.
 pub(super) fn usable_size(matrix: &wgpu::CooperativeMatrixProperties) -> Option<u32> {
@@ -116,15 +131,15 @@ impl Variants {
         Variants { offer, preferred: Mutex::default() }
     }
 
-    /// The variants that the device can run, the one that it takes by itself first.
+    /// The variants that the device can run, in the order of preference.
     pub fn offered(&self, kernel: &Kernel, element: ElementType) -> Vec<&'static Variant> {
         self.offer.variants(kernel, element)
     }
 
-    /// The variant to run.
-    pub fn choose(&self, kernel: &Kernel, element: ElementType) -> Option<&'static Variant> {
+    /// The variant to run where there is so much to do.
+    pub fn choose(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
         let preferred = lock(&self.preferred).get(&(kernel.name, element)).copied();
-        preferred.or_else(|| self.offered(kernel, element).first().copied())
+        preferred.or_else(|| self.offer.choose(kernel, element, extent))
     }
 
     /// Takes a preferred variant from now on.
@@ -229,7 +244,7 @@ mod tests {
         assert_eq!(names(&none, ElementType::F16), ["portable"]);
         // A 32-lane device, one with a choice, and Apple's, of which Metal tells nothing.
         let narrow = Offer::new(all, &limits, &vulkan((32, 32)), &sixteen);
-        assert_eq!(names(&narrow, ElementType::F16), ["matrix_16_narrow", "portable"]);
+        assert_eq!(names(&narrow, ElementType::F16), ["matrix_16_narrow", "portable", "matrix_16"]);
         assert_eq!(names(&narrow, ElementType::F32), ["portable"]);
         let wide = Offer::new(all, &limits, &vulkan((32, 64)), &sixteen);
         assert_eq!(names(&wide, ElementType::F16), ["matrix_16", "portable", "matrix_16_narrow"]);
@@ -248,6 +263,35 @@ mod tests {
     }
 
     #[test]
+    fn a_small_dispatch_gets_the_smaller_tile() {
+        let offer =
+            Offer::new(wgpu::Features::SUBGROUP, &wgpu::Limits::default(), &info(wgpu::Backend::Vulkan, (32, 64)), &[]);
+        static TILED: Kernel = Kernel {
+            name: "tiled",
+            access: &[],
+            params_size: 0,
+            reads_elements: false,
+            variants: &[
+                Variant { name: "large", tile: [128, 128, 1], ..Variant::PORTABLE },
+                Variant { name: "small", tile: [64, 64, 1], ..Variant::PORTABLE },
+                // Only for who asks for it.
+                Variant {
+                    name: "narrow",
+                    tile: [8, 8, 1],
+                    needs: Needs { subgroup_size: Some(32), ..Needs::PORTABLE },
+                    ..Variant::PORTABLE
+                },
+            ],
+            twin: |_, _, _: &mut [Memory<'_>]| (),
+        };
+        let name = |extent| offer.choose(&TILED, ElementType::F32, extent).unwrap().name;
+        assert_eq!(name([2048, 2048, 1]), "large");
+        assert_eq!(name([2048, 100, 16]), "large");
+        assert_eq!(name([2048, 1920, 1]), "small");
+        assert_eq!(name([1, 1, 1]), "large");
+    }
+
+    #[test]
     fn a_preference_must_be_one_that_the_device_can_run() {
         let limits = wgpu::Limits::default();
         let info = info(wgpu::Backend::Vulkan, (32, 32));
@@ -256,9 +300,10 @@ mod tests {
         let last = variants.offered(kernel, ElementType::F16).last().unwrap().name;
         let prefer = |text: &str| variants.prefer(&Preference::parse_list(text).unwrap()[0]);
         prefer(&format!("cross_product/f16={last}")).unwrap();
-        assert_eq!(variants.choose(kernel, ElementType::F16).unwrap().name, last);
+        let large = [1 << 20, 1 << 20, 1];
+        assert_eq!(variants.choose(kernel, ElementType::F16, large).unwrap().name, last);
         let first = variants.offered(kernel, ElementType::F32)[0].name;
-        assert_eq!(variants.choose(kernel, ElementType::F32).unwrap().name, first);
+        assert_eq!(variants.choose(kernel, ElementType::F32, large).unwrap().name, first);
         let error = prefer("cross_product/bf16=nonsense").unwrap_err();
         assert!(error.contains("`nonsense`") && error.contains("bf16") && error.contains(last), "{error}");
         assert!(prefer("nonsense=portable").unwrap_err().contains("kernel `nonsense`"));

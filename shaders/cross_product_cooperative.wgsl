@@ -1,0 +1,395 @@
+// out (+)= scale · YᵀX on cooperative matrices: out_kj = scale · Σᵢ y_ik x_ij
+//
+// x: rows × columns f16. y: rows × rank f32. out: splits × rank × columns f32.
+// A workgroup computes a tile of TILE_FEATURES × TILE_NEURONS over the rows of its split, in four parts for its four subgroups
+// of 64, 32 or 8 threads; matrices are of 16 × 16 or 8 × 8. Extent (columns, rank, splits); split s sums rows s · split_rows
+// to (s + 1) · split_rows - 1.
+//
+// Matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. A power of two lifts y to where
+// f16 has room for both; it follows the largest magnitude so far, and the sums are taken to each new power.
+
+enable f16;
+enable wgpu_cooperative_matrix;
+
+struct Params {
+    rows: u32,
+    columns: u32,
+    stride: u32,
+    rank: u32,
+    coefficient_stride: u32,
+    out_stride: u32,
+    split_rows: u32,
+    accumulate: u32,
+    scale: f32,
+}
+
+// 16 bytes of x.
+struct Eight {
+    low: vec4<f16>,
+    high: vec4<f16>,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Eight>;
+@group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@if(matrix_16)
+const SIZE = 16u;
+@if(matrix_16)
+alias Left = coop_mat16x16<f16, A>;
+@if(matrix_16)
+alias Right = coop_mat16x16<f16, B>;
+@if(matrix_16)
+alias Sum = coop_mat16x16<f32, C>;
+@if(matrix_8)
+const SIZE = 8u;
+@if(matrix_8)
+alias Left = coop_mat8x8<f16, A>;
+@if(matrix_8)
+alias Right = coop_mat8x8<f16, B>;
+@if(matrix_8)
+alias Sum = coop_mat8x8<f32, C>;
+
+const PARTS = 4u;
+@if(subgroup_64)
+const THREADS = 256u;
+@if(subgroup_32)
+const THREADS = 128u;
+@if(subgroup_8)
+const THREADS = 32u;
+
+// A part is 2 × 4 matrices, a tile 2 × 2 parts.
+const TILE_FEATURES = 4u * SIZE;
+const TILE_NEURONS = 8u * SIZE;
+// Tokens staged at once.
+const DEPTH = 32u;
+// Tokens over which one f32 sum runs: one sum over thousands of tokens would lose digits.
+const CHAIN = 128u;
+
+// Tokens lie side by side in the tiles, so that a thread reads its share of a matrix at once. The padding spreads rows over
+// the banks.
+const ROW = DEPTH + 8u;
+var<workgroup> x_tile: array<f16, TILE_NEURONS * ROW>;
+var<workgroup> high_tile: array<f16, TILE_FEATURES * ROW>;
+var<workgroup> low_tile: array<f16, TILE_FEATURES * ROW>;
+// Largest magnitude in y so far: the bits of a float, which compare like it.
+var<workgroup> largest: atomic<u32>;
+// A matrix of sums of each part on its way to memory.
+var<workgroup> results: array<f32, PARTS * SIZE * SIZE>;
+
+// Loads of a thread for one stage: 8 neurons and 4 features, of two tokens each.
+const TASKS = TILE_NEURONS / 8u * (DEPTH / 2u) / THREADS;
+
+// A workgroup's first feature and neuron, and its rows.
+struct Tile {
+    feature: u32,
+    neuron: u32,
+    start: u32,
+    end: u32,
+}
+
+struct Loads {
+    x: array<Eight, TASKS>,
+    next_x: array<Eight, TASKS>,
+    y: array<vec4<f32>, TASKS>,
+    next_y: array<vec4<f32>, TASKS>,
+}
+
+// Where a thread loads a task's first token. Beyond the last row, x is loaded from it, and y is zero. Beyond the last column the
+// last ones are loaded, for results that are not stored.
+struct Places {
+    x: array<u32, TASKS>,
+    last_x: array<u32, TASKS>,
+    y: array<u32, TASKS>,
+    last_y: array<u32, TASKS>,
+}
+
+fn places(tile: Tile, thread: u32) -> Places {
+    var at: Places;
+    let token = thread % (DEPTH / 2u) * 2u;
+    for (var task = 0u; task < TASKS; task++) {
+        let column = (task * THREADS + thread) / (DEPTH / 2u);
+        let vector = min(tile.neuron / 8u + column, (params.columns - 1u) / 8u);
+        at.x[task] = (tile.start + token) * (params.stride / 8u) + vector;
+        at.last_x[task] = (tile.end - 1u) * (params.stride / 8u) + vector;
+        let quad = min(tile.feature / 4u + column, (params.rank - 1u) / 4u);
+        at.y[task] = (tile.start + token) * (params.coefficient_stride / 4u) + quad;
+        at.last_y[task] = (tile.end - 1u) * (params.coefficient_stride / 4u) + quad;
+    }
+    return at;
+}
+
+// Loads the stage that begins `tokens` after the tile's start.
+fn load(at: Places, tokens: u32, tile: Tile, thread: u32) -> Loads {
+    var loads: Loads;
+    let x_stride = params.stride / 8u;
+    let y_stride = params.coefficient_stride / 4u;
+    for (var task = 0u; task < TASKS; task++) {
+        let x_at = at.x[task] + tokens * x_stride;
+        loads.x[task] = x[min(x_at, at.last_x[task])];
+        loads.next_x[task] = x[min(x_at + x_stride, at.last_x[task])];
+        let y_at = at.y[task] + tokens * y_stride;
+        loads.y[task] = y[min(y_at, at.last_y[task])];
+        loads.next_y[task] = y[min(y_at + y_stride, at.last_y[task])];
+    }
+    if tile.start + tokens + DEPTH > tile.end {
+        let row = tile.start + tokens + thread % (DEPTH / 2u) * 2u;
+        for (var task = 0u; task < TASKS; task++) {
+            loads.y[task] = select(vec4<f32>(), loads.y[task], row < tile.end);
+            loads.next_y[task] = select(vec4<f32>(), loads.next_y[task], row + 1u < tile.end);
+        }
+    }
+    return loads;
+}
+
+fn largest_of(loads: Loads) -> f32 {
+    var values = vec4<f32>();
+    for (var task = 0u; task < TASKS; task++) {
+        values = max(values, max(abs(loads.y[task]), abs(loads.next_y[task])));
+    }
+    return max(max(values.x, values.y), max(values.z, values.w));
+}
+
+fn stage(loads: Loads, lift: f32, thread: u32) {
+    for (var task = 0u; task < TASKS; task++) {
+        let t = task * THREADS + thread;
+        let token = t % (DEPTH / 2u) * 2u;
+        let x_at = t / (DEPTH / 2u) * 8u * ROW + token;
+        for (var n = 0u; n < 4u; n++) {
+            x_tile[x_at + n * ROW] = loads.x[task].low[n];
+            x_tile[x_at + n * ROW + 1u] = loads.next_x[task].low[n];
+            x_tile[x_at + (n + 4u) * ROW] = loads.x[task].high[n];
+            x_tile[x_at + (n + 4u) * ROW + 1u] = loads.next_x[task].high[n];
+        }
+        let y_at = t / (DEPTH / 2u) * 4u * ROW + token;
+        for (var f = 0u; f < 4u; f++) {
+            let values = lift * vec2(loads.y[task][f], loads.next_y[task][f]);
+            // Rounded by its bits: of a conversion there and back, compilers make nothing, and of the rest zero.
+            let rounded = bitcast<vec2<f32>>((bitcast<vec2<u32>>(values) + 0x1000u) & vec2(0xffffe000u));
+            let high = vec2<f16>(rounded);
+            let low = vec2<f16>(values - rounded);
+            high_tile[y_at + f * ROW] = high.x;
+            high_tile[y_at + f * ROW + 1u] = high.y;
+            low_tile[y_at + f * ROW] = low.x;
+            low_tile[y_at + f * ROW + 1u] = low.y;
+        }
+    }
+}
+
+// Writes the matrix of each part that `results` holds, which is `row` matrices down and `column` across within the part.
+fn store(tile: Tile, split: u32, first_part: u32, parts: u32, row: u32, column: u32, thread: u32) {
+    for (var quad = thread; quad < parts * SIZE * SIZE / 4u; quad += THREADS) {
+        let part = first_part + quad / (SIZE * SIZE / 4u);
+        let within = quad % (SIZE * SIZE / 4u) * 4u;
+        let feature = tile.feature + (part / 2u * 2u + row) * SIZE + within / SIZE;
+        let neuron = tile.neuron + (part % 2u * 4u + column) * SIZE + within % SIZE;
+        if part < PARTS && feature < params.rank && neuron < params.columns {
+            let sums = vec4(
+                results[quad * 4u],
+                results[quad * 4u + 1u],
+                results[quad * 4u + 2u],
+                results[quad * 4u + 3u],
+            );
+            let at = (split * params.rank + feature) * (params.out_stride / 4u) + neuron / 4u;
+            // Padding stays zero, whatever lies behind the last column of x.
+            var values = select(vec4<f32>(), params.scale * sums, neuron + vec4(0u, 1u, 2u, 3u) < vec4(params.columns));
+            if params.accumulate != 0u {
+                values += out[at];
+            }
+            out[at] = values;
+        }
+    }
+}
+
+// The power of two that lifts y, and what takes it back.
+struct Lift {
+    up: f32,
+    down: f32,
+    // The largest magnitude for which it will do.
+    limit: f32,
+}
+
+// For the bits of the largest magnitude: takes its [2ᵉ, 2ᵉ⁺¹) to [2¹³, 2¹⁴). f16 has room for twice that, and then some.
+fn lift_for(bits: u32) -> Lift {
+    let exponent = clamp(bits >> 23u, 16u, 254u);
+    let down = bitcast<f32>((exponent - 13u) << 23u);
+    return Lift(bitcast<f32>((267u - exponent) << 23u), down, 32768.0 * down);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+    @builtin(subgroup_size) subgroup_size: u32,
+) {
+    let start = min(workgroup.z * params.split_rows, params.rows);
+    let end = start + min(params.split_rows, params.rows - start);
+    let tile = Tile(workgroup.y * TILE_FEATURES, workgroup.x * TILE_NEURONS, start, end);
+    let at = places(tile, thread);
+    if thread == 0u {
+        atomicStore(&largest, 0u);
+    }
+
+    // With subgroups of the expected size there are as many as parts, and one pass. Where they are larger, there are more
+    // passes; where they are smaller, those without a part of their own repeat the last one, for naught.
+    let side_by_side = clamp(THREADS / subgroup_size, 1u, PARTS);
+    let subgroup = subgroupBroadcastFirst(thread / subgroup_size);
+    for (var first_part = 0u; first_part < PARTS; first_part += side_by_side) {
+        let slot = min(subgroup, side_by_side - 1u);
+        let part = min(first_part + slot, PARTS - 1u);
+        let left_at = part / 2u * 2u * SIZE * ROW;
+        let right_at = part % 2u * 4u * SIZE * ROW;
+        var total00 = Sum();
+        var total01 = Sum();
+        var total02 = Sum();
+        var total03 = Sum();
+        var total10 = Sum();
+        var total11 = Sum();
+        var total12 = Sum();
+        var total13 = Sum();
+        var sum00 = Sum();
+        var sum01 = Sum();
+        var sum02 = Sum();
+        var sum03 = Sum();
+        var sum10 = Sum();
+        var sum11 = Sum();
+        var sum12 = Sum();
+        var sum13 = Sum();
+        var loads = load(at, 0u, tile, thread);
+        workgroupBarrier();
+        atomicMax(&largest, bitcast<u32>(largest_of(loads)));
+        workgroupBarrier();
+        var lift = lift_for(atomicLoad(&largest));
+        stage(loads, lift.up, thread);
+        for (var tokens = 0u; tokens < end - start; tokens += DEPTH) {
+            workgroupBarrier();
+            // The next stage is on its way while this one is multiplied.
+            let next = load(at, tokens + DEPTH, tile, thread);
+            for (var depth = 0u; depth < DEPTH; depth += SIZE) {
+                let left_place = left_at + depth;
+                let high0 = coopLoadT<Left>(&high_tile[left_place], ROW);
+                let high1 = coopLoadT<Left>(&high_tile[left_place + SIZE * ROW], ROW);
+                let low0 = coopLoadT<Left>(&low_tile[left_place], ROW);
+                let low1 = coopLoadT<Left>(&low_tile[left_place + SIZE * ROW], ROW);
+                let right_place = right_at + depth;
+                let right0 = coopLoad<Right>(&x_tile[right_place], ROW);
+                sum00 = coopMultiplyAdd(high0, right0, sum00);
+                sum10 = coopMultiplyAdd(high1, right0, sum10);
+                sum00 = coopMultiplyAdd(low0, right0, sum00);
+                sum10 = coopMultiplyAdd(low1, right0, sum10);
+                let right1 = coopLoad<Right>(&x_tile[right_place + SIZE * ROW], ROW);
+                sum01 = coopMultiplyAdd(high0, right1, sum01);
+                sum11 = coopMultiplyAdd(high1, right1, sum11);
+                sum01 = coopMultiplyAdd(low0, right1, sum01);
+                sum11 = coopMultiplyAdd(low1, right1, sum11);
+                let right2 = coopLoad<Right>(&x_tile[right_place + 2u * SIZE * ROW], ROW);
+                sum02 = coopMultiplyAdd(high0, right2, sum02);
+                sum12 = coopMultiplyAdd(high1, right2, sum12);
+                sum02 = coopMultiplyAdd(low0, right2, sum02);
+                sum12 = coopMultiplyAdd(low1, right2, sum12);
+                let right3 = coopLoad<Right>(&x_tile[right_place + 3u * SIZE * ROW], ROW);
+                sum03 = coopMultiplyAdd(high0, right3, sum03);
+                sum13 = coopMultiplyAdd(high1, right3, sum13);
+                sum03 = coopMultiplyAdd(low0, right3, sum03);
+                sum13 = coopMultiplyAdd(low1, right3, sum13);
+            }
+            if tokens % CHAIN == CHAIN - DEPTH {
+                total00 = total00 + sum00 * lift.down;
+                total01 = total01 + sum01 * lift.down;
+                total02 = total02 + sum02 * lift.down;
+                total03 = total03 + sum03 * lift.down;
+                total10 = total10 + sum10 * lift.down;
+                total11 = total11 + sum11 * lift.down;
+                total12 = total12 + sum12 * lift.down;
+                total13 = total13 + sum13 * lift.down;
+                sum00 = Sum();
+                sum01 = Sum();
+                sum02 = Sum();
+                sum03 = Sum();
+                sum10 = Sum();
+                sum11 = Sum();
+                sum12 = Sum();
+                sum13 = Sum();
+            }
+            let most = largest_of(next);
+            if most > lift.limit {
+                atomicMax(&largest, bitcast<u32>(most));
+            }
+            // All have multiplied this stage, and told of larger magnitudes in the next.
+            workgroupBarrier();
+            let bits = atomicLoad(&largest);
+            if bitcast<f32>(bits) > lift.limit {
+                let higher = lift_for(bits);
+                let ratio = higher.up * lift.down;
+                sum00 = sum00 * ratio;
+                sum01 = sum01 * ratio;
+                sum02 = sum02 * ratio;
+                sum03 = sum03 * ratio;
+                sum10 = sum10 * ratio;
+                sum11 = sum11 * ratio;
+                sum12 = sum12 * ratio;
+                sum13 = sum13 * ratio;
+                lift = higher;
+            }
+            stage(next, lift.up, thread);
+        }
+        total00 = total00 + sum00 * lift.down;
+        total01 = total01 + sum01 * lift.down;
+        total02 = total02 + sum02 * lift.down;
+        total03 = total03 + sum03 * lift.down;
+        total10 = total10 + sum10 * lift.down;
+        total11 = total11 + sum11 * lift.down;
+        total12 = total12 + sum12 * lift.down;
+        total13 = total13 + sum13 * lift.down;
+        let result = slot * SIZE * SIZE;
+        workgroupBarrier();
+        if subgroup < side_by_side {
+            coopStoreT(total00, &results[result], SIZE);
+        }
+        workgroupBarrier();
+        store(tile, workgroup.z, first_part, side_by_side, 0u, 0u, thread);
+        workgroupBarrier();
+        if subgroup < side_by_side {
+            coopStoreT(total01, &results[result], SIZE);
+        }
+        workgroupBarrier();
+        store(tile, workgroup.z, first_part, side_by_side, 0u, 1u, thread);
+        workgroupBarrier();
+        if subgroup < side_by_side {
+            coopStoreT(total02, &results[result], SIZE);
+        }
+        workgroupBarrier();
+        store(tile, workgroup.z, first_part, side_by_side, 0u, 2u, thread);
+        workgroupBarrier();
+        if subgroup < side_by_side {
+            coopStoreT(total03, &results[result], SIZE);
+        }
+        workgroupBarrier();
+        store(tile, workgroup.z, first_part, side_by_side, 0u, 3u, thread);
+        workgroupBarrier();
+        if subgroup < side_by_side {
+            coopStoreT(total10, &results[result], SIZE);
+        }
+        workgroupBarrier();
+        store(tile, workgroup.z, first_part, side_by_side, 1u, 0u, thread);
+        workgroupBarrier();
+        if subgroup < side_by_side {
+            coopStoreT(total11, &results[result], SIZE);
+        }
+        workgroupBarrier();
+        store(tile, workgroup.z, first_part, side_by_side, 1u, 1u, thread);
+        workgroupBarrier();
+        if subgroup < side_by_side {
+            coopStoreT(total12, &results[result], SIZE);
+        }
+        workgroupBarrier();
+        store(tile, workgroup.z, first_part, side_by_side, 1u, 2u, thread);
+        workgroupBarrier();
+        if subgroup < side_by_side {
+            coopStoreT(total13, &results[result], SIZE);
+        }
+        workgroupBarrier();
+        store(tile, workgroup.z, first_part, side_by_side, 1u, 3u, thread);
+    }
+}

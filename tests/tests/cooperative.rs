@@ -1,0 +1,151 @@
+//! The variants of the cross product on cooperative matrices, on a device that has them. Not part of a plain `cargo test`, which
+//! must pass without such a device: see the feature `cooperative` in this package's manifest.
+
+use unmix::{AdapterChoice, ElementType, Engine, WgpuEngine};
+use unmix_kernels::{CROSS_PRODUCT, Split, Variant, cross_product};
+use unmix_tests::{Bench, Dense, assert_close, oracle, prefer, relative_difference};
+
+const F16: ElementType = ElementType::F16;
+
+fn engine() -> WgpuEngine {
+    WgpuEngine::new(&AdapterChoice::default()).expect("an adapter")
+}
+
+/// The engine, and its variants on cooperative matrices.
+fn cooperative() -> (WgpuEngine, Vec<&'static Variant>) {
+    let engine = engine();
+    let mut variants = engine.variants(&CROSS_PRODUCT, F16);
+    variants.retain(|variant| variant.needs.cooperative_matrix.is_some());
+    assert!(
+        !variants.is_empty(),
+        "{} has no cooperative matrices that multiply f16 into f32 sums, or wgpu does not offer them; `cargo xtask test` runs \
+         these tests on Mesa's lavapipe, which has them from version 26 on",
+        engine.adapter()
+    );
+    (engine, variants)
+}
+
+fn variant(name: &str) -> &'static Variant {
+    CROSS_PRODUCT.variants.iter().find(|variant| variant.name == name).expect("a variant of that name")
+}
+
+/// YᵀX by one variant.
+fn product(engine: &WgpuEngine, variant: &Variant, x: &Dense, y: &Dense, parts: u32) -> Vec<f32> {
+    prefer(engine, &CROSS_PRODUCT, F16, variant);
+    let mut bench = Bench::new(engine, x, F16);
+    let (panel, y) = (bench.panel(), bench.matrix(y));
+    let out = bench.output(y.columns, panel.columns);
+    let partials = bench.words(&vec![0f32; parts as usize * out.elements() as usize]);
+    let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, Some(Split { parts, partials })));
+    ran.matrix(out)
+}
+
+/// Coefficients whose token i is multiplied by `scale(i)`.
+fn scaled(mut y: Dense, scale: impl Fn(usize) -> f64) -> Dense {
+    let columns = y.columns;
+    y.values.iter_mut().enumerate().for_each(|(i, v)| *v = f64::from((*v * scale(i / columns)) as f32));
+    y
+}
+
+#[test]
+fn they_are_as_exact_as_f32_whatever_the_size_of_the_coefficients() {
+    let (engine, variants) = cooperative();
+    let (n, d, k) = (701, 150, 70);
+    let x = Dense::random(1, n, d, F16);
+    let cases: [(&str, &dyn Fn(usize) -> f64); 8] = [
+        ("around 1", &|_| 1.0),
+        ("unit columns over ten million tokens", &|_| 3e-4),
+        ("hundreds", &|_| 300.0),
+        ("tiny", &|_| 1e-18),
+        ("huge", &|_| 1e18),
+        ("growing by tokens", &|i| 1e-6 * 1.04f64.powi(i as i32)),
+        ("falling by tokens", &|i| 1e6 * 0.96f64.powi(i as i32)),
+        ("one large token", &|i| if i == 600 { 1e4 } else { 1e-2 }),
+    ];
+    for (case, scale) in cases {
+        let y = scaled(Dense::random_coefficients(2, n, k), scale);
+        let wanted = oracle::product(&y.transposed(), &x).values;
+        let plain = relative_difference(&product(&engine, variant("tile_128"), &x, &y, 1), &wanted);
+        for variant in &variants {
+            for parts in [1, 3] {
+                let off = relative_difference(&product(&engine, variant, &x, &y, parts), &wanted);
+                assert!(
+                    off <= 4.0 * plain.max(5e-8),
+                    "{}, coefficients {case}, {parts} parts: off by {off:.1e}, in f32 by {plain:.1e}",
+                    variant.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn small_features_beside_large_ones_keep_their_digits() {
+    let (engine, variants) = cooperative();
+    let (n, d, k) = (257, 40, 12);
+    let x = Dense::random(3, n, d, F16);
+    let mut y = Dense::random_coefficients(4, n, k);
+    // Feature k is 2⁻ᵏ of the first.
+    y.values.iter_mut().enumerate().for_each(|(i, v)| *v *= 0.5f64.powi((i % k) as i32));
+    let y = scaled(y, |_| 1.0);
+    let wanted = oracle::product(&y.transposed(), &x).values;
+    for variant in variants {
+        let found = product(&engine, variant, &x, &y, 1);
+        for (feature, (found, wanted)) in found.chunks(d).zip(wanted.chunks(d)).enumerate() {
+            let off = relative_difference(found, wanted);
+            assert!(off <= 1e-6, "{}, feature {feature}: off by {off:.1e}", variant.name);
+        }
+    }
+}
+
+#[test]
+fn zeros_are_zeros() {
+    let (engine, variants) = cooperative();
+    let (x, y) = (Dense::random(5, 45, 20, F16), Dense::from_fn(45, 9, |_, _| 0.0));
+    for variant in variants {
+        assert!(product(&engine, variant, &x, &y, 1).iter().all(|v| *v == 0.0), "{}", variant.name);
+    }
+}
+
+#[test]
+fn they_repeat_to_the_bit() {
+    let (engine, variants) = cooperative();
+    let (x, y) = (Dense::random(6, 333, 140, F16), Dense::random_coefficients(7, 333, 67));
+    for variant in variants {
+        let first = product(&engine, variant, &x, &y, 2);
+        let second = product(&engine, variant, &x, &y, 2);
+        assert!(first.iter().map(|v| v.to_bits()).eq(second.iter().map(|v| v.to_bits())), "{}", variant.name);
+    }
+}
+
+#[test]
+fn what_lies_between_rows_of_activations_changes_nothing() {
+    let (engine, variants) = cooperative();
+    let (n, d, stride, k) = (70, 131, 144, 33);
+    let (x, y) = (Dense::random(8, n, d, F16), Dense::random_coefficients(9, n, k));
+    let wanted = oracle::product(&y.transposed(), &x).values;
+    for garbage in [half::f16::NAN, half::f16::INFINITY] {
+        let rows: Vec<half::f16> = (0..n * stride)
+            .map(|i| if i % stride < d { half::f16::from_f64(x.at(i / stride, i % stride)) } else { garbage })
+            .collect();
+        let bytes = bytemuck::cast_slice(&rows);
+        let buffer = engine.device().create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        engine.queue().write_buffer(&buffer, 0, bytes);
+        for variant in &variants {
+            prefer(&engine, &CROSS_PRODUCT, F16, variant);
+            let activations = engine
+                .activations_from_buffer(buffer.clone(), 0, n as u64, d as u32, F16, stride as u32)
+                .expect("rows in a buffer");
+            let mut bench = Bench::over(&engine, activations);
+            let (panel, y) = (bench.panel(), bench.matrix(&y));
+            let out = bench.output(k as u32, d as u32);
+            let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, None));
+            assert_close(variant.name, &engine, &ran.matrix(out), &wanted, 1e-6);
+        }
+    }
+}
