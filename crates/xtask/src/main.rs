@@ -5,6 +5,7 @@ mod exports;
 mod lint;
 mod package;
 mod process;
+mod shader_stats;
 mod system;
 mod tally;
 mod test;
@@ -22,6 +23,10 @@ cargo xtask test [ARGS]     Run every test of the workspace, in the release prof
 cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that
                             it is for. Installs those tools from PyPI first, in target/ (some gigabytes, once; Python
                             3.11 to 3.13 with venv, or the one that PYTHON names). Ends with `N exports opened, N failed`.
+cargo xtask shader-stats [OPTIONS] [KERNEL]...
+                            Compile the kernels with AMD's shader compiler, without a GPU, and print what becomes of them:
+                            registers, spills, occupancy, instructions. `--check` fails on spills and low occupancy, `--help`
+                            shows the other options. Unpacks Mesa 25 in ~/.cache/unmix first (Debian and Ubuntu, no root).
 cargo xtask lint            Formatting, clippy and rustdoc, all without a warning.
 cargo xtask package [--no-verify]
                             Package every published crate, look for the files that must travel in it, and build it from
@@ -62,6 +67,8 @@ fn main() -> ExitCode {
         }
         Some("test") => test::run(&rest),
         Some("test-exports") => exports::run(&rest),
+        // It has options of its own, `--help` among them.
+        Some("shader-stats") => shader_stats::run(&rest),
         Some("lint") => lint::run(&rest),
         Some("package") => package::run(&rest),
         // Called by `test` in a process of its own, since a driver may crash.

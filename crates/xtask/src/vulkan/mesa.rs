@@ -1,12 +1,13 @@
-//! Mesa's lavapipe from the system's packages: installed, or unpacked in the user's cache folder.
+//! Mesa's Vulkan drivers: lavapipe from the system's packages, installed or unpacked in the user's cache folder, and other
+//! versions of Mesa from Debian's suites, unpacked beside it with all libraries that they need.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::process::{output_of, run};
 use crate::system::{Packages, Privilege, System};
 use crate::vulkan::Environment;
+use crate::vulkan::packages::{Source, can_unpack, find, find_starting, folder, unpack as unpack_packages};
 
 const PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
 /// What brings a software device elsewhere.
@@ -17,10 +18,18 @@ const ELSEWHERE: Packages = Packages {
     suse: "libvulkan_lvp libvulkan1",
     alpine: "mesa-vulkan-swrast vulkan-loader",
 };
-/// The driver's library within the packages.
-const DRIVER: &str = "libvulkan_lvp.so";
-/// The driver's manifest that we write once everything is unpacked.
-const MANIFEST: &str = "lavapipe.json";
+/// The driver's manifest that we write once everything is unpacked: what has it is whole.
+const MANIFEST: &str = "driver.json";
+
+/// A driver within the packages: its library, and how its manifest's name begins.
+#[derive(Clone, Copy)]
+struct Driver {
+    library: &'static str,
+    manifest: &'static str,
+}
+
+const LAVAPIPE: Driver = Driver { library: "libvulkan_lvp.so", manifest: "lvp_icd" };
+const RADV: Driver = Driver { library: "libvulkan_radeon.so", manifest: "radeon_icd" };
 
 /// What to do by hand.
 pub fn advice(system: &System) -> String {
@@ -36,101 +45,116 @@ pub fn install(privilege: &Privilege) -> Result<(), String> {
     privilege.install(&PACKAGES)
 }
 
-/// `~/.cache/unmix/mesa`.
-fn folder() -> Result<PathBuf, String> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    cache.map(|cache| cache.join("unmix").join("mesa")).ok_or_else(|| "neither XDG_CACHE_HOME nor HOME is set".into())
-}
-
 /// The environment of a lavapipe that [`unpack`] has put in place.
 pub fn unpacked_earlier() -> Option<Environment> {
-    let folder = folder().ok()?;
-    environment(&folder).filter(|_| folder.join(MANIFEST).exists())
-}
-
-fn environment(folder: &Path) -> Option<Environment> {
-    let mut libraries = vec![find(&folder.join("root"), DRIVER)?.parent()?.to_owned()];
-    let others = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    // An empty entry would mean the current folder.
-    libraries.extend(std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty()));
-    Some(vec![
-        ("VK_DRIVER_FILES", folder.join(MANIFEST).into()),
-        // The name that loaders before 1.3.207 know.
-        ("VK_ICD_FILENAMES", folder.join(MANIFEST).into()),
-        ("LD_LIBRARY_PATH", std::env::join_paths(libraries).ok()?),
-    ])
+    Unpacked::earlier(&folder("mesa").ok()?, LAVAPIPE)?.environment()
 }
 
 /// Downloads the packages, and those that they need and the system lacks, and unpacks them in the user's cache folder. The
 /// system is only read: its package sources and the list of what is installed.
 pub fn unpack() -> Result<Environment, String> {
-    let folder = folder()?;
-    let work = folder.with_extension(format!("new-{}", std::process::id()));
+    let folder = folder("mesa")?;
     println!("Unpacking Mesa's lavapipe, a software Vulkan device, in {}:", folder.display());
-    let unpacked = fill(&work).and_then(|()| {
-        let file = |e| format!("cannot put {} in its place: {e}", folder.display());
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(file)?;
-        }
-        fs::rename(&work, &folder).map_err(file)
-    });
-    if unpacked.is_err() {
-        let _ = fs::remove_dir_all(&work);
-    }
-    unpacked?;
-    let root = folder.join("root");
-    let lacks = |what: &str| format!("the package {} holds no {what}", PACKAGES[0]);
-    let driver = find(&root, DRIVER).ok_or_else(|| lacks(DRIVER))?;
-    let manifests = root.join("usr/share/vulkan/icd.d");
-    let manifest = find_starting(&manifests, "lvp_icd").ok_or_else(|| lacks("manifest lvp_icd"))?;
-    let text = fs::read_to_string(&manifest).map_err(|e| format!("cannot read {}: {e}", manifest.display()))?;
-    let text = with_library(&text, &driver).ok_or_else(|| format!("{} names no library", manifest.display()))?;
-    // The last file: what has it is whole.
-    let written = folder.join(MANIFEST);
-    fs::write(&written, text).map_err(|e| format!("cannot write {}: {e}", written.display()))?;
-    environment(&folder).ok_or_else(|| lacks(DRIVER))
+    let unpacked = Unpacked::now(&folder, &Source::System, LAVAPIPE)?;
+    unpacked.environment().ok_or_else(|| format!("{} cannot stand in LD_LIBRARY_PATH", folder.display()))
 }
 
-fn fill(work: &Path) -> Result<(), String> {
-    let (lists, archives, root) = (work.join("lists"), work.join("archives"), work.join("root"));
-    for folder in [&lists.join("partial"), &archives.join("partial"), &root] {
-        fs::create_dir_all(folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
+/// A driver in a folder of ours.
+struct Unpacked {
+    /// The folder of its libraries.
+    libraries: PathBuf,
+    manifest: PathBuf,
+}
+
+impl Unpacked {
+    fn earlier(folder: &Path, driver: Driver) -> Option<Self> {
+        let manifest = Some(folder.join(MANIFEST)).filter(|manifest| manifest.exists())?;
+        let library = find(&folder.join("root"), driver.library)?;
+        Some(Unpacked { libraries: library.parent()?.to_owned(), manifest })
     }
-    let apt_get = |args: &[&str]| {
-        let mut command = Command::new("apt-get");
-        for option in [
-            format!("Dir::State::Lists={}", lists.display()),
-            format!("Dir::Cache::Archives={}", archives.display()),
-            "Dir::Cache::pkgcache=".to_owned(),
-            "Dir::Cache::srcpkgcache=".to_owned(),
-            // The locks are the system's, which is not changed.
-            "Debug::NoLocking=1".to_owned(),
-            // As root, apt would download as another user, who may not write here.
-            "APT::Sandbox::User=root".to_owned(),
-        ] {
-            command.args(["-o", &option]);
-        }
-        run(command.args(args).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    apt_get(&["-qq", "update"])?;
-    // Even if they are installed: as no device answers, something of them must be missing.
-    let mut args = vec!["-qq", "install", "-y", "--no-install-recommends", "--reinstall", "--download-only"];
-    args.extend(PACKAGES);
-    apt_get(&args)?;
-    let packages: Vec<PathBuf> =
-        entries(&archives).filter(|path| path.extension().is_some_and(|e| e == "deb")).collect();
-    if packages.is_empty() {
-        return Err("apt-get downloaded no packages".into());
+
+    fn now(folder: &Path, source: &Source, driver: Driver) -> Result<Self, String> {
+        unpack_packages(folder, source, &PACKAGES)?;
+        let root = folder.join("root");
+        let lacks = |what: &str| format!("the package {} holds no {what}", PACKAGES[0]);
+        let library = find(&root, driver.library).ok_or_else(|| lacks(driver.library))?;
+        let manifests = root.join("usr/share/vulkan/icd.d");
+        let manifest = find_starting(&manifests, driver.manifest).ok_or_else(|| lacks(driver.manifest))?;
+        let text = fs::read_to_string(&manifest).map_err(|e| format!("cannot read {}: {e}", manifest.display()))?;
+        let text = with_library(&text, &library).ok_or_else(|| format!("{} names no library", manifest.display()))?;
+        let written = folder.join(MANIFEST);
+        fs::write(&written, text).map_err(|e| format!("cannot write {}: {e}", written.display()))?;
+        Unpacked::earlier(folder, driver).ok_or_else(|| lacks(driver.library))
     }
-    for package in packages {
-        let mut dpkg = Command::new("dpkg-deb");
-        output_of(dpkg.arg("--extract").arg(&package).arg(&root))?;
+
+    fn driver_files(&self) -> Environment {
+        // The second is the name that loaders before 1.3.207 know.
+        ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].map(|variable| (variable, self.manifest.clone().into())).into()
     }
-    for done in [lists, archives] {
-        fs::remove_dir_all(&done).map_err(|e| format!("cannot delete {}: {e}", done.display()))?;
+
+    /// In which the system's own programs find it; none if its path cannot be put on a list of paths.
+    fn environment(&self) -> Option<Environment> {
+        let mut libraries = vec![self.libraries.clone()];
+        let others = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+        // An empty entry would mean the current folder.
+        libraries.extend(std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty()));
+        let mut environment = self.driver_files();
+        environment.push(("LD_LIBRARY_PATH", std::env::join_paths(libraries).ok()?));
+        Some(environment)
     }
-    Ok(())
+}
+
+/// A Mesa of another Debian than the system. Its libraries are newer than the system's, so a program that is to use it must
+/// start with its own dynamic linker.
+pub struct OtherMesa {
+    /// What a program's command line begins with.
+    pub launcher: Vec<OsString>,
+    /// Variables in which the driver is found.
+    pub environment: Environment,
+}
+
+/// Which of them.
+pub struct Edition {
+    suite: &'static str,
+    driver: Driver,
+    /// Name of its folder in the cache.
+    folder: &'static str,
+    /// What it is, in words.
+    what: &'static str,
+}
+
+/// AMD's shader compiler on chips that are not there.
+pub const COMPILER: Edition =
+    Edition { suite: "trixie", driver: RADV, folder: "mesa-trixie", what: "Mesa 25 with AMD's shader compiler (RADV)" };
+
+impl Edition {
+    /// Gets it from the user's cache folder, filled first where that is needed.
+    pub fn ensure(&self) -> Result<OtherMesa, String> {
+        let folder = folder(self.folder)?;
+        let unpacked = match Unpacked::earlier(&folder, self.driver) {
+            Some(unpacked) => unpacked,
+            None if can_unpack() => {
+                println!(
+                    "{} is unpacked in {} and kept there (about 70 MB to download, 320 MB on disk):",
+                    self.what,
+                    folder.display()
+                );
+                Unpacked::now(&folder, &Source::Suite(self.suite), self.driver)?
+            }
+            None => {
+                return Err(format!(
+                    "{} is taken from Debian's packages with apt-get and dpkg-deb, which this system lacks. Run this \
+                     command on Debian or Ubuntu, for example in a container",
+                    self.what
+                ));
+            }
+        };
+        let Some(linker) = find_starting(&unpacked.libraries, "ld-linux") else {
+            return Err(format!("no dynamic linker in {}; delete {}", unpacked.libraries.display(), folder.display()));
+        };
+        let launcher = vec![linker.into(), "--library-path".into(), unpacked.libraries.clone().into()];
+        Ok(OtherMesa { launcher, environment: unpacked.driver_files() })
+    }
 }
 
 /// A driver's manifest with its library at `library`.
@@ -140,23 +164,6 @@ fn with_library(manifest: &str, library: &Path) -> Option<String> {
     let (colon, _, after) = (parts.next()?, parts.next()?, parts.next()?);
     let escaped = library.to_str()?.replace('\\', "\\\\").replace('"', "\\\"");
     Some(format!("{before}\"library_path\"{colon}\"{escaped}\"{after}"))
-}
-
-fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
-}
-
-fn find_starting(folder: &Path, start: &str) -> Option<PathBuf> {
-    entries(folder).find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start)))
-}
-
-/// A file of that name in a folder or those below it.
-fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    let direct = folder.join(name);
-    if direct.is_file() {
-        return Some(direct);
-    }
-    entries(folder).filter(|path| path.is_dir() && !path.is_symlink()).find_map(|below| find(&below, name))
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! A Vulkan device for the tests: one that answers, or a software one (Mesa's lavapipe) that is installed for it.
 
 mod mesa;
+mod packages;
 #[cfg(target_os = "linux")]
 mod probe;
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
+pub use mesa::COMPILER;
+
 use crate::Failure;
-use crate::process::is_on_path;
 use crate::system::{Privilege, System};
 
 /// The inner command that prints the devices.
@@ -74,7 +76,7 @@ pub fn ensure_device() -> Result<Environment, String> {
         return Ok(found);
     }
     let system = System::read();
-    if !(system.is_debian() && is_on_path("apt-get") && is_on_path("dpkg-deb")) {
+    if !(system.is_debian() && packages::can_unpack()) {
         return Err(format!(
             "no Vulkan device answers, and this command installs one on Debian and Ubuntu alone. {}, then start again",
             mesa::advice(&system)

@@ -1,0 +1,34 @@
+//! The chips that kernels are compiled for, and what their compute units can do at best.
+
+/// A chip that RADV has a null device for.
+pub struct Chip {
+    /// RADV's name of it, also in the device's name.
+    pub family: &'static str,
+    /// A product that has it.
+    pub product: &'static str,
+    /// Threads that a SIMD's vector instruction covers in a cycle.
+    pub width: u32,
+    /// f32 operations of a SIMD in a cycle, a multiply-add being two.
+    pub peak: u32,
+    /// The same of its matrix instructions (f16 operands, f32 sums); 0 where there are none.
+    pub matrix_peak: u32,
+}
+
+/// All of them: one with matrix instructions and one without.
+pub const CHIPS: [Chip; 2] = [
+    // RDNA 3 issues two f32 instructions of a subgroup of 32, or both halves of a subgroup of 64, in a cycle.
+    Chip { family: "navi31", product: "Radeon RX 7900 XTX", width: 64, peak: 128, matrix_peak: 256 },
+    Chip { family: "navi21", product: "Radeon RX 6900 XT", width: 32, peak: 64, matrix_peak: 0 },
+];
+
+/// Cycles of a matrix instruction.
+pub const MATRIX_CYCLES: u32 = 32;
+/// Operations of a matrix instruction: 16 × 16 × 16 multiply-adds.
+pub const MATRIX_FLOPS: u32 = 2 * 16 * 16 * 16;
+
+impl Chip {
+    /// Cycles of a vector instruction of a whole subgroup.
+    pub fn vector_cycles(&self, subgroup_size: u32) -> u32 {
+        subgroup_size.div_ceil(self.width).max(1)
+    }
+}

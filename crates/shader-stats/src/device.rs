@@ -1,0 +1,255 @@
+//! A Vulkan device that compiles but cannot run: RADV on a chip that is not there.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::ffi::CStr;
+
+use ash::{Entry, khr, vk};
+use naga::back::spv;
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+use crate::chip::Chip;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Which chip RADV pretends to find.
+const FAMILY: &str = "RADV_FORCE_FAMILY";
+
+/// What the driver tells about a compiled shader.
+pub struct Compiled {
+    /// Its statistics by their names, e.g. `VGPRs`.
+    pub statistics: BTreeMap<String, u64>,
+    /// Threads in a subgroup.
+    pub subgroup_size: u32,
+    /// The assembly as text.
+    pub assembly: String,
+}
+
+/// The device with what must live as long as it.
+pub struct Device {
+    /// The device's and the driver's names.
+    pub name: String,
+    executables: khr::pipeline_executable_properties::Device,
+    device: ash::Device,
+    instance: ash::Instance,
+    _entry: Entry,
+}
+
+impl Device {
+    /// Opens the null device of `chip`.
+    pub fn open(chip: &Chip) -> Result<Self> {
+        // SAFETY: this program has one thread.
+        unsafe { std::env::set_var(FAMILY, chip.family) };
+        // SAFETY: the loader is a Vulkan loader, and every handle below comes from it and lives as long as `Self`. The
+        // structs chained by `push_next` outlive the calls they are passed to.
+        unsafe {
+            let entry = Entry::load()?;
+            let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
+            let instance =
+                entry.create_instance(&vk::InstanceCreateInfo::default().application_info(&application), None)?;
+            let mut found = Vec::new();
+            for adapter in instance.enumerate_physical_devices()? {
+                let mut driver = vk::PhysicalDeviceDriverProperties::default();
+                let mut all = vk::PhysicalDeviceProperties2::default().push_next(&mut driver);
+                instance.get_physical_device_properties2(adapter, &mut all);
+                let name = text(all.properties.device_name_as_c_str()?);
+                let info = text(driver.driver_info_as_c_str()?);
+                if name.to_lowercase().contains(chip.family) {
+                    let device = open_adapter(&instance, adapter)?;
+                    let executables = khr::pipeline_executable_properties::Device::new(&instance, &device);
+                    return Ok(Self { name: format!("{name}, {info}"), executables, device, instance, _entry: entry });
+                }
+                found.push(name);
+            }
+            instance.destroy_instance(None);
+            let found = if found.is_empty() { "no device".to_owned() } else { found.join(", ") };
+            let family = chip.family;
+            Err(format!("RADV offers {found}, not {family}; start this through `cargo xtask shader-stats`").into())
+        }
+    }
+
+    /// Compiles the entry point `main` of plain WGSL as the GPU engine does: without run-time checks.
+    pub fn compile(&self, wgsl: &str) -> Result<Compiled> {
+        let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
+        let info = Validator::new(ValidationFlags::all(), Capabilities::all())
+            .validate(&module)
+            .map_err(|e| e.emit_to_string(wgsl))?;
+        let unchecked = BoundsCheckPolicy::Unchecked;
+        let options = spv::Options {
+            lang_version: (1, 6),
+            bounds_check_policies: BoundsCheckPolicies {
+                index: unchecked,
+                buffer: unchecked,
+                image_load: unchecked,
+                binding_array: unchecked,
+            },
+            zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
+            force_loop_bounding: false,
+            ..Default::default()
+        };
+        let words = spv::write_vec(&module, &info, &options, None)?;
+        let bindings: Vec<_> = module
+            .global_variables
+            .iter()
+            .filter_map(|(_, variable)| {
+                let kind = match variable.space {
+                    naga::AddressSpace::Uniform => vk::DescriptorType::UNIFORM_BUFFER,
+                    _ => vk::DescriptorType::STORAGE_BUFFER,
+                };
+                let binding = variable.binding?.binding;
+                Some(
+                    vk::DescriptorSetLayoutBinding::default()
+                        .binding(binding)
+                        .descriptor_type(kind)
+                        .descriptor_count(1)
+                        .stage_flags(vk::ShaderStageFlags::COMPUTE),
+                )
+            })
+            .collect();
+        self.pipeline(&words, &bindings)
+    }
+
+    fn pipeline(&self, words: &[u32], bindings: &[vk::DescriptorSetLayoutBinding]) -> Result<Compiled> {
+        // SAFETY: the words are SPIR-V that naga wrote for valid WGSL, and the layout has its bindings. All handles are
+        // of this device and are destroyed once, after their last use.
+        unsafe {
+            let d = &self.device;
+            let module = d.create_shader_module(&vk::ShaderModuleCreateInfo::default().code(words), None)?;
+            let set =
+                d.create_descriptor_set_layout(&vk::DescriptorSetLayoutCreateInfo::default().bindings(bindings), None)?;
+            let layout =
+                d.create_pipeline_layout(&vk::PipelineLayoutCreateInfo::default().set_layouts(&[set]), None)?;
+            let stage = vk::PipelineShaderStageCreateInfo::default()
+                .stage(vk::ShaderStageFlags::COMPUTE)
+                .module(module)
+                .name(c"main");
+            let info = vk::ComputePipelineCreateInfo::default().layout(layout).stage(stage).flags(
+                vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR
+                    | vk::PipelineCreateFlags::CAPTURE_INTERNAL_REPRESENTATIONS_KHR,
+            );
+            let created = d.create_compute_pipelines(vk::PipelineCache::null(), &[info], None);
+            let result = match created {
+                Ok(pipelines) => {
+                    let result = self.read(pipelines[0]);
+                    d.destroy_pipeline(pipelines[0], None);
+                    result
+                }
+                Err((_, error)) => Err(error.into()),
+            };
+            d.destroy_pipeline_layout(layout, None);
+            d.destroy_descriptor_set_layout(set, None);
+            d.destroy_shader_module(module, None);
+            result
+        }
+    }
+
+    /// # Safety
+    /// `pipeline` must be a compute pipeline of this device that captures statistics and representations.
+    unsafe fn read(&self, pipeline: vk::Pipeline) -> Result<Compiled> {
+        // SAFETY: by the caller's promise; a compute pipeline has one executable, number 0.
+        unsafe {
+            let properties = self
+                .executables
+                .get_pipeline_executable_properties(&vk::PipelineInfoKHR::default().pipeline(pipeline))?;
+            let executable = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
+            let mut statistics = BTreeMap::new();
+            for statistic in self.executables.get_pipeline_executable_statistics(&executable)? {
+                // All that the table shows are unsigned; what is not would be a large number.
+                statistics.insert(text(statistic.name_as_c_str()?), statistic.value.u64);
+            }
+            Ok(Compiled {
+                statistics,
+                subgroup_size: properties.first().ok_or("the pipeline has no executable")?.subgroup_size,
+                assembly: self.assembly(&executable)?,
+            })
+        }
+    }
+
+    /// The text of the representation `Assembly`: asked for its number, then the sizes, then the texts.
+    ///
+    /// # Safety
+    /// As for `read`.
+    unsafe fn assembly(&self, executable: &vk::PipelineExecutableInfoKHR<'_>) -> Result<String> {
+        let ask = self.executables.fp().get_pipeline_executable_internal_representations_khr;
+        let device = self.device.handle();
+        let mut count = 0;
+        // SAFETY: null asks for the count alone.
+        unsafe { ask(device, executable, &mut count, std::ptr::null_mut()).result()? };
+        let mut parts = vec![vk::PipelineExecutableInternalRepresentationKHR::default(); count as usize];
+        // SAFETY: there is room for `count` of them; without a place for texts only sizes are written.
+        unsafe { ask(device, executable, &mut count, parts.as_mut_ptr()).result()? };
+        let mut texts: Vec<Vec<u8>> = parts.iter().map(|part| vec![0; part.data_size]).collect();
+        for (part, text) in parts.iter_mut().zip(&mut texts) {
+            part.p_data = text.as_mut_ptr().cast();
+        }
+        // SAFETY: every text has the size that was asked for.
+        unsafe { ask(device, executable, &mut count, parts.as_mut_ptr()).result()? };
+        for (part, text) in parts.iter().zip(&texts) {
+            if part.name_as_c_str()? == c"Assembly" {
+                return Ok(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
+            }
+        }
+        Err("the driver shows no assembly".into())
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // SAFETY: nothing of the device or the instance is in use any more.
+        unsafe {
+            self.device.destroy_device(None);
+            self.instance.destroy_instance(None);
+        }
+    }
+}
+
+/// Opens an adapter with what wgpu asks for on it, as far as code generation can tell.
+///
+/// # Safety
+/// `adapter` must be of `instance`, which must outlive the device.
+unsafe fn open_adapter(instance: &ash::Instance, adapter: vk::PhysicalDevice) -> Result<ash::Device> {
+    // SAFETY: by the caller's promise; only extensions and features that the adapter offers are asked for.
+    unsafe {
+        let offered = instance.enumerate_device_extension_properties(adapter)?;
+        let has = |wanted: &CStr| offered.iter().any(|e| e.extension_name_as_c_str() == Ok(wanted));
+        if !has(khr::pipeline_executable_properties::NAME) {
+            return Err("the driver tells nothing about compiled pipelines".into());
+        }
+        let mut extensions = vec![khr::pipeline_executable_properties::NAME.as_ptr()];
+        let mut executables =
+            vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
+        let mut matrices = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
+        let mut robustness = vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true);
+        let mut v11 = vk::PhysicalDeviceVulkan11Features::default()
+            .storage_buffer16_bit_access(true)
+            .uniform_and_storage_buffer16_bit_access(true);
+        let mut v12 = vk::PhysicalDeviceVulkan12Features::default()
+            .shader_float16(true)
+            .vulkan_memory_model(true)
+            .vulkan_memory_model_device_scope(true);
+        let mut v13 = vk::PhysicalDeviceVulkan13Features::default().subgroup_size_control(true);
+        let base = vk::PhysicalDeviceFeatures::default().robust_buffer_access(true).shader_int16(true);
+        let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
+        let mut info = vk::DeviceCreateInfo::default()
+            .queue_create_infos(&queues)
+            .enabled_features(&base)
+            .push_next(&mut executables)
+            .push_next(&mut v11)
+            .push_next(&mut v12)
+            .push_next(&mut v13);
+        if has(khr::cooperative_matrix::NAME) {
+            extensions.push(khr::cooperative_matrix::NAME.as_ptr());
+            info = info.push_next(&mut matrices);
+        }
+        if has(ash::ext::robustness2::NAME) {
+            extensions.push(ash::ext::robustness2::NAME.as_ptr());
+            info = info.push_next(&mut robustness);
+        }
+        Ok(instance.create_device(adapter, &info.enabled_extension_names(&extensions), None)?)
+    }
+}
+
+fn text(name: &CStr) -> String {
+    name.to_string_lossy().into_owned()
+}
