@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Failure;
-use crate::process::{cargo, root, run as run_command, words};
+use crate::process::{cargo, root, words};
 use crate::vulkan;
 
 const PROGRAM: &str = "unmix-shader-stats";
@@ -14,7 +14,11 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         return Err("AMD's open shader compiler runs on Linux alone".to_owned().into());
     }
     // The whole workspace, so that its dependencies are those of the tests and nothing is built twice.
-    run_command(&mut cargo(["build", "--release", "--quiet", "--workspace", "--bin", PROGRAM])?)?;
+    // Nothing is printed, so that standard output is the table alone.
+    let mut build = cargo(["build", "--release", "--quiet", "--workspace", "--bin", PROGRAM])?;
+    if !build.status().is_ok_and(|status| status.success()) {
+        return Err(format!("`{}` failed", words(&build)).into());
+    }
     let mesa = vulkan::COMPILER.ensure()?;
     let mut command = Command::new(&mesa.launcher[0]);
     command.args(&mesa.launcher[1..]).arg(program(&root()?)).args(args).envs(mesa.environment);
