@@ -1,5 +1,7 @@
 //! The chips that kernels are compiled for, and what their compute units can do at best.
 
+use unmix_kernels::Needs;
+
 /// A chip that RADV has a null device for.
 pub struct Chip {
     /// RADV's name of it, also in the device's name.
@@ -12,13 +14,22 @@ pub struct Chip {
     pub peak: u32,
     /// The same of its matrix instructions (f16 operands, f32 sums); 0 where there are none.
     pub matrix_peak: u32,
+    /// The size of its cooperative matrices.
+    pub matrix_size: Option<u32>,
 }
 
 /// All of them: one with matrix instructions and one without.
 pub const CHIPS: [Chip; 2] = [
     // RDNA 3 issues two f32 instructions of a subgroup of 32, or both halves of a subgroup of 64, in a cycle.
-    Chip { family: "navi31", product: "Radeon RX 7900 XTX", width: 64, peak: 128, matrix_peak: 256 },
-    Chip { family: "navi21", product: "Radeon RX 6900 XT", width: 32, peak: 64, matrix_peak: 0 },
+    Chip {
+        family: "navi31",
+        product: "Radeon RX 7900 XTX",
+        width: 64,
+        peak: 128,
+        matrix_peak: 256,
+        matrix_size: Some(16),
+    },
+    Chip { family: "navi21", product: "Radeon RX 6900 XT", width: 32, peak: 64, matrix_peak: 0, matrix_size: None },
 ];
 
 /// Cycles of a matrix instruction.
@@ -26,7 +37,16 @@ pub const MATRIX_CYCLES: u32 = 32;
 /// Operations of a matrix instruction: 16 × 16 × 16 multiply-adds.
 pub const MATRIX_FLOPS: u32 = 2 * 16 * 16 * 16;
 
+/// Workgroup memory of a workgroup on all of them, by Vulkan.
+const WORKGROUP_BYTES: u32 = 64 << 10;
+
 impl Chip {
+    /// Whether a variant with such needs can be compiled for it. f16, subgroups and 1,024 threads all of them have.
+    pub fn can_run(&self, needs: &Needs) -> bool {
+        let has_matrices = needs.cooperative_matrix.is_none() || needs.cooperative_matrix == self.matrix_size;
+        has_matrices && needs.workgroup_bytes <= WORKGROUP_BYTES && needs.threads <= 1024
+    }
+
     /// Cycles of a vector instruction of a whole subgroup.
     pub fn vector_cycles(&self, subgroup_size: u32) -> u32 {
         subgroup_size.div_ceil(self.width).max(1)

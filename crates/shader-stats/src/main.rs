@@ -16,7 +16,7 @@ use unmix_kernels::{KERNELS, compose};
 
 use crate::chip::{CHIPS, Chip};
 use crate::device::Device;
-use crate::report::{Report, Row};
+use crate::report::{Name, Report, Row};
 
 /// Compile the kernels with AMD's shader compiler (RADV), without a GPU, and show what becomes of them.
 #[derive(Parser)]
@@ -33,7 +33,7 @@ struct Options {
     /// Also write what is printed to this file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Keep the assembly, a file a kernel, in this folder.
+    /// Keep the assembly, a file for each kernel, element type, variant and chip, in this folder.
     #[arg(long, value_name = "FOLDER")]
     isa: Option<PathBuf>,
     /// Fail if a kernel spills registers, or if fewer than 8 of its subgroups fit on a SIMD.
@@ -77,22 +77,28 @@ fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 fn compile(chip: &'static Chip, options: &Options) -> Result<Report, Box<dyn Error>> {
     let is_wanted = |name: &str| options.kernels.is_empty() || options.kernels.iter().any(|part| name.contains(part));
     let device = Device::open(chip)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut left_out) = (Vec::new(), Vec::new());
     for kernel in KERNELS.iter().filter(|kernel| is_wanted(kernel.name)) {
-        for &element in kernel.elements() {
-            let failed = |e: Box<dyn Error>| format!("{} ({element}) on {}: {e}", kernel.name, chip.family);
-            let compiled = device.compile(&compose(kernel, element)?).map_err(failed)?;
+        let variants = |element| kernel.variants_for(element).map(move |variant| (element, variant));
+        for (element, variant) in kernel.elements().iter().copied().flat_map(variants) {
+            let name = Name { kernel: kernel.name, element: element.name(), variant: variant.name };
+            if !chip.can_run(&variant.needs) {
+                left_out.push(name);
+                continue;
+            }
+            let failed = |e: Box<dyn Error>| format!("{name} on {}: {e}", chip.family);
+            let compiled = device.compile(&compose(kernel, element, variant)?).map_err(failed)?;
             if let Some(folder) = &options.isa {
-                let file = folder.join(format!("{}-{element}-{}.s", kernel.name, chip.family));
+                let file = folder.join(format!("{}-{element}-{}-{}.s", kernel.name, variant.name, chip.family));
                 fs::create_dir_all(folder)
                     .and_then(|()| fs::write(&file, &compiled.assembly))
                     .map_err(|e| format!("cannot write {}: {e}", file.display()))?;
             }
-            rows.push(Row::new(chip, kernel.name, element.name(), &compiled)?);
+            rows.push(Row::new(chip, name, &compiled)?);
         }
     }
-    if rows.is_empty() {
+    if rows.is_empty() && left_out.is_empty() {
         return Err(format!("no kernel's name contains {}", options.kernels.join(" or ")).into());
     }
-    Ok(Report { chip: chip.family, product: chip.product, device: device.name.clone(), rows })
+    Ok(Report { chip: chip.family, product: chip.product, device: device.name.clone(), rows, left_out })
 }

@@ -1,6 +1,8 @@
 //! The table: a row for each kernel and variant.
 
-use std::fmt::Write;
+use std::fmt::{Display, Formatter, Write};
+
+use unmix_kernels::Variant;
 
 use crate::assembly::{Loop, hottest_loop};
 use crate::chip::Chip;
@@ -12,11 +14,33 @@ const LEAST_OCCUPANCY: u64 = 8;
 /// Kernels that may stay below it, and why.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
+/// A variant of a kernel for an element type.
+#[derive(Clone, Copy, serde::Serialize)]
+pub struct Name {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The element type.
+    pub element: &'static str,
+    /// The variant.
+    pub variant: &'static str,
+}
+
+impl Display for Name {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Name { kernel, element, variant } = self;
+        if *variant == Variant::PORTABLE.name {
+            write!(f, "{kernel} {element}")
+        } else {
+            write!(f, "{kernel} {element} {variant}")
+        }
+    }
+}
+
 /// What became of one variant of a kernel on a chip.
 #[derive(serde::Serialize)]
 pub struct Row {
-    kernel: &'static str,
-    element: &'static str,
+    #[serde(flatten)]
+    name: Name,
     subgroup_size: u32,
     vector_registers: u64,
     scalar_registers: u64,
@@ -34,7 +58,7 @@ pub struct Row {
 
 impl Row {
     /// Reads the driver's statistics.
-    pub fn new(chip: &Chip, kernel: &'static str, element: &'static str, compiled: &Compiled) -> Result<Self, String> {
+    pub fn new(chip: &Chip, name: Name, compiled: &Compiled) -> Result<Self, String> {
         let read = |name: &str| {
             compiled.statistics.get(name).copied().ok_or_else(|| {
                 let known: Vec<&str> = compiled.statistics.keys().map(String::as_str).collect();
@@ -43,8 +67,7 @@ impl Row {
         };
         let hottest_loop = hottest_loop(&compiled.assembly);
         Ok(Row {
-            kernel,
-            element,
+            name,
             subgroup_size: compiled.subgroup_size,
             vector_registers: read("VGPRs")?,
             scalar_registers: read("SGPRs")?,
@@ -60,12 +83,8 @@ impl Row {
         })
     }
 
-    fn name(&self) -> String {
-        format!("{} {}", self.kernel, self.element)
-    }
-
     fn problems(&self) -> impl Iterator<Item = String> {
-        let name = self.name();
+        let name = self.name;
         let spills = self.spilled_registers > 0 || self.scratch_bytes > 0;
         let spills = spills.then(|| {
             format!(
@@ -73,7 +92,7 @@ impl Row {
                 self.spilled_registers, self.scratch_bytes
             )
         });
-        let is_excepted = EXCEPTIONS.iter().any(|(kernel, _)| *kernel == self.kernel);
+        let is_excepted = EXCEPTIONS.iter().any(|(kernel, _)| *kernel == self.name.kernel);
         let is_low = self.subgroups_per_simd < LEAST_OCCUPANCY && !is_excepted;
         let low = is_low.then(|| {
             format!("{name}: {} subgroups fit on a SIMD, fewer than {LEAST_OCCUPANCY}", self.subgroups_per_simd)
@@ -93,6 +112,8 @@ pub struct Report {
     pub device: String,
     /// A row a variant.
     pub rows: Vec<Row>,
+    /// What the chip cannot run.
+    pub left_out: Vec<Name>,
 }
 
 impl Report {
@@ -120,6 +141,9 @@ pub fn markdown(reports: &[Report]) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "## {} ({}): {}\n", report.chip, report.product, report.device);
         text.push_str(&table(&report.rows));
+        for name in &report.left_out {
+            let _ = writeln!(text, "\nNot compiled, as the chip cannot run it: {name}.");
+        }
         text.push('\n');
     }
     text.push_str(MODEL);
@@ -160,7 +184,7 @@ fn table(rows: &[Row]) -> String {
         let mix = &row.hottest_loop.mix;
         let multiply_adds = 100.0 * f64::from(mix.multiply_adds) / f64::from(mix.instructions.max(1));
         [
-            row.name(),
+            row.name.to_string(),
             row.subgroup_size.to_string(),
             row.vector_registers.to_string(),
             row.scalar_registers.to_string(),
