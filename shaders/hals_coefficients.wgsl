@@ -3,21 +3,21 @@
 //   y_ik = max(0, y_ik + (P_ik - penalty |x_i| - sum_l y_il Q_lk) / Q_kk), and 0 where Q_kk = 0.
 // projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], coefficients Y [rows, K].
 // A workgroup takes 64 tokens, a thread a token. Features go in blocks of 16: the residual of a block is a matrix
-// product over all features, in chunks staged in workgroup memory; the steps in the block follow one another in
-// registers. A block's 16 values of a token are the 16 components of a matrix, so that all indices are constant.
+// product over all features; the steps in the block follow one another in registers. A block's 16 values of a token are
+// the 16 components of a matrix, so that all indices are constant. All threads read the same rows of Q, which GPUs with
+// scalar registers load there and others broadcast; the tokens' coefficients are staged in workgroup memory.
 
 const THREADS = 64u;
 const TOKENS = 64u;
 const BLOCK = 16u;
 const BLOCK_VECTORS = BLOCK / 4u;
-const DEPTH = 32u;
+// Few enough that workgroup memory leaves room for many workgroups.
+const DEPTH = 16u;
 const DEPTH_VECTORS = DEPTH / 4u;
 // Tokens of which one vector a thread is loaded at a time.
 const TOKEN_STEP = THREADS / DEPTH_VECTORS;
 // One word of padding a token spreads the threads over the memory banks.
 const TOKEN_WORDS = DEPTH + 1u;
-// The rows of gram_tile: those of a chunk, then those of the block.
-const BLOCK_ROWS = DEPTH;
 const EXPONENT_BITS = 0x7f800000u;
 
 struct Params {
@@ -36,13 +36,29 @@ struct Params {
 @group(0) @binding(4) var<uniform> params: Params;
 
 var<workgroup> token_tile: array<f32, TOKENS * TOKEN_WORDS>;
-var<workgroup> gram_tile: array<vec4<f32>, (DEPTH + BLOCK) * BLOCK_VECTORS>;
+// The block's own square of Q.
+var<workgroup> square: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
 var<workgroup> inverses: array<f32, BLOCK>;
 
-// The block's 16 columns of a staged row of Q.
-fn row_of(row: u32) -> mat4x4<f32> {
+// A row of the block's square.
+fn square_row(row: u32) -> mat4x4<f32> {
     let at = row * BLOCK_VECTORS;
-    return mat4x4(gram_tile[at], gram_tile[at + 1u], gram_tile[at + 2u], gram_tile[at + 3u]);
+    return mat4x4(square[at], square[at + 1u], square[at + 2u], square[at + 3u]);
+}
+
+// The block's 16 columns of a row of Q, of which those beyond the row's end may be anything finite that Q holds: they have
+// to do with no feature. The caller knows that the end of Q is far enough.
+fn gram_row(row: u32, first_vector: u32) -> mat4x4<f32> {
+    let at = row * (params.gram_stride / 4u) + first_vector;
+    return mat4x4(feature_gram[at], feature_gram[at + 1u], feature_gram[at + 2u], feature_gram[at + 3u]);
+}
+
+// The same up to the end of Q.
+fn last_gram_row(row: u32, first_vector: u32) -> mat4x4<f32> {
+    return mat4x4(
+        gram_vector(row, first_vector), gram_vector(row, first_vector + 1u),
+        gram_vector(row, first_vector + 2u), gram_vector(row, first_vector + 3u),
+    );
 }
 
 // Four columns of Q from column 4 * vector, zero outside.
@@ -121,42 +137,43 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 token_vector(token, first_vector + 2u),
                 token_vector(token, first_vector + 3u),
             );
-            // One vector of the block's own square a thread.
-            gram_tile[BLOCK_ROWS * BLOCK_VECTORS + thread] =
-                gram_vector(first + thread / BLOCK_VECTORS, first_vector + thread % BLOCK_VECTORS);
+            // One vector a thread.
+            square[thread] = gram_vector(first + thread / BLOCK_VECTORS, first_vector + thread % BLOCK_VECTORS);
+            // In so many rows, 16 columns from the block's first do not reach beyond the end of Q.
+            let row_vectors = params.gram_stride / 4u;
+            let end = params.rank * row_vectors;
+            let whole_rows = (max(end, first_vector + BLOCK_VECTORS) - first_vector - BLOCK_VECTORS) / row_vectors;
 
             for (var depth = 0u; depth < params.rank; depth += DEPTH) {
-                // Consecutive threads load consecutive vectors: 8 tokens at a time, 16 rows of Q.
+                // Consecutive threads load consecutive vectors, 16 tokens at a time.
                 let vector = thread % DEPTH_VECTORS;
-                for (var row = thread / DEPTH_VECTORS; row < TOKENS; row += 4u * TOKEN_STEP) {
-                    let four0 = token_vector(first_token + row, depth / 4u + vector);
-                    let four1 = token_vector(first_token + row + TOKEN_STEP, depth / 4u + vector);
-                    let four2 = token_vector(first_token + row + 2u * TOKEN_STEP, depth / 4u + vector);
-                    let four3 = token_vector(first_token + row + 3u * TOKEN_STEP, depth / 4u + vector);
-                    stage(row, vector, four0);
-                    stage(row + TOKEN_STEP, vector, four1);
-                    stage(row + 2u * TOKEN_STEP, vector, four2);
-                    stage(row + 3u * TOKEN_STEP, vector, four3);
-                }
-                let gram_row = depth + thread / BLOCK_VECTORS;
-                let gram_column = first_vector + thread % BLOCK_VECTORS;
-                gram_tile[thread] = gram_vector(gram_row, gram_column);
-                gram_tile[thread + THREADS] = gram_vector(gram_row + THREADS / BLOCK_VECTORS, gram_column);
+                let row = thread / DEPTH_VECTORS;
+                let four0 = token_vector(first_token + row, depth / 4u + vector);
+                let four1 = token_vector(first_token + row + TOKEN_STEP, depth / 4u + vector);
+                let four2 = token_vector(first_token + row + 2u * TOKEN_STEP, depth / 4u + vector);
+                let four3 = token_vector(first_token + row + 3u * TOKEN_STEP, depth / 4u + vector);
+                stage(row, vector, four0);
+                stage(row + TOKEN_STEP, vector, four1);
+                stage(row + 2u * TOKEN_STEP, vector, four2);
+                stage(row + 3u * TOKEN_STEP, vector, four3);
                 workgroupBarrier();
                 let count = min(DEPTH, params.rank - depth);
-                // Four at a time; beyond the last row the tiles hold zeros.
-                for (var l = 0u; l < count; l += 4u) {
-                    let at = thread * TOKEN_WORDS + l;
-                    residual -= token_tile[at] * row_of(l);
-                    residual -= token_tile[at + 1u] * row_of(l + 1u);
-                    residual -= token_tile[at + 2u] * row_of(l + 2u);
-                    residual -= token_tile[at + 3u] * row_of(l + 3u);
+                let at = thread * TOKEN_WORDS;
+                var l = 0u;
+                for (; l + 4u <= count && depth + l + 4u <= whole_rows; l += 4u) {
+                    residual -= token_tile[at + l] * gram_row(depth + l, first_vector);
+                    residual -= token_tile[at + l + 1u] * gram_row(depth + l + 1u, first_vector);
+                    residual -= token_tile[at + l + 2u] * gram_row(depth + l + 2u, first_vector);
+                    residual -= token_tile[at + l + 3u] * gram_row(depth + l + 3u, first_vector);
+                }
+                for (; l < count; l++) {
+                    residual -= token_tile[at + l] * last_gram_row(depth + l, first_vector);
                 }
                 workgroupBarrier();
             }
 
             if thread < BLOCK {
-                let four = gram_tile[(BLOCK_ROWS + thread) * BLOCK_VECTORS + thread / 4u];
+                let four = square[thread * BLOCK_VECTORS + thread / 4u];
                 inverses[thread] = inverse_of(four[thread % 4u]);
             }
             workgroupBarrier();
@@ -169,65 +186,65 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             var step: f32;
             step = descend(residual[0].x, y[0].x, inverse[0].x);
             y[0].x += step;
-            residual -= step * row_of(BLOCK_ROWS + 0u);
+            residual -= step * square_row(0u);
             step = descend(residual[0].y, y[0].y, inverse[0].y);
             y[0].y += step;
-            residual -= step * row_of(BLOCK_ROWS + 1u);
+            residual -= step * square_row(1u);
             step = descend(residual[0].z, y[0].z, inverse[0].z);
             y[0].z += step;
-            residual -= step * row_of(BLOCK_ROWS + 2u);
+            residual -= step * square_row(2u);
             step = descend(residual[0].w, y[0].w, inverse[0].w);
             y[0].w += step;
-            residual -= step * row_of(BLOCK_ROWS + 3u);
+            residual -= step * square_row(3u);
             step = descend(residual[1].x, y[1].x, inverse[1].x);
             y[1].x += step;
-            residual -= step * row_of(BLOCK_ROWS + 4u);
+            residual -= step * square_row(4u);
             step = descend(residual[1].y, y[1].y, inverse[1].y);
             y[1].y += step;
-            residual -= step * row_of(BLOCK_ROWS + 5u);
+            residual -= step * square_row(5u);
             step = descend(residual[1].z, y[1].z, inverse[1].z);
             y[1].z += step;
-            residual -= step * row_of(BLOCK_ROWS + 6u);
+            residual -= step * square_row(6u);
             step = descend(residual[1].w, y[1].w, inverse[1].w);
             y[1].w += step;
-            residual -= step * row_of(BLOCK_ROWS + 7u);
+            residual -= step * square_row(7u);
             step = descend(residual[2].x, y[2].x, inverse[2].x);
             y[2].x += step;
-            residual -= step * row_of(BLOCK_ROWS + 8u);
+            residual -= step * square_row(8u);
             step = descend(residual[2].y, y[2].y, inverse[2].y);
             y[2].y += step;
-            residual -= step * row_of(BLOCK_ROWS + 9u);
+            residual -= step * square_row(9u);
             step = descend(residual[2].z, y[2].z, inverse[2].z);
             y[2].z += step;
-            residual -= step * row_of(BLOCK_ROWS + 10u);
+            residual -= step * square_row(10u);
             step = descend(residual[2].w, y[2].w, inverse[2].w);
             y[2].w += step;
-            residual -= step * row_of(BLOCK_ROWS + 11u);
+            residual -= step * square_row(11u);
             step = descend(residual[3].x, y[3].x, inverse[3].x);
             y[3].x += step;
-            residual -= step * row_of(BLOCK_ROWS + 12u);
+            residual -= step * square_row(12u);
             step = descend(residual[3].y, y[3].y, inverse[3].y);
             y[3].y += step;
-            residual -= step * row_of(BLOCK_ROWS + 13u);
+            residual -= step * square_row(13u);
             step = descend(residual[3].z, y[3].z, inverse[3].z);
             y[3].z += step;
-            residual -= step * row_of(BLOCK_ROWS + 14u);
+            residual -= step * square_row(14u);
             step = descend(residual[3].w, y[3].w, inverse[3].w);
             y[3].w += step;
-            residual -= step * row_of(BLOCK_ROWS + 15u);
+            residual -= step * square_row(15u);
 
             // Padding has no inverse and becomes zero.
-            let row_vectors = params.stride / 4u;
+            let vectors = params.stride / 4u;
             if token < params.rows {
-                let at = token * row_vectors + first_vector;
+                let at = token * vectors + first_vector;
                 coefficients[at] = y[0];
-                if first_vector + 1u < row_vectors {
+                if first_vector + 1u < vectors {
                     coefficients[at + 1u] = y[1];
                 }
-                if first_vector + 2u < row_vectors {
+                if first_vector + 2u < vectors {
                     coefficients[at + 2u] = y[2];
                 }
-                if first_vector + 3u < row_vectors {
+                if first_vector + 3u < vectors {
                     coefficients[at + 3u] = y[3];
                 }
             }
