@@ -12,6 +12,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("cross_product", include_str!("cross_product.wgsl")),
     ("cross_product_cooperative", include_str!("cross_product_cooperative.wgsl")),
     ("fixed_order_sum", include_str!("fixed_order_sum.wgsl")),
+    ("gather_projection", include_str!("gather_projection.wgsl")),
     ("gather_rows", include_str!("gather_rows.wgsl")),
     ("hals_coefficients", include_str!("hals_coefficients.wgsl")),
     ("hals_features", include_str!("hals_features.wgsl")),

@@ -144,16 +144,43 @@ fn projection_matches_the_oracle() {
 }
 
 #[test]
-fn sparse_projection_matches_the_oracle() {
+fn sparse_and_gather_projection_match_the_oracle() {
     at_every_size(|engine, element, (n, d, k, kept)| {
         let x = Dense::random(6, n, d, element);
         let (z, indices, values) = sparse(7, k, d, kept);
-        let mut bench = Bench::new(engine, &x, element);
-        let (panel, out) = (bench.panel(), bench.output(n as u32, k as u32));
-        let (indices, values) = (bench.words(&indices), bench.words(&values));
-        let ran = bench.run(|r| sparse_projection(r, panel, indices, values, kept as u32, out, 0.25));
         let wanted: Vec<f64> = oracle::product(&x, &z.transposed()).values.iter().map(|v| 0.25 * v).collect();
-        assert_close("sparse projection", engine, &ran.matrix(out), &wanted, 1e-6);
+        for (what, record) in [("sparse", sparse_projection as SparseProjection), ("gather", gather_projection)] {
+            let mut bench = Bench::new(engine, &x, element);
+            let (panel, out) = (bench.panel(), bench.output(n as u32, k as u32));
+            let (indices, values) = (bench.words(&indices), bench.words(&values));
+            let ran = bench.run(|r| record(r, panel, indices, values, kept as u32, out, 0.25));
+            assert_close(&format!("{what} projection"), engine, &ran.matrix(out), &wanted, 1e-6);
+        }
+    });
+}
+
+type SparseProjection = fn(&mut Recording, Matrix, BufferId, BufferId, u32, Matrix, f32);
+
+#[test]
+fn sparse_projection_goes_through_segments_of_neurons_and_groups_of_features() {
+    on_every_engine(|engine| {
+        for element in ElementType::ALL {
+            let (n, d, k, kept) = (19, 2571, 131, 70);
+            let x = Dense::random(35, n, d, element);
+            let (mut z, mut indices, values) = sparse(36, k, d, kept);
+            // All of a feature's neurons side by side, over the end of a segment, and none in the segment before.
+            z.values[..d].fill(0.0);
+            for (j, index) in indices[..kept].iter_mut().enumerate() {
+                *index = 2010 + j as u32;
+                z.values[2010 + j] = f64::from(values[j]);
+            }
+            let mut bench = Bench::new(engine, &x, element);
+            let (panel, out) = (bench.panel(), bench.output(n as u32, k as u32));
+            let (indices, values) = (bench.words(&indices), bench.words(&values));
+            let ran = bench.run(|r| sparse_projection(r, panel, indices, values, kept as u32, out, 1.0));
+            let wanted = oracle::product(&x, &z.transposed());
+            assert_close("sparse projection", engine, &ran.matrix(out), &wanted.values, 1e-6);
+        }
     });
 }
 

@@ -2,8 +2,8 @@
 
 use crate::cross_product::{Split, cross_product};
 use crate::{
-    BufferId, Matrix, Recording, Ridge, Workspace, cholesky, projection, sparse_projection, triangular_solve,
-    winner_take_all,
+    BufferId, Matrix, Recording, Ridge, Workspace, cholesky, gather_projection, projection, sparse_projection,
+    triangular_solve, winner_take_all,
 };
 
 /// Features Z in two forms that are kept alike: dense with zeros, and the kept neurons with their values.
@@ -38,11 +38,15 @@ impl Features {
     }
 }
 
+/// Up to so many tokens, workgroups for each feature fill a device better than workgroups for 128 features read faster.
+const FEW_TOKENS: u32 = 1024;
+
 /// Records P = scale · X Zᵀ [rows, K], touching only the kept neurons where that is cheaper.
 pub fn project(recording: &mut Recording, activations: Matrix, features: &Features, projections: Matrix, scale: f32) {
     if features.is_sparse() {
         let Features { indices, values, kept, .. } = *features;
-        sparse_projection(recording, activations, indices, values, kept, projections, scale);
+        let sparse = if activations.rows <= FEW_TOKENS { gather_projection } else { sparse_projection };
+        sparse(recording, activations, indices, values, kept, projections, scale);
     } else {
         projection(recording, activations, features.dense, projections, scale);
     }

@@ -12,6 +12,7 @@ mod cross_product;
 mod element_type;
 mod features;
 mod fixed_order_sum;
+mod gather_projection;
 mod gather_rows;
 mod hals_coefficients;
 mod hals_features;
@@ -39,6 +40,7 @@ pub use cross_product::{CROSS_PRODUCT, Split, cross_product};
 pub use element_type::ElementType;
 pub use features::{Features, LeastSquares, coefficient_gram, feature_gram, project, projected_least_squares};
 pub use fixed_order_sum::{FIXED_ORDER_SUM, fixed_order_sum};
+pub use gather_projection::{GATHER_PROJECTION, gather_projection};
 pub use gather_rows::{GATHER_ROWS, gather_rows};
 pub use hals_coefficients::{HALS_COEFFICIENTS, hals_coefficients};
 pub use hals_features::{HALS_FEATURES, hals_features};
@@ -65,6 +67,7 @@ pub static KERNELS: &[&Kernel] = &[
     &CHOLESKY,
     &CROSS_PRODUCT,
     &FIXED_ORDER_SUM,
+    &GATHER_PROJECTION,
     &GATHER_ROWS,
     &HALS_COEFFICIENTS,
     &HALS_FEATURES,

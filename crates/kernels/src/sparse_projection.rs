@@ -1,15 +1,14 @@
-//! Projections P = X Zᵀ onto features that keep few neurons: only the kept neurons of X are touched.
-//!
-//! With the features themselves as operand, this is the feature Gram matrix ZZᵀ.
+//! Projections P = X Zᵀ of many tokens onto features that keep few neurons: X is read once, and only the kept neurons are
+//! multiplied.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, LANES, decode_transposed, params, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
 
-/// Tokens that a workgroup handles.
-pub const TOKENS: u32 = 16;
+/// Features that a workgroup handles, of as many tokens as elements fit in 16 bytes.
+const FEATURES: u32 = 128;
 
 /// The kernel's metadata.
 pub static SPARSE_PROJECTION: Kernel = Kernel {
@@ -23,7 +22,7 @@ pub static SPARSE_PROJECTION: Kernel = Kernel {
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
+pub(crate) struct Params {
     rows: u32,
     stride: u32,
     rank: u32,
@@ -33,7 +32,7 @@ struct Params {
 }
 
 /// Records projections\[i, k\] = scale · Σⱼ kept_values\[k, j\] · x\[i, kept_indices\[k, j\]\], where each of the `rank`
-/// features keeps `kept` neurons.
+/// features keeps `kept` neurons, ascending. For few tokens, [`gather_projection`](crate::gather_projection()) is faster.
 pub fn sparse_projection(
     recording: &mut Recording,
     activations: Matrix,
@@ -43,35 +42,55 @@ pub fn sparse_projection(
     projections: Matrix,
     scale: f32,
 ) {
-    let (rows, rank, kept_total) =
-        (u64::from(activations.rows), projections.columns, u64::from(projections.columns) * u64::from(kept));
-    recording.dispatch(
-        &SPARSE_PROJECTION,
-        activations.element,
-        &Params {
-            rows: activations.rows,
-            stride: activations.stride,
-            rank,
-            kept,
-            out_stride: projections.stride,
-            scale,
-        },
-        &[activations.resource, kept_indices.into(), kept_values.into(), projections.resource],
-        [activations.rows.div_ceil(TOKENS), rank, 1],
-        Cost {
-            // Every neuron may be kept by some feature: the whole panel is the honest upper bound.
-            bytes_read: activations.bytes().min(rows * kept_total * activations.element.bytes() as u64)
-                + kept_total * 8,
-            bytes_written: projections.bytes(),
-            flops: 2 * rows * kept_total,
-        },
-    );
+    let operands = Operands { activations, kept_indices, kept_values, kept, projections, scale };
+    let blocks = activations.rows.div_ceil(activations.element.per_vector());
+    let groups = [projections.columns.div_ceil(FEATURES), workgroups(blocks.into()), 1];
+    operands.record(recording, &SPARSE_PROJECTION, groups);
+}
+
+/// What both kernels of sparse projections are given.
+pub(crate) struct Operands {
+    pub activations: Matrix,
+    pub kept_indices: BufferId,
+    pub kept_values: BufferId,
+    pub kept: u32,
+    pub projections: Matrix,
+    pub scale: f32,
+}
+
+impl Operands {
+    pub fn record(self, recording: &mut Recording, kernel: &'static Kernel, workgroups: [u32; 3]) {
+        let Operands { activations, kept_indices, kept_values, kept, projections, scale } = self;
+        let (rows, rank) = (u64::from(activations.rows), projections.columns);
+        let kept_total = u64::from(rank) * u64::from(kept);
+        recording.dispatch(
+            kernel,
+            activations.element,
+            &Params {
+                rows: activations.rows,
+                stride: activations.stride,
+                rank,
+                kept,
+                out_stride: projections.stride,
+                scale,
+            },
+            &[activations.resource, kept_indices.into(), kept_values.into(), projections.resource],
+            workgroups,
+            Cost {
+                // Every neuron may be kept by some feature: the whole panel is the honest upper bound.
+                bytes_read: activations.bytes().min(rows * kept_total * activations.element.bytes() as u64)
+                    + kept_total * 8,
+                bytes_written: projections.bytes(),
+                flops: 2 * rows * kept_total,
+            },
+        );
+    }
 }
 
 /// Neurons that the twin transposes at once: the values of [`LANES`] tokens stay in the first cache.
 const SEGMENT_NEURONS: usize = 512;
 
-fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
+pub(crate) fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [activations, indices, values, out] = bindings else { unreachable!() };
     let (rank, kept, out_stride) = (p.rank as usize, p.kept as usize, p.out_stride as usize);
