@@ -54,6 +54,9 @@ fn check_invariants(x: &Dense, fit: &Factorization) {
         );
     }
     assert_eq!(summary.loss_curve.len(), summary.iterations as usize);
+    assert_eq!(summary.seconds_curve.len(), summary.loss_curve.len());
+    let moments = [&[0.0, summary.start_seconds][..], &summary.seconds_curve, &[summary.seconds]].concat();
+    assert!(moments.is_sorted() && summary.start_seconds > 0.0, "{moments:?}");
     assert!(summary.loss_curve.iter().all(|loss| loss.is_finite() && *loss >= 0.0));
     assert_eq!(summary.feature_statistics.len(), fit.features.rows);
 }

@@ -66,6 +66,13 @@ pub struct FitSummary {
     pub squared_norm: f64,
     /// Squared error ‖X − YZ‖² after each iteration.
     pub loss_curve: Vec<f64>,
+    /// Wall time in seconds from the fit's begin until the coefficients were initialised; 0 in fits of older versions.
+    #[serde(default)]
+    pub start_seconds: f64,
+    /// Wall time in seconds from the fit's begin until each loss of `loss_curve` was known; empty in fits of older versions.
+    /// The medians of their differences are the time of an iteration, since the host waits for one loss after the other.
+    #[serde(default)]
+    pub seconds_curve: Vec<f64>,
     /// The objective that [`Solver::Hals`](crate::Solver::Hals) never raises, ½‖X − YZ‖² + Σ α‖xᵢ‖yᵢₖ, after each
     /// iteration; empty for the other solvers.
     pub objective_curve: Vec<f64>,

@@ -58,6 +58,9 @@ struct Course {
     /// Losses of the scaled activations.
     losses: Vec<f64>,
     objectives: Vec<f64>,
+    /// Seconds since the fit began: at the start of the iterations, and when each loss arrived.
+    start_seconds: f64,
+    seconds: Vec<f64>,
     best_iteration: u32,
     revived: Vec<(u32, u32)>,
     dead: Vec<u32>,
@@ -155,7 +158,7 @@ impl<'a> Fit<'a> {
         if !self.starts_with_features {
             self.run_once(start)?;
         }
-        let mut course = Course::default();
+        let mut course = Course { start_seconds: started.elapsed().as_secs_f64(), ..Course::default() };
         let mut waiting = VecDeque::new();
         let mut submitted = 0;
         let mut stop = None;
@@ -184,6 +187,7 @@ impl<'a> Fit<'a> {
             }
             let Some(next) = waiting.pop_front() else { break };
             self.arrive(next, &mut course).await?;
+            course.seconds.push(started.elapsed().as_secs_f64());
             if stop.is_none() {
                 if progress(&self.progress(&course, started)).is_break() {
                     stop = Some(StopReason::Interrupted);
@@ -298,6 +302,8 @@ impl<'a> Fit<'a> {
                 kept_per_feature: self.buffers.features.kept,
                 squared_norm: self.squared_norm * square,
                 loss_curve: course.losses.iter().map(|loss| loss * square).collect(),
+                start_seconds: course.start_seconds,
+                seconds_curve: course.seconds,
                 objective_curve: course.objectives.iter().map(|objective| objective * square).collect(),
                 revived: course.revived,
                 dead_features: feature_statistics

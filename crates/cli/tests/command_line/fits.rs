@@ -23,6 +23,8 @@ fn a_fit_is_saved_and_its_features_are_read() {
         "seed",
         "options",
         "loss_curve",
+        "start_seconds",
+        "seconds_curve",
         "input",
         "command_line",
     ] {

@@ -40,6 +40,8 @@ fn record(seed: u64) -> FitRecord {
         kept_per_feature: 1,
         squared_norm: 1e17 / 3.0,
         loss_curve: vec![3.3e7, 1.0 / 3.0, 5e-324],
+        start_seconds: 1e-4,
+        seconds_curve: vec![4.1e-4, 7.3e-4, 1.1e-3],
         objective_curve: vec![2.0 / 7.0],
         revived: vec![(1, 0)],
         dead_features: vec![1],

@@ -38,6 +38,8 @@ pub fn record(features: DenseMatrix, coefficients: DenseMatrix, columns: TokenCo
         kept_per_feature: statistics.iter().map(|s| s.nonzeros).max().unwrap_or(0),
         squared_norm: 2.0 * energy,
         loss_curve: vec![1.5 * energy, energy],
+        start_seconds: 0.02,
+        seconds_curve: vec![0.05, 0.1],
         objective_curve: Vec::new(),
         revived: Vec::new(),
         dead_features: dead.collect(),
