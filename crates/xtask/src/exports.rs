@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Failure;
-use crate::process::{cargo, output_of, root, run as run_command};
+use crate::process::{build_unmix, root, run as run_command, target};
+use crate::python;
 
 /// The last export, made when the activations cannot be found any more.
 const WITHOUT_ACTIVATIONS: &str = "saelens, without activations";
@@ -25,14 +26,12 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("`test-exports` takes no argument {arg:?}")));
     }
     let root = root()?;
-    let target = root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
-    let work = target.join("xtask-exports");
+    let work = target()?.join("xtask-exports");
     fs::create_dir_all(&work).map_err(|e| format!("cannot create {}: {e}", work.display()))?;
     let scripts = root.join("crates/xtask/exports");
-    let python = environment(&work, &scripts.join("requirements.txt"))?;
+    let python = python::environment(&work, &scripts.join("requirements.txt"))?;
 
-    run_command(&mut cargo(["build", "--release", "--bin", "unmix"])?)?;
-    let unmix = target.join("release").join(format!("unmix{}", std::env::consts::EXE_SUFFIX));
+    let unmix = build_unmix()?;
     let demo = root.join("crates/cli/data/demo");
     let (activations, tokens) = (demo.join("activations.safetensors"), demo.join("tokens.json"));
     // A copy is fitted, so that one export can be made after it is gone.
@@ -116,61 +115,4 @@ fn open(
         ("SPARSIFY_DISABLE_TRITON", "1"),
     ];
     run_command(command.envs(variables))
-}
-
-/// The interpreter of a virtual environment with the packages of `requirements`, made anew when that file has changed.
-fn environment(work: &Path, requirements: &Path) -> Result<PathBuf, String> {
-    let text = fs::read(requirements).map_err(|e| format!("cannot read {}: {e}", requirements.display()))?;
-    let folder = work.join(format!("python-{:016x}", fnv(&text)));
-    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
-    let ready = folder.join("ready");
-    if ready.exists() {
-        println!("Python packages: those of {}", folder.display());
-        return Ok(python);
-    }
-    let system = interpreter()?;
-    println!("Installing Python packages in {} (some gigabytes, once)", folder.display());
-    run_command(Command::new(system).args(["-m", "venv", "--clear"]).arg(&folder)).map_err(|problem| {
-        format!("{problem}; is the module venv there? On Debian and Ubuntu: `apt-get install python3-venv`")
-    })?;
-    let mut command = Command::new(&python);
-    command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"]);
-    run_command(command.arg(requirements))?;
-    fs::write(&ready, "").map_err(|e| format!("cannot write {}: {e}", ready.display()))?;
-    Ok(python)
-}
-
-/// A Python for which all pinned packages exist: `$PYTHON`, or the first of some usual names.
-fn interpreter() -> Result<String, String> {
-    let given = std::env::var("PYTHON").ok();
-    let names = match &given {
-        Some(name) => vec![name.as_str()],
-        None => vec!["python3", "python3.13", "python3.12", "python3.11", "python"],
-    };
-    let version = |name: &str| {
-        let mut command = Command::new(name);
-        command.args(["-c", "import sys; print('%d %d' % sys.version_info[:2])"]);
-        let text = output_of(&mut command).ok()?;
-        let (major, minor) = text.trim().split_once(' ')?;
-        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
-    };
-    let fits = |name: &&&str| version(name).is_some_and(|version| ((3, 11)..=(3, 13)).contains(&version));
-    names.iter().find(fits).map(|name| (*name).to_owned()).ok_or_else(|| {
-        format!("none of {} is Python 3.11 to 3.13; install one, or set PYTHON to its path", names.join(", "))
-    })
-}
-
-/// FNV-1a, which is the same in every version of Rust.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fnv;
-
-    #[test]
-    fn hashes_are_those_of_the_reference() {
-        assert_eq!((fnv(b""), fnv(b"a")), (0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c));
-    }
 }

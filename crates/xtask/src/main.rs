@@ -1,10 +1,13 @@
 //! Developer commands of unmix: `cargo xtask COMMAND`.
 
 mod chromium;
+mod compare;
 mod exports;
+mod gpu_bundle;
 mod lint;
 mod package;
 mod process;
+mod python;
 mod shader_stats;
 mod system;
 mod tally;
@@ -27,6 +30,22 @@ cargo xtask shader-stats [OPTIONS] [KERNEL]...
                             Compile the kernels with AMD's shader compiler, without a GPU, and print what becomes of them:
                             registers, spills, occupancy, instructions. `--check` fails on spills and low occupancy, `--help`
                             shows the other options. Unpacks Mesa 25 in ~/.cache/unmix first (Debian and Ubuntu, no root).
+cargo xtask compare [--quick] [--rounds N] [--data FILE...] [--shape n,d,K]... [--rank K] [--methods LIST] [--out FOLDER]
+                            Time unmix against the published iteration in PyTorch, scikit-learn, torchnmf, nmf-torch and
+                            overcomplete, method after method and round after round on the same matrices: an iteration, the
+                            time to the published loss, final loss and memory. Installs those from PyPI first, in target/
+                            (5 GB, once; Python 3.11 to 3.13). Writes compare.md and compare.json in --out.
+                              --quick       few iterations of small matrices, to see that all works
+                              --rounds N    5 by default
+                              --data FILE   activations; without --data and --shape the demo's and synthetic ones
+                              --shape n,d,K synthetic activations, and their rank
+                              --rank K      of --data; 100 by default
+                              --methods LIST  separated by commas; all by default
+                              --iterations N, --library-iterations N, --sparsity P, --seed N
+                                            1500 of the published iteration, 30 of other libraries, 0.01, 0
+cargo xtask gpu-bundle [--out FILE.tar.gz|FOLDER]
+                            Make one folder that measures unmix on a Linux machine (x86-64) with an NVIDIA driver, against
+                            its roofline and, where Python has torch, against the published iteration on the same GPU.
 cargo xtask lint            Formatting, clippy and rustdoc, all without a warning.
 cargo xtask package [--no-verify]
                             Package every published crate, look for the files that must travel in it, and build it from
@@ -61,7 +80,7 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(())
         }
-        Some("test" | "test-exports" | "lint" | "package") if asks_for_help => {
+        Some("test" | "test-exports" | "compare" | "gpu-bundle" | "lint" | "package") if asks_for_help => {
             print!("{HELP}");
             Ok(())
         }
@@ -69,6 +88,8 @@ fn main() -> ExitCode {
         Some("test-exports") => exports::run(&rest),
         // It has options of its own, `--help` among them.
         Some("shader-stats") => shader_stats::run(&rest),
+        Some("compare") => compare::run(&rest),
+        Some("gpu-bundle") => gpu_bundle::run(&rest),
         Some("lint") => lint::run(&rest),
         Some("package") => package::run(&rest),
         // Called by `test` in a process of its own, since a driver may crash.

@@ -11,6 +11,18 @@ pub fn root() -> Result<PathBuf, String> {
     root.map(Path::to_owned).ok_or_else(|| format!("no workspace two folders above {}", Path::new(&manifest).display()))
 }
 
+/// Where cargo puts what it builds.
+pub fn target() -> Result<PathBuf, String> {
+    Ok(root()?.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())))
+}
+
+/// Builds the workspace in the release profile and returns the path of the `unmix` command. With less than the whole
+/// workspace, wgpu would be built again with other features.
+pub fn build_unmix() -> Result<PathBuf, String> {
+    run(&mut cargo(["build", "--release", "--workspace"])?)?;
+    Ok(target()?.join("release").join(format!("unmix{}", std::env::consts::EXE_SUFFIX)))
+}
+
 /// The cargo that started us, in the workspace's root.
 pub fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<Command, String> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -18,6 +18,8 @@ const ELSEWHERE: Packages = Packages {
     suse: "libvulkan_lvp libvulkan1",
     alpine: "mesa-vulkan-swrast vulkan-loader",
 };
+/// The loader's library within the packages.
+const LOADER: &str = "libvulkan.so.1";
 /// The driver's manifest that we write once everything is unpacked: what has it is whole.
 const MANIFEST: &str = "driver.json";
 
@@ -155,6 +157,23 @@ impl Edition {
         let launcher = vec![linker.into(), "--library-path".into(), unpacked.libraries.clone().into()];
         Ok(OtherMesa { launcher, environment: unpacked.driver_files() })
     }
+}
+
+/// The Vulkan loader's library: the system's, or unpacked in `work` from its package.
+pub fn loader(work: &Path) -> Result<PathBuf, String> {
+    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
+    if let Some(library) = folders.iter().map(|folder| Path::new(folder).join(LOADER)).find(|path| path.is_file()) {
+        return Ok(library);
+    }
+    let root = work.join("root");
+    if let Some(earlier) = find(&root, LOADER) {
+        return Ok(earlier);
+    }
+    if !can_unpack() {
+        return Err(format!("{LOADER} is not here. {}, then start again", advice(&System::read())));
+    }
+    unpack_packages(work, &Source::System, &PACKAGES[1..])?;
+    find(&root, LOADER).ok_or_else(|| format!("the package {} holds no {LOADER}", PACKAGES[1]))
 }
 
 /// A driver's manifest with its library at `library`.

@@ -13,6 +13,8 @@ pub use mesa::COMPILER;
 use crate::Failure;
 use crate::system::{Privilege, System};
 
+pub use mesa::loader;
+
 /// The inner command that prints the devices.
 pub const LIST_DEVICES: &str = "list-vulkan-devices";
 

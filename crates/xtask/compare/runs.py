@@ -1,0 +1,100 @@
+"""One method on one matrix: the `unmix` command, or worker.py in a process of its own."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import summary
+
+
+class Failed(Exception):
+    """A run that gave no result, and what it said."""
+
+
+def run(command, environment=None):
+    """What a command prints to its standard output."""
+    variables = {"PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1"} | (environment or {})
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(words, check=False, capture_output=True, text=True, env=os.environ | variables)
+    except OSError as error:
+        raise Failed(f"{words[0]} did not start: {error}") from error
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+        raise Failed(said[-1].strip())
+    return done.stdout
+
+
+def unmix(binary, solver, file, work, rank, sparsity, seed, *, engine="cpu", adapter=None, environment=None, **options):
+    """A fit by the command, with its own start and stopping rule unless the options `start`, a file of coefficients,
+    and `iterations` say otherwise."""
+    command = [binary, "fit", file, "--rank", rank, "--sparsity", sparsity, "--solver", solver, "--engine", engine]
+    command += ["--seed", seed, "--out", Path(work) / "fit", "--force", "--json", "--quiet"]
+    if adapter:
+        command += ["--adapter", adapter]
+    if "start" in options:
+        command += ["--init-coefficients", options["start"]]
+    if "iterations" in options:
+        command += ["--max-iterations", options["iterations"], "--tolerance", 0]
+    record = json.loads(run(command, environment))
+    element = {"f16": 2, "bf16": 2, "f32": 4}[record["input"]["element"]]
+    return {
+        "start_seconds": record["start_seconds"],
+        # The first iteration does what is done once, so it is not counted.
+        "seconds": summary.differences(record["seconds_curve"]),
+        "ends": record["seconds_curve"],
+        "losses": record["loss_curve"],
+        "squared_norm": record["squared_norm"],
+        "relative_error": record["relative_error"],
+        "iterations": record["iterations"],
+        "kept_per_feature": record["kept_per_feature"],
+        "engine": record["engine"],
+        "adapter": record["adapter"],
+        "activations_bytes": record["tokens"] * record["neurons"] * element,
+        "peak_memory_bytes": record.get("peak_memory_bytes"),
+        "versions": {"unmix": record["unmix_version"]},
+    }
+
+
+def unmix_memory(binary, engine="cpu", environment=None):
+    """Memory of the command before it has any activations, in bytes."""
+    command = [binary, "bench", "--tokens", 64, "--neurons", 64, "--rank", 2, "--iterations", 1, "--engine", engine]
+    return json.loads(run(command + ["--json", "--quiet"], environment)).get("memory_before_bytes")
+
+
+def worker(method, file, rank, sparsity, seed, start, iterations, *, library_iterations=30, device="cpu", tf32=False):
+    """A method of worker.py."""
+    script = Path(__file__).with_name("worker.py")
+    command = [sys.executable, script, method, file, "--rank", rank, "--sparsity", sparsity, "--seed", seed]
+    command += ["--start", start, "--iterations", iterations, "--library-iterations", library_iterations]
+    command += ["--device", device]
+    result = json.loads(run(command + ["--tf32"] * tf32))
+    if "losses" in result:
+        result["ends"] = summary.ends(result["start_seconds"], result["seconds"])
+        # As for the command: the first iteration does what is done once.
+        result["seconds"] = result["seconds"][1:]
+        result["iterations"] = len(result["losses"])
+        result["relative_error"] = min(result["losses"]) / result["squared_norm"]
+    return result
+
+
+def row(results, target):
+    """One method's results of all rounds, the first of which ran longest, and its way to the target loss."""
+    first = results[0]
+    entry = {
+        "iteration_seconds": summary.spread([summary.spread(result["seconds"])["median"] for result in results]),
+        "iterations": first["iterations"],
+        "activations_bytes": first["activations_bytes"],
+        "peak_memory_bytes": max(result["peak_memory_bytes"] or 0 for result in results) or None,
+        "memory_before_bytes": first.get("memory_before_bytes"),
+    }
+    for key in ("relative_error", "own_relative_error", "problem", "start_seconds", "adapter", "device", "threads"):
+        if key in first:
+            entry[key] = first[key]
+    if target is not None and "losses" in first:
+        reached = [summary.reach(result["losses"], result["ends"], target) for result in results]
+        if all(reached):
+            entry["iterations_to_target"] = reached[0][0]
+            entry["seconds_to_target"] = summary.spread([seconds for _, seconds in reached])
+    return entry
