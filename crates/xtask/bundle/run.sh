@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures unmix on this machine; ./run.sh --help lists the options. README.txt says what is needed.
-cd "$(dirname "$0")" || exit 1
+case $0 in */*) cd "${0%/*}" || exit 1 ;; esac
 for python in "$PYTHON" python3 python; do
     if [ -n "$python" ] && command -v "$python" >/dev/null 2>&1; then
         exec "$python" -B run.py "$@"

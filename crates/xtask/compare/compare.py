@@ -188,7 +188,7 @@ def report(record):
         f"1. **Commit**: {record['commit']}.",
         f"2. **Machine**: {processor}, {memory}; {software}.",
         f"3. **Command**: `{record['command']}`, {record['date']}.",
-        f"4. **What else ran**: {load}; {settings['rounds']} rounds, method after method in each.",
+        f"4. **What else ran**: {load}. Rounds: {settings['rounds']}, method after method in each.",
         "5. **Results**:",
     ]
     for matrix in record["matrices"]:

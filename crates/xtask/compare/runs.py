@@ -7,6 +7,10 @@ from pathlib import Path
 
 import summary
 
+# What only some methods tell, as far as a row takes it over.
+OPTIONAL = ("relative_error", "own_relative_error", "problem", "start_seconds", "adapter", "device", "threads")
+OPTIONAL += ("peak_device_bytes",)
+
 
 class Failed(Exception):
     """A run that gave no result, and what it said."""
@@ -21,9 +25,15 @@ def run(command, environment=None):
     except OSError as error:
         raise Failed(f"{words[0]} did not start: {error}") from error
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
-        raise Failed(said[-1].strip())
+        raise Failed(complaint(done.stderr) or f"exit code {done.returncode}")
     return done.stdout
+
+
+def complaint(text):
+    """The line that says what went wrong: the first that begins with "error", as of the command, or the last, as of
+    Python."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith("error")), lines[-1] if lines else "")
 
 
 def unmix(binary, solver, file, work, rank, sparsity, seed, *, engine="cpu", adapter=None, environment=None, **options):
@@ -89,7 +99,8 @@ def row(results, target):
         "peak_memory_bytes": max(result["peak_memory_bytes"] or 0 for result in results) or None,
         "memory_before_bytes": first.get("memory_before_bytes"),
     }
-    for key in ("relative_error", "own_relative_error", "problem", "start_seconds", "adapter", "device", "threads"):
+    entry["mean_iteration_seconds"] = summary.spread([sum(one["seconds"]) / len(one["seconds"]) for one in results])
+    for key in OPTIONAL:
         if key in first:
             entry[key] = first[key]
     if target is not None and "losses" in first:

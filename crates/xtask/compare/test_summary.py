@@ -4,6 +4,7 @@ import unittest
 from pathlib import Path
 
 import numpy as np
+import runs
 import summary
 from matrices import Tensors, activations, make, write
 
@@ -25,6 +26,22 @@ class Statistics(unittest.TestCase):
     def test_numbers_have_three_digits(self):
         found = [summary.digits(value) for value in (1234.5, 99.96, 12.345, 1.2345, 0.12345, 0.00123456, 0)]
         self.assertEqual(found, ["1234", "100", "12.3", "1.23", "0.123", "0.00123", "0"])
+
+    def test_runs_of_a_method_make_a_row(self):
+        def round_of(seconds):
+            ran = {"losses": [9.0, 4.0, 5.0], "seconds": seconds, "ends": summary.ends(1.0, [1.0, *seconds])}
+            return ran | {"iterations": 3, "activations_bytes": 8, "peak_memory_bytes": 100, "relative_error": 0.4}
+
+        row = runs.row([round_of([2.0, 4.0]), round_of([1.0, 1.0])], 4.0)
+        self.assertEqual(row["iteration_seconds"], {"least": 1.0, "median": 2.0, "most": 3.0})
+        self.assertEqual(row["mean_iteration_seconds"]["most"], 3.0)
+        self.assertEqual((row["iterations_to_target"], row["seconds_to_target"]["most"]), (2, 4.0))
+        self.assertNotIn("iterations_to_target", runs.row([round_of([2.0, 4.0])], 3.9))
+
+    def test_complaints(self):
+        self.assertEqual(runs.complaint("note\nerror: no\nFor more, try --help\n"), "error: no")
+        self.assertEqual(runs.complaint("Traceback:\n  line 1\nKeyError: 3\n\n"), "KeyError: 3")
+        self.assertEqual(runs.complaint(""), "")
 
     def test_tables(self):
         self.assertEqual(summary.table(["a", "b"], [["1|2", "3"]]), "| a | b |\n| --- | --- |\n| 1\\|2 | 3 |")

@@ -114,6 +114,9 @@ fn shape(text: &str) -> Result<[u32; 3], String> {
 
 pub fn run(args: &[String]) -> Result<(), Failure> {
     let mut options = Options::parse(args).map_err(Failure::Usage)?;
+    if !cfg!(target_os = "linux") {
+        return Err("memory is measured as Linux tells it, so the comparison runs there alone".to_owned().into());
+    }
     let root = root()?;
     if options.data.is_empty() && options.shapes.is_empty() {
         options.data.push(root.join("crates/cli/data/demo/activations.safetensors"));
