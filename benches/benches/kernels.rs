@@ -24,7 +24,7 @@ fn on(c: &mut Criterion, name: &str, engine: &dyn Engine, shape: Shape) {
     let (x, y) = (o.panels[0], o.coefficients[0]);
     let mut bench = |kernel: &str, record: &dyn Fn(&mut Recording)| {
         let prepared = o.prepare(record);
-        group.throughput(Throughput::Elements(prepared.recording().cost().flops.max(1)));
+        group.throughput(Throughput::Elements(prepared.recording().flops().max(1)));
         group.bench_function(kernel, |b| {
             b.iter(|| {
                 prepared.run().expect("running");

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use unmix_runtime::{Engine, ResidentActivations, block_on};
+use unmix_runtime::{Engine, PanelLayout, ResidentActivations, block_on};
 
 use crate::fit::Fit;
 use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver};
@@ -200,13 +200,18 @@ impl SemiNmf {
         mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Factorization, Error> {
         let options = self.options();
-        check(&options, self.coefficients.as_ref(), activations)?;
+        self.check(&options, activations.layout())?;
         Fit::open(engine, activations, options)?.run(self.coefficients.as_ref(), &mut progress).await
+    }
+
+    /// Whether the options are possible for activations cut as `layout`.
+    pub(crate) fn check(&self, options: &Options, layout: &PanelLayout) -> Result<(), Error> {
+        check(options, self.coefficients.as_ref(), layout)
     }
 }
 
-fn check(options: &Options, given: Option<&DenseMatrix>, activations: &ResidentActivations) -> Result<(), Error> {
-    let (tokens, neurons) = (activations.layout().tokens, u64::from(activations.layout().neurons));
+fn check(options: &Options, given: Option<&DenseMatrix>, layout: &PanelLayout) -> Result<(), Error> {
+    let (tokens, neurons) = (layout.tokens, u64::from(layout.neurons));
     let refuse = |option: &'static str, given: &dyn std::fmt::Display, expected: String| {
         Err(Error::Option { option, given: given.to_string(), expected })
     };

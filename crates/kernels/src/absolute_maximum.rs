@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, params, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Number of partial maxima.
 pub const PARTIALS: u32 = 256;
@@ -41,7 +41,7 @@ pub fn absolute_maximum(recording: &mut Recording, activations: Matrix, partials
         },
         &[activations.resource, partials.into()],
         [PARTIALS, 1, 1],
-        Cost { bytes_read: activations.bytes(), bytes_written: u64::from(PARTIALS) * 4, flops: 0 },
+        Cost { moved: vec![activations.read(), Moved::summed(u64::from(PARTIALS) * 4, accumulate)], flops: 0 },
     );
 }
 

@@ -4,7 +4,7 @@ use faer::linalg::solvers::Llt;
 use faer::{Mat, Side};
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static CHOLESKY: Kernel = Kernel {
@@ -55,7 +55,10 @@ pub fn cholesky(recording: &mut Recording, gram: Matrix, factor: Matrix, status:
         &Params { rank: gram.rows, stride: gram.stride, ridge, relative, attempts: ATTEMPTS },
         &[gram.resource, factor.resource, status.into()],
         [1, 1, 1],
-        Cost { bytes_read: gram.bytes(), bytes_written: factor.bytes(), flops: rank * rank * rank / 3 },
+        Cost {
+            moved: vec![gram.read(), factor.written(), Moved::written(u64::from(STATUS_WORDS) * 4)],
+            flops: rank * rank * rank / 3,
+        },
     );
 }
 

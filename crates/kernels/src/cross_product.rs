@@ -7,7 +7,7 @@ use faer::MatMut;
 use crate::cpu::{Elements, Operands, packed_product, params};
 use crate::fixed_order_sum::fixed_order_sum;
 use crate::variant::{TILE_64, TILE_128};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Needs, Recording, Variant};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant};
 
 /// The kernel's metadata.
 pub static CROSS_PRODUCT: Kernel = Kernel {
@@ -86,6 +86,10 @@ pub fn cross_product(
     let split_rows = activations.rows.div_ceil(parts).max(1);
     // Rounding up may leave the last parts without rows.
     let parts = activations.rows.div_ceil(split_rows).max(1);
+    let result = match split {
+        Some(_) => Moved::written(u64::from(parts) * out.bytes()),
+        None => Moved::summed(out.bytes(), accumulate),
+    };
     recording.dispatch(
         &CROSS_PRODUCT,
         activations.element,
@@ -103,8 +107,7 @@ pub fn cross_product(
         &[activations.resource, coefficients.resource, split.map_or(out.resource, |split| split.partials.into())],
         [out.columns, out.rows, parts],
         Cost {
-            bytes_read: activations.bytes() + coefficients.bytes(),
-            bytes_written: u64::from(parts) * out.bytes(),
+            moved: vec![activations.read(), coefficients.read(), result],
             flops: 2 * u64::from(activations.rows) * u64::from(out.rows) * u64::from(out.columns),
         },
     );

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static FIXED_ORDER_SUM: Kernel = Kernel {
@@ -33,8 +33,7 @@ pub fn fixed_order_sum(recording: &mut Recording, partials: BufferId, out: Matri
         &[partials.into(), out.resource],
         [workgroups(vectors.div_ceil(256)), 1, 1],
         Cost {
-            bytes_read: u64::from(parts) * out.bytes(),
-            bytes_written: out.bytes(),
+            moved: vec![Moved::read(u64::from(parts) * out.bytes()), Moved::summed(out.bytes(), accumulate)],
             flops: u64::from(parts) * out.elements(),
         },
     );

@@ -1,7 +1,7 @@
 //! Copies chosen tokens' activations out of a panel.
 
 use crate::cpu::{Elements, params};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static GATHER_ROWS: Kernel = Kernel {
@@ -49,7 +49,15 @@ pub fn gather_rows(
         },
         &[activations.resource, indices.into(), out.resource],
         [workgroups(u64::from(out.rows)), 1, 1],
-        Cost { bytes_read: u64::from(out.rows) * 4, bytes_written: out.bytes(), flops: 0 },
+        Cost {
+            // All tokens may lie in this panel.
+            moved: vec![
+                activations.first_rows(out.rows.min(activations.rows)).read(),
+                Moved::read(u64::from(out.rows) * 4),
+                out.written(),
+            ],
+            flops: 0,
+        },
     );
 }
 

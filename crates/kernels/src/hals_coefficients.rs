@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{PackedBlocks, block_features, params, subtract_products, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Least energy Q_kk of a feature that takes coefficients, where activations are of the order 1: a coefficient of the order
 /// 1/√Q_kk must be squared in f32 without overflow.
@@ -64,8 +64,7 @@ pub fn hals_coefficients(
         &[projections.resource, feature_gram.resource, squared_norms.into(), coefficients.resource],
         [coefficients.rows.div_ceil(TOKENS), 1, 1],
         Cost {
-            bytes_read: projections.bytes() + coefficients.bytes() + feature_gram.bytes() + rows * 4,
-            bytes_written: coefficients.bytes(),
+            moved: vec![projections.read(), feature_gram.read(), Moved::read(rows * 4), coefficients.updated()],
             flops: 2 * u64::from(sweeps) * rows * rank * rank,
         },
     );

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static HALS_FEATURES: Kernel = Kernel {
@@ -48,7 +48,14 @@ pub fn hals_features(
         },
         &[cross.resource, coefficient_gram.resource, features.resource],
         [features.columns.div_ceil(256), 1, 1],
-        Cost { bytes_read: (rank + 1) * columns * 4, bytes_written: columns * 4, flops: 2 * rank * columns },
+        Cost {
+            moved: vec![
+                Moved { read: cross.row_range(feature, 1), written: 0..0 },
+                Moved { read: coefficient_gram.row_range(feature, 1), written: 0..0 },
+                Moved { read: 0..features.bytes(), written: features.row_range(feature, 1) },
+            ],
+            flops: 2 * rank * columns,
+        },
     );
 }
 

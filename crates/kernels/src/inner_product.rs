@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{params, split_f64};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Number of partial sums.
 pub const PARTIALS: u32 = 256;
@@ -38,8 +38,7 @@ pub fn inner_product(recording: &mut Recording, a: Matrix, b: Matrix, partials: 
         &[a.resource, b.resource, partials.into()],
         [PARTIALS, 1, 1],
         Cost {
-            bytes_read: a.bytes() + b.bytes(),
-            bytes_written: u64::from(PARTIAL_WORDS) * 4,
+            moved: vec![a.read(), b.read(), Moved::summed(u64::from(PARTIAL_WORDS) * 4, accumulate)],
             flops: 2 * a.elements(),
         },
     );

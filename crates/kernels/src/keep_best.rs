@@ -1,7 +1,8 @@
 //! Keeps the best iterate: copies a matrix if this iteration's loss is the least so far, without asking the host.
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
+use crate::loss::STATE_WORDS;
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static KEEP_BEST: Kernel = Kernel {
@@ -29,7 +30,11 @@ pub fn keep_best(recording: &mut Recording, state: BufferId, current: Matrix, be
         &Params { count: vectors as u32 },
         &[state.into(), current.resource, best.resource],
         [workgroups(vectors.div_ceil(256)), 1, 1],
-        Cost { bytes_read: current.bytes(), bytes_written: current.bytes(), flops: 0 },
+        Cost {
+            // As in an iteration that is the best so far; the others move nothing.
+            moved: vec![Moved::read(u64::from(STATE_WORDS) * 4), current.read(), best.written()],
+            flops: 0,
+        },
     );
 }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static KMEANS_ASSIGN: Kernel = Kernel {
@@ -56,7 +56,16 @@ pub fn kmeans_assign(recording: &mut Recording, operands: &Assignment, final_ste
             operands.assignments.into(),
         ],
         [workgroups(u64::from(y.rows).div_ceil(256)), 1, 1],
-        Cost { bytes_read: y.bytes(), bytes_written: y.bytes(), flops: 2 * u64::from(y.rows) * u64::from(y.columns) },
+        Cost {
+            moved: vec![
+                operands.scores.read(),
+                Moved::read(u64::from(y.rows) * 4),
+                Moved::read(u64::from(y.columns) * 4),
+                y.written(),
+                Moved::written(u64::from(y.rows) * 4),
+            ],
+            flops: 2 * u64::from(y.rows) * u64::from(y.columns),
+        },
     );
 }
 

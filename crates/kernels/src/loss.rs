@@ -2,7 +2,7 @@
 
 use crate::cpu::params;
 use crate::inner_product::{PARTIAL_WORDS, sum_partials};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static LOSS: Kernel = Kernel {
@@ -79,14 +79,23 @@ pub fn loss(
     report: BufferId,
     squared_norm: f32,
 ) {
-    let bytes = u64::from(report_words(coefficient_gram.rows)) * 4;
+    let words = |words: u32| u64::from(words) * 4;
     recording.dispatch(
         &LOSS,
         ElementType::F32,
         &Params { rank: coefficient_gram.rows, gram_stride: coefficient_gram.stride, squared_norm },
         &[inner.into(), gram_terms.into(), coefficient_gram.resource, state.into(), report.into()],
         [1, 1, 1],
-        Cost { bytes_read: bytes, bytes_written: bytes, flops: u64::from(PARTIAL_WORDS) * 2 },
+        Cost {
+            moved: vec![
+                Moved::read(words(PARTIAL_WORDS)),
+                Moved::read(words(PARTIAL_WORDS)),
+                Moved::read(words(coefficient_gram.rows)),
+                Moved::updated(words(STATE_WORDS)),
+                Moved::written(words(report_words(coefficient_gram.rows))),
+            ],
+            flops: u64::from(PARTIAL_WORDS) * 2,
+        },
     );
 }
 

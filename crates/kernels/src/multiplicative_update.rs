@@ -60,8 +60,7 @@ pub fn multiplicative_update(
         &[projections.resource, feature_gram.resource, previous.resource, coefficients.resource],
         [coefficients.rows.div_ceil(TOKENS), coefficients.columns.div_ceil(FEATURES), 1],
         Cost {
-            bytes_read: projections.bytes() + coefficients.bytes() + feature_gram.bytes(),
-            bytes_written: coefficients.bytes(),
+            moved: vec![projections.read(), feature_gram.read(), previous.read(), coefficients.written()],
             flops: 4 * rows * rank * rank,
         },
     );

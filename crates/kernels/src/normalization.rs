@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Features, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::{Access, BufferId, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static NORMALIZATION: Kernel = Kernel {
@@ -44,7 +44,15 @@ pub fn normalization(recording: &mut Recording, gram: Matrix, features: &Feature
         },
         &[gram.resource, dense.resource, features.values.into(), scales.into()],
         [gram.rows, 1, 1],
-        Cost { bytes_read: dense.bytes(), bytes_written: dense.bytes(), flops: dense.elements() },
+        Cost {
+            moved: vec![
+                Moved::read(u64::from(gram.rows) * 4),
+                dense.updated(),
+                Moved::updated(u64::from(gram.rows) * u64::from(features.kept) * 4),
+                Moved::written(u64::from(gram.rows) * 4),
+            ],
+            flops: dense.elements(),
+        },
     );
 }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static NORMALIZE_COEFFICIENTS: Kernel = Kernel {
@@ -31,7 +31,10 @@ pub fn normalize_coefficients(recording: &mut Recording, scales: BufferId, coeff
         &Params { rows: coefficients.rows, rank: coefficients.columns, stride: coefficients.stride },
         &[scales.into(), coefficients.resource],
         [workgroups((coefficients.elements() / 4).div_ceil(256)), 1, 1],
-        Cost { bytes_read: coefficients.bytes(), bytes_written: coefficients.bytes(), flops: coefficients.elements() },
+        Cost {
+            moved: vec![Moved::read(u64::from(coefficients.columns) * 4), coefficients.updated()],
+            flops: coefficients.elements(),
+        },
     );
 }
 

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::cpu::{Elements, params, with_scratch};
 use crate::variant::{TILE_64, TILE_128};
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Recording};
+use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Moved, Recording};
 
 /// Tokens that a thread of the twin multiplies at once.
 const TILE: u32 = 64;
@@ -51,8 +51,11 @@ pub fn projection(recording: &mut Recording, activations: Matrix, features: Matr
         &[activations.resource, features.resource, projections.resource],
         [activations.rows, features.rows, 1],
         Cost {
-            bytes_read: activations.bytes() + features.bytes(),
-            bytes_written: u64::from(activations.rows) * u64::from(features.rows) * 4,
+            moved: vec![
+                activations.read(),
+                features.read(),
+                Moved::written(u64::from(activations.rows) * u64::from(features.rows) * 4),
+            ],
             flops: 2 * u64::from(activations.rows) * u64::from(features.rows) * u64::from(activations.columns),
         },
     );

@@ -1,6 +1,8 @@
 //! Work as data: a [`Recording`] is a list of plain commands over named buffers. Solvers only record; an engine
 //! executes. The cost model reads bytes and FLOPs off the same list.
 
+use std::ops::Range;
+
 use crate::ElementType;
 use crate::kernel::Kernel;
 
@@ -118,31 +120,78 @@ impl Matrix {
         u64::from(self.rows) * u64::from(self.columns) * self.element.bytes() as u64
     }
 
+    /// All of it, read.
+    pub fn read(&self) -> Moved {
+        Moved::read(self.bytes())
+    }
+
+    /// All of it, written.
+    pub fn written(&self) -> Moved {
+        Moved::written(self.bytes())
+    }
+
+    /// All of it, read and written.
+    pub fn updated(&self) -> Moved {
+        Moved::updated(self.bytes())
+    }
+
+    /// Where the elements in use of `count` rows from `first` lie among all elements in use, in bytes.
+    pub fn row_range(&self, first: u32, count: u32) -> Range<u64> {
+        let row = u64::from(self.columns) * self.element.bytes() as u64;
+        u64::from(first) * row..u64::from(first + count) * row
+    }
+
     /// Elements from the first row to the last, padding included.
     pub fn elements(&self) -> u64 {
         u64::from(self.rows) * u64::from(self.stride)
     }
 }
 
+/// What a dispatch moves of one binding: byte ranges within the operand, padding left out, each byte once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// What is read.
+    pub read: Range<u64>,
+    /// What is written.
+    pub written: Range<u64>,
+}
+
+impl Moved {
+    /// The first `bytes` bytes are read.
+    pub fn read(bytes: u64) -> Self {
+        Moved { read: 0..bytes, written: 0..0 }
+    }
+
+    /// The first `bytes` bytes are written.
+    pub fn written(bytes: u64) -> Self {
+        Moved { read: 0..0, written: 0..bytes }
+    }
+
+    /// The first `bytes` bytes are read and written.
+    pub fn updated(bytes: u64) -> Self {
+        Moved { read: 0..bytes, written: 0..bytes }
+    }
+
+    /// The first `bytes` bytes are written, and read before that if the result is added to what is there.
+    pub fn summed(bytes: u64, accumulate: bool) -> Self {
+        if accumulate { Self::updated(bytes) } else { Self::written(bytes) }
+    }
+}
+
 /// What a dispatch moves and computes: the input of the roofline model.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Bytes read from memory if each operand is read once.
-    pub bytes_read: u64,
-    /// Bytes written.
-    pub bytes_written: u64,
+    /// What is moved of each binding, in the kernel's order. Empty moves nothing.
+    pub moved: Vec<Moved>,
     /// Floating-point operations; a multiply-add counts as two.
     pub flops: u64,
 }
 
-impl std::ops::Add for Cost {
-    type Output = Cost;
-    fn add(self, other: Cost) -> Cost {
-        Cost {
-            bytes_read: self.bytes_read + other.bytes_read,
-            bytes_written: self.bytes_written + other.bytes_written,
-            flops: self.flops + other.flops,
-        }
+impl Cost {
+    /// Bytes read and written if every operand comes from memory and goes there once.
+    pub fn bytes(&self) -> u64 {
+        let length = |range: &Range<u64>| range.end - range.start;
+        self.moved.iter().map(|moved| length(&moved.read) + length(&moved.written)).sum()
     }
 }
 
@@ -198,8 +247,8 @@ impl Recording {
     /// Records a kernel. Used by the kernels' wrappers, which know the operands' shapes.
     ///
     /// # Panics
-    /// If the number of bindings or the size of the parameters is not the kernel's, or if something is bound twice and
-    /// written: neither a GPU nor a CPU twin can run that.
+    /// If the number of bindings or the size of the parameters is not the kernel's, if the cost is that of another number
+    /// of bindings, or if something is bound twice and written: neither a GPU nor a CPU twin can run that.
     pub fn dispatch<P: bytemuck::NoUninit>(
         &mut self,
         kernel: &'static Kernel,
@@ -211,6 +260,7 @@ impl Recording {
     ) {
         assert_eq!(bindings.len(), kernel.access.len(), "{}: bindings", kernel.name);
         assert_eq!(size_of::<P>(), kernel.params_size, "{}: parameters", kernel.name);
+        assert!([0, bindings.len()].contains(&cost.moved.len()), "{}: cost", kernel.name);
         for (i, (binding, access)) in bindings.iter().zip(kernel.access).enumerate() {
             let others = bindings.iter().enumerate().filter(|(j, other)| *j != i && *other == binding).count();
             assert!(
@@ -247,8 +297,13 @@ impl Recording {
         })
     }
 
-    /// Total cost of all dispatches.
-    pub fn cost(&self) -> Cost {
-        self.dispatches().fold(Cost::default(), |sum, d| sum + d.cost)
+    /// Adds the commands of `other` behind its own.
+    pub fn append(&mut self, mut other: Recording) {
+        self.commands.append(&mut other.commands);
+    }
+
+    /// Floating-point operations of all dispatches.
+    pub fn flops(&self) -> u64 {
+        self.dispatches().map(|dispatch| dispatch.cost.flops).sum()
     }
 }

@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, LANES, decode_transposed, params, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// Features that a workgroup handles, of as many tokens as elements fit in 16 bytes.
 const FEATURES: u32 = 128;
@@ -78,9 +78,12 @@ impl Operands {
             workgroups,
             Cost {
                 // Every neuron may be kept by some feature: the whole panel is the honest upper bound.
-                bytes_read: activations.bytes().min(rows * kept_total * activations.element.bytes() as u64)
-                    + kept_total * 8,
-                bytes_written: projections.bytes(),
+                moved: vec![
+                    Moved::read(activations.bytes().min(rows * kept_total * activations.element.bytes() as u64)),
+                    Moved::read(kept_total * 4),
+                    Moved::read(kept_total * 4),
+                    projections.written(),
+                ],
                 flops: 2 * rows * kept_total,
             },
         );

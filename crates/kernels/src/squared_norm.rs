@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, params, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static SQUARED_NORM: Kernel = Kernel {
@@ -33,8 +33,7 @@ pub fn squared_norm(recording: &mut Recording, activations: Matrix, norms: Buffe
         &[activations.resource, norms.into()],
         [workgroups(u64::from(activations.rows)), 1, 1],
         Cost {
-            bytes_read: activations.bytes(),
-            bytes_written: u64::from(activations.rows) * 4,
+            moved: vec![activations.read(), Moved::written(u64::from(activations.rows) * 4)],
             flops: 2 * u64::from(activations.rows) * u64::from(activations.columns),
         },
     );

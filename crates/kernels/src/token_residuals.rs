@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static TOKEN_RESIDUALS: Kernel = Kernel {
@@ -40,8 +40,13 @@ pub fn token_residuals(
         &[projections.resource, reconstructed.resource, coefficients.resource, squared_norms.into(), residuals.into()],
         [workgroups(u64::from(coefficients.rows).div_ceil(256)), 1, 1],
         Cost {
-            bytes_read: 3 * coefficients.bytes(),
-            bytes_written: u64::from(coefficients.rows) * 4,
+            moved: vec![
+                projections.read(),
+                reconstructed.read(),
+                coefficients.read(),
+                Moved::read(u64::from(coefficients.rows) * 4),
+                Moved::written(u64::from(coefficients.rows) * 4),
+            ],
             flops: 4 * coefficients.elements(),
         },
     );

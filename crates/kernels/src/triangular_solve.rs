@@ -43,11 +43,7 @@ pub fn triangular_solve(recording: &mut Recording, factor: Matrix, right_side: M
         },
         &[factor.resource, right_side.resource, solution.resource],
         [solution.columns.div_ceil(NEURONS), 1, 1],
-        Cost {
-            bytes_read: factor.bytes() + right_side.bytes(),
-            bytes_written: solution.bytes(),
-            flops: 2 * rank * rank * columns,
-        },
+        Cost { moved: vec![factor.read(), right_side.read(), solution.written()], flops: 2 * rank * rank * columns },
     );
 }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::params;
-use crate::{Access, Cost, ElementType, Features, Kernel, Memory, PORTABLE, Recording};
+use crate::{Access, Cost, ElementType, Features, Kernel, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static WINNER_TAKE_ALL: Kernel = Kernel {
@@ -31,7 +31,8 @@ struct Params {
 /// `unit_norm` the kept part is divided by its Euclidean norm, unless that is zero.
 pub fn winner_take_all(recording: &mut Recording, features: &Features, first: u32, count: u32, unit_norm: bool) {
     let dense = features.dense;
-    let bytes = u64::from(count) * u64::from(dense.columns) * 4;
+    let entries = u64::from(features.kept) * 4;
+    let kept = || Moved { read: 0..0, written: u64::from(first) * entries..u64::from(first + count) * entries };
     recording.dispatch(
         &WINNER_TAKE_ALL,
         ElementType::F32,
@@ -45,7 +46,14 @@ pub fn winner_take_all(recording: &mut Recording, features: &Features, first: u3
         },
         &[dense.resource, features.indices.into(), features.values.into()],
         [count, 1, 1],
-        Cost { bytes_read: bytes, bytes_written: bytes, flops: 0 },
+        Cost {
+            moved: vec![
+                Moved { read: dense.row_range(first, count), written: dense.row_range(first, count) },
+                kept(),
+                kept(),
+            ],
+            flops: 0,
+        },
     );
 }
 

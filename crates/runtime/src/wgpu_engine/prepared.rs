@@ -72,16 +72,16 @@ impl GpuPrepared {
         let mut effort = Vec::with_capacity(recording.commands.len());
         let mut places = choices.into_iter().zip(&params.offsets);
         for command in &recording.commands {
-            let (step, cost) = match command {
+            let (step, work) = match command {
                 Command::Dispatch(dispatch) => {
                     let Some((Choice { variant, workgroups }, offset)) = places.next() else { continue };
                     let pipeline = gpu.pipelines.get(gpu, dispatch.kernel, dispatch.element, variant)?;
                     let bindings = bind(gpu, buffers, panels, dispatch, &pipeline, &params, *offset)?;
-                    (Step::Dispatch { pipeline, bindings, workgroups }, dispatch.cost)
+                    (Step::Dispatch { pipeline, bindings, workgroups }, work(&dispatch.cost))
                 }
                 Command::Clear(id) => {
                     let (buffer, _) = buffers.get(*id)?;
-                    (Step::Clear(buffer.clone()), moved(buffer.size()))
+                    (Step::Clear(buffer.clone()), FLOPS_PER_BYTE * buffer.size())
                 }
                 Command::Copy { from, to, bytes } => {
                     let ((from, from_name), (to, to_name)) = (buffers.get(*from)?, buffers.get(*to)?);
@@ -89,11 +89,11 @@ impl GpuPrepared {
                         let what = format!("a copy of {bytes} bytes from `{from_name}` to `{to_name}`");
                         return Err(gpu.refused(what, "it needs two buffers that both have so many 4-byte words"));
                     }
-                    (Step::Copy { from: from.clone(), to: to.clone(), bytes: *bytes }, moved(*bytes))
+                    (Step::Copy { from: from.clone(), to: to.clone(), bytes: *bytes }, FLOPS_PER_BYTE * bytes)
                 }
             };
             steps.push(step);
-            effort.push(cost.flops + FLOPS_PER_BYTE * (cost.bytes_read + cost.bytes_written));
+            effort.push(work);
         }
         let budget = if gpu.software { SOFTWARE_SUBMISSION } else { GPU_SUBMISSION };
         let submissions = cut(&effort, budget);
@@ -246,8 +246,9 @@ fn check_dispatch(
     Ok(())
 }
 
-fn moved(bytes: u64) -> Cost {
-    Cost { bytes_written: bytes, ..Cost::default() }
+/// How much a dispatch has to do, in FLOPs.
+fn work(cost: &Cost) -> u64 {
+    cost.flops.saturating_add(FLOPS_PER_BYTE * cost.bytes())
 }
 
 /// Cuts steps of given effort into ranges that stay within `budget` where a single step does.
