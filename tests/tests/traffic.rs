@@ -78,6 +78,10 @@ impl Prepared for CountingPrepared {
         Ok(())
     }
 
+    fn time(&self) -> Pending<Option<Vec<f64>>> {
+        self.inner.time()
+    }
+
     fn recording(&self) -> &Recording {
         self.inner.recording()
     }

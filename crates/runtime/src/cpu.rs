@@ -1,6 +1,7 @@
 //! The CPU engine: runs recordings with the kernels' twins on all cores.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use bytes::Bytes;
 use unmix_kernels::{Access, BufferId, Command, Dispatch, Memory, Recording, Resource, Workspace};
@@ -224,6 +225,16 @@ impl Prepared for CpuPrepared {
         let _running = self.state.running.lock().unwrap_or_else(PoisonError::into_inner);
         self.recording.commands.iter().for_each(|command| self.state.run(command));
         Ok(())
+    }
+
+    fn time(&self) -> Pending<Option<Vec<f64>>> {
+        let _running = self.state.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let timed = self.recording.commands.iter().map(|command| {
+            let started = Instant::now();
+            self.state.run(command);
+            started.elapsed().as_secs_f64()
+        });
+        Box::pin(std::future::ready(Ok(Some(timed.collect()))))
     }
 
     fn recording(&self) -> &Recording {

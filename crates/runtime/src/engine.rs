@@ -50,6 +50,21 @@ pub struct EngineLimits {
     pub padded_rows: bool,
 }
 
+impl EngineLimits {
+    /// How the wgpu engine likes its work cut on a GPU in hardware that binds up to `max_binding_bytes` bytes.
+    pub fn of_gpu(max_binding_bytes: u64) -> Self {
+        EngineLimits {
+            max_binding_bytes: max_binding_bytes & !15,
+            max_workgroups: 65_535,
+            product_splits: 32,
+            summation_rows: 256,
+            lookahead: 2,
+            panel_bytes: max_binding_bytes.min(1 << 30) & !15,
+            padded_rows: true,
+        }
+    }
+}
+
 /// Something that runs recordings.
 pub trait Engine: Send + Sync + Debug {
     /// Which engine.
@@ -101,6 +116,10 @@ pub trait Prepared: Send + Sync {
     /// # Errors
     /// If the device is lost or refuses the work.
     fn run(&self) -> Result<(), Error>;
+
+    /// Runs it with a timestamp after each command, and gives the seconds that each took; none where the engine cannot tell
+    /// them apart, and nothing ran. Slower than [`run`](Self::run), since no command overlaps another.
+    fn time(&self) -> Pending<Option<Vec<f64>>>;
 
     /// The recording.
     fn recording(&self) -> &Recording;

@@ -1,6 +1,6 @@
 //! From activations to features and back.
 
-use crate::harness::{Files, NEURONS, TOKENS, command, unmix, values};
+use crate::harness::{Files, NEURONS, TOKENS, unmix, values};
 
 #[test]
 fn a_fit_is_saved_and_its_features_are_read() {
@@ -145,15 +145,4 @@ fn every_solver_and_start_is_reachable() {
         assert_eq!((&run["options"]["solver"], &run["options"]["init"]), (&solver.into(), &init.into()));
         assert_eq!((&run["options"]["revive"], &run["options"]["debias"]), (&false.into(), &true.into()));
     }
-}
-
-#[test]
-fn a_small_bench_measures_both() {
-    let args = ["bench", "--tokens", "256", "--neurons", "512", "-k", "8", "--iterations", "2", "--engine", "cpu"];
-    let json = unmix(&[&args[..], &["--json", "-q"]].concat()).expect(0).json();
-    for key in ["iteration_seconds", "product_seconds", "iteration_per_product", "product_gflops"] {
-        assert!(json[key].as_f64().expect("a number") > 0.0, "{key}");
-    }
-    let table = command(&args).output().expect("started");
-    assert!(String::from_utf8_lossy(&table.stdout).contains("iteration / product"));
 }

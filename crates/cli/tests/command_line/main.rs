@@ -1,5 +1,6 @@
 //! The `unmix` command seen from outside: what it prints where, the files that it leaves, the codes with which it exits.
 
+mod bench;
 mod compare;
 mod concepts;
 mod demo;

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::timing;
 use super::variants::{Preference, usable_size};
 use crate::{Error, block_on};
 
@@ -206,8 +207,8 @@ pub(super) async fn open(choice: &AdapterChoice) -> Result<Opened, Error> {
     };
     let info = adapter.get_info();
     log::info!("using {}", describe(&info));
-    // What variants of kernels may want; asking for it costs nothing where it exists.
-    let mut optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+    // What variants of kernels and measurements may want; asking for it costs nothing where it exists.
+    let mut optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | timing::FEATURES;
     let matrices = adapter.cooperative_matrix_properties();
     if matrices.iter().any(|matrix| usable_size(matrix).is_some()) {
         optional |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;

@@ -188,17 +188,15 @@ impl Gpu {
 /// How the engine likes its work cut on a device with these limits.
 fn engine_limits(limits: &wgpu::Limits, software: bool) -> EngineLimits {
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-    // A software renderer shares the processor's caches, and its dispatches should end soon enough to be watched.
-    let preferred = if software { 16 << 20 } else { 1 << 30 };
-    EngineLimits {
-        max_binding_bytes: binding & !15,
+    let hardware = EngineLimits {
         max_workgroups: limits.max_compute_workgroups_per_dimension.min(65_535),
-        product_splits: if software { 1 } else { 32 },
-        summation_rows: 256,
-        lookahead: 2,
-        panel_bytes: binding.min(preferred) & !15,
-        padded_rows: true,
+        ..EngineLimits::of_gpu(binding)
+    };
+    if !software {
+        return hardware;
     }
+    // A software renderer shares the processor's caches, and its dispatches should end soon enough to be watched.
+    EngineLimits { product_splits: 1, panel_bytes: hardware.panel_bytes.min(16 << 20), ..hardware }
 }
 
 /// The result of a popped error scope. Outside a browser it is there at once; in a browser it comes later, and waiting

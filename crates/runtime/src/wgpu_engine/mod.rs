@@ -9,6 +9,7 @@ mod readback;
 mod session;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod upload;
 mod variants;
 

@@ -8,8 +8,9 @@ use unmix_kernels::{Access, Command, Cost, Dispatch, Recording, Resource, Varian
 use super::device::Gpu;
 use super::pipelines::{Pipeline, params_bytes};
 use super::session::Buffers;
+use super::timing;
 use crate::activations::DevicePanel;
-use crate::{Error, Prepared};
+use crate::{Error, Pending, Prepared};
 
 /// Work that a GPU does in some tens of milliseconds at worst, in FLOPs. Longer submissions invite watchdogs and keep
 /// the desktop waiting.
@@ -108,6 +109,11 @@ impl Prepared for GpuPrepared {
             self.gpu.submit("a recording", |encoder| encode(encoder, steps))?;
         }
         Ok(())
+    }
+
+    fn time(&self) -> Pending<Option<Vec<f64>>> {
+        let submissions = self.submissions.iter().map(|range| &self.steps[range.clone()]);
+        timing::time(&self.gpu, submissions, |encoder, step| encode(encoder, std::slice::from_ref(step)))
     }
 
     fn recording(&self) -> &Recording {

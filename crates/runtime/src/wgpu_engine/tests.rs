@@ -12,7 +12,7 @@ use unmix_kernels::{
 
 use super::adapter::Opened;
 use super::device::Gpu;
-use super::{AdapterChoice, WgpuEngine, adapter};
+use super::{AdapterChoice, WgpuEngine, adapter, timing};
 use crate::{ActivationSource, Engine, Error, ResidentActivations, Session, block_on};
 
 fn no_twin(_: &[u8], _: ElementType, _: &mut [Memory<'_>]) {
@@ -359,6 +359,29 @@ fn buffers_come_back_from_the_pool_zeroed() {
     let (second, values) = session(&engine);
     assert!(engine.gpu.pool.take(16, usage).is_none());
     assert_eq!(floats(&block_on(second.read(values, 0, 16)).unwrap()), [0.0; 4]);
+}
+
+#[test]
+fn every_command_is_timed_where_the_device_can() {
+    for portable_limits in [false, true] {
+        let Some(engine) = engine_for(&AdapterChoice { portable_limits, ..Default::default() }) else { return };
+        let (session, values) = session(&engine);
+        session.write(values, 0, &words([1.0, 2.0, 3.0, 4.0])).unwrap();
+        let mut recording = scale(values, 2.0);
+        // More than one set of timestamps holds.
+        let commands = scale(values, 1.0).commands;
+        recording.commands.extend((0..5000).flat_map(|_| commands.clone()));
+        let prepared = session.prepare(recording).unwrap();
+        let able = engine.device().features().contains(timing::FEATURES);
+        assert!(!(able && portable_limits));
+        let seconds = block_on(prepared.time()).unwrap();
+        assert_eq!(seconds.as_ref().map(Vec::len), able.then_some(5001));
+        assert!(seconds.into_iter().flatten().all(|seconds| (0.0..10.0).contains(&seconds)));
+        // What is timed has run, once.
+        let factor = if able { 2.0 } else { 1.0 };
+        let expected = words([1.0, 2.0, 3.0, 4.0].map(|value| value * factor));
+        assert_eq!(block_on(session.read(values, 0, 16)).unwrap(), expected);
+    }
 }
 
 #[test]

@@ -1,0 +1,196 @@
+//! Every kernel of an iteration on the engine at hand, against what its measured bandwidth and peak allow.
+
+use std::time::Instant;
+
+use rand::RngExt;
+use serde_json::{Value, json};
+use unmix::{Engine, Iteration, ResidentActivations, RuntimeError};
+use unmix_kernels::{Recording, Stage, stages};
+use unmix_runtime::{Session, block_on};
+
+use super::roofline::{device_json, stage_json};
+use super::synthetic::{stream, synthetic};
+use super::{BenchArgs, measured, median, panels, short};
+use crate::cli::SharedArgs;
+use crate::engine;
+use crate::failure::Failure;
+use crate::output::{self, Style, Table, percent, thousands};
+use crate::progress::Reporter;
+
+/// Measures each stage, and prints its share of the roofline.
+pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    let engine = engine::open(&shared.engine, reporter)?;
+    reporter.stage("measuring bandwidth and peak");
+    let device = measured::device(engine.as_ref(), args)?;
+    reporter.stage("measuring the stages of an iteration");
+    let activations = engine.load(&synthetic(&args.shape())?)?;
+    let iteration = args.fit().plan_iteration(activations.layout(), engine.limits())?;
+    let traffic = iteration.recording.steady_traffic(&iteration.workspace, device.cache_bytes);
+    let stages = stages(&iteration.recording, &iteration.workspace, &traffic, &device);
+    let (seconds, clock) = time(args, engine.as_ref(), &activations, &iteration, &stages)?;
+    let whole: f64 = seconds.iter().sum();
+    let least: f64 = stages.iter().map(|stage| stage.seconds).sum();
+    let element = args.element.element();
+    if shared.json {
+        let stages = stages.iter().zip(&seconds).map(|(stage, &seconds)| stage_timed_json(stage, seconds, whole));
+        return output::print_json(&json!({
+            "engine": engine.kind().name(),
+            "adapter": engine.adapter(),
+            "device": device_json(&device),
+            "clock": clock,
+            "tokens": args.tokens,
+            "neurons": args.neurons,
+            "rank": args.rank,
+            "sparsity": args.sparsity,
+            "element": element.name(),
+            "solver": args.solver.solver().name(),
+            "panels": activations.layout().panels(),
+            "panel_rows": activations.layout().panel_rows,
+            "iterations": args.iterations,
+            "stages": stages.collect::<Vec<_>>(),
+            "seconds": whole,
+            "roofline_seconds": least,
+            "share_of_roofline": least / whole,
+        }));
+    }
+    let style = Style::stdout();
+    let mut table = Table::new(&[
+        "kernel",
+        "writes",
+        ">launches",
+        ">time",
+        ">of all",
+        ">GB/s",
+        ">GFLOP/s",
+        ">roofline",
+        ">reached",
+        "bound",
+    ]);
+    for (stage, &seconds) in stages.iter().zip(&seconds) {
+        table.row(vec![
+            stage.kernel.to_owned(),
+            stage.writes.clone(),
+            stage.commands.len().to_string(),
+            short(seconds),
+            percent(seconds / whole),
+            format!("{:.1}", (stage.from_memory + stage.to_memory) as f64 / seconds / 1e9),
+            format!("{:.1}", stage.flops as f64 / seconds / 1e9),
+            short(stage.seconds),
+            percent(stage.seconds / seconds),
+            stage.bound.name().to_owned(),
+        ]);
+    }
+    output::print(&format!(
+        "An iteration of {} on {} tokens × {} neurons ({element}), {} features, in {}, on {},\n\
+         which moves {:.1} GB/s and computes {:.2} TFLOP/s in f32 and {:.2} in products of {element}, all measured here;\n\
+         {:.0} MB of cache. Times by {clock}, median of {}.\n\n{}\n\
+         Together {}; at the roofline {}, which is {}.\n",
+        args.solver.solver().name(),
+        thousands(args.tokens.into()),
+        thousands(args.neurons.into()),
+        args.rank,
+        panels(activations.layout()),
+        engine::describe(engine.as_ref()),
+        device.bandwidth / 1e9,
+        device.peak / 1e12,
+        device.product_peak / 1e12,
+        device.cache_bytes as f64 / 1e6,
+        args.iterations,
+        table.render(style),
+        short(whole),
+        short(least),
+        style.strong(&percent(least / whole)),
+    ))
+}
+
+fn stage_timed_json(stage: &Stage, seconds: f64, whole: f64) -> Value {
+    let mut value = stage_json(stage);
+    value["roofline_seconds"] = json!(stage.seconds);
+    value["seconds"] = json!(seconds);
+    value["share_of_iteration"] = json!(seconds / whole);
+    value["share_of_roofline"] = json!(stage.seconds / seconds);
+    value
+}
+
+/// Seconds of each stage, and by which clock.
+fn time(
+    args: &BenchArgs,
+    engine: &dyn Engine,
+    activations: &ResidentActivations,
+    iteration: &Iteration,
+    stages: &[Stage],
+) -> Result<(Vec<f64>, &'static str), Failure> {
+    let session = engine.open(&iteration.workspace, activations)?;
+    let session = session.as_ref();
+    begin(args.seed, session, iteration)?;
+    let whole = session.prepare(iteration.recording.clone())?;
+    let mut runs = Vec::new();
+    for run in 0..=args.iterations {
+        let Some(seconds) = block_on(whole.time())? else { break };
+        // The first one warms up.
+        if run > 0 {
+            runs.push(seconds);
+        }
+    }
+    if !runs.is_empty() {
+        let of = |stage: &Stage, seconds: &[f64]| stage.commands.iter().map(|&command| seconds[command]).sum();
+        let medians = stages.iter().map(|stage| median(runs.iter().map(|seconds| of(stage, seconds)).collect()));
+        // A clock may be too coarse for the smallest kernels.
+        return Ok((medians.map(|seconds| seconds.max(1e-9)).collect(), clock(engine)));
+    }
+    let mut seconds = Vec::new();
+    for stage in stages {
+        // Repeating a stage leaves values that no iteration has, so each begins anew.
+        begin(args.seed, session, iteration)?;
+        whole.run()?;
+        let commands = stage.commands.iter().map(|&command| iteration.recording.commands[command].clone()).collect();
+        let runs = (0..args.iterations).map(|_| repeated(session, Recording { commands: Vec::clone(&commands) }));
+        seconds.push(median(runs.collect::<Result<_, _>>()?));
+    }
+    Ok((seconds, "the host's clock, each stage many times in a row"))
+}
+
+fn clock(engine: &dyn Engine) -> &'static str {
+    match engine.kind() {
+        unmix::EngineKind::Cpu => "the host's clock",
+        unmix::EngineKind::Gpu => "the device's timestamps",
+    }
+}
+
+/// Random coefficients, and what follows from them before the first iteration.
+pub fn begin(seed: u64, session: &dyn Session, iteration: &Iteration) -> Result<(), RuntimeError> {
+    let mut rng = stream(seed, 1 << 40);
+    for y in &iteration.coefficients {
+        let mut values = vec![0f32; y.elements() as usize];
+        for row in values.chunks_exact_mut(y.stride as usize) {
+            row[..y.columns as usize].iter_mut().for_each(|value| *value = rng.random());
+        }
+        session.write(
+            y.buffer(),
+            0,
+            values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().as_slice(),
+        )?;
+    }
+    session.prepare(iteration.start.clone())?.run()
+}
+
+/// Seconds of a run of `recording`, by the host's clock: of so many runs between two waits that the waits do not matter.
+pub fn repeated(session: &dyn Session, recording: Recording) -> Result<f64, RuntimeError> {
+    const LONG_ENOUGH: f64 = 0.1;
+    let prepared = session.prepare(recording)?;
+    let wait = || block_on(session.read(unmix_kernels::BufferId(0), 0, 4));
+    wait()?;
+    let mut runs = 1u32;
+    loop {
+        let started = Instant::now();
+        for _ in 0..runs {
+            prepared.run()?;
+        }
+        wait()?;
+        let elapsed = started.elapsed().as_secs_f64();
+        if elapsed >= LONG_ENOUGH || runs >= 1 << 16 {
+            return Ok(elapsed / f64::from(runs));
+        }
+        runs *= 4;
+    }
+}
