@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, compare, concepts, demo, doctor, encode, export, features, fit, inspect, lens, report, tree,
+    bench, compare, concepts, demo, doctor, encode, export, features, fit, inspect, lens, report, tree, tune,
 };
 use crate::engine::EngineArgs;
 use crate::progress::ProgressMode;
@@ -59,6 +59,7 @@ pub enum Command {
     Export(export::ExportArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
+    Tune(tune::TuneArgs),
 }
 
 /// Options of every command.

@@ -5,6 +5,7 @@ use unmix::{AdapterChoice, CpuEngine, Engine, EngineKind, WgpuEngine, adapters};
 
 use crate::failure::Failure;
 use crate::progress::Reporter;
+use crate::tuning;
 
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -44,14 +45,14 @@ fn choose(args: &EngineArgs) -> Result<(Box<dyn Engine>, &'static str), Failure>
             "--adapter {name}: an adapter cannot be chosen with --engine cpu; leave out one of them"
         ))),
         (EngineOption::Cpu, None) => Ok((Box::new(CpuEngine::new()), "")),
-        (EngineOption::Gpu, _) | (EngineOption::Auto, Some(_)) => Ok((Box::new(WgpuEngine::new(&named)?), "")),
+        (EngineOption::Gpu, _) | (EngineOption::Auto, Some(_)) => Ok((tuned(WgpuEngine::new(&named)?), "")),
         (EngineOption::Auto, None) => {
             let hardware = AdapterChoice { software: false, ..named };
             if adapters(&hardware).is_empty() {
                 return Ok((Box::new(CpuEngine::new()), "no GPU answers"));
             }
             match WgpuEngine::new(&hardware) {
-                Ok(engine) => Ok((Box::new(engine), "")),
+                Ok(engine) => Ok((tuned(engine), "")),
                 Err(error) => {
                     log::warn!("the GPU cannot be used: {error}");
                     Ok((Box::new(CpuEngine::new()), "the GPU cannot be used"))
@@ -59,6 +60,12 @@ fn choose(args: &EngineArgs) -> Result<(Box<dyn Engine>, &'static str), Failure>
             }
         }
     }
+}
+
+/// The engine with the variants that `unmix tune` found to be the fastest on its adapter.
+fn tuned(engine: WgpuEngine) -> Box<dyn Engine> {
+    tuning::apply(&engine);
+    Box::new(engine)
 }
 
 /// The engine in words.

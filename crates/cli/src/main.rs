@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod source;
 mod token_text;
+mod tuning;
 mod vocabulary_words;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Export(args) => commands::export::run(args, &cli.shared, &reporter),
         Command::Doctor(args) => commands::doctor::run(args, &cli.shared, &mut reporter),
         Command::Bench(args) => commands::bench::run(args, &cli.shared, &mut reporter),
+        Command::Tune(args) => commands::tune::run(args, &cli.shared, &mut reporter),
     };
     let Err(failure) = result else { return ExitCode::SUCCESS };
     if !matches!(failure, Failure::ReaderGone) {

@@ -14,3 +14,4 @@ pub mod inspect;
 pub mod lens;
 pub mod report;
 pub mod tree;
+pub mod tune;

@@ -19,7 +19,7 @@ fn of_the_whole() {
 fn of_each_command() {
     for name in [
         "demo", "inspect", "fit", "features", "lens", "concepts", "tree", "report", "export", "encode", "compare",
-        "doctor", "bench",
+        "doctor", "bench", "tune",
     ] {
         let text = help(&[name, "--help"]);
         assert!(text.contains("Example"), "{name} has no example");

@@ -17,3 +17,4 @@ mod interrupt;
 mod lens;
 mod report;
 mod tree;
+mod tune;

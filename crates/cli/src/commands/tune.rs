@@ -1,0 +1,308 @@
+//! `unmix tune`: which variants of the kernels are the fastest on this GPU.
+
+use clap::Args;
+use serde_json::json;
+use unmix::{AdapterChoice, ElementType, Engine, SemiNmf, Solver, WgpuEngine};
+use unmix_kernels::{Command, KERNELS, Kernel, Recording, Variant};
+use unmix_runtime::{Preference, Session, block_on};
+
+use super::bench::stages::{begin, repeated};
+use super::bench::synthetic::{Shape, synthetic};
+use super::bench::{ElementOption, median, short};
+use crate::cli::SharedArgs;
+use crate::engine::EngineOption;
+use crate::failure::Failure;
+use crate::output::{self, Style, Table};
+use crate::progress::Reporter;
+use crate::tuning::{self, Choice, Key, Tuning};
+
+/// Measure which variants of the kernels are the fastest on this GPU
+///
+/// Some kernels can be compiled in several ways. This times each on synthetic activations. Where one is faster than what unmix
+/// takes by itself, its name is stored in the cache folder of your account, and commands that compute on this adapter use it.
+/// The results of a fit stay the same within rounding.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  unmix tune
+  unmix tune --tokens 20000 --neurons 5120 --rank 200 --element f16
+  unmix tune --show")]
+pub struct TuneArgs {
+    /// Rows of the activations
+    #[arg(long, default_value_t = 7500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    pub tokens: u32,
+
+    /// Columns of the activations
+    #[arg(long, default_value_t = 14336, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub neurons: u32,
+
+    /// Number of features
+    #[arg(long, short = 'k', default_value_t = 100, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rank: u32,
+
+    /// Only for activations of this type [default: each]
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub element: Option<ElementOption>,
+
+    /// Times that each variant is timed; the median counts
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+
+    /// Print what is stored, and measure nothing
+    #[arg(long, conflicts_with = "forget")]
+    pub show: bool,
+
+    /// Delete what is stored
+    #[arg(long)]
+    pub forget: bool,
+}
+
+/// A variant and its time.
+struct Timed {
+    kernel: &'static str,
+    element: ElementType,
+    /// None: the engine's own choice, which may differ from dispatch to dispatch.
+    variant: Option<&'static str>,
+    seconds: f64,
+    /// Whether the engine shall take it from now on.
+    chosen: bool,
+}
+
+/// By how much a variant must be faster than the engine's own choice to be taken instead: less is noise.
+const MARGIN: f64 = 1.03;
+
+/// Runs the command.
+pub fn run(args: &TuneArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    if args.forget {
+        return forget(shared);
+    }
+    if args.show {
+        return show(shared);
+    }
+    super::bench::check_rank(args.rank, args.tokens, args.neurons)?;
+    let engine = open(shared)?;
+    reporter.engine(&engine, "");
+    let elements = match args.element {
+        Some(element) => vec![element.element()],
+        None => ElementType::ALL.to_vec(),
+    };
+    let mut timed = Vec::new();
+    for element in elements {
+        timed.extend(measure(args, &engine, element, reporter)?);
+    }
+    let key = Key::of(&engine);
+    let chosen = timed.iter().filter(|timed| timed.chosen).filter_map(|timed| {
+        Some(Choice {
+            kernel: timed.kernel.to_owned(),
+            element: timed.element.name().to_owned(),
+            variant: timed.variant?.to_owned(),
+            seconds: timed.seconds,
+        })
+    });
+    let mut choices: Vec<Choice> = chosen.collect();
+    // What was measured earlier for other types stays.
+    if let Some(earlier) = tuning::stored().into_iter().find(|tuning| tuning.key == key) {
+        let measured =
+            |old: &Choice| timed.iter().any(|new| (new.kernel, new.element.name()) == (&*old.kernel, &*old.element));
+        choices.extend(earlier.choices.into_iter().filter(|old| !measured(old)));
+    }
+    let path = tuning::store(Tuning { key: key.clone(), choices })?;
+    if shared.json {
+        return output::print_json(&json!({
+            "unmix_version": key.unmix_version,
+            "adapter": key.adapter,
+            "driver": key.driver,
+            "file": path,
+            "tokens": args.tokens,
+            "neurons": args.neurons,
+            "rank": args.rank,
+            "variants": timed.iter().map(|timed| json!({
+                "kernel": timed.kernel,
+                "element": timed.element.name(),
+                "variant": timed.variant,
+                "seconds": timed.seconds,
+                "chosen": timed.chosen,
+            })).collect::<Vec<_>>(),
+        }));
+    }
+    let style = Style::stdout();
+    let mut table = Table::new(&["kernel", "operands", "variant", ">time", ""]);
+    for timed in &timed {
+        table.row(vec![
+            timed.kernel.to_owned(),
+            timed.element.name().to_owned(),
+            timed.variant.unwrap_or("the engine's choice").to_owned(),
+            short(timed.seconds),
+            if timed.chosen { style.good("chosen") } else { String::new() },
+        ]);
+    }
+    let found = if timed.is_empty() {
+        "No kernel has more than one variant that this adapter can run.\n".to_owned()
+    } else {
+        table.render(style)
+    };
+    output::print(&format!("{found}\nStored in {}\n", path.display()))
+}
+
+/// The adapter to tune: a GPU in hardware unless a software renderer is asked for.
+fn open(shared: &SharedArgs) -> Result<WgpuEngine, Failure> {
+    let EngineOption::Auto = shared.engine.engine else {
+        if shared.engine.engine == EngineOption::Cpu {
+            return Err(Failure::Usage(
+                "--engine cpu: the CPU engine has one variant of each kernel; there is nothing to tune".to_owned(),
+            ));
+        }
+        return Ok(WgpuEngine::new(&choice(shared, true))?);
+    };
+    let software = shared.engine.adapter.is_some();
+    WgpuEngine::new(&choice(shared, software)).map_err(|error| match error {
+        unmix::RuntimeError::NoAdapter { .. } if !software => {
+            Failure::NoDevice(format!("{error}; a software renderer is tuned with --engine gpu"))
+        }
+        other => other.into(),
+    })
+}
+
+fn choice(shared: &SharedArgs, software: bool) -> AdapterChoice {
+    AdapterChoice { name: shared.engine.adapter.clone(), software, ..Default::default() }
+}
+
+/// Times the variants of every kernel that reads operands of type `element` in fits of activations of that type.
+fn measure(
+    args: &TuneArgs,
+    engine: &WgpuEngine,
+    element: ElementType,
+    reporter: &Reporter,
+) -> Result<Vec<Timed>, Failure> {
+    let mut open: Vec<(&'static Kernel, Vec<&'static Variant>)> = KERNELS
+        .iter()
+        .filter(|kernel| kernel.elements().contains(&element))
+        .map(|kernel| (*kernel, engine.variants(kernel, element)))
+        .filter(|(_, variants)| variants.len() > 1)
+        .collect();
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    reporter.stage(&format!("timing kernels on {element} activations"));
+    let shape = Shape { tokens: args.tokens, neurons: args.neurons, rank: args.rank, element, seed: 0 };
+    let activations = engine.load(&synthetic(&shape)?)?;
+    let mut timed = Vec::new();
+    // The usual fit has most kernels; with all neurons kept, projections are dense.
+    let fits = Solver::ALL.into_iter().flat_map(|solver| [0.01, 1.0].map(|sparsity| (solver, sparsity)));
+    for (solver, sparsity) in fits {
+        let builder = SemiNmf::new(args.rank).solver(solver).sparsity(sparsity);
+        let iteration = builder.plan_iteration(activations.layout(), engine.limits())?;
+        let commands_of = |kernel: &Kernel| -> Vec<Command> {
+            let own = |command: &&Command| match command {
+                Command::Dispatch(dispatch) => dispatch.kernel == kernel && dispatch.element == element,
+                Command::Clear(_) | Command::Copy { .. } => false,
+            };
+            iteration.recording.commands.iter().filter(own).cloned().collect()
+        };
+        let (here, later): (Vec<_>, Vec<_>) = open.into_iter().partition(|(kernel, _)| !commands_of(kernel).is_empty());
+        open = later;
+        if !here.is_empty() {
+            let session = engine.open(&iteration.workspace, &activations)?;
+            begin(shape.seed, session.as_ref(), &iteration)?;
+            session.prepare(iteration.recording.clone())?.run()?;
+            for (kernel, variants) in here {
+                let recording = Recording { commands: commands_of(kernel) };
+                timed.extend(race(args, engine, session.as_ref(), (kernel, element), &variants, &recording)?);
+            }
+        }
+        if open.is_empty() {
+            break;
+        }
+    }
+    for (kernel, _) in open {
+        log::info!("kernel {} on {element} occurs in no iteration and is left as it is", kernel.name);
+    }
+    Ok(timed)
+}
+
+/// Times `recording` as the engine runs it by itself, and with each variant of its one kernel.
+fn race(
+    args: &TuneArgs,
+    engine: &WgpuEngine,
+    session: &dyn Session,
+    (kernel, element): (&'static Kernel, ElementType),
+    variants: &[&'static Variant],
+    recording: &Recording,
+) -> Result<Vec<Timed>, Failure> {
+    let mut timed = Vec::new();
+    // First, because a preference cannot be taken back.
+    let own = std::iter::once(None);
+    for variant in own.chain(variants.iter().map(|variant| Some(variant.name))) {
+        if let Some(variant) = variant {
+            engine.prefer(&Preference {
+                kernel: kernel.name.to_owned(),
+                element: Some(element),
+                variant: variant.to_owned(),
+            })?;
+        }
+        let seconds = time(args.runs, session, recording)?;
+        timed.push(Timed { kernel: kernel.name, element, variant, seconds, chosen: false });
+    }
+    let own = timed[0].seconds;
+    let fastest = (0..timed.len()).min_by(|&a, &b| timed[a].seconds.total_cmp(&timed[b].seconds)).unwrap_or(0);
+    let chosen = if timed[fastest].seconds * MARGIN < own { fastest } else { 0 };
+    timed[chosen].chosen = true;
+    Ok(timed)
+}
+
+/// Median seconds of a run.
+fn time(runs: u32, session: &dyn Session, recording: &Recording) -> Result<f64, Failure> {
+    let prepared = session.prepare(recording.clone())?;
+    let mut seconds = Vec::new();
+    for run in 0..=runs {
+        let this = match block_on(prepared.time())? {
+            Some(commands) => commands.iter().sum(),
+            None => repeated(session, recording.clone())?,
+        };
+        // The first one warms up.
+        if run > 0 {
+            seconds.push(this);
+        }
+    }
+    Ok(median(seconds))
+}
+
+fn show(shared: &SharedArgs) -> Result<(), Failure> {
+    let stored = tuning::stored();
+    if shared.json {
+        return output::print_json(&json!({"file": tuning::path(), "tunings": stored}));
+    }
+    if stored.is_empty() {
+        return output::print("Nothing is stored. `unmix tune` measures the kernels' variants.\n");
+    }
+    let style = Style::stdout();
+    let mut text = String::new();
+    for tuning in &stored {
+        let Key { unmix_version, adapter, driver } = &tuning.key;
+        let heading = style.strong(adapter);
+        text.push_str(&format!("{heading} (driver {driver}, unmix {unmix_version})\n"));
+        let mut table = Table::new(&["  kernel", "operands", "variant", ">time"]);
+        for choice in &tuning.choices {
+            table.row(vec![
+                format!("  {}", choice.kernel),
+                choice.element.clone(),
+                choice.variant.clone(),
+                short(choice.seconds),
+            ]);
+        }
+        text.push_str(&table.render(style));
+        text.push('\n');
+    }
+    output::print(&text)
+}
+
+fn forget(shared: &SharedArgs) -> Result<(), Failure> {
+    let forgotten = tuning::forget()?;
+    if shared.json {
+        return output::print_json(&json!({"forgotten": forgotten}));
+    }
+    match forgotten {
+        Some(path) => output::print(&format!("Deleted {}\n", path.display())),
+        None => output::print("Nothing was stored.\n"),
+    }
+}
