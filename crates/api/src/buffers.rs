@@ -1,8 +1,8 @@
 //! Every buffer of a fit, planned before anything is allocated.
 
 use unmix_kernels::{
-    BufferId, ElementType, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, Recording, STATE_WORDS, STATUS_WORDS,
-    Split, Workspace, coefficient_gram, cross_product, report_words,
+    BufferId, ElementType, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, Recording, STATE_WORDS,
+    STATUS_WORDS, Split, Workspace, coefficient_gram, cross_product, report_words,
 };
 use unmix_runtime::{EngineLimits, PanelLayout};
 
@@ -95,8 +95,14 @@ impl Buffers {
         let current = KeptEntries::of(&features);
         let best_kept = if options.keep_best {
             KeptEntries {
-                indices: Matrix { resource: w.words("best kept neurons", current.indices.elements()).into(), ..current.indices },
-                values: Matrix { resource: w.words("best kept values", current.values.elements()).into(), ..current.values },
+                indices: Matrix {
+                    resource: w.words("best kept neurons", current.indices.elements()).into(),
+                    ..current.indices
+                },
+                values: Matrix {
+                    resource: w.words("best kept values", current.values.elements()).into(),
+                    ..current.values
+                },
             }
         } else {
             current
@@ -149,7 +155,8 @@ impl Buffers {
             gathered_tokens: w.words("tokens to gather", GATHERED_ROWS.into()),
             token_words: w.words("words of the panel's tokens", rows.into()),
             centroid_norms: w.words("centroid norms", if options.init == Init::Kmeans { rank.into() } else { 1 }),
-            sample_norms: w.words("norms of sampled tokens", if options.init == Init::Kmeans { rows.into() } else { 1 }),
+            sample_norms: w
+                .words("norms of sampled tokens", if options.init == Init::Kmeans { rows.into() } else { 1 }),
             cross_split: split(w, "cross product parts", parts_to_fill(rank, neurons, rows, limits), rank, neurons),
             gram_split: split(w, "coefficient Gram parts", gram_parts, rank, rank),
         };

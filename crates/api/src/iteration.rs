@@ -159,7 +159,7 @@ mod tests {
         let rows: Vec<u32> = coefficients.iter().map(|y| y.rows).collect();
         assert_eq!(rows, [400, 400, 400, 400, 399]);
         let kernels: Vec<&str> = recording.dispatches().map(|dispatch| dispatch.kernel.name).collect();
-        let expected = ["cholesky", "triangular_solve", "winner_take_all", "normalization", "sparse_projection"];
+        let expected = ["cholesky", "triangular_solve", "winner_take_all", "normalization", "gather_projection"];
         assert_eq!(kernels[..5], expected);
         assert_eq!(kernels.iter().filter(|kernel| **kernel == "loss").count(), 1);
         let buffers = workspace.buffers.len() as u32;

@@ -9,9 +9,9 @@ use crate::fit::Fit;
 use crate::{DenseMatrix, Error};
 
 /// Lloyd steps; more do not change what a fit reaches.
-const STEPS: usize = 2;
+const STEPS: usize = 3;
 /// Tokens for each cluster of which the centroids are made: every so-many-th of all.
-const TOKENS_PER_CLUSTER: u64 = 8;
+const TOKENS_PER_CLUSTER: u64 = 16;
 /// Neurons by which tokens are compared: the first ones, since their order means nothing.
 const COMPARED_NEURONS: u32 = 2048;
 
@@ -51,8 +51,7 @@ struct Sample {
 async fn cluster(fit: &mut Fit<'_>) -> Result<Vec<u32>, Error> {
     let rank = fit.options.rank as usize;
     let wanted = TOKENS_PER_CLUSTER * u64::from(fit.options.rank);
-    let sample =
-        Sample { every: (fit.tokens / wanted).max(1) as u32, neurons: fit.neurons.min(COMPARED_NEURONS) };
+    let sample = Sample { every: (fit.tokens / wanted).max(1) as u32, neurons: fit.neurons.min(COMPARED_NEURONS) };
     let candidates: Vec<u32> = (0..fit.tokens as u32).filter(|&token| fit.token_energy[token as usize] > 0.0).collect();
     if candidates.is_empty() {
         return Ok(vec![0; rank]);

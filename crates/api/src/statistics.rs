@@ -72,7 +72,13 @@ impl Factors {
             .enumerate()
             .map(|(k, feature)| Part {
                 inner: feature.iter().map(|e| f64::from(e.value) * f64::from(e.cross)).sum(),
-                overlap: self.gram.row(k).iter().zip(&self.features).map(|(&c, l)| f64::from(c) * dot(feature, l)).sum(),
+                overlap: self
+                    .gram
+                    .row(k)
+                    .iter()
+                    .zip(&self.features)
+                    .map(|(&c, l)| f64::from(c) * dot(feature, l))
+                    .sum(),
                 squared_norm: dot(feature, feature),
             })
             .collect()

@@ -16,7 +16,7 @@ fn list(value: &Value) -> &[Value] {
 fn crowded() -> (Files, String) {
     let files = Files::new();
     let file = files.activations("x.safetensors");
-    let fit = files.fit(&file, "fit", &["-k", "9", "-p", "0.34", "--max-iterations", "3"]);
+    let fit = files.fit(&file, "fit", &["-k", "9", "-p", "0.34", "--init", "random", "--max-iterations", "3"]);
     (files, fit)
 }
 
