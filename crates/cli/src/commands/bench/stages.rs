@@ -82,7 +82,7 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     }
     output::print(&format!(
         "An iteration of {} on {} tokens × {} neurons ({element}), {} features, in {}, on {},\n\
-         which moves {:.1} GB/s and computes {:.2} TFLOP/s in f32 and {:.2} in products of {element}, all measured here;\n\
+         which moves {:.1} GB/s and computes {:.1} GFLOP/s in f32 and {:.1} in products of {element}, all measured here;\n\
          {:.0} MB of cache. Times by {clock}, median of {}.\n\n{}\n\
          Together {}; at the roofline {}, which is {}.\n",
         args.solver.solver().name(),
@@ -92,8 +92,8 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
         panels(activations.layout()),
         engine::describe(engine.as_ref()),
         device.bandwidth / 1e9,
-        device.peak / 1e12,
-        device.product_peak / 1e12,
+        device.peak / 1e9,
+        device.product_peak / 1e9,
         device.cache_bytes as f64 / 1e6,
         args.iterations,
         table.render(style),
