@@ -21,7 +21,9 @@ Developer commands of unmix.
 
 cargo xtask test [ARGS]     Run every test of the workspace, in the release profile. Where no Vulkan device answers, a
                             software one is installed first (Mesa's lavapipe; Debian and Ubuntu), and so is Chromium for
-                            the tests of the report's page. Ends with the line `N passed, N failed`. ARGS go on to `cargo test`:
+                            the tests of the report's page. Kernels on cooperative matrices are tested on Mesa 26's
+                            lavapipe, unpacked in ~/.cache/unmix (Debian and Ubuntu) and kept there.
+                            Ends with the line `N passed, N failed`. ARGS go on to `cargo test`:
                               cargo xtask test -p unmix-tests --test kernels -- cross_product
 cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that
                             it is for. Installs those tools from PyPI first, in target/ (some gigabytes, once; Python

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test of the workspace, on a device that is there or made available.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::Command;
 
 use crate::process::{cargo, root, run as run_command, words};
 use crate::tally::Tally;
-use crate::vulkan::{self, Environment};
+use crate::vulkan::{self, Environment, OtherMesa};
 use crate::{Failure, chromium};
 
 /// Suites without which a run is no test of unmix, each with at least one passed test. Beside them, every file in a `tests/`
@@ -50,9 +51,11 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     run_command(&mut cargo(["build", "--release", "--bin", "unmix"])?)?;
     for arguments in runs(args) {
         let mut command = cargo(arguments)?;
-        if let Err(problem) = stream(&mut command, &environment, &mut tally) {
-            problems.push(problem);
-        }
+        command.envs(environment.iter().cloned());
+        problems.extend(stream(&mut command, &mut tally).err());
+    }
+    if args.is_empty() {
+        problems.extend(cooperative(&environment, &mut tally).err());
     }
     if args.is_empty() {
         for example in names_in(&root()?.join("crates/api/examples")) {
@@ -91,13 +94,44 @@ fn runs(args: &[String]) -> Vec<Vec<String>> {
     vec![arguments]
 }
 
+/// Runs the tests of kernels on cooperative matrices, which few devices have: on a lavapipe that has them. Where that cannot be
+/// had, on the device of the other tests, which must then have them; the tests say so if it does not.
+fn cooperative(environment: &Environment, tally: &mut Tally) -> Result<(), String> {
+    let mut words = vec!["test".to_owned()];
+    let mut environment = environment.clone();
+    match vulkan::COOPERATIVE.ensure() {
+        Ok(mesa) => {
+            println!("Tests on cooperative matrices run on {}.", mesa.folder.display());
+            words.extend(runner(&mesa)?);
+            environment.extend(mesa.environment);
+        }
+        Err(reason) => println!("Tests on cooperative matrices run on the device of the other tests: {reason}."),
+    }
+    words.extend(["--release", "--workspace", "--features", "unmix-tests/cooperative"].map(str::to_owned));
+    words.extend(["--test", "cooperative"].map(str::to_owned));
+    let mut command = cargo(words)?;
+    // It would choose among the devices of the other tests.
+    command.env_remove("WGPU_ADAPTER_NAME");
+    stream(command.envs(environment), tally)
+}
+
+/// Arguments with which cargo starts tests by the launcher of a Mesa, whatever blanks there are in its path.
+fn runner(mesa: &OtherMesa) -> Result<[String; 2], String> {
+    let quoted = |word: &OsString| {
+        let word = word.to_str().ok_or_else(|| format!("the path {} is not UTF-8", word.display()))?;
+        // A string of TOML.
+        Ok(format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")))
+    };
+    let launcher = mesa.launcher.iter().map(quoted).collect::<Result<Vec<String>, String>>()?;
+    Ok(["--config".to_owned(), format!("target.'cfg(all())'.runner=[{}]", launcher.join(", "))])
+}
+
 /// Runs a command and prints its output as it comes, reading it.
-fn stream(command: &mut Command, environment: &Environment, tally: &mut Tally) -> Result<(), String> {
+fn stream(command: &mut Command, tally: &mut Tally) -> Result<(), String> {
     println!("$ {}", words(command));
     let failed = |e: std::io::Error| format!("cargo could not be run: {e}");
     // One pipe for both, so that a program's results follow its name.
     let (reader, writer) = std::io::pipe().map_err(failed)?;
-    command.envs(environment.iter().cloned());
     if std::io::stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
     }
@@ -216,6 +250,14 @@ mod tests {
         assert_eq!(joined(&["--", "gram"]), ["test --release --workspace -- gram"]);
         assert_eq!(joined(&["-p", "unmix", "--lib"]), ["test --release -p unmix --lib"]);
         assert_eq!(joined(&["--", "-p"]), ["test --release --workspace -- -p"]);
+    }
+
+    #[test]
+    fn a_launcher_may_have_blanks_in_its_path() {
+        let launcher = ["/my \"cache\"/ld-linux.so.2", "--library-path", "/my cache"].map(OsString::from).into();
+        let mesa = OtherMesa { folder: PathBuf::new(), launcher, environment: Environment::new() };
+        let expected = r#"target.'cfg(all())'.runner=["/my \"cache\"/ld-linux.so.2", "--library-path", "/my cache"]"#;
+        assert_eq!(runner(&mesa).unwrap(), ["--config", expected]);
     }
 
     #[test]

@@ -109,6 +109,8 @@ impl Unpacked {
 /// A Mesa of another Debian than the system. Its libraries are newer than the system's, so a program that is to use it must
 /// start with its own dynamic linker.
 pub struct OtherMesa {
+    /// Where it lies.
+    pub folder: PathBuf,
     /// What a program's command line begins with.
     pub launcher: Vec<OsString>,
     /// Variables in which the driver is found.
@@ -129,6 +131,14 @@ pub struct Edition {
 pub const COMPILER: Edition =
     Edition { suite: "trixie", driver: RADV, folder: "mesa-trixie", what: "Mesa 25 with AMD's shader compiler (RADV)" };
 
+/// A software device with cooperative matrices (8 × 8 × 8).
+pub const COOPERATIVE: Edition = Edition {
+    suite: "forky",
+    driver: LAVAPIPE,
+    folder: "mesa-forky",
+    what: "Mesa 26's lavapipe, a software device with cooperative matrices",
+};
+
 impl Edition {
     /// Gets it from the user's cache folder, filled first where that is needed.
     pub fn ensure(&self) -> Result<OtherMesa, String> {
@@ -145,8 +155,8 @@ impl Edition {
             }
             None => {
                 return Err(format!(
-                    "{} is taken from Debian's packages with apt-get and dpkg-deb, which this system lacks. Run this \
-                     command on Debian or Ubuntu, for example in a container",
+                    "{} comes from Debian's packages by apt-get and dpkg-deb, which this system lacks. Run this command on \
+                     Debian or Ubuntu, for example in a container",
                     self.what
                 ));
             }
@@ -155,7 +165,7 @@ impl Edition {
             return Err(format!("no dynamic linker in {}; delete {}", unpacked.libraries.display(), folder.display()));
         };
         let launcher = vec![linker.into(), "--library-path".into(), unpacked.libraries.clone().into()];
-        Ok(OtherMesa { launcher, environment: unpacked.driver_files() })
+        Ok(OtherMesa { folder, launcher, environment: unpacked.driver_files() })
     }
 }
 

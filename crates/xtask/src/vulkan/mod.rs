@@ -8,7 +8,7 @@ mod probe;
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
-pub use mesa::COMPILER;
+pub use mesa::{COMPILER, COOPERATIVE, OtherMesa};
 
 use crate::Failure;
 use crate::system::{Privilege, System};
