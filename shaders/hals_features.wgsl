@@ -6,7 +6,10 @@
 const THREADS = 256u;
 const NEURON_VECTORS = 64u;
 const PARTS = THREADS / NEURON_VECTORS;
+// A multiple of PARTS * BATCH.
 const CHUNK = 1024u;
+// Features whose loads are under way at once.
+const BATCH = 4u;
 const EXPONENT_BITS = 0x7f800000u;
 
 struct Params {
@@ -35,21 +38,26 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var sum = vec4<f32>();
     for (var first = 0u; first < params.rank; first += CHUNK) {
         let count = min(CHUNK, params.rank - first);
-        for (var l = thread; l < count; l += THREADS) {
-            // The own term cancels.
+        for (var l = thread; l < CHUNK; l += THREADS) {
+            // The own term cancels, and beyond the last feature there is none.
             var weight = 0.0;
-            if first + l != k {
+            if l < count && first + l != k {
                 weight = coefficient_gram[k * params.gram_stride + first + l];
             }
             weights[l] = weight;
         }
         workgroupBarrier();
         if is_inside {
-            for (var l = part; l < count; l += PARTS) {
-                let weight = weights[l];
-                // A dead feature has no say, whatever its values.
-                if weight != 0.0 {
-                    sum += weight * features[(first + l) * row_vectors + vector];
+            for (var l = part; l < count; l += PARTS * BATCH) {
+                var values: array<vec4<f32>, BATCH>;
+                for (var b = 0u; b < BATCH; b++) {
+                    let row = min(first + l + b * PARTS, params.rank - 1u);
+                    values[b] = features[row * row_vectors + vector];
+                }
+                for (var b = 0u; b < BATCH; b++) {
+                    let weight = weights[l + b * PARTS];
+                    // A dead feature has no say, whatever its values.
+                    sum += weight * select(vec4<f32>(), values[b], weight != 0.0);
                 }
             }
         }
