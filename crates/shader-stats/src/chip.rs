@@ -44,7 +44,9 @@ impl Chip {
     /// Whether a variant with such needs can be compiled for it. f16, subgroups and 1,024 threads all of them have.
     pub fn can_run(&self, needs: &Needs) -> bool {
         let has_matrices = needs.cooperative_matrix.is_none() || needs.cooperative_matrix == self.matrix_size;
-        has_matrices && needs.workgroup_bytes <= WORKGROUP_BYTES && needs.threads <= 1024
+        // Both have subgroups of 32 and of 64.
+        let has_subgroups = needs.subgroup_size.is_none_or(|size| size == 32 || size == 64);
+        has_matrices && has_subgroups && needs.workgroup_bytes <= WORKGROUP_BYTES && needs.threads <= 1024
     }
 
     /// Cycles of a vector instruction of a whole subgroup.

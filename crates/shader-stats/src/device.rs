@@ -69,8 +69,9 @@ impl Device {
         }
     }
 
-    /// Compiles the entry point `main` of plain WGSL as the GPU engine does: without run-time checks.
-    pub fn compile(&self, wgsl: &str) -> Result<Compiled> {
+    /// Compiles the entry point `main` of plain WGSL as the GPU engine does: without run-time checks, and with the subgroup
+    /// size for which a shader is made, if it is made for one.
+    pub fn compile(&self, wgsl: &str, subgroup_size: Option<u32>) -> Result<Compiled> {
         let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
         let info = Validator::new(ValidationFlags::all(), Capabilities::all())
             .validate(&module)
@@ -107,10 +108,17 @@ impl Device {
                 )
             })
             .collect();
-        self.pipeline(&words, &bindings)
+        self.pipeline(&words, &bindings, subgroup_size)
     }
 
-    fn pipeline(&self, words: &[u32], bindings: &[vk::DescriptorSetLayoutBinding]) -> Result<Compiled> {
+    fn pipeline(
+        &self,
+        words: &[u32],
+        bindings: &[vk::DescriptorSetLayoutBinding<'_>],
+        subgroup_size: Option<u32>,
+    ) -> Result<Compiled> {
+        let mut required = vk::PipelineShaderStageRequiredSubgroupSizeCreateInfo::default()
+            .required_subgroup_size(subgroup_size.unwrap_or_default());
         // SAFETY: the words are SPIR-V that naga wrote for valid WGSL, and the layout has its bindings. All handles are
         // of this device and are destroyed once, after their last use.
         unsafe {
@@ -120,12 +128,15 @@ impl Device {
                 d.create_descriptor_set_layout(&vk::DescriptorSetLayoutCreateInfo::default().bindings(bindings), None)?;
             let layout =
                 d.create_pipeline_layout(&vk::PipelineLayoutCreateInfo::default().set_layouts(&[set]), None)?;
-            // wgpu allows every subgroup size, as the engine asks for subgroup operations.
             let stage = vk::PipelineShaderStageCreateInfo::default()
-                .flags(vk::PipelineShaderStageCreateFlags::ALLOW_VARYING_SUBGROUP_SIZE)
                 .stage(vk::ShaderStageFlags::COMPUTE)
                 .module(module)
                 .name(c"main");
+            let stage = match subgroup_size {
+                Some(_) => stage.push_next(&mut required),
+                // wgpu allows every size, as the engine asks for subgroup operations.
+                None => stage.flags(vk::PipelineShaderStageCreateFlags::ALLOW_VARYING_SUBGROUP_SIZE),
+            };
             let info = vk::ComputePipelineCreateInfo::default().layout(layout).stage(stage).flags(
                 vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR
                     | vk::PipelineCreateFlags::CAPTURE_INTERNAL_REPRESENTATIONS_KHR,

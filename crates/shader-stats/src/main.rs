@@ -87,7 +87,8 @@ fn compile(chip: &'static Chip, options: &Options) -> Result<Report, Box<dyn Err
                 continue;
             }
             let failed = |e: Box<dyn Error>| format!("{name} on {}: {e}", chip.family);
-            let compiled = device.compile(&compose(kernel, element, variant)?).map_err(failed)?;
+            let compiled =
+                device.compile(&compose(kernel, element, variant)?, variant.needs.subgroup_size).map_err(failed)?;
             if let Some(folder) = &options.isa {
                 let file = folder.join(format!("{}-{element}-{}-{}.s", kernel.name, variant.name, chip.family));
                 fs::create_dir_all(folder)
