@@ -40,6 +40,7 @@ NOTES = [
     "seconds_to_target: until the loss is within 1e-5 of the best that torch-f32 had.",
     "seconds_to_target of unmix has norms, k-means and the making of pipelines in it; PyTorch has loaded all it needs.",
     "PyTorch is waited for after each iteration, and its loss is computed while the clock stands; unmix's loss counts.",
+    "PyTorch holds the activations in float32, as published; unmix as they are in the file, in float16.",
     "Reading the activations and moving them to the device count for neither.",
 ]
 
@@ -234,9 +235,11 @@ def stages(args, shape, adapter, environment, result):
     command += ["--adapter", adapter] if adapter else []
     name = f"{tokens} × {neurons}, K = {rank}"
     try:
-        result["stages"].append(json.loads(runs.run(command, environment)))
-        print(f"  {name}: done", flush=True)
-    except (runs.Failed, ValueError) as error:
+        found = json.loads(runs.run(command, environment))
+        result["stages"].append(found)
+        took, least = found["seconds"] * 1e3, found["roofline_seconds"] * 1e3
+        print(f"  {name}: {took:.3g} ms, where the device's bandwidth and peak allow {least:.3g} ms", flush=True)
+    except (runs.Failed, ValueError, KeyError) as error:
         fail(result, f"stages of {name}", str(error))
 
 

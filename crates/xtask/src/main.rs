@@ -36,7 +36,7 @@ cargo xtask compare [--quick] [--rounds N] [--data FILE...] [--shape n,d,K]... [
                             Time unmix against the published iteration in PyTorch, scikit-learn, torchnmf, nmf-torch and
                             overcomplete, method after method and round after round on the same matrices: an iteration, the
                             time to the published loss, final loss and memory. Installs those from PyPI first, in target/
-                            (5 GB, once; Python 3.11 to 3.13). Writes compare.md and compare.json in --out.
+                            (5 GB, once; Python 3.11 to 3.13, a C compiler). Linux only. Writes compare.md and compare.json.
                               --quick       few iterations of small matrices, to see that all works
                               --rounds N    5 by default
                               --data FILE   activations; without --data and --shape the demo's and synthetic ones
