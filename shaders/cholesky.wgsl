@@ -58,13 +58,10 @@ fn element(row: u32, column: u32, ridge: f32) -> f32 {
     return value;
 }
 
-// An element of the factor above the block, zero outside.
+// An element of the factor above the block. Beyond the last column it is that of the last, which goes nowhere: a load under
+// no condition is no branch.
 fn above(row: u32, column: u32) -> f32 {
-    var value = 0.0;
-    if column < params.rank {
-        value = factor[row * params.stride + column];
-    }
-    return value;
+    return factor[row * params.stride + min(column, params.rank - 1u)];
 }
 
 fn store(row: u32, column: u32, value: f32) {
@@ -78,7 +75,9 @@ fn stage(first_row: u32, count: u32, first: u32, thread: u32) {
     for (var v = thread; v < count * BLOCK_VECTORS; v += THREADS) {
         let row = first_row + v / BLOCK_VECTORS;
         let column = first + v % BLOCK_VECTORS * 4u;
-        tile[v] = vec4(above(row, column), above(row, column + 1u), above(row, column + 2u), above(row, column + 3u));
+        let four = vec4(above(row, column), above(row, column + 1u), above(row, column + 2u), above(row, column + 3u));
+        // Zero beyond the last column, or it would enter the pivots of the padding.
+        tile[v] = select(vec4<f32>(), four, vec4(column) + vec4(0u, 1u, 2u, 3u) < vec4(params.rank));
     }
 }
 

@@ -7,12 +7,11 @@ const THREADS = 64u;
 const TOKENS = 64u;
 const FEATURES = 16u;
 const FEATURE_VECTORS = FEATURES / 4u;
-// The tokens of a thread lie this far apart.
-const TOKEN_STEP = TOKENS / 4u;
-const DEPTH = 32u;
+// Few enough that workgroup memory leaves room for many workgroups.
+const DEPTH = 16u;
 const DEPTH_VECTORS = DEPTH / 4u;
-// One word of padding a token spreads the threads over the memory banks.
-const TOKEN_WORDS = DEPTH + 1u;
+// Words from a feature's staged coefficients to the next one's; the padding spreads writes over the memory banks.
+const FEATURE_WORDS = TOKENS + 4u;
 const EXPONENT_BITS = 0x7f800000u;
 const SMALLEST_NORMAL = 1.17549435e-38;
 
@@ -31,7 +30,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> coefficients: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-var<workgroup> token_tile: array<f32, TOKENS * TOKEN_WORDS>;
+// A row a feature, so that a thread's tokens lie side by side.
+var<workgroup> token_tile: array<f32, DEPTH * FEATURE_WORDS>;
 var<workgroup> positive_tile: array<vec4<f32>, DEPTH * FEATURE_VECTORS>;
 var<workgroup> negative_tile: array<vec4<f32>, DEPTH * FEATURE_VECTORS>;
 
@@ -85,7 +85,7 @@ fn update(token: u32, vector: u32, raise: vec4<f32>, lower: vec4<f32>) {
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let first_token = workgroup.x * TOKENS;
     let first_vector = workgroup.y * FEATURE_VECTORS;
-    let token = thread / FEATURE_VECTORS;
+    let token = thread / FEATURE_VECTORS * 4u;
     let feature_vector = thread % FEATURE_VECTORS;
     // Elements of Y0 Q- and Y0 Q+, a column a token.
     var raises = mat4x4<f32>();
@@ -94,11 +94,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var v = thread; v < TOKENS * DEPTH_VECTORS; v += THREADS) {
             let vector = v % DEPTH_VECTORS;
             let four = token_vector(first_token + v / DEPTH_VECTORS, depth / 4u + vector);
-            let at = v / DEPTH_VECTORS * TOKEN_WORDS + 4u * vector;
+            let at = 4u * vector * FEATURE_WORDS + v / DEPTH_VECTORS;
             token_tile[at] = four.x;
-            token_tile[at + 1u] = four.y;
-            token_tile[at + 2u] = four.z;
-            token_tile[at + 3u] = four.w;
+            token_tile[at + FEATURE_WORDS] = four.y;
+            token_tile[at + 2u * FEATURE_WORDS] = four.z;
+            token_tile[at + 3u * FEATURE_WORDS] = four.w;
         }
         for (var v = thread; v < DEPTH * FEATURE_VECTORS; v += THREADS) {
             let four = gram_vector(depth + v / FEATURE_VECTORS, first_vector + v % FEATURE_VECTORS);
@@ -108,13 +108,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         workgroupBarrier();
         let count = min(DEPTH, params.rank - depth);
         for (var l = 0u; l < count; l++) {
-            let at = token * TOKEN_WORDS + l;
-            let tokens = vec4(
-                token_tile[at],
-                token_tile[at + TOKEN_STEP * TOKEN_WORDS],
-                token_tile[at + 2u * TOKEN_STEP * TOKEN_WORDS],
-                token_tile[at + 3u * TOKEN_STEP * TOKEN_WORDS],
-            );
+            let at = l * FEATURE_WORDS + token;
+            let tokens = vec4(token_tile[at], token_tile[at + 1u], token_tile[at + 2u], token_tile[at + 3u]);
             raises += outer(tokens, negative_tile[l * FEATURE_VECTORS + feature_vector]);
             lowers += outer(tokens, positive_tile[l * FEATURE_VECTORS + feature_vector]);
         }
@@ -122,7 +117,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     }
     let vector = first_vector + feature_vector;
     update(first_token + token, vector, raises[0], lowers[0]);
-    update(first_token + token + TOKEN_STEP, vector, raises[1], lowers[1]);
-    update(first_token + token + 2u * TOKEN_STEP, vector, raises[2], lowers[2]);
-    update(first_token + token + 3u * TOKEN_STEP, vector, raises[3], lowers[3]);
+    update(first_token + token + 1u, vector, raises[1], lowers[1]);
+    update(first_token + token + 2u, vector, raises[2], lowers[2]);
+    update(first_token + token + 3u, vector, raises[3], lowers[3]);
 }

@@ -1,16 +1,12 @@
 // Least squares, second half: solution = (U^T U)^-1 right_side by forward and back substitution, a thread a column.
 // factor U [K, K] upper triangular from `cholesky`, right_side and solution [K, d].
-// Rows go in blocks of 16: what the rows already solved leave of a block is a matrix product, with the factor in chunks
-// staged in workgroup memory; the block itself is solved in registers. A column's 16 rows are the 16 components of a
-// matrix, so that all indices are constant.
+// Rows go in blocks of 16: what the rows already solved leave of a block is a matrix product; the block itself is solved in
+// registers. A column's 16 rows are the 16 components of a matrix, so that all indices are constant. All threads read the
+// same elements of the factor, which GPUs with scalar registers load there and others broadcast.
 
 const THREADS = 64u;
 const BLOCK = 16u;
 const BLOCK_VECTORS = BLOCK / 4u;
-// Four rows and columns a thread when a chunk is transposed.
-const CHUNK = THREADS / BLOCK_VECTORS * 4u;
-// The rows of tile: those of a chunk, then those of the block.
-const BLOCK_ROWS = CHUNK;
 
 struct Params {
     rank: u32,
@@ -24,13 +20,13 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> solution: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-var<workgroup> tile: array<vec4<f32>, (CHUNK + BLOCK) * BLOCK_VECTORS>;
+// The block on the diagonal of the factor, or its transpose: row l has the weights with which row l enters the block.
+var<workgroup> square: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
 var<workgroup> pivots: array<f32, BLOCK>;
 
-// The 16 weights with which a staged row enters the block.
-fn row_of(row: u32) -> mat4x4<f32> {
+fn square_row(row: u32) -> mat4x4<f32> {
     let at = row * BLOCK_VECTORS;
-    return mat4x4(tile[at], tile[at + 1u], tile[at + 2u], tile[at + 3u]);
+    return mat4x4(square[at], square[at + 1u], square[at + 2u], square[at + 3u]);
 }
 
 // Four columns of the factor from column 4 * vector, zero outside.
@@ -43,20 +39,17 @@ fn factor_vector(row: u32, vector: u32) -> vec4<f32> {
     return value;
 }
 
+// Threads beyond the last column compute as that does, and store nothing.
+fn address(row: u32, column: u32) -> u32 {
+    return row * params.feature_stride + min(column, params.columns - 1u);
+}
+
 fn right_side_at(row: u32, column: u32) -> f32 {
-    var value = 0.0;
-    if row < params.rank && column < params.columns {
-        value = right_side[row * params.feature_stride + column];
-    }
-    return value;
+    return select(0.0, right_side[address(min(row, params.rank - 1u), column)], row < params.rank);
 }
 
 fn solution_at(row: u32, column: u32) -> f32 {
-    var value = 0.0;
-    if row < params.rank && column < params.columns {
-        value = solution[row * params.feature_stride + column];
-    }
-    return value;
+    return select(0.0, solution[address(min(row, params.rank - 1u), column)], row < params.rank);
 }
 
 fn store(row: u32, column: u32, value: f32) {
@@ -65,32 +58,28 @@ fn store(row: u32, column: u32, value: f32) {
     }
 }
 
-// Stages rows of the factor at row `to` of the tile: weight of row l in row first + a = U[l, first + a].
-fn stage_rows(first_row: u32, count: u32, first: u32, to: u32, thread: u32) {
-    for (var v = thread; v < count * BLOCK_VECTORS; v += THREADS) {
-        tile[to * BLOCK_VECTORS + v] = factor_vector(first_row + v / BLOCK_VECTORS, first / 4u + v % BLOCK_VECTORS);
-    }
+// Weight of row l in row first + a = U[first + l, first + a]. A vector a thread.
+fn stage_square(first: u32, thread: u32) {
+    square[thread] = factor_vector(first + thread / BLOCK_VECTORS, first / 4u + thread % BLOCK_VECTORS);
 }
 
-// Stages columns of the factor at row `to` of the tile: weight of row l in row first + a = U[first + a, l].
-// The count is at most CHUNK; up to three more columns are staged, never more than a chunk.
-fn stage_columns(first_column: u32, count: u32, first: u32, to: u32, thread: u32) {
+// Weight of row l in row first + a = U[first + a, first + l]. Four vectors a thread.
+fn stage_transposed_square(first: u32, thread: u32) {
     let four = thread / BLOCK_VECTORS;
     let vector = thread % BLOCK_VECTORS;
-    if four * 4u < count {
+    if four < BLOCK_VECTORS {
         let row = first + vector * 4u;
-        let column_vector = first_column / 4u + four;
         let columns = transpose(mat4x4(
-            factor_vector(row, column_vector),
-            factor_vector(row + 1u, column_vector),
-            factor_vector(row + 2u, column_vector),
-            factor_vector(row + 3u, column_vector),
+            factor_vector(row, first / 4u + four),
+            factor_vector(row + 1u, first / 4u + four),
+            factor_vector(row + 2u, first / 4u + four),
+            factor_vector(row + 3u, first / 4u + four),
         ));
-        let at = (to + four * 4u) * BLOCK_VECTORS + vector;
-        tile[at] = columns[0];
-        tile[at + BLOCK_VECTORS] = columns[1];
-        tile[at + 2u * BLOCK_VECTORS] = columns[2];
-        tile[at + 3u * BLOCK_VECTORS] = columns[3];
+        let at = four * 4u * BLOCK_VECTORS + vector;
+        square[at] = columns[0];
+        square[at + BLOCK_VECTORS] = columns[1];
+        square[at + 2u * BLOCK_VECTORS] = columns[2];
+        square[at + 3u * BLOCK_VECTORS] = columns[3];
     }
 }
 
@@ -103,21 +92,26 @@ fn stage_pivots(first: u32, thread: u32) {
     }
 }
 
-// What the staged rows, already solved, leave of the block.
-fn subtract(residual: mat4x4<f32>, first_row: u32, count: u32, column: u32) -> mat4x4<f32> {
-    var rest = residual;
-    // Four loads at a time hide their latency; beyond the last row they give zero.
-    for (var row = 0u; row < count; row += 4u) {
-        let x0 = solution_at(first_row + row, column);
-        let x1 = solution_at(first_row + row + 1u, column);
-        let x2 = solution_at(first_row + row + 2u, column);
-        let x3 = solution_at(first_row + row + 3u, column);
-        rest -= x0 * row_of(row);
-        rest -= x1 * row_of(row + 1u);
-        rest -= x2 * row_of(row + 2u);
-        rest -= x3 * row_of(row + 3u);
-    }
-    return rest;
+// The 16 weights U[row, first + a] with which a row above the block enters it. The last block's may reach into the next row,
+// which there is; they have to do with no row of the solution.
+fn weights_of(row: u32, first: u32) -> mat4x4<f32> {
+    let at = (row * params.stride + first) / 4u;
+    return mat4x4(factor[at], factor[at + 1u], factor[at + 2u], factor[at + 3u]);
+}
+
+// The weights of four rows in four rows of the block: U[first + a, row + l], a column of the result for each l.
+fn transposed_weights_of(row: u32, first: u32) -> mat4x4<f32> {
+    let at = (first * params.stride + row) / 4u;
+    let row_vectors = params.stride / 4u;
+    return transpose(mat4x4(
+        factor[at], factor[at + row_vectors], factor[at + 2u * row_vectors], factor[at + 3u * row_vectors],
+    ));
+}
+
+// What four rows leave of four rows of the block.
+fn rest_of(residual: vec4<f32>, weights: mat4x4<f32>, x: vec4<f32>) -> vec4<f32> {
+    // One after the other, so that each becomes a multiply-add.
+    return residual - x.x * weights[0] - x.y * weights[1] - x.z * weights[2] - x.w * weights[3];
 }
 
 @compute @workgroup_size(THREADS)
@@ -140,63 +134,67 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             right_side_at(first + 14u, column), right_side_at(first + 15u, column),
         );
         stage_pivots(first, thread);
-        stage_rows(first, BLOCK, first, BLOCK_ROWS, thread);
-        for (var chunk = 0u; chunk < first; chunk += CHUNK) {
-            let count = min(CHUNK, first - chunk);
-            stage_rows(chunk, count, first, 0u, thread);
-            workgroupBarrier();
-            residual = subtract(residual, chunk, count, column);
-            workgroupBarrier();
+        stage_square(first, thread);
+        // Four rows at a time, as loads side by side hide their latency.
+        for (var row = 0u; row < first; row += 4u) {
+            let x0 = solution_at(row, column);
+            let x1 = solution_at(row + 1u, column);
+            let x2 = solution_at(row + 2u, column);
+            let x3 = solution_at(row + 3u, column);
+            residual -= x0 * weights_of(row, first);
+            residual -= x1 * weights_of(row + 1u, first);
+            residual -= x2 * weights_of(row + 2u, first);
+            residual -= x3 * weights_of(row + 3u, first);
         }
         workgroupBarrier();
         x = residual[0].x / pivots[0];
         store(first + 0u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 0u);
+        residual -= x * square_row(0u);
         x = residual[0].y / pivots[1];
         store(first + 1u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 1u);
+        residual -= x * square_row(1u);
         x = residual[0].z / pivots[2];
         store(first + 2u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 2u);
+        residual -= x * square_row(2u);
         x = residual[0].w / pivots[3];
         store(first + 3u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 3u);
+        residual -= x * square_row(3u);
         x = residual[1].x / pivots[4];
         store(first + 4u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 4u);
+        residual -= x * square_row(4u);
         x = residual[1].y / pivots[5];
         store(first + 5u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 5u);
+        residual -= x * square_row(5u);
         x = residual[1].z / pivots[6];
         store(first + 6u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 6u);
+        residual -= x * square_row(6u);
         x = residual[1].w / pivots[7];
         store(first + 7u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 7u);
+        residual -= x * square_row(7u);
         x = residual[2].x / pivots[8];
         store(first + 8u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 8u);
+        residual -= x * square_row(8u);
         x = residual[2].y / pivots[9];
         store(first + 9u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 9u);
+        residual -= x * square_row(9u);
         x = residual[2].z / pivots[10];
         store(first + 10u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 10u);
+        residual -= x * square_row(10u);
         x = residual[2].w / pivots[11];
         store(first + 11u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 11u);
+        residual -= x * square_row(11u);
         x = residual[3].x / pivots[12];
         store(first + 12u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 12u);
+        residual -= x * square_row(12u);
         x = residual[3].y / pivots[13];
         store(first + 13u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 13u);
+        residual -= x * square_row(13u);
         x = residual[3].z / pivots[14];
         store(first + 14u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 14u);
+        residual -= x * square_row(14u);
         x = residual[3].w / pivots[15];
         store(first + 15u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 15u);
+        residual -= x * square_row(15u);
         workgroupBarrier();
     }
 
@@ -214,63 +212,67 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             solution_at(first + 14u, column), solution_at(first + 15u, column),
         );
         stage_pivots(first, thread);
-        stage_columns(first, BLOCK, first, BLOCK_ROWS, thread);
-        for (var chunk = first + BLOCK; chunk < params.rank; chunk += CHUNK) {
-            let count = min(CHUNK, params.rank - chunk);
-            stage_columns(chunk, count, first, 0u, thread);
-            workgroupBarrier();
-            residual = subtract(residual, chunk, count, column);
-            workgroupBarrier();
+        stage_transposed_square(first, thread);
+        for (var row = first + BLOCK; row < params.rank; row += 4u) {
+            // Beyond the last row there are zeros.
+            let four = vec4(
+                solution_at(row, column), solution_at(row + 1u, column),
+                solution_at(row + 2u, column), solution_at(row + 3u, column),
+            );
+            residual[0] = rest_of(residual[0], transposed_weights_of(row, first), four);
+            residual[1] = rest_of(residual[1], transposed_weights_of(row, first + 4u), four);
+            residual[2] = rest_of(residual[2], transposed_weights_of(row, first + 8u), four);
+            residual[3] = rest_of(residual[3], transposed_weights_of(row, first + 12u), four);
         }
         workgroupBarrier();
         x = residual[3].w / pivots[15];
         store(first + 15u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 15u);
+        residual -= x * square_row(15u);
         x = residual[3].z / pivots[14];
         store(first + 14u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 14u);
+        residual -= x * square_row(14u);
         x = residual[3].y / pivots[13];
         store(first + 13u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 13u);
+        residual -= x * square_row(13u);
         x = residual[3].x / pivots[12];
         store(first + 12u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 12u);
+        residual -= x * square_row(12u);
         x = residual[2].w / pivots[11];
         store(first + 11u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 11u);
+        residual -= x * square_row(11u);
         x = residual[2].z / pivots[10];
         store(first + 10u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 10u);
+        residual -= x * square_row(10u);
         x = residual[2].y / pivots[9];
         store(first + 9u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 9u);
+        residual -= x * square_row(9u);
         x = residual[2].x / pivots[8];
         store(first + 8u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 8u);
+        residual -= x * square_row(8u);
         x = residual[1].w / pivots[7];
         store(first + 7u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 7u);
+        residual -= x * square_row(7u);
         x = residual[1].z / pivots[6];
         store(first + 6u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 6u);
+        residual -= x * square_row(6u);
         x = residual[1].y / pivots[5];
         store(first + 5u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 5u);
+        residual -= x * square_row(5u);
         x = residual[1].x / pivots[4];
         store(first + 4u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 4u);
+        residual -= x * square_row(4u);
         x = residual[0].w / pivots[3];
         store(first + 3u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 3u);
+        residual -= x * square_row(3u);
         x = residual[0].z / pivots[2];
         store(first + 2u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 2u);
+        residual -= x * square_row(2u);
         x = residual[0].y / pivots[1];
         store(first + 1u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 1u);
+        residual -= x * square_row(1u);
         x = residual[0].x / pivots[0];
         store(first + 0u, column, x);
-        residual -= x * row_of(BLOCK_ROWS + 0u);
+        residual -= x * square_row(0u);
         workgroupBarrier();
     }
 }
