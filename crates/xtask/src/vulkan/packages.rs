@@ -14,8 +14,8 @@ pub enum Source {
     Suite(&'static str),
 }
 
-/// Debian's mirror, where the system's sources name none.
-const MIRROR: &str = "http://deb.debian.org/debian";
+/// Names a mirror of Debian, where the system's sources name none.
+const MIRROR_VARIABLE: &str = "UNMIX_DEBIAN_MIRROR";
 /// The keys that sign Debian's suites.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -102,7 +102,11 @@ fn of_suite(suite: &str, work: &Path) -> Result<Vec<String>, String> {
     }
     let list = work.join("suite.list");
     let status = work.join("status");
-    let line = format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirror(&system_sources()));
+    let given = std::env::var(MIRROR_VARIABLE).ok().filter(|mirror| !mirror.is_empty());
+    let Some(mirror) = given.or_else(|| mirror(&system_sources()).map(str::to_owned)) else {
+        return Err(format!("apt's sources name no mirror of Debian; put the address of one in {MIRROR_VARIABLE}"));
+    };
+    let line = format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n");
     for (path, text) in [(&list, line.as_str()), (&status, "")] {
         fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
     }
@@ -124,14 +128,13 @@ fn system_sources() -> String {
 }
 
 /// The first Debian mirror that apt's sources name.
-fn mirror(sources: &str) -> &str {
+fn mirror(sources: &str) -> Option<&str> {
     sources
         .lines()
         .map(str::trim_start)
         .filter(|line| line.starts_with("URIs:") || line.starts_with("deb "))
         .flat_map(str::split_whitespace)
         .find(|word| word.contains("://") && word.trim_end_matches('/').ends_with("/debian"))
-        .unwrap_or(MIRROR)
 }
 
 pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
@@ -161,8 +164,8 @@ mod tests {
         let new =
             "Types: deb\n# https://old.example/debian\nURIs: https://mirror.example/debian/ https://x.example/y\n";
         let old = "deb https://other.example/ubuntu noble main\ndeb [arch=amd64] https://m.example/debian sid main\n";
-        assert_eq!(mirror(new), "https://mirror.example/debian/");
-        assert_eq!(mirror(old), "https://m.example/debian");
-        assert_eq!(mirror("deb http://archive.ubuntu.com/ubuntu noble main"), MIRROR);
+        assert_eq!(mirror(new), Some("https://mirror.example/debian/"));
+        assert_eq!(mirror(old), Some("https://m.example/debian"));
+        assert_eq!(mirror("deb https://mirror.example/ubuntu noble main"), None);
     }
 }
