@@ -45,15 +45,19 @@ fn stage(rows: array<vec4<u32>, ELEMENTS>, first: u32) {
 }
 @if(f16 || bf16)
 fn stage(rows: array<vec4<u32>, ELEMENTS>, first: u32) {
-    stage_two(vec4(rows[0].x, rows[2].x, rows[4].x, rows[6].x), vec4(rows[1].x, rows[3].x, rows[5].x, rows[7].x), first);
-    stage_two(vec4(rows[0].y, rows[2].y, rows[4].y, rows[6].y), vec4(rows[1].y, rows[3].y, rows[5].y, rows[7].y), first + 2u);
-    stage_two(vec4(rows[0].z, rows[2].z, rows[4].z, rows[6].z), vec4(rows[1].z, rows[3].z, rows[5].z, rows[7].z), first + 4u);
-    stage_two(vec4(rows[0].w, rows[2].w, rows[4].w, rows[6].w), vec4(rows[1].w, rows[3].w, rows[5].w, rows[7].w), first + 6u);
+    stage_two(first, vec4(rows[0].x, rows[2].x, rows[4].x, rows[6].x),
+        vec4(rows[1].x, rows[3].x, rows[5].x, rows[7].x));
+    stage_two(first + 2u, vec4(rows[0].y, rows[2].y, rows[4].y, rows[6].y),
+        vec4(rows[1].y, rows[3].y, rows[5].y, rows[7].y));
+    stage_two(first + 4u, vec4(rows[0].z, rows[2].z, rows[4].z, rows[6].z),
+        vec4(rows[1].z, rows[3].z, rows[5].z, rows[7].z));
+    stage_two(first + 6u, vec4(rows[0].w, rows[2].w, rows[4].w, rows[6].w),
+        vec4(rows[1].w, rows[3].w, rows[5].w, rows[7].w));
 }
 
 // Stages the lower and the upper halves of the words of tokens 0, 2, 4, 6 and 1, 3, 5, 7: two neurons.
 @if(f16 || bf16)
-fn stage_two(even: vec4<u32>, odd: vec4<u32>, first: u32) {
+fn stage_two(first: u32, even: vec4<u32>, odd: vec4<u32>) {
     segment[slot(first)] = (even & vec4(0xffffu)) | (odd << vec4(16u));
     segment[slot(first + 1u)] = (even >> vec4(16u)) | (odd & vec4(0xffff0000u));
 }
