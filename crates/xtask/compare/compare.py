@@ -32,6 +32,8 @@ NOTES = """\
   stands behind "own:" is the error of another problem, and says nothing about this one. Methods for matrices without
   negative values factorize [X⁺, X⁻], of twice the width; they and SemiNMF have dense features. They run
   {library_iterations} iterations, from a random start.
+- **Products**: `torch-product` and `unmix-product-…` time the one dense product of an iteration by itself, the latter
+  as `unmix bench --stages` does, on synthetic activations of the same shape.
 - **Memory**: peak of the process; what it had before the activations were read (imports); the activations in the form
   that the method holds. For unmix, which maps its file into memory, pages of the file count.
 """
@@ -154,6 +156,9 @@ def measure(args, method, file, rank, start, iterations):
         settings = (file, rank, args.sparsity, args.seed, start, iterations)
         return runs.worker(method, *settings, library_iterations=args.library_iterations)
     solver = method.removeprefix("unmix-")
+    if solver.startswith("product-"):
+        tokens, neurons = activations(file)[0].shape
+        return runs.unmix_product(args.unmix, tokens, neurons, rank, solver.removeprefix("product-"))
     options = {}
     if solver == "paper":
         options = {"start": start, "iterations": iterations}
@@ -211,7 +216,9 @@ def cells(method, row):
     if "error" in row:
         return [method, f"no result: {row['error']}"] + [""] * 6
     error = row.get("relative_error")
-    shown = f"{error:.4f} ({row['iterations']})" if error is not None else f"own: {row['own_relative_error']:.4f}"
+    shown = f"own: {row['own_relative_error']:.4f}" if "own_relative_error" in row else ""
+    if error is not None:
+        shown = f"{error:.4f} ({row['iterations']})"
     target = ["not reached", ""] if "relative_error" in row else [row["problem"], ""]
     if "iterations_to_target" in row:
         target = [str(row["iterations_to_target"]), summary.three(row["seconds_to_target"])]

@@ -67,6 +67,23 @@ def unmix(binary, solver, file, work, rank, sparsity, seed, *, engine="cpu", ada
     }
 
 
+def unmix_product(binary, tokens, neurons, rank, element):
+    """The dense product YᵀX alone and a whole iteration, as the command times its stages on synthetic activations."""
+    command = [binary, "bench", "--stages", "--engine", "cpu", "--element", element, "--json", "--quiet"]
+    command += ["--tokens", tokens, "--neurons", neurons, "--rank", rank]
+    record = json.loads(run(command))
+    products = [stage for stage in record["stages"] if stage["writes"] == "cross product"]
+    return {
+        "seconds": [sum(stage["seconds"] for stage in products)],
+        "iteration": record["seconds"],
+        "iterations": record["iterations"],
+        "problem": f"the dense product YᵀX alone, {element}; the iteration around it {summary.digits(record['seconds'] * 1e3)} ms",
+        "activations_bytes": tokens * neurons * {"f16": 2, "f32": 4}[element],
+        "peak_memory_bytes": None,
+        "versions": {},
+    }
+
+
 def unmix_memory(binary, engine="cpu", environment=None):
     """Memory of the command before it has any activations, in bytes."""
     command = [binary, "bench", "--tokens", 64, "--neurons", 64, "--rank", 2, "--iterations", 1, "--engine", engine]

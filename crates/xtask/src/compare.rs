@@ -9,12 +9,15 @@ use crate::process::{build_unmix, output_of, root, run as run_command, target};
 use crate::python;
 
 /// What can be compared: solvers of `unmix`, and the methods of `worker.py`.
-const METHODS: [&str; 10] = [
+const METHODS: [&str; 13] = [
     "unmix-projected-ls",
     "unmix-hals",
     "unmix-mu",
     "unmix-paper",
+    "unmix-product-f16",
+    "unmix-product-f32",
     "torch",
+    "torch-product",
     "sklearn-nmf",
     "sklearn-minibatch-nmf",
     "torchnmf",
