@@ -32,11 +32,12 @@ impl Solver {
     }
 }
 
-/// Where the coefficients start.
+/// Where a fit starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
-    /// k-means on rows of unit norm (three Lloyd steps); a token starts with its own cluster's coefficient.
+    /// k-means on rows of unit norm (three Lloyd steps on a sample of the tokens): the features start as the clusters'
+    /// directions, cut; with the multiplicative solvers, each token starts with its own cluster's coefficient.
     #[default]
     Kmeans,
     /// Uniform on [0, 1).
@@ -70,7 +71,7 @@ pub struct Options {
     pub solver: Solver,
     /// Weight α of the penalty Σᵢₖ α‖xᵢ‖₂·yᵢₖ; used by [`Solver::Hals`] alone.
     pub penalty: f64,
-    /// Where the coefficients start.
+    /// Where the fit starts.
     pub init: Init,
     /// Seed of everything random.
     pub seed: u64,

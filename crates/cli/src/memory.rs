@@ -22,9 +22,9 @@ fn kibibytes(text: &str, key: &str) -> Option<u64> {
 }
 
 /// Memory of a fit beside its activations: coefficients, best coefficients and the copy that is returned, of n × K each, and
-/// about six matrices of K × d.
+/// about four matrices of K × d.
 pub fn working_bytes(tokens: u64, neurons: u64, rank: u64) -> u64 {
-    let cells = tokens.saturating_mul(3).saturating_add(neurons.saturating_mul(6));
+    let cells = tokens.saturating_mul(3).saturating_add(neurons.saturating_mul(4));
     rank.saturating_mul(cells).saturating_mul(4)
 }
 
@@ -42,6 +42,6 @@ mod tests {
     #[test]
     fn absurd_shapes_do_not_overflow() {
         assert_eq!(working_bytes(u64::MAX, 1, 2), u64::MAX);
-        assert_eq!(working_bytes(10, 1, 1), 4 * 36);
+        assert_eq!(working_bytes(10, 1, 1), 4 * 34);
     }
 }

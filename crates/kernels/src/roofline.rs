@@ -301,7 +301,7 @@ mod tests {
     fn stages_add_up_and_know_their_bound() {
         let mut workspace = Workspace::default();
         let w = &mut workspace;
-        let (n, d, k) = (600, 1000, 70);
+        let (n, d, k) = (1100, 1000, 70);
         let features = Features::in_workspace(w, k, d, 20);
         let (projections, cross) = (w.matrix("projections", n, k), w.matrix("cross product", k, d));
         let mut recording = Recording::new();

@@ -19,7 +19,7 @@ fn json_has_the_memory_of_a_fit() {
     let files = Files::new();
     let json = unmix(&["inspect", &files.activations("x.safetensors"), "--rank", "3", "--json"]).expect(0).json();
     let memory = &json["memory_of_a_fit"];
-    let (activations, working) = (TOKENS * NEURONS * 4, 3 * 4 * (3 * TOKENS + 6 * NEURONS));
+    let (activations, working) = (TOKENS * NEURONS * 4, 3 * 4 * (3 * TOKENS + 4 * NEURONS));
     assert_eq!(memory["activations_bytes"], activations);
     assert_eq!(memory["working_bytes"], working);
     assert_eq!(json["tokens"], TOKENS);

@@ -18,10 +18,13 @@ pub(super) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
 }
 
+/// Names of a kernel and of its variant, and the operands' type.
+type Key = (&'static str, ElementType, &'static str);
+
 /// The compiled kernels of a device.
 pub(super) struct Pipelines {
     compose: Compose,
-    made: Mutex<HashMap<(&'static str, ElementType, &'static str), Arc<Pipeline>>>,
+    made: Mutex<HashMap<Key, Arc<Pipeline>>>,
 }
 
 impl Pipelines {
