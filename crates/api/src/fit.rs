@@ -21,8 +21,8 @@ use crate::{
 /// Iterations at the end in which nothing is revived: a new feature needs some to settle.
 const SETTLING_ITERATIONS: u32 = 3;
 
-/// Rows of the cross product that are read at once in the end.
-const ROWS_READ: usize = 16;
+/// Bytes of a matrix that are read at once: a copy of a whole one would be memory that nothing else needs.
+const READ_BYTES: usize = 1 << 20;
 
 /// Binary exponent up to which activations can be scaled after their products are summed.
 const LARGEST_EXPONENT: f64 = 106.0;
@@ -329,13 +329,10 @@ impl<'a> Fit<'a> {
         let (best, cross) = (self.buffers.best_kept, self.buffers.least_squares.cross);
         let indices: Vec<u32> = self.read(best.indices.buffer(), (rank * kept) as u64).await?;
         let values: Vec<f32> = self.read(best.values.buffer(), (rank * kept) as u64).await?;
-        let row_bytes = u64::from(cross.stride) * 4;
+        let at_once = rows_at_once(cross) * kept;
         let mut features = Vec::with_capacity(rank);
-        // A few rows at a time: all of them would be one more matrix of K × d.
-        let lists = indices.chunks(ROWS_READ * kept).zip(values.chunks(ROWS_READ * kept));
-        for (indices, values) in lists {
-            let (offset, rows) = (features.len() as u64 * row_bytes, (indices.len() / kept) as u64);
-            let cross_rows: Vec<f32> = words(&self.session.read(cross.buffer(), offset, rows * row_bytes).await?);
+        for (indices, values) in indices.chunks(at_once).zip(values.chunks(at_once)) {
+            let cross_rows = self.read_rows(cross, features.len() as u32).await?;
             let rows = cross_rows.chunks_exact(cross.stride as usize);
             for ((row, indices), values) in rows.zip(indices.chunks_exact(kept)).zip(values.chunks_exact(kept)) {
                 let entries = indices.iter().zip(values).filter(|(_, value)| **value != 0.0);
@@ -364,15 +361,20 @@ impl<'a> Fit<'a> {
 
     /// Reads a matrix without its padding.
     pub async fn read_matrix(&self, matrix: Matrix) -> Result<DenseMatrix, Error> {
-        let mut values: Vec<f32> = self.read(matrix.buffer(), matrix.elements()).await?;
-        let (rows, columns, stride) = (matrix.rows as usize, matrix.columns as usize, matrix.stride as usize);
-        if columns != stride {
-            for row in 1..rows {
-                values.copy_within(row * stride..row * stride + columns, row * columns);
-            }
-            values.truncate(rows * columns);
+        let (rows, columns) = (matrix.rows as usize, matrix.columns as usize);
+        let mut values = Vec::with_capacity(rows * columns);
+        for first in (0..matrix.rows).step_by(rows_at_once(matrix)) {
+            let padded = self.read_rows(matrix, first).await?;
+            padded.chunks_exact(matrix.stride as usize).for_each(|row| values.extend_from_slice(&row[..columns]));
         }
         Ok(DenseMatrix { rows, columns, values })
+    }
+
+    /// Reads the next [`rows_at_once`] rows of a matrix from `first` on, with their padding.
+    async fn read_rows(&self, matrix: Matrix, first: u32) -> Result<Vec<f32>, Error> {
+        let rows = (rows_at_once(matrix) as u64).min(u64::from(matrix.rows - first));
+        let row_bytes = u64::from(matrix.stride) * 4;
+        Ok(words(&self.session.read(matrix.buffer(), u64::from(first) * row_bytes, rows * row_bytes).await?))
     }
 
     /// Writes rows without padding to a matrix, beginning with its row `first`.
@@ -413,6 +415,11 @@ impl<'a> Fit<'a> {
     pub fn is_multiplicative(&self) -> bool {
         matches!(self.options.solver, Solver::Mu | Solver::Paper)
     }
+}
+
+/// Rows of a matrix that are read at once.
+fn rows_at_once(matrix: Matrix) -> usize {
+    (READ_BYTES / (matrix.stride as usize * 4)).max(1)
 }
 
 /// Bytes that an engine read, as 32-bit values.
