@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use unmix::{AdapterChoice, ElementType, Engine, SemiNmf, Solver, WgpuEngine};
-use unmix_kernels::{Command, KERNELS, Kernel, Recording, Variant};
+use unmix_kernels::{Access, BufferId, Command, KERNELS, Kernel, Recording, Resource, Variant, Workspace};
 use unmix_runtime::{Preference, Session, block_on};
 
 use super::bench::stages::{begin, repeated};
@@ -20,7 +20,7 @@ use crate::tuning::{self, Choice, Key, Tuning};
 ///
 /// Some kernels can be compiled in several ways. This times each on synthetic activations. Where one is faster than what unmix
 /// takes by itself, its name is stored in the cache folder of your account, and commands that compute on this adapter use it.
-/// The results of a fit stay the same within rounding.
+/// Results are compared: a variant that computes something else here is never taken.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -207,7 +207,8 @@ fn measure(
             session.prepare(iteration.recording.clone())?.run()?;
             for (kernel, variants) in here {
                 let recording = Recording { commands: commands_of(kernel) };
-                timed.extend(race(args, engine, session.as_ref(), (kernel, element), &variants, &recording)?);
+                let race = Race { args, engine, session: session.as_ref(), workspace: &iteration.workspace };
+                timed.extend(race.run((kernel, element), &variants, &recording)?);
             }
         }
         if open.is_empty() {
@@ -220,34 +221,77 @@ fn measure(
     Ok(timed)
 }
 
-/// Times `recording` as the engine runs it by itself, and with each variant of its one kernel.
-fn race(
-    args: &TuneArgs,
-    engine: &WgpuEngine,
-    session: &dyn Session,
-    (kernel, element): (&'static Kernel, ElementType),
-    variants: &[&'static Variant],
-    recording: &Recording,
-) -> Result<Vec<Timed>, Failure> {
-    let mut timed = Vec::new();
-    // First, because a preference cannot be taken back.
-    let own = std::iter::once(None);
-    for variant in own.chain(variants.iter().map(|variant| Some(variant.name))) {
-        if let Some(variant) = variant {
-            engine.prefer(&Preference {
+/// Variants against each other.
+struct Race<'a> {
+    args: &'a TuneArgs,
+    engine: &'a WgpuEngine,
+    session: &'a dyn Session,
+    workspace: &'a Workspace,
+}
+
+impl Race<'_> {
+    /// Times `recording` as the engine runs it by itself, and with each variant of its one kernel that gives the same result.
+    fn run(
+        &self,
+        (kernel, element): (&'static Kernel, ElementType),
+        variants: &[&'static Variant],
+        recording: &Recording,
+    ) -> Result<Vec<Timed>, Failure> {
+        // First, because a preference cannot be taken back.
+        let expected = self.results(recording)?;
+        let own = time(self.args.runs, self.session, recording)?;
+        let mut timed = vec![Timed { kernel: kernel.name, element, variant: None, seconds: own, chosen: false }];
+        for variant in variants {
+            self.engine.prefer(&Preference {
                 kernel: kernel.name.to_owned(),
                 element: Some(element),
-                variant: variant.to_owned(),
+                variant: variant.name.to_owned(),
             })?;
+            if !agree(&expected, &self.results(recording)?) {
+                log::warn!(
+                    "variant {} of {} computes something else on {element} here and is left alone; please report it",
+                    variant.name,
+                    kernel.name
+                );
+                continue;
+            }
+            let seconds = time(self.args.runs, self.session, recording)?;
+            timed.push(Timed { kernel: kernel.name, element, variant: Some(variant.name), seconds, chosen: false });
         }
-        let seconds = time(args.runs, session, recording)?;
-        timed.push(Timed { kernel: kernel.name, element, variant, seconds, chosen: false });
+        let fastest = (0..timed.len()).min_by(|&a, &b| timed[a].seconds.total_cmp(&timed[b].seconds)).unwrap_or(0);
+        let chosen = if timed[fastest].seconds * MARGIN < own { fastest } else { 0 };
+        timed[chosen].chosen = true;
+        Ok(timed)
     }
-    let own = timed[0].seconds;
-    let fastest = (0..timed.len()).min_by(|&a, &b| timed[a].seconds.total_cmp(&timed[b].seconds)).unwrap_or(0);
-    let chosen = if timed[fastest].seconds * MARGIN < own { fastest } else { 0 };
-    timed[chosen].chosen = true;
-    Ok(timed)
+
+    /// What the recording writes.
+    fn results(&self, recording: &Recording) -> Result<Vec<f32>, Failure> {
+        self.session.prepare(recording.clone())?.run()?;
+        let mut written: Vec<BufferId> = recording
+            .dispatches()
+            .flat_map(|dispatch| dispatch.bindings.iter().zip(dispatch.kernel.access))
+            .filter_map(|(binding, access)| match (binding, access) {
+                (Resource::Buffer(id), Access::ReadWrite) => Some(*id),
+                _ => None,
+            })
+            .collect();
+        written.sort_unstable_by_key(|id| id.0);
+        written.dedup();
+        let mut values = Vec::new();
+        for id in written {
+            let bytes = block_on(self.session.read(id, 0, self.workspace.buffers[id.0 as usize].bytes))?;
+            values.extend(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+        }
+        Ok(values)
+    }
+}
+
+/// Whether two results differ by no more than rounding, measured by the largest of the expected values.
+fn agree(expected: &[f32], found: &[f32]) -> bool {
+    const ROUNDING: f32 = 1e-4;
+    let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    // A value that is not a number agrees with nothing.
+    expected.iter().zip(found).all(|(a, b)| (a - b).abs() <= ROUNDING * largest)
 }
 
 /// Median seconds of a run.
@@ -304,5 +348,17 @@ fn forget(shared: &SharedArgs) -> Result<(), Failure> {
     match forgotten {
         Some(path) => output::print(&format!("Deleted {}\n", path.display())),
         None => output::print("Nothing was stored.\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_agree_up_to_rounding() {
+        assert!(agree(&[1.0, -100.0, 0.0], &[1.005, -100.001, -0.005]));
+        assert!(!agree(&[1.0, -100.0], &[1.02, -100.0]));
+        assert!(!agree(&[1.0], &[f32::NAN]));
     }
 }

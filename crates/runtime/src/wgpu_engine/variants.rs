@@ -97,10 +97,11 @@ impl Offer {
     }
 
     /// The variant for a dispatch of that extent: the first of those that suit the device and make enough workgroups, or the
-    /// one that makes most.
+    /// one that makes most. Cooperative matrices only on request: those of 16 × 16 have run on no device of ours yet, and who
+    /// asks for them (`unmix tune`) compares results.
     pub fn choose(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
         let mut suiting = self.variants(kernel, element);
-        suiting.retain(|variant| self.suits(variant));
+        suiting.retain(|variant| self.suits(variant) && variant.needs.cooperative_matrix.is_none());
         let workgroups =
             |variant: &Variant| variant.workgroups(extent).into_iter().map(u64::from).fold(1, u64::saturating_mul);
         let enough = suiting.iter().find(|variant| workgroups(variant) >= ENOUGH_WORKGROUPS);
@@ -246,6 +247,8 @@ mod tests {
         let narrow = Offer::new(all, &limits, &vulkan((32, 32)), &sixteen);
         assert_eq!(names(&narrow, ElementType::F16), ["matrix_16_narrow", "portable", "matrix_16"]);
         assert_eq!(names(&narrow, ElementType::F32), ["portable"]);
+        // Matrices are for who asks for them.
+        assert_eq!(narrow.choose(&KERNEL, ElementType::F16, [1 << 20, 1, 1]).unwrap().name, "portable");
         let wide = Offer::new(all, &limits, &vulkan((32, 64)), &sixteen);
         assert_eq!(names(&wide, ElementType::F16), ["matrix_16", "portable", "matrix_16_narrow"]);
         let apple = Offer::new(all, &limits, &info(wgpu::Backend::Metal, (4, 64)), &[matrix([8; 3], F16)]);
