@@ -89,7 +89,7 @@ mod x86 {
                     // SAFETY: a prefetch may name any address.
                     #[allow(unused_unsafe, reason = "unsafe in older versions of Rust")]
                     unsafe {
-                        _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(at + AHEAD).cast())
+                        _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(at + AHEAD).cast());
                     };
                 }
             }
