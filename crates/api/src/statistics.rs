@@ -95,7 +95,8 @@ fn dot(a: &[Entry], b: &[Entry]) -> f64 {
             Ordering::Greater => _ = b.next(),
             Ordering::Equal => {
                 sum += f64::from(x.value) * f64::from(y.value);
-                (a.next(), b.next());
+                a.next();
+                b.next();
             }
         }
     }
