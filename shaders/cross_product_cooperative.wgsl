@@ -120,10 +120,6 @@ fn places(tile: Tile, thread: u32) -> Places {
     return at;
 }
 
-fn cleared_unless(kept: bool, values: Eight) -> Eight {
-    return Eight(select(vec4<f16>(), values.low, kept), select(vec4<f16>(), values.high, kept));
-}
-
 // Loads the stage that begins `tokens` after the tile's start.
 fn load(at: Places, tokens: u32, tile: Tile, thread: u32) -> Loads {
     var loads: Loads;
@@ -142,9 +138,6 @@ fn load(at: Places, tokens: u32, tile: Tile, thread: u32) -> Loads {
         for (var task = 0u; task < TASKS; task++) {
             loads.y[task] = select(vec4<f32>(), loads.y[task], row < tile.end);
             loads.next_y[task] = select(vec4<f32>(), loads.next_y[task], row + 1u < tile.end);
-            // One of them would do. But what changes here is loaded before, and not only where it is staged.
-            loads.x[task] = cleared_unless(row < tile.end, loads.x[task]);
-            loads.next_x[task] = cleared_unless(row + 1u < tile.end, loads.next_x[task]);
         }
     }
     return loads;
