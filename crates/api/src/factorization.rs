@@ -66,7 +66,7 @@ pub struct FitSummary {
     pub squared_norm: f64,
     /// Squared error ‖X − YZ‖² after each iteration.
     pub loss_curve: Vec<f64>,
-    /// Wall time in seconds from the fit's begin until the coefficients were initialised; 0 in fits of older versions.
+    /// Wall time in seconds from the fit's begin until its start was there; 0 in fits of older versions.
     #[serde(default)]
     pub start_seconds: f64,
     /// Wall time in seconds from the fit's begin until each loss of `loss_curve` was known; empty in fits of older versions.

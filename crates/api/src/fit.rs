@@ -12,6 +12,7 @@ use unmix_kernels::{
 use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
 
 use crate::buffers::{Buffers, GATHERED_ROWS};
+use crate::init::Start;
 use crate::solvers::Plan;
 use crate::statistics::{Entry, Factors};
 use crate::{
@@ -23,6 +24,9 @@ const SETTLING_ITERATIONS: u32 = 3;
 
 /// Bytes of a matrix that are read at once: a copy of a whole one would be memory that nothing else needs.
 const READ_BYTES: usize = 1 << 20;
+
+/// Elements between rows from which on a matrix is part of a wider one, whose other columns are left alone.
+const PADDING: usize = 4;
 
 /// Binary exponent up to which activations can be scaled after their products are summed.
 const LARGEST_EXPONENT: f64 = 106.0;
@@ -36,8 +40,6 @@ pub(crate) struct Fit<'a> {
     pub rng: ChaCha8Rng,
     pub tokens: u64,
     pub neurons: u32,
-    /// Whether the start left features rather than coefficients, so that the first iteration begins with the pass.
-    pub starts_with_features: bool,
     /// Power of two by which activations are multiplied, so that their squares neither over- nor underflow.
     pub scale: f32,
     /// ‖xᵢ‖² of the scaled activations.
@@ -80,7 +82,6 @@ impl<'a> Fit<'a> {
             options,
             tokens: layout.tokens,
             neurons: layout.neurons,
-            starts_with_features: false,
             scale: 1.0,
             token_energy: Vec::new(),
             squared_norm: 0.0,
@@ -95,8 +96,8 @@ impl<'a> Fit<'a> {
     ) -> Result<Factorization, Error> {
         let started = Instant::now();
         self.measure().await?;
-        init::start(&mut self, given).await?;
-        let (course, stop_reason) = self.iterate(started, progress).await?;
+        let start = init::start(&mut self, given).await?;
+        let (course, stop_reason) = self.iterate(start, started, progress).await?;
         self.finish(course, stop_reason, started).await
     }
 
@@ -138,6 +139,7 @@ impl<'a> Fit<'a> {
 
     async fn iterate(
         &mut self,
+        left: Start,
         started: Instant,
         progress: &mut impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<(Course, StopReason), Error> {
@@ -155,7 +157,7 @@ impl<'a> Fit<'a> {
                 self.session.prepare(plan.pass())?,
             )
         };
-        if !self.starts_with_features {
+        if left == Start::Coefficients {
             self.run_once(start)?;
         }
         let mut course = Course { start_seconds: started.elapsed().as_secs_f64(), ..Course::default() };
@@ -173,7 +175,8 @@ impl<'a> Fit<'a> {
                 let settling = submitted + SETTLING_ITERATIONS >= self.options.max_iterations;
                 let dead = if self.options.revive && !settling { std::mem::take(&mut course.dead) } else { Vec::new() };
                 let replacements = revival::replacements(self, &dead).await?;
-                if submitted > 0 || !self.starts_with_features {
+                // Features from the start are used before they are updated.
+                if submitted > 0 || left == Start::Coefficients {
                     features_step.run()?;
                 }
                 for (feature, replacement) in replacements {
@@ -383,6 +386,13 @@ impl<'a> Fit<'a> {
         let offset = u64::from(first) * stride as u64 * 4;
         if columns == stride {
             return Ok(self.session.write(matrix.buffer(), offset, bytemuck::cast_slice(values))?);
+        }
+        if stride - columns >= PADDING {
+            for (row, values) in (u64::from(first)..).zip(values.chunks_exact(columns)) {
+                let offset = row * stride as u64 * 4;
+                self.session.write(matrix.buffer(), offset, bytemuck::cast_slice(values))?;
+            }
+            return Ok(());
         }
         let mut padded = vec![0f32; values.len() / columns * stride];
         for (padded, row) in padded.chunks_exact_mut(stride).zip(values.chunks_exact(columns)) {

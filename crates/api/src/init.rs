@@ -9,14 +9,23 @@ use crate::{DenseMatrix, Error, Init, kmeans, svd};
 /// Share of the mean coefficient by which starts with exact zeros are raised for multiplicative updates.
 const POSITIVE_SHARE: f32 = 0.1;
 
+/// What a start leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Coefficients and their sums.
+    Coefficients,
+    /// Features, and coefficients of zero.
+    Features,
+}
+
 /// Initialises the coefficients or, where that takes less work, the features.
-pub(crate) async fn start(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Result<(), Error> {
+pub(crate) async fn start(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Result<Start, Error> {
     match (fit.options.init, given) {
         (Init::Given, Some(given)) => write_rows(fit, &given.values)?,
         (Init::Kmeans | Init::Given, _) if fit.is_multiplicative() => kmeans::coefficients(fit).await?,
         (Init::Kmeans | Init::Given, _) => {
-            fit.starts_with_features = true;
-            return kmeans::features(fit).await;
+            kmeans::features(fit).await?;
+            return Ok(Start::Features);
         }
         (Init::Random, _) => {
             for panel in fit.buffers.panels.clone() {
@@ -34,7 +43,8 @@ pub(crate) async fn start(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Res
     for (index, panel) in fit.buffers.panels.iter().enumerate() {
         fit.buffers.record_sums(&mut recording, index, panel.coefficients, fit.scale);
     }
-    fit.run_once(recording)
+    fit.run_once(recording)?;
+    Ok(Start::Coefficients)
 }
 
 fn write_rows(fit: &Fit<'_>, values: &[f32]) -> Result<(), Error> {

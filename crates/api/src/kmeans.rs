@@ -46,12 +46,20 @@ struct Sample {
     neurons: u32,
 }
 
+/// The largest prime up to `most`, or 1: with a divisor in common, a step would meet the same few positions of prompts that
+/// are all of one length.
+fn step(most: u64) -> u32 {
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    let is_prime = |n: &u32| (2..).take_while(|d| d * d <= u64::from(*n)).all(|d| !u64::from(*n).is_multiple_of(d));
+    (2..=most).rev().find(is_prime).unwrap_or(1)
+}
+
 /// Finds clusters of the tokens' directions; leaves the sum of each cluster's directions in the cross product and gives its
 /// size.
 async fn cluster(fit: &mut Fit<'_>) -> Result<Vec<u32>, Error> {
     let rank = fit.options.rank as usize;
     let wanted = TOKENS_PER_CLUSTER * u64::from(fit.options.rank);
-    let sample = Sample { every: (fit.tokens / wanted).max(1) as u32, neurons: fit.neurons.min(COMPARED_NEURONS) };
+    let sample = Sample { every: step(fit.tokens / wanted), neurons: fit.neurons.min(COMPARED_NEURONS) };
     let candidates: Vec<u32> = (0..fit.tokens as u32).filter(|&token| fit.token_energy[token as usize] > 0.0).collect();
     if candidates.is_empty() {
         return Ok(vec![0; rank]);
@@ -110,17 +118,10 @@ async fn mean_directions(fit: &Fit<'_>, sums: Matrix, sizes: &[u32]) -> Result<D
 
 /// Puts centroids, or their first neurons, where the features will lie.
 fn write(fit: &Fit<'_>, centroids: &DenseMatrix) -> Result<(), Error> {
-    let dense = fit.buffers.features.dense;
     let squared_norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() as f32;
-    let rows = || centroids.values.chunks_exact(centroids.columns);
-    if centroids.columns == dense.columns as usize {
-        fit.write_rows(dense, 0, &centroids.values)?;
-    } else {
-        for (row, k) in rows().zip(0..) {
-            fit.session.write(dense.buffer(), k * u64::from(dense.stride) * 4, bytemuck::cast_slice(row))?;
-        }
-    }
-    fit.write(fit.buffers.centroid_norms, &rows().map(squared_norm).collect::<Vec<f32>>())
+    let norms: Vec<f32> = centroids.values.chunks_exact(centroids.columns).map(squared_norm).collect();
+    fit.write_rows(fit.buffers.features.dense.first_columns(centroids.columns as u32), 0, &centroids.values)?;
+    fit.write(fit.buffers.centroid_norms, &norms)
 }
 
 /// Assigns the sampled tokens of each panel to their nearest centroids, which leaves the panel's first coefficients for
@@ -165,4 +166,19 @@ fn sum_directions(fit: &Fit<'_>, sample: &Sample, neurons: u32) -> Result<(), Er
         fit.buffers.record_cross(&mut recording, tokens, coefficients, fit.scale, index > 0);
     }
     fit.run_once(recording)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::step;
+
+    #[test]
+    fn a_sample_meets_every_position_of_prompts_of_one_length() {
+        assert_eq!([0, 1, 2, 3, 4, 9, 64, 625].map(step), [1, 1, 2, 3, 3, 7, 61, 619]);
+        for length in [128, 512, 625] {
+            let every = step(625) as usize;
+            let positions: std::collections::HashSet<usize> = (0..length).map(|i| i * every % length).collect();
+            assert_eq!(positions.len(), length);
+        }
+    }
 }

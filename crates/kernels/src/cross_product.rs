@@ -124,6 +124,7 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let x_bytes = activations.bytes();
     let activations = Elements::new(x_bytes, element, p.stride);
     let coefficients = coefficients.read::<f32>();
+    // The coefficients' own product, of which half is enough.
     let symmetric = std::ptr::eq(x_bytes.as_ptr(), coefficients.as_ptr().cast()) && p.stride == p.coefficient_stride;
     for (split, out) in out.write::<f32>().chunks_exact_mut(rank * out_stride).enumerate() {
         let first = split * p.split_rows as usize;

@@ -1,4 +1,4 @@
-//! The ways in which a kernel can be compiled, as data: an engine takes the first that its device offers.
+//! The ways in which a kernel can be compiled, as data, those with the most arithmetic a load first. An engine picks.
 
 use crate::ElementType;
 

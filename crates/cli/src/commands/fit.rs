@@ -60,7 +60,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub penalty: Option<f64>,
 
-    /// Where the coefficients start [default: kmeans, or given with --init-coefficients]
+    /// Where the fit starts [default: kmeans, or given with --init-coefficients]
     #[arg(long, value_enum, value_name = "START", help_heading = "Solver")]
     pub init: Option<InitOption>,
 

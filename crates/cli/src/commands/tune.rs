@@ -8,7 +8,7 @@ use unmix_runtime::{Preference, Session, block_on};
 
 use super::bench::stages::{begin, repeated};
 use super::bench::synthetic::{Shape, synthetic};
-use super::bench::{ElementOption, median, short};
+use super::bench::{ElementOption, SizeArgs, median, short};
 use crate::cli::SharedArgs;
 use crate::engine::EngineOption;
 use crate::failure::Failure;
@@ -28,17 +28,8 @@ Examples:
   unmix tune --tokens 20000 --neurons 5120 --rank 200 --element f16
   unmix tune --show")]
 pub struct TuneArgs {
-    /// Rows of the activations
-    #[arg(long, default_value_t = 7500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
-    pub tokens: u32,
-
-    /// Columns of the activations
-    #[arg(long, default_value_t = 14336, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    pub neurons: u32,
-
-    /// Number of features
-    #[arg(long, short = 'k', default_value_t = 100, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
-    pub rank: u32,
+    #[command(flatten)]
+    pub size: SizeArgs,
 
     /// Only for activations of this type [default: each]
     #[arg(long, value_enum, value_name = "TYPE")]
@@ -79,7 +70,7 @@ pub fn run(args: &TuneArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     if args.show {
         return show(shared);
     }
-    super::bench::check_rank(args.rank, args.tokens, args.neurons)?;
+    args.size.check()?;
     let engine = open(shared)?;
     reporter.engine(&engine, "");
     let elements = match args.element {
@@ -113,9 +104,9 @@ pub fn run(args: &TuneArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
             "adapter": key.adapter,
             "driver": key.driver,
             "file": path,
-            "tokens": args.tokens,
-            "neurons": args.neurons,
-            "rank": args.rank,
+            "tokens": args.size.tokens,
+            "neurons": args.size.neurons,
+            "rank": args.size.rank,
             "variants": timed.iter().map(|timed| json!({
                 "kernel": timed.kernel,
                 "element": timed.element.name(),
@@ -184,13 +175,13 @@ fn measure(
         return Ok(Vec::new());
     }
     reporter.stage(&format!("timing kernels on {element} activations"));
-    let shape = Shape { tokens: args.tokens, neurons: args.neurons, rank: args.rank, element, seed: 0 };
+    let shape = Shape { tokens: args.size.tokens, neurons: args.size.neurons, rank: args.size.rank, element, seed: 0 };
     let activations = engine.load(&synthetic(&shape)?)?;
     let mut timed = Vec::new();
     // The usual fit has most kernels; with all neurons kept, projections are dense.
     let fits = Solver::ALL.into_iter().flat_map(|solver| [0.01, 1.0].map(|sparsity| (solver, sparsity)));
     for (solver, sparsity) in fits {
-        let builder = SemiNmf::new(args.rank).solver(solver).sparsity(sparsity);
+        let builder = SemiNmf::new(args.size.rank).solver(solver).sparsity(sparsity);
         let iteration = builder.plan_iteration(activations.layout(), engine.limits())?;
         let commands_of = |kernel: &Kernel| -> Vec<Command> {
             let own = |command: &&Command| match command {

@@ -26,11 +26,11 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     let before = memory::peak_bytes();
     reporter.stage(&format!(
         "making {} × {} activations",
-        thousands(args.tokens.into()),
-        thousands(args.neurons.into())
+        thousands(args.size.tokens.into()),
+        thousands(args.size.neurons.into())
     ));
     let source = synthetic(&args.shape())?;
-    let size = u64::from(args.tokens) * u64::from(args.neurons) * source.element().bytes() as u64;
+    let size = u64::from(args.size.tokens) * u64::from(args.size.neurons) * source.element().bytes() as u64;
     let activations = engine.load(&source)?;
     let builder = args.fit().max_iterations(args.iterations + 1).tolerance(0.0);
     reporter.fit_starts(builder.options().init.name(), args.iterations + 1);
@@ -49,8 +49,8 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     let start = stamps.first().copied().unwrap_or_default();
 
     reporter.stage("measuring the dense product alone");
-    let product = product(&source, &fit.coefficients.values, args.rank as usize)?;
-    let flops = 2.0 * f64::from(args.tokens) * f64::from(args.neurons) * f64::from(args.rank);
+    let product = product(&source, &fit.coefficients.values, args.size.rank as usize)?;
+    let flops = 2.0 * f64::from(args.size.tokens) * f64::from(args.size.neurons) * f64::from(args.size.rank);
     let gflops = flops / product / 1e9;
     let statistics = &fit.summary.feature_statistics;
     let active = statistics.iter().map(|s| s.active_share).sum::<f64>() / statistics.len() as f64;
@@ -61,9 +61,9 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
             "engine": kind,
             "adapter": adapter,
             "threads": rayon::current_num_threads(),
-            "tokens": args.tokens,
-            "neurons": args.neurons,
-            "rank": args.rank,
+            "tokens": args.size.tokens,
+            "neurons": args.size.neurons,
+            "rank": args.size.rank,
             "sparsity": args.sparsity,
             "element": source.element().name(),
             "solver": args.solver.solver().name(),
@@ -87,8 +87,8 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
         "activations",
         format!(
             "{} tokens × {} neurons, {}, {}",
-            thousands(args.tokens.into()),
-            thousands(args.neurons.into()),
+            thousands(args.size.tokens.into()),
+            thousands(args.size.neurons.into()),
             source.element(),
             bytes(size)
         ),
@@ -97,7 +97,7 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
         "fit",
         format!(
             "{} features, solver {}, {} of the coefficients above zero, relative error {:.3}",
-            args.rank,
+            args.size.rank,
             args.solver.solver().name(),
             output::percent(active),
             fit.summary.relative_error

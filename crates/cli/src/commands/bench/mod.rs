@@ -20,7 +20,7 @@ use crate::progress::Reporter;
 /// Measure the speed of an iteration on this machine
 ///
 /// Fits synthetic activations and compares the time of an iteration with that of the one dense product in it (coefficients
-/// transposed × activations), computed by the library faer on all cores: the least that an iteration could cost on this CPU.
+/// transposed × activations), computed in f32 by the library faer on all cores: a yardstick that anyone can repeat.
 ///
 /// With --roofline nothing is measured: the time is what the bytes and FLOPs of an iteration take on a device of that
 /// bandwidth, peak and cache. With --stages every kernel is timed and compared with the roofline of the device at hand, whose
@@ -33,17 +33,8 @@ Examples:
   unmix bench --roofline h100
   unmix bench --roofline bandwidth=3350,peak=67,cache=50 --solver hals")]
 pub struct BenchArgs {
-    /// Rows of the activations
-    #[arg(long, default_value_t = 7500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
-    pub tokens: u32,
-
-    /// Columns of the activations
-    #[arg(long, default_value_t = 14336, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    pub neurons: u32,
-
-    /// Number of features
-    #[arg(long, short = 'k', default_value_t = 100, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
-    pub rank: u32,
+    #[command(flatten)]
+    pub size: SizeArgs,
 
     /// Type of the activations
     #[arg(long, value_enum, default_value_t, value_name = "TYPE")]
@@ -89,6 +80,22 @@ fn roofline_help() -> String {
     )
 }
 
+/// Sizes of the fit that is measured.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct SizeArgs {
+    /// Rows of the activations
+    #[arg(long, default_value_t = 7500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    pub tokens: u32,
+
+    /// Columns of the activations
+    #[arg(long, default_value_t = 14336, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub neurons: u32,
+
+    /// Number of features
+    #[arg(long, short = 'k', default_value_t = 100, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rank: u32,
+}
+
 /// Types of activations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ElementOption {
@@ -116,9 +123,9 @@ impl BenchArgs {
     /// The activations that are measured with.
     pub fn shape(&self) -> Shape {
         Shape {
-            tokens: self.tokens,
-            neurons: self.neurons,
-            rank: self.rank,
+            tokens: self.size.tokens,
+            neurons: self.size.neurons,
+            rank: self.size.rank,
             element: self.element.element(),
             seed: self.seed,
         }
@@ -126,24 +133,27 @@ impl BenchArgs {
 
     /// The fit that is measured.
     pub fn fit(&self) -> SemiNmf {
-        SemiNmf::new(self.rank).sparsity(self.sparsity).solver(self.solver.solver())
+        SemiNmf::new(self.size.rank).sparsity(self.sparsity).solver(self.solver.solver())
     }
 }
 
-/// Refuses a rank that activations of this shape cannot have.
-pub fn check_rank(rank: u32, tokens: u32, neurons: u32) -> Result<(), Failure> {
-    let most = tokens.min(neurons);
-    if rank > most {
-        return Err(Failure::Usage(format!(
-            "--rank {rank}: {tokens} tokens × {neurons} neurons allow a rank from 1 to {most}"
-        )));
+impl SizeArgs {
+    /// Refuses a rank that activations of this size cannot have.
+    pub fn check(self) -> Result<(), Failure> {
+        let SizeArgs { tokens, neurons, rank } = self;
+        let most = tokens.min(neurons);
+        if rank > most {
+            return Err(Failure::Usage(format!(
+                "--rank {rank}: {tokens} tokens × {neurons} neurons allow a rank from 1 to {most}"
+            )));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Runs the command.
 pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
-    check_rank(args.rank, args.tokens, args.neurons)?;
+    args.size.check()?;
     match &args.roofline {
         Some(device) => roofline::run(args, device, shared),
         None if args.stages => stages::run(args, shared, reporter),

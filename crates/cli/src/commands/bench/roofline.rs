@@ -15,10 +15,11 @@ const BINDING_BYTES: u64 = (1 << 31) - 16;
 /// Prints the stages of an iteration at the roofline of `device`.
 pub fn run(args: &BenchArgs, device: &Device, shared: &SharedArgs) -> Result<(), Failure> {
     let limits = EngineLimits::of_gpu(BINDING_BYTES);
-    let (neurons, element) = (args.neurons, args.element.element());
-    let mut layout = PanelLayout::new(args.tokens.into(), neurons, element, limits.padded_rows, limits.panel_bytes);
+    let (neurons, element) = (args.size.neurons, args.element.element());
+    let mut layout =
+        PanelLayout::new(args.size.tokens.into(), neurons, element, limits.padded_rows, limits.panel_bytes);
     if let Some(rows) = args.panel_rows {
-        layout = PanelLayout { panel_rows: rows.min(args.tokens), ..layout };
+        layout = PanelLayout { panel_rows: rows.min(args.size.tokens), ..layout };
         if layout.panel(0).elements() * element.bytes() as u64 > BINDING_BYTES {
             return Err(Failure::Usage(format!(
                 "--panel-rows {rows}: a panel would be {}, but a binding holds {} at most",
@@ -31,14 +32,14 @@ pub fn run(args: &BenchArgs, device: &Device, shared: &SharedArgs) -> Result<(),
     let traffic = iteration.recording.steady_traffic(&iteration.workspace, device.cache_bytes);
     let stages = stages(&iteration.recording, &iteration.workspace, &traffic, device);
     let activations: u64 = traffic.iter().map(Traffic::activations_from_memory).sum();
-    let size = u64::from(args.tokens) * u64::from(neurons) * element.bytes() as u64;
+    let size = u64::from(args.size.tokens) * u64::from(neurons) * element.bytes() as u64;
     let total = Total::of(&stages);
     if shared.json {
         return output::print_json(&json!({
             "device": device_json(device),
-            "tokens": args.tokens,
+            "tokens": args.size.tokens,
             "neurons": neurons,
-            "rank": args.rank,
+            "rank": args.size.rank,
             "sparsity": args.sparsity,
             "element": element.name(),
             "solver": args.solver.solver().name(),
@@ -63,10 +64,10 @@ pub fn run(args: &BenchArgs, device: &Device, shared: &SharedArgs) -> Result<(),
          {:.0} GB/s, {:.1} TFLOP/s in f32, {:.1} TFLOP/s in products of f16 or bf16, {:.0} MB of cache.\n\n{}\n\
          The activations come from memory {:.2} times. Launches and bytes from cache are free here, so no run is faster.\n",
         args.solver.solver().name(),
-        thousands(args.tokens.into()),
+        thousands(args.size.tokens.into()),
         thousands(neurons.into()),
         bytes(size),
-        args.rank,
+        args.size.rank,
         panels(&layout),
         style.strong(&device.name),
         device.bandwidth / 1e9,
