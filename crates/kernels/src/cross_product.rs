@@ -4,7 +4,7 @@
 
 use faer::MatMut;
 
-use crate::cpu::{Elements, Operands, packed_product, params};
+use crate::cpu::{Elements, Operands, dense_product, params};
 use crate::fixed_order_sum::fixed_order_sum;
 use crate::variant::{TILE_64, TILE_128};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant};
@@ -37,8 +37,8 @@ const fn cooperative(name: &'static str, features: &'static [&'static str], size
         elements: &[ElementType::F16],
         needs: Needs {
             threads: 4 * subgroup,
-            // Rows of 80 bytes, four matrices of results, and the largest magnitude.
-            workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 16,
+            // Rows of 80 bytes, four matrices of results, the largest magnitude and whether it has outgrown its power of two.
+            workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 32,
             shader_f16: true,
             subgroup_size: Some(subgroup),
             cooperative_matrix: Some(size),
@@ -145,7 +145,7 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
         };
         // The result is handled as [d, K], column-major: a feature is a contiguous column.
         let product = MatMut::from_column_major_slice_with_stride_mut(out, columns, rank, out_stride);
-        packed_product(&operands, product, p.accumulate != 0);
+        dense_product(&operands, product, p.accumulate != 0);
         if symmetric {
             for feature in 0..rank {
                 for neuron in feature + 1..rank {

@@ -1,5 +1,8 @@
 //! What the CPU twins share: reading elements, and vectorised loops compiled for the processor at hand.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx_product;
+mod dense_product;
 mod packed_product;
 mod register_blocks;
 mod transposition;
@@ -8,7 +11,7 @@ use std::cell::RefCell;
 
 use crate::ElementType;
 
-pub(crate) use packed_product::{Operands, packed_product};
+pub(crate) use dense_product::{Operands, dense_product};
 pub(crate) use register_blocks::{PackedBlocks, block_features, subtract_products};
 pub(crate) use transposition::{LANES, decode_transposed};
 
@@ -56,6 +59,22 @@ impl<'a> Elements<'a> {
     pub(crate) fn decode(&self, row: usize, first: usize, out: &mut [f32]) {
         self.element.decode(self.bytes(row, first, out.len()), out);
     }
+}
+
+/// Asks for the bytes' cache lines, where the processor can be asked.
+#[inline(always)]
+pub(crate) fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch may name any address.
+        #[allow(unused_unsafe, reason = "unsafe in older versions of Rust")]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
 }
 
 /// Splits an f64 into an f32 pair (hi, lo) whose sum is as close to it as f32 pairs get.

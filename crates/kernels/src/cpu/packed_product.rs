@@ -7,7 +7,8 @@ use faer::MatMut;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{Elements, with_scratch};
+use super::dense_product::{AHEAD, Operands, contiguous, for_each_share};
+use super::{prefetch, with_scratch};
 
 /// Tokens of a block: a strip of X stays in the first cache while the tiles of Y pass by.
 const BLOCK_TOKENS: usize = 256;
@@ -17,49 +18,42 @@ const PACKED_TOKENS: usize = 4 * BLOCK_TOKENS;
 const STRIP_VECTORS: usize = 2;
 /// Neurons of the widest strip; shares of neurons are multiples of it.
 const WIDEST_STRIP: usize = STRIP_VECTORS * 16;
-/// Neurons that a thread packs at once: with [`BLOCK_TOKENS`], half of a second-level cache of 512 KiB.
+/// Most neurons that a thread packs at once.
 const SHARE_NEURONS: usize = 256;
+/// Numbers that a thread holds at once, a block of its neurons and their sums: most of a second-level cache of 512 KiB.
+const SHARE_NUMBERS: usize = 96 << 10;
 /// Features of the widest tile.
 const WIDEST_TILE: usize = 12;
 
-/// X and Y of a product.
-#[derive(Clone, Copy)]
-pub(crate) struct Operands<'a> {
-    /// X, from its row `first_row` on.
-    pub activations: Elements<'a>,
-    pub first_row: usize,
-    /// Y, `rows` rows `stride` apart.
-    pub coefficients: &'a [f32],
-    pub stride: usize,
-    pub rank: usize,
-    pub rows: usize,
-    /// Factor of the product.
-    pub scale: f32,
-    /// Whether X is Y, so that half of the product is enough: of each pair of entries that mirror one another, at least the
-    /// one below the diagonal (its feature after its neuron) is computed.
-    pub symmetric: bool,
-}
-
-/// out (+)= scale · XᵀY as [d, K], column-major with contiguous columns. Every sum is taken in one order, whatever the number
-/// of threads.
-pub(crate) fn packed_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, accumulate: bool) {
+/// out (+)= scale · XᵀY, as [`super::dense_product`].
+pub(super) fn packed_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, accumulate: bool) {
     let arch = pulp::Arch::new();
     let widest = arch.dispatch(WidestTile);
-    let threads = rayon::current_num_threads();
-    // Some shares a thread, so that none waits long for the last one.
-    let width = out.nrows().div_ceil(4 * threads).next_multiple_of(WIDEST_STRIP).min(SHARE_NEURONS);
     for first in (0..operands.rows).step_by(PACKED_TOKENS) {
         let tokens = PACKED_TOKENS.min(operands.rows - first);
         let rows = &operands.coefficients[first * operands.stride..];
         let product = Product {
-            arch,
             operands,
             coefficients: &PackedCoefficients::new(rows, operands.stride, operands.rank, tokens, widest),
             first_row: operands.first_row + first,
-            width,
             accumulate: accumulate || first > 0,
         };
-        product.run(0, out.as_mut());
+        let most = SHARE_NUMBERS / (BLOCK_TOKENS + operands.rank) / WIDEST_STRIP * WIDEST_STRIP;
+        for_each_share(out.as_mut(), most.clamp(WIDEST_STRIP, SHARE_NEURONS), WIDEST_STRIP, &|neuron, mut out| {
+            let width = out.nrows();
+            let padded = width.next_multiple_of(WIDEST_STRIP);
+            with_scratch((1 + BLOCK_TOKENS + operands.rank) * padded, |scratch| {
+                let (row, scratch) = scratch.split_at_mut(padded);
+                let (packed, sums) = scratch.split_at_mut(BLOCK_TOKENS * padded);
+                let sums = &mut sums[..operands.rank * padded];
+                // What a symmetric product leaves out.
+                sums.fill(0.0);
+                arch.dispatch(Share { product: &product, neuron, width, row, packed, sums });
+                for (feature, sums) in sums.chunks_exact(padded).enumerate() {
+                    add(contiguous(out.as_mut().col_mut(feature)), sums, operands.scale, product.accumulate);
+                }
+            });
+        });
     }
 }
 
@@ -98,29 +92,10 @@ impl PackedCoefficients {
 
 /// The tokens for which Y is packed, against all neurons.
 struct Product<'a> {
-    arch: pulp::Arch,
     operands: &'a Operands<'a>,
     coefficients: &'a PackedCoefficients,
     first_row: usize,
-    width: usize,
     accumulate: bool,
-}
-
-impl Product<'_> {
-    /// Halves the neurons until one thread's share is left.
-    fn run(&self, neuron: usize, out: MatMut<'_, f32>) {
-        let shares = out.nrows().div_ceil(self.width);
-        if shares > 1 {
-            let middle = shares / 2 * self.width;
-            let (left, right) = out.split_at_row_mut(middle);
-            rayon::join(|| self.run(neuron, left), || self.run(neuron + middle, right));
-        } else {
-            with_scratch((BLOCK_TOKENS + 1) * self.width, |scratch| {
-                let (row, packed) = scratch.split_at_mut(self.width);
-                self.arch.dispatch(Share { product: self, neuron, row, packed, out });
-            });
-        }
-    }
 }
 
 /// The widest tile of features whose sums, with a strip of X and one factor of Y, fit the registers.
@@ -135,15 +110,18 @@ impl WithSimd for WidestTile {
 }
 
 /// One thread's neurons.
-struct Share<'a, 'b, 'c> {
+struct Share<'a, 'b> {
     product: &'a Product<'b>,
     neuron: usize,
+    width: usize,
     row: &'a mut [f32],
     packed: &'a mut [f32],
-    out: MatMut<'c, f32>,
+    /// The sums of the tokens so far, each feature's for the neurons and their padding. Close together: rows of the result are
+    /// often a multiple of a page apart, and would push one another out of the caches.
+    sums: &'a mut [f32],
 }
 
-impl WithSimd for Share<'_, '_, '_> {
+impl WithSimd for Share<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -153,21 +131,25 @@ impl WithSimd for Share<'_, '_, '_> {
             let first = block * BLOCK_TOKENS;
             let tokens = BLOCK_TOKENS.min(tokens - first);
             self.pack::<S>(first, tokens);
-            self.multiply(simd, values, tokens, self.product.accumulate || block > 0);
+            self.multiply(simd, values, tokens, block > 0);
         }
     }
 }
 
-impl Share<'_, '_, '_> {
+impl Share<'_, '_> {
     /// Decodes a block of tokens into strips, each token after token.
     #[inline(always)]
     fn pack<S: Simd>(&mut self, first: usize, tokens: usize) {
         let strip = STRIP_VECTORS * S::F32_LANES;
-        let width = self.out.nrows();
+        let width = self.width;
         let padded = width.next_multiple_of(strip);
         self.row[width..padded].fill(0.0);
         let Product { operands, first_row, .. } = self.product;
+        let end = operands.first_row + operands.rows;
         for token in 0..tokens {
+            if first_row + first + token + AHEAD < end {
+                prefetch(operands.activations.bytes(first_row + first + token + AHEAD, self.neuron, width));
+            }
             operands.activations.decode(first_row + first + token, self.neuron, &mut self.row[..width]);
             for (index, values) in self.row[..padded].chunks_exact(strip).enumerate() {
                 self.packed[(index * tokens + token) * strip..][..strip].copy_from_slice(values);
@@ -178,12 +160,10 @@ impl Share<'_, '_, '_> {
     #[inline(always)]
     fn multiply<S: Simd>(&mut self, simd: S, coefficients: &[f32], tokens: usize, accumulate: bool) {
         let strip = STRIP_VECTORS * S::F32_LANES;
-        let width = self.out.nrows();
-        let scale = self.product.operands.scale;
-        for (index, packed) in self.packed.chunks_exact(tokens * strip).take(width.div_ceil(strip)).enumerate() {
+        let padded = self.row.len();
+        for (index, packed) in self.packed.chunks_exact(tokens * strip).take(self.width.div_ceil(strip)).enumerate() {
             let (packed, _) = S::as_simd_f32s(packed);
             let first = index * strip;
-            let mut out = self.out.as_mut().subrows_mut(first, strip.min(width - first));
             let (mut feature, mut values) = (0, coefficients);
             for &tile in &self.product.coefficients.tiles {
                 let (y, rest) = values.split_at(tokens * tile);
@@ -191,20 +171,20 @@ impl Share<'_, '_, '_> {
                     (feature, values) = (feature + tile, rest);
                     continue;
                 }
-                let out = out.as_mut().subcols_mut(feature, tile);
+                let out = &mut Sums { values: &mut self.sums[feature * padded..][..tile * padded], padded, first };
                 match tile {
-                    1 => tile_product::<S, 1>(simd, packed, y, out, scale, accumulate),
-                    2 => tile_product::<S, 2>(simd, packed, y, out, scale, accumulate),
-                    3 => tile_product::<S, 3>(simd, packed, y, out, scale, accumulate),
-                    4 => tile_product::<S, 4>(simd, packed, y, out, scale, accumulate),
-                    5 => tile_product::<S, 5>(simd, packed, y, out, scale, accumulate),
-                    6 => tile_product::<S, 6>(simd, packed, y, out, scale, accumulate),
-                    7 => tile_product::<S, 7>(simd, packed, y, out, scale, accumulate),
-                    8 => tile_product::<S, 8>(simd, packed, y, out, scale, accumulate),
-                    9 => tile_product::<S, 9>(simd, packed, y, out, scale, accumulate),
-                    10 => tile_product::<S, 10>(simd, packed, y, out, scale, accumulate),
-                    11 => tile_product::<S, 11>(simd, packed, y, out, scale, accumulate),
-                    WIDEST_TILE => tile_product::<S, WIDEST_TILE>(simd, packed, y, out, scale, accumulate),
+                    1 => tile_product::<S, 1>(simd, packed, y, out, accumulate),
+                    2 => tile_product::<S, 2>(simd, packed, y, out, accumulate),
+                    3 => tile_product::<S, 3>(simd, packed, y, out, accumulate),
+                    4 => tile_product::<S, 4>(simd, packed, y, out, accumulate),
+                    5 => tile_product::<S, 5>(simd, packed, y, out, accumulate),
+                    6 => tile_product::<S, 6>(simd, packed, y, out, accumulate),
+                    7 => tile_product::<S, 7>(simd, packed, y, out, accumulate),
+                    8 => tile_product::<S, 8>(simd, packed, y, out, accumulate),
+                    9 => tile_product::<S, 9>(simd, packed, y, out, accumulate),
+                    10 => tile_product::<S, 10>(simd, packed, y, out, accumulate),
+                    11 => tile_product::<S, 11>(simd, packed, y, out, accumulate),
+                    WIDEST_TILE => tile_product::<S, WIDEST_TILE>(simd, packed, y, out, accumulate),
                     _ => unreachable!("no tile is wider than {WIDEST_TILE}"),
                 }
                 (feature, values) = (feature + tile, rest);
@@ -213,14 +193,22 @@ impl Share<'_, '_, '_> {
     }
 }
 
+/// Where the micro-kernel's sums go.
+struct Sums<'a> {
+    /// Those of a tile's features.
+    values: &'a mut [f32],
+    padded: usize,
+    /// The strip's first neuron.
+    first: usize,
+}
+
 /// The micro-kernel: a strip of X times a tile of Y, `TILE` features wide.
 #[inline(always)]
 fn tile_product<S: Simd, const TILE: usize>(
     simd: S,
     strip: &[S::f32s],
     tile: &[f32],
-    mut out: MatMut<'_, f32>,
-    scale: f32,
+    out: &mut Sums<'_>,
     accumulate: bool,
 ) {
     let mut sums = [[simd.splat_f32s(0.0); STRIP_VECTORS]; TILE];
@@ -234,21 +222,17 @@ fn tile_product<S: Simd, const TILE: usize>(
             }
         }
     }
-    let factor = simd.splat_f32s(scale);
-    for (feature, sums) in sums.iter().enumerate() {
-        let column =
-            out.as_mut().col_mut(feature).try_as_col_major_mut().expect("columns are contiguous").as_slice_mut();
-        if column.len() == STRIP_VECTORS * S::F32_LANES {
-            let (vectors, _) = S::as_mut_simd_f32s(column);
-            for (out, &sum) in vectors.iter_mut().zip(sums) {
-                let product = simd.mul_f32s(sum, factor);
-                *out = if accumulate { simd.add_f32s(*out, product) } else { product };
-            }
-        } else {
-            let sums: &[f32] = bytemuck::cast_slice(sums);
-            for (out, sum) in column.iter_mut().zip(sums) {
-                *out = if accumulate { *out + scale * sum } else { scale * sum };
-            }
+    for (row, sums) in out.values.chunks_exact_mut(out.padded).zip(&sums) {
+        let (vectors, _) = S::as_mut_simd_f32s(&mut row[out.first..][..STRIP_VECTORS * S::F32_LANES]);
+        for (out, &sum) in vectors.iter_mut().zip(sums) {
+            *out = if accumulate { simd.add_f32s(*out, sum) } else { sum };
         }
+    }
+}
+
+/// out (+)= scale · sums.
+fn add(out: &mut [f32], sums: &[f32], scale: f32, accumulate: bool) {
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = if accumulate { *out + scale * sum } else { scale * sum };
     }
 }

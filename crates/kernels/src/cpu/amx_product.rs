@@ -1,0 +1,267 @@
+//! The dense product YᵀX on the tiles of Intel's Advanced Matrix Extensions, AMX, which multiply bf16 and sum in f32.
+//!
+//! An f32 is the sum of three bf16, an f16 of two, so that products of such parts add up to those of f32. Of the products of
+//! parts, those below 2⁻²² of the whole are left out; a sum of f32 products rounds as much away.
+
+mod tiles;
+
+use std::arch::x86_64::*;
+use std::sync::OnceLock;
+
+use bytemuck::{Pod, Zeroable};
+use faer::MatMut;
+use rayon::prelude::*;
+
+use super::dense_product::{AHEAD, Operands, contiguous, for_each_share};
+use super::{Elements, LANES, decode_transposed, prefetch, with_scratch};
+use crate::ElementType;
+use tiles::{Configured, PARTS, STEP, Sums, TILE, Tile};
+
+/// Tokens of a block: two tiles of features stay in the first cache, 48 KiB, while the neurons pass by.
+const BLOCK_TOKENS: usize = 128;
+/// Steps of a block.
+const BLOCK_STEPS: usize = BLOCK_TOKENS / STEP;
+/// Tokens for which Y is packed at once, and whose sums are added to the result in one go: longer chains of f32 sums would lose
+/// precision.
+const PACKED_TOKENS: usize = 1024;
+/// Neurons that a thread packs at once, for a second-level cache of 2 MiB.
+const SHARE_NEURONS: usize = 256;
+/// Features, and neurons, whose sums the tiles hold at a time.
+const SQUARE: usize = 2 * TILE;
+
+/// Tiles that a square's sums fill.
+const TILES_OF_SUMS: usize = size_of::<Sums>() / size_of::<Tile>();
+
+/// Whether this machine has AMX and lets this process use it; `UNMIX_AMX=0` says no.
+pub(super) fn available() -> bool {
+    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| std::env::var_os("UNMIX_AMX").is_none_or(|value| value != "0") && tiles::permitted())
+}
+
+/// out (+)= scale · XᵀY, as [`super::dense_product`], all of it where the product is symmetric.
+pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, accumulate: bool) {
+    for first in (0..operands.rows).step_by(PACKED_TOKENS) {
+        let tokens = PACKED_TOKENS.min(operands.rows - first);
+        let coefficients = PackedCoefficients::new(operands, first, tokens);
+        let accumulate = accumulate || first > 0;
+        for_each_share(out.as_mut(), SHARE_NEURONS, SQUARE, &|neuron, mut out| {
+            let strips = out.nrows().next_multiple_of(SQUARE) / TILE;
+            let tiles = strips * BLOCK_STEPS * parts(operands.activations.element());
+            let squares = strips / 2 * coefficients.features.div_ceil(2);
+            let scratch = (1 + tiles + squares * TILES_OF_SUMS) * size_of::<Tile>() / size_of::<f32>();
+            with_scratch(scratch, |scratch| {
+                // Tiles are aligned, scratch need not be.
+                let (_, scratch, _) = bytemuck::pod_align_to_mut(scratch);
+                let (activations, sums) = scratch.split_at_mut(tiles);
+                let sums: &mut [Sums] = bytemuck::cast_slice_mut(&mut sums[..squares * TILES_OF_SUMS]);
+                sums.fill(Sums::zeroed());
+                let share =
+                    Share { operands, coefficients: &coefficients, first_row: operands.first_row + first, neuron };
+                share.run(activations, out.nrows(), sums);
+                // SAFETY: AMX comes with AVX-512.
+                unsafe { share.add(sums, out.as_mut(), accumulate) };
+            });
+        });
+    }
+}
+
+/// Parts in which an activation is multiplied.
+fn parts(element: ElementType) -> usize {
+    match element {
+        ElementType::Bf16 => 1,
+        // 8 and 3 of 11 bits.
+        ElementType::F16 => 2,
+        // 8 of 24 bits each.
+        ElementType::F32 => 3,
+    }
+}
+
+/// Cuts the upper 16 bits, a bf16, off each value, and leaves what remains.
+#[inline(always)]
+fn cut(values: &mut [f32; TILE]) -> [u32; TILE] {
+    let upper = values.map(|value| value.to_bits() & 0xffff_0000);
+    for (value, &upper) in values.iter_mut().zip(&upper) {
+        *value -= f32::from_bits(upper);
+    }
+    upper
+}
+
+/// Sixteen elements as a vector, zeros where there are no more bytes.
+#[inline(always)]
+fn sixteen<V: Pod>(bytes: &[u8], at: usize) -> V {
+    match bytes.get(at..at + size_of::<V>()) {
+        Some(bytes) => bytemuck::pod_read_unaligned(bytes),
+        None => {
+            let mut vector = V::zeroed();
+            let rest = bytes.get(at..).unwrap_or_default();
+            bytemuck::bytes_of_mut(&mut vector)[..rest.len()].copy_from_slice(rest);
+            vector
+        }
+    }
+}
+
+/// Two tokens side by side, the first one in the lower half.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn bf16_pairs([first, second]: [__m256i; 2]) -> [u32; TILE] {
+    let second = _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16);
+    bytemuck::cast(_mm512_or_si512(_mm512_cvtepu16_epi32(first), second))
+}
+
+/// Cuts two tokens into bf16, part after part, and lays those side by side in a row of each part's tile.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn split_pairs(mut tokens: [__m512; 2], row: usize, tiles: &mut [Tile]) {
+    let upper_half = _mm512_set1_epi32(!0xffff);
+    for tile in tiles {
+        let parts = tokens.map(|token| _mm512_and_si512(_mm512_castps_si512(token), upper_half));
+        tile.0[row] = bytemuck::cast(_mm512_or_si512(_mm512_srli_epi32(parts[0], 16), parts[1]));
+        tokens = [0, 1].map(|i| _mm512_sub_ps(tokens[i], _mm512_castsi512_ps(parts[i])));
+    }
+}
+
+/// Y in tiles, shared by all threads: block of tokens after block, in it 16 features after 16, in that step after step, and of
+/// each step [`PARTS`] tiles with a row for each feature.
+struct PackedCoefficients {
+    tiles: Vec<Tile>,
+    /// Tiles of features.
+    features: usize,
+    tokens: usize,
+}
+
+impl PackedCoefficients {
+    fn new(operands: &Operands<'_>, first: usize, tokens: usize) -> Self {
+        let features = operands.rank.div_ceil(TILE);
+        let mut tiles = vec![Tile::zeroed(); tokens.div_ceil(STEP) * features * PARTS];
+        let coefficients =
+            Elements::new(bytemuck::cast_slice(operands.coefficients), ElementType::F32, operands.stride as u32);
+        tiles.par_chunks_mut(features * BLOCK_STEPS * PARTS).enumerate().for_each(|(block, tiles)| {
+            let steps = tiles.len() / (features * PARTS);
+            for (index, tiles) in tiles.chunks_exact_mut(PARTS).enumerate() {
+                let (feature, step) = (index / steps * TILE, index % steps);
+                let token = block * BLOCK_TOKENS + step * STEP;
+                let at = Corner { token: first + token, tokens: tokens - token, feature };
+                // SAFETY: AMX comes with AVX-512.
+                unsafe { pack_coefficients(coefficients, &at, operands.rank, operands.scale, tiles) };
+            }
+        });
+        PackedCoefficients { tiles, features, tokens }
+    }
+}
+
+/// Where a tile of coefficients begins, and how many tokens there are from there on.
+struct Corner {
+    token: usize,
+    tokens: usize,
+    feature: usize,
+}
+
+/// Transposes and cuts one step's coefficients of 16 features, times `scale`.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn pack_coefficients(coefficients: Elements<'_>, at: &Corner, rank: usize, scale: f32, tiles: &mut [Tile]) {
+    let features = TILE.min(rank - at.feature);
+    for half in 0..2 {
+        let tokens = at.tokens.saturating_sub(half * TILE).min(TILE);
+        if tokens == 0 {
+            break;
+        }
+        let mut transposed = [[0f32; LANES]; TILE];
+        decode_transposed(coefficients, at.token + half * TILE, tokens, at.feature, &mut transposed[..features]);
+        for (feature, values) in transposed[..features].iter_mut().enumerate() {
+            *values = values.map(|value| value * scale);
+            for tile in &mut *tiles {
+                let words = cut(values).map(|word| (word >> 16) as u16);
+                let row: &mut [u16] = bytemuck::cast_slice_mut(&mut tile.0[feature]);
+                row[half * TILE..][..TILE].copy_from_slice(&words);
+            }
+        }
+    }
+}
+
+/// One thread's neurons.
+struct Share<'a> {
+    operands: &'a Operands<'a>,
+    coefficients: &'a PackedCoefficients,
+    first_row: usize,
+    neuron: usize,
+}
+
+impl Share<'_> {
+    /// Adds the products of all tokens to `sums`.
+    fn run(&self, tiles: &mut [Tile], width: usize, sums: &mut [Sums]) {
+        let PackedCoefficients { tiles: coefficients, features, tokens } = self.coefficients;
+        let parts = parts(self.operands.activations.element());
+        // Pairs of 16 neurons; the last one is filled up with zeros.
+        let strips = width.next_multiple_of(SQUARE) / TILE;
+        // SAFETY: the product is not taken here unless AMX is permitted.
+        let configured = unsafe { Configured::new() };
+        for (block, coefficients) in coefficients.chunks(features * BLOCK_STEPS * PARTS).enumerate() {
+            let first = block * BLOCK_TOKENS;
+            let steps = coefficients.len() / (features * PARTS);
+            let activations = &mut tiles[..strips * steps * parts];
+            // SAFETY: AMX comes with AVX-512.
+            unsafe { self.pack(first, BLOCK_TOKENS.min(tokens - first), width, activations) };
+            for (y, sums) in coefficients.chunks(2 * steps * PARTS).zip(sums.chunks_exact_mut(strips / 2)) {
+                let (y, second) = y.split_at(steps * PARTS);
+                let second = (!second.is_empty()).then_some(second);
+                for (x, sums) in activations.chunks_exact(2 * steps * parts).zip(sums) {
+                    configured.multiply(y, second, x.split_at(steps * parts), sums);
+                }
+            }
+        }
+    }
+
+    /// out (+)= sums.
+    #[target_feature(enable = "avx512f")]
+    fn add(&self, sums: &[Sums], mut out: MatMut<'_, f32>, accumulate: bool) {
+        let strips = out.nrows().div_ceil(SQUARE);
+        for feature in 0..out.ncols() {
+            let column = contiguous(out.as_mut().col_mut(feature));
+            let sums = &sums[feature / SQUARE * strips..][..strips];
+            for (column, sums) in column.chunks_mut(SQUARE).zip(sums) {
+                for (column, sums) in column.chunks_mut(TILE).zip(&sums.0[feature % SQUARE / TILE]) {
+                    let sums = &sums[feature % TILE];
+                    match <&mut [f32; TILE]>::try_from(&mut *column) {
+                        Ok(column) if accumulate => *column = std::array::from_fn(|i| column[i] + sums[i]),
+                        Ok(column) => *column = *sums,
+                        Err(_) => {
+                            for (out, sum) in column.iter_mut().zip(sums) {
+                                *out = if accumulate { *out + sum } else { *sum };
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lays two tokens of 16 neurons side by side, for a block of tokens: 16 neurons after 16, in them step after step, and of
+    /// each step the parts.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn pack(&self, first: usize, tokens: usize, width: usize, tiles: &mut [Tile]) {
+        let Operands { activations, .. } = self.operands;
+        let (element, row) = (activations.element(), self.first_row + first);
+        let end = self.operands.first_row + self.operands.rows;
+        let (parts, steps) = (parts(element), tokens.div_ceil(STEP));
+        for pair in 0..steps * TILE {
+            let rows = [2 * pair, 2 * pair + 1].map(|token| {
+                if row + token + AHEAD < end {
+                    prefetch(activations.bytes(row + token + AHEAD, self.neuron, width));
+                }
+                if token < tokens { activations.bytes(row + token, self.neuron, width) } else { &[] }
+            });
+            let (step, row) = (pair / TILE, pair % TILE);
+            for (strip, tiles) in tiles.chunks_exact_mut(steps * parts).enumerate() {
+                let tiles = &mut tiles[step * parts..][..parts];
+                let neurons = strip * TILE * element.bytes();
+                match element {
+                    ElementType::Bf16 => tiles[0].0[row] = bf16_pairs(rows.map(|bytes| sixteen(bytes, neurons))),
+                    ElementType::F16 => {
+                        split_pairs(rows.map(|bytes| _mm512_cvtph_ps(sixteen(bytes, neurons))), row, tiles);
+                    }
+                    ElementType::F32 => split_pairs(rows.map(|bytes| sixteen(bytes, neurons)), row, tiles),
+                }
+            }
+        }
+    }
+}

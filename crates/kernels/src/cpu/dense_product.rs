@@ -1,0 +1,180 @@
+//! The dense product of tall, skinny operands, YᵀX, in whatever way is fastest on the processor at hand.
+
+use faer::{ColMut, MatMut};
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use super::amx_product;
+use super::{Elements, packed_product};
+
+/// Tokens that are fetched ahead: a share of a row is too short for the processor to follow by itself.
+pub(super) const AHEAD: usize = 16;
+
+/// X and Y of a product.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands<'a> {
+    /// X, from its row `first_row` on.
+    pub activations: Elements<'a>,
+    pub first_row: usize,
+    /// Y, `rows` rows `stride` apart.
+    pub coefficients: &'a [f32],
+    pub stride: usize,
+    pub rank: usize,
+    pub rows: usize,
+    /// Factor of the product.
+    pub scale: f32,
+    /// Whether X is Y, so that half of the product is enough: of each pair of entries that mirror one another, at least the
+    /// one below the diagonal (its feature after its neuron) is computed.
+    pub symmetric: bool,
+}
+
+/// out (+)= scale · XᵀY as [d, K], column-major with contiguous columns. Every sum is taken in one order, whatever the number
+/// of threads.
+pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if !operands.symmetric && amx_product::available() {
+        return amx_product::amx_product(operands, out, accumulate);
+    }
+    packed_product::packed_product(operands, out, accumulate);
+}
+
+/// Runs `work` on shares of the result's rows, its neurons, in parallel: at most `most` neurons each, in multiples of `strip`
+/// but for the last. `work` gets a share's first neuron and its rows.
+pub(super) fn for_each_share(
+    out: MatMut<'_, f32>,
+    most: usize,
+    strip: usize,
+    work: &(impl Fn(usize, MatMut<'_, f32>) + Sync),
+) {
+    // Some shares a thread, so that none waits long for the last one.
+    let width = out.nrows().div_ceil(4 * rayon::current_num_threads()).next_multiple_of(strip).min(most);
+    halve(0, out, width, work);
+}
+
+/// A column's values.
+pub(super) fn contiguous(column: ColMut<'_, f32>) -> &mut [f32] {
+    column.try_as_col_major_mut().expect("columns are contiguous").as_slice_mut()
+}
+
+fn halve(neuron: usize, out: MatMut<'_, f32>, width: usize, work: &(impl Fn(usize, MatMut<'_, f32>) + Sync)) {
+    let shares = out.nrows().div_ceil(width);
+    if shares > 1 {
+        let middle = shares / 2 * width;
+        let (left, right) = out.split_at_row_mut(middle);
+        rayon::join(|| halve(neuron, left, width, work), || halve(neuron + middle, right, width, work));
+    } else {
+        work(neuron, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ElementType;
+
+    /// Numbers without a pattern, some of them zero.
+    fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f32> {
+        let mut state = seed;
+        (0..count).map(move |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let value = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            if state >> 28 == 0 { 0.0 } else { value * value * value }
+        })
+    }
+
+    type Way = fn(&Operands<'_>, MatMut<'_, f32>, bool);
+
+    /// Every way that this processor has.
+    fn ways() -> Vec<(&'static str, Way)> {
+        let mut ways: Vec<(&str, Way)> = vec![("packed", packed_product::packed_product)];
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if amx_product::available() {
+            ways.push(("AMX", amx_product::amx_product));
+        }
+        ways
+    }
+
+    fn encoded(element: ElementType, values: &[f32]) -> Vec<u8> {
+        let bytes = |&value: &f32| match element {
+            ElementType::F32 => value.to_le_bytes().to_vec(),
+            ElementType::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
+            ElementType::Bf16 => half::bf16::from_f32(value).to_le_bytes().to_vec(),
+        };
+        values.iter().flat_map(bytes).collect()
+    }
+
+    #[test]
+    fn sums_of_any_shape_are_as_precise_as_in_f32() {
+        for (name, way) in ways() {
+            for (rows, neurons, rank) in [(1, 1, 1), (33, 17, 5), (129, 300, 33), (1100, 70, 48), (64, 515, 100)] {
+                for element in ElementType::ALL {
+                    let (first_row, stride, y_stride) = (3, neurons + 5, rank + 2);
+                    let bytes = encoded(element, &numbers((first_row + rows) * stride, 1).collect::<Vec<_>>());
+                    let mut x = vec![0f32; bytes.len() / element.bytes()];
+                    element.decode(&bytes, &mut x);
+                    let y: Vec<f32> = numbers(rows * y_stride, 2).map(f32::abs).collect();
+                    let operands = Operands {
+                        activations: Elements::new(&bytes, element, stride as u32),
+                        first_row,
+                        coefficients: &y,
+                        stride: y_stride,
+                        rank,
+                        rows,
+                        scale: 0.75,
+                        symmetric: false,
+                    };
+                    let before: Vec<f32> = numbers(neurons * rank, 3).collect();
+                    for accumulate in [false, true] {
+                        let mut out = before.clone();
+                        let result = MatMut::from_column_major_slice_mut(&mut out, neurons, rank);
+                        way(&operands, result, accumulate);
+                        for (index, &found) in out.iter().enumerate() {
+                            let (feature, neuron) = (index / neurons, index % neurons);
+                            let products = (0..rows).map(|row| {
+                                0.75 * f64::from(x[(first_row + row) * stride + neuron])
+                                    * f64::from(y[row * y_stride + feature])
+                            });
+                            let start = if accumulate { f64::from(before[index]) } else { 0.0 };
+                            let expected = start + products.clone().sum::<f64>();
+                            let size = start.abs() + products.map(f64::abs).sum::<f64>();
+                            assert!(
+                                (f64::from(found) - expected).abs() <= 5e-7 * size + 1e-30,
+                                "{name}, {rows} × {neurons} {element}, {rank} features, {feature}, {neuron}: \
+                                 {found}, not {expected}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn half_of_a_symmetric_product_is_that_of_the_whole() {
+        let (rows, rank) = (150, 83);
+        let y: Vec<f32> = numbers(rows * rank, 7).collect();
+        let product = |way: Way, symmetric| {
+            let operands = Operands {
+                activations: Elements::new(bytemuck::cast_slice(&y), ElementType::F32, rank as u32),
+                first_row: 0,
+                coefficients: &y,
+                stride: rank,
+                rank,
+                rows,
+                scale: 1.0,
+                symmetric,
+            };
+            let mut out = vec![f32::NAN; rank * rank];
+            way(&operands, MatMut::from_column_major_slice_mut(&mut out, rank, rank), false);
+            out
+        };
+        for (name, way) in ways() {
+            let (half, whole) = (product(way, true), product(way, false));
+            for feature in 0..rank {
+                for neuron in 0..=feature {
+                    let index = feature * rank + neuron;
+                    assert_eq!(half[index], whole[index], "{name}: {feature}, {neuron}");
+                }
+            }
+        }
+    }
+}
