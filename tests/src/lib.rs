@@ -14,7 +14,8 @@ use unmix_runtime::{Preference, Session, block_on};
 /// # Panics
 /// If no adapter answers: a GPU test must not be skipped. `cargo xtask test` installs a software one.
 pub fn engines() -> Vec<Box<dyn Engine>> {
-    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new())];
+    // Several panels where there are several in practice, whatever the processor's cache.
+    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new().panel_bytes(16 << 20))];
     for engine in gpu_engines() {
         engines.push(Box::new(engine));
     }

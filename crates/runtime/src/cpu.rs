@@ -12,8 +12,9 @@ use crate::{
     Session,
 };
 
-/// Bytes of a panel: small enough that the panel and the [K, d] accumulators that it adds to stay in the last-level cache.
-const PANEL_BYTES: u64 = 16 << 20;
+/// Least and most bytes of a panel. Of the last-level cache it takes an eighth between them: the [K, d] accumulators that it adds
+/// to should stay there as well, and the cache is often shared with others.
+const PANEL_BYTES: [u64; 2] = [16 << 20, 64 << 20];
 /// Fewest rows to a panel: the accumulators are read and written once a panel, which must not cost more than the product.
 const PANEL_ROWS: u64 = 512;
 
@@ -22,6 +23,8 @@ const PANEL_ROWS: u64 = 512;
 pub struct CpuEngine {
     adapter: String,
     limits: EngineLimits,
+    /// Fewest rows to a panel.
+    panel_rows: u64,
 }
 
 impl Default for CpuEngine {
@@ -41,10 +44,34 @@ impl CpuEngine {
                 product_splits: 1,
                 summation_rows: u32::MAX,
                 lookahead: 0,
-                panel_bytes: PANEL_BYTES,
+                panel_bytes: (Self::last_level_cache().unwrap_or(0) / 8).clamp(PANEL_BYTES[0], PANEL_BYTES[1]),
                 padded_rows: false,
             },
+            panel_rows: PANEL_ROWS,
         }
+    }
+
+    /// With panels of at most so many bytes, at least a row. Sums are taken panel by panel, so that results depend on it in their
+    /// last digits; the default depends on the processor's cache.
+    pub fn panel_bytes(mut self, bytes: u64) -> Self {
+        self.limits.panel_bytes = bytes;
+        self.panel_rows = 1;
+        self
+    }
+
+    /// Bytes of the processor's last-level cache, where it tells: on x86.
+    pub fn last_level_cache() -> Option<u64> {
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        {
+            let caches = raw_cpuid::CpuId::new().get_cache_parameters()?;
+            let bytes = |cache: raw_cpuid::CacheParameter| {
+                let lines = cache.associativity() * cache.physical_line_partitions() * cache.coherency_line_size();
+                lines as u64 * cache.sets() as u64
+            };
+            caches.map(bytes).max()
+        }
+        #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+        None
     }
 }
 
@@ -64,7 +91,7 @@ impl Engine for CpuEngine {
     fn load(&self, source: &dyn ActivationSource) -> Result<ResidentActivations, Error> {
         let (tokens, neurons) = checked_shape(source)?;
         let row_bytes = u64::from(neurons) * source.element().bytes() as u64;
-        let panel_bytes = self.limits.panel_bytes.max(PANEL_ROWS * row_bytes);
+        let panel_bytes = self.limits.panel_bytes.max(self.panel_rows * row_bytes);
         let layout = PanelLayout::new(tokens, neurons, source.element(), false, panel_bytes);
         let needed = tokens.checked_mul(row_bytes);
         let bytes = match source.shared() {

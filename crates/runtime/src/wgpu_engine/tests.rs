@@ -410,8 +410,7 @@ fn mistakes_are_refused_in_words() {
     refused(one(&TWO, &[values.into(), Resource::Panel(0)]), "read-only");
     refused(one(&TWO, &[values.into(), BufferId(9).into()]), "no buffer 9");
     refused(one(&BROKEN, &[]), "broken");
-    let mut copy = Recording::new();
-    copy.copy(values, values, 4);
+    let copy = Recording { commands: vec![Command::Copy { from: values, to: values, bytes: 4 }] };
     refused(copy, "two buffers");
     assert!(matches!(session.write(values, 8, &[0; 12]), Err(Error::Refused { .. })));
     assert!(matches!(block_on(session.read(values, 2, 4)), Err(Error::Refused { .. })));

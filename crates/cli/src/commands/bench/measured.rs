@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use rand::RngExt;
-use unmix::{ElementType, Engine, EngineKind, HostActivations, RuntimeError};
+use unmix::{CpuEngine, ElementType, Engine, EngineKind, HostActivations, RuntimeError};
 use unmix_kernels::{Device, PARTIAL_WORDS, Recording, Workspace, cross_product, inner_product};
 use unmix_runtime::{Session, block_on};
 
@@ -129,16 +129,10 @@ fn square(size: u32, element: ElementType, seed: u64) -> Result<HostActivations,
     HostActivations::from_bytes(Bytes::from(bytes), element, size.into(), size.into())
 }
 
-/// The last-level cache: that of a known GPU, or the processor's as Linux tells it; 0 if unknown.
+/// The last-level cache: that of a known GPU, or the processor's; 0 if unknown.
 fn cache_bytes(engine: &dyn Engine) -> u64 {
     match engine.kind() {
         EngineKind::Gpu => Device::of_adapter(engine.adapter()).map_or(0, |device| device.cache_bytes),
-        EngineKind::Cpu => (0..8)
-            .filter_map(|index| {
-                std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size")).ok()
-            })
-            .filter_map(|size| size.trim().strip_suffix('K')?.parse::<u64>().ok())
-            .max()
-            .map_or(0, |kibibytes| kibibytes << 10),
+        EngineKind::Cpu => CpuEngine::last_level_cache().unwrap_or(0),
     }
 }
