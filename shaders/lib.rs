@@ -24,6 +24,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("normalization", include_str!("normalization.wgsl")),
     ("normalize_coefficients", include_str!("normalize_coefficients.wgsl")),
     ("projection", include_str!("projection.wgsl")),
+    ("relaxation", include_str!("relaxation.wgsl")),
     ("sparse_projection", include_str!("sparse_projection.wgsl")),
     ("squared_norm", include_str!("squared_norm.wgsl")),
     ("token_residuals", include_str!("token_residuals.wgsl")),

@@ -1,5 +1,5 @@
-// Least squares, second half: solution = (U^T U)^-1 right_side by forward and back substitution, a thread a column.
-// factor U [K, K] upper triangular from `cholesky`, right_side and solution [K, d].
+// Least squares, second half: solution = (U^T U)^-1 solution by forward and back substitution, a thread a column.
+// factor U [K, K] upper triangular from `cholesky`, solution [K, d], first the right side.
 // Rows go in blocks of 16: what the rows already solved leave of a block is a matrix product; the block itself is solved in
 // registers. A column's 16 rows are the 16 components of a matrix, so that all indices are constant. All threads read the
 // same elements of the factor, which GPUs with scalar registers load there and others broadcast.
@@ -16,9 +16,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> factor: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> right_side: array<f32>;
-@group(0) @binding(2) var<storage, read_write> solution: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> solution: array<f32>;
+@group(0) @binding(2) var<uniform> params: Params;
 
 // The block on the diagonal of the factor, or its transpose: row l has the weights with which row l enters the block.
 var<workgroup> square: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
@@ -42,10 +41,6 @@ fn factor_vector(row: u32, vector: u32) -> vec4<f32> {
 // Threads beyond the last column compute as that does, and store nothing.
 fn address(row: u32, column: u32) -> u32 {
     return row * params.feature_stride + min(column, params.columns - 1u);
-}
-
-fn right_side_at(row: u32, column: u32) -> f32 {
-    return select(0.0, right_side[address(min(row, params.rank - 1u), column)], row < params.rank);
 }
 
 fn solution_at(row: u32, column: u32) -> f32 {
@@ -120,18 +115,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let blocks = (params.rank + BLOCK - 1u) / BLOCK;
     var x: f32;
 
-    // U^T w = right_side, from the first row.
+    // U^T w = right side, from the first row.
     for (var block = 0u; block < blocks; block++) {
         let first = block * BLOCK;
         var residual = mat4x4(
-            right_side_at(first, column), right_side_at(first + 1u, column),
-            right_side_at(first + 2u, column), right_side_at(first + 3u, column),
-            right_side_at(first + 4u, column), right_side_at(first + 5u, column),
-            right_side_at(first + 6u, column), right_side_at(first + 7u, column),
-            right_side_at(first + 8u, column), right_side_at(first + 9u, column),
-            right_side_at(first + 10u, column), right_side_at(first + 11u, column),
-            right_side_at(first + 12u, column), right_side_at(first + 13u, column),
-            right_side_at(first + 14u, column), right_side_at(first + 15u, column),
+            solution_at(first, column), solution_at(first + 1u, column),
+            solution_at(first + 2u, column), solution_at(first + 3u, column),
+            solution_at(first + 4u, column), solution_at(first + 5u, column),
+            solution_at(first + 6u, column), solution_at(first + 7u, column),
+            solution_at(first + 8u, column), solution_at(first + 9u, column),
+            solution_at(first + 10u, column), solution_at(first + 11u, column),
+            solution_at(first + 12u, column), solution_at(first + 13u, column),
+            solution_at(first + 14u, column), solution_at(first + 15u, column),
         );
         stage_pivots(first, thread);
         stage_square(first, thread);

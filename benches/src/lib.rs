@@ -97,7 +97,8 @@ impl Operands {
             panels.iter().map(|panel| w.matrix("coefficients", panel.rows, shape.rank)).collect();
         let rows = panels[0].rows;
         let projections = w.matrix("projections", rows, shape.rank);
-        let features = Features::in_workspace(&mut w, shape.rank, shape.neurons, shape.kept);
+        let dense = w.matrix("features", shape.rank, shape.neurons);
+        let features = Features::in_workspace(&mut w, dense, shape.kept);
         let cross = w.matrix("cross", shape.rank, shape.neurons);
         let gram = w.matrix("gram", shape.rank, shape.rank);
         let feature_gram = w.matrix("feature gram", shape.rank, shape.rank);

@@ -268,6 +268,21 @@ fn dead_features_are_revived() {
 }
 
 #[test]
+fn a_warm_up_on_a_sample_is_ahead_of_a_first_pass_over_all_tokens() {
+    let x = planted(19, 1500, 60, 12, ElementType::F32);
+    for engine in engines() {
+        for solver in [Solver::ProjectedLs, Solver::Hals] {
+            let settings = SemiNmf::new(12).sparsity(0.15).solver(solver).max_iterations(3).tolerance(0.0);
+            let with = fit(engine.as_ref(), &x, ElementType::F32, &settings);
+            let without = fit(engine.as_ref(), &x, ElementType::F32, &settings.clone().warm_up(0));
+            let (ahead, behind) = (with.summary.loss_curve[0], without.summary.loss_curve[0]);
+            assert!(ahead < 0.8 * behind, "{solver:?} on {}: {ahead} for {behind}", engine.adapter());
+            check_invariants(&x, &with);
+        }
+    }
+}
+
+#[test]
 fn debias_lowers_the_error_and_keeps_supports_and_coefficients() {
     let x = planted(14, 250, 60, 6, ElementType::F32);
     let engine = CpuEngine::new();
@@ -328,6 +343,9 @@ fn impossible_options_are_refused_before_any_work() {
     refused(SemiNmf::new(2).tolerance(f64::INFINITY), "tolerance");
     refused(SemiNmf::new(2).max_iterations(0), "max_iterations");
     refused(SemiNmf::new(2).patience(0), "patience");
+    for share in [-0.1, 1.0, f64::NAN] {
+        refused(SemiNmf::new(2).relaxation(share), "relaxation");
+    }
     refused(SemiNmf::new(2).init(Init::Given), "init");
     let given = |rows, columns, value| DenseMatrix { rows, columns, values: vec![value; rows * columns] };
     refused(SemiNmf::new(2).init_coefficients(given(19, 2, 1.0)), "init_coefficients");

@@ -295,7 +295,7 @@ fn projected_least_squares_solves_and_keeps_exactly_m() {
                 factor: bench.output(k as u32, k as u32),
                 status: bench.words(&[0u32; 4]),
             };
-            let ran = bench.run(|r| projected_least_squares(r, &operands, &features, Ridge::Absolute(1e-3)));
+            let ran = bench.run(|r| projected_least_squares(r, &operands, &features, Ridge::Absolute(1e-3), 0.0));
             assert_eq!(ran.words::<u32>(operands.status, 2), [1, 1], "the factorization succeeds at once");
             let dense = ran.matrix(features.dense);
             assert_close("least-squares features", engine, &dense, &wanted.values, 2e-3);
@@ -482,6 +482,31 @@ fn normalization_moves_the_columns_norm_to_the_features() {
             let wanted_values: Vec<f64> =
                 values.iter().enumerate().map(|(i, v)| f64::from(*v) * norm(i / kept)).collect();
             assert_close("scaled values", engine, &ran.words(features.values, k * kept), &wanted_values, 1e-6);
+        }
+    });
+}
+
+#[test]
+fn relaxation_goes_on_in_the_direction_of_least_squares() {
+    on_every_engine(|engine| {
+        for (n, d, k, kept) in SIZES {
+            let mut y = Dense::random_coefficients(34, n, k);
+            (0..n).for_each(|i| y.values[i * k] = 0.0); // the first feature is dead
+            let gram = oracle::product(&y.transposed(), &y);
+            let (previous, indices, values) = sparse(35, k, d, kept);
+            let solved = Dense::random(36, k, d, ElementType::F32);
+            let mut bench = Bench::without_activations(engine);
+            let features = features(&mut bench, &solved, kept, &indices, &values);
+            let gram_matrix = bench.matrix(&gram);
+            let ran = bench.run(|r| relaxation(r, gram_matrix, &features, 0.4));
+            let amount = |c: usize| if gram.at(c, c) > 0.0 { 0.4 } else { 0.0 };
+            let wanted = Dense::from_fn(k, d, |c, j| {
+                let z = solved.at(c, j);
+                z + amount(c) * (z - previous.at(c, j))
+            });
+            assert_close("relaxed Z", engine, &ran.matrix(features.dense), &wanted.values, 1e-6);
+            let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+            assert_close("kept values", engine, &ran.words(features.values, k * kept), &values, 0.0);
         }
     });
 }

@@ -2,14 +2,15 @@
 
 use unmix_kernels::{
     BufferId, ElementType, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, Recording, STATE_WORDS,
-    STATUS_WORDS, Split, Workspace, coefficient_gram, cross_product, report_words,
+    STATUS_WORDS, Split, Workspace, coefficient_gram, cross_product, is_sparse, report_words,
 };
 use unmix_runtime::{EngineLimits, PanelLayout};
 
+use crate::kmeans::COMPARED_NEURONS;
 use crate::{Init, Options, Solver};
 
 /// Rows that [`gathered`](Buffers::gathered) holds.
-pub(crate) const GATHERED_ROWS: u32 = 16;
+pub(crate) const GATHERED_ROWS: u32 = 8;
 
 /// What belongs to one row panel.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,8 @@ pub(crate) struct Buffers {
     pub gathered_tokens: BufferId,
     /// One word a token of a panel: its cluster, or its residual.
     pub token_words: BufferId,
+    /// Clusters' centroids [K, neurons compared]; the dense features, where those have memory of their own.
+    pub centroids: Matrix,
     pub centroid_norms: BufferId,
     /// ‖xᵢ‖² of a panel's sampled tokens.
     pub sample_norms: BufferId,
@@ -91,7 +94,19 @@ impl Buffers {
         let mut workspace = Workspace::default();
         let w = &mut workspace;
         let (rank, neurons) = (options.rank, layout.neurons);
-        let features = Features::in_workspace(w, rank, neurons, options.kept(neurons));
+        let kept = options.kept(neurons);
+        let (cross, dense) = if take_turns(options, kept, neurons) {
+            let both = w.matrix("features or cross product", rank, neurons);
+            (both, both)
+        } else {
+            (w.matrix("cross product", rank, neurons), w.matrix("features", rank, neurons))
+        };
+        let features = Features::in_workspace(w, dense, kept);
+        let centroids = if dense == cross && options.init == Init::Kmeans {
+            w.matrix("centroids", rank, neurons.min(COMPARED_NEURONS))
+        } else {
+            dense
+        };
         let current = KeptEntries::of(&features);
         let best_kept = if options.keep_best {
             KeptEntries {
@@ -137,7 +152,7 @@ impl Buffers {
             best_kept,
             least_squares: LeastSquares {
                 gram: w.matrix("coefficient Gram matrix", rank, rank),
-                cross: w.matrix("cross product", rank, neurons),
+                cross,
                 factor: w.matrix("Cholesky factor", rank, rank),
                 status: w.words("Cholesky status", STATUS_WORDS.into()),
             },
@@ -154,6 +169,7 @@ impl Buffers {
             gathered: w.matrix("gathered tokens", GATHERED_ROWS, neurons),
             gathered_tokens: w.words("tokens to gather", GATHERED_ROWS.into()),
             token_words: w.words("words of the panel's tokens", rows.into()),
+            centroids,
             centroid_norms: w.words("centroid norms", if options.init == Init::Kmeans { rank.into() } else { 1 }),
             sample_norms: w
                 .words("norms of sampled tokens", if options.init == Init::Kmeans { rows.into() } else { 1 }),
@@ -163,10 +179,17 @@ impl Buffers {
         (workspace, buffers)
     }
 
-    /// Records what a panel adds to the cross product and the coefficient Gram matrix; the first panel starts them.
-    pub fn record_sums(&self, recording: &mut Recording, panel: usize, coefficients: Matrix, scale: f32) {
-        self.record_cross(recording, self.panels[panel].activations, coefficients, scale, panel > 0);
-        coefficient_gram(recording, coefficients, self.least_squares.gram, panel > 0, self.gram_split);
+    /// Records what a panel adds to the cross product and the coefficient Gram matrix, or starts them with.
+    pub fn record_sums(
+        &self,
+        recording: &mut Recording,
+        panel: &PanelBuffers,
+        coefficients: Matrix,
+        scale: f32,
+        accumulate: bool,
+    ) {
+        self.record_cross(recording, panel.activations, coefficients, scale, accumulate);
+        coefficient_gram(recording, coefficients, self.least_squares.gram, accumulate, self.gram_split);
     }
 
     /// Records what some rows add to the cross product alone.
@@ -192,6 +215,13 @@ impl Buffers {
     pub fn previous_of(&self, panel: &PanelBuffers) -> Matrix {
         self.previous.first_rows(panel.activations.rows)
     }
+}
+
+/// Whether the dense features and the cross product can have the same memory: the features step turns this into those, and the
+/// next pass needs but the kept entries. Coordinate descent updates features in place, dense projections read them while the
+/// sums are gathered, and the other starts use both at once.
+fn take_turns(options: &Options, kept: u32, neurons: u32) -> bool {
+    options.solver == Solver::ProjectedLs && options.init != Init::Svd && is_sparse(kept, neurons)
 }
 
 /// Parts into which a product is split over tokens so that its tiles, too few by themselves, fill the device.

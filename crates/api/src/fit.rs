@@ -11,7 +11,7 @@ use unmix_kernels::{
 };
 use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
 
-use crate::buffers::{Buffers, GATHERED_ROWS};
+use crate::buffers::{Buffers, GATHERED_ROWS, KeptEntries};
 use crate::init::Start;
 use crate::solvers::Plan;
 use crate::statistics::{Entry, Factors};
@@ -23,7 +23,7 @@ use crate::{
 const SETTLING_ITERATIONS: u32 = 3;
 
 /// Bytes of a matrix that are read at once: a copy of a whole one would be memory that nothing else needs.
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 1 << 18;
 
 /// Elements between rows from which on a matrix is part of a wider one, whose other columns are left alone.
 const PADDING: usize = 4;
@@ -143,16 +143,12 @@ impl<'a> Fit<'a> {
         started: Instant,
         progress: &mut impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<(Course, StopReason), Error> {
-        let (start, features_step, gram_step, pass) = {
-            let plan = Plan {
-                options: &self.options,
-                buffers: &self.buffers,
-                scale: self.scale,
-                squared_norm: self.squared_norm,
-            };
+        let (start, first_features_step, features_step, gram_step, pass) = {
+            let plan = self.plan();
             (
                 plan.start(),
-                self.session.prepare(plan.features_step())?,
+                self.session.prepare(plan.features_step(0.0))?,
+                self.session.prepare(plan.features_step(self.options.relaxation))?,
                 self.session.prepare(plan.feature_gram_step())?,
                 self.session.prepare(plan.pass())?,
             )
@@ -163,6 +159,7 @@ impl<'a> Fit<'a> {
         let mut course = Course { start_seconds: started.elapsed().as_secs_f64(), ..Course::default() };
         let mut waiting = VecDeque::new();
         let mut submitted = 0;
+        let mut updated = false;
         let mut stop = None;
         if progress(&self.progress(&course, started)).is_break() {
             // One iteration still runs: without it there are no features to return.
@@ -177,7 +174,13 @@ impl<'a> Fit<'a> {
                 let replacements = revival::replacements(self, &dead).await?;
                 // Features from the start are used before they are updated.
                 if submitted > 0 || left == Start::Coefficients {
-                    features_step.run()?;
+                    // There is no direction to go on in before the features have been updated once.
+                    if updated {
+                        features_step.run()?;
+                    } else {
+                        first_features_step.run()?;
+                    }
+                    updated = true;
                 }
                 for (feature, replacement) in replacements {
                     revival::insert(self, feature, &replacement)?;
@@ -200,6 +203,11 @@ impl<'a> Fit<'a> {
             }
         }
         Ok((course, stop.unwrap_or(StopReason::MaxIterations)))
+    }
+
+    /// What the solvers need to know of this fit.
+    pub fn plan(&self) -> Plan<'_> {
+        Plan { options: &self.options, buffers: &self.buffers, scale: self.scale, squared_norm: self.squared_norm }
     }
 
     fn submitted(&self) -> Submitted {
@@ -260,7 +268,7 @@ impl<'a> Fit<'a> {
             // The sums on the device belong to the last iterate.
             let mut recording = Recording::new();
             for (index, panel) in self.buffers.panels.iter().enumerate() {
-                self.buffers.record_sums(&mut recording, index, panel.best_coefficients, self.scale);
+                self.buffers.record_sums(&mut recording, panel, panel.best_coefficients, self.scale, index > 0);
             }
             self.run_once(recording)?;
         }
@@ -329,9 +337,8 @@ impl<'a> Fit<'a> {
     /// The nonzeros of the features of the iterate that is returned, with the cross product's entries there.
     async fn best_features(&self) -> Result<Vec<Vec<Entry>>, Error> {
         let (rank, kept) = (self.options.rank as usize, self.buffers.features.kept as usize);
-        let (best, cross) = (self.buffers.best_kept, self.buffers.least_squares.cross);
-        let indices: Vec<u32> = self.read(best.indices.buffer(), (rank * kept) as u64).await?;
-        let values: Vec<f32> = self.read(best.values.buffer(), (rank * kept) as u64).await?;
+        let cross = self.buffers.least_squares.cross;
+        let (indices, values) = self.read_entries(self.buffers.best_kept).await?;
         let at_once = rows_at_once(cross) * kept;
         let mut features = Vec::with_capacity(rank);
         for (indices, values) in indices.chunks(at_once).zip(values.chunks(at_once)) {
@@ -344,6 +351,12 @@ impl<'a> Fit<'a> {
             }
         }
         Ok(features)
+    }
+
+    /// The kept neurons and values of all features.
+    pub async fn read_entries(&self, kept: KeptEntries) -> Result<(Vec<u32>, Vec<f32>), Error> {
+        let count = u64::from(kept.indices.columns);
+        Ok((self.read(kept.indices.buffer(), count).await?, self.read(kept.values.buffer(), count).await?))
     }
 
     /// Prepares and runs a recording that is needed once.

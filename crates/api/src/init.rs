@@ -4,7 +4,7 @@ use rand::RngExt;
 use unmix_kernels::Recording;
 
 use crate::fit::Fit;
-use crate::{DenseMatrix, Error, Init, kmeans, svd};
+use crate::{DenseMatrix, Error, Init, kmeans, svd, warm_up};
 
 /// Share of the mean coefficient by which starts with exact zeros are raised for multiplicative updates.
 const POSITIVE_SHARE: f32 = 0.1;
@@ -25,6 +25,7 @@ pub(crate) async fn start(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Res
         (Init::Kmeans | Init::Given, _) if fit.is_multiplicative() => kmeans::coefficients(fit).await?,
         (Init::Kmeans | Init::Given, _) => {
             kmeans::features(fit).await?;
+            warm_up::warm_up(fit)?;
             return Ok(Start::Features);
         }
         (Init::Random, _) => {
@@ -41,7 +42,7 @@ pub(crate) async fn start(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Res
     }
     let mut recording = Recording::new();
     for (index, panel) in fit.buffers.panels.iter().enumerate() {
-        fit.buffers.record_sums(&mut recording, index, panel.coefficients, fit.scale);
+        fit.buffers.record_sums(&mut recording, panel, panel.coefficients, fit.scale, index > 0);
     }
     fit.run_once(recording)?;
     Ok(Start::Coefficients)

@@ -31,12 +31,12 @@ impl SemiNmf {
         self.check(&options, layout)?;
         let (workspace, buffers) = Buffers::plan(layout, &options, limits);
         let plan = Plan { options: &options, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
-        let mut recording = plan.features_step();
+        let mut recording = plan.features_step(options.relaxation);
         recording.append(plan.feature_gram_step());
         recording.append(plan.pass());
         let mut start = Recording::new();
         for (index, panel) in buffers.panels.iter().enumerate() {
-            buffers.record_sums(&mut start, index, panel.coefficients, plan.scale);
+            buffers.record_sums(&mut start, panel, panel.coefficients, plan.scale, index > 0);
         }
         start.append(plan.start());
         let coefficients = buffers.panels.iter().map(|panel| panel.coefficients).collect();
@@ -159,8 +159,9 @@ mod tests {
         let rows: Vec<u32> = coefficients.iter().map(|y| y.rows).collect();
         assert_eq!(rows, [400, 400, 400, 400, 399]);
         let kernels: Vec<&str> = recording.dispatches().map(|dispatch| dispatch.kernel.name).collect();
-        let expected = ["cholesky", "triangular_solve", "winner_take_all", "normalization", "gather_projection"];
-        assert_eq!(kernels[..5], expected);
+        let expected =
+            ["cholesky", "triangular_solve", "relaxation", "winner_take_all", "normalization", "gather_projection"];
+        assert_eq!(kernels[..6], expected);
         assert_eq!(kernels.iter().filter(|kernel| **kernel == "loss").count(), 1);
         let buffers = workspace.buffers.len() as u32;
         let bound = recording.dispatches().flat_map(|dispatch| &dispatch.bindings);

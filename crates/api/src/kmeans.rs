@@ -13,7 +13,7 @@ const STEPS: usize = 3;
 /// Tokens for each cluster of which the centroids are made: every so-many-th of all.
 const TOKENS_PER_CLUSTER: u64 = 16;
 /// Neurons by which tokens are compared: the first ones, since their order means nothing.
-const COMPARED_NEURONS: u32 = 2048;
+pub(crate) const COMPARED_NEURONS: u32 = 2048;
 
 /// Fills the features with the clusters' directions, cut to their strongest neurons, and the coefficients with zeros.
 pub(crate) async fn features(fit: &mut Fit<'_>) -> Result<(), Error> {
@@ -48,7 +48,7 @@ struct Sample {
 
 /// The largest prime up to `most`, or 1: with a divisor in common, a step would meet the same few positions of prompts that
 /// are all of one length.
-fn step(most: u64) -> u32 {
+pub(crate) fn step(most: u64) -> u32 {
     let most = u32::try_from(most).unwrap_or(u32::MAX);
     let is_prime = |n: &u32| (2..).take_while(|d| d * d <= u64::from(*n)).all(|d| !u64::from(*n).is_multiple_of(d));
     (2..=most).rev().find(is_prime).unwrap_or(1)
@@ -116,11 +116,11 @@ async fn mean_directions(fit: &Fit<'_>, sums: Matrix, sizes: &[u32]) -> Result<D
     Ok(centroids)
 }
 
-/// Puts centroids, or their first neurons, where the features will lie.
+/// Puts centroids, or their first neurons, on the device.
 fn write(fit: &Fit<'_>, centroids: &DenseMatrix) -> Result<(), Error> {
     let squared_norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() as f32;
     let norms: Vec<f32> = centroids.values.chunks_exact(centroids.columns).map(squared_norm).collect();
-    fit.write_rows(fit.buffers.features.dense.first_columns(centroids.columns as u32), 0, &centroids.values)?;
+    fit.write_rows(fit.buffers.centroids.first_columns(centroids.columns as u32), 0, &centroids.values)?;
     fit.write(fit.buffers.centroid_norms, &norms)
 }
 
@@ -140,7 +140,7 @@ async fn assign(fit: &Fit<'_>, sample: &Sample, final_step: bool) -> Result<Vec<
         fit.write(b.sample_norms, &norms)?;
         let mut recording = Recording::new();
         let scores = b.projections.first_rows(tokens.rows);
-        projection(&mut recording, tokens, b.features.dense.first_columns(sample.neurons), scores, fit.scale);
+        projection(&mut recording, tokens, b.centroids.first_columns(sample.neurons), scores, fit.scale);
         let operands = Assignment {
             scores,
             squared_norms: b.sample_norms,

@@ -25,6 +25,7 @@ mod semi_nmf;
 mod solvers;
 mod statistics;
 mod svd;
+mod warm_up;
 
 pub use encode::{Encoder, Encoding};
 pub use error::Error;

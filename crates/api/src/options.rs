@@ -60,6 +60,9 @@ impl Init {
     }
 }
 
+/// How far features are over-relaxed by default.
+pub(crate) const RELAXATION: f64 = 0.4;
+
 /// Everything that determines a fit besides the activations and the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Options {
@@ -85,6 +88,14 @@ pub struct Options {
     pub ridge: f64,
     /// Updates of the coefficients in an iteration: HALS sweeps, or multiplicative updates for [`Solver::Mu`].
     pub sweeps: u32,
+    /// Over-relaxation β of the features, in [0, 1): W + β(W − Z) is cut rather than the least-squares solution W, where Z are the
+    /// features before; 0 for [`Solver::Mu`] and [`Solver::Paper`], and [`Solver::Hals`] has it in the warm-up alone.
+    #[serde(default)]
+    pub relaxation: f64,
+    /// Iterations on a sample of the tokens before the first pass over all of them; only for a start by k-means, without the
+    /// multiplicative solvers, and with 70 tokens for each feature.
+    #[serde(default)]
+    pub warm_up: u32,
     /// Replace features whose coefficients are all zero by the residual of a token drawn by its squared residual.
     pub revive: bool,
     /// Return the iterate of least error rather than the last one.

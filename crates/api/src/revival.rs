@@ -3,6 +3,7 @@
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
 
+use crate::buffers::KeptEntries;
 use crate::fit::Fit;
 use crate::residuals::squared_residuals;
 use crate::{Error, Solver};
@@ -23,14 +24,17 @@ pub(crate) async fn replacements(fit: &mut Fit<'_>, dead: &[u32]) -> Result<Vec<
     let Ok(mut weights) = WeightedIndex::new(&residuals) else {
         return Ok(Vec::new()); // Nothing is left to explain.
     };
-    let features = fit.read_matrix(fit.buffers.features.dense).await?;
+    let (neurons, values) = fit.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
+    let kept = fit.buffers.features.kept as usize;
     let mut replacements = Vec::new();
     for &feature in dead {
         let token = weights.sample(&mut fit.rng);
         let mut residual: Vec<f64> =
             fit.token_rows(&[token as u32]).await?.values.iter().map(|&x| f64::from(x)).collect();
         for (k, &y) in coefficients_of(fit, token as u32).await?.iter().enumerate().filter(|(_, y)| **y != 0.0) {
-            residual.iter_mut().zip(features.row(k)).for_each(|(r, &z)| *r -= f64::from(y) * f64::from(z));
+            for (&neuron, &z) in neurons[k * kept..][..kept].iter().zip(&values[k * kept..]) {
+                residual[neuron as usize] -= f64::from(y) * f64::from(z);
+            }
         }
         if let Some(replacement) = cut(fit, &residual) {
             replacements.push((feature, replacement));

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use unmix_runtime::{Engine, PanelLayout, ResidentActivations, block_on};
 
 use crate::fit::Fit;
+use crate::options::RELAXATION;
 use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver};
 
 /// Semi-nonnegative matrix factorization X ≈ Y Z with Y ≥ 0 and sparse rows of Z (Shafran, Geiger and Geva 2025,
@@ -50,6 +51,8 @@ impl SemiNmf {
                 patience: 3,
                 ridge: 0.0,
                 sweeps: 0,
+                relaxation: RELAXATION,
+                warm_up: 8,
                 revive: true,
                 keep_best: true,
                 debias: false,
@@ -131,6 +134,20 @@ impl SemiNmf {
         self
     }
 
+    /// Over-relaxation β of the features, in [0, 1): least squares goes on by this share of the way that it moves them, before
+    /// they are cut. Default 0.4; 0 for the multiplicative solvers, and in [`Solver::Hals`] for the warm-up alone.
+    pub fn relaxation(mut self, share: f64) -> Self {
+        self.options.relaxation = share;
+        self
+    }
+
+    /// Iterations on every seventh token or fewer, before the first pass over all of them. Default 8; 0 for the multiplicative
+    /// solvers, and where the fit does not start by k-means or has fewer than 70 tokens for each feature.
+    pub fn warm_up(mut self, iterations: u32) -> Self {
+        self.options.warm_up = iterations;
+        self
+    }
+
     /// Whether dead features are revived. Default true; [`Solver::Paper`] never does.
     pub fn revive(mut self, revive: bool) -> Self {
         self.options.revive = revive;
@@ -161,8 +178,14 @@ impl SemiNmf {
             Solver::Mu => self.sweeps.unwrap_or(4),
             Solver::ProjectedLs | Solver::Hals => self.sweeps.unwrap_or(2),
         };
-        // A multiplicative update cannot use a revived feature: its coefficients are exact zeros or a floor.
-        options.revive &= !matches!(options.solver, Solver::Paper | Solver::Mu);
+        if matches!(options.solver, Solver::Paper | Solver::Mu) {
+            // A multiplicative update cannot use a revived feature: its coefficients are exact zeros or a floor.
+            options.revive = false;
+            (options.relaxation, options.warm_up) = (0.0, 0);
+        }
+        if options.init != Init::Kmeans {
+            options.warm_up = 0;
+        }
         options.keep_best = self.keep_best.unwrap_or(!(paper && options.tolerance == 0.0));
         options
     }
@@ -222,6 +245,9 @@ fn check(options: &Options, given: Option<&DenseMatrix>, layout: &PanelLayout) -
     }
     if !(options.sparsity > 0.0 && options.sparsity <= 1.0) {
         return refuse("sparsity", &options.sparsity, "a share of the neurons above 0 and up to 1 is needed".into());
+    }
+    if !(options.relaxation >= 0.0 && options.relaxation < 1.0) {
+        return refuse("relaxation", &options.relaxation, "a share of at least 0 and below 1 is needed".into());
     }
     for (option, value) in [("penalty", options.penalty), ("tolerance", options.tolerance), ("ridge", options.ridge)] {
         if !(value >= 0.0 && value.is_finite()) {

@@ -35,14 +35,14 @@ impl Plan<'_> {
         let Buffers { features, least_squares: sums, .. } = self.buffers;
         let mut recording = Recording::new();
         if self.options.solver == Solver::Hals {
-            projected_least_squares(&mut recording, sums, features, Ridge::Relative(self.options.ridge as f32));
+            projected_least_squares(&mut recording, sums, features, Ridge::Relative(self.options.ridge as f32), 0.0);
             winner_take_all(&mut recording, features, 0, self.options.rank, true);
         }
         recording
     }
 
-    /// Z from the sums, without its Gram matrix.
-    pub fn features_step(&self) -> Recording {
+    /// Z from the sums, without its Gram matrix; least squares over-relaxed by a share.
+    pub fn features_step(&self, relaxation: f64) -> Recording {
         let Buffers { features, least_squares: sums, scales, .. } = self.buffers;
         let mut recording = Recording::new();
         let ridge = self.options.ridge as f32;
@@ -54,11 +54,11 @@ impl Plan<'_> {
                 }
             }
             Solver::Paper => {
-                projected_least_squares(&mut recording, sums, features, Ridge::Absolute(ridge));
+                projected_least_squares(&mut recording, sums, features, Ridge::Absolute(ridge), relaxation as f32);
                 normalization(&mut recording, sums.gram, features, *scales, NORM_FLOOR);
             }
             Solver::ProjectedLs | Solver::Mu => {
-                projected_least_squares(&mut recording, sums, features, Ridge::Relative(ridge));
+                projected_least_squares(&mut recording, sums, features, Ridge::Relative(ridge), relaxation as f32);
                 normalization(&mut recording, sums.gram, features, *scales, 0.0);
             }
         }
@@ -78,14 +78,8 @@ impl Plan<'_> {
         let mut recording = Recording::new();
         let r = &mut recording;
         for (index, panel) in b.panels.iter().enumerate() {
-            let projections = b.projections_of(panel);
-            if self.options.solver != Solver::Hals {
-                normalize_coefficients(r, b.scales, panel.coefficients);
-            }
-            project(r, panel.activations, &b.features, projections, self.scale);
-            self.coefficients_step(r, panel);
-            b.record_sums(r, index, panel.coefficients, self.scale);
-            inner_product(r, panel.coefficients, projections, b.inner, index > 0);
+            self.visit(r, panel, index > 0);
+            inner_product(r, panel.coefficients, b.projections_of(panel), b.inner, index > 0);
             if let (Some(norms), Some(sums)) = (panel.norms, b.weighted_sums) {
                 cross_product(r, panel.coefficients, norms, sums, 1.0, index > 0, None);
             }
@@ -102,6 +96,17 @@ impl Plan<'_> {
             }
         }
         recording
+    }
+
+    /// A panel's coefficients and what they add to the sums, or start them with.
+    pub fn visit(&self, r: &mut Recording, panel: &PanelBuffers, accumulate: bool) {
+        let b = self.buffers;
+        if self.options.solver != Solver::Hals {
+            normalize_coefficients(r, b.scales, panel.coefficients);
+        }
+        project(r, panel.activations, &b.features, b.projections_of(panel), self.scale);
+        self.coefficients_step(r, panel);
+        b.record_sums(r, panel, panel.coefficients, self.scale, accumulate);
     }
 
     fn coefficients_step(&self, r: &mut Recording, panel: &PanelBuffers) {

@@ -2,8 +2,8 @@
 
 use crate::cross_product::{Split, cross_product};
 use crate::{
-    BufferId, Matrix, Recording, Ridge, Workspace, cholesky, gather_projection, projection, sparse_projection,
-    triangular_solve, winner_take_all,
+    BufferId, Matrix, Recording, Ridge, Workspace, cholesky, gather_projection, projection, relaxation,
+    sparse_projection, triangular_solve, winner_take_all,
 };
 
 /// Features Z in two forms that are kept alike: dense with zeros, and the kept neurons with their values.
@@ -20,22 +20,27 @@ pub struct Features {
 }
 
 impl Features {
-    /// Adds the buffers of `rank` features that keep `kept` of `neurons` neurons.
-    pub fn in_workspace(workspace: &mut Workspace, rank: u32, neurons: u32, kept: u32) -> Self {
-        let entries = u64::from(rank) * u64::from(kept);
+    /// Adds the buffers of the kept entries of features, `kept` of each, that are stored densely in `dense` [K, d].
+    pub fn in_workspace(workspace: &mut Workspace, dense: Matrix, kept: u32) -> Self {
+        let entries = u64::from(dense.rows) * u64::from(kept);
         Features {
-            dense: workspace.matrix("features", rank, neurons),
+            dense,
             indices: workspace.words("kept neurons of the features", entries),
             values: workspace.words("kept values of the features", entries),
             kept,
         }
     }
 
-    /// Whether projecting by gathering the kept neurons beats the dense product. (A gathered multiply-add costs several
-    /// times one of a tiled product.)
+    /// Whether projecting by gathering the kept neurons beats the dense product.
     pub fn is_sparse(&self) -> bool {
-        u64::from(self.kept) * 8 <= u64::from(self.dense.columns)
+        is_sparse(self.kept, self.dense.columns)
     }
+}
+
+/// Whether projecting onto features that keep `kept` of `neurons` neurons is faster by gathering those than by the dense
+/// product. (A gathered multiply-add costs several times one of a tiled product.)
+pub fn is_sparse(kept: u32, neurons: u32) -> bool {
+    u64::from(kept) * 8 <= u64::from(neurons)
 }
 
 /// Up to so many tokens, workgroups for each feature fill a device better than workgroups for 128 features read faster.
@@ -73,7 +78,7 @@ pub fn coefficient_gram(
 pub struct LeastSquares {
     /// C = YᵀY [K, K].
     pub gram: Matrix,
-    /// YᵀX [K, d].
+    /// YᵀX [K, d]; may be the memory of the dense features, which then take its place.
     pub cross: Matrix,
     /// Room for the factor [K, K].
     pub factor: Matrix,
@@ -81,10 +86,20 @@ pub struct LeastSquares {
     pub status: BufferId,
 }
 
-/// Records projected least squares: Z = (C + ridge·I)⁻¹ YᵀX for all neurons, then winner-take-all on each feature.
-/// (Shafran et al. 2025, the update of Z and its sparsity projection.)
-pub fn projected_least_squares(recording: &mut Recording, operands: &LeastSquares, features: &Features, ridge: Ridge) {
+/// Records projected least squares: Z = (C + ridge·I)⁻¹ YᵀX for all neurons, then winner-take-all on each feature (Shafran et al.
+/// 2025, the update of Z and its sparsity projection); in between [`relaxation`] by an amount, if not 0.
+pub fn projected_least_squares(
+    recording: &mut Recording,
+    operands: &LeastSquares,
+    features: &Features,
+    ridge: Ridge,
+    relax: f32,
+) {
     cholesky(recording, operands.gram, operands.factor, operands.status, ridge);
-    triangular_solve(recording, operands.factor, operands.cross, features.dense);
+    recording.copy(operands.cross.buffer(), features.dense.buffer(), operands.cross.elements() * 4);
+    triangular_solve(recording, operands.factor, features.dense);
+    if relax > 0.0 {
+        relaxation(recording, operands.gram, features, relax);
+    }
     winner_take_all(recording, features, 0, features.dense.rows, false);
 }

@@ -26,6 +26,7 @@ mod normalization;
 mod normalize_coefficients;
 mod projection;
 mod recording;
+mod relaxation;
 mod roofline;
 mod sparse_projection;
 mod squared_norm;
@@ -40,7 +41,9 @@ pub use cholesky::{CHOLESKY, Ridge, STATUS_WORDS, cholesky};
 pub use compose::{ComposeError, compose};
 pub use cross_product::{CROSS_PRODUCT, Split, cross_product};
 pub use element_type::ElementType;
-pub use features::{Features, LeastSquares, coefficient_gram, feature_gram, project, projected_least_squares};
+pub use features::{
+    Features, LeastSquares, coefficient_gram, feature_gram, is_sparse, project, projected_least_squares,
+};
 pub use fixed_order_sum::{FIXED_ORDER_SUM, fixed_order_sum};
 pub use gather_projection::{GATHER_PROJECTION, gather_projection};
 pub use gather_rows::{GATHER_ROWS, gather_rows};
@@ -56,6 +59,7 @@ pub use normalization::{NORMALIZATION, normalization};
 pub use normalize_coefficients::{NORMALIZE_COEFFICIENTS, normalize_coefficients};
 pub use projection::{PROJECTION, projection};
 pub use recording::{BufferId, BufferSpec, Command, Cost, Dispatch, Matrix, Moved, Recording, Resource, Workspace};
+pub use relaxation::{RELAXATION, relaxation};
 pub use roofline::{Bound, DEVICES, Device, DeviceError, Stage, device_names, stages};
 pub use sparse_projection::{SPARSE_PROJECTION, sparse_projection};
 pub use squared_norm::{SQUARED_NORM, squared_norm};
@@ -83,6 +87,7 @@ pub static KERNELS: &[&Kernel] = &[
     &NORMALIZATION,
     &NORMALIZE_COEFFICIENTS,
     &PROJECTION,
+    &RELAXATION,
     &SPARSE_PROJECTION,
     &SQUARED_NORM,
     &TOKEN_RESIDUALS,

@@ -284,9 +284,11 @@ impl Recording {
         self.commands.push(Command::Clear(buffer));
     }
 
-    /// Records a copy of the first `bytes` of `from` to the start of `to`.
+    /// Records a copy of the first `bytes` of `from` to the start of `to`; nothing, if they are the same.
     pub fn copy(&mut self, from: BufferId, to: BufferId, bytes: u64) {
-        self.commands.push(Command::Copy { from, to, bytes });
+        if from != to {
+            self.commands.push(Command::Copy { from, to, bytes });
+        }
     }
 
     /// The dispatches, in order.

@@ -302,7 +302,8 @@ mod tests {
         let mut workspace = Workspace::default();
         let w = &mut workspace;
         let (n, d, k) = (1100, 1000, 70);
-        let features = Features::in_workspace(w, k, d, 20);
+        let dense = w.matrix("features", k, d);
+        let features = Features::in_workspace(w, dense, 20);
         let (projections, cross) = (w.matrix("projections", n, k), w.matrix("cross product", k, d));
         let mut recording = Recording::new();
         for panel in 0..3 {

@@ -12,7 +12,7 @@ pub const NEURONS: u32 = 64;
 /// The kernel's metadata.
 pub static TRIANGULAR_SOLVE: Kernel = Kernel {
     name: "triangular_solve",
-    access: &[Access::Read, Access::Read, Access::ReadWrite],
+    access: &[Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
@@ -28,9 +28,9 @@ struct Params {
     feature_stride: u32,
 }
 
-/// Records `solution` = (UᵀU)⁻¹ `right_side` for U = `factor` from [`cholesky`](crate::cholesky()); both are [K, d].
-pub fn triangular_solve(recording: &mut Recording, factor: Matrix, right_side: Matrix, solution: Matrix) {
-    assert_eq!(right_side.stride, solution.stride, "triangular solve: strides");
+/// Records `solution` ← (UᵀU)⁻¹ `solution` for U = `factor` from [`cholesky`](crate::cholesky()); `solution` [K, d] is the right
+/// side before.
+pub fn triangular_solve(recording: &mut Recording, factor: Matrix, solution: Matrix) {
     let (rank, columns) = (u64::from(factor.rows), u64::from(solution.columns));
     recording.dispatch(
         &TRIANGULAR_SOLVE,
@@ -41,9 +41,9 @@ pub fn triangular_solve(recording: &mut Recording, factor: Matrix, right_side: M
             columns: solution.columns,
             feature_stride: solution.stride,
         },
-        &[factor.resource, right_side.resource, solution.resource],
+        &[factor.resource, solution.resource],
         [solution.columns.div_ceil(NEURONS), 1, 1],
-        Cost { moved: vec![factor.read(), right_side.read(), solution.written()], flops: 2 * rank * rank * columns },
+        Cost { moved: vec![factor.read(), solution.updated()], flops: 2 * rank * rank * columns },
     );
 }
 
@@ -52,12 +52,11 @@ const SHARE_VECTORS: usize = 4;
 
 fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
-    let [factor, right_side, solution] = bindings else { unreachable!() };
+    let [factor, solution] = bindings else { unreachable!() };
     let (rank, stride) = (p.rank as usize, p.feature_stride as usize);
     pulp::Arch::new().dispatch(Twin {
         p: &p,
         upper: &factor.read::<f32>()[..rank * p.stride as usize],
-        right_side: &right_side.read::<f32>()[..rank * stride],
         solution: &mut solution.write::<f32>()[..rank * stride],
     });
 }
@@ -65,7 +64,6 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
 struct Twin<'a> {
     p: &'a Params,
     upper: &'a [f32],
-    right_side: &'a [f32],
     solution: &'a mut [f32],
 }
 
@@ -94,12 +92,10 @@ impl Twin<'_> {
                 share.push(part);
             }
         }
-        shares.into_par_iter().enumerate().for_each(|(share, mut out)| {
+        shares.into_par_iter().for_each(|mut share| {
             // Rows are a multiple of a page apart where d is a power of two: what is solved lies close together.
             with_scratch(rank * width, |scratch| {
-                let first = share * width;
-                for (part, row) in scratch.chunks_exact_mut(width).zip(self.right_side.chunks_exact(stride)) {
-                    let row = &row[first..stride.min(first + width)];
+                for (part, row) in scratch.chunks_exact_mut(width).zip(&share) {
                     part[..row.len()].copy_from_slice(row);
                     part[row.len()..].fill(0.0);
                 }
@@ -107,7 +103,7 @@ impl Twin<'_> {
                     #[inline(always)]
                     || factors.solve(simd, scratch),
                 );
-                for (part, out) in scratch.chunks_exact(width).zip(&mut out) {
+                for (part, out) in scratch.chunks_exact(width).zip(&mut share) {
                     out.copy_from_slice(&part[..out.len()]);
                 }
             });

@@ -93,6 +93,16 @@ pub struct FitArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
     pub sweeps: Option<u32>,
 
+    /// How far the features of least squares are moved on in their direction before they are cut, a share below 1
+    /// [default: 0.4; with --solver mu and paper 0]
+    #[arg(long, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
+    pub relaxation: Option<f64>,
+
+    /// Iterations on a sample of the tokens before the first over all of them [default: 8 after --init kmeans, if there are 70
+    /// tokens a feature; with --solver mu and paper 0]
+    #[arg(long, value_name = "N", help_heading = "Solver")]
+    pub warm_up: Option<u32>,
+
     /// Refit the values of the features at the end: a little less error, the same coefficients
     #[arg(long, help_heading = "Solver")]
     pub debias: bool,
@@ -247,6 +257,12 @@ fn builder(args: &FitArgs, given: Option<DenseMatrix>) -> SemiNmf {
     }
     if let Some(sweeps) = args.sweeps {
         builder = builder.sweeps(sweeps);
+    }
+    if let Some(relaxation) = args.relaxation {
+        builder = builder.relaxation(relaxation);
+    }
+    if let Some(iterations) = args.warm_up {
+        builder = builder.warm_up(iterations);
     }
     match (args.init, given) {
         (_, Some(coefficients)) => builder.init_coefficients(coefficients),

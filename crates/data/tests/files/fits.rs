@@ -23,6 +23,8 @@ fn record(seed: u64) -> FitRecord {
         patience: 3,
         ridge: 1e-7,
         sweeps: 2,
+        relaxation: 0.4,
+        warm_up: 8,
         revive: true,
         keep_best: false,
         debias: true,

@@ -62,8 +62,10 @@ pub fn fit(x: &Matrix, start: &Matrix, kept: usize, solver: Solver, iterations: 
     let mut y = start.clone();
     let mut z = Matrix::zeros(y.columns, x.columns);
     let mut losses = Vec::new();
-    for _ in 0..iterations {
-        z = least_squares(x, &y, solver);
+    for iteration in 0..iterations {
+        let solved = least_squares(x, &y, solver);
+        let relaxation = if solver == Solver::ProjectedLs && iteration > 0 { 0.4 } else { 0.0 };
+        z = Matrix::from_fn(z.rows, z.columns, |k, j| solved[(k, j)] + relaxation * (solved[(k, j)] - z[(k, j)]));
         keep_largest(&mut z, kept);
         normalize(&mut y, &mut z, solver);
         let (p, q) = (x.times(&z.transposed()), z.times(&z.transposed()));
