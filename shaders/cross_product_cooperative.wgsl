@@ -6,7 +6,7 @@
 // to (s + 1) · split_rows - 1.
 //
 // Matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. A power of two lifts y to where
-// f16 has room for both; it follows the largest magnitude so far, and the sums are taken to each new power.
+// f16 has room for both; it follows the largest magnitude so far, and sums go to the result before it changes.
 
 enable f16;
 enable wgpu_cooperative_matrix;
@@ -64,8 +64,8 @@ const TILE_FEATURES = 4u * SIZE;
 const TILE_NEURONS = 8u * SIZE;
 // Tokens staged at once.
 const DEPTH = 32u;
-// Tokens over which one f32 sum runs: one sum over thousands of tokens would lose digits.
-const CHAIN = 128u;
+// Tokens over which one f32 sum runs before it is added to the result: over thousands it would lose digits.
+const CHAIN = 1024u;
 
 // Tokens lie side by side in the tiles, so that a thread reads its share of a matrix at once. The padding spreads rows over
 // the banks.
@@ -75,6 +75,8 @@ var<workgroup> high_tile: array<f16, TILE_FEATURES * ROW>;
 var<workgroup> low_tile: array<f16, TILE_FEATURES * ROW>;
 // Largest magnitude in y so far: the bits of a float, which compare like it.
 var<workgroup> largest: atomic<u32>;
+// Whether y has become too large for the power of two.
+var<workgroup> outgrown: u32;
 // A matrix of sums of each part on its way to memory.
 var<workgroup> results: array<f32, PARTS * SIZE * SIZE>;
 
@@ -177,13 +179,26 @@ fn stage(loads: Loads, lift: f32, thread: u32) {
     }
 }
 
+// Where results go.
+struct Target {
+    tile: Tile,
+    split: u32,
+    // The parts of which there are results: so many from this one on.
+    first_part: u32,
+    parts: u32,
+    // Takes back scale and lift.
+    scale: f32,
+    // Whether results are added to what is there.
+    accumulate: bool,
+}
+
 // Writes the matrix of each part that `results` holds, which is `row` matrices down and `column` across within the part.
-fn store(tile: Tile, split: u32, first_part: u32, parts: u32, row: u32, column: u32, thread: u32) {
-    for (var quad = thread; quad < parts * SIZE * SIZE / 4u; quad += THREADS) {
-        let part = first_part + quad / (SIZE * SIZE / 4u);
+fn store(to: Target, row: u32, column: u32, thread: u32) {
+    for (var quad = thread; quad < to.parts * SIZE * SIZE / 4u; quad += THREADS) {
+        let part = to.first_part + quad / (SIZE * SIZE / 4u);
         let within = quad % (SIZE * SIZE / 4u) * 4u;
-        let feature = tile.feature + (part / 2u * 2u + row) * SIZE + within / SIZE;
-        let neuron = tile.neuron + (part % 2u * 4u + column) * SIZE + within % SIZE;
+        let feature = to.tile.feature + (part / 2u * 2u + row) * SIZE + within / SIZE;
+        let neuron = to.tile.neuron + (part % 2u * 4u + column) * SIZE + within % SIZE;
         if part < PARTS && feature < params.rank && neuron < params.columns {
             let sums = vec4(
                 results[quad * 4u],
@@ -191,10 +206,10 @@ fn store(tile: Tile, split: u32, first_part: u32, parts: u32, row: u32, column: 
                 results[quad * 4u + 2u],
                 results[quad * 4u + 3u],
             );
-            let at = (split * params.rank + feature) * (params.out_stride / 4u) + neuron / 4u;
+            let at = (to.split * params.rank + feature) * (params.out_stride / 4u) + neuron / 4u;
             // Padding stays zero, whatever lies behind the last column of x.
-            var values = select(vec4<f32>(), params.scale * sums, neuron + vec4(0u, 1u, 2u, 3u) < vec4(params.columns));
-            if params.accumulate != 0u {
+            var values = select(vec4<f32>(), to.scale * sums, neuron + vec4(0u, 1u, 2u, 3u) < vec4(params.columns));
+            if to.accumulate {
                 values += out[at];
             }
             out[at] = values;
@@ -240,156 +255,123 @@ fn main(
         let part = min(first_part + slot, PARTS - 1u);
         let left_at = part / 2u * 2u * SIZE * ROW;
         let right_at = part % 2u * 4u * SIZE * ROW;
-        var total00 = Sum();
-        var total01 = Sum();
-        var total02 = Sum();
-        var total03 = Sum();
-        var total10 = Sum();
-        var total11 = Sum();
-        var total12 = Sum();
-        var total13 = Sum();
-        var sum00 = Sum();
-        var sum01 = Sum();
-        var sum02 = Sum();
-        var sum03 = Sum();
-        var sum10 = Sum();
-        var sum11 = Sum();
-        var sum12 = Sum();
-        var sum13 = Sum();
-        var loads = load(at, 0u, tile, thread);
+        var tokens = 0u;
+        var next = load(at, 0u, tile, thread);
         workgroupBarrier();
-        atomicMax(&largest, bitcast<u32>(largest_of(loads)));
-        workgroupBarrier();
-        var lift = lift_for(atomicLoad(&largest));
-        stage(loads, lift.up, thread);
-        for (var tokens = 0u; tokens < end - start; tokens += DEPTH) {
+        atomicMax(&largest, bitcast<u32>(largest_of(next)));
+        loop {
             workgroupBarrier();
-            // The next stage is on its way while this one is multiplied.
-            let next = load(at, tokens + DEPTH, tile, thread);
-            for (var depth = 0u; depth < DEPTH; depth += SIZE) {
-                let left_place = left_at + depth;
-                let high0 = coopLoadT<Left>(&high_tile[left_place], ROW);
-                let high1 = coopLoadT<Left>(&high_tile[left_place + SIZE * ROW], ROW);
-                let low0 = coopLoadT<Left>(&low_tile[left_place], ROW);
-                let low1 = coopLoadT<Left>(&low_tile[left_place + SIZE * ROW], ROW);
-                let right_place = right_at + depth;
-                let right0 = coopLoad<Right>(&x_tile[right_place], ROW);
-                sum00 = coopMultiplyAdd(high0, right0, sum00);
-                sum10 = coopMultiplyAdd(high1, right0, sum10);
-                sum00 = coopMultiplyAdd(low0, right0, sum00);
-                sum10 = coopMultiplyAdd(low1, right0, sum10);
-                let right1 = coopLoad<Right>(&x_tile[right_place + SIZE * ROW], ROW);
-                sum01 = coopMultiplyAdd(high0, right1, sum01);
-                sum11 = coopMultiplyAdd(high1, right1, sum11);
-                sum01 = coopMultiplyAdd(low0, right1, sum01);
-                sum11 = coopMultiplyAdd(low1, right1, sum11);
-                let right2 = coopLoad<Right>(&x_tile[right_place + 2u * SIZE * ROW], ROW);
-                sum02 = coopMultiplyAdd(high0, right2, sum02);
-                sum12 = coopMultiplyAdd(high1, right2, sum12);
-                sum02 = coopMultiplyAdd(low0, right2, sum02);
-                sum12 = coopMultiplyAdd(low1, right2, sum12);
-                let right3 = coopLoad<Right>(&x_tile[right_place + 3u * SIZE * ROW], ROW);
-                sum03 = coopMultiplyAdd(high0, right3, sum03);
-                sum13 = coopMultiplyAdd(high1, right3, sum13);
-                sum03 = coopMultiplyAdd(low0, right3, sum03);
-                sum13 = coopMultiplyAdd(low1, right3, sum13);
-            }
-            if tokens % CHAIN == CHAIN - DEPTH {
-                total00 = total00 + sum00 * lift.down;
-                total01 = total01 + sum01 * lift.down;
-                total02 = total02 + sum02 * lift.down;
-                total03 = total03 + sum03 * lift.down;
-                total10 = total10 + sum10 * lift.down;
-                total11 = total11 + sum11 * lift.down;
-                total12 = total12 + sum12 * lift.down;
-                total13 = total13 + sum13 * lift.down;
-                sum00 = Sum();
-                sum01 = Sum();
-                sum02 = Sum();
-                sum03 = Sum();
-                sum10 = Sum();
-                sum11 = Sum();
-                sum12 = Sum();
-                sum13 = Sum();
-            }
-            let most = largest_of(next);
-            if most > lift.limit {
-                atomicMax(&largest, bitcast<u32>(most));
-            }
-            // All have multiplied this stage, and told of larger magnitudes in the next.
-            workgroupBarrier();
-            let bits = atomicLoad(&largest);
-            if bitcast<f32>(bits) > lift.limit {
-                let higher = lift_for(bits);
-                let ratio = higher.up * lift.down;
-                sum00 = sum00 * ratio;
-                sum01 = sum01 * ratio;
-                sum02 = sum02 * ratio;
-                sum03 = sum03 * ratio;
-                sum10 = sum10 * ratio;
-                sum11 = sum11 * ratio;
-                sum12 = sum12 * ratio;
-                sum13 = sum13 * ratio;
-                lift = higher;
-            }
+            let lift = lift_for(atomicLoad(&largest));
             stage(next, lift.up, thread);
+            outgrown = 0u;
+            let begin = tokens;
+            let end_of_chain = min(tokens + CHAIN, end - start);
+            var sum00 = Sum();
+            var sum01 = Sum();
+            var sum02 = Sum();
+            var sum03 = Sum();
+            var sum10 = Sum();
+            var sum11 = Sum();
+            var sum12 = Sum();
+            var sum13 = Sum();
+            loop {
+                workgroupBarrier();
+                // The next stage is on its way while this one is multiplied.
+                tokens += DEPTH;
+                next = load(at, tokens, tile, thread);
+                for (var depth = 0u; depth < DEPTH; depth += SIZE) {
+                    let left_place = left_at + depth;
+                    let high0 = coopLoadT<Left>(&high_tile[left_place], ROW);
+                    let high1 = coopLoadT<Left>(&high_tile[left_place + SIZE * ROW], ROW);
+                    let low0 = coopLoadT<Left>(&low_tile[left_place], ROW);
+                    let low1 = coopLoadT<Left>(&low_tile[left_place + SIZE * ROW], ROW);
+                    let right_place = right_at + depth;
+                    let right0 = coopLoad<Right>(&x_tile[right_place], ROW);
+                    sum00 = coopMultiplyAdd(high0, right0, sum00);
+                    sum10 = coopMultiplyAdd(high1, right0, sum10);
+                    sum00 = coopMultiplyAdd(low0, right0, sum00);
+                    sum10 = coopMultiplyAdd(low1, right0, sum10);
+                    let right1 = coopLoad<Right>(&x_tile[right_place + SIZE * ROW], ROW);
+                    sum01 = coopMultiplyAdd(high0, right1, sum01);
+                    sum11 = coopMultiplyAdd(high1, right1, sum11);
+                    sum01 = coopMultiplyAdd(low0, right1, sum01);
+                    sum11 = coopMultiplyAdd(low1, right1, sum11);
+                    let right2 = coopLoad<Right>(&x_tile[right_place + 2u * SIZE * ROW], ROW);
+                    sum02 = coopMultiplyAdd(high0, right2, sum02);
+                    sum12 = coopMultiplyAdd(high1, right2, sum12);
+                    sum02 = coopMultiplyAdd(low0, right2, sum02);
+                    sum12 = coopMultiplyAdd(low1, right2, sum12);
+                    let right3 = coopLoad<Right>(&x_tile[right_place + 3u * SIZE * ROW], ROW);
+                    sum03 = coopMultiplyAdd(high0, right3, sum03);
+                    sum13 = coopMultiplyAdd(high1, right3, sum13);
+                    sum03 = coopMultiplyAdd(low0, right3, sum03);
+                    sum13 = coopMultiplyAdd(low1, right3, sum13);
+                }
+                let most = largest_of(next);
+                if most > lift.limit {
+                    atomicMax(&largest, bitcast<u32>(most));
+                    outgrown = 1u;
+                }
+                // All have multiplied this stage, and told of larger magnitudes in the next.
+                if workgroupUniformLoad(&outgrown) != 0u || tokens >= end_of_chain {
+                    break;
+                }
+                stage(next, lift.up, thread);
+            }
+            let accumulate = params.accumulate != 0u || begin > 0u;
+            let to = Target(tile, workgroup.z, first_part, side_by_side, params.scale * lift.down, accumulate);
+            let result = slot * SIZE * SIZE;
+            if subgroup < side_by_side {
+                coopStoreT(sum00, &results[result], SIZE);
+            }
+            workgroupBarrier();
+            store(to, 0u, 0u, thread);
+            workgroupBarrier();
+            if subgroup < side_by_side {
+                coopStoreT(sum01, &results[result], SIZE);
+            }
+            workgroupBarrier();
+            store(to, 0u, 1u, thread);
+            workgroupBarrier();
+            if subgroup < side_by_side {
+                coopStoreT(sum02, &results[result], SIZE);
+            }
+            workgroupBarrier();
+            store(to, 0u, 2u, thread);
+            workgroupBarrier();
+            if subgroup < side_by_side {
+                coopStoreT(sum03, &results[result], SIZE);
+            }
+            workgroupBarrier();
+            store(to, 0u, 3u, thread);
+            workgroupBarrier();
+            if subgroup < side_by_side {
+                coopStoreT(sum10, &results[result], SIZE);
+            }
+            workgroupBarrier();
+            store(to, 1u, 0u, thread);
+            workgroupBarrier();
+            if subgroup < side_by_side {
+                coopStoreT(sum11, &results[result], SIZE);
+            }
+            workgroupBarrier();
+            store(to, 1u, 1u, thread);
+            workgroupBarrier();
+            if subgroup < side_by_side {
+                coopStoreT(sum12, &results[result], SIZE);
+            }
+            workgroupBarrier();
+            store(to, 1u, 2u, thread);
+            workgroupBarrier();
+            if subgroup < side_by_side {
+                coopStoreT(sum13, &results[result], SIZE);
+            }
+            workgroupBarrier();
+            store(to, 1u, 3u, thread);
+            workgroupBarrier();
+            if tokens >= end - start {
+                break;
+            }
         }
-        total00 = total00 + sum00 * lift.down;
-        total01 = total01 + sum01 * lift.down;
-        total02 = total02 + sum02 * lift.down;
-        total03 = total03 + sum03 * lift.down;
-        total10 = total10 + sum10 * lift.down;
-        total11 = total11 + sum11 * lift.down;
-        total12 = total12 + sum12 * lift.down;
-        total13 = total13 + sum13 * lift.down;
-        let result = slot * SIZE * SIZE;
-        workgroupBarrier();
-        if subgroup < side_by_side {
-            coopStoreT(total00, &results[result], SIZE);
-        }
-        workgroupBarrier();
-        store(tile, workgroup.z, first_part, side_by_side, 0u, 0u, thread);
-        workgroupBarrier();
-        if subgroup < side_by_side {
-            coopStoreT(total01, &results[result], SIZE);
-        }
-        workgroupBarrier();
-        store(tile, workgroup.z, first_part, side_by_side, 0u, 1u, thread);
-        workgroupBarrier();
-        if subgroup < side_by_side {
-            coopStoreT(total02, &results[result], SIZE);
-        }
-        workgroupBarrier();
-        store(tile, workgroup.z, first_part, side_by_side, 0u, 2u, thread);
-        workgroupBarrier();
-        if subgroup < side_by_side {
-            coopStoreT(total03, &results[result], SIZE);
-        }
-        workgroupBarrier();
-        store(tile, workgroup.z, first_part, side_by_side, 0u, 3u, thread);
-        workgroupBarrier();
-        if subgroup < side_by_side {
-            coopStoreT(total10, &results[result], SIZE);
-        }
-        workgroupBarrier();
-        store(tile, workgroup.z, first_part, side_by_side, 1u, 0u, thread);
-        workgroupBarrier();
-        if subgroup < side_by_side {
-            coopStoreT(total11, &results[result], SIZE);
-        }
-        workgroupBarrier();
-        store(tile, workgroup.z, first_part, side_by_side, 1u, 1u, thread);
-        workgroupBarrier();
-        if subgroup < side_by_side {
-            coopStoreT(total12, &results[result], SIZE);
-        }
-        workgroupBarrier();
-        store(tile, workgroup.z, first_part, side_by_side, 1u, 2u, thread);
-        workgroupBarrier();
-        if subgroup < side_by_side {
-            coopStoreT(total13, &results[result], SIZE);
-        }
-        workgroupBarrier();
-        store(tile, workgroup.z, first_part, side_by_side, 1u, 3u, thread);
     }
 }
