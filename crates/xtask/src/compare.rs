@@ -9,7 +9,7 @@ use crate::process::{build_unmix, output_of, root, run as run_command, target};
 use crate::python;
 
 /// What can be compared: solvers of `unmix`, and the methods of `worker.py`.
-const METHODS: [&str; 13] = [
+const METHODS: [&str; 14] = [
     "unmix-projected-ls",
     "unmix-hals",
     "unmix-mu",
@@ -17,6 +17,7 @@ const METHODS: [&str; 13] = [
     "unmix-product-f16",
     "unmix-product-f32",
     "torch",
+    "torch-residual",
     "torch-product",
     "sklearn-nmf",
     "sklearn-minibatch-nmf",
