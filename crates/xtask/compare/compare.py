@@ -25,8 +25,8 @@ NOTES = """\
 - **To the published loss**: iterations, and seconds with the start (by k-means for unmix), until the loss is what the
   published iteration in PyTorch had as its best, or within {nearness:g} of it.
 - `torch` is the published iteration written in PyTorch from its formulas, float32, subnormals flushed, from uniform
-  random coefficients. It was checked against reference runs before. `torch-residual` is the same, but computes its loss
-  as the authors' program does: from the residual matrix, in every iteration, within its time.
+  random coefficients. It was checked against reference runs before. `torch-residual` is the same, but its time includes
+  what the authors' program does for the loss in every iteration: the residual matrix, its norm, a copy of the best.
 - unmix runs as `unmix fit` does by default, with its own start and stopping rule; but `unmix-paper` from the
   coefficients that `torch` starts from, and for as many iterations.
 - **Relative error** is ‖X − YZ‖²/‖X‖² of the best iterate with {sparsity:.4g} of the neurons in each feature. What
