@@ -93,7 +93,7 @@ pub struct Options {
     #[serde(default)]
     pub relaxation: f64,
     /// Iterations on a sample of the tokens before the first pass over all of them; only for a start by k-means, without the
-    /// multiplicative solvers, and with 70 tokens for each feature.
+    /// multiplicative solvers, and with 42 tokens for each feature.
     #[serde(default)]
     pub warm_up: u32,
     /// Replace features whose coefficients are all zero by the residual of a token drawn by its squared residual.

@@ -142,7 +142,7 @@ impl SemiNmf {
     }
 
     /// Iterations on every seventh token or fewer, before the first pass over all of them. Default 8; 0 for the multiplicative
-    /// solvers, and where the fit does not start by k-means or has fewer than 70 tokens for each feature.
+    /// solvers, and where the fit does not start by k-means or has fewer than 42 tokens for each feature.
     pub fn warm_up(mut self, iterations: u32) -> Self {
         self.options.warm_up = iterations;
         self

@@ -12,7 +12,7 @@ use crate::{Error, Options, Solver};
 /// The sample is every so-many-th token: the iterations together cost about one pass.
 const EVERY: u32 = 7;
 /// Fewest sampled tokens for each feature; with fewer, features fit the sample rather than the activations.
-const FEWEST_TOKENS: u64 = 10;
+const FEWEST_TOKENS: u64 = 6;
 /// Most sampled tokens for each feature; more teach nothing new.
 const MOST_TOKENS: u64 = 64;
 

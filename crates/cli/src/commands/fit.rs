@@ -98,7 +98,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub relaxation: Option<f64>,
 
-    /// Iterations on a sample of the tokens before the first over all of them [default: 8 after --init kmeans, if there are 70
+    /// Iterations on a sample of the tokens before the first over all of them [default: 8 after --init kmeans, if there are 42
     /// tokens a feature; with --solver mu and paper 0]
     #[arg(long, value_name = "N", help_heading = "Solver")]
     pub warm_up: Option<u32>,

@@ -42,27 +42,25 @@ pub(super) fn available() -> bool {
 pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, accumulate: bool) {
     for first in (0..operands.rows).step_by(PACKED_TOKENS) {
         let tokens = PACKED_TOKENS.min(operands.rows - first);
-        let coefficients = PackedCoefficients::new(operands, first, tokens);
         let accumulate = accumulate || first > 0;
-        for_each_share(out.as_mut(), SHARE_NEURONS, SQUARE, &|neuron, mut out| {
-            let strips = out.nrows().next_multiple_of(SQUARE) / TILE;
-            let tiles = strips * BLOCK_STEPS * parts(operands.activations.element());
-            let squares = strips / 2 * coefficients.features.div_ceil(2);
-            let scratch = (1 + tiles + squares * TILES_OF_SUMS) * size_of::<Tile>() / size_of::<f32>();
-            with_scratch(scratch, |scratch| {
-                // Tiles are aligned, scratch need not be.
-                let (_, scratch, _) = bytemuck::pod_align_to_mut(scratch);
-                let (activations, sums) = scratch.split_at_mut(tiles);
-                let sums: &mut [Sums] = bytemuck::cast_slice_mut(&mut sums[..squares * TILES_OF_SUMS]);
-                sums.fill(Sums::zeroed());
-                let share =
-                    Share { operands, coefficients: &coefficients, first_row: operands.first_row + first, neuron };
-                share.run(activations, out.nrows(), sums);
-                // SAFETY: AMX comes with AVX-512.
-                unsafe { share.add(sums, out.as_mut(), accumulate) };
+        let features = operands.rank.div_ceil(TILE);
+        with_tiles(tokens.div_ceil(STEP) * features * PARTS, |tiles| {
+            let coefficients = PackedCoefficients::new(operands, first, tokens, tiles);
+            for_each_share(out.as_mut(), SHARE_NEURONS, SQUARE, &|neuron, out| {
+                Share { operands, coefficients: &coefficients, first_row: operands.first_row + first, neuron }
+                    .sum_up(out, accumulate);
             });
         });
     }
+}
+
+/// Runs `work` with so many tiles of a thread's scratch, whose content is arbitrary.
+fn with_tiles<R>(count: usize, work: impl FnOnce(&mut [Tile]) -> R) -> R {
+    with_scratch((1 + count) * size_of::<Tile>() / size_of::<f32>(), |scratch| {
+        // Tiles are aligned, scratch need not be.
+        let (_, tiles, _) = bytemuck::pod_align_to_mut(scratch);
+        work(&mut tiles[..count])
+    })
 }
 
 /// Parts in which an activation is multiplied.
@@ -122,17 +120,19 @@ fn split_pairs(mut tokens: [__m512; 2], row: usize, tiles: &mut [Tile]) {
 
 /// Y in tiles, shared by all threads: block of tokens after block, in it 16 features after 16, in that step after step, and of
 /// each step [`PARTS`] tiles with a row for each feature.
-struct PackedCoefficients {
-    tiles: Vec<Tile>,
+struct PackedCoefficients<'a> {
+    tiles: &'a [Tile],
     /// Tiles of features.
     features: usize,
     tokens: usize,
 }
 
-impl PackedCoefficients {
-    fn new(operands: &Operands<'_>, first: usize, tokens: usize) -> Self {
+impl<'a> PackedCoefficients<'a> {
+    /// Packs `tokens` tokens from `first` on into `tiles`, as many as that takes.
+    fn new(operands: &Operands<'_>, first: usize, tokens: usize, tiles: &'a mut [Tile]) -> Self {
         let features = operands.rank.div_ceil(TILE);
-        let mut tiles = vec![Tile::zeroed(); tokens.div_ceil(STEP) * features * PARTS];
+        // Where there are no features or tokens.
+        tiles.fill(Tile::zeroed());
         let coefficients =
             Elements::new(bytemuck::cast_slice(operands.coefficients), ElementType::F32, operands.stride as u32);
         tiles.par_chunks_mut(features * BLOCK_STEPS * PARTS).enumerate().for_each(|(block, tiles)| {
@@ -181,12 +181,27 @@ fn pack_coefficients(coefficients: Elements<'_>, at: &Corner, rank: usize, scale
 /// One thread's neurons.
 struct Share<'a> {
     operands: &'a Operands<'a>,
-    coefficients: &'a PackedCoefficients,
+    coefficients: &'a PackedCoefficients<'a>,
     first_row: usize,
     neuron: usize,
 }
 
 impl Share<'_> {
+    /// out (+)= the sums over all tokens.
+    fn sum_up(&self, mut out: MatMut<'_, f32>, accumulate: bool) {
+        let strips = out.nrows().next_multiple_of(SQUARE) / TILE;
+        let tiles = strips * BLOCK_STEPS * parts(self.operands.activations.element());
+        let squares = strips / 2 * self.coefficients.features.div_ceil(2);
+        with_tiles(tiles + squares * TILES_OF_SUMS, |scratch| {
+            let (activations, sums) = scratch.split_at_mut(tiles);
+            let sums: &mut [Sums] = bytemuck::cast_slice_mut(sums);
+            sums.fill(Sums::zeroed());
+            self.run(activations, out.nrows(), sums);
+            // SAFETY: AMX comes with AVX-512.
+            unsafe { self.add(sums, out.as_mut(), accumulate) };
+        });
+    }
+
     /// Adds the products of all tokens to `sums`.
     fn run(&self, tiles: &mut [Tile], width: usize, sums: &mut [Sums]) {
         let PackedCoefficients { tiles: coefficients, features, tokens } = self.coefficients;
