@@ -271,14 +271,12 @@ fn dead_features_are_revived() {
 fn a_warm_up_on_a_sample_is_ahead_of_a_first_pass_over_all_tokens() {
     let x = planted(19, 1500, 60, 12, ElementType::F32);
     for engine in engines() {
-        for solver in [Solver::ProjectedLs, Solver::Hals] {
-            let settings = SemiNmf::new(12).sparsity(0.15).solver(solver).max_iterations(3).tolerance(0.0);
-            let with = fit(engine.as_ref(), &x, ElementType::F32, &settings);
-            let without = fit(engine.as_ref(), &x, ElementType::F32, &settings.clone().warm_up(0));
-            let (ahead, behind) = (with.summary.loss_curve[0], without.summary.loss_curve[0]);
-            assert!(ahead < 0.8 * behind, "{solver:?} on {}: {ahead} for {behind}", engine.adapter());
-            check_invariants(&x, &with);
-        }
+        let settings = SemiNmf::new(12).sparsity(0.15).max_iterations(3).tolerance(0.0);
+        let with = fit(engine.as_ref(), &x, ElementType::F32, &settings);
+        let without = fit(engine.as_ref(), &x, ElementType::F32, &settings.clone().warm_up(0));
+        let (ahead, behind) = (with.summary.loss_curve[0], without.summary.loss_curve[0]);
+        assert!(ahead < 0.8 * behind, "on {}: {ahead} for {behind}", engine.adapter());
+        check_invariants(&x, &with);
     }
 }
 

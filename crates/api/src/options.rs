@@ -60,9 +60,6 @@ impl Init {
     }
 }
 
-/// How far features are over-relaxed by default.
-pub(crate) const RELAXATION: f64 = 0.4;
-
 /// Everything that determines a fit besides the activations and the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Options {
@@ -89,11 +86,11 @@ pub struct Options {
     /// Updates of the coefficients in an iteration: HALS sweeps, or multiplicative updates for [`Solver::Mu`].
     pub sweeps: u32,
     /// Over-relaxation β of the features, in [0, 1): W + β(W − Z) is cut rather than the least-squares solution W, where Z are the
-    /// features before; 0 for [`Solver::Mu`] and [`Solver::Paper`], and [`Solver::Hals`] has it in the warm-up alone.
+    /// features before; 0 but for [`Solver::ProjectedLs`].
     #[serde(default)]
     pub relaxation: f64,
-    /// Iterations on a sample of the tokens before the first pass over all of them; only for a start by k-means, without the
-    /// multiplicative solvers, and with 42 tokens for each feature.
+    /// Iterations on a sample of the tokens before the first pass over all of them; only for
+    /// [`Solver::ProjectedLs`] from a start by k-means, with 75 tokens for each feature.
     #[serde(default)]
     pub warm_up: u32,
     /// Replace features whose coefficients are all zero by the residual of a token drawn by its squared residual.

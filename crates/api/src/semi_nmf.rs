@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use unmix_runtime::{Engine, PanelLayout, ResidentActivations, block_on};
 
 use crate::fit::Fit;
-use crate::options::RELAXATION;
 use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver};
 
 /// Semi-nonnegative matrix factorization X ≈ Y Z with Y ≥ 0 and sparse rows of Z (Shafran, Geiger and Geva 2025,
@@ -51,7 +50,7 @@ impl SemiNmf {
                 patience: 3,
                 ridge: 0.0,
                 sweeps: 0,
-                relaxation: RELAXATION,
+                relaxation: 0.4,
                 warm_up: 8,
                 revive: true,
                 keep_best: true,
@@ -135,14 +134,14 @@ impl SemiNmf {
     }
 
     /// Over-relaxation β of the features, in [0, 1): least squares goes on by this share of the way that it moves them, before
-    /// they are cut. Default 0.4; 0 for the multiplicative solvers, and in [`Solver::Hals`] for the warm-up alone.
+    /// they are cut. Default 0.4; 0 for solvers other than [`Solver::ProjectedLs`].
     pub fn relaxation(mut self, share: f64) -> Self {
         self.options.relaxation = share;
         self
     }
 
-    /// Iterations on every seventh token or fewer, before the first pass over all of them. Default 8; 0 for the multiplicative
-    /// solvers, and where the fit does not start by k-means or has fewer than 42 tokens for each feature.
+    /// Iterations on every fifth token or fewer, before the first pass over all of them. Default 8; 0 for solvers other
+    /// than [`Solver::ProjectedLs`], and where the fit does not start by k-means or has fewer than 75 tokens for each feature.
     pub fn warm_up(mut self, iterations: u32) -> Self {
         self.options.warm_up = iterations;
         self
@@ -178,9 +177,9 @@ impl SemiNmf {
             Solver::Mu => self.sweeps.unwrap_or(4),
             Solver::ProjectedLs | Solver::Hals => self.sweeps.unwrap_or(2),
         };
-        if matches!(options.solver, Solver::Paper | Solver::Mu) {
-            // A multiplicative update cannot use a revived feature: its coefficients are exact zeros or a floor.
-            options.revive = false;
+        // A multiplicative update cannot use a revived feature: its coefficients are exact zeros or a floor.
+        options.revive &= !matches!(options.solver, Solver::Paper | Solver::Mu);
+        if options.solver != Solver::ProjectedLs {
             (options.relaxation, options.warm_up) = (0.0, 0);
         }
         if options.init != Init::Kmeans {

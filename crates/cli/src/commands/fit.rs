@@ -94,12 +94,12 @@ pub struct FitArgs {
     pub sweeps: Option<u32>,
 
     /// How far the features of least squares are moved on in their direction before they are cut, a share below 1
-    /// [default: 0.4; with --solver mu and paper 0]
+    /// [default: 0.4; 0 but for --solver projected-ls]
     #[arg(long, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub relaxation: Option<f64>,
 
-    /// Iterations on a sample of the tokens before the first over all of them [default: 8 after --init kmeans, if there are 42
-    /// tokens a feature; with --solver mu and paper 0]
+    /// Iterations on a sample of the tokens before the first over all of them [default: 8 for --solver projected-ls after
+    /// --init kmeans, if there are 75 tokens a feature]
     #[arg(long, value_name = "N", help_heading = "Solver")]
     pub warm_up: Option<u32>,
 
