@@ -11,7 +11,7 @@ use crate::device::Compiled;
 /// Fewer subgroups than this on a SIMD, as the driver counts them, do not hide the latency of memory.
 const LEAST_OCCUPANCY: u64 = 8;
 
-/// Kernels and beginnings of variants' names that may stay below it, and why.
+/// Kernels and variants that may stay below it, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[(
     "cross_product",
     "cooperative_16_subgroup_32",
