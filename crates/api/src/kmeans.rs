@@ -48,7 +48,7 @@ struct Sample {
 
 /// The largest prime up to `most`, or 1: with a divisor in common, a step would meet the same few positions of prompts that
 /// are all of one length.
-pub(crate) fn step(most: u64) -> u32 {
+pub(crate) fn largest_prime(most: u64) -> u32 {
     let most = u32::try_from(most).unwrap_or(u32::MAX);
     let is_prime = |n: &u32| (2..).take_while(|d| d * d <= u64::from(*n)).all(|d| !u64::from(*n).is_multiple_of(d));
     (2..=most).rev().find(is_prime).unwrap_or(1)
@@ -59,7 +59,7 @@ pub(crate) fn step(most: u64) -> u32 {
 async fn cluster(fit: &mut Fit<'_>) -> Result<Vec<u32>, Error> {
     let rank = fit.options.rank as usize;
     let wanted = TOKENS_PER_CLUSTER * u64::from(fit.options.rank);
-    let sample = Sample { every: step(fit.tokens / wanted), neurons: fit.neurons.min(COMPARED_NEURONS) };
+    let sample = Sample { every: largest_prime(fit.tokens / wanted), neurons: fit.neurons.min(COMPARED_NEURONS) };
     let candidates: Vec<u32> = (0..fit.tokens as u32).filter(|&token| fit.token_energy[token as usize] > 0.0).collect();
     if candidates.is_empty() {
         return Ok(vec![0; rank]);
@@ -170,13 +170,13 @@ fn sum_directions(fit: &Fit<'_>, sample: &Sample, neurons: u32) -> Result<(), Er
 
 #[cfg(test)]
 mod tests {
-    use super::step;
+    use super::largest_prime;
 
     #[test]
     fn a_sample_meets_every_position_of_prompts_of_one_length() {
-        assert_eq!([0, 1, 2, 3, 4, 9, 64, 625].map(step), [1, 1, 2, 3, 3, 7, 61, 619]);
+        assert_eq!([0, 1, 2, 3, 4, 9, 64, 625].map(largest_prime), [1, 1, 2, 3, 3, 7, 61, 619]);
         for length in [128, 512, 625] {
-            let every = step(625) as usize;
+            let every = largest_prime(625) as usize;
             let positions: std::collections::HashSet<usize> = (0..length).map(|i| i * every % length).collect();
             assert_eq!(positions.len(), length);
         }

@@ -5,7 +5,7 @@ use unmix_kernels::{Recording, squared_norm};
 use crate::Error;
 use crate::buffers::PanelBuffers;
 use crate::fit::Fit;
-use crate::kmeans::step;
+use crate::kmeans::largest_prime;
 
 /// The sample is every so-many-th token, or fewer: the iterations together cost a pass or two.
 const EVERY: u32 = 5;
@@ -17,7 +17,7 @@ const MOST_TOKENS: u64 = 64;
 /// One token of so many is sampled; `None` if there are too few tokens for a sample.
 fn every(tokens: u64, rank: u32) -> Option<u32> {
     let rank = u64::from(rank);
-    (tokens / u64::from(EVERY) >= FEWEST_TOKENS * rank).then(|| step(tokens / (MOST_TOKENS * rank)).max(EVERY))
+    (tokens / u64::from(EVERY) >= FEWEST_TOKENS * rank).then(|| largest_prime(tokens / (MOST_TOKENS * rank)).max(EVERY))
 }
 
 /// Improves the features of the start by iterations on the sample, and leaves the coefficients zero.

@@ -64,17 +64,23 @@ impl<'a> Elements<'a> {
 /// Asks for the bytes' cache lines, where the processor can be asked.
 #[inline(always)]
 pub(crate) fn prefetch(bytes: &[u8]) {
+    bytes.chunks(64).for_each(|line| prefetch_line(line.as_ptr()));
+}
+
+/// Asks for the cache line at an address, which need not be one of ours.
+#[inline(always)]
+pub(crate) fn prefetch_line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch may name any address.
         #[allow(unused_unsafe, reason = "unsafe in older versions of Rust")]
         unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+            _mm_prefetch::<_MM_HINT_T0>(address.cast());
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
+    let _ = address;
 }
 
 /// Splits an f64 into an f32 pair (hi, lo) whose sum is as close to it as f32 pairs get.

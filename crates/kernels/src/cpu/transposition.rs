@@ -60,7 +60,7 @@ mod x86 {
 
     use super::{LANES, SQUARE};
     use crate::ElementType;
-    use crate::cpu::Elements;
+    use crate::cpu::{Elements, prefetch_line};
 
     /// Bytes of a row that are fetched ahead: sixteen rows at once are more than the processor follows by itself.
     const AHEAD: usize = 1024;
@@ -85,13 +85,7 @@ mod x86 {
         for (index, out) in squares.iter_mut().enumerate() {
             let at = index * SQUARE * size;
             if at.is_multiple_of(64) {
-                for row in &rows {
-                    // SAFETY: a prefetch may name any address.
-                    #[allow(unused_unsafe, reason = "unsafe in older versions of Rust")]
-                    unsafe {
-                        _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(at + AHEAD).cast());
-                    };
-                }
+                rows.iter().for_each(|row| prefetch_line(row.as_ptr().wrapping_add(at + AHEAD)));
             }
             match activations.element() {
                 ElementType::F32 => square_f32(&rows, at, out),
