@@ -212,6 +212,9 @@ fn map(path: &Path) -> Result<Bytes, Error> {
     // the numbers read, and one that shortens it ends this process with a bus error; no Rust value with invalid bit patterns
     // can come of it, since all of it is read as plain bytes. `ActivationFile::open` tells callers so.
     let mapped = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io(path, "mapping into memory", e))?;
+    // Where the file is not in memory yet, it is read in large pages by systems that have them for files.
+    #[cfg(target_os = "linux")]
+    let _ = mapped.advise(memmap2::Advice::HugePage);
     Ok(Bytes::from_owner(mapped))
 }
 

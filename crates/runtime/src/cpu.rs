@@ -7,6 +7,7 @@ use bytes::Bytes;
 use unmix_kernels::{Access, BufferId, Command, Dispatch, Memory, Recording, Resource, Workspace};
 
 use crate::activations::{Storage, checked_shape};
+use crate::host_memory::HostMemory;
 use crate::{
     ActivationSource, Engine, EngineKind, EngineLimits, Error, PanelLayout, Pending, Prepared, ResidentActivations,
     Session,
@@ -98,13 +99,13 @@ impl Engine for CpuEngine {
             Some(bytes) => bytes,
             None => {
                 let mut owned = self.allocate("activations", needed)?;
-                let bytes = bytemuck::cast_slice_mut(&mut owned);
+                let bytes = bytemuck::cast_slice_mut(owned.words_mut());
                 let length = needed.unwrap_or_default() as usize;
                 let panel = layout.panel_rows as usize * row_bytes as usize;
                 for (index, chunk) in bytes[..length].chunks_mut(panel).enumerate() {
                     source.read_rows(layout.rows(index as u32), chunk).map_err(|e| Error::Read(e.to_string()))?;
                 }
-                Bytes::from_owner(Words(owned)).slice(..length)
+                Bytes::from_owner(owned).slice(..length)
             }
         };
         if Some(bytes.len() as u64) != needed {
@@ -138,42 +139,30 @@ impl Engine for CpuEngine {
 
 impl CpuEngine {
     /// Zeroed memory, as an error rather than an abort where there is none.
-    fn allocate(&self, what: &str, bytes: Option<u64>) -> Result<Vec<u32>, Error> {
-        let out_of_memory = || Error::OutOfMemory {
+    fn allocate(&self, what: &str, bytes: Option<u64>) -> Result<HostMemory, Error> {
+        let words = bytes.and_then(|bytes| usize::try_from(bytes.div_ceil(4)).ok());
+        words.and_then(HostMemory::zeroed).ok_or_else(|| Error::OutOfMemory {
             what: what.to_owned(),
             needed: bytes.unwrap_or(u64::MAX),
             adapter: self.adapter.clone(),
-        };
-        let words = usize::try_from(bytes.ok_or_else(out_of_memory)?.div_ceil(4)).map_err(|_| out_of_memory())?;
-        let mut memory = Vec::new();
-        memory.try_reserve_exact(words).map_err(|_| out_of_memory())?;
-        memory.resize(words, 0);
-        Ok(memory)
-    }
-}
-
-struct Words(Vec<u32>);
-
-impl AsRef<[u8]> for Words {
-    fn as_ref(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.0)
+        })
     }
 }
 
 struct State {
     layout: PanelLayout,
     activations: Bytes,
-    buffers: Vec<RwLock<Vec<u32>>>,
+    buffers: Vec<RwLock<HostMemory>>,
     /// Held while a recording runs: a second thread's run must not come between its commands.
     running: Mutex<()>,
 }
 
 impl State {
-    fn read(&self, id: BufferId) -> RwLockReadGuard<'_, Vec<u32>> {
+    fn read(&self, id: BufferId) -> RwLockReadGuard<'_, HostMemory> {
         self.buffers[id.0 as usize].read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, id: BufferId) -> RwLockWriteGuard<'_, Vec<u32>> {
+    fn write(&self, id: BufferId) -> RwLockWriteGuard<'_, HostMemory> {
         self.buffers[id.0 as usize].write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -185,10 +174,10 @@ impl State {
 
     fn run(&self, command: &Command) {
         match command {
-            Command::Clear(id) => self.write(*id).fill(0),
+            Command::Clear(id) => self.write(*id).words_mut().fill(0),
             Command::Copy { from, to, bytes } => {
                 let words = *bytes as usize / 4;
-                self.write(*to)[..words].copy_from_slice(&self.read(*from)[..words]);
+                self.write(*to).words_mut()[..words].copy_from_slice(&self.read(*from).words()[..words]);
             }
             Command::Dispatch(dispatch) => self.dispatch(dispatch),
         }
@@ -197,8 +186,8 @@ impl State {
     fn dispatch(&self, dispatch: &Dispatch) {
         enum Guard<'a> {
             Panel(&'a [u8]),
-            Read(RwLockReadGuard<'a, Vec<u32>>),
-            Write(RwLockWriteGuard<'a, Vec<u32>>),
+            Read(RwLockReadGuard<'a, HostMemory>),
+            Write(RwLockWriteGuard<'a, HostMemory>),
         }
         let mut guards: Vec<Guard<'_>> = dispatch
             .bindings
@@ -214,8 +203,8 @@ impl State {
             .iter_mut()
             .map(|guard| match guard {
                 Guard::Panel(bytes) => Memory::Read(bytes),
-                Guard::Read(words) => Memory::Read(bytemuck::cast_slice(words.as_slice())),
-                Guard::Write(words) => Memory::Write(words.as_mut_slice()),
+                Guard::Read(memory) => Memory::Read((**memory).as_ref()),
+                Guard::Write(memory) => Memory::Write(memory.words_mut()),
             })
             .collect();
         (dispatch.kernel.twin)(&dispatch.params, dispatch.element, &mut bindings);
@@ -226,14 +215,14 @@ struct CpuSession(Arc<State>);
 
 impl Session for CpuSession {
     fn write(&self, buffer: BufferId, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        let mut words = self.0.write(buffer);
-        bytemuck::cast_slice_mut::<u32, u8>(&mut words)[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        let mut memory = self.0.write(buffer);
+        bytemuck::cast_slice_mut::<u32, u8>(memory.words_mut())[offset as usize..][..bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
 
     fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Pending<Vec<u8>> {
-        let words = self.0.read(buffer);
-        let bytes = bytemuck::cast_slice::<u32, u8>(&words)[offset as usize..][..bytes as usize].to_vec();
+        let memory = self.0.read(buffer);
+        let bytes = (*memory).as_ref()[offset as usize..][..bytes as usize].to_vec();
         Box::pin(std::future::ready(Ok(bytes)))
     }
 

@@ -5,6 +5,7 @@ mod activations;
 mod cpu;
 mod engine;
 mod error;
+mod host_memory;
 mod wgpu_engine;
 
 pub use activations::{ActivationSource, PanelLayout, ResidentActivations};

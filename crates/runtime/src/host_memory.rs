@@ -1,0 +1,52 @@
+//! Memory of the CPU engine's buffers and of activations that it reads by itself.
+
+use memmap2::{MmapMut, MmapOptions};
+
+/// Zeroed words, straight from the operating system: pages that nothing touches take no memory, and where the system has large
+/// pages, rows that are far apart cost fewer address translations.
+pub(crate) struct HostMemory {
+    pages: MmapMut,
+    words: usize,
+}
+
+impl HostMemory {
+    /// So many words of zeros, or `None` if there is no memory for them.
+    pub(crate) fn zeroed(words: usize) -> Option<Self> {
+        // A mapping has at least a byte.
+        let pages = MmapOptions::new().len(words.checked_mul(4)?.max(1)).map_anon().ok()?;
+        // Advice alone: refused by systems built without large pages.
+        #[cfg(target_os = "linux")]
+        let _ = pages.advise(memmap2::Advice::HugePage);
+        Some(HostMemory { pages, words })
+    }
+
+    pub(crate) fn words(&self) -> &[u32] {
+        bytemuck::cast_slice(&self.pages[..self.words * 4])
+    }
+
+    pub(crate) fn words_mut(&mut self) -> &mut [u32] {
+        bytemuck::cast_slice_mut(&mut self.pages[..self.words * 4])
+    }
+}
+
+impl AsRef<[u8]> for HostMemory {
+    fn as_ref(&self) -> &[u8] {
+        &self.pages[..self.words * 4]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HostMemory;
+
+    #[test]
+    fn memory_is_zeroed_writable_and_of_any_length() {
+        for words in [0, 1, 1_500_000] {
+            let mut memory = HostMemory::zeroed(words).expect("some megabytes");
+            assert!(memory.words().len() == words && memory.words().iter().all(|&word| word == 0));
+            memory.words_mut().fill(7);
+            assert_eq!(memory.as_ref(), [7, 0, 0, 0].repeat(words));
+        }
+        assert!(HostMemory::zeroed(usize::MAX).is_none() && HostMemory::zeroed(usize::MAX / 8).is_none());
+    }
+}
