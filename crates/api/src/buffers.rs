@@ -7,7 +7,7 @@ use unmix_kernels::{
 use unmix_runtime::{EngineLimits, PanelLayout};
 
 use crate::kmeans::COMPARED_NEURONS;
-use crate::{Init, Options, Solver};
+use crate::{Init, Options, Solver, warm_up};
 
 /// Rows that [`gathered`](Buffers::gathered) holds.
 pub(crate) const GATHERED_ROWS: u32 = 8;
@@ -101,7 +101,9 @@ impl Buffers {
         } else {
             (w.matrix("cross product", rank, neurons), w.matrix("features", rank, neurons))
         };
-        let features = Features::in_workspace(w, dense, kept);
+        // The warm-up may begin with wider features, in the same memory.
+        let widest = Features::in_workspace(w, dense, warm_up::widest(options, kept, neurons));
+        let features = Features { kept, ..widest };
         let centroids = if dense == cross && options.init == Init::Kmeans {
             w.matrix("centroids", rank, neurons.min(COMPARED_NEURONS))
         } else {

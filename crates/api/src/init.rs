@@ -24,8 +24,8 @@ pub(crate) async fn start(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Res
         (Init::Given, Some(given)) => write_rows(fit, &given.values)?,
         (Init::Kmeans | Init::Given, _) if fit.is_multiplicative() => kmeans::coefficients(fit).await?,
         (Init::Kmeans | Init::Given, _) => {
-            kmeans::features(fit).await?;
-            warm_up::warm_up(fit)?;
+            let explained = kmeans::features(fit).await?;
+            warm_up::warm_up(fit, explained)?;
             return Ok(Start::Features);
         }
         (Init::Random, _) => {

@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use rand::seq::index;
-use unmix_kernels::{Assignment, Matrix, Recording, kmeans_assign, projection, winner_take_all};
+use unmix_kernels::{Assignment, Matrix, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
 
 use crate::buffers::GATHERED_ROWS;
 use crate::fit::Fit;
@@ -15,9 +15,11 @@ const TOKENS_PER_CLUSTER: u64 = 16;
 /// Neurons by which tokens are compared: the first ones, since their order means nothing.
 pub(crate) const COMPARED_NEURONS: u32 = 2048;
 
-/// Fills the features with the clusters' directions, cut to their strongest neurons, and the coefficients with zeros.
-pub(crate) async fn features(fit: &mut Fit<'_>) -> Result<(), Error> {
-    cluster(fit).await?;
+/// Fills the features with the clusters' directions, cut to their strongest neurons, and the coefficients with zeros. Gives the
+/// share of the directions' energy that the clusters' means explain.
+pub(crate) async fn features(fit: &mut Fit<'_>) -> Result<f64, Error> {
+    let sizes = cluster(fit).await?;
+    let explained = explained_share(fit, &sizes).await?;
     let b = &fit.buffers;
     let mut recording = Recording::new();
     let (sums, dense) = (b.least_squares.cross, b.features.dense);
@@ -26,7 +28,18 @@ pub(crate) async fn features(fit: &mut Fit<'_>) -> Result<(), Error> {
     for panel in &b.panels {
         recording.clear(panel.coefficients.buffer());
     }
-    fit.run_once(recording)
+    fit.run_once(recording)?;
+    Ok(explained)
+}
+
+/// Σ ‖sₖ‖² / nₖ over Σ nₖ, of clusters of nₖ tokens whose directions' sums sₖ are in the cross product.
+async fn explained_share(fit: &Fit<'_>, sizes: &[u32]) -> Result<f64, Error> {
+    let mut recording = Recording::new();
+    squared_norm(&mut recording, fit.buffers.least_squares.cross, fit.buffers.centroid_norms, 1.0);
+    fit.run_once(recording)?;
+    let norms: Vec<f32> = fit.read(fit.buffers.centroid_norms, sizes.len() as u64).await?;
+    let explained: f64 = norms.iter().zip(sizes).map(|(&norm, &size)| f64::from(norm) / f64::from(size.max(1))).sum();
+    Ok(explained / f64::from(sizes.iter().sum::<u32>().max(1)))
 }
 
 /// Fills the coefficients: each token starts with the least-squares coefficient of its own cluster's centroid.

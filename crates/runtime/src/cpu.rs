@@ -216,7 +216,8 @@ struct CpuSession(Arc<State>);
 impl Session for CpuSession {
     fn write(&self, buffer: BufferId, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         let mut memory = self.0.write(buffer);
-        bytemuck::cast_slice_mut::<u32, u8>(memory.words_mut())[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        bytemuck::cast_slice_mut::<u32, u8>(memory.words_mut())[offset as usize..][..bytes.len()]
+            .copy_from_slice(bytes);
         Ok(())
     }
 
