@@ -274,16 +274,19 @@ impl<'a> Fit<'a> {
         }
         let (tokens, neurons) = (self.tokens as usize, self.neurons as usize);
         let rank = self.options.rank as usize;
-        let mut coefficients = DenseMatrix { rows: tokens, columns: rank, values: Vec::with_capacity(tokens * rank) };
-        for panel in &self.buffers.panels {
-            coefficients.values.extend(self.read_matrix(panel.best_coefficients).await?.values);
-        }
         let mut factors = Factors {
             features: self.best_features().await?,
             gram: self.read_matrix(self.buffers.least_squares.gram).await?,
             squared_norm: self.squared_norm,
         };
-        // Its memory is free before the dense features take theirs.
+        // Memory is free before what is returned takes its place.
+        self.session.release(self.buffers.least_squares.cross.buffer());
+        let mut coefficients = DenseMatrix { rows: tokens, columns: rank, values: Vec::with_capacity(tokens * rank) };
+        for panel in &self.buffers.panels {
+            coefficients.values.extend(self.read_matrix(panel.best_coefficients).await?.values);
+            self.session.release(panel.best_coefficients.buffer());
+            self.session.release(panel.coefficients.buffer());
+        }
         drop(self.session);
         if self.options.debias {
             debias::debias(&mut factors);

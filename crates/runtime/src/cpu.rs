@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::Instant;
 
 use bytes::Bytes;
-use unmix_kernels::{Access, BufferId, Command, Dispatch, Memory, Recording, Resource, Workspace};
+use unmix_kernels::{Access, BufferId, Command, Dispatch, Memory, Recording, Resource, Workspace, uses_amx};
 
 use crate::activations::{Storage, checked_shape};
 use crate::host_memory::HostMemory;
@@ -37,8 +37,9 @@ impl Default for CpuEngine {
 impl CpuEngine {
     /// An engine on all cores of rayon's global pool.
     pub fn new() -> Self {
+        let extension = if uses_amx() { " with AMX" } else { "" };
         CpuEngine {
-            adapter: format!("{} CPU, {} threads", std::env::consts::ARCH, rayon::current_num_threads()),
+            adapter: format!("{} CPU{extension}, {} threads", std::env::consts::ARCH, rayon::current_num_threads()),
             limits: EngineLimits {
                 max_binding_bytes: u64::MAX,
                 max_workgroups: u32::MAX,
@@ -225,6 +226,14 @@ impl Session for CpuSession {
         let memory = self.0.read(buffer);
         let bytes = (*memory).as_ref()[offset as usize..][..bytes as usize].to_vec();
         Box::pin(std::future::ready(Ok(bytes)))
+    }
+
+    fn release(&self, buffer: BufferId) {
+        let mut memory = self.0.write(buffer);
+        // New pages take no memory until they are touched.
+        if let Some(untouched) = HostMemory::zeroed(memory.words().len()) {
+            *memory = untouched;
+        }
     }
 
     fn prepare(&self, recording: Recording) -> Result<Box<dyn Prepared>, Error> {

@@ -102,6 +102,10 @@ pub trait Session: Send + Sync {
     /// arrives. `offset` and length are multiples of 4.
     fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Pending<Vec<u8>>;
 
+    /// Says that nobody needs a buffer's content any more, so that its memory can be given back; the buffer stays, with arbitrary
+    /// content. An engine may leave it as it is.
+    fn release(&self, _buffer: BufferId) {}
+
     /// Makes a recording ready to be run many times (pipelines, bind groups, parameters).
     ///
     /// # Errors

@@ -27,11 +27,20 @@ pub(crate) struct Operands<'a> {
     pub symmetric: bool,
 }
 
+/// Whether the dense product of the CPU twins runs on AMX's tiles: where the processor has them, the system lets this process use
+/// them, and `UNMIX_AMX` is not `0`. Results depend on it in their last digits.
+pub fn uses_amx() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    return amx_product::available();
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    false
+}
+
 /// out (+)= scale · XᵀY as [d, K], column-major with contiguous columns. Every sum is taken in one order, whatever the number
 /// of threads.
 pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if !operands.symmetric && amx_product::available() {
+    if !operands.symmetric && uses_amx() {
         return amx_product::amx_product(operands, out, accumulate);
     }
     packed_product::packed_product(operands, out, accumulate);

@@ -11,6 +11,7 @@ use std::cell::RefCell;
 
 use crate::ElementType;
 
+pub use dense_product::uses_amx;
 pub(crate) use dense_product::{Operands, dense_product};
 pub(crate) use register_blocks::{PackedBlocks, block_features, subtract_products};
 pub(crate) use transposition::{LANES, decode_transposed};
