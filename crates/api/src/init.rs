@@ -25,9 +25,6 @@ pub(crate) async fn start(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Res
         (Init::Kmeans | Init::Given, _) if fit.is_multiplicative() => kmeans::coefficients(fit).await?,
         (Init::Kmeans | Init::Given, _) => {
             let explained = kmeans::features(fit).await?;
-            if fit.buffers.centroids != fit.buffers.features.dense {
-                fit.session.release(fit.buffers.centroids.buffer());
-            }
             warm_up::warm_up(fit, explained)?;
             return Ok(Start::Features);
         }

@@ -21,6 +21,9 @@ pub(crate) async fn features(fit: &mut Fit<'_>) -> Result<f64, Error> {
     let sizes = cluster(fit).await?;
     let explained = explained_share(fit, &sizes).await?;
     let b = &fit.buffers;
+    if b.centroids != b.features.dense {
+        fit.session.release(b.centroids.buffer());
+    }
     let mut recording = Recording::new();
     let (sums, dense) = (b.least_squares.cross, b.features.dense);
     recording.copy(sums.buffer(), dense.buffer(), dense.elements() * 4);

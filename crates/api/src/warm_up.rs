@@ -49,21 +49,21 @@ pub(crate) fn warm_up(fit: &Fit<'_>, explained: f64) -> Result<(), Error> {
     let panels: Vec<PanelBuffers> = fit.buffers.panels.iter().map(|panel| sampled(fit, panel, every)).collect();
     // The last step leaves as many neurons as shall be kept.
     let widths = WIDTHS.iter().take(fit.options.warm_up as usize - 1).filter(|_| wide);
-    let mut iteration = Iteration::prepare(fit, &panels, 1)?;
+    let mut steps = Steps::prepare(fit, &panels, 1)?;
     // The features from which the first step comes are of another scale.
     let mut fresh = true;
     for width in widths.copied().chain(std::iter::repeat(1)).take(fit.options.warm_up as usize) {
-        iteration.gram.run()?;
-        iteration.pass.run()?;
-        if width != iteration.width {
-            iteration = Iteration::prepare(fit, &panels, width)?;
+        steps.gram.run()?;
+        steps.pass.run()?;
+        if width != steps.width {
+            steps = Steps::prepare(fit, &panels, width)?;
             fresh = true;
         }
         // Without features of the same width there is no direction to go on in.
         if fresh {
-            iteration.first_features.run()?;
+            steps.first_features.run()?;
         } else {
-            iteration.features.run()?;
+            steps.features.run()?;
         }
         fresh = false;
     }
@@ -75,7 +75,7 @@ pub(crate) fn warm_up(fit: &Fit<'_>, explained: f64) -> Result<(), Error> {
 }
 
 /// The steps of an iteration in which features keep `width` times as many neurons as in the end.
-struct Iteration {
+struct Steps {
     width: u32,
     first_features: Box<dyn Prepared>,
     features: Box<dyn Prepared>,
@@ -83,7 +83,7 @@ struct Iteration {
     pass: Box<dyn Prepared>,
 }
 
-impl Iteration {
+impl Steps {
     fn prepare(fit: &Fit<'_>, panels: &[PanelBuffers], width: u32) -> Result<Self, Error> {
         let mut buffers = fit.buffers.clone();
         buffers.features.kept *= width;
@@ -93,7 +93,7 @@ impl Iteration {
             squared_norm(&mut pass, panel.activations, panel.squared_norms, fit.scale);
             plan.visit(&mut pass, panel, index > 0);
         }
-        Ok(Iteration {
+        Ok(Steps {
             width,
             first_features: fit.session.prepare(plan.features_step(0.0))?,
             features: fit.session.prepare(plan.features_step(fit.options.relaxation))?,
