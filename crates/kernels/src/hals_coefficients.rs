@@ -1,9 +1,14 @@
 //! Coordinate descent (HALS) on the coefficients: Cichocki and Phan 2009, with a penalty on each token's sum.
 
+use std::array;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{PackedBlocks, block_features, params, subtract_products, with_scratch};
+use crate::cpu::{
+    BLOCK, LANES, PackedBlocks, Sums, add_product, deinterleave, interleave, params, subtract_products,
+    vectors_at_once, with_scratch,
+};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Least energy Q_kk of a feature that takes coefficients, where activations are of the order 1: a coefficient of the order
@@ -96,89 +101,106 @@ impl WithSimd for Twin<'_> {
     type Output = ();
 
     fn with_simd<S: Simd>(self, simd: S) {
-        if block_features::<S>() == 16 { self.run::<S, 16>(simd) } else { self.run::<S, 8>(simd) }
+        if vectors_at_once::<S>() == 2 { self.run::<S, 2>(simd) } else { self.run::<S, 1>(simd) }
     }
 }
 
 impl Twin<'_> {
-    /// As many tokens at once as a vector has lanes, `B` features in registers.
-    fn run<S: Simd, const B: usize>(self, simd: S) {
+    /// `V` vectors of tokens at once.
+    fn run<S: Simd, const V: usize>(self, simd: S) {
         let (rank, stride) = (self.p.rank as usize, self.p.stride as usize);
-        let entry = |l: usize, k: usize| self.gram[l * self.p.gram_stride as usize + k];
-        let features = FeatureGram::<B> {
-            negated: PackedBlocks::new(rank, entry),
-            inverse: (0..rank).map(|k| entry(k, k)).map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 }).collect(),
-        };
-        let lanes = S::F32_LANES;
+        let features = FeatureGram::new(rank, |l, k| self.gram[l * self.p.gram_stride as usize + k]);
+        let width = share_tokens::<S, V>();
         self.coefficients
-            .par_chunks_mut(lanes * stride)
-            .zip(self.projections.par_chunks(lanes * stride))
-            .zip(self.squared_norms.par_chunks(lanes))
+            .par_chunks_mut(width * stride)
+            .zip(self.projections.par_chunks(width * stride))
+            .zip(self.squared_norms.par_chunks(width))
             .for_each(|((y, projections), norms)| {
-                with_scratch(2 * rank * lanes, |scratch| {
-                    let (own, residual) = scratch.split_at_mut(rank * lanes);
-                    // Lanes without a token compute with zeros.
-                    if norms.len() < lanes {
-                        own.fill(0.0);
-                        residual.fill(0.0);
+                let rows = rank.next_multiple_of(LANES) * width;
+                with_scratch(2 * rows + width, |scratch| {
+                    let (own, rest) = scratch.split_at_mut(rows);
+                    let (own_projections, penalties) = rest.split_at_mut(rows);
+                    for (out, values) in [(&mut *own, &*y), (own_projections, projections)] {
+                        // Lanes without a token, and what fills up the last block, compute with zeros.
+                        let kept = if norms.len() < width { 0 } else { rank * width };
+                        out[kept..].fill(0.0);
+                        interleave(values, stride, rank, out, width);
                     }
-                    for (t, ((y, projections), norm)) in
-                        y.chunks_exact(stride).zip(projections.chunks_exact(stride)).zip(norms).enumerate()
-                    {
-                        let penalty = self.p.penalty * norm.sqrt();
-                        for (own, y) in own.chunks_exact_mut(lanes).zip(y) {
-                            own[t] = *y;
-                        }
-                        for (residual, p) in residual.chunks_exact_mut(lanes).zip(projections) {
-                            residual[t] = p - penalty;
-                        }
-                    }
+                    penalties.fill(0.0);
+                    penalties.iter_mut().zip(norms).for_each(|(out, norm)| *out = self.p.penalty * norm.sqrt());
                     simd.vectorize(
                         #[inline(always)]
-                        || sweep(simd, own, residual, &features, self.p.sweeps),
+                        || sweep::<S, V>(simd, own, own_projections, penalties, &features, self.p.sweeps),
                     );
-                    for (t, y) in y.chunks_exact_mut(stride).enumerate() {
-                        for (own, y) in own.chunks_exact(lanes).zip(y) {
-                            *y = own[t];
-                        }
-                    }
+                    deinterleave(own, width, rank, y, stride);
                 });
             });
     }
 }
 
+/// Tokens that a thread handles at once.
+const fn share_tokens<S: Simd, const V: usize>() -> usize {
+    let tokens = V * S::F32_LANES;
+    if tokens > LANES { tokens } else { LANES }
+}
+
 /// ZZᵀ as the sweeps read it.
-struct FeatureGram<const B: usize> {
-    negated: PackedBlocks<B>,
-    /// 1/Q_kk, or 0 for a feature that takes no coefficient.
+struct FeatureGram {
+    negated: PackedBlocks,
+    /// 1/Q_kk, or 0 for a feature that takes no coefficient; zero, too, up to the end of the last block.
     inverse: Vec<f32>,
 }
 
-/// Sweeps over the features of a vector of tokens: `y` and `projections` (less the penalty) hold a vector for each feature.
+impl FeatureGram {
+    fn new(rank: usize, entry: impl Fn(usize, usize) -> f32) -> Self {
+        let energies = (0..rank).map(|k| entry(k, k));
+        let mut inverse: Vec<f32> = energies.map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 }).collect();
+        inverse.resize(rank.next_multiple_of(BLOCK), 0.0);
+        FeatureGram { negated: PackedBlocks::new(rank, entry), inverse }
+    }
+}
+
+/// Sweeps over the features of a share of tokens: `y` and `projections` hold each feature's values side by side, `penalties` what
+/// to take from every projection of a token.
 #[inline(always)]
-fn sweep<S: Simd, const B: usize>(simd: S, y: &mut [f32], projections: &[f32], features: &FeatureGram<B>, sweeps: u32) {
+fn sweep<S: Simd, const V: usize>(
+    simd: S,
+    y: &mut [f32],
+    projections: &[f32],
+    penalties: &[f32],
+    features: &FeatureGram,
+    sweeps: u32,
+) {
     let (y, _) = S::as_mut_simd_f32s(y);
+    let (y, _) = y.as_chunks_mut::<V>();
     let (projections, _) = S::as_simd_f32s(projections);
+    let (projections, _) = projections.as_chunks::<V>();
+    let (penalties, _) = S::as_simd_f32s(penalties);
+    let (penalties, _) = penalties.as_chunks::<V>();
+    let groups = share_tokens::<S, V>() / (V * S::F32_LANES);
     let zero = simd.splat_f32s(0.0);
-    for _ in 0..sweeps {
-        for (index, (projections, inverse)) in projections.chunks(B).zip(features.inverse.chunks(B)).enumerate() {
-            let (first, block) = (index * B, features.negated.block(index));
-            let mut residual = [zero; B];
-            residual[..projections.len()].copy_from_slice(projections);
-            subtract_products(simd, &mut residual, block, y.iter().copied());
-            for j in 0..inverse.len() {
-                let old = y[first + j];
-                // A zero feature takes no coefficient, so that it counts as dead and can be revived.
-                let new = if inverse[j] > 0.0 {
-                    simd.max_f32s(simd.mul_add_e_f32s(residual[j], simd.splat_f32s(inverse[j]), old), zero)
-                } else {
-                    zero
-                };
-                y[first + j] = new;
-                let step = simd.sub_f32s(new, old);
-                let factors = &block[first + j];
-                for i in j + 1..B {
-                    residual[i] = simd.mul_add_e_f32s(simd.splat_f32s(factors[i]), step, residual[i]);
+    for (group, penalties) in penalties.iter().enumerate() {
+        for _ in 0..sweeps {
+            for (index, inverse) in features.inverse.as_chunks::<BLOCK>().0.iter().enumerate() {
+                let (first, block) = (index * BLOCK, features.negated.block(index));
+                let place = |j: usize| (first + j) * groups + group;
+                let penalised = |j, v| simd.sub_f32s(projections[place(j)][v], penalties[v]);
+                let mut residual: Sums<S, V> = array::from_fn(|j| array::from_fn(|v| penalised(j, v)));
+                subtract_products(simd, &mut residual, block, y.chunks_exact(groups).map(|row| row[group]));
+                for j in 0..BLOCK {
+                    let y = &mut y[place(j)];
+                    let old = *y;
+                    // A zero feature takes no coefficient, so that it counts as dead and can be revived.
+                    *y = [zero; V];
+                    if inverse[j] > 0.0 {
+                        *y = old;
+                        add_product(simd, y, inverse[j], residual[j]);
+                        *y = y.map(|y| simd.max_f32s(y, zero));
+                    }
+                    let step = array::from_fn(|v| simd.sub_f32s(y[v], old[v]));
+                    for i in j + 1..BLOCK {
+                        add_product(simd, &mut residual[i], block[first + j][i], step);
+                    }
                 }
             }
         }

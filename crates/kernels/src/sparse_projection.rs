@@ -1,10 +1,12 @@
 //! Projections P = X Zᵀ of many tokens onto features that keep few neurons: X is read once, and only the kept neurons are
 //! multiplied.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, LANES, decode_transposed, params, with_scratch};
+use crate::cpu::{Elements, LANES, decode_transposed, deinterleave, params, with_scratch};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// Features that a workgroup handles, of as many tokens as elements fit in 16 bytes.
@@ -92,13 +94,20 @@ impl Operands {
 
 /// Neurons that the twin transposes at once: the values of [`LANES`] tokens stay in the first cache.
 const SEGMENT_NEURONS: usize = 512;
+/// Features whose sums run side by side, as one alone would wait for itself.
+const QUAD: usize = 4;
 
 pub(crate) fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [activations, indices, values, out] = bindings else { unreachable!() };
     let (rank, kept, out_stride) = (p.rank as usize, p.kept as usize, p.out_stride as usize);
     let activations = Elements::new(activations.bytes(), element, p.stride);
-    let segments = segments(&indices.read::<u32>()[..rank * kept], &values.read::<f32>()[..rank * kept], kept);
+    let segments = segments(
+        &indices.read::<u32>()[..rank * kept],
+        &values.read::<f32>()[..rank * kept],
+        kept,
+        p.stride as usize,
+    );
     let out = &mut out.write::<f32>()[..p.rows as usize * out_stride];
     pulp::Arch::new().dispatch(Twin { activations, segments: &segments, rank, out, out_stride, scale: p.scale });
 }
@@ -128,24 +137,23 @@ impl WithSimd for Twin<'_> {
 impl Twin<'_> {
     /// [`LANES`] tokens at once, in `V` vectors.
     fn run<S: Simd, const V: usize>(self, simd: S) {
-        let stride = self.out_stride;
+        let (stride, activations) = (self.out_stride, self.activations);
         self.out.par_chunks_mut(stride * LANES).enumerate().for_each(|(block, out)| {
-            with_scratch((self.rank + SEGMENT_NEURONS) * LANES, |scratch| {
-                let (sums, neurons) = scratch.as_chunks_mut::<LANES>().0.split_at_mut(self.rank);
+            // One sum more than there are features, for what fills up the quads.
+            with_scratch((self.rank + 1 + SEGMENT_NEURONS) * LANES, |scratch| {
+                let (neurons, sums) = scratch.as_chunks_mut::<LANES>().0.split_at_mut(SEGMENT_NEURONS);
                 sums.fill([0.0; LANES]);
+                let (first, tokens) = (block * LANES, out.len() / stride);
                 for segment in self.segments {
-                    let neurons = &mut neurons[..segment.width];
-                    decode_transposed(self.activations, block * LANES, out.len() / stride, segment.first, neurons);
+                    decode_transposed(activations, first, tokens, segment.first, &mut neurons[..segment.width]);
+                    let neurons: &[_; SEGMENT_NEURONS] = (&*neurons).try_into().expect("a segment");
                     simd.vectorize(
                         #[inline(always)]
                         || segment.project::<S, V>(simd, neurons, sums),
                     );
                 }
-                for (t, row) in out.chunks_exact_mut(stride).enumerate() {
-                    for (out, sums) in row.iter_mut().zip(&*sums) {
-                        *out = self.scale * sums[t];
-                    }
-                }
+                sums.as_flattened_mut().iter_mut().for_each(|sum| *sum *= self.scale);
+                deinterleave(sums.as_flattened(), LANES, self.rank, out, stride);
             });
         });
     }
@@ -155,56 +163,98 @@ impl Twin<'_> {
 struct Segment {
     /// The first neuron.
     first: usize,
-    /// Neurons up to the last one that any feature keeps.
+    /// Neurons up to the last one that any feature keeps, and as many more as are decoded with it.
     width: usize,
-    /// Kept entries, feature after feature: the neuron as a place in the segment, and its value.
-    entries: Vec<(u32, f32)>,
-    /// The features that keep any, each with the number of its entries.
-    features: Vec<(u32, u32)>,
+    /// The features that keep any, by the number of neurons that they keep.
+    quads: Vec<Quad>,
+    /// Of each quad, kept entries of its features side by side.
+    entries: Vec<[Entry; QUAD]>,
+}
+
+/// Some features, and the part of the entries that is theirs. Where there are not enough, the one after the last feature.
+struct Quad {
+    features: [u32; QUAD],
+    entries: Range<u32>,
+}
+
+/// A neuron's place in the segment, and its value. The value is zero where a feature of a quad has fewer than the others.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    place: u32,
+    value: f32,
 }
 
 /// The features cut into segments; those of which nothing is kept are left out.
-fn segments(indices: &[u32], values: &[f32], kept: usize) -> Vec<Segment> {
+fn segments(indices: &[u32], values: &[f32], kept: usize, neurons: usize) -> Vec<Segment> {
     let count = indices.iter().max().map_or(0, |&last| last as usize / SEGMENT_NEURONS + 1);
-    let mut segments: Vec<Segment> = (0..count)
-        .map(|s| Segment { first: s * SEGMENT_NEURONS, width: 0, entries: Vec::new(), features: Vec::new() })
-        .collect();
-    for (feature, (indices, values)) in indices.chunks_exact(kept).zip(values.chunks_exact(kept)).enumerate() {
-        for (&index, &value) in indices.iter().zip(values) {
-            let segment = &mut segments[index as usize / SEGMENT_NEURONS];
-            let place = index as usize - segment.first;
-            segment.width = segment.width.max(place + 1);
-            segment.entries.push((place as u32, value));
-            match segment.features.last_mut() {
-                Some((last, count)) if *last == feature as u32 => *count += 1,
-                _ => segment.features.push((feature as u32, 1)),
-            }
-        }
+    let segment = |segment| Segment::new(segment * SEGMENT_NEURONS, indices, values, kept);
+    let mut segments: Vec<Segment> = (0..count).into_par_iter().map(segment).filter(|s| s.width > 0).collect();
+    for segment in &mut segments {
+        segment.width = segment.width.next_multiple_of(LANES).min(neurons - segment.first);
     }
-    segments.retain(|segment| segment.width > 0);
     segments
 }
 
 impl Segment {
-    /// Adds this segment's part of the projections, `neurons` being its neurons' values.
+    fn new(first: usize, indices: &[u32], values: &[f32], kept: usize) -> Self {
+        let mut features: Vec<(u32, &[u32], &[f32])> = indices
+            .chunks_exact(kept)
+            .zip(values.chunks_exact(kept))
+            .enumerate()
+            .map(|(feature, (indices, values))| {
+                let start = indices.partition_point(|&index| (index as usize) < first);
+                let count = indices[start..].partition_point(|&index| (index as usize) < first + SEGMENT_NEURONS);
+                (feature as u32, &indices[start..start + count], &values[start..start + count])
+            })
+            .collect();
+        let nowhere = features.len() as u32;
+        features.retain(|(_, indices, _)| !indices.is_empty());
+        let width = features.iter().map(|(_, indices, _)| indices[indices.len() - 1] as usize - first + 1).max();
+        // Loops of the same length one after the other, as the processor expects them.
+        features.sort_by_key(|(_, indices, _)| indices.len());
+        let mut entries = Vec::with_capacity(features.iter().map(|(_, indices, _)| indices.len()).sum());
+        let mut quads = Vec::with_capacity(features.len().div_ceil(QUAD));
+        for features in features.chunks(QUAD) {
+            let start = entries.len();
+            let longest = features[features.len() - 1].1.len();
+            entries.resize(start + longest, [Entry::default(); QUAD]);
+            let mut quad = [nowhere; QUAD];
+            for (i, (feature, indices, values)) in features.iter().enumerate() {
+                quad[i] = *feature;
+                for ((entry, &index), &value) in entries[start..].iter_mut().zip(*indices).zip(*values) {
+                    entry[i] = Entry { place: index - first as u32, value };
+                }
+            }
+            quads.push(Quad { features: quad, entries: start as u32..entries.len() as u32 });
+        }
+        Segment { first, width: width.unwrap_or(0), quads, entries }
+    }
+
+    /// Adds this segment's part of the projections, `neurons` being the segment's values.
     #[inline(always)]
-    fn project<S: Simd, const V: usize>(&self, simd: S, neurons: &[[f32; LANES]], sums: &mut [[f32; LANES]]) {
+    fn project<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        neurons: &[[f32; LANES]; SEGMENT_NEURONS],
+        sums: &mut [[f32; LANES]],
+    ) {
         let (neurons, _) = S::as_simd_f32s(neurons.as_flattened());
         let (neurons, _) = neurons.as_chunks::<V>();
         let (sums, _) = S::as_mut_simd_f32s(sums.as_flattened_mut());
         let (sums, _) = sums.as_chunks_mut::<V>();
-        let mut entries = self.entries.as_slice();
-        for &(feature, count) in &self.features {
-            let own;
-            (own, entries) = entries.split_at(count as usize);
-            let mut sum = sums[feature as usize];
-            for &(place, value) in own {
-                let value = simd.splat_f32s(value);
-                for (sum, &lanes) in sum.iter_mut().zip(&neurons[place as usize]) {
-                    *sum = simd.mul_add_e_f32s(value, lanes, *sum);
+        for Quad { features, entries } in &self.quads {
+            let mut four = features.map(|feature| sums[feature as usize]);
+            for entries in &self.entries[entries.start as usize..entries.end as usize] {
+                for (sum, &Entry { place, value }) in four.iter_mut().zip(entries) {
+                    let value = simd.splat_f32s(value);
+                    for (sum, &lanes) in sum.iter_mut().zip(&neurons[place as usize % SEGMENT_NEURONS]) {
+                        *sum = simd.mul_add_e_f32s(value, lanes, *sum);
+                    }
                 }
             }
-            sums[feature as usize] = sum;
+            for (feature, sum) in features.iter().zip(four) {
+                sums[*feature as usize] = sum;
+            }
         }
     }
 }

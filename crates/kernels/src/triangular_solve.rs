@@ -1,9 +1,11 @@
 //! Forward and back substitution for all neurons: the second half of least squares.
 
+use std::array;
+
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{PackedBlocks, block_features, params, subtract_products, with_scratch};
+use crate::cpu::{BLOCK, PackedBlocks, Sums, add_product, params, subtract_products, vectors_at_once, with_scratch};
 use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Neurons that a workgroup handles.
@@ -71,19 +73,15 @@ impl WithSimd for Twin<'_> {
     type Output = ();
 
     fn with_simd<S: Simd>(self, simd: S) {
-        if block_features::<S>() == 16 { self.run::<S, 16>(simd) } else { self.run::<S, 8>(simd) }
+        if vectors_at_once::<S>() == 2 { self.run::<S, 2>(simd) } else { self.run::<S, 1>(simd) }
     }
 }
 
 impl Twin<'_> {
-    fn run<S: Simd, const B: usize>(self, simd: S) {
+    /// `V` vectors of neurons at once.
+    fn run<S: Simd, const V: usize>(self, simd: S) {
         let (rank, stride) = (self.p.rank as usize, self.p.feature_stride as usize);
-        let entry = |l: usize, k: usize| self.upper[l * self.p.stride as usize + k];
-        let factors = Factors::<B> {
-            upper: PackedBlocks::new(rank, entry),
-            transposed: PackedBlocks::new(rank, |l, k| entry(k, l)),
-            inverse: (0..rank).map(|k| 1.0 / entry(k, k)).collect(),
-        };
+        let factors = Factors::new(rank, |l, k| self.upper[l * self.p.stride as usize + k]);
         let width = SHARE_VECTORS * S::F32_LANES;
         // Every feature's part of a share, so that threads get disjoint pieces of the rows.
         let mut shares: Vec<Vec<&mut [f32]>> = (0..stride.div_ceil(width)).map(|_| Vec::with_capacity(rank)).collect();
@@ -94,14 +92,16 @@ impl Twin<'_> {
         }
         shares.into_par_iter().for_each(|mut share| {
             // Rows are a multiple of a page apart where d is a power of two: what is solved lies close together.
-            with_scratch(rank * width, |scratch| {
+            with_scratch(rank.next_multiple_of(BLOCK) * width, |scratch| {
                 for (part, row) in scratch.chunks_exact_mut(width).zip(&share) {
                     part[..row.len()].copy_from_slice(row);
                     part[row.len()..].fill(0.0);
                 }
+                // What fills up the last block.
+                scratch[rank * width..].fill(0.0);
                 simd.vectorize(
                     #[inline(always)]
-                    || factors.solve(simd, scratch),
+                    || factors.solve::<S, V>(simd, scratch),
                 );
                 for (part, out) in scratch.chunks_exact(width).zip(&mut share) {
                     out.copy_from_slice(&part[..out.len()]);
@@ -112,56 +112,70 @@ impl Twin<'_> {
 }
 
 /// U and Uᵀ as the substitutions read them.
-struct Factors<const B: usize> {
-    upper: PackedBlocks<B>,
-    transposed: PackedBlocks<B>,
-    /// 1/U_kk.
+struct Factors {
+    upper: PackedBlocks,
+    transposed: PackedBlocks,
+    /// 1/U_kk, and zeros up to the end of the last block.
     inverse: Vec<f32>,
 }
 
-impl<const B: usize> Factors<B> {
+impl Factors {
+    fn new(rank: usize, entry: impl Fn(usize, usize) -> f32) -> Self {
+        let mut inverse: Vec<f32> = (0..rank).map(|k| 1.0 / entry(k, k)).collect();
+        inverse.resize(rank.next_multiple_of(BLOCK), 0.0);
+        Factors {
+            upper: PackedBlocks::new(rank, &entry),
+            transposed: PackedBlocks::new(rank, |l, k| entry(k, l)),
+            inverse,
+        }
+    }
+
     /// Forward, then back substitution; `rows` holds [`SHARE_VECTORS`] vectors for each feature.
     #[inline(always)]
-    fn solve<S: Simd>(&self, simd: S, rows: &mut [f32]) {
+    fn solve<S: Simd, const V: usize>(&self, simd: S, rows: &mut [f32]) {
         let (rows, _) = S::as_mut_simd_f32s(rows);
-        let (rows, _) = rows.as_chunks_mut::<SHARE_VECTORS>();
-        let rank = rows.len();
-        for first in (0..rank).step_by(B) {
-            let count = B.min(rank - first);
-            let (solved, rest) = rows.split_at_mut(first);
-            let block = self.upper.block(first / B);
-            for v in 0..SHARE_VECTORS {
-                let mut sums = [simd.splat_f32s(0.0); B];
-                (0..count).for_each(|j| sums[j] = rest[j][v]);
-                subtract_products(simd, &mut sums, block, solved.iter().map(|row| row[v]));
-                for j in 0..count {
-                    sums[j] = simd.mul_f32s(sums[j], simd.splat_f32s(self.inverse[first + j]));
-                    let factors = &block[first + j];
-                    for i in j + 1..B {
-                        sums[i] = simd.mul_add_e_f32s(simd.splat_f32s(factors[i]), sums[j], sums[i]);
+        let (rows, _) = rows.as_chunks_mut::<V>();
+        let groups = SHARE_VECTORS / V;
+        let blocks = rows.len() / (BLOCK * groups);
+        for index in 0..blocks {
+            let (solved, rest) = rows.split_at_mut(index * BLOCK * groups);
+            let block = self.upper.block(index);
+            for group in 0..groups {
+                let mut sums: Sums<S, V> = array::from_fn(|j| rest[j * groups + group]);
+                subtract_products(simd, &mut sums, block, solved.chunks_exact(groups).map(|row| row[group]));
+                for j in 0..BLOCK {
+                    let own = self.divided(simd, index * BLOCK + j, sums[j]);
+                    for i in j + 1..BLOCK {
+                        add_product(simd, &mut sums[i], block[index * BLOCK + j][i], own);
                     }
-                    rest[j][v] = sums[j];
+                    rest[j * groups + group] = own;
                 }
             }
         }
-        for first in (0..rank).step_by(B).rev() {
-            let count = B.min(rank - first);
-            let (before, solved) = rows.split_at_mut(first + count);
-            let rest = &mut before[first..];
-            let block = self.transposed.block(first / B);
-            for v in 0..SHARE_VECTORS {
-                let mut sums = [simd.splat_f32s(0.0); B];
-                (0..count).for_each(|j| sums[j] = rest[j][v]);
-                subtract_products(simd, &mut sums, &block[first + count..], solved.iter().map(|row| row[v]));
-                for j in (0..count).rev() {
-                    sums[j] = simd.mul_f32s(sums[j], simd.splat_f32s(self.inverse[first + j]));
-                    let factors = &block[first + j];
+        for index in (0..blocks).rev() {
+            let end = (index + 1) * BLOCK;
+            let (before, solved) = rows.split_at_mut(end * groups);
+            let rest = &mut before[index * BLOCK * groups..];
+            let block = self.transposed.block(index);
+            for group in 0..groups {
+                let mut sums: Sums<S, V> = array::from_fn(|j| rest[j * groups + group]);
+                let solved = solved.chunks_exact(groups).map(|row| row[group]);
+                subtract_products(simd, &mut sums, &block[end..], solved);
+                for j in (0..BLOCK).rev() {
+                    let own = self.divided(simd, index * BLOCK + j, sums[j]);
                     for i in 0..j {
-                        sums[i] = simd.mul_add_e_f32s(simd.splat_f32s(factors[i]), sums[j], sums[i]);
+                        add_product(simd, &mut sums[i], block[index * BLOCK + j][i], own);
                     }
-                    rest[j][v] = sums[j];
+                    rest[j * groups + group] = own;
                 }
             }
         }
+    }
+
+    /// Divides by a feature's diagonal entry.
+    #[inline(always)]
+    fn divided<S: Simd, const V: usize>(&self, simd: S, feature: usize, vectors: [S::f32s; V]) -> [S::f32s; V] {
+        let inverse = simd.splat_f32s(self.inverse[feature]);
+        vectors.map(|vector| simd.mul_f32s(vector, inverse))
     }
 }

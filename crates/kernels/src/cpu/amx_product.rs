@@ -56,11 +56,7 @@ pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, acc
 
 /// Runs `work` with so many tiles of a thread's scratch, whose content is arbitrary.
 fn with_tiles<R>(count: usize, work: impl FnOnce(&mut [Tile]) -> R) -> R {
-    with_scratch((1 + count) * size_of::<Tile>() / size_of::<f32>(), |scratch| {
-        // Tiles are aligned, scratch need not be.
-        let (_, tiles, _) = bytemuck::pod_align_to_mut(scratch);
-        work(&mut tiles[..count])
-    })
+    with_scratch(count * size_of::<Tile>() / size_of::<f32>(), |scratch| work(bytemuck::cast_slice_mut(scratch)))
 }
 
 /// Parts in which an activation is multiplied.

@@ -13,21 +13,28 @@ use crate::ElementType;
 
 pub use dense_product::uses_amx;
 pub(crate) use dense_product::{Operands, dense_product};
-pub(crate) use register_blocks::{PackedBlocks, block_features, subtract_products};
-pub(crate) use transposition::{LANES, decode_transposed};
+pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtract_products, vectors_at_once};
+pub(crate) use transposition::{LANES, decode_transposed, deinterleave, interleave};
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `work` with a thread's scratch buffer of `len` floats, whose content is arbitrary.
+/// A cache line, and the widest vector.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; LANES]);
+
+/// Runs `work` with a thread's scratch buffer of `len` floats, whose content is arbitrary. It begins with a cache line: vectors
+/// that lie across two of them take twice as long.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     // Taken out rather than borrowed: a twin that steals work while it holds the scratch must get another one.
     let mut scratch = SCRATCH.take();
-    if scratch.len() < len {
-        scratch.resize(len, 0.0);
+    let lines = len.div_ceil(LANES);
+    if scratch.len() < lines {
+        scratch.resize(lines, Line([0.0; LANES]));
     }
-    let result = work(&mut scratch[..len]);
+    let result = work(&mut bytemuck::cast_slice_mut(&mut scratch)[..len]);
     SCRATCH.replace(scratch);
     result
 }
@@ -73,11 +80,11 @@ pub(crate) fn prefetch(bytes: &[u8]) {
 pub(crate) fn prefetch_line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: a prefetch may name any address.
         #[allow(unused_unsafe, reason = "unsafe in older versions of Rust")]
         unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(address.cast());
+            _mm_prefetch::<_MM_HINT_T1>(address.cast());
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -3,45 +3,72 @@
 
 use pulp::Simd;
 
-/// Features of a block: one register for each sum, some left for a factor and a vector.
-pub(crate) const fn block_features<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 16 } else { 8 }
+/// Features of a block, of which some make up the lanes of the widest vector.
+pub(crate) const BLOCK: usize = 8;
+
+/// Vectors for which a block's sums are taken at once: a register for each sum, some left for factors and vectors. Each factor
+/// is then loaded for more than one product.
+pub(crate) const fn vectors_at_once<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 2 } else { 1 }
 }
 
-/// A [K, K] matrix packed for [`subtract_products`]: negated, in blocks of `B` columns, zero beyond K.
-pub(crate) struct PackedBlocks<const B: usize> {
-    values: Vec<[f32; B]>,
-    rank: usize,
+/// A [K, K] matrix packed for [`subtract_products`]: negated, in blocks of [`BLOCK`] columns. Rows and columns beyond K are zero,
+/// up to the next multiple of [`BLOCK`].
+pub(crate) struct PackedBlocks {
+    values: Vec<[f32; BLOCK]>,
+    rows: usize,
 }
 
-impl<const B: usize> PackedBlocks<B> {
+impl PackedBlocks {
     /// Packs the matrix with entries `value(row, column)`.
     pub fn new(rank: usize, value: impl Fn(usize, usize) -> f32) -> Self {
-        let mut values = Vec::with_capacity(rank.div_ceil(B) * rank);
-        for first in (0..rank).step_by(B) {
-            let row = |l| std::array::from_fn(|j| if first + j < rank { -value(l, first + j) } else { 0.0 });
-            values.extend((0..rank).map(row));
+        let rows = rank.next_multiple_of(BLOCK);
+        let mut values = vec![[0.0; BLOCK]; rows / BLOCK * rows];
+        for (index, block) in values.chunks_exact_mut(rows).enumerate() {
+            let first = index * BLOCK;
+            for (row, values) in block[..rank].iter_mut().enumerate() {
+                for (column, out) in values[..BLOCK.min(rank - first)].iter_mut().enumerate() {
+                    *out = -value(row, first + column);
+                }
+            }
         }
-        PackedBlocks { values, rank }
+        PackedBlocks { values, rows }
     }
 
-    /// The rows of block `index`: columns `index` · B and following.
-    pub fn block(&self, index: usize) -> &[[f32; B]] {
-        &self.values[index * self.rank..][..self.rank]
+    /// The rows of block `index`: columns `index` · [`BLOCK`] and following.
+    pub fn block(&self, index: usize) -> &[[f32; BLOCK]] {
+        &self.values[index * self.rows..][..self.rows]
     }
 }
 
-/// sums\[j\] −= Σₗ matrix\[l, j\] · vectorₗ for a block's columns j, where `block` holds the negated matrix.
+/// Sums of a block's features for `V` vectors.
+pub(crate) type Sums<S, const V: usize> = [[<S as Simd>::f32s; V]; BLOCK];
+
+/// sums\[j\] −= Σₗ matrix\[l, j\] · vectorsₗ for a block's columns j, where `block` holds the negated matrix.
 #[inline(always)]
-pub(crate) fn subtract_products<S: Simd, const B: usize>(
+pub(crate) fn subtract_products<S: Simd, const V: usize>(
     simd: S,
-    sums: &mut [S::f32s; B],
-    block: &[[f32; B]],
-    vectors: impl Iterator<Item = S::f32s>,
+    sums: &mut Sums<S, V>,
+    block: &[[f32; BLOCK]],
+    vectors: impl Iterator<Item = [S::f32s; V]>,
 ) {
-    for (factors, vector) in block.iter().zip(vectors) {
-        for (sum, &factor) in sums.iter_mut().zip(factors) {
-            *sum = simd.mul_add_e_f32s(simd.splat_f32s(factor), vector, *sum);
+    for (factors, vectors) in block.iter().zip(vectors) {
+        for (sums, &factor) in sums.iter_mut().zip(factors) {
+            add_product(simd, sums, factor, vectors);
         }
+    }
+}
+
+/// sums += factor · vectors.
+#[inline(always)]
+pub(crate) fn add_product<S: Simd, const V: usize>(
+    simd: S,
+    sums: &mut [S::f32s; V],
+    factor: f32,
+    vectors: [S::f32s; V],
+) {
+    let factor = simd.splat_f32s(factor);
+    for (sum, vector) in sums.iter_mut().zip(vectors) {
+        *sum = simd.mul_add_e_f32s(factor, vector, *sum);
     }
 }

@@ -1,12 +1,15 @@
 //! Activations of a few tokens with the tokens side by side, so that one vector instruction serves them all.
 
 use super::Elements;
+use crate::ElementType;
 
 /// Tokens side by side: the width of the widest vector.
 pub(crate) const LANES: usize = 16;
 
 /// Neurons that are transposed at once.
 const SQUARE: usize = LANES;
+/// Columns that are [interleaved](interleave) at once, to be found in the first cache when they are copied.
+const COLUMNS: usize = 8 * SQUARE;
 
 /// out\[j\]\[t\] = x\[first_row + t, first_neuron + j\] for `tokens` ≤ 16 tokens; the lanes of absent tokens are zero.
 pub(crate) fn decode_transposed(
@@ -30,6 +33,38 @@ pub(crate) fn decode_transposed(
         one_by_one(activations, first_row, tokens, neuron(index), square);
     }
     one_by_one(activations, first_row, tokens, remaining, rest);
+}
+
+/// out\[j · width + t\] = rows\[t · stride + j\] for `columns` columns of as many rows as there are: each column's values side by
+/// side, with room for `width` of them, a multiple of [`LANES`].
+pub(crate) fn interleave(rows: &[f32], stride: usize, columns: usize, out: &mut [f32], width: usize) {
+    let count = rows.len().div_ceil(stride);
+    let rows = Elements::new(bytemuck::cast_slice(rows), ElementType::F32, stride as u32);
+    for row in (0..count).step_by(LANES) {
+        for (squares, out) in out[..columns * width].chunks_mut(COLUMNS * width).enumerate() {
+            let mut values = [[0.0; LANES]; COLUMNS];
+            let values = &mut values[..out.len() / width];
+            decode_transposed(rows, row, LANES.min(count - row), squares * COLUMNS, values);
+            for (out, values) in out.chunks_exact_mut(width).zip(values) {
+                out[row..row + LANES].copy_from_slice(values);
+            }
+        }
+    }
+}
+
+/// The other way round: out\[t · stride + j\] = lanes\[j · width + t\] for `columns` columns of as many rows as `out` holds, at most [`COLUMNS`].
+pub(crate) fn deinterleave(lanes: &[f32], width: usize, columns: usize, out: &mut [f32], stride: usize) {
+    let present = lanes.len() / width;
+    let lanes = Elements::new(bytemuck::cast_slice(lanes), ElementType::F32, width as u32);
+    for column in (0..columns).step_by(LANES) {
+        let mut values = [[0.0; LANES]; COLUMNS];
+        let values = &mut values[..out.len().div_ceil(stride)];
+        decode_transposed(lanes, column, LANES.min(present - column), 0, values);
+        let count = LANES.min(columns - column);
+        for (out, values) in out.chunks_mut(stride).zip(values) {
+            out[column..column + count].copy_from_slice(&values[..count]);
+        }
+    }
 }
 
 /// The same for at most [`SQUARE`] neurons, without vector instructions.
@@ -82,51 +117,63 @@ mod x86 {
         for (t, bytes) in rows.iter_mut().enumerate() {
             *bytes = activations.bytes(row + t, first_neuron, squares.len() * SQUARE);
         }
-        for (index, out) in squares.iter_mut().enumerate() {
+        for (index, square) in squares.iter_mut().enumerate() {
             let at = index * SQUARE * size;
             if at.is_multiple_of(64) {
                 rows.iter().for_each(|row| prefetch_line(row.as_ptr().wrapping_add(at + AHEAD)));
             }
             match activations.element() {
-                ElementType::F32 => square_f32(&rows, at, out),
+                ElementType::F32 => {
+                    for (quarter, out) in square.as_chunks_mut().0.iter_mut().enumerate() {
+                        four_neurons(&rows, at + quarter * 16, out);
+                    }
+                }
                 ElementType::F16 => {
-                    for (column, out) in transposed_u16(half_words(&rows, at)).into_iter().zip(out) {
-                        *out = bytemuck::cast(widened_f16(column));
+                    for (half, out) in square.as_chunks_mut().0.iter_mut().enumerate() {
+                        let neurons = transposed_u16(with_eighth_next(&rows, at + half * 16));
+                        *out = neurons.map(|neuron| bytemuck::cast(widened_f16(neuron)));
                     }
                 }
                 ElementType::Bf16 => {
-                    for (column, out) in transposed_u16(half_words(&rows, at)).into_iter().zip(out) {
-                        *out = bytemuck::cast(widened_bf16(column));
+                    for (half, out) in square.as_chunks_mut().0.iter_mut().enumerate() {
+                        let neurons = transposed_u16(with_eighth_next(&rows, at + half * 16));
+                        *out = neurons.map(|neuron| bytemuck::cast(widened_bf16(neuron)));
                     }
                 }
             }
         }
     }
 
-    /// Sixteen half-words of each row.
+    /// Four f32 of each row.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn half_words(rows: &[&[u8]; LANES], at: usize) -> [__m256i; LANES] {
-        let mut words = [_mm256_setzero_si256(); LANES];
-        for (words, row) in words.iter_mut().zip(rows) {
-            *words = bytemuck::pod_read_unaligned(&row[at..at + 32]);
+    fn four_neurons(rows: &[&[u8]; LANES], at: usize, out: &mut [[f32; LANES]; 4]) {
+        for (first, rows) in rows.as_chunks::<8>().0.iter().enumerate() {
+            let words = |t: usize| _mm256_castsi256_ps(side_by_side(rows[t], rows[t + 4], at));
+            for (out, column) in out.iter_mut().zip(transposed_f32([words(0), words(1), words(2), words(3)])) {
+                out.as_chunks_mut::<8>().0[first] = bytemuck::cast(column);
+            }
+        }
+    }
+
+    /// Eight half-words of each of the first eight rows, those of the row eight further on in the upper lane: put there by a
+    /// load, they need no shuffle later.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn with_eighth_next(rows: &[&[u8]; LANES], at: usize) -> [__m256i; 8] {
+        let mut words = [_mm256_setzero_si256(); 8];
+        for (t, words) in words.iter_mut().enumerate() {
+            *words = side_by_side(rows[t], rows[t + 8], at);
         }
         words
     }
 
-    /// A square of words, from its four quarters.
+    /// Sixteen bytes of each of two rows.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn square_f32(rows: &[&[u8]; LANES], at: usize, out: &mut [[f32; LANES]; SQUARE]) {
-        for (token, neuron) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
-            let mut quarter = [_mm256_setzero_ps(); 8];
-            for (words, row) in quarter.iter_mut().zip(&rows[token..]) {
-                *words = bytemuck::pod_read_unaligned(&row[at + neuron * 4..][..32]);
-            }
-            for (column, out) in transposed_f32(quarter).iter().zip(&mut out[neuron..]) {
-                out[token..token + 8].copy_from_slice(bytemuck::cast_slice(std::slice::from_ref(column)));
-            }
-        }
+    fn side_by_side(lower: &[u8], upper: &[u8], at: usize) -> __m256i {
+        let lane = |row: &[u8]| bytemuck::pod_read_unaligned(&row[at..at + 16]);
+        _mm256_set_m128i(lane(upper), lane(lower))
     }
 
     /// Sixteen f16 as f32.
@@ -147,50 +194,29 @@ mod x86 {
         ]
     }
 
-    /// Transposes 8 × 8 words.
+    /// Transposes 4 × 4 words in each of the two 128-bit lanes.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn transposed_f32(rows: [__m256; 8]) -> [__m256; 8] {
-        let mut pairs = [_mm256_setzero_ps(); 8];
-        for i in 0..4 {
-            pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
-            pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
-        }
-        let mut fours = [_mm256_setzero_ps(); 8];
-        for half in [0, 4] {
-            for i in 0..2 {
-                let (a, b) = (pairs[half + i], pairs[half + 2 + i]);
-                fours[half + 2 * i] = _mm256_shuffle_ps(a, b, 0x44);
-                fours[half + 2 * i + 1] = _mm256_shuffle_ps(a, b, 0xee);
-            }
-        }
-        let mut columns = [_mm256_setzero_ps(); 8];
-        for i in 0..4 {
-            columns[i] = _mm256_permute2f128_ps(fours[i], fours[4 + i], 0x20);
-            columns[4 + i] = _mm256_permute2f128_ps(fours[i], fours[4 + i], 0x31);
-        }
-        columns
-    }
-
-    /// Transposes 16 × 16 half-words.
-    #[target_feature(enable = "avx2")]
-    #[inline]
-    fn transposed_u16(rows: [__m256i; 16]) -> [__m256i; 16] {
-        let mut columns = [_mm256_setzero_si256(); 16];
-        let upper = within_lanes(rows.first_chunk().expect("sixteen rows"));
-        let lower = within_lanes(rows.last_chunk().expect("sixteen rows"));
-        for i in 0..8 {
-            columns[i] = _mm256_permute2x128_si256(upper[i], lower[i], 0x20);
-            columns[8 + i] = _mm256_permute2x128_si256(upper[i], lower[i], 0x31);
-        }
-        columns
+    fn transposed_f32(rows: [__m256; 4]) -> [__m256; 4] {
+        let pairs = [
+            _mm256_unpacklo_ps(rows[0], rows[1]),
+            _mm256_unpackhi_ps(rows[0], rows[1]),
+            _mm256_unpacklo_ps(rows[2], rows[3]),
+            _mm256_unpackhi_ps(rows[2], rows[3]),
+        ];
+        [
+            _mm256_shuffle_ps(pairs[0], pairs[2], 0x44),
+            _mm256_shuffle_ps(pairs[0], pairs[2], 0xee),
+            _mm256_shuffle_ps(pairs[1], pairs[3], 0x44),
+            _mm256_shuffle_ps(pairs[1], pairs[3], 0xee),
+        ]
     }
 
     /// Transposes 8 × 8 half-words in each of the two 128-bit lanes.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn within_lanes(rows: &[__m256i; 8]) -> [__m256i; 8] {
-        let mut pairs = *rows;
+    fn transposed_u16(rows: [__m256i; 8]) -> [__m256i; 8] {
+        let mut pairs = rows;
         for i in 0..4 {
             pairs[2 * i] = _mm256_unpacklo_epi16(rows[2 * i], rows[2 * i + 1]);
             pairs[2 * i + 1] = _mm256_unpackhi_epi16(rows[2 * i], rows[2 * i + 1]);
