@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{params, split_f64};
+use crate::cpu::{LANES, params, split_f64};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Number of partial sums.
@@ -58,7 +58,24 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     partials.write::<f32>().par_chunks_exact_mut(2).with_min_len(32).enumerate().for_each(|(i, pair)| {
         let range = (i * share).min(count)..((i + 1) * share).min(count);
         let old = if p.accumulate != 0 { f64::from(pair[0]) + f64::from(pair[1]) } else { 0.0 };
-        let sum: f64 = a[range.clone()].iter().zip(&b[range]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        let sum = pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || sum_of_products(&a[range.clone()], &b[range]),
+        );
         pair.copy_from_slice(&split_f64(old + sum));
     });
+}
+
+/// Σ aᵢ bᵢ, in sixteen sums that need not wait for one another.
+#[inline(always)]
+fn sum_of_products(a: &[f32], b: &[f32]) -> f64 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0f64; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for (sum, (&a, &b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += f64::from(a) * f64::from(b);
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).map(|(&a, &b)| f64::from(a) * f64::from(b));
+    sums.into_iter().chain(rest).sum()
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::params;
+use crate::cpu::{LANES, params};
 use crate::{Access, Cost, ElementType, Features, Kernel, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
@@ -75,10 +75,8 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
 }
 
 fn keep_largest(feature: &mut [f32], indices: &mut [u32], values: &mut [f32], unit_norm: bool) {
-    // Larger magnitude first, then lower neuron: one descending key.
-    let key = |(j, z): (usize, &f32)| u64::from(z.to_bits() & 0x7fff_ffff) << 32 | u64::from(!(j as u32));
-    let mut keys: Vec<u64> = feature.iter().enumerate().map(key).collect();
     let kept = indices.len();
+    let mut keys = candidates(feature, kept);
     if kept < keys.len() {
         keys.select_nth_unstable_by(kept, |a, b| b.cmp(a));
     }
@@ -98,5 +96,50 @@ fn keep_largest(feature: &mut [f32], indices: &mut [u32], values: &mut [f32], un
     feature.fill(0.0);
     for (&value, &index) in values.iter().zip(&*indices) {
         feature[index as usize] = value;
+    }
+}
+
+/// Every how many neurons the magnitude is looked at that one of the largest must have.
+const SAMPLED: usize = 16;
+
+/// Keys of at least the `kept` largest entries, in descending order of those: larger magnitude first, then lower neuron.
+fn candidates(feature: &[f32], kept: usize) -> Vec<u64> {
+    let least = probable_least(feature, kept);
+    let mut keys = Vec::with_capacity(4 * kept);
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || collect(feature, least, &mut keys),
+    );
+    if keys.len() < kept {
+        keys.clear();
+        collect(feature, 0, &mut keys);
+    }
+    keys
+}
+
+/// The bits of a magnitude below which the `kept` largest are not to be expected.
+fn probable_least(feature: &[f32], kept: usize) -> u32 {
+    // Half as many again as a sample's share, and some: chance decides over few.
+    let share = kept / SAMPLED * 3 / 2 + 8;
+    let mut sample: Vec<u32> = feature.iter().step_by(SAMPLED).map(|&z| magnitude(z)).collect();
+    if share < sample.len() { *sample.select_nth_unstable_by(share, |a, b| b.cmp(a)).1 } else { 0 }
+}
+
+/// The bits of |z|, which are in the order of the magnitudes.
+#[inline(always)]
+fn magnitude(z: f32) -> u32 {
+    z.to_bits() & 0x7fff_ffff
+}
+
+/// Adds the keys of all entries of at least this magnitude.
+#[inline(always)]
+fn collect(feature: &[f32], least: u32, keys: &mut Vec<u64>) {
+    for (index, chunk) in feature.chunks(LANES).enumerate() {
+        let found = chunk.iter().fold(false, |found, &z| found | (magnitude(z) >= least));
+        if found {
+            let neurons = (index * LANES) as u32..;
+            let large = chunk.iter().zip(neurons).filter(|(z, _)| magnitude(**z) >= least);
+            keys.extend(large.map(|(&z, neuron)| u64::from(magnitude(z)) << 32 | u64::from(!neuron)));
+        }
     }
 }

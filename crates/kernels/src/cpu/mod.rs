@@ -17,7 +17,8 @@ pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtrac
 pub(crate) use transposition::{LANES, decode_transposed, deinterleave, interleave};
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    /// As many buffers as were ever in use at once.
+    static SCRATCH: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A cache line, and the widest vector.
@@ -28,14 +29,14 @@ struct Line([f32; LANES]);
 /// Runs `work` with a thread's scratch buffer of `len` floats, whose content is arbitrary. It begins with a cache line: vectors
 /// that lie across two of them take twice as long.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    // Taken out rather than borrowed: a twin that steals work while it holds the scratch must get another one.
-    let mut scratch = SCRATCH.take();
+    // Taken out rather than borrowed: a twin that steals work while it holds one must get another.
+    let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     let lines = len.div_ceil(LANES);
     if scratch.len() < lines {
         scratch.resize(lines, Line([0.0; LANES]));
     }
     let result = work(&mut bytemuck::cast_slice_mut(&mut scratch)[..len]);
-    SCRATCH.replace(scratch);
+    SCRATCH.with_borrow_mut(|buffers| buffers.push(scratch));
     result
 }
 

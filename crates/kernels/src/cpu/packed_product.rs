@@ -32,48 +32,38 @@ pub(super) fn packed_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, 
     for first in (0..operands.rows).step_by(PACKED_TOKENS) {
         let tokens = PACKED_TOKENS.min(operands.rows - first);
         let rows = &operands.coefficients[first * operands.stride..];
-        let product = Product {
-            operands,
-            coefficients: &PackedCoefficients::new(rows, operands.stride, operands.rank, tokens, widest),
-            first_row: operands.first_row + first,
-            accumulate: accumulate || first > 0,
-        };
-        let most = SHARE_NUMBERS / (BLOCK_TOKENS + operands.rank) / WIDEST_STRIP * WIDEST_STRIP;
-        for_each_share(out.as_mut(), most.clamp(WIDEST_STRIP, SHARE_NEURONS), WIDEST_STRIP, &|neuron, mut out| {
-            let width = out.nrows();
-            let padded = width.next_multiple_of(WIDEST_STRIP);
-            with_scratch((1 + BLOCK_TOKENS + operands.rank) * padded, |scratch| {
-                let (row, scratch) = scratch.split_at_mut(padded);
-                let (packed, sums) = scratch.split_at_mut(BLOCK_TOKENS * padded);
-                let sums = &mut sums[..operands.rank * padded];
-                // What a symmetric product leaves out.
-                sums.fill(0.0);
-                arch.dispatch(Share { product: &product, neuron, width, row, packed, sums });
-                for (feature, sums) in sums.chunks_exact(padded).enumerate() {
-                    add(contiguous(out.as_mut().col_mut(feature)), sums, operands.scale, product.accumulate);
-                }
-            });
+        with_scratch(tokens * operands.rank, |values| {
+            let product = Product {
+                operands,
+                coefficients: &PackedCoefficients::new(rows, operands, tokens, widest, values),
+                first_row: operands.first_row + first,
+                accumulate: accumulate || first > 0,
+            };
+            let most = SHARE_NUMBERS / (BLOCK_TOKENS + operands.rank) / WIDEST_STRIP * WIDEST_STRIP;
+            let most = most.clamp(WIDEST_STRIP, SHARE_NEURONS);
+            for_each_share(out.as_mut(), most, WIDEST_STRIP, &|neuron, out| product.share(arch, neuron, out));
         });
     }
 }
 
 /// Y packed for the micro-kernel, shared by all threads: block of tokens after block, in it tile after tile of features, in
 /// that token after token.
-struct PackedCoefficients {
-    values: Vec<f32>,
+struct PackedCoefficients<'a> {
+    values: &'a [f32],
     tokens: usize,
     rank: usize,
     /// Width of each tile, in order.
     tiles: Vec<usize>,
 }
 
-impl PackedCoefficients {
-    fn new(coefficients: &[f32], stride: usize, rank: usize, tokens: usize, widest: usize) -> Self {
+impl<'a> PackedCoefficients<'a> {
+    /// Packs the first `tokens` of the rows into `values`.
+    fn new(rows: &[f32], operands: &Operands<'_>, tokens: usize, widest: usize, values: &'a mut [f32]) -> Self {
+        let (rank, stride) = (operands.rank, operands.stride);
         let count = rank.div_ceil(widest);
         // Tiles of nearly equal width: a narrow last one would use the registers badly.
         let tiles: Vec<usize> = (0..count).map(|t| (t + 1) * rank / count - t * rank / count).collect();
-        let mut values = vec![0f32; tokens * rank];
-        values.par_chunks_mut(BLOCK_TOKENS * rank).zip(coefficients.par_chunks(BLOCK_TOKENS * stride)).for_each(
+        values.par_chunks_mut(BLOCK_TOKENS * rank).zip(rows.par_chunks(BLOCK_TOKENS * stride)).for_each(
             |(packed, rows)| {
                 let tokens = packed.len() / rank;
                 let mut first = 0;
@@ -93,9 +83,27 @@ impl PackedCoefficients {
 /// The tokens for which Y is packed, against all neurons.
 struct Product<'a> {
     operands: &'a Operands<'a>,
-    coefficients: &'a PackedCoefficients,
+    coefficients: &'a PackedCoefficients<'a>,
     first_row: usize,
     accumulate: bool,
+}
+
+impl Product<'_> {
+    /// out (+)= the product of some neurons, from `neuron` on.
+    fn share(&self, arch: pulp::Arch, neuron: usize, mut out: MatMut<'_, f32>) {
+        let (rank, width) = (self.operands.rank, out.nrows());
+        let padded = width.next_multiple_of(WIDEST_STRIP);
+        with_scratch((1 + BLOCK_TOKENS + rank) * padded, |scratch| {
+            let (row, scratch) = scratch.split_at_mut(padded);
+            let (packed, sums) = scratch.split_at_mut(BLOCK_TOKENS * padded);
+            // What a symmetric product leaves out.
+            sums.fill(0.0);
+            arch.dispatch(Share { product: self, neuron, width, row, packed, sums });
+            for (feature, sums) in sums.chunks_exact(padded).enumerate() {
+                add(contiguous(out.as_mut().col_mut(feature)), sums, self.operands.scale, self.accumulate);
+            }
+        });
+    }
 }
 
 /// The widest tile of features whose sums, with a strip of X and one factor of Y, fit the registers.
