@@ -127,8 +127,6 @@ impl<'a> PackedCoefficients<'a> {
     /// Packs `tokens` tokens from `first` on into `tiles`, as many as that takes.
     fn new(operands: &Operands<'_>, first: usize, tokens: usize, tiles: &'a mut [Tile]) -> Self {
         let features = operands.rank.div_ceil(TILE);
-        // Where there are no features or tokens.
-        tiles.fill(Tile::zeroed());
         let coefficients =
             Elements::new(bytemuck::cast_slice(operands.coefficients), ElementType::F32, operands.stride as u32);
         tiles.par_chunks_mut(features * BLOCK_STEPS * PARTS).enumerate().for_each(|(block, tiles)| {
@@ -156,6 +154,9 @@ struct Corner {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn pack_coefficients(coefficients: Elements<'_>, at: &Corner, rank: usize, scale: f32, tiles: &mut [Tile]) {
     let features = TILE.min(rank - at.feature);
+    if features < TILE || at.tokens < STEP {
+        tiles.fill(Tile::zeroed());
+    }
     for half in 0..2 {
         let tokens = at.tokens.saturating_sub(half * TILE).min(TILE);
         if tokens == 0 {

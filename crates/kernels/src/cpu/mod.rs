@@ -17,7 +17,7 @@ pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtrac
 pub(crate) use transposition::{LANES, decode_transposed, deinterleave, interleave};
 
 thread_local! {
-    /// As many buffers as were ever in use at once.
+    /// As many buffers as were ever in use at once, shortest first.
     static SCRATCH: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -30,13 +30,20 @@ struct Line([f32; LANES]);
 /// that lie across two of them take twice as long.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     // Taken out rather than borrowed: a twin that steals work while it holds one must get another.
-    let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     let lines = len.div_ceil(LANES);
+    let long_enough = |buffers: &Vec<Vec<Line>>| buffers.partition_point(|buffer| buffer.len() < lines);
+    let mut scratch = SCRATCH.with_borrow_mut(|buffers| match long_enough(buffers) {
+        none if none == buffers.len() => buffers.pop().unwrap_or_default(),
+        shortest => buffers.remove(shortest),
+    });
     if scratch.len() < lines {
         scratch.resize(lines, Line([0.0; LANES]));
     }
     let result = work(&mut bytemuck::cast_slice_mut(&mut scratch)[..len]);
-    SCRATCH.with_borrow_mut(|buffers| buffers.push(scratch));
+    SCRATCH.with_borrow_mut(|buffers| {
+        let place = buffers.partition_point(|buffer| buffer.len() < scratch.len());
+        buffers.insert(place, scratch);
+    });
     result
 }
 

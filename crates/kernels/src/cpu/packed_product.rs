@@ -13,7 +13,7 @@ use super::{prefetch, with_scratch};
 /// Tokens of a block: a strip of X stays in the first cache while the tiles of Y pass by.
 const BLOCK_TOKENS: usize = 256;
 /// Tokens for which Y is packed at once.
-const PACKED_TOKENS: usize = 4 * BLOCK_TOKENS;
+const PACKED_TOKENS: usize = 16 * BLOCK_TOKENS;
 /// Vectors of neurons in a strip.
 const STRIP_VECTORS: usize = 2;
 /// Neurons of the widest strip; shares of neurons are multiples of it.

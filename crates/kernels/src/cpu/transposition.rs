@@ -23,9 +23,9 @@ pub(crate) fn decode_transposed(
     let neuron = |square: usize| first_neuron + square * SQUARE;
     let remaining = neuron(squares.len());
     #[cfg(target_arch = "x86_64")]
-    if tokens == LANES && x86::available() {
+    if tokens > 0 && x86::available() {
         // SAFETY: the processor has been asked for what it takes.
-        unsafe { x86::decode_squares(activations, first_row, first_neuron, squares) };
+        unsafe { x86::decode_squares(activations, first_row, tokens, first_neuron, squares) };
         one_by_one(activations, first_row, tokens, remaining, rest);
         return;
     }
@@ -104,18 +104,20 @@ mod x86 {
         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c")
     }
 
-    /// Decodes and transposes [`SQUARE`] neurons of [`LANES`] tokens for each square.
+    /// Decodes and transposes [`SQUARE`] neurons of up to [`LANES`] tokens for each square.
     #[target_feature(enable = "avx2,f16c")]
     pub fn decode_squares(
         activations: Elements<'_>,
         row: usize,
+        tokens: usize,
         first_neuron: usize,
         squares: &mut [[[f32; LANES]; SQUARE]],
     ) {
         let size = activations.element().bytes();
         let mut rows = [[].as_slice(); LANES];
         for (t, bytes) in rows.iter_mut().enumerate() {
-            *bytes = activations.bytes(row + t, first_neuron, squares.len() * SQUARE);
+            // The last token stands in for those that are absent.
+            *bytes = activations.bytes(row + t.min(tokens - 1), first_neuron, squares.len() * SQUARE);
         }
         for (index, square) in squares.iter_mut().enumerate() {
             let at = index * SQUARE * size;
@@ -140,6 +142,9 @@ mod x86 {
                         *out = neurons.map(|neuron| bytemuck::cast(widened_bf16(neuron)));
                     }
                 }
+            }
+            if tokens < LANES {
+                square.iter_mut().for_each(|lanes| lanes[tokens..].fill(0.0));
             }
         }
     }
