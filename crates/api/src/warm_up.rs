@@ -7,7 +7,7 @@ use crate::buffers::PanelBuffers;
 use crate::fit::Fit;
 use crate::kmeans::largest_prime;
 use crate::solvers::Plan;
-use crate::{Error, Init, Options};
+use crate::{Error, Init, Options, Solver};
 
 /// The sample is every so-many-th token, or fewer: the iterations together cost a pass or two.
 const EVERY: u32 = 5;
@@ -90,7 +90,10 @@ impl Steps {
         let plan = Plan { buffers: &buffers, ..fit.plan() };
         let mut pass = Recording::new();
         for (index, panel) in panels.iter().enumerate() {
-            squared_norm(&mut pass, panel.activations, panel.squared_norms, fit.scale);
+            // Only the penalty is in proportion to norms.
+            if fit.options.solver == Solver::Hals {
+                squared_norm(&mut pass, panel.activations, panel.squared_norms, fit.scale);
+            }
             plan.visit(&mut pass, panel, index > 0);
         }
         Ok(Steps {

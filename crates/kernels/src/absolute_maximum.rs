@@ -54,7 +54,10 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
         with_scratch(p.columns as usize, |row_values| {
             for row in (share..p.rows as usize).step_by(PARTIALS as usize) {
                 activations.decode(row, 0, row_values);
-                largest = row_values.iter().fold(largest, |m, v| m.max(v.to_bits() & 0x7fff_ffff));
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || largest = row_values.iter().fold(largest, |m, v| m.max(v.to_bits() & 0x7fff_ffff)),
+                );
             }
         });
         *partial = largest;

@@ -2,10 +2,13 @@
 
 use std::array;
 
+use faer::MatMut;
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
-use crate::cpu::{BLOCK, PackedBlocks, Sums, add_product, params, subtract_products, vectors_at_once, with_scratch};
+use crate::cpu::{
+    BLOCK, PackedBlocks, Sums, add_product, contiguous, for_each_share, params, subtract_products, vectors_at_once,
+    with_scratch,
+};
 use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Neurons that a workgroup handles.
@@ -83,17 +86,12 @@ impl Twin<'_> {
         let (rank, stride) = (self.p.rank as usize, self.p.feature_stride as usize);
         let factors = Factors::new(rank, |l, k| self.upper[l * self.p.stride as usize + k]);
         let width = SHARE_VECTORS * S::F32_LANES;
-        // Every feature's part of a share, so that threads get disjoint pieces of the rows.
-        let mut shares: Vec<Vec<&mut [f32]>> = (0..stride.div_ceil(width)).map(|_| Vec::with_capacity(rank)).collect();
-        for row in self.solution.chunks_exact_mut(stride) {
-            for (share, part) in shares.iter_mut().zip(row.chunks_mut(width)) {
-                share.push(part);
-            }
-        }
-        shares.into_par_iter().for_each(|mut share| {
+        let solution = MatMut::from_column_major_slice_mut(self.solution, stride, rank);
+        for_each_share(solution, width, width, &|_, mut share| {
             // Rows are a multiple of a page apart where d is a power of two: what is solved lies close together.
             with_scratch(rank.next_multiple_of(BLOCK) * width, |scratch| {
-                for (part, row) in scratch.chunks_exact_mut(width).zip(&share) {
+                for (feature, part) in scratch[..rank * width].chunks_exact_mut(width).enumerate() {
+                    let row = contiguous(share.as_mut().col_mut(feature));
                     part[..row.len()].copy_from_slice(row);
                     part[row.len()..].fill(0.0);
                 }
@@ -103,8 +101,9 @@ impl Twin<'_> {
                     #[inline(always)]
                     || factors.solve::<S, V>(simd, scratch),
                 );
-                for (part, out) in scratch.chunks_exact(width).zip(&mut share) {
-                    out.copy_from_slice(&part[..out.len()]);
+                for (feature, part) in scratch[..rank * width].chunks_exact(width).enumerate() {
+                    let row = contiguous(share.as_mut().col_mut(feature));
+                    row.copy_from_slice(&part[..row.len()]);
                 }
             });
         });

@@ -48,7 +48,7 @@ pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accum
 
 /// Runs `work` on shares of the result's rows, its neurons, in parallel: at most `most` neurons each, in multiples of `strip`
 /// but for the last. `work` gets a share's first neuron and its rows.
-pub(super) fn for_each_share(
+pub(crate) fn for_each_share(
     out: MatMut<'_, f32>,
     most: usize,
     strip: usize,
@@ -60,7 +60,7 @@ pub(super) fn for_each_share(
 }
 
 /// A column's values.
-pub(super) fn contiguous(column: ColMut<'_, f32>) -> &mut [f32] {
+pub(crate) fn contiguous(column: ColMut<'_, f32>) -> &mut [f32] {
     column.try_as_col_major_mut().expect("columns are contiguous").as_slice_mut()
 }
 

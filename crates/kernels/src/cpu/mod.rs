@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use crate::ElementType;
 
 pub use dense_product::uses_amx;
-pub(crate) use dense_product::{Operands, dense_product};
+pub(crate) use dense_product::{Operands, contiguous, dense_product, for_each_share};
 pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtract_products, vectors_at_once};
 pub(crate) use transposition::{LANES, decode_transposed, deinterleave, interleave};
 
@@ -37,7 +37,9 @@ pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) ->
         shortest => buffers.remove(shortest),
     });
     if scratch.len() < lines {
-        scratch.resize(lines, Line([0.0; LANES]));
+        // What it holds is of no use: not kept beside the longer one.
+        drop(scratch);
+        scratch = vec![Line([0.0; LANES]); lines];
     }
     let result = work(&mut bytemuck::cast_slice_mut(&mut scratch)[..len]);
     SCRATCH.with_borrow_mut(|buffers| {
