@@ -102,12 +102,8 @@ pub(crate) fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_
     let [activations, indices, values, out] = bindings else { unreachable!() };
     let (rank, kept, out_stride) = (p.rank as usize, p.kept as usize, p.out_stride as usize);
     let activations = Elements::new(activations.bytes(), element, p.stride);
-    let segments = segments(
-        &indices.read::<u32>()[..rank * kept],
-        &values.read::<f32>()[..rank * kept],
-        kept,
-        p.stride as usize,
-    );
+    let segments =
+        segments(&indices.read::<u32>()[..rank * kept], &values.read::<f32>()[..rank * kept], kept, p.stride as usize);
     let out = &mut out.write::<f32>()[..p.rows as usize * out_stride];
     pulp::Arch::new().dispatch(Twin { activations, segments: &segments, rank, out, out_stride, scale: p.scale });
 }
@@ -187,16 +183,16 @@ struct Entry {
 /// The features cut into segments; those of which nothing is kept are left out.
 fn segments(indices: &[u32], values: &[f32], kept: usize, neurons: usize) -> Vec<Segment> {
     let count = indices.iter().max().map_or(0, |&last| last as usize / SEGMENT_NEURONS + 1);
-    let segment = |segment| Segment::new(segment * SEGMENT_NEURONS, indices, values, kept);
-    let mut segments: Vec<Segment> = (0..count).into_par_iter().map(segment).filter(|s| s.width > 0).collect();
-    for segment in &mut segments {
-        segment.width = segment.width.next_multiple_of(LANES).min(neurons - segment.first);
-    }
-    segments
+    let segment = |segment: usize| {
+        let first = segment * SEGMENT_NEURONS;
+        Segment::new(first, neurons - first, indices, values, kept)
+    };
+    (0..count).into_par_iter().map(segment).filter(|segment| !segment.quads.is_empty()).collect()
 }
 
 impl Segment {
-    fn new(first: usize, indices: &[u32], values: &[f32], kept: usize) -> Self {
+    /// The segment from neuron `first` on, where there are `remaining`.
+    fn new(first: usize, remaining: usize, indices: &[u32], values: &[f32], kept: usize) -> Self {
         let mut features: Vec<(u32, &[u32], &[f32])> = indices
             .chunks_exact(kept)
             .zip(values.chunks_exact(kept))
@@ -209,7 +205,9 @@ impl Segment {
             .collect();
         let nowhere = features.len() as u32;
         features.retain(|(_, indices, _)| !indices.is_empty());
-        let width = features.iter().map(|(_, indices, _)| indices[indices.len() - 1] as usize - first + 1).max();
+        let last = features.iter().map(|(_, indices, _)| indices[indices.len() - 1] as usize).max();
+        // Whole squares are transposed faster than what is left of them.
+        let width = last.map_or(0, |last| (last - first + 1).next_multiple_of(LANES).min(remaining));
         // Loops of the same length one after the other, as the processor expects them.
         features.sort_by_key(|(_, indices, _)| indices.len());
         let mut entries = Vec::with_capacity(features.iter().map(|(_, indices, _)| indices.len()).sum());
@@ -227,7 +225,7 @@ impl Segment {
             }
             quads.push(Quad { features: quad, entries: start as u32..entries.len() as u32 });
         }
-        Segment { first, width: width.unwrap_or(0), quads, entries }
+        Segment { first, width, quads, entries }
     }
 
     /// Adds this segment's part of the projections, `neurons` being the segment's values.

@@ -143,3 +143,42 @@ fn collect(feature: &[f32], least: u32, keys: &mut Vec<u64>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_are_found_wherever_they_are() {
+        let mut state = 3u32;
+        let mut numbers = |count: usize, levels: u32| -> Vec<f32> {
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                ((state >> 8) % levels) as f32 - levels as f32 / 2.0
+            };
+            (0..count).map(|_| next()).collect()
+        };
+        // Without a pattern, with many equal ones, and with large ones only where the sample looks or where it does not.
+        let mut features = vec![numbers(1, 9), numbers(1600, 1 << 20), numbers(1603, 7), vec![0.0; 1000]];
+        for sampled in [true, false] {
+            let mut feature = numbers(1600, 1 << 10);
+            let large = |(neuron, z): (usize, &mut f32)| {
+                *z *= if neuron.is_multiple_of(SAMPLED) == sampled { 1e6 } else { 1.0 }
+            };
+            feature.iter_mut().enumerate().for_each(large);
+            features.push(feature);
+        }
+        for feature in features {
+            for kept in [1, 2, 16, 200, 999, 1600] {
+                let kept = kept.min(feature.len());
+                let mut expected: Vec<u32> = (0..feature.len() as u32).collect();
+                expected.sort_by(|&a, &b| f32::total_cmp(&feature[b as usize].abs(), &feature[a as usize].abs()));
+                expected.truncate(kept);
+                expected.sort_unstable();
+                let (mut indices, mut values) = (vec![0; kept], vec![0.0; kept]);
+                keep_largest(&mut feature.clone(), &mut indices, &mut values, false);
+                assert_eq!(indices, expected, "{kept} of {}", feature.len());
+            }
+        }
+    }
+}

@@ -277,4 +277,28 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_is_interleaved_comes_back() {
+        for (rows, columns, stride, width) in
+            [(1usize, 1usize, 1, 16), (16, 16, 20, 16), (20, 37, 40, 32), (32, 300, 300, 32)]
+        {
+            let values: Vec<f32> = (0..rows * stride).map(|i| i as f32).collect();
+            // Room for whole squares, as twins have it, and without.
+            for room in [columns, columns.next_multiple_of(LANES)] {
+                let mut lanes = vec![-1.0; room * width];
+                interleave(&values, stride, columns, &mut lanes, width);
+                for (j, lanes) in lanes.chunks_exact(width).take(columns).enumerate() {
+                    let column = values.iter().skip(j).step_by(stride);
+                    assert!(lanes.iter().zip(column).all(|(a, b)| a == b), "column {j} of {rows} × {columns}");
+                }
+                let mut back = vec![-1.0; rows * stride];
+                deinterleave(&lanes, width, columns, &mut back, stride);
+                for (back, row) in back.chunks_exact(stride).zip(values.chunks_exact(stride)) {
+                    assert_eq!(back[..columns], row[..columns], "{rows} × {columns}");
+                    assert!(back[columns..].iter().all(|&value| value == -1.0), "padding of {rows} × {columns}");
+                }
+            }
+        }
+    }
 }
