@@ -206,3 +206,59 @@ fn sweep<S: Simd, const V: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Vectors;
+
+    #[test]
+    fn every_kind_of_vectors_sweeps_as_one_token_after_the_other() {
+        for (rows, rank, stride) in [(1, 1, 4), (33, 13, 16), (70, 37, 40)] {
+            let number = |i: usize| ((i * 7919 + 13) % 101) as f64 / 101.0 - 0.3;
+            let mut gram: Vec<f32> =
+                (0..rank * stride).map(|i| number(i / stride + i % stride) as f32 / rank as f32).collect();
+            (0..rank).for_each(|k| gram[k * stride + k] = if k == 5 { 0.0 } else { 1.0 + k as f32 / 9.0 });
+            let projections: Vec<f32> = (0..rows * stride).map(|i| number(i * 3) as f32).collect();
+            let squared_norms: Vec<f32> = (0..rows).map(|i| i as f32 / 7.0).collect();
+            let before: Vec<f32> = (0..rows * stride).map(|i| number(i * 5).max(0.0) as f32).collect();
+            let size = |n: usize| n as u32;
+            let (sweeps, penalty) = (2, 0.05);
+            let p = Params {
+                rows: size(rows),
+                rank: size(rank),
+                stride: size(stride),
+                gram_stride: size(stride),
+                sweeps,
+                penalty,
+            };
+            let mut expected: Vec<f64> = before.iter().map(|&y| f64::from(y)).collect();
+            for (t, y) in expected.chunks_exact_mut(stride).enumerate() {
+                for k in (0..sweeps).flat_map(|_| 0..rank) {
+                    let others: f64 = (0..rank).map(|l| y[l] * f64::from(gram[l * stride + k])).sum();
+                    let penalised = f64::from(projections[t * stride + k])
+                        - f64::from(penalty) * f64::from(squared_norms[t]).sqrt();
+                    let energy = f64::from(gram[k * stride + k]);
+                    y[k] = if energy > 0.0 { (y[k] + (penalised - others) / energy).max(0.0) } else { 0.0 };
+                }
+            }
+            for vectors in Vectors::ALL {
+                let mut found = before.clone();
+                vectors.run(Twin {
+                    p: &p,
+                    projections: &projections,
+                    gram: &gram,
+                    squared_norms: &squared_norms,
+                    coefficients: &mut found,
+                });
+                for (index, (&found, expected)) in found.iter().zip(&expected).enumerate() {
+                    let (token, feature) = (index / stride, index % stride);
+                    assert!(
+                        (f64::from(found) - expected).abs() < 1e-5,
+                        "{vectors:?}, {rows} × {rank}: {found} for {expected} at {token}, {feature}"
+                    );
+                }
+            }
+        }
+    }
+}

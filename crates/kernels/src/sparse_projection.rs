@@ -256,3 +256,47 @@ impl Segment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Vectors;
+
+    #[test]
+    fn every_kind_of_vectors_projects() {
+        // Features with many neighbouring neurons, and with few that are far apart; segments of which nothing is kept.
+        for (rows, neurons, rank, kept) in [(1, 1, 1, 1), (35, 1531, 13, 3), (18, 600, 7, 90)] {
+            let number = |i: usize| ((i * 7919 + 13) % 101) as f32 / 101.0 - 0.5;
+            let x: Vec<f32> = (0..rows * neurons).map(number).collect();
+            let step = neurons / kept / 2;
+            let index = |k: usize, j: usize| if k.is_multiple_of(2) { j } else { (k + j * step) % neurons };
+            let indices: Vec<u32> = (0..rank)
+                .flat_map(|k| {
+                    let mut own: Vec<u32> = (0..kept).map(|j| index(k, j) as u32).collect();
+                    own.sort_unstable();
+                    own
+                })
+                .collect();
+            let values: Vec<f32> = (0..rank * kept).map(|i| number(3 * i)).collect();
+            let segments = segments(&indices, &values, kept, neurons);
+            for vectors in Vectors::ALL {
+                let out_stride = rank + 2;
+                let mut out = vec![0f32; rows * out_stride];
+                vectors.run(Twin {
+                    activations: Elements::new(bytemuck::cast_slice(&x), ElementType::F32, neurons as u32),
+                    segments: &segments,
+                    rank,
+                    out: &mut out,
+                    out_stride,
+                    scale: 0.5,
+                });
+                for (t, k) in (0..rows).flat_map(|t| (0..rank).map(move |k| (t, k))) {
+                    let own = indices[k * kept..].iter().zip(&values[k * kept..]).take(kept);
+                    let sum: f64 = own.map(|(&j, &z)| f64::from(x[t * neurons + j as usize]) * f64::from(z)).sum();
+                    let found = f64::from(out[t * out_stride + k]);
+                    assert!((found - 0.5 * sum).abs() < 1e-5, "{vectors:?}: {found} for {} at {t}, {k}", 0.5 * sum);
+                }
+            }
+        }
+    }
+}

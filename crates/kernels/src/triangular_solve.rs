@@ -178,3 +178,41 @@ impl Factors {
         vectors.map(|vector| simd.mul_f32s(vector, inverse))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Vectors;
+
+    #[test]
+    fn every_kind_of_vectors_solves() {
+        for (rank, stride) in [(1, 4), (13, 72), (37, 300)] {
+            let number = |i: usize| ((i * 7919 + 13) % 101) as f32 / 101.0 - 0.5;
+            let mut upper = vec![0f32; rank * rank];
+            for k in 0..rank {
+                (k..rank)
+                    .for_each(|l| upper[k * rank + l] = if k == l { 2.0 + number(k) } else { number(k + l) / 9.0 });
+            }
+            let right: Vec<f32> = (0..rank * stride).map(number).collect();
+            let p = Params {
+                rank: rank as u32,
+                stride: rank as u32,
+                columns: stride as u32,
+                feature_stride: stride as u32,
+            };
+            for vectors in Vectors::ALL {
+                let mut solution = right.clone();
+                vectors.run(Twin { p: &p, upper: &upper, solution: &mut solution });
+                let at = |k: usize, j: usize| f64::from(solution[k * stride + j]);
+                let entry = |k: usize, l: usize| f64::from(upper[k * rank + l]);
+                for (k, j) in (0..rank).flat_map(|k| (0..stride).map(move |j| (k, j))) {
+                    // (UᵀU x)ₖ = Σᵢ U_ik Σₗ U_il x_l
+                    let row = |i: usize| (i..rank).map(|l| entry(i, l) * at(l, j)).sum::<f64>();
+                    let product: f64 = (0..=k).map(|i| entry(i, k) * row(i)).sum();
+                    let expected = f64::from(right[k * stride + j]);
+                    assert!((product - expected).abs() < 1e-4, "{vectors:?}, rank {rank}: {product} for {expected}");
+                }
+            }
+        }
+    }
+}

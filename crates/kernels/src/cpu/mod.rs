@@ -31,19 +31,20 @@ struct Line([f32; LANES]);
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     // Taken out rather than borrowed: a twin that steals work while it holds one must get another.
     let lines = len.div_ceil(LANES);
-    let long_enough = |buffers: &Vec<Vec<Line>>| buffers.partition_point(|buffer| buffer.len() < lines);
-    let mut scratch = SCRATCH.with_borrow_mut(|buffers| match long_enough(buffers) {
-        none if none == buffers.len() => buffers.pop().unwrap_or_default(),
-        shortest => buffers.remove(shortest),
+    let shorter = |buffers: &[Vec<Line>], lines| buffers.partition_point(|buffer| buffer.len() < lines);
+    let kept = SCRATCH.with_borrow_mut(|buffers| {
+        let shorter = shorter(buffers, lines);
+        if shorter < buffers.len() {
+            return Some(buffers.remove(shorter));
+        }
+        // The longest makes room for a longer one.
+        buffers.pop();
+        None
     });
-    if scratch.len() < lines {
-        // What it holds is of no use: not kept beside the longer one.
-        drop(scratch);
-        scratch = vec![Line([0.0; LANES]); lines];
-    }
+    let mut scratch = kept.unwrap_or_else(|| vec![Line([0.0; LANES]); lines]);
     let result = work(&mut bytemuck::cast_slice_mut(&mut scratch)[..len]);
     SCRATCH.with_borrow_mut(|buffers| {
-        let place = buffers.partition_point(|buffer| buffer.len() < scratch.len());
+        let place = shorter(buffers, scratch.len());
         buffers.insert(place, scratch);
     });
     result
@@ -85,7 +86,8 @@ pub(crate) fn prefetch(bytes: &[u8]) {
     bytes.chunks(64).for_each(|line| prefetch_line(line.as_ptr()));
 }
 
-/// Asks for the cache line at an address, which need not be one of ours.
+/// Asks for the cache line at an address, which need not be one of ours, in the second-level cache: the first one is full of what
+/// is computed with.
 #[inline(always)]
 pub(crate) fn prefetch_line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
@@ -111,4 +113,34 @@ pub(crate) fn split_f64(value: f64) -> [f32; 2] {
 /// Reads a parameter struct.
 pub(crate) fn params<P: bytemuck::AnyBitPattern>(bytes: &[u8]) -> P {
     bytemuck::pod_read_unaligned(bytes)
+}
+
+/// Kinds of vectors, of which a processor usually runs only the widest that it has.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Vectors {
+    Scalar,
+    Avx2,
+    Widest,
+}
+
+#[cfg(test)]
+impl Vectors {
+    pub(crate) const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Widest];
+
+    /// Runs a twin with vectors of this kind, or with the widest where this processor has none.
+    pub(crate) fn run(self, twin: impl pulp::WithSimd<Output = ()>) {
+        match self {
+            Self::Scalar => twin.with_simd(pulp::Scalar::new()),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => match pulp::x86::V3::try_new() {
+                Some(simd) => simd.vectorize(
+                    #[inline(always)]
+                    || twin.with_simd(simd),
+                ),
+                None => pulp::Arch::new().dispatch(twin),
+            },
+            _ => pulp::Arch::new().dispatch(twin),
+        }
+    }
 }

@@ -3,8 +3,11 @@
 
 use pulp::Simd;
 
-/// Features of a block, of which some make up the lanes of the widest vector.
+use super::LANES;
+
+/// Features of a block. Room for whole squares of [`LANES`] features is room for whole blocks.
 pub(crate) const BLOCK: usize = 8;
+const _: () = assert!(LANES.is_multiple_of(BLOCK));
 
 /// Vectors for which a block's sums are taken at once: a register for each sum, some left for factors and vectors. Each factor
 /// is then loaded for more than one product.
