@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, params, with_scratch};
+use crate::cpu::{Elements, magnitude, params, with_scratch};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Number of partial maxima.
@@ -56,7 +56,7 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
                 activations.decode(row, 0, row_values);
                 pulp::Arch::new().dispatch(
                     #[inline(always)]
-                    || largest = row_values.iter().fold(largest, |m, v| m.max(v.to_bits() & 0x7fff_ffff)),
+                    || largest = row_values.iter().fold(largest, |m, v| m.max(magnitude(*v))),
                 );
             }
         });

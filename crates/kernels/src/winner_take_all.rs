@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{LANES, params};
+use crate::cpu::{LANES, magnitude, params};
 use crate::{Access, Cost, ElementType, Features, Kernel, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
@@ -102,7 +102,8 @@ fn keep_largest(feature: &mut [f32], indices: &mut [u32], values: &mut [f32], un
 /// Every how many neurons the magnitude is looked at that one of the largest must have.
 const SAMPLED: usize = 16;
 
-/// Keys of at least the `kept` largest entries, in descending order of those: larger magnitude first, then lower neuron.
+/// Keys of the `kept` largest entries and of some more, in no order. Of two entries the larger, or of equals that of the lower
+/// neuron, has the larger key.
 fn candidates(feature: &[f32], kept: usize) -> Vec<u64> {
     let least = probable_least(feature, kept);
     let mut keys = Vec::with_capacity(4 * kept);
@@ -123,12 +124,6 @@ fn probable_least(feature: &[f32], kept: usize) -> u32 {
     let share = kept / SAMPLED * 3 / 2 + 8;
     let mut sample: Vec<u32> = feature.iter().step_by(SAMPLED).map(|&z| magnitude(z)).collect();
     if share < sample.len() { *sample.select_nth_unstable_by(share, |a, b| b.cmp(a)).1 } else { 0 }
-}
-
-/// The bits of |z|, which are in the order of the magnitudes.
-#[inline(always)]
-fn magnitude(z: f32) -> u32 {
-    z.to_bits() & 0x7fff_ffff
 }
 
 /// Adds the keys of all entries of at least this magnitude.

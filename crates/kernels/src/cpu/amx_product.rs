@@ -12,7 +12,8 @@ use bytemuck::{Pod, Zeroable};
 use faer::MatMut;
 use rayon::prelude::*;
 
-use super::dense_product::{AHEAD, Operands, contiguous, for_each_share};
+use super::dense_product::{AHEAD, Operands};
+use super::shares::{contiguous, for_each_share};
 use super::{Elements, LANES, decode_transposed, prefetch, with_scratch};
 use crate::ElementType;
 use tiles::{Configured, PARTS, STEP, Sums, TILE, Tile};

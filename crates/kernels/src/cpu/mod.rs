@@ -5,6 +5,7 @@ mod amx_product;
 mod dense_product;
 mod packed_product;
 mod register_blocks;
+mod shares;
 mod transposition;
 
 use std::cell::RefCell;
@@ -12,8 +13,9 @@ use std::cell::RefCell;
 use crate::ElementType;
 
 pub use dense_product::uses_amx;
-pub(crate) use dense_product::{Operands, contiguous, dense_product, for_each_share};
+pub(crate) use dense_product::{Operands, dense_product};
 pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtract_products, vectors_at_once};
+pub(crate) use shares::{contiguous, for_each_share};
 pub(crate) use transposition::{LANES, decode_transposed, deinterleave, interleave};
 
 thread_local! {
@@ -101,6 +103,12 @@ pub(crate) fn prefetch_line(address: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
+}
+
+/// The bits of |value|, which are in the order of the magnitudes.
+#[inline(always)]
+pub(crate) fn magnitude(value: f32) -> u32 {
+    value.to_bits() & 0x7fff_ffff
 }
 
 /// Splits an f64 into an f32 pair (hi, lo) whose sum is as close to it as f32 pairs get.

@@ -7,7 +7,8 @@ use faer::MatMut;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::dense_product::{AHEAD, Operands, contiguous, for_each_share};
+use super::dense_product::{AHEAD, Operands};
+use super::shares::{contiguous, for_each_share};
 use super::{prefetch, with_scratch};
 
 /// Tokens of a block: a strip of X stays in the first cache while the tiles of Y pass by.
