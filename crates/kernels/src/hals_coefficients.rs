@@ -6,8 +6,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{
-    BLOCK, LANES, PackedBlocks, Sums, add_product, deinterleave, interleave, params, subtract_products,
-    vectors_at_once, with_scratch,
+    BLOCK, LANES, PackedBlocks, Sums, add_product, deinterleave, interleave, params, round_coefficients,
+    subtract_products, vectors_at_once, with_scratch,
 };
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
@@ -43,7 +43,8 @@ struct Params {
 /// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk) with the newest y, and y_ik ← 0 where Q_kk
 /// vanishes (is at most 1e-24).
 ///
-/// P = `projections` [rows, K], Q = `feature_gram` [K, K], `squared_norms` \[rows\] holds ‖xᵢ‖², α = `penalty`.
+/// P = `projections` [rows, K], Q = `feature_gram` [K, K], `squared_norms` \[rows\] holds ‖xᵢ‖², α = `penalty`. A CPU with AMX
+/// rounds the last y to 16 bits, which its product with the activations takes in fewer parts.
 pub fn hals_coefficients(
     recording: &mut Recording,
     projections: Matrix,
@@ -133,6 +134,7 @@ impl Twin<'_> {
                         || sweep::<S, V>(simd, own, own_projections, penalties, &features, self.p.sweeps),
                     );
                     deinterleave(own, width, rank, y, stride);
+                    round_coefficients(y);
                 });
             });
     }

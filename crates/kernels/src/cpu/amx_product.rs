@@ -16,7 +16,7 @@ use super::dense_product::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
 use super::{Elements, LANES, decode_transposed, prefetch, with_scratch};
 use crate::ElementType;
-use tiles::{Configured, PARTS, STEP, Sums, TILE, Tile};
+use tiles::{Configured, MOST_PARTS, STEP, Sums, TILE, Tile};
 
 /// Tokens of a block: two tiles of features stay in the first cache, 48 KiB, while the neurons pass by.
 const BLOCK_TOKENS: usize = 128;
@@ -24,9 +24,9 @@ const BLOCK_TOKENS: usize = 128;
 const BLOCK_STEPS: usize = BLOCK_TOKENS / STEP;
 /// Tokens for which Y is packed at once, and whose sums are added to the result in one go: longer chains of f32 sums would lose
 /// precision.
-const PACKED_TOKENS: usize = 1024;
+const PACKED_TOKENS: usize = 2048;
 /// Neurons that a thread packs at once, for a second-level cache of 2 MiB.
-const SHARE_NEURONS: usize = 256;
+const SHARE_NEURONS: usize = 512;
 /// Features, and neurons, whose sums the tiles hold at a time.
 const SQUARE: usize = 2 * TILE;
 
@@ -45,8 +45,11 @@ pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, acc
         let tokens = PACKED_TOKENS.min(operands.rows - first);
         let accumulate = accumulate || first > 0;
         let features = operands.rank.div_ceil(TILE);
-        with_tiles(tokens.div_ceil(STEP) * features * PARTS, |tiles| {
-            let coefficients = PackedCoefficients::new(operands, first, tokens, tiles);
+        let coefficients = &operands.coefficients[first * operands.stride..];
+        let coefficients = &coefficients[..(tokens * operands.stride).min(coefficients.len())];
+        let parts = coefficient_parts(coefficients, operands.scale);
+        with_tiles(tokens.div_ceil(STEP) * features * parts, |tiles| {
+            let coefficients = PackedCoefficients::new(operands, first, tokens, parts, tiles);
             for_each_share(out.as_mut(), SHARE_NEURONS, SQUARE, &|neuron, out| {
                 Share { operands, coefficients: &coefficients, first_row: operands.first_row + first, neuron }
                     .sum_up(out, accumulate);
@@ -69,6 +72,14 @@ fn parts(element: ElementType) -> usize {
         // 8 of 24 bits each.
         ElementType::F32 => 3,
     }
+}
+
+/// Parts in which coefficients times `scale` are multiplied: two where none has more than 16 bits.
+fn coefficient_parts(coefficients: &[f32], scale: f32) -> usize {
+    const THIRD_PART: u32 = 0xff;
+    let together = |values: &[f32]| values.iter().fold(0, |bits, value| bits | (value * scale).to_bits());
+    let bits = coefficients.par_chunks(1 << 14).map(together).reduce(|| 0, |bits, others| bits | others);
+    if bits & THIRD_PART == 0 { 2 } else { MOST_PARTS }
 }
 
 /// Cuts the upper 16 bits, a bf16, off each value, and leaves what remains.
@@ -116,9 +127,10 @@ fn split_pairs(mut tokens: [__m512; 2], row: usize, tiles: &mut [Tile]) {
 }
 
 /// Y in tiles, shared by all threads: block of tokens after block, in it 16 features after 16, in that step after step, and of
-/// each step [`PARTS`] tiles with a row for each feature.
+/// each step as many tiles as coefficients have parts, with a row for each feature.
 struct PackedCoefficients<'a> {
     tiles: &'a [Tile],
+    parts: usize,
     /// Tiles of features.
     features: usize,
     tokens: usize,
@@ -126,13 +138,13 @@ struct PackedCoefficients<'a> {
 
 impl<'a> PackedCoefficients<'a> {
     /// Packs `tokens` tokens from `first` on into `tiles`, as many as that takes.
-    fn new(operands: &Operands<'_>, first: usize, tokens: usize, tiles: &'a mut [Tile]) -> Self {
+    fn new(operands: &Operands<'_>, first: usize, tokens: usize, parts: usize, tiles: &'a mut [Tile]) -> Self {
         let features = operands.rank.div_ceil(TILE);
         let coefficients =
             Elements::new(bytemuck::cast_slice(operands.coefficients), ElementType::F32, operands.stride as u32);
-        tiles.par_chunks_mut(features * BLOCK_STEPS * PARTS).enumerate().for_each(|(block, tiles)| {
-            let steps = tiles.len() / (features * PARTS);
-            for (index, tiles) in tiles.chunks_exact_mut(PARTS).enumerate() {
+        tiles.par_chunks_mut(features * BLOCK_STEPS * parts).enumerate().for_each(|(block, tiles)| {
+            let steps = tiles.len() / (features * parts);
+            for (index, tiles) in tiles.chunks_exact_mut(parts).enumerate() {
                 let (feature, step) = (index / steps * TILE, index % steps);
                 let token = block * BLOCK_TOKENS + step * STEP;
                 let at = Corner { token: first + token, tokens: tokens - token, feature };
@@ -140,7 +152,7 @@ impl<'a> PackedCoefficients<'a> {
                 unsafe { pack_coefficients(coefficients, &at, operands.rank, operands.scale, tiles) };
             }
         });
-        PackedCoefficients { tiles, features, tokens }
+        PackedCoefficients { tiles, parts, features, tokens }
     }
 }
 
@@ -202,23 +214,23 @@ impl Share<'_> {
 
     /// Adds the products of all tokens to `sums`.
     fn run(&self, tiles: &mut [Tile], width: usize, sums: &mut [Sums]) {
-        let PackedCoefficients { tiles: coefficients, features, tokens } = self.coefficients;
+        let PackedCoefficients { tiles: coefficients, parts: y_parts, features, tokens } = self.coefficients;
         let parts = parts(self.operands.activations.element());
         // Pairs of 16 neurons; the last one is filled up with zeros.
         let strips = width.next_multiple_of(SQUARE) / TILE;
         // SAFETY: the product is not taken here unless AMX is permitted.
         let configured = unsafe { Configured::new() };
-        for (block, coefficients) in coefficients.chunks(features * BLOCK_STEPS * PARTS).enumerate() {
+        for (block, coefficients) in coefficients.chunks(features * BLOCK_STEPS * y_parts).enumerate() {
             let first = block * BLOCK_TOKENS;
-            let steps = coefficients.len() / (features * PARTS);
+            let steps = coefficients.len() / (features * y_parts);
             let activations = &mut tiles[..strips * steps * parts];
             // SAFETY: AMX comes with AVX-512.
             unsafe { self.pack(first, BLOCK_TOKENS.min(tokens - first), width, activations) };
-            for (y, sums) in coefficients.chunks(2 * steps * PARTS).zip(sums.chunks_exact_mut(strips / 2)) {
-                let (y, second) = y.split_at(steps * PARTS);
+            for (y, sums) in coefficients.chunks(2 * steps * y_parts).zip(sums.chunks_exact_mut(strips / 2)) {
+                let (y, second) = y.split_at(steps * y_parts);
                 let second = (!second.is_empty()).then_some(second);
                 for (x, sums) in activations.chunks_exact(2 * steps * parts).zip(sums) {
-                    configured.multiply(y, second, x.split_at(steps * parts), sums);
+                    configured.multiply(y, second, x.split_at(steps * parts), parts, sums);
                 }
             }
         }

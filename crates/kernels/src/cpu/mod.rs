@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use crate::ElementType;
 
 pub use dense_product::uses_amx;
-pub(crate) use dense_product::{Operands, dense_product};
+pub(crate) use dense_product::{Operands, dense_product, round_coefficients};
 pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtract_products, vectors_at_once};
 pub(crate) use shares::{contiguous, for_each_share};
 pub(crate) use transposition::{LANES, decode_transposed, deinterleave, interleave};

@@ -11,8 +11,8 @@ use bytemuck::{Pod, Zeroable};
 pub const TILE: usize = 16;
 /// Tokens that an instruction runs over: two bf16 for each 32-bit column.
 pub const STEP: usize = 2 * TILE;
-/// Parts of a coefficient.
-pub const PARTS: usize = 3;
+/// Parts of a value of 24 bits.
+pub const MOST_PARTS: usize = 3;
 
 /// What a tile register holds, row by row.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -78,19 +78,26 @@ impl Configured {
         Configured(std::marker::PhantomData)
     }
 
-    /// Adds up products over all steps, for one tile of features or two (`y`, `second`) and two of neurons (`x`): of the former
-    /// [`PARTS`] tiles a step, of the latter one, two or three. With one tile of features the other's sums are left as they are.
-    pub fn multiply(&self, y: &[Tile], second: Option<&[Tile]>, x: (&[Tile], &[Tile]), sums: &mut Sums) {
-        let steps = y.len() / PARTS;
-        assert!(steps > 0 && second.is_none_or(|second| second.len() == y.len()) && x.0.len() == x.1.len());
-        let run = match (x.0.len() / steps, second.is_some()) {
-            (1, true) => two_by_two_1,
-            (2, true) => two_by_two_2,
-            (3, true) => two_by_two_3,
-            (1, false) => one_by_two_1,
-            (2, false) => one_by_two_2,
-            (3, false) => one_by_two_3,
-            _ => unreachable!("an activation has one to three parts"),
+    /// Adds up products over all steps, for one tile of features or two (`y`, `second`) and two of neurons (`x`): a step has
+    /// `parts` tiles of the latter, and two or three of the former. With one tile of features the other's sums are left as they
+    /// are.
+    pub fn multiply(&self, y: &[Tile], second: Option<&[Tile]>, x: (&[Tile], &[Tile]), parts: usize, sums: &mut Sums) {
+        let steps = x.0.len() / parts;
+        assert!(steps > 0 && x.0.len() == x.1.len() && second.is_none_or(|second| second.len() == y.len()));
+        let run = match (parts, y.len() / steps, second.is_some()) {
+            (1, 2, true) => two_by_two_1_2,
+            (2, 2, true) => two_by_two_2_2,
+            (3, 2, true) => two_by_two_3_2,
+            (1, 3, true) => two_by_two_1_3,
+            (2, 3, true) => two_by_two_2_3,
+            (3, 3, true) => two_by_two_3_3,
+            (1, 2, false) => one_by_two_1_2,
+            (2, 2, false) => one_by_two_2_2,
+            (3, 2, false) => one_by_two_3_2,
+            (1, 3, false) => one_by_two_1_3,
+            (2, 3, false) => one_by_two_2_3,
+            (3, 3, false) => one_by_two_3_3,
+            _ => unreachable!("an activation has one to three parts, a coefficient two or three"),
         };
         let y = [y.as_ptr(), second.unwrap_or(y).as_ptr()];
         // SAFETY: the tiles are configured while `self` lives, which stays in its thread; each operand holds `steps` times
@@ -147,9 +154,10 @@ macro_rules! again {
     };
 }
 
-/// A product over all steps: `$features` tiles of features times two of neurons, the latter in `$parts` parts.
+/// A product over all steps: `$features` tiles of features times two of neurons, in steps of `$parts` tiles of the latter and
+/// `$y_parts` of each of the former.
 macro_rules! product {
-    ($name:ident, $features:tt, $parts:literal, $($step:expr),+) => {
+    ($name:ident, $features:tt, $parts:literal, $y_parts:literal, $($step:expr),+) => {
         /// # Safety
         /// Tiles must be configured, and the operands hold `steps` times their parts.
         unsafe fn $name(y: [*const Tile; 2], x: [*const Tile; 2], steps: usize, sums: &mut Sums) {
@@ -162,7 +170,7 @@ macro_rules! product {
                     "tileloadd tmm3, [{sums} + {row}*1 + 3072]",
                     "2:",
                     concat!($($step),+),
-                    "add {y0}, 3072", "add {y1}, 3072",
+                    concat!("add {y0}, 1024*", $y_parts), concat!("add {y1}, 1024*", $y_parts),
                     concat!("add {x0}, 1024*", $parts), concat!("add {x1}, 1024*", $parts),
                     "dec {steps}", "jnz 2b",
                     "tilestored [{sums} + {row}*1], tmm0",
@@ -183,10 +191,30 @@ macro_rules! product {
     };
 }
 
-// Smaller products first. Left out: the third part of either with the second or third of the other.
-product!(two_by_two_1, 2, 1, x!(0), y!(2, 2), y!(2, 1), y!(2, 0));
-product!(two_by_two_2, 2, 2, x!(0), y!(2, 2), y!(2, 0), y!(2, 1), x!(1), again!(2), y!(2, 0));
-product!(two_by_two_3, 2, 3, x!(2), y!(2, 0), x!(1), again!(2), y!(2, 1), x!(0), again!(2), y!(2, 2), y!(2, 0));
-product!(one_by_two_1, 1, 1, x!(0), y!(1, 2), y!(1, 1), y!(1, 0));
-product!(one_by_two_2, 1, 2, x!(0), y!(1, 2), y!(1, 0), y!(1, 1), x!(1), again!(1), y!(1, 0));
-product!(one_by_two_3, 1, 3, x!(2), y!(1, 0), x!(1), again!(1), y!(1, 1), x!(0), again!(1), y!(1, 2), y!(1, 0));
+/// Products of both numbers of tiles of features. Smaller ones come first; left out are those of parts whose places, from 0
+/// on, add up to more than 2, where both numbers have three.
+macro_rules! products {
+    ($two:ident, $one:ident, $parts:literal, $y_parts:literal, $($load:ident $part:tt),+) => {
+        product!($two, 2, $parts, $y_parts, $(step!($load, 2, $part)),+);
+        product!($one, 1, $parts, $y_parts, $(step!($load, 1, $part)),+);
+    };
+}
+
+macro_rules! step {
+    (x, $features:tt, $part:literal) => {
+        x!($part)
+    };
+    (y, $features:tt, $part:literal) => {
+        y!($features, $part)
+    };
+    (again, $features:tt, _) => {
+        again!($features)
+    };
+}
+
+products!(two_by_two_1_2, one_by_two_1_2, 1, 2, x 0, y 1, y 0);
+products!(two_by_two_2_2, one_by_two_2_2, 2, 2, x 1, y 1, y 0, x 0, again _, y 1);
+products!(two_by_two_3_2, one_by_two_3_2, 3, 2, x 2, y 0, x 1, again _, y 1, x 0, again _, y 0);
+products!(two_by_two_1_3, one_by_two_1_3, 1, 3, x 0, y 2, y 1, y 0);
+products!(two_by_two_2_3, one_by_two_2_3, 2, 3, x 0, y 2, y 0, y 1, x 1, again _, y 0);
+products!(two_by_two_3_3, one_by_two_3_3, 3, 3, x 2, y 0, x 1, again _, y 1, x 0, again _, y 2, y 0);
