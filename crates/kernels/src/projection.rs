@@ -1,15 +1,8 @@
 //! Dense projections P = X Zᵀ: k-means scores, and features that keep so many neurons that gathering does not pay.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
-use rayon::prelude::*;
-
-use crate::cpu::{Elements, params, with_scratch};
+use crate::cpu::{Elements, Projected, dense_projection, params};
 use crate::variant::{TILE_64, TILE_128};
 use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Moved, Recording};
-
-/// Tokens that a thread of the twin multiplies at once.
-const TILE: u32 = 64;
 
 /// The kernel's metadata.
 pub static PROJECTION: Kernel = Kernel {
@@ -64,21 +57,14 @@ pub fn projection(recording: &mut Recording, activations: Matrix, features: Matr
 fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [activations, features, out] = bindings else { unreachable!() };
-    let (columns, rank) = (p.columns as usize, p.rank as usize);
-    let (stride, out_stride) = (p.feature_stride as usize, p.out_stride as usize);
-    let activations = Elements::new(activations.bytes(), element, p.stride);
-    let features =
-        MatRef::from_row_major_slice_with_stride(&features.read::<f32>()[..rank * stride], rank, columns, stride);
-    let rows = out.write::<f32>()[..p.rows as usize * out_stride].par_chunks_mut(out_stride * TILE as usize);
-    rows.enumerate().for_each(|(tile, out)| {
-        let count = out.len() / out_stride;
-        with_scratch(count * columns, |values| {
-            for (row, values) in values.chunks_exact_mut(columns).enumerate() {
-                activations.decode(tile * TILE as usize + row, 0, values);
-            }
-            let tokens = MatRef::from_column_major_slice(values, columns, count);
-            let out = MatMut::from_column_major_slice_with_stride_mut(out, rank, count, out_stride);
-            matmul(out, Accum::Replace, features, tokens, p.scale, Par::Seq);
-        });
-    });
+    let (rank, stride, out_stride) = (p.rank as usize, p.feature_stride as usize, p.out_stride as usize);
+    let operands = Projected {
+        activations: Elements::new(activations.bytes(), element, p.stride),
+        neurons: p.columns as usize,
+        features: &features.read::<f32>()[..rank * stride],
+        stride,
+        rank,
+        scale: p.scale,
+    };
+    dense_projection(&operands, &mut out.write::<f32>()[..p.rows as usize * out_stride], out_stride);
 }

@@ -3,6 +3,7 @@
 //! An f32 is the sum of three bf16, an f16 of two, so that products of such parts add up to those of f32. Of the products of
 //! parts, those below 2⁻²² of the whole are left out; a sum of f32 products rounds as much away.
 
+mod projection;
 mod tiles;
 
 use std::arch::x86_64::*;
@@ -16,6 +17,7 @@ use super::dense_product::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
 use super::{Elements, LANES, decode_transposed, prefetch, with_scratch};
 use crate::ElementType;
+pub(super) use projection::amx_projection;
 use tiles::{Configured, MOST_PARTS, STEP, Sums, TILE, Tile};
 
 /// Tokens of a block: two tiles of features stay in the first cache, 48 KiB, while the neurons pass by.

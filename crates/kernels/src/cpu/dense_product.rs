@@ -63,12 +63,12 @@ pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accum
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::ElementType;
 
     /// Numbers without a pattern, some of them zero.
-    fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f32> {
+    pub fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f32> {
         let mut state = seed;
         (0..count).map(move |_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -89,7 +89,7 @@ mod tests {
         ways
     }
 
-    fn encoded(element: ElementType, values: &[f32]) -> Vec<u8> {
+    pub fn encoded(element: ElementType, values: &[f32]) -> Vec<u8> {
         let bytes = |&value: &f32| match element {
             ElementType::F32 => value.to_le_bytes().to_vec(),
             ElementType::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),

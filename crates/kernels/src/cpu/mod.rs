@@ -3,6 +3,7 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx_product;
 mod dense_product;
+mod dense_projection;
 mod packed_product;
 mod register_blocks;
 mod shares;
@@ -14,6 +15,7 @@ use crate::ElementType;
 
 pub use dense_product::uses_amx;
 pub(crate) use dense_product::{Operands, dense_product, round_coefficients};
+pub(crate) use dense_projection::{Projected, dense_projection};
 pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtract_products, vectors_at_once};
 pub(crate) use shares::{contiguous, for_each_share};
 pub(crate) use transposition::{LANES, decode_transposed, deinterleave, interleave};
