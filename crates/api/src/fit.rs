@@ -11,7 +11,9 @@ use unmix_kernels::{
 };
 use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
 
-use crate::buffers::{Buffers, GATHERED_ROWS, KeptEntries};
+#[cfg(doc)]
+use crate::buffers::GATHERED_ROWS;
+use crate::buffers::{Buffers, KeptEntries};
 use crate::init::Start;
 use crate::solvers::Plan;
 use crate::statistics::{Entry, Factors};
@@ -390,7 +392,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Reads the next [`rows_at_once`] rows of a matrix from `first` on, with their padding.
-    async fn read_rows(&self, matrix: Matrix, first: u32) -> Result<Vec<f32>, Error> {
+    pub async fn read_rows(&self, matrix: Matrix, first: u32) -> Result<Vec<f32>, Error> {
         let rows = (rows_at_once(matrix) as u64).min(u64::from(matrix.rows - first));
         let row_bytes = u64::from(matrix.stride) * 4;
         Ok(words(&self.session.read(matrix.buffer(), u64::from(first) * row_bytes, rows * row_bytes).await?))
@@ -417,24 +419,25 @@ impl<'a> Fit<'a> {
         Ok(self.session.write(matrix.buffer(), offset, bytemuck::cast_slice(&padded))?)
     }
 
-    /// The scaled activations of chosen tokens, one row each.
-    pub async fn token_rows(&self, tokens: &[u32]) -> Result<DenseMatrix, Error> {
-        let mut values = Vec::with_capacity(tokens.len() * self.neurons as usize);
-        for chunk in tokens.chunks(GATHERED_ROWS as usize) {
-            self.write(self.buffers.gathered_tokens, chunk)?;
-            let out = self.buffers.gathered.first_rows(chunk.len() as u32);
-            let mut recording = Recording::new();
-            for panel in &self.buffers.panels {
-                let rows = panel.first_row..panel.first_row + panel.activations.rows;
-                if chunk.iter().any(|token| rows.contains(token)) {
-                    let indices = self.buffers.gathered_tokens;
-                    gather_rows(&mut recording, panel.activations, panel.first_row, indices, out, self.scale);
-                }
+    /// The first `neurons` scaled activations of chosen tokens, at most [`GATHERED_ROWS`], one row each.
+    pub async fn token_rows(&self, tokens: &[u32], neurons: u32) -> Result<DenseMatrix, Error> {
+        self.write(self.buffers.gathered_tokens, tokens)?;
+        let out = Matrix {
+            rows: tokens.len() as u32,
+            columns: neurons,
+            stride: neurons.next_multiple_of(4),
+            ..self.buffers.gathered
+        };
+        let mut recording = Recording::new();
+        for panel in &self.buffers.panels {
+            let rows = panel.first_row..panel.first_row + panel.activations.rows;
+            if tokens.iter().any(|token| rows.contains(token)) {
+                let (activations, indices) = (panel.activations.first_columns(neurons), self.buffers.gathered_tokens);
+                gather_rows(&mut recording, activations, panel.first_row, indices, out, self.scale);
             }
-            self.run_once(recording)?;
-            values.extend(self.read_matrix(out).await?.values);
         }
-        Ok(DenseMatrix { rows: tokens.len(), columns: self.neurons as usize, values })
+        self.run_once(recording)?;
+        self.read_matrix(out).await
     }
 
     /// Whether coefficients must be above zero to move.
@@ -444,7 +447,7 @@ impl<'a> Fit<'a> {
 }
 
 /// Rows of a matrix that are read at once.
-fn rows_at_once(matrix: Matrix) -> usize {
+pub(crate) fn rows_at_once(matrix: Matrix) -> usize {
     (READ_BYTES / (matrix.stride as usize * 4)).max(1)
 }
 

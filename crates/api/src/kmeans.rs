@@ -2,10 +2,10 @@
 
 use rand::RngExt;
 use rand::seq::index;
-use unmix_kernels::{Assignment, Matrix, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
+use unmix_kernels::{Assignment, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
 
 use crate::buffers::GATHERED_ROWS;
-use crate::fit::Fit;
+use crate::fit::{Fit, rows_at_once};
 use crate::{DenseMatrix, Error};
 
 /// Lloyd steps; more do not change what a fit reaches.
@@ -48,8 +48,7 @@ async fn explained_share(fit: &Fit<'_>, sizes: &[u32]) -> Result<f64, Error> {
 /// Fills the coefficients: each token starts with the least-squares coefficient of its own cluster's centroid.
 pub(crate) async fn coefficients(fit: &mut Fit<'_>) -> Result<(), Error> {
     let sizes = cluster(fit).await?;
-    let centroids = mean_directions(fit, fit.buffers.least_squares.cross, &sizes).await?;
-    write(fit, &centroids)?;
+    write_means(fit, fit.neurons, &sizes).await?;
     assign(fit, &Sample { every: 1, neurons: fit.neurons }, true).await?;
     Ok(())
 }
@@ -88,56 +87,54 @@ async fn cluster(fit: &mut Fit<'_>) -> Result<Vec<u32>, Error> {
     while chosen.len() < rank {
         chosen.push(candidates[fit.rng.random_range(0..candidates.len())]);
     }
-    write(fit, &directions(fit, &chosen, sample.neurons).await?)?;
+    for (tokens, first) in chosen.chunks(GATHERED_ROWS as usize).zip((0..).step_by(GATHERED_ROWS as usize)) {
+        write(fit, first, &directions(fit, tokens, sample.neurons).await?)?;
+    }
     for _ in 1..STEPS {
         let sizes = assign(fit, &sample, false).await?;
         sum_directions(fit, &sample, sample.neurons)?;
-        let sums = fit.buffers.least_squares.cross.first_columns(sample.neurons);
-        let mut centroids = mean_directions(fit, sums, &sizes).await?;
-        let empty: Vec<usize> = (0..rank).filter(|&k| sizes[k] == 0).collect();
-        let redrawn: Vec<u32> = empty.iter().map(|_| candidates[fit.rng.random_range(0..candidates.len())]).collect();
-        let redrawn = directions(fit, &redrawn, sample.neurons).await?;
-        let width = centroids.columns;
-        for (&k, direction) in empty.iter().zip(redrawn.values.chunks_exact(width)) {
-            centroids.values[k * width..][..width].copy_from_slice(direction);
+        write_means(fit, sample.neurons, &sizes).await?;
+        for empty in (0..rank).filter(|&k| sizes[k] == 0) {
+            let redrawn = candidates[fit.rng.random_range(0..candidates.len())];
+            write(fit, empty as u32, &directions(fit, &[redrawn], sample.neurons).await?)?;
         }
-        write(fit, &centroids)?;
     }
     let sizes = assign(fit, &sample, false).await?;
     sum_directions(fit, &sample, fit.neurons)?;
     Ok(sizes)
 }
 
-/// The first `neurons` activations of tokens, divided by the norm of all of them.
+/// The first `neurons` activations of a few tokens, divided by the norm of all of them.
 async fn directions(fit: &Fit<'_>, tokens: &[u32], neurons: u32) -> Result<DenseMatrix, Error> {
-    let mut values = Vec::with_capacity(tokens.len() * neurons as usize);
-    // A few at a time: all neurons of all of them would be a third matrix of K × d.
-    for tokens in tokens.chunks(GATHERED_ROWS as usize) {
-        let rows = fit.token_rows(tokens).await?;
-        for (row, &token) in rows.values.chunks_exact(rows.columns).zip(tokens) {
-            let norm = f64::from(fit.token_energy[token as usize]).sqrt();
-            values.extend(row[..neurons as usize].iter().map(|&v| (f64::from(v) / norm) as f32));
-        }
+    let mut rows = fit.token_rows(tokens, neurons).await?;
+    for (row, &token) in rows.values.chunks_exact_mut(rows.columns).zip(tokens) {
+        let norm = f64::from(fit.token_energy[token as usize]).sqrt();
+        row.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
     }
-    Ok(DenseMatrix { rows: tokens.len(), columns: neurons as usize, values })
+    Ok(rows)
 }
 
-/// The clusters' sums on the device, each divided by the cluster's size.
-async fn mean_directions(fit: &Fit<'_>, sums: Matrix, sizes: &[u32]) -> Result<DenseMatrix, Error> {
-    let mut centroids = fit.read_matrix(sums).await?;
-    let width = centroids.columns;
-    for (centroid, &size) in centroids.values.chunks_exact_mut(width).zip(sizes) {
-        centroid.iter_mut().for_each(|c| *c /= size.max(1) as f32);
+/// Makes the clusters' means, of their first `neurons`, the centroids: the sums in the cross product, divided by the sizes. A few
+/// rows after the other, for all of them would be memory that nothing else needs.
+async fn write_means(fit: &Fit<'_>, neurons: u32, sizes: &[u32]) -> Result<(), Error> {
+    let (sums, columns) = (fit.buffers.least_squares.cross, neurons as usize);
+    for (sizes, first) in sizes.chunks(rows_at_once(sums)).zip((0..).step_by(rows_at_once(sums))) {
+        let rows = fit.read_rows(sums, first).await?;
+        let means = rows.chunks_exact(sums.stride as usize).zip(sizes).flat_map(|(row, &size)| {
+            let size = size.max(1) as f32;
+            row[..columns].iter().map(move |sum| sum / size)
+        });
+        write(fit, first, &DenseMatrix { rows: sizes.len(), columns, values: means.collect() })?;
     }
-    Ok(centroids)
+    Ok(())
 }
 
-/// Puts centroids, or their first neurons, on the device.
-fn write(fit: &Fit<'_>, centroids: &DenseMatrix) -> Result<(), Error> {
+/// Puts centroids, or their first neurons, on the device, from cluster `first` on.
+fn write(fit: &Fit<'_>, first: u32, centroids: &DenseMatrix) -> Result<(), Error> {
     let squared_norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() as f32;
     let norms: Vec<f32> = centroids.values.chunks_exact(centroids.columns).map(squared_norm).collect();
-    fit.write_rows(fit.buffers.centroids.first_columns(centroids.columns as u32), 0, &centroids.values)?;
-    fit.write(fit.buffers.centroid_norms, &norms)
+    fit.write_rows(fit.buffers.centroids.first_columns(centroids.columns as u32), first, &centroids.values)?;
+    Ok(fit.session.write(fit.buffers.centroid_norms, u64::from(first) * 4, bytemuck::cast_slice(&norms))?)
 }
 
 /// Assigns the sampled tokens of each panel to their nearest centroids, which leaves the panel's first coefficients for

@@ -30,7 +30,7 @@ pub(crate) async fn replacements(fit: &mut Fit<'_>, dead: &[u32]) -> Result<Vec<
     for &feature in dead {
         let token = weights.sample(&mut fit.rng);
         let mut residual: Vec<f64> =
-            fit.token_rows(&[token as u32]).await?.values.iter().map(|&x| f64::from(x)).collect();
+            fit.token_rows(&[token as u32], fit.neurons).await?.values.iter().map(|&x| f64::from(x)).collect();
         for (k, &y) in coefficients_of(fit, token as u32).await?.iter().enumerate().filter(|(_, y)| **y != 0.0) {
             for (&neuron, &z) in neurons[k * kept..][..kept].iter().zip(&values[k * kept..]) {
                 residual[neuron as usize] -= f64::from(y) * f64::from(z);
