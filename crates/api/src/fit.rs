@@ -24,6 +24,9 @@ use crate::{
 /// Iterations at the end in which nothing is revived: a new feature needs some to settle.
 const SETTLING_ITERATIONS: u32 = 3;
 
+/// How many times as many sweeps the first pass after a warm-up takes: features fit already, coefficients start from zero.
+const FIRST_SWEEPS: u32 = 2;
+
 /// Bytes of a matrix that are read at once: a copy of a whole one would be memory that nothing else needs.
 const READ_BYTES: usize = 1 << 18;
 
@@ -158,6 +161,12 @@ impl<'a> Fit<'a> {
         if left == Start::Coefficients {
             self.run_once(start)?;
         }
+        let sweeps = match left {
+            Start::Features { warm: true } => self.options.sweeps.saturating_mul(FIRST_SWEEPS),
+            _ => self.options.sweeps,
+        };
+        let options = Options { sweeps, ..self.options.clone() };
+        let first_pass = self.session.prepare(Plan { options: &options, ..self.plan() }.pass())?;
         let mut course = Course { start_seconds: started.elapsed().as_secs_f64(), ..Course::default() };
         let mut waiting = VecDeque::new();
         let mut submitted = 0;
@@ -189,7 +198,11 @@ impl<'a> Fit<'a> {
                     course.revived.push((submitted + 1, feature));
                 }
                 gram_step.run()?;
-                pass.run()?;
+                if submitted == 0 {
+                    first_pass.run()?;
+                } else {
+                    pass.run()?;
+                }
                 waiting.push_back(self.submitted());
                 submitted += 1;
             }

@@ -14,8 +14,8 @@ const POSITIVE_SHARE: f32 = 0.1;
 pub(crate) enum Start {
     /// Coefficients and their sums.
     Coefficients,
-    /// Features, and coefficients of zero.
-    Features,
+    /// Features, and coefficients of zero; `warm` after a warm-up.
+    Features { warm: bool },
 }
 
 /// Initialises the coefficients or, where that takes less work, the features.
@@ -25,8 +25,7 @@ pub(crate) async fn start(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Res
         (Init::Kmeans | Init::Given, _) if fit.is_multiplicative() => kmeans::coefficients(fit).await?,
         (Init::Kmeans | Init::Given, _) => {
             let explained = kmeans::features(fit).await?;
-            warm_up::warm_up(fit, explained)?;
-            return Ok(Start::Features);
+            return Ok(Start::Features { warm: warm_up::warm_up(fit, explained)? });
         }
         (Init::Random, _) => {
             for panel in fit.buffers.panels.clone() {

@@ -38,10 +38,10 @@ pub(crate) fn widest(options: &Options, kept: u32, neurons: u32) -> u32 {
 }
 
 /// Improves the features of the start by iterations on the sample, and leaves the coefficients zero. `explained` is what the
-/// clusters explain of the tokens' directions.
-pub(crate) fn warm_up(fit: &Fit<'_>, explained: f64) -> Result<(), Error> {
+/// clusters explain of the tokens' directions. Gives whether there was a sample.
+pub(crate) fn warm_up(fit: &Fit<'_>, explained: f64) -> Result<bool, Error> {
     let Some(every) = every(fit.tokens, fit.options.rank).filter(|_| fit.options.warm_up > 0) else {
-        return Ok(());
+        return Ok(false);
     };
     let kept = fit.buffers.features.kept;
     let wide = explained < CLUSTERED && widest(&fit.options, kept, fit.neurons) > kept;
@@ -71,7 +71,8 @@ pub(crate) fn warm_up(fit: &Fit<'_>, explained: f64) -> Result<(), Error> {
     for panel in &panels {
         recording.clear(panel.coefficients.buffer());
     }
-    fit.run_once(recording)
+    fit.run_once(recording)?;
+    Ok(true)
 }
 
 /// The steps of an iteration in which features keep `width` times as many neurons as in the end.
