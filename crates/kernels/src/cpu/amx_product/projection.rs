@@ -14,7 +14,7 @@ use crate::cpu::{Elements, LANES, decode_transposed};
 /// Neurons for which Z is packed at once.
 const PACKED_NEURONS: usize = 1024;
 /// Tokens that a thread packs at once.
-const SHARE_TOKENS: usize = 2 * SQUARE;
+const SHARE_TOKENS: usize = 4 * SQUARE;
 /// Fewest parts of the first operand for which there is a product.
 const FEWEST_PARTS: usize = 2;
 
