@@ -228,11 +228,15 @@ impl Share<'_> {
             let activations = &mut tiles[..strips * steps * parts];
             // SAFETY: AMX comes with AVX-512.
             unsafe { self.pack(first, BLOCK_TOKENS.min(tokens - first), width, activations) };
-            for (y, sums) in coefficients.chunks(2 * steps * y_parts).zip(sums.chunks_exact_mut(strips / 2)) {
+            let squares = strips / 2;
+            for (y, sums) in coefficients.chunks(2 * steps * y_parts).zip(sums.chunks_exact_mut(squares)) {
+                // What comes after them, a bit with each square.
+                let next = y.as_ptr_range().end;
                 let (y, second) = y.split_at(steps * y_parts);
                 let second = (!second.is_empty()).then_some(second);
-                for (x, sums) in activations.chunks_exact(2 * steps * parts).zip(sums) {
-                    configured.multiply(y, second, x.split_at(steps * parts), parts, sums);
+                for (index, (x, sums)) in activations.chunks_exact(2 * steps * parts).zip(sums).enumerate() {
+                    let next = next.wrapping_add(index * 2 * steps * y_parts / squares);
+                    configured.multiply(y, second, x.split_at(steps * parts), parts, sums, next);
                 }
             }
         }

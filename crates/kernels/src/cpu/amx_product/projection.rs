@@ -95,7 +95,14 @@ impl Share<'_> {
                     for (x, sums) in self.features.chunks_exact(2 * self.steps * MOST_PARTS).zip(sums) {
                         let (x, other) = x.split_at(self.steps * MOST_PARTS);
                         let block = first_step * MOST_PARTS..(first_step + steps) * MOST_PARTS;
-                        configured.multiply(y, Some(second), (&x[block.clone()], &other[block]), MOST_PARTS, sums);
+                        configured.multiply(
+                            y,
+                            Some(second),
+                            (&x[block.clone()], &other[block]),
+                            MOST_PARTS,
+                            sums,
+                            y.as_ptr(),
+                        );
                     }
                 }
             }
