@@ -1,6 +1,6 @@
 //! Coefficients of activations for features that stay as they are.
 
-use unmix_kernels::{Recording, feature_gram, hals_coefficients, project, winner_take_all};
+use unmix_kernels::{Recording, Sweeps, feature_gram, hals_coefficients, project, winner_take_all};
 use unmix_runtime::{Engine, ResidentActivations, block_on};
 
 use crate::buffers::PanelBuffers;
@@ -206,8 +206,9 @@ impl Encoder {
         project(&mut recording, panel.activations, &b.features, projections, fit.scale);
         fit.run_once(recording)?;
         let mut round = Recording::new();
-        let (y, penalty) = (panel.coefficients, self.penalty as f32);
-        hals_coefficients(&mut round, projections, b.feature_gram, panel.squared_norms, y, SWEEPS_A_ROUND, penalty);
+        let y = panel.coefficients;
+        let sweeps = Sweeps { count: SWEEPS_A_ROUND, penalty: self.penalty as f32, short: false };
+        hals_coefficients(&mut round, projections, b.feature_gram, panel.squared_norms, y, sweeps);
         let round = fit.session.prepare(round)?;
         let first = panel.first_row as usize;
         let energy = &fit.token_energy[first..first + y.rows as usize];

@@ -2,8 +2,9 @@
 //! that updates the coefficients and gathers the next sums while a panel is at hand: X is read once.
 
 use unmix_kernels::{
-    Recording, Ridge, cross_product, feature_gram, hals_coefficients, hals_features, inner_product, keep_best, loss,
-    multiplicative_update, normalization, normalize_coefficients, project, projected_least_squares, winner_take_all,
+    Recording, Ridge, Sweeps, cross_product, feature_gram, hals_coefficients, hals_features, inner_product, keep_best,
+    loss, multiplicative_update, normalization, normalize_coefficients, project, projected_least_squares,
+    winner_take_all,
 };
 
 use crate::buffers::{Buffers, KeptEntries, PanelBuffers};
@@ -113,7 +114,8 @@ impl Plan<'_> {
         let b = self.buffers;
         let (projections, y, sweeps) = (b.projections_of(panel), panel.coefficients, self.options.sweeps);
         let hals = |r: &mut Recording, penalty: f64| {
-            hals_coefficients(r, projections, b.feature_gram, panel.squared_norms, y, sweeps, penalty as f32);
+            let sweeps = Sweeps { count: sweeps, penalty: penalty as f32, short: b.short_coefficients };
+            hals_coefficients(r, projections, b.feature_gram, panel.squared_norms, y, sweeps);
         };
         let multiplicative = |r: &mut Recording, times: u32, epsilon: f32, floor: f32| {
             let previous = b.previous_of(panel);

@@ -6,8 +6,8 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{
-    BLOCK, LANES, PackedBlocks, Sums, add_product, deinterleave, interleave, params, round_coefficients,
-    subtract_products, vectors_at_once, with_scratch,
+    BLOCK, LANES, PackedBlocks, Sums, add_product, deinterleave, interleave, params, subtract_products, to_16_bits,
+    vectors_at_once, with_scratch,
 };
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
@@ -37,22 +37,32 @@ struct Params {
     gram_stride: u32,
     sweeps: u32,
     penalty: f32,
+    short: u32,
 }
 
-/// Records `sweeps` sweeps over the features k, for every token i on its own:
+/// How coefficients are updated.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweeps {
+    /// Sweeps over the features.
+    pub count: u32,
+    /// α, at least 0.
+    pub penalty: f32,
+    /// Whether the last coefficients are rounded to 16 significant bits, for products that are faster with those.
+    pub short: bool,
+}
+
+/// Records sweeps over the features k, for every token i on its own:
 /// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk) with the newest y, and y_ik ← 0 where Q_kk
 /// vanishes (is at most 1e-24).
 ///
-/// P = `projections` [rows, K], Q = `feature_gram` [K, K], `squared_norms` \[rows\] holds ‖xᵢ‖², α = `penalty`. A CPU with AMX
-/// rounds the last y to 16 bits, which its product with the activations takes in fewer parts.
+/// P = `projections` [rows, K], Q = `feature_gram` [K, K], `squared_norms` \[rows\] holds ‖xᵢ‖².
 pub fn hals_coefficients(
     recording: &mut Recording,
     projections: Matrix,
     feature_gram: Matrix,
     squared_norms: BufferId,
     coefficients: Matrix,
-    sweeps: u32,
-    penalty: f32,
+    sweeps: Sweeps,
 ) {
     assert_eq!(projections.stride, coefficients.stride, "HALS: strides");
     let (rows, rank) = (u64::from(coefficients.rows), u64::from(coefficients.columns));
@@ -64,14 +74,15 @@ pub fn hals_coefficients(
             rank: coefficients.columns,
             stride: coefficients.stride,
             gram_stride: feature_gram.stride,
-            sweeps,
-            penalty,
+            sweeps: sweeps.count,
+            penalty: sweeps.penalty,
+            short: sweeps.short.into(),
         },
         &[projections.resource, feature_gram.resource, squared_norms.into(), coefficients.resource],
         [coefficients.rows.div_ceil(TOKENS), 1, 1],
         Cost {
             moved: vec![projections.read(), feature_gram.read(), Moved::read(rows * 4), coefficients.updated()],
-            flops: 2 * u64::from(sweeps) * rows * rank * rank,
+            flops: 2 * u64::from(sweeps.count) * rows * rank * rank,
         },
     );
 }
@@ -134,7 +145,9 @@ impl Twin<'_> {
                         || sweep::<S, V>(simd, own, own_projections, penalties, &features, self.p.sweeps),
                     );
                     deinterleave(own, width, rank, y, stride);
-                    round_coefficients(y);
+                    if self.p.short != 0 {
+                        y.iter_mut().for_each(|y| *y = to_16_bits(*y));
+                    }
                 });
             });
     }
@@ -233,6 +246,7 @@ mod tests {
                 gram_stride: size(stride),
                 sweeps,
                 penalty,
+                short: 0,
             };
             let mut expected: Vec<f64> = before.iter().map(|&y| f64::from(y)).collect();
             for (t, y) in expected.chunks_exact_mut(stride).enumerate() {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{params, round_coefficients};
+use crate::cpu::params;
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
@@ -99,6 +99,5 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
             } else {
                 0.0
             };
-            round_coefficients(std::slice::from_mut(&mut y[k]));
         });
 }

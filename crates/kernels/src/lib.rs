@@ -48,7 +48,7 @@ pub use features::{
 pub use fixed_order_sum::{FIXED_ORDER_SUM, fixed_order_sum};
 pub use gather_projection::{GATHER_PROJECTION, gather_projection};
 pub use gather_rows::{GATHER_ROWS, gather_rows};
-pub use hals_coefficients::{HALS_COEFFICIENTS, hals_coefficients};
+pub use hals_coefficients::{HALS_COEFFICIENTS, Sweeps, hals_coefficients};
 pub use hals_features::{HALS_FEATURES, hals_features};
 pub use inner_product::{INNER_PRODUCT, PARTIAL_WORDS, inner_product, sum_partials};
 pub use keep_best::{KEEP_BEST, keep_best};

@@ -36,22 +36,6 @@ pub fn uses_amx() -> bool {
     false
 }
 
-/// Rounds coefficients to 16 bits where the dense product runs on AMX's tiles: two bf16 hold those, and the product of two parts
-/// takes four fifths of the time of three. It is the coefficients that are rounded, not the product, so that all that is made of
-/// them agrees.
-pub(crate) fn round_coefficients(coefficients: &mut [f32]) {
-    if uses_amx() {
-        coefficients.iter_mut().for_each(|value| *value = to_16_bits(*value));
-    }
-}
-
-/// The nearest number of 16 significant bits; of two that are as near, the even one.
-#[inline(always)]
-fn to_16_bits(value: f32) -> f32 {
-    let bits = value.to_bits();
-    f32::from_bits((bits + 0x7f + (bits >> 8 & 1)) & !0xff)
-}
-
 /// out (+)= scale · XᵀY as [d, K], column-major with contiguous columns. Every sum is taken in one order, whatever the number
 /// of threads.
 pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
@@ -66,6 +50,7 @@ pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accum
 pub(super) mod tests {
     use super::*;
     use crate::ElementType;
+    use crate::cpu::to_16_bits;
 
     /// Numbers without a pattern, some of them zero.
     pub fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f32> {
@@ -146,23 +131,6 @@ pub(super) mod tests {
                     }
                 }
             }
-        }
-    }
-
-    #[test]
-    fn coefficients_are_rounded_to_the_nearest_of_16_bits() {
-        assert_eq!([0.0, 1.0, 0.75, f32::INFINITY].map(to_16_bits), [0.0, 1.0, 0.75, f32::INFINITY]);
-        let ulp = 2f32.powi(-15);
-        assert_eq!(
-            [1.0 + 0.5 * ulp, 1.0 + 0.51 * ulp, 1.0 + 1.5 * ulp].map(to_16_bits),
-            [1.0, 1.0 + ulp, 1.0 + 2.0 * ulp]
-        );
-        for value in numbers(1000, 4) {
-            let rounded = to_16_bits(value);
-            assert!(
-                (rounded - value).abs() <= value.abs() * 2f32.powi(-16) && rounded.to_bits() & 0xff == 0,
-                "{value}"
-            );
         }
     }
 
