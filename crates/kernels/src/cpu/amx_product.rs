@@ -229,13 +229,18 @@ impl Share<'_> {
             // SAFETY: AMX comes with AVX-512.
             unsafe { self.pack(first, BLOCK_TOKENS.min(tokens - first), width, activations) };
             let squares = strips / 2;
+            let mut next_row = first + BLOCK_TOKENS..(first + 2 * BLOCK_TOKENS).min(*tokens);
             for (y, sums) in coefficients.chunks(2 * steps * y_parts).zip(sums.chunks_exact_mut(squares)) {
-                // What comes after them, a bit with each square.
+                // The coefficients that come after these, a bit with each square, and a row of the next block.
                 let next = y.as_ptr_range().end;
                 let (y, second) = y.split_at(steps * y_parts);
                 let second = (!second.is_empty()).then_some(second);
                 for (index, (x, sums)) in activations.chunks_exact(2 * steps * parts).zip(sums).enumerate() {
-                    let next = next.wrapping_add(index * 2 * steps * y_parts / squares);
+                    let next = next.wrapping_add(index * 2 * steps * y_parts / squares).cast();
+                    let row = next_row
+                        .next()
+                        .map(|row| self.operands.activations.bytes(self.first_row + row, self.neuron, width));
+                    let next = [next, row.map_or(next, <[u8]>::as_ptr)];
                     configured.multiply(y, second, x.split_at(steps * parts), parts, sums, next);
                 }
             }

@@ -101,7 +101,7 @@ impl Share<'_> {
                             (&x[block.clone()], &other[block]),
                             MOST_PARTS,
                             sums,
-                            y.as_ptr(),
+                            [y.as_ptr().cast(); 2],
                         );
                     }
                 }

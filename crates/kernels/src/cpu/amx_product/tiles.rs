@@ -80,8 +80,8 @@ impl Configured {
 
     /// Adds up products over all steps, for one tile of features or two (`y`, `second`) and two of neurons (`x`): a step has
     /// `parts` tiles of the latter, and two or three of the former. With one tile of features the other's sums are left as they
-    /// are. Meanwhile it asks for the cache lines from `next` on, one for each product of tiles that are at hand: the second-level
-    /// cache gets them without keeping the tiles from theirs.
+    /// are. Meanwhile it asks for the cache lines from both of `next` on, one of each for each product of tiles that are at hand: few
+    /// enough for the second-level cache to get them without keeping the tiles from theirs.
     pub fn multiply(
         &self,
         y: &[Tile],
@@ -89,7 +89,7 @@ impl Configured {
         x: (&[Tile], &[Tile]),
         parts: usize,
         sums: &mut Sums,
-        next: *const Tile,
+        next: [*const u8; 2],
     ) {
         let steps = x.0.len() / parts;
         assert!(steps > 0 && x.0.len() == x.1.len() && second.is_none_or(|second| second.len() == y.len()));
@@ -110,7 +110,7 @@ impl Configured {
         };
         let y = [y.as_ptr(), second.unwrap_or(y).as_ptr()];
         // SAFETY: the tiles are configured while `self` lives, which stays in its thread; each operand holds `steps` times
-        // its parts; `next` may be any address.
+        // its parts; `next` may be any addresses.
         unsafe { run(y, [x.0.as_ptr(), x.1.as_ptr()], steps, sums, next) }
     }
 }
@@ -137,7 +137,7 @@ macro_rules! x {
 }
 
 /// Loads a part of the coefficients and multiplies it with what was loaded of the activations; `again!` without loading. Both ask
-/// for the next cache line.
+/// for the next cache lines.
 macro_rules! y {
     (2, $part:literal) => {
         concat!(
@@ -160,7 +160,7 @@ macro_rules! again {
         concat!(again!(1), "tdpbf16ps tmm2, tmm5, tmm6\n", "tdpbf16ps tmm3, tmm5, tmm7\n")
     };
     (1) => {
-        "prefetcht1 [{next}]\nadd {next}, 64\ntdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7\n"
+        "prefetcht1 [{next}]\nadd {next}, 64\nprefetcht1 [{other}]\nadd {other}, 64\ntdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7\n"
     };
 }
 
@@ -170,7 +170,7 @@ macro_rules! product {
     ($name:ident, $features:tt, $parts:literal, $y_parts:literal, $($step:expr),+) => {
         /// # Safety
         /// Tiles must be configured, and the operands hold `steps` times their parts.
-        unsafe fn $name(y: [*const Tile; 2], x: [*const Tile; 2], steps: usize, sums: &mut Sums, next: *const Tile) {
+        unsafe fn $name(y: [*const Tile; 2], x: [*const Tile; 2], steps: usize, sums: &mut Sums, next: [*const u8; 2]) {
             // SAFETY: by the caller; reads `steps` times the parts of each operand, reads and writes the sums.
             unsafe {
                 asm!(
@@ -189,7 +189,7 @@ macro_rules! product {
                     "tilestored [{sums} + {row}*1 + 3072], tmm3",
                     y0 = inout(reg) y[0] => _, y1 = inout(reg) y[1] => _,
                     x0 = inout(reg) x[0] => _, x1 = inout(reg) x[1] => _,
-                    steps = inout(reg) steps => _, next = inout(reg) next => _,
+                    steps = inout(reg) steps => _, next = inout(reg) next[0] => _, other = inout(reg) next[1] => _,
                     row = in(reg) 64usize,
                     sums = in(reg) sums,
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
