@@ -11,8 +11,6 @@ use unmix_kernels::{
 };
 use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
 
-#[cfg(doc)]
-use crate::buffers::GATHERED_ROWS;
 use crate::buffers::{Buffers, KeptEntries};
 use crate::init::Start;
 use crate::solvers::Plan;
@@ -161,12 +159,12 @@ impl<'a> Fit<'a> {
         if left == Start::Coefficients {
             self.run_once(start)?;
         }
-        let sweeps = match left {
-            Start::Features { warm: true } => self.options.sweeps.saturating_mul(FIRST_SWEEPS),
-            _ => self.options.sweeps,
-        };
-        let options = Options { sweeps, ..self.options.clone() };
-        let first_pass = self.session.prepare(Plan { options: &options, ..self.plan() }.pass())?;
+        let mut first_pass = None;
+        if left == (Start::Features { warm: true }) {
+            let sweeps = self.options.sweeps.saturating_mul(FIRST_SWEEPS);
+            let options = Options { sweeps, ..self.options.clone() };
+            first_pass = Some(self.session.prepare(Plan { options: &options, ..self.plan() }.pass())?);
+        }
         let mut course = Course { start_seconds: started.elapsed().as_secs_f64(), ..Course::default() };
         let mut waiting = VecDeque::new();
         let mut submitted = 0;
@@ -198,11 +196,7 @@ impl<'a> Fit<'a> {
                     course.revived.push((submitted + 1, feature));
                 }
                 gram_step.run()?;
-                if submitted == 0 {
-                    first_pass.run()?;
-                } else {
-                    pass.run()?;
-                }
+                first_pass.take().as_ref().unwrap_or(&pass).run()?;
                 waiting.push_back(self.submitted());
                 submitted += 1;
             }
@@ -432,7 +426,7 @@ impl<'a> Fit<'a> {
         Ok(self.session.write(matrix.buffer(), offset, bytemuck::cast_slice(&padded))?)
     }
 
-    /// The first `neurons` scaled activations of chosen tokens, at most [`GATHERED_ROWS`], one row each.
+    /// The first `neurons` scaled activations of chosen tokens, at most as many as can be gathered at once, one row each.
     pub async fn token_rows(&self, tokens: &[u32], neurons: u32) -> Result<DenseMatrix, Error> {
         self.write(self.buffers.gathered_tokens, tokens)?;
         let out = Matrix {

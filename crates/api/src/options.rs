@@ -84,6 +84,7 @@ pub struct Options {
     /// Ridge of the least-squares step as a share of the coefficient Gram's mean diagonal ([`Solver::Paper`]: absolute).
     pub ridge: f64,
     /// Updates of the coefficients in an iteration: HALS sweeps, or multiplicative updates for [`Solver::Mu`].
+    /// Twice as many in the first pass after a warm-up.
     pub sweeps: u32,
     /// Over-relaxation β of the features, in [0, 1): W + β(W − Z) is cut rather than the least-squares solution W, where Z are the
     /// features before; 0 but for [`Solver::ProjectedLs`].

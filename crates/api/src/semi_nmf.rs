@@ -127,7 +127,7 @@ impl SemiNmf {
     }
 
     /// Updates of the coefficients in an iteration: HALS sweeps (default 2) or multiplicative updates of [`Solver::Mu`]
-    /// (default 4). [`Solver::Paper`] always does one.
+    /// (default 4). [`Solver::Paper`] always does one. The first pass after a warm-up takes twice as many.
     pub fn sweeps(mut self, sweeps: u32) -> Self {
         self.sweeps = Some(sweeps);
         self

@@ -89,7 +89,8 @@ pub struct FitArgs {
     #[arg(long, value_name = "RIDGE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub ridge: Option<f64>,
 
-    /// Updates of the coefficients in an iteration [default: 2; with --solver mu 4]
+    /// Updates of the coefficients in an iteration, twice as many in the first after a warm-up
+    /// [default: 2; with --solver mu 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
     pub sweeps: Option<u32>,
 

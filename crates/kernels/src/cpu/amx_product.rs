@@ -1,7 +1,8 @@
-//! The dense product YᵀX on the tiles of Intel's Advanced Matrix Extensions, AMX, which multiply bf16 and sum in f32.
+//! The dense product YᵀX, and X Zᵀ in `projection.rs`, on the tiles of Intel's Advanced Matrix Extensions, AMX, which multiply bf16
+//! and sum in f32.
 //!
-//! An f32 is the sum of three bf16, an f16 of two, so that products of such parts add up to those of f32. Of the products of
-//! parts, those below 2⁻²² of the whole are left out; a sum of f32 products rounds as much away.
+//! An f32 is the sum of three bf16, an f16 or a number of 16 bits of two, so that products of such parts add up to those of f32.
+//! Of the products of parts, those below 2⁻²² of the whole are left out; a sum of f32 products rounds as much away.
 
 mod projection;
 mod tiles;

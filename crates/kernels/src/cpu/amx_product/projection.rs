@@ -68,7 +68,7 @@ struct Share<'a> {
 }
 
 impl Share<'_> {
-    /// out = the products over the first neurons; out += those over later ones.
+    /// Projects the share's tokens on all features, by the neurons for which Z is packed.
     fn project(&self, out: &mut [f32], out_stride: usize) {
         let parts = parts(self.operands.activations.element()).max(FEWEST_PARTS);
         let tokens = out.len() / out_stride;
@@ -95,32 +95,30 @@ impl Share<'_> {
                     for (x, sums) in self.features.chunks_exact(2 * self.steps * MOST_PARTS).zip(sums) {
                         let (x, other) = x.split_at(self.steps * MOST_PARTS);
                         let block = first_step * MOST_PARTS..(first_step + steps) * MOST_PARTS;
-                        configured.multiply(
-                            y,
-                            Some(second),
-                            (&x[block.clone()], &other[block]),
-                            MOST_PARTS,
-                            sums,
-                            [y.as_ptr().cast(); 2],
-                        );
+                        let x = (&x[block.clone()], &other[block]);
+                        // Nothing is far away: what is asked for is at hand.
+                        let next = [y.as_ptr().cast(); 2];
+                        configured.multiply(y, Some(second), x, MOST_PARTS, sums, next);
                     }
                 }
             }
             drop(configured);
             for (token, out) in out.chunks_mut(out_stride).enumerate() {
                 let sums = &sums[token / SQUARE * (self.strips / 2)..];
-                for (out, sums) in out[..self.operands.rank]
-                    .chunks_mut(TILE)
-                    .zip(0..)
-                    .map(|(out, strip)| (out, &sums[strip / 2].0[token % SQUARE / TILE][strip % 2][token % TILE]))
-                {
-                    for (out, sum) in out.iter_mut().zip(sums) {
-                        let sum = sum * self.operands.scale;
-                        *out = if self.first > 0 { *out + sum } else { sum };
-                    }
+                for (strip, out) in out[..self.operands.rank].chunks_mut(TILE).enumerate() {
+                    let sums = &sums[strip / 2].0[token % SQUARE / TILE][strip % 2][token % TILE];
+                    self.add(sums, out);
                 }
             }
         });
+    }
+
+    /// out = scale · sums over the first neurons; out += that over later ones.
+    fn add(&self, sums: &[f32; TILE], out: &mut [f32]) {
+        for (out, sum) in out.iter_mut().zip(sums) {
+            let sum = sum * self.operands.scale;
+            *out = if self.first > 0 { *out + sum } else { sum };
+        }
     }
 
     /// Lays 32 neurons of 16 tokens, from the share's `place` on, in the rows of each part's tile.

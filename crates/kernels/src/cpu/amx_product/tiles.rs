@@ -80,8 +80,8 @@ impl Configured {
 
     /// Adds up products over all steps, for one tile of features or two (`y`, `second`) and two of neurons (`x`): a step has
     /// `parts` tiles of the latter, and two or three of the former. With one tile of features the other's sums are left as they
-    /// are. Meanwhile it asks for the cache lines from both of `next` on, one of each for each product of tiles that are at hand: few
-    /// enough for the second-level cache to get them without keeping the tiles from theirs.
+    /// are. Meanwhile it asks for the cache lines from both of `next` on, one of each for every two or four tile products: so few at
+    /// a time do not keep the tiles from their own.
     pub fn multiply(
         &self,
         y: &[Tile],
@@ -160,7 +160,11 @@ macro_rules! again {
         concat!(again!(1), "tdpbf16ps tmm2, tmm5, tmm6\n", "tdpbf16ps tmm3, tmm5, tmm7\n")
     };
     (1) => {
-        "prefetcht1 [{next}]\nadd {next}, 64\nprefetcht1 [{other}]\nadd {other}, 64\ntdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7\n"
+        concat!(
+            "prefetcht1 [{next}]\nadd {next}, 64\n",
+            "prefetcht1 [{other}]\nadd {other}, 64\n",
+            "tdpbf16ps tmm0, tmm4, tmm6\ntdpbf16ps tmm1, tmm4, tmm7\n"
+        )
     };
 }
 
