@@ -31,6 +31,19 @@ fn dense(m: &DenseMatrix) -> Dense {
     Dense { rows: m.rows, columns: m.columns, values: m.values.iter().map(|&v| v.into()).collect() }
 }
 
+#[test]
+fn coefficients_have_16_bits_where_the_engine_is_faster_with_those() {
+    let x = planted(91, 200, 60, 5, ElementType::F16);
+    for engine in engines() {
+        for solver in [Solver::ProjectedLs, Solver::Hals] {
+            let settings = SemiNmf::new(5).sparsity(0.2).solver(solver).max_iterations(4);
+            let coefficients = fit(engine.as_ref(), &x, ElementType::F16, &settings).coefficients.values;
+            let short = coefficients.iter().all(|y| y.to_bits() & 0xff == 0);
+            assert_eq!(short, engine.limits().short_coefficients, "{engine:?}, {solver:?}");
+        }
+    }
+}
+
 /// What holds for every fit.
 fn check_invariants(x: &Dense, fit: &Factorization) {
     let summary = &fit.summary;

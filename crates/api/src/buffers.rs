@@ -84,8 +84,6 @@ pub(crate) struct Buffers {
     pub centroid_norms: BufferId,
     /// ‖xᵢ‖² of a panel's sampled tokens.
     pub sample_norms: BufferId,
-    /// Whether coefficients are rounded to 16 bits.
-    pub short_coefficients: bool,
     cross_split: Option<Split>,
     gram_split: Option<Split>,
 }
@@ -177,7 +175,6 @@ impl Buffers {
             centroid_norms: w.words("centroid norms", if options.init == Init::Kmeans { rank.into() } else { 1 }),
             sample_norms: w
                 .words("norms of sampled tokens", if options.init == Init::Kmeans { rows.into() } else { 1 }),
-            short_coefficients: limits.short_coefficients,
             cross_split: split(w, "cross product parts", parts_to_fill(rank, neurons, rows, limits), rank, neurons),
             gram_split: split(w, "coefficient Gram parts", gram_parts, rank, rank),
         };

@@ -216,7 +216,13 @@ impl<'a> Fit<'a> {
 
     /// What the solvers need to know of this fit.
     pub fn plan(&self) -> Plan<'_> {
-        Plan { options: &self.options, buffers: &self.buffers, scale: self.scale, squared_norm: self.squared_norm }
+        Plan {
+            options: &self.options,
+            buffers: &self.buffers,
+            scale: self.scale,
+            squared_norm: self.squared_norm,
+            short_coefficients: self.engine.limits().short_coefficients,
+        }
     }
 
     fn submitted(&self) -> Submitted {

@@ -27,6 +27,8 @@ pub(crate) struct Plan<'a> {
     pub scale: f32,
     /// ‖X‖² of the scaled activations.
     pub squared_norm: f64,
+    /// Whether coefficients are rounded to 16 bits: [`EngineLimits::short_coefficients`](unmix_runtime::EngineLimits).
+    pub short_coefficients: bool,
 }
 
 impl Plan<'_> {
@@ -114,7 +116,7 @@ impl Plan<'_> {
         let b = self.buffers;
         let (projections, y, sweeps) = (b.projections_of(panel), panel.coefficients, self.options.sweeps);
         let hals = |r: &mut Recording, penalty: f64| {
-            let sweeps = Sweeps { count: sweeps, penalty: penalty as f32, short: b.short_coefficients };
+            let sweeps = Sweeps { count: sweeps, penalty: penalty as f32, short: self.short_coefficients };
             hals_coefficients(r, projections, b.feature_gram, panel.squared_norms, y, sweeps);
         };
         let multiplicative = |r: &mut Recording, times: u32, epsilon: f32, floor: f32| {

@@ -48,9 +48,8 @@ pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, acc
         let tokens = PACKED_TOKENS.min(operands.rows - first);
         let accumulate = accumulate || first > 0;
         let features = operands.rank.div_ceil(TILE);
-        let coefficients = &operands.coefficients[first * operands.stride..];
-        let coefficients = &coefficients[..(tokens * operands.stride).min(coefficients.len())];
-        let parts = coefficient_parts(coefficients, operands.scale);
+        let rows = first * operands.stride..(first + tokens) * operands.stride;
+        let parts = coefficient_parts(&operands.coefficients[rows], operands.scale);
         with_tiles(tokens.div_ceil(STEP) * features * parts, |tiles| {
             let coefficients = PackedCoefficients::new(operands, first, tokens, parts, tiles);
             for_each_share(out.as_mut(), SHARE_NEURONS, SQUARE, &|neuron, out| {
@@ -117,15 +116,16 @@ fn bf16_pairs([first, second]: [__m256i; 2]) -> [u32; TILE] {
     bytemuck::cast(_mm512_or_si512(_mm512_cvtepu16_epi32(first), second))
 }
 
-/// Cuts two tokens into bf16, part after part, and lays those side by side in a row of each part's tile.
+/// Cuts two tokens, or two neurons of a projection, into bf16, part after part, and lays those side by side in a row of each
+/// part's tile.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn split_pairs(mut tokens: [__m512; 2], row: usize, tiles: &mut [Tile]) {
+fn split_pairs(mut pair: [__m512; 2], row: usize, tiles: &mut [Tile]) {
     let upper_half = _mm512_set1_epi32(!0xffff);
     for tile in tiles {
-        let parts = tokens.map(|token| _mm512_and_si512(_mm512_castps_si512(token), upper_half));
+        let parts = pair.map(|values| _mm512_and_si512(_mm512_castps_si512(values), upper_half));
         tile.0[row] = bytemuck::cast(_mm512_or_si512(_mm512_srli_epi32(parts[0], 16), parts[1]));
-        tokens = [0, 1].map(|i| _mm512_sub_ps(tokens[i], _mm512_castsi512_ps(parts[i])));
+        pair = [0, 1].map(|i| _mm512_sub_ps(pair[i], _mm512_castsi512_ps(parts[i])));
     }
 }
 

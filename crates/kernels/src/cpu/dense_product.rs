@@ -27,7 +27,7 @@ pub(crate) struct Operands<'a> {
     pub symmetric: bool,
 }
 
-/// Whether the dense product of the CPU twins runs on AMX's tiles: where the processor has them, the system lets this process use
+/// Whether the dense products of the CPU twins run on AMX's tiles: where the processor has them, the system lets this process use
 /// them, and `UNMIX_AMX` is not `0`. Results depend on it in their last digits.
 pub fn uses_amx() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -80,7 +80,7 @@ impl Configured {
 
     /// Adds up products over all steps, for one tile of features or two (`y`, `second`) and two of neurons (`x`): a step has
     /// `parts` tiles of the latter, and two or three of the former. With one tile of features the other's sums are left as they
-    /// are. Meanwhile it asks for the cache lines from both of `next` on, one of each for every two or four tile products: so few at
+    /// are. (A projection has tokens for features, features for neurons, and runs over neurons.) Meanwhile it asks for the cache lines from both of `next` on, one of each for every two or four tile products: so few at
     /// a time do not keep the tiles from their own.
     pub fn multiply(
         &self,
