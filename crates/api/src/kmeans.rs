@@ -1,5 +1,6 @@
 //! k-means on the tokens' directions (Lloyd), as a start for the features or the coefficients.
 
+use half::bf16;
 use rand::RngExt;
 use rand::seq::index;
 use unmix_kernels::{Assignment, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
@@ -88,7 +89,7 @@ async fn cluster(fit: &mut Fit<'_>) -> Result<Vec<u32>, Error> {
         chosen.push(candidates[fit.rng.random_range(0..candidates.len())]);
     }
     for (tokens, first) in chosen.chunks(GATHERED_ROWS as usize).zip((0..).step_by(GATHERED_ROWS as usize)) {
-        write(fit, first, &directions(fit, tokens, sample.neurons).await?)?;
+        write(fit, first, directions(fit, tokens, sample.neurons).await?)?;
     }
     for _ in 1..STEPS {
         let sizes = assign(fit, &sample, false).await?;
@@ -96,7 +97,7 @@ async fn cluster(fit: &mut Fit<'_>) -> Result<Vec<u32>, Error> {
         write_means(fit, sample.neurons, &sizes).await?;
         for empty in (0..rank).filter(|&k| sizes[k] == 0) {
             let redrawn = candidates[fit.rng.random_range(0..candidates.len())];
-            write(fit, empty as u32, &directions(fit, &[redrawn], sample.neurons).await?)?;
+            write(fit, empty as u32, directions(fit, &[redrawn], sample.neurons).await?)?;
         }
     }
     let sizes = assign(fit, &sample, false).await?;
@@ -124,13 +125,15 @@ async fn write_means(fit: &Fit<'_>, neurons: u32, sizes: &[u32]) -> Result<(), E
             let size = size.max(1) as f32;
             row[..columns].iter().map(move |sum| sum / size)
         });
-        write(fit, first, &DenseMatrix { rows: sizes.len(), columns, values: means.collect() })?;
+        write(fit, first, DenseMatrix { rows: sizes.len(), columns, values: means.collect() })?;
     }
     Ok(())
 }
 
-/// Puts centroids, or their first neurons, on the device, from cluster `first` on.
-fn write(fit: &Fit<'_>, first: u32, centroids: &DenseMatrix) -> Result<(), Error> {
+/// Puts centroids, or their first neurons, on the device, from cluster `first` on: rounded to bf16, since engines with matrix
+/// units compare tokens with those several times as fast, and clusters stay the same but for tokens as near to two of them.
+fn write(fit: &Fit<'_>, first: u32, mut centroids: DenseMatrix) -> Result<(), Error> {
+    centroids.values.iter_mut().for_each(|value| *value = bf16::from_f32(*value).to_f32());
     let squared_norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() as f32;
     let norms: Vec<f32> = centroids.values.chunks_exact(centroids.columns).map(squared_norm).collect();
     fit.write_rows(fit.buffers.centroids.first_columns(centroids.columns as u32), first, &centroids.values)?;

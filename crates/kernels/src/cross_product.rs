@@ -4,7 +4,7 @@
 
 use faer::MatMut;
 
-use crate::cpu::{Elements, Operands, dense_product, params};
+use crate::cpu::{Elements, Operands, SparseCoefficients, dense_product, params};
 use crate::fixed_order_sum::fixed_order_sum;
 use crate::variant::{TILE_64, TILE_128};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant};
@@ -145,7 +145,10 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
         };
         // The result is handled as [d, K], column-major: a feature is a contiguous column.
         let product = MatMut::from_column_major_slice_with_stride_mut(out, columns, rank, out_stride);
-        dense_product(&operands, product, p.accumulate != 0);
+        match SparseCoefficients::of(&operands) {
+            Some(sparse) => sparse.product(&operands, product, p.accumulate != 0),
+            None => dense_product(&operands, product, p.accumulate != 0),
+        }
         if symmetric {
             for feature in 0..rank {
                 for neuron in feature + 1..rank {

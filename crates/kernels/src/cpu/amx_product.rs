@@ -19,7 +19,7 @@ use super::shares::{contiguous, for_each_share};
 use super::{Elements, LANES, decode_transposed, prefetch, with_scratch};
 use crate::ElementType;
 pub(super) use projection::amx_projection;
-use tiles::{Configured, MOST_PARTS, STEP, Sums, TILE, Tile};
+use tiles::{Configured, STEP, Sums, TILE, Tile};
 
 /// Tokens of a block: two tiles of features stay in the first cache, 48 KiB, while the neurons pass by.
 const BLOCK_TOKENS: usize = 128;
@@ -32,6 +32,9 @@ const PACKED_TOKENS: usize = 2048;
 const SHARE_NEURONS: usize = 512;
 /// Features, and neurons, whose sums the tiles hold at a time.
 const SQUARE: usize = 2 * TILE;
+
+/// Fewest parts of the first operand of a tile product.
+const FEWEST_PARTS: usize = 2;
 
 /// Tiles that a square's sums fill.
 const TILES_OF_SUMS: usize = size_of::<Sums>() / size_of::<Tile>();
@@ -49,7 +52,8 @@ pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, acc
         let accumulate = accumulate || first > 0;
         let features = operands.rank.div_ceil(TILE);
         let rows = first * operands.stride..(first + tokens) * operands.stride;
-        let parts = coefficient_parts(&operands.coefficients[rows], operands.scale);
+        let chunks = operands.coefficients[rows].par_chunks(1 << 14);
+        let parts = chunks.map(|values| parts_of(values, operands.scale)).max().unwrap_or(1).max(FEWEST_PARTS);
         with_tiles(tokens.div_ceil(STEP) * features * parts, |tiles| {
             let coefficients = PackedCoefficients::new(operands, first, tokens, parts, tiles);
             for_each_share(out.as_mut(), SHARE_NEURONS, SQUARE, &|neuron, out| {
@@ -76,12 +80,15 @@ fn parts(element: ElementType) -> usize {
     }
 }
 
-/// Parts in which coefficients times `scale` are multiplied: two where none has more than 16 bits.
-fn coefficient_parts(coefficients: &[f32], scale: f32) -> usize {
+/// Parts that hold `values` times `scale`, all of them: one where none has more than 8 bits, two where none has more than 16.
+fn parts_of(values: &[f32], scale: f32) -> usize {
     const THIRD_PART: u32 = 0xff;
-    let together = |values: &[f32]| values.iter().fold(0, |bits, value| bits | (value * scale).to_bits());
-    let bits = coefficients.par_chunks(1 << 14).map(together).reduce(|| 0, |bits, others| bits | others);
-    if bits & THIRD_PART == 0 { 2 } else { MOST_PARTS }
+    const SECOND_PART: u32 = 0xff00;
+    match values.iter().fold(0, |bits, value| bits | (value * scale).to_bits()) {
+        bits if bits & THIRD_PART != 0 => 3,
+        bits if bits & SECOND_PART != 0 => 2,
+        _ => 1,
+    }
 }
 
 /// Cuts the upper 16 bits, a bf16, off each value, and leaves what remains.

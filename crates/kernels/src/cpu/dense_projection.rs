@@ -74,29 +74,39 @@ mod tests {
         for (name, way) in ways() {
             for (rows, neurons, rank) in [(1, 1, 1), (17, 33, 5), (70, 129, 33), (35, 2100, 48), (64, 515, 100)] {
                 for element in ElementType::ALL {
-                    let (x_stride, stride, out_stride) = (neurons + 5, neurons + 3, rank + 2);
-                    let bytes = encoded(element, &numbers(rows * x_stride, 1).collect::<Vec<_>>());
-                    let mut x = vec![0f32; bytes.len() / element.bytes()];
-                    element.decode(&bytes, &mut x);
-                    let z: Vec<f32> = numbers(rank * stride, 2).collect();
-                    let activations = Elements::new(&bytes, element, x_stride as u32);
-                    let operands = Projected { activations, neurons, features: &z, stride, rank, scale: 0.75 };
-                    let mut out = vec![f32::NAN; rows * out_stride];
-                    way(&operands, &mut out, out_stride);
-                    for (index, &found) in out.iter().enumerate().filter(|(index, _)| index % out_stride < rank) {
-                        let (token, feature) = (index / out_stride, index % out_stride);
-                        let products = (0..neurons).map(|neuron| {
-                            0.75 * f64::from(x[token * x_stride + neuron]) * f64::from(z[feature * stride + neuron])
-                        });
-                        let (expected, size) = (products.clone().sum::<f64>(), products.map(f64::abs).sum::<f64>());
-                        assert!(
-                            (f64::from(found) - expected).abs() <= 5e-7 * size + 1e-30,
-                            "{name}, {rows} × {neurons} {element}, {rank} features, {token}, {feature}: {found}, not \
-                             {expected}"
-                        );
+                    // AMX takes features in as many parts as hold them all.
+                    for bits in [8, 16, 24] {
+                        let case = format!("{name}, {rows} × {neurons} {element}, {rank} features of {bits} bits");
+                        check(way, &case, element, [rows, neurons, rank], bits);
                     }
                 }
             }
+        }
+    }
+
+    fn check(way: Way, case: &str, element: ElementType, [rows, neurons, rank]: [usize; 3], bits: u32) {
+        let (x_stride, stride, out_stride) = (neurons + 5, neurons + 3, rank + 2);
+        let bytes = encoded(element, &numbers(rows * x_stride, 1).collect::<Vec<_>>());
+        let mut x = vec![0f32; bytes.len() / element.bytes()];
+        element.decode(&bytes, &mut x);
+        // What stands beside the features has all bits.
+        let short = |(index, z): (usize, f32)| {
+            if index % stride < neurons { f32::from_bits(z.to_bits() >> (24 - bits) << (24 - bits)) } else { z }
+        };
+        let z: Vec<f32> = numbers(rank * stride, 2).enumerate().map(short).collect();
+        let activations = Elements::new(&bytes, element, x_stride as u32);
+        let operands = Projected { activations, neurons, features: &z, stride, rank, scale: 0.75 };
+        let mut out = vec![f32::NAN; rows * out_stride];
+        way(&operands, &mut out, out_stride);
+        for (index, &found) in out.iter().enumerate().filter(|(index, _)| index % out_stride < rank) {
+            let (token, feature) = (index / out_stride, index % out_stride);
+            let products = (0..neurons)
+                .map(|neuron| 0.75 * f64::from(x[token * x_stride + neuron]) * f64::from(z[feature * stride + neuron]));
+            let (expected, size) = (products.clone().sum::<f64>(), products.map(f64::abs).sum::<f64>());
+            assert!(
+                (f64::from(found) - expected).abs() <= 5e-7 * size + 1e-30,
+                "{case}, {token}, {feature}: {found}, not {expected}"
+            );
         }
     }
 }

@@ -7,6 +7,7 @@ mod dense_projection;
 mod packed_product;
 mod register_blocks;
 mod shares;
+mod sparse_product;
 mod transposition;
 
 use std::cell::RefCell;
@@ -18,6 +19,7 @@ pub(crate) use dense_product::{Operands, dense_product};
 pub(crate) use dense_projection::{Projected, dense_projection};
 pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtract_products, vectors_at_once};
 pub(crate) use shares::{contiguous, for_each_share};
+pub(crate) use sparse_product::SparseCoefficients;
 pub(crate) use transposition::{LANES, decode_transposed, deinterleave, interleave};
 
 thread_local! {

@@ -5,8 +5,8 @@ use std::arch::x86_64::*;
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
-use super::tiles::{Configured, MOST_PARTS, STEP, Sums, TILE, Tile};
-use super::{BLOCK_STEPS, SQUARE, TILES_OF_SUMS, parts, sixteen, split_pairs, with_tiles};
+use super::tiles::{Configured, STEP, Sums, TILE, Tile};
+use super::{BLOCK_STEPS, FEWEST_PARTS, SQUARE, TILES_OF_SUMS, parts, parts_of, sixteen, split_pairs, with_tiles};
 use crate::ElementType;
 use crate::cpu::dense_projection::Projected;
 use crate::cpu::{Elements, LANES, decode_transposed};
@@ -15,35 +15,36 @@ use crate::cpu::{Elements, LANES, decode_transposed};
 const PACKED_NEURONS: usize = 1024;
 /// Tokens that a thread packs at once.
 const SHARE_TOKENS: usize = 4 * SQUARE;
-/// Fewest parts of the first operand for which there is a product.
-const FEWEST_PARTS: usize = 2;
 
 /// out = scale · X Zᵀ, in rows `out_stride` apart.
 pub(in super::super) fn amx_projection(operands: &Projected<'_>, out: &mut [f32], out_stride: usize) {
     let strips = operands.rank.next_multiple_of(SQUARE) / TILE;
+    let rows = operands.features.par_chunks(operands.stride).take(operands.rank);
+    let feature_parts = rows.map(|row| parts_of(&row[..operands.neurons], 1.0)).max().unwrap_or(1);
     for first in (0..operands.neurons).step_by(PACKED_NEURONS) {
         let steps = PACKED_NEURONS.min(operands.neurons - first).div_ceil(STEP);
-        with_tiles(strips * steps * MOST_PARTS, |tiles| {
-            tiles.par_chunks_mut(steps * MOST_PARTS).enumerate().for_each(|(strip, tiles)| {
+        with_tiles(strips * steps * feature_parts, |tiles| {
+            tiles.par_chunks_mut(steps * feature_parts).enumerate().for_each(|(strip, tiles)| {
                 // SAFETY: AMX comes with AVX-512.
-                unsafe { pack_features(operands, first, strip * TILE, tiles) };
+                unsafe { pack_features(operands, first, strip * TILE, feature_parts, tiles) };
             });
             let features = &*tiles;
             out.par_chunks_mut(SHARE_TOKENS * out_stride).enumerate().for_each(|(share, out)| {
-                let share = Share { operands, features, strips, steps, first, token: share * SHARE_TOKENS };
+                let token = share * SHARE_TOKENS;
+                let share = Share { operands, features, feature_parts, strips, steps, first, token };
                 share.project(out, out_stride);
             });
         });
     }
 }
 
-/// Lays pairs of neurons of 16 features side by side: step after step, and of each step [`MOST_PARTS`] tiles with a row for each
+/// Lays pairs of neurons of 16 features side by side: step after step, and of each step a tile for every part with a row for each
 /// pair.
 #[target_feature(enable = "avx512f")]
-fn pack_features(operands: &Projected<'_>, first: usize, feature: usize, tiles: &mut [Tile]) {
+fn pack_features(operands: &Projected<'_>, first: usize, feature: usize, parts: usize, tiles: &mut [Tile]) {
     let features = operands.rank.saturating_sub(feature).min(TILE);
     let values = Elements::new(bytemuck::cast_slice(operands.features), ElementType::F32, operands.stride as u32);
-    for (step, tiles) in tiles.chunks_exact_mut(MOST_PARTS).enumerate() {
+    for (step, tiles) in tiles.chunks_exact_mut(parts).enumerate() {
         let neuron = first + step * STEP;
         let neurons = STEP.min(operands.neurons - neuron);
         let mut transposed = [[0f32; LANES]; STEP];
@@ -60,6 +61,7 @@ fn pack_features(operands: &Projected<'_>, first: usize, feature: usize, tiles: 
 struct Share<'a> {
     operands: &'a Projected<'a>,
     features: &'a [Tile],
+    feature_parts: usize,
     /// Tiles of features, an even number.
     strips: usize,
     steps: usize,
@@ -71,6 +73,7 @@ impl Share<'_> {
     /// Projects the share's tokens on all features, by the neurons for which Z is packed.
     fn project(&self, out: &mut [f32], out_stride: usize) {
         let parts = parts(self.operands.activations.element()).max(FEWEST_PARTS);
+        let feature_parts = self.feature_parts;
         let tokens = out.len() / out_stride;
         let count = tokens.next_multiple_of(SQUARE) / TILE;
         let squares = count / 2 * (self.strips / 2);
@@ -92,13 +95,13 @@ impl Share<'_> {
                 }
                 for (y, sums) in tiles.chunks_exact(2 * steps * parts).zip(sums.chunks_exact_mut(self.strips / 2)) {
                     let (y, second) = y.split_at(steps * parts);
-                    for (x, sums) in self.features.chunks_exact(2 * self.steps * MOST_PARTS).zip(sums) {
-                        let (x, other) = x.split_at(self.steps * MOST_PARTS);
-                        let block = first_step * MOST_PARTS..(first_step + steps) * MOST_PARTS;
+                    for (x, sums) in self.features.chunks_exact(2 * self.steps * feature_parts).zip(sums) {
+                        let (x, other) = x.split_at(self.steps * feature_parts);
+                        let block = first_step * feature_parts..(first_step + steps) * feature_parts;
                         let x = (&x[block.clone()], &other[block]);
                         // Nothing is far away: what is asked for is at hand.
                         let next = [y.as_ptr().cast(); 2];
-                        configured.multiply(y, Some(second), x, MOST_PARTS, sums, next);
+                        configured.multiply(y, Some(second), x, feature_parts, sums, next);
                     }
                 }
             }

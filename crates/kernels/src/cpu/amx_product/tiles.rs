@@ -11,8 +11,6 @@ use bytemuck::{Pod, Zeroable};
 pub const TILE: usize = 16;
 /// Tokens that an instruction runs over: two bf16 for each 32-bit column.
 pub const STEP: usize = 2 * TILE;
-/// Parts of a value of 24 bits.
-pub const MOST_PARTS: usize = 3;
 
 /// What a tile register holds, row by row.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -80,8 +78,9 @@ impl Configured {
 
     /// Adds up products over all steps, for one tile of features or two (`y`, `second`) and two of neurons (`x`): a step has
     /// `parts` tiles of the latter, and two or three of the former. With one tile of features the other's sums are left as they
-    /// are. (A projection has tokens for features, features for neurons, and runs over neurons.) Meanwhile it asks for the cache lines from both of `next` on, one of each for every two or four tile products: so few at
-    /// a time do not keep the tiles from their own.
+    /// are. (A projection has tokens for features, features for neurons, and runs over neurons.) Meanwhile it asks for the cache
+    /// lines from both of `next` on, one of each for every two or four tile products: so few at a time do not keep the tiles from
+    /// their own.
     pub fn multiply(
         &self,
         y: &[Tile],

@@ -1,0 +1,151 @@
+//! The product YᵀX where nearly all coefficients are zero, as of clusters, of which a token has one: each token is added to the
+//! rows of its features.
+
+use faer::MatMut;
+use rayon::prelude::*;
+
+use super::dense_product::{AHEAD, Operands};
+use super::shares::{contiguous, for_each_share};
+use super::{prefetch, with_scratch};
+
+/// Coefficients are sparse if at most one of so many is not zero.
+const SPARSE: usize = 16;
+/// Tokens whose coefficients a thread looks through at once.
+const TOKENS: usize = 256;
+/// Most neurons that a thread adds at once: their sums for a feature stay in the first cache.
+const SHARE_NEURONS: usize = 2048;
+/// Shares of neurons are multiples of a cache line of f16.
+const STRIP: usize = 32;
+
+/// A coefficient that is not zero.
+#[derive(Clone, Copy)]
+struct Entry {
+    token: usize,
+    feature: usize,
+    value: f32,
+}
+
+/// Coefficients that are not zero, features in order and the tokens of each in order.
+pub(crate) struct SparseCoefficients(Vec<Entry>);
+
+impl SparseCoefficients {
+    /// Those of `operands`, or `None` if in some run of tokens too many are not zero.
+    pub fn of(operands: &Operands<'_>) -> Option<Self> {
+        let &Operands { coefficients, stride, rank, rows, .. } = operands;
+        let entries_of = |(chunk, rows): (usize, &[f32])| {
+            let most = rows.len().div_ceil(stride) * rank / SPARSE;
+            let mut entries = Vec::new();
+            for (row, values) in rows.chunks(stride).enumerate() {
+                let token = chunk * TOKENS + row;
+                let found = values[..rank].iter().enumerate().filter(|(_, value)| **value != 0.0);
+                entries.extend(found.map(|(feature, &value)| Entry { token, feature, value }));
+                if entries.len() > most {
+                    return None;
+                }
+            }
+            Some(entries)
+        };
+        let chunks = coefficients[..rows * stride].par_chunks(TOKENS * stride).enumerate().map(entries_of);
+        let mut entries = chunks.collect::<Option<Vec<_>>>()?.concat();
+        entries.sort_by_key(|entry| entry.feature);
+        Some(SparseCoefficients(entries))
+    }
+
+    /// out (+)= scale · XᵀY, as [`super::dense_product`].
+    pub fn product(&self, operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
+        let arch = pulp::Arch::new();
+        let Operands { activations, first_row, scale, .. } = *operands;
+        for_each_share(out, SHARE_NEURONS, STRIP, &|neuron, mut out| {
+            let width = out.nrows();
+            if !accumulate {
+                (0..out.ncols()).for_each(|feature| contiguous(out.as_mut().col_mut(feature)).fill(0.0));
+            }
+            with_scratch(width, |row| {
+                for (index, entry) in self.0.iter().enumerate() {
+                    if let Some(next) = self.0.get(index + AHEAD) {
+                        prefetch(activations.bytes(first_row + next.token, neuron, width));
+                    }
+                    activations.decode(first_row + entry.token, neuron, row);
+                    let (sums, factor) = (contiguous(out.as_mut().col_mut(entry.feature)), scale * entry.value);
+                    arch.dispatch(
+                        #[inline(always)]
+                        || sums.iter_mut().zip(&*row).for_each(|(sum, x)| *sum += factor * x),
+                    );
+                }
+            });
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ElementType;
+    use crate::cpu::Elements;
+    use crate::cpu::dense_product::tests::{encoded, numbers};
+
+    #[test]
+    fn sums_of_any_shape_are_as_precise_as_in_f32() {
+        for (rows, neurons, rank) in [(1, 1, 16), (33, 17, 20), (300, 2100, 33), (700, 70, 100)] {
+            for element in ElementType::ALL {
+                let (first_row, stride, y_stride) = (3, neurons + 5, rank + 2);
+                let bytes = encoded(element, &numbers((first_row + rows) * stride, 1).collect::<Vec<_>>());
+                let mut x = vec![0f32; bytes.len() / element.bytes()];
+                element.decode(&bytes, &mut x);
+                // One of 23, and numbers beside the coefficients that are none of them.
+                let value =
+                    |(index, y): (usize, f32)| if index % 23 == 3 || index % y_stride >= rank { y } else { 0.0 };
+                let y: Vec<f32> = numbers(rows * y_stride, 2).enumerate().map(value).collect();
+                let operands = Operands {
+                    activations: Elements::new(&bytes, element, stride as u32),
+                    first_row,
+                    coefficients: &y,
+                    stride: y_stride,
+                    rank,
+                    rows,
+                    scale: 0.5,
+                    symmetric: false,
+                };
+                let sparse = SparseCoefficients::of(&operands).expect("sparse coefficients");
+                let before: Vec<f32> = numbers(neurons * rank, 3).collect();
+                for accumulate in [false, true] {
+                    let mut out = before.clone();
+                    sparse.product(&operands, MatMut::from_column_major_slice_mut(&mut out, neurons, rank), accumulate);
+                    for (index, &found) in out.iter().enumerate() {
+                        let (feature, neuron) = (index / neurons, index % neurons);
+                        let products = (0..rows).map(|row| {
+                            let x = x[(first_row + row) * stride + neuron];
+                            0.5 * f64::from(x) * f64::from(y[row * y_stride + feature])
+                        });
+                        let start = if accumulate { f64::from(before[index]) } else { 0.0 };
+                        let expected = start + products.clone().sum::<f64>();
+                        let size = start.abs() + products.map(f64::abs).sum::<f64>();
+                        assert!(
+                            (f64::from(found) - expected).abs() <= 5e-7 * size + 1e-30,
+                            "{rows} × {neurons} {element}, {rank} features, {feature}, {neuron}: {found}, not {expected}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_cluster_a_token_is_sparse_from_16_clusters_on() {
+        let is_sparse = |rank: usize, nonzeros: usize| {
+            let y: Vec<f32> = (0..rank * 600).map(|i| if i % rank < nonzeros { 1.0 } else { 0.0 }).collect();
+            SparseCoefficients::of(&Operands {
+                activations: Elements::new(&[], ElementType::F32, 1),
+                first_row: 0,
+                coefficients: &y,
+                stride: rank,
+                rank,
+                rows: 600,
+                scale: 1.0,
+                symmetric: false,
+            })
+            .is_some()
+        };
+        assert_eq!([(15, 1), (16, 1), (100, 6), (100, 7)].map(|(k, n)| is_sparse(k, n)), [false, true, true, false]);
+    }
+}
