@@ -251,7 +251,8 @@ struct CpuPrepared {
 impl Prepared for CpuPrepared {
     fn run(&self) -> Result<(), Error> {
         let _running = self.state.running.lock().unwrap_or_else(PoisonError::into_inner);
-        self.recording.commands.iter().for_each(|command| self.state.run(command));
+        // Once into the thread pool, rather than for every command: waking a thread takes as long as a small one.
+        rayon::scope(|_| self.recording.commands.iter().for_each(|command| self.state.run(command)));
         Ok(())
     }
 
