@@ -32,7 +32,7 @@ fn on(c: &mut Criterion, name: &str, engine: &dyn Engine, shape: Shape) {
             });
         });
     };
-    bench("cross_product", &|r| cross_product(r, x, y, o.cross, 1.0, false, None));
+    bench("cross_product", &|r| cross_product(r, x, y, o.cross, 1.0, false, Summation::default()));
     bench("coefficient_gram", &|r| coefficient_gram(r, y, o.gram, false, None));
     bench("feature_gram", &|r| feature_gram(r, &o.features, o.feature_gram));
     bench("projection", &|r| projection(r, x, o.features.dense, o.projections, 1.0));

@@ -2,7 +2,7 @@
 //! must pass without such a device: see the feature `cooperative` in this package's manifest.
 
 use unmix::{AdapterChoice, ElementType, Engine, WgpuEngine};
-use unmix_kernels::{CROSS_PRODUCT, Split, Variant, cross_product};
+use unmix_kernels::{CROSS_PRODUCT, Split, Summation, Variant, cross_product};
 use unmix_tests::{Bench, Dense, assert_close, oracle, prefer, relative_difference};
 
 const F16: ElementType = ElementType::F16;
@@ -36,7 +36,17 @@ fn product(engine: &WgpuEngine, variant: &Variant, x: &Dense, y: &Dense, parts: 
     let (panel, y) = (bench.panel(), bench.matrix(y));
     let out = bench.output(y.columns, panel.columns);
     let partials = bench.words(&vec![0f32; parts as usize * out.elements() as usize]);
-    let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, Some(Split { parts, partials })));
+    let ran = bench.run(|r| {
+        cross_product(
+            r,
+            panel,
+            y,
+            out,
+            1.0,
+            false,
+            Summation { split: Some(Split { parts, partials }), ..Summation::default() },
+        )
+    });
     ran.matrix(out)
 }
 
@@ -144,7 +154,7 @@ fn what_lies_between_rows_of_activations_changes_nothing() {
             let mut bench = Bench::over(&engine, activations);
             let (panel, y) = (bench.panel(), bench.matrix(&y));
             let out = bench.output(k as u32, d as u32);
-            let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, None));
+            let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, Summation::default()));
             assert_close(variant.name, &engine, &ran.matrix(out), &wanted, 1e-6);
         }
     }

@@ -61,7 +61,8 @@ fn cross_product_matches_the_oracle() {
             let out = bench.output(k as u32, d as u32);
             let partials = bench.words(&vec![0f32; parts as usize * out.elements() as usize]);
             let split = Some(Split { parts, partials });
-            let ran = bench.run(|r| cross_product(r, panel, y, out, 0.5, false, split));
+            let ran =
+                bench.run(|r| cross_product(r, panel, y, out, 0.5, false, Summation { split, ..Summation::default() }));
             let wanted: Vec<f64> = wanted.values.iter().map(|v| 0.5 * v).collect();
             assert_close("cross product", engine, &ran.matrix(out), &wanted, 1e-6);
         }
@@ -78,8 +79,8 @@ fn cross_product_accumulates_over_panels() {
             let partials = bench.words(&vec![0f32; 2 * out.elements() as usize]);
             let split = Some(Split { parts, partials });
             let ran = bench.run(|r| {
-                cross_product(r, panel, coefficients, out, 1.0, false, split);
-                cross_product(r, panel, coefficients, out, 2.0, true, split);
+                cross_product(r, panel, coefficients, out, 1.0, false, Summation { split, ..Summation::default() });
+                cross_product(r, panel, coefficients, out, 2.0, true, Summation { split, ..Summation::default() });
             });
             let wanted: Vec<f64> = oracle::product(&y.transposed(), &x).values.iter().map(|v| 3.0 * v).collect();
             assert_close("accumulated cross product", engine, &ran.matrix(out), &wanted, 1e-6);
@@ -102,7 +103,7 @@ fn long_products_keep_their_digits() {
         on_every_variant(&CROSS_PRODUCT, element, |engine| {
             let mut bench = Bench::new(engine, &x, element);
             let (panel, y, out) = (bench.panel(), bench.matrix(&y), bench.output(k as u32, d as u32));
-            let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, None));
+            let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, Summation::default()));
             assert_close("long cross product", engine, &ran.matrix(out), &wanted.values, 2e-6);
         });
         let (x, z) = (positive(19, d, n, element), positive(20, k, n, ElementType::F32));

@@ -1,8 +1,8 @@
 //! Every buffer of a fit, planned before anything is allocated.
 
 use unmix_kernels::{
-    BufferId, ElementType, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, Recording, STATE_WORDS,
-    STATUS_WORDS, Split, Workspace, coefficient_gram, cross_product, is_sparse, report_words,
+    BufferId, ElementType, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, Precision, Recording,
+    STATE_WORDS, STATUS_WORDS, Split, Summation, Workspace, coefficient_gram, cross_product, is_sparse, report_words,
 };
 use unmix_runtime::{EngineLimits, PanelLayout};
 
@@ -84,6 +84,7 @@ pub(crate) struct Buffers {
     pub centroid_norms: BufferId,
     /// ‖xᵢ‖² of a panel's sampled tokens.
     pub sample_norms: BufferId,
+    cross_precision: Precision,
     cross_split: Option<Split>,
     gram_split: Option<Split>,
 }
@@ -175,6 +176,7 @@ impl Buffers {
             centroid_norms: w.words("centroid norms", if options.init == Init::Kmeans { rank.into() } else { 1 }),
             sample_norms: w
                 .words("norms of sampled tokens", if options.init == Init::Kmeans { rows.into() } else { 1 }),
+            cross_precision: if options.solver == Solver::ProjectedLs { Precision::Bf16 } else { Precision::F32 },
             cross_split: split(w, "cross product parts", parts_to_fill(rank, neurons, rows, limits), rank, neurons),
             gram_split: split(w, "coefficient Gram parts", gram_parts, rank, rank),
         };
@@ -205,7 +207,8 @@ impl Buffers {
     ) {
         let cross = self.least_squares.cross;
         let out = cross.first_rows(coefficients.columns).first_columns(activations.columns);
-        cross_product(recording, activations, coefficients, out, scale, accumulate, self.cross_split);
+        let summation = Summation { precision: self.cross_precision, split: self.cross_split };
+        cross_product(recording, activations, coefficients, out, scale, accumulate, summation);
     }
 
     /// P for a panel.

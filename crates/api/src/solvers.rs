@@ -2,8 +2,8 @@
 //! that updates the coefficients and gathers the next sums while a panel is at hand: X is read once.
 
 use unmix_kernels::{
-    Recording, Ridge, Sweeps, cross_product, feature_gram, hals_coefficients, hals_features, inner_product, keep_best,
-    loss, multiplicative_update, normalization, normalize_coefficients, project, projected_least_squares,
+    Recording, Ridge, Summation, Sweeps, cross_product, feature_gram, hals_coefficients, hals_features, inner_product,
+    keep_best, loss, multiplicative_update, normalization, normalize_coefficients, project, projected_least_squares,
     winner_take_all,
 };
 
@@ -84,7 +84,7 @@ impl Plan<'_> {
             self.visit(r, panel, index > 0);
             inner_product(r, panel.coefficients, b.projections_of(panel), b.inner, index > 0);
             if let (Some(norms), Some(sums)) = (panel.norms, b.weighted_sums) {
-                cross_product(r, panel.coefficients, norms, sums, 1.0, index > 0, None);
+                cross_product(r, panel.coefficients, norms, sums, 1.0, index > 0, Summation::default());
             }
         }
         let gram = b.least_squares.gram;

@@ -23,8 +23,12 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
         TILE_128,
         TILE_64,
     ],
-    twin,
+    twin: |params, element, bindings| twin(params, element, bindings, Precision::F32),
 };
+
+/// The same kernel where operands may be rounded: engines that gain nothing by it run what they run for the other one.
+static ROUNDED_CROSS_PRODUCT: Kernel =
+    Kernel { twin: |params, element, bindings| twin(params, element, bindings, Precision::Bf16), ..CROSS_PRODUCT };
 
 /// A variant on cooperative matrices of `size` × `size`, for subgroups of `subgroup` threads. What they multiply in f16 is
 /// exact in the activations and split in two in the coefficients.
@@ -60,6 +64,26 @@ struct Params {
     scale: f32,
 }
 
+/// How precise a cross product is. Its sums are taken in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Products of operands as they are.
+    #[default]
+    F32,
+    /// Both operands may be rounded to bf16, 8 significant bits, where that is faster: on the CPU with AMX. The error of a sum
+    /// of n products of about one size is some 0.002/√n of it.
+    Bf16,
+}
+
+/// How the sums of a cross product are taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summation {
+    /// How precisely.
+    pub precision: Precision,
+    /// In parts, one for each of some runs of tokens.
+    pub split: Option<Split>,
+}
+
 /// How a cross product is split over tokens: `parts` products, summed in fixed order through `partials`.
 #[derive(Clone, Copy, Debug)]
 pub struct Split {
@@ -77,11 +101,11 @@ pub fn cross_product(
     out: Matrix,
     scale: f32,
     accumulate: bool,
-    split: Option<Split>,
+    summation: Summation,
 ) {
     assert_eq!(activations.rows, coefficients.rows, "cross product: tokens");
     assert_eq!((out.rows, out.columns), (coefficients.columns, activations.columns), "cross product: result");
-    let split = split.filter(|split| split.parts > 1);
+    let split = summation.split.filter(|split| split.parts > 1);
     let parts = split.map_or(1, |split| split.parts);
     let split_rows = activations.rows.div_ceil(parts).max(1);
     // Rounding up may leave the last parts without rows.
@@ -91,7 +115,10 @@ pub fn cross_product(
         None => Moved::summed(out.bytes(), accumulate),
     };
     recording.dispatch(
-        &CROSS_PRODUCT,
+        match summation.precision {
+            Precision::F32 => &CROSS_PRODUCT,
+            Precision::Bf16 => &ROUNDED_CROSS_PRODUCT,
+        },
         activations.element,
         &Params {
             rows: activations.rows,
@@ -116,7 +143,7 @@ pub fn cross_product(
     }
 }
 
-fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
+fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>], precision: Precision) {
     let p: Params = params(bytes);
     let [activations, coefficients, out] = bindings else { unreachable!() };
     let (rank, columns, out_stride) = (p.rank as usize, p.columns as usize, p.out_stride as usize);
@@ -142,6 +169,7 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
             rows,
             scale: p.scale,
             symmetric,
+            precision,
         };
         // The result is handled as [d, K], column-major: a feature is a contiguous column.
         let product = MatMut::from_column_major_slice_with_stride_mut(out, columns, rank, out_stride);

@@ -1,6 +1,6 @@
 //! Sparse features on the device, and the steps that work on all of them.
 
-use crate::cross_product::{Split, cross_product};
+use crate::cross_product::{Precision, Split, Summation, cross_product};
 use crate::{
     BufferId, Matrix, Recording, Ridge, Workspace, cholesky, gather_projection, projection, relaxation,
     sparse_projection, triangular_solve, winner_take_all,
@@ -70,7 +70,8 @@ pub fn coefficient_gram(
     accumulate: bool,
     split: Option<Split>,
 ) {
-    cross_product(recording, coefficients, coefficients, gram, 1.0, accumulate, split);
+    let summation = Summation { precision: Precision::F32, split };
+    cross_product(recording, coefficients, coefficients, gram, 1.0, accumulate, summation);
 }
 
 /// Operands of [`projected_least_squares`].

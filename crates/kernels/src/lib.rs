@@ -40,7 +40,7 @@ pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absol
 pub use cholesky::{CHOLESKY, Ridge, STATUS_WORDS, cholesky};
 pub use compose::{ComposeError, compose};
 pub use cpu::uses_amx;
-pub use cross_product::{CROSS_PRODUCT, Split, cross_product};
+pub use cross_product::{CROSS_PRODUCT, Precision, Split, Summation, cross_product};
 pub use element_type::ElementType;
 pub use features::{
     Features, LeastSquares, coefficient_gram, feature_gram, is_sparse, project, projected_least_squares,

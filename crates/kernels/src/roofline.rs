@@ -250,7 +250,7 @@ fn kernel_and_result(command: &Command, workspace: &Workspace) -> (&'static str,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Features, cross_product, project};
+    use crate::{Features, Summation, cross_product, project};
 
     #[test]
     fn a_device_is_named_or_described() {
@@ -316,7 +316,7 @@ mod tests {
                 stride: d,
             };
             project(&mut recording, x, &features, projections, 1.0);
-            cross_product(&mut recording, x, y, cross, 1.0, panel > 0, None);
+            cross_product(&mut recording, x, y, cross, 1.0, panel > 0, Summation::default());
             recording.copy(projections.buffer(), y.buffer(), y.bytes());
         }
         let device = Device { cache_bytes: 10_000_000, ..DEVICES[0].clone() };

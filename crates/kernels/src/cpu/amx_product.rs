@@ -2,7 +2,8 @@
 //! and sum in f32.
 //!
 //! An f32 is the sum of three bf16, an f16 or a number of 16 bits of two, so that products of such parts add up to those of f32.
-//! Of the products of parts, those below 2⁻²² of the whole are left out; a sum of f32 products rounds as much away.
+//! Of the products of parts, those below 2⁻²² of the whole are left out; a sum of f32 products rounds as much away. Where operands
+//! may be rounded, each is one part, the nearest bf16.
 
 mod projection;
 mod tiles;
@@ -17,7 +18,7 @@ use rayon::prelude::*;
 use super::dense_product::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
 use super::{Elements, LANES, decode_transposed, prefetch, with_scratch};
-use crate::ElementType;
+use crate::{ElementType, Precision};
 pub(super) use projection::amx_projection;
 use tiles::{Configured, STEP, Sums, TILE, Tile};
 
@@ -52,13 +53,19 @@ pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, acc
         let accumulate = accumulate || first > 0;
         let features = operands.rank.div_ceil(TILE);
         let rows = first * operands.stride..(first + tokens) * operands.stride;
-        let chunks = operands.coefficients[rows].par_chunks(1 << 14);
-        let parts = chunks.map(|values| parts_of(values, operands.scale)).max().unwrap_or(1).max(FEWEST_PARTS);
-        with_tiles(tokens.div_ceil(STEP) * features * parts, |tiles| {
-            let coefficients = PackedCoefficients::new(operands, first, tokens, parts, tiles);
+        let (parts, y_parts) = match operands.precision {
+            Precision::Bf16 => (1, 1),
+            Precision::F32 => {
+                let chunks = operands.coefficients[rows].par_chunks(1 << 14);
+                let y_parts = chunks.map(|values| parts_of(values, operands.scale)).max().unwrap_or(1);
+                (parts(operands.activations.element()), y_parts.max(FEWEST_PARTS))
+            }
+        };
+        with_tiles(tokens.div_ceil(STEP) * features * y_parts, |tiles| {
+            let coefficients = PackedCoefficients::new(operands, first, tokens, y_parts, tiles);
             for_each_share(out.as_mut(), SHARE_NEURONS, SQUARE, &|neuron, out| {
-                Share { operands, coefficients: &coefficients, first_row: operands.first_row + first, neuron }
-                    .sum_up(out, accumulate);
+                let first_row = operands.first_row + first;
+                Share { operands, coefficients: &coefficients, parts, first_row, neuron }.sum_up(out, accumulate);
             });
         });
     }
@@ -101,6 +108,13 @@ fn cut(values: &mut [f32; TILE]) -> [u32; TILE] {
     upper
 }
 
+/// The bits of the nearest bf16.
+#[inline(always)]
+fn nearest_bf16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
 /// Sixteen elements as a vector, zeros where there are no more bytes.
 #[inline(always)]
 fn sixteen<V: Pod>(bytes: &[u8], at: usize) -> V {
@@ -134,6 +148,15 @@ fn split_pairs(mut pair: [__m512; 2], row: usize, tiles: &mut [Tile]) {
         tile.0[row] = bytemuck::cast(_mm512_or_si512(_mm512_srli_epi32(parts[0], 16), parts[1]));
         pair = [0, 1].map(|i| _mm512_sub_ps(pair[i], _mm512_castsi512_ps(parts[i])));
     }
+}
+
+/// Two tokens of 16 neurons side by side, each value as the nearest bf16.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+fn rounded_pairs([first, second]: [__m512; 2]) -> [u32; TILE] {
+    let rounded: __m512i = bytemuck::cast(_mm512_cvtne2ps_pbh(second, first));
+    let pairs: [u16; STEP] = std::array::from_fn(|i| (i / 2 + i % 2 * TILE) as u16);
+    bytemuck::cast(_mm512_permutexvar_epi16(bytemuck::cast(pairs), rounded))
 }
 
 /// Y in tiles, shared by all threads: block of tokens after block, in it 16 features after 16, in that step after step, and of
@@ -189,10 +212,13 @@ fn pack_coefficients(coefficients: Elements<'_>, at: &Corner, rank: usize, scale
         decode_transposed(coefficients, at.token + half * TILE, tokens, at.feature, &mut transposed[..features]);
         for (feature, values) in transposed[..features].iter_mut().enumerate() {
             *values = values.map(|value| value * scale);
-            for tile in &mut *tiles {
-                let words = cut(values).map(|word| (word >> 16) as u16);
+            let row = |tile: &mut Tile, words: [u16; TILE]| {
                 let row: &mut [u16] = bytemuck::cast_slice_mut(&mut tile.0[feature]);
                 row[half * TILE..][..TILE].copy_from_slice(&words);
+            };
+            match &mut *tiles {
+                [tile] => row(tile, values.map(nearest_bf16)),
+                tiles => tiles.iter_mut().for_each(|tile| row(tile, cut(values).map(|word| (word >> 16) as u16))),
             }
         }
     }
@@ -202,6 +228,8 @@ fn pack_coefficients(coefficients: Elements<'_>, at: &Corner, rank: usize, scale
 struct Share<'a> {
     operands: &'a Operands<'a>,
     coefficients: &'a PackedCoefficients<'a>,
+    /// Parts of the activations.
+    parts: usize,
     first_row: usize,
     neuron: usize,
 }
@@ -210,7 +238,7 @@ impl Share<'_> {
     /// out (+)= the sums over all tokens.
     fn sum_up(&self, mut out: MatMut<'_, f32>, accumulate: bool) {
         let strips = out.nrows().next_multiple_of(SQUARE) / TILE;
-        let tiles = strips * BLOCK_STEPS * parts(self.operands.activations.element());
+        let tiles = strips * BLOCK_STEPS * self.parts;
         let squares = strips / 2 * self.coefficients.features.div_ceil(2);
         with_tiles(tiles + squares * TILES_OF_SUMS, |scratch| {
             let (activations, sums) = scratch.split_at_mut(tiles);
@@ -225,7 +253,7 @@ impl Share<'_> {
     /// Adds the products of all tokens to `sums`.
     fn run(&self, tiles: &mut [Tile], width: usize, sums: &mut [Sums]) {
         let PackedCoefficients { tiles: coefficients, parts: y_parts, features, tokens } = self.coefficients;
-        let parts = parts(self.operands.activations.element());
+        let parts = self.parts;
         // Pairs of 16 neurons; the last one is filled up with zeros.
         let strips = width.next_multiple_of(SQUARE) / TILE;
         // SAFETY: the product is not taken here unless AMX is permitted.
@@ -281,12 +309,12 @@ impl Share<'_> {
 
     /// Lays two tokens of 16 neurons side by side, for a block of tokens: 16 neurons after 16, in them step after step, and of
     /// each step the parts.
-    #[target_feature(enable = "avx512f,avx512bw")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn pack(&self, first: usize, tokens: usize, width: usize, tiles: &mut [Tile]) {
         let Operands { activations, .. } = self.operands;
         let (element, row) = (activations.element(), self.first_row + first);
         let end = self.operands.first_row + self.operands.rows;
-        let (parts, steps) = (parts(element), tokens.div_ceil(STEP));
+        let (parts, steps) = (self.parts, tokens.div_ceil(STEP));
         for pair in 0..steps * TILE {
             let rows = [2 * pair, 2 * pair + 1].map(|token| {
                 if row + token + AHEAD < end {
@@ -298,12 +326,17 @@ impl Share<'_> {
             for (strip, tiles) in tiles.chunks_exact_mut(steps * parts).enumerate() {
                 let tiles = &mut tiles[step * parts..][..parts];
                 let neurons = strip * TILE * element.bytes();
-                match element {
-                    ElementType::Bf16 => tiles[0].0[row] = bf16_pairs(rows.map(|bytes| sixteen(bytes, neurons))),
-                    ElementType::F16 => {
-                        split_pairs(rows.map(|bytes| _mm512_cvtph_ps(sixteen(bytes, neurons))), row, tiles);
+                let pair = match element {
+                    ElementType::Bf16 => {
+                        tiles[0].0[row] = bf16_pairs(rows.map(|bytes| sixteen(bytes, neurons)));
+                        continue;
                     }
-                    ElementType::F32 => split_pairs(rows.map(|bytes| sixteen(bytes, neurons)), row, tiles),
+                    ElementType::F16 => rows.map(|bytes| _mm512_cvtph_ps(sixteen(bytes, neurons))),
+                    ElementType::F32 => rows.map(|bytes| sixteen(bytes, neurons)),
+                };
+                match tiles {
+                    [tile] => tile.0[row] = rounded_pairs(pair),
+                    tiles => split_pairs(pair, row, tiles),
                 }
             }
         }

@@ -5,6 +5,7 @@ use faer::MatMut;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::amx_product;
 use super::{Elements, packed_product};
+use crate::Precision;
 
 /// Tokens that are fetched ahead: a share of a row is too short for the processor to follow by itself.
 pub(super) const AHEAD: usize = 16;
@@ -25,6 +26,8 @@ pub(crate) struct Operands<'a> {
     /// Whether X is Y, so that half of the product is enough: of each pair of entries that mirror one another, at least the
     /// one below the diagonal (its feature after its neuron) is computed.
     pub symmetric: bool,
+    /// Whether operands may be rounded.
+    pub precision: Precision,
 }
 
 /// Whether the dense products of the CPU twins run on AMX's tiles: where the processor has them, the system lets this process use
@@ -106,6 +109,7 @@ pub(super) mod tests {
                         rows,
                         scale,
                         symmetric: false,
+                        precision: Precision::F32,
                     };
                     let before: Vec<f32> = numbers(neurons * rank, 3).collect();
                     for accumulate in [false, true] {
@@ -148,6 +152,7 @@ pub(super) mod tests {
                 rows,
                 scale: 1.0,
                 symmetric,
+                precision: Precision::F32,
             };
             let mut out = vec![f32::NAN; rank * rank];
             way(&operands, MatMut::from_column_major_slice_mut(&mut out, rank, rank), false);

@@ -80,9 +80,9 @@ impl SparseCoefficients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ElementType;
     use crate::cpu::Elements;
     use crate::cpu::dense_product::tests::{encoded, numbers};
+    use crate::{ElementType, Precision};
 
     #[test]
     fn sums_of_any_shape_are_as_precise_as_in_f32() {
@@ -105,6 +105,7 @@ mod tests {
                     rows,
                     scale: 0.5,
                     symmetric: false,
+                    precision: Precision::F32,
                 };
                 let sparse = SparseCoefficients::of(&operands).expect("sparse coefficients");
                 let before: Vec<f32> = numbers(neurons * rank, 3).collect();
@@ -143,6 +144,7 @@ mod tests {
                 rows: 600,
                 scale: 1.0,
                 symmetric: false,
+                precision: Precision::F32,
             })
             .is_some()
         };

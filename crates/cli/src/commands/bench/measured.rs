@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use rand::RngExt;
 use unmix::{CpuEngine, ElementType, Engine, EngineKind, HostActivations, RuntimeError};
-use unmix_kernels::{Device, PARTIAL_WORDS, Recording, Workspace, cross_product, inner_product};
+use unmix_kernels::{Device, PARTIAL_WORDS, Recording, Summation, Workspace, cross_product, inner_product};
 use unmix_runtime::{Session, block_on};
 
 use super::stages::repeated;
@@ -79,7 +79,7 @@ fn peak(engine: &dyn Engine, element: ElementType, seed: u64) -> Result<f64, Fai
         for panel in 0..layout.panels() {
             let x = layout.panel(panel);
             let y = workspace.matrix("coefficients", x.rows, size);
-            cross_product(&mut recording, x, y, out, 1.0, panel > 0, None);
+            cross_product(&mut recording, x, y, out, 1.0, panel > 0, Summation::default());
             coefficients.push(y);
         }
         let session = engine.open(&workspace, &activations)?;

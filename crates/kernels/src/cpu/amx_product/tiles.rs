@@ -32,7 +32,7 @@ pub fn permitted() -> bool {
     // Linux keeps the tiles' room from a process until it asks (x86/include/uapi/asm/prctl.h).
     const ARCH_REQ_XCOMP_PERM: libc::c_int = 0x1023;
     const XFEATURE_XTILEDATA: libc::c_int = 18;
-    if !is_x86_feature_detected!("avx512f") || !is_x86_feature_detected!("avx512bw") {
+    if !is_x86_feature_detected!("avx512bw") || !is_x86_feature_detected!("avx512bf16") {
         return false;
     }
     #[allow(unused_unsafe, reason = "unsafe in older versions of Rust")]
@@ -93,19 +93,21 @@ impl Configured {
         let steps = x.0.len() / parts;
         assert!(steps > 0 && x.0.len() == x.1.len() && second.is_none_or(|second| second.len() == y.len()));
         let run = match (parts, y.len() / steps, second.is_some()) {
+            (1, 1, true) => two_by_two_1_1,
             (1, 2, true) => two_by_two_1_2,
             (2, 2, true) => two_by_two_2_2,
             (3, 2, true) => two_by_two_3_2,
             (1, 3, true) => two_by_two_1_3,
             (2, 3, true) => two_by_two_2_3,
             (3, 3, true) => two_by_two_3_3,
+            (1, 1, false) => one_by_two_1_1,
             (1, 2, false) => one_by_two_1_2,
             (2, 2, false) => one_by_two_2_2,
             (3, 2, false) => one_by_two_3_2,
             (1, 3, false) => one_by_two_1_3,
             (2, 3, false) => one_by_two_2_3,
             (3, 3, false) => one_by_two_3_3,
-            _ => unreachable!("an activation has one to three parts, a coefficient two or three"),
+            _ => unreachable!("an activation has one to three parts, a coefficient two or three, or both have one"),
         };
         let y = [y.as_ptr(), second.unwrap_or(y).as_ptr()];
         // SAFETY: the tiles are configured while `self` lives, which stays in its thread; each operand holds `steps` times
@@ -225,6 +227,7 @@ macro_rules! step {
     };
 }
 
+products!(two_by_two_1_1, one_by_two_1_1, 1, 1, x 0, y 0);
 products!(two_by_two_1_2, one_by_two_1_2, 1, 2, x 0, y 1, y 0);
 products!(two_by_two_2_2, one_by_two_2_2, 2, 2, x 1, y 1, y 0, x 0, again _, y 1);
 products!(two_by_two_3_2, one_by_two_3_2, 3, 2, x 2, y 0, x 1, again _, y 1, x 0, again _, y 0);
