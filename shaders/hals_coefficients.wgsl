@@ -27,8 +27,6 @@ struct Params {
     gram_stride: u32,
     sweeps: u32,
     penalty: f32,
-    // Whether the last coefficients are rounded to 16 bits.
-    short: u32,
 }
 
 @group(0) @binding(0) var<storage, read> projections: array<vec4<f32>>;
@@ -113,12 +111,6 @@ fn inverse_of(q: f32) -> f32 {
 fn descend(residual: f32, y: f32, inverse: f32) -> f32 {
     let step = residual * inverse;
     return select(-y, step, inverse > 0.0 && step > -y);
-}
-
-// The nearest numbers of 16 significant bits.
-fn to_16_bits(four: vec4<f32>) -> vec4<f32> {
-    let bits = bitcast<vec4<u32>>(four);
-    return bitcast<vec4<f32>>((bits + 0x7fu + ((bits >> vec4(8u)) & vec4(1u))) & vec4(0xffffff00u));
 }
 
 @compute @workgroup_size(THREADS)
@@ -241,9 +233,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             y[3].w += step;
             residual -= step * square_row(15u);
 
-            if params.short != 0u && sweep + 1u == params.sweeps {
-                y = mat4x4(to_16_bits(y[0]), to_16_bits(y[1]), to_16_bits(y[2]), to_16_bits(y[3]));
-            }
             // Padding has no inverse and becomes zero.
             let vectors = params.stride / 4u;
             if token < params.rows {

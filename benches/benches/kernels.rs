@@ -38,14 +38,7 @@ fn on(c: &mut Criterion, name: &str, engine: &dyn Engine, shape: Shape) {
     bench("projection", &|r| projection(r, x, o.features.dense, o.projections, 1.0));
     bench("sparse_projection", &|r| project(r, x, &o.features, o.projections, 1.0));
     bench("hals_coefficients", &|r| {
-        hals_coefficients(
-            r,
-            o.projections,
-            o.feature_gram,
-            o.squared_norms,
-            y,
-            Sweeps { count: 2, penalty: 0.0, short: false },
-        );
+        hals_coefficients(r, o.projections, o.feature_gram, o.squared_norms, y, Sweeps { count: 2, penalty: 0.0 });
     });
     bench("multiplicative_update", &|r| {
         multiplicative_update(r, o.projections, o.feature_gram, y, o.previous, 1e-6, 0.0);

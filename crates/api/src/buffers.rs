@@ -84,7 +84,6 @@ pub(crate) struct Buffers {
     pub centroid_norms: BufferId,
     /// ‖xᵢ‖² of a panel's sampled tokens.
     pub sample_norms: BufferId,
-    cross_precision: Precision,
     cross_split: Option<Split>,
     gram_split: Option<Split>,
 }
@@ -176,7 +175,6 @@ impl Buffers {
             centroid_norms: w.words("centroid norms", if options.init == Init::Kmeans { rank.into() } else { 1 }),
             sample_norms: w
                 .words("norms of sampled tokens", if options.init == Init::Kmeans { rows.into() } else { 1 }),
-            cross_precision: if options.solver == Solver::ProjectedLs { Precision::Bf16 } else { Precision::F32 },
             cross_split: split(w, "cross product parts", parts_to_fill(rank, neurons, rows, limits), rank, neurons),
             gram_split: split(w, "coefficient Gram parts", gram_parts, rank, rank),
         };
@@ -191,8 +189,9 @@ impl Buffers {
         coefficients: Matrix,
         scale: f32,
         accumulate: bool,
+        precision: Precision,
     ) {
-        self.record_cross(recording, panel.activations, coefficients, scale, accumulate);
+        self.record_cross(recording, panel.activations, coefficients, scale, accumulate, precision);
         coefficient_gram(recording, coefficients, self.least_squares.gram, accumulate, self.gram_split);
     }
 
@@ -204,10 +203,11 @@ impl Buffers {
         coefficients: Matrix,
         scale: f32,
         accumulate: bool,
+        precision: Precision,
     ) {
         let cross = self.least_squares.cross;
         let out = cross.first_rows(coefficients.columns).first_columns(activations.columns);
-        let summation = Summation { precision: self.cross_precision, split: self.cross_split };
+        let summation = Summation { precision, split: self.cross_split };
         cross_product(recording, activations, coefficients, out, scale, accumulate, summation);
     }
 

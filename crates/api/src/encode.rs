@@ -207,7 +207,7 @@ impl Encoder {
         fit.run_once(recording)?;
         let mut round = Recording::new();
         let y = panel.coefficients;
-        let sweeps = Sweeps { count: SWEEPS_A_ROUND, penalty: self.penalty as f32, short: false };
+        let sweeps = Sweeps { count: SWEEPS_A_ROUND, penalty: self.penalty as f32 };
         hals_coefficients(&mut round, projections, b.feature_gram, panel.squared_norms, y, sweeps);
         let round = fit.session.prepare(round)?;
         let first = panel.first_row as usize;

@@ -7,7 +7,8 @@ use std::time::Instant;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use unmix_kernels::{
-    BufferId, MAXIMUM_PARTIALS, Matrix, Recording, Report, absolute_maximum, gather_rows, report_words, squared_norm,
+    BufferId, MAXIMUM_PARTIALS, Matrix, Precision, Recording, Report, absolute_maximum, gather_rows, report_words,
+    squared_norm,
 };
 use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
 
@@ -216,13 +217,7 @@ impl<'a> Fit<'a> {
 
     /// What the solvers need to know of this fit.
     pub fn plan(&self) -> Plan<'_> {
-        Plan {
-            options: &self.options,
-            buffers: &self.buffers,
-            scale: self.scale,
-            squared_norm: self.squared_norm,
-            short_coefficients: self.engine.limits().short_coefficients,
-        }
+        Plan { options: &self.options, buffers: &self.buffers, scale: self.scale, squared_norm: self.squared_norm }
     }
 
     fn submitted(&self) -> Submitted {
@@ -279,11 +274,19 @@ impl<'a> Fit<'a> {
     }
 
     async fn finish(self, course: Course, stop_reason: StopReason, started: Instant) -> Result<Factorization, Error> {
-        if self.options.keep_best && course.best_iteration != course.losses.len() as u32 {
-            // The sums on the device belong to the last iterate.
+        let is_last = !self.options.keep_best || course.best_iteration == course.losses.len() as u32;
+        if !is_last || self.plan().precision() != Precision::F32 {
+            // The sums on the device are another iterate's, or rounded.
             let mut recording = Recording::new();
             for (index, panel) in self.buffers.panels.iter().enumerate() {
-                self.buffers.record_sums(&mut recording, panel, panel.best_coefficients, self.scale, index > 0);
+                self.buffers.record_sums(
+                    &mut recording,
+                    panel,
+                    panel.best_coefficients,
+                    self.scale,
+                    index > 0,
+                    Precision::F32,
+                );
             }
             self.run_once(recording)?;
         }

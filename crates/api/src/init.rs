@@ -1,7 +1,7 @@
 //! Where a fit starts: fills every panel's Y and the sums (YᵀX, YᵀY) that the first features come from, or the features.
 
 use rand::RngExt;
-use unmix_kernels::Recording;
+use unmix_kernels::{Precision, Recording};
 
 use crate::fit::Fit;
 use crate::{DenseMatrix, Error, Init, kmeans, svd, warm_up};
@@ -41,7 +41,7 @@ pub(crate) async fn start(fit: &mut Fit<'_>, given: Option<&DenseMatrix>) -> Res
     }
     let mut recording = Recording::new();
     for (index, panel) in fit.buffers.panels.iter().enumerate() {
-        fit.buffers.record_sums(&mut recording, panel, panel.coefficients, fit.scale, index > 0);
+        fit.buffers.record_sums(&mut recording, panel, panel.coefficients, fit.scale, index > 0, Precision::F32);
     }
     fit.run_once(recording)?;
     Ok(Start::Coefficients)

@@ -30,14 +30,13 @@ impl SemiNmf {
         let options = self.options();
         self.check(&options, layout)?;
         let (workspace, buffers) = Buffers::plan(layout, &options, limits);
-        let short_coefficients = limits.short_coefficients;
-        let plan = Plan { options: &options, buffers: &buffers, scale: 1.0, squared_norm: 1.0, short_coefficients };
+        let plan = Plan { options: &options, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
         let mut recording = plan.features_step(options.relaxation);
         recording.append(plan.feature_gram_step());
         recording.append(plan.pass());
         let mut start = Recording::new();
         for (index, panel) in buffers.panels.iter().enumerate() {
-            buffers.record_sums(&mut start, panel, panel.coefficients, plan.scale, index > 0);
+            buffers.record_sums(&mut start, panel, panel.coefficients, plan.scale, index > 0, plan.precision());
         }
         start.append(plan.start());
         let coefficients = buffers.panels.iter().map(|panel| panel.coefficients).collect();
@@ -76,8 +75,7 @@ mod tests {
                 let (layout, limits) = (layout(element), limits());
                 let options = SemiNmf::new(RANK).solver(solver).sparsity(sparsity).keep_best(keep_best).options();
                 let (workspace, buffers) = Buffers::plan(&layout, &options, &limits);
-                let (scale, squared_norm, short_coefficients) = (1.0, 1.0, false);
-                let plan = Plan { options: &options, buffers: &buffers, scale, squared_norm, short_coefficients };
+                let plan = Plan { options: &options, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
                 let name = format!("{}, {element}, {sparsity}, keep best: {keep_best}", solver.name());
                 check(&name, &layout, &options, &workspace, &plan.pass());
             }

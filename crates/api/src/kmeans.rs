@@ -3,7 +3,7 @@
 use half::bf16;
 use rand::RngExt;
 use rand::seq::index;
-use unmix_kernels::{Assignment, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
+use unmix_kernels::{Assignment, Precision, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
 
 use crate::buffers::GATHERED_ROWS;
 use crate::fit::{Fit, rows_at_once};
@@ -179,7 +179,7 @@ fn sum_directions(fit: &Fit<'_>, sample: &Sample, neurons: u32) -> Result<(), Er
     for (index, panel) in fit.buffers.panels.iter().enumerate() {
         let tokens = panel.activations.every_nth_row(sample.every).first_columns(neurons);
         let coefficients = panel.coefficients.first_rows(tokens.rows);
-        fit.buffers.record_cross(&mut recording, tokens, coefficients, fit.scale, index > 0);
+        fit.buffers.record_cross(&mut recording, tokens, coefficients, fit.scale, index > 0, Precision::F32);
     }
     fit.run_once(recording)
 }

@@ -2,9 +2,9 @@
 //! that updates the coefficients and gathers the next sums while a panel is at hand: X is read once.
 
 use unmix_kernels::{
-    Recording, Ridge, Summation, Sweeps, cross_product, feature_gram, hals_coefficients, hals_features, inner_product,
-    keep_best, loss, multiplicative_update, normalization, normalize_coefficients, project, projected_least_squares,
-    winner_take_all,
+    Precision, Recording, Ridge, Summation, Sweeps, cross_product, feature_gram, hals_coefficients, hals_features,
+    inner_product, keep_best, loss, multiplicative_update, normalization, normalize_coefficients, project,
+    projected_least_squares, winner_take_all,
 };
 
 use crate::buffers::{Buffers, KeptEntries, PanelBuffers};
@@ -27,8 +27,6 @@ pub(crate) struct Plan<'a> {
     pub scale: f32,
     /// ‖X‖² of the scaled activations.
     pub squared_norm: f64,
-    /// Whether coefficients are rounded to 16 bits: [`EngineLimits::short_coefficients`](unmix_runtime::EngineLimits).
-    pub short_coefficients: bool,
 }
 
 impl Plan<'_> {
@@ -109,14 +107,23 @@ impl Plan<'_> {
         }
         project(r, panel.activations, &b.features, b.projections_of(panel), self.scale);
         self.coefficients_step(r, panel);
-        b.record_sums(r, panel, panel.coefficients, self.scale, accumulate);
+        b.record_sums(r, panel, panel.coefficients, self.scale, accumulate, self.precision());
+    }
+
+    /// How precise the cross product of an iteration is. Least squares takes it as a sum over all tokens, in which rounded operands
+    /// leave an error of about 1e-6 · K/n of the loss; what is said of a fit at its end does not come from it.
+    pub fn precision(&self) -> Precision {
+        match self.options.solver {
+            Solver::ProjectedLs => Precision::Bf16,
+            Solver::Hals | Solver::Mu | Solver::Paper => Precision::F32,
+        }
     }
 
     fn coefficients_step(&self, r: &mut Recording, panel: &PanelBuffers) {
         let b = self.buffers;
         let (projections, y, sweeps) = (b.projections_of(panel), panel.coefficients, self.options.sweeps);
         let hals = |r: &mut Recording, penalty: f64| {
-            let sweeps = Sweeps { count: sweeps, penalty: penalty as f32, short: self.short_coefficients };
+            let sweeps = Sweeps { count: sweeps, penalty: penalty as f32 };
             hals_coefficients(r, projections, b.feature_gram, panel.squared_norms, y, sweeps);
         };
         let multiplicative = |r: &mut Recording, times: u32, epsilon: f32, floor: f32| {

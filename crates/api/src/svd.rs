@@ -3,7 +3,7 @@
 
 use faer::{Mat, Side};
 use rand_distr::{Distribution, StandardNormal};
-use unmix_kernels::{Matrix, Recording, coefficient_gram, projection};
+use unmix_kernels::{Matrix, Precision, Recording, coefficient_gram, projection};
 
 use crate::fit::Fit;
 use crate::{DenseMatrix, Error};
@@ -61,7 +61,7 @@ fn project(fit: &Fit<'_>, basis: &DenseMatrix, cross: bool) -> Result<(), Error>
         let scores = panel.coefficients.first_columns(rows);
         projection(&mut recording, panel.activations, b.features.dense.first_rows(rows), scores, fit.scale);
         if cross {
-            b.record_cross(&mut recording, panel.activations, scores, fit.scale, index > 0);
+            b.record_cross(&mut recording, panel.activations, scores, fit.scale, index > 0, Precision::F32);
         }
         coefficient_gram(&mut recording, scores, corner(b.least_squares.gram, rows), index > 0, None);
     }

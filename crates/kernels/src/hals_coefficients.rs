@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{
-    BLOCK, LANES, PackedBlocks, Sums, add_product, deinterleave, interleave, params, subtract_products, to_16_bits,
+    BLOCK, LANES, PackedBlocks, Sums, add_product, deinterleave, interleave, params, subtract_products,
     vectors_at_once, with_scratch,
 };
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
@@ -37,7 +37,6 @@ struct Params {
     gram_stride: u32,
     sweeps: u32,
     penalty: f32,
-    short: u32,
 }
 
 /// How coefficients are updated.
@@ -47,8 +46,6 @@ pub struct Sweeps {
     pub count: u32,
     /// α, at least 0.
     pub penalty: f32,
-    /// Whether the last coefficients are rounded to 16 significant bits, for products that are faster with those.
-    pub short: bool,
 }
 
 /// Records sweeps over the features k, for every token i on its own:
@@ -76,7 +73,6 @@ pub fn hals_coefficients(
             gram_stride: feature_gram.stride,
             sweeps: sweeps.count,
             penalty: sweeps.penalty,
-            short: sweeps.short.into(),
         },
         &[projections.resource, feature_gram.resource, squared_norms.into(), coefficients.resource],
         [coefficients.rows.div_ceil(TOKENS), 1, 1],
@@ -145,9 +141,6 @@ impl Twin<'_> {
                         || sweep::<S, V>(simd, own, own_projections, penalties, &features, self.p.sweeps),
                     );
                     deinterleave(own, width, rank, y, stride);
-                    if self.p.short != 0 {
-                        y.iter_mut().for_each(|y| *y = to_16_bits(*y));
-                    }
                 });
             });
     }
@@ -246,7 +239,6 @@ mod tests {
                 gram_stride: size(stride),
                 sweeps,
                 penalty,
-                short: 0,
             };
             let mut expected: Vec<f64> = before.iter().map(|&y| f64::from(y)).collect();
             for (t, y) in expected.chunks_exact_mut(stride).enumerate() {

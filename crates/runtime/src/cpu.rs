@@ -46,7 +46,6 @@ impl CpuEngine {
                 product_splits: 1,
                 summation_rows: u32::MAX,
                 // AMX takes those in two parts, others in three.
-                short_coefficients: uses_amx(),
                 lookahead: 0,
                 panel_bytes: (Self::last_level_cache().unwrap_or(0) / 8).clamp(PANEL_BYTES[0], PANEL_BYTES[1]),
                 padded_rows: false,

@@ -42,8 +42,6 @@ pub struct EngineLimits {
     pub product_splits: u32,
     /// Rows over which one f32 sum may run where the loss depends on it; `u32::MAX` where sums are blocked anyway.
     pub summation_rows: u32,
-    /// Whether a dense product takes less time if no coefficient has more than 16 significant bits.
-    pub short_coefficients: bool,
     /// Iterations that may be submitted before the first one's loss is awaited; 0 where running is synchronous.
     pub lookahead: u32,
     /// Rows of activations to a panel that suit the caches, given the bytes of a row. The binding limit still applies.
@@ -60,7 +58,6 @@ impl EngineLimits {
             max_workgroups: 65_535,
             product_splits: 32,
             summation_rows: 256,
-            short_coefficients: false,
             lookahead: 2,
             panel_bytes: max_binding_bytes.min(1 << 30) & !15,
             padded_rows: true,

@@ -1,7 +1,7 @@
 //! The dense product YᵀX, and X Zᵀ in `projection.rs`, on the tiles of Intel's Advanced Matrix Extensions, AMX, which multiply bf16
 //! and sum in f32.
 //!
-//! An f32 is the sum of three bf16, an f16 or a number of 16 bits of two, so that products of such parts add up to those of f32.
+//! An f32 is the sum of three bf16, an f16 of two, so that products of such parts add up to those of f32.
 //! Of the products of parts, those below 2⁻²² of the whole are left out; a sum of f32 products rounds as much away. Where operands
 //! may be rounded, each is one part, the nearest bf16.
 
@@ -20,7 +20,7 @@ use super::shares::{contiguous, for_each_share};
 use super::{Elements, LANES, decode_transposed, prefetch, with_scratch};
 use crate::{ElementType, Precision};
 pub(super) use projection::amx_projection;
-use tiles::{Configured, STEP, Sums, TILE, Tile};
+use tiles::{Configured, MOST_PARTS, STEP, Sums, TILE, Tile};
 
 /// Tokens of a block: two tiles of features stay in the first cache, 48 KiB, while the neurons pass by.
 const BLOCK_TOKENS: usize = 128;
@@ -33,9 +33,6 @@ const PACKED_TOKENS: usize = 2048;
 const SHARE_NEURONS: usize = 512;
 /// Features, and neurons, whose sums the tiles hold at a time.
 const SQUARE: usize = 2 * TILE;
-
-/// Fewest parts of the first operand of a tile product.
-const FEWEST_PARTS: usize = 2;
 
 /// Tiles that a square's sums fill.
 const TILES_OF_SUMS: usize = size_of::<Sums>() / size_of::<Tile>();
@@ -52,14 +49,9 @@ pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, acc
         let tokens = PACKED_TOKENS.min(operands.rows - first);
         let accumulate = accumulate || first > 0;
         let features = operands.rank.div_ceil(TILE);
-        let rows = first * operands.stride..(first + tokens) * operands.stride;
         let (parts, y_parts) = match operands.precision {
             Precision::Bf16 => (1, 1),
-            Precision::F32 => {
-                let chunks = operands.coefficients[rows].par_chunks(1 << 14);
-                let y_parts = chunks.map(|values| parts_of(values, operands.scale)).max().unwrap_or(1);
-                (parts(operands.activations.element()), y_parts.max(FEWEST_PARTS))
-            }
+            Precision::F32 => (parts(operands.activations.element()), MOST_PARTS),
         };
         with_tiles(tokens.div_ceil(STEP) * features * y_parts, |tiles| {
             let coefficients = PackedCoefficients::new(operands, first, tokens, y_parts, tiles);
@@ -84,17 +76,6 @@ fn parts(element: ElementType) -> usize {
         ElementType::F16 => 2,
         // 8 of 24 bits each.
         ElementType::F32 => 3,
-    }
-}
-
-/// Parts that hold `values` times `scale`, all of them: one where none has more than 8 bits, two where none has more than 16.
-fn parts_of(values: &[f32], scale: f32) -> usize {
-    const THIRD_PART: u32 = 0xff;
-    const SECOND_PART: u32 = 0xff00;
-    match values.iter().fold(0, |bits, value| bits | (value * scale).to_bits()) {
-        bits if bits & THIRD_PART != 0 => 3,
-        bits if bits & SECOND_PART != 0 => 2,
-        _ => 1,
     }
 }
 

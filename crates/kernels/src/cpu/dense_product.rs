@@ -53,7 +53,6 @@ pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accum
 pub(super) mod tests {
     use super::*;
     use crate::ElementType;
-    use crate::cpu::to_16_bits;
 
     /// Numbers without a pattern, some of them zero.
     pub fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f32> {
@@ -87,53 +86,62 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn sums_of_any_shape_are_as_precise_as_in_f32() {
+    fn sums_of_any_shape_are_as_precise_as_asked_for() {
         for (name, way) in ways() {
-            for (rows, neurons, rank) in [(1, 1, 1), (33, 17, 5), (129, 300, 33), (1100, 70, 48), (64, 515, 100)] {
+            for shape in [(1, 1, 1), (33, 17, 5), (129, 300, 33), (1100, 70, 48), (64, 515, 100)] {
                 for element in ElementType::ALL {
-                    let (first_row, stride, y_stride) = (3, neurons + 5, rank + 2);
-                    let bytes = encoded(element, &numbers((first_row + rows) * stride, 1).collect::<Vec<_>>());
-                    let mut x = vec![0f32; bytes.len() / element.bytes()];
-                    element.decode(&bytes, &mut x);
-                    // AMX takes coefficients in two parts where, times the factor, those are enough.
-                    let short = rank % 2 == 0;
-                    let scale = if short { 0.5 } else { 0.75 };
-                    let y = numbers(rows * y_stride, 2).map(f32::abs).map(|y| if short { to_16_bits(y) } else { y });
-                    let y: Vec<f32> = y.collect();
-                    let operands = Operands {
-                        activations: Elements::new(&bytes, element, stride as u32),
-                        first_row,
-                        coefficients: &y,
-                        stride: y_stride,
-                        rank,
-                        rows,
-                        scale,
-                        symmetric: false,
-                        precision: Precision::F32,
-                    };
-                    let before: Vec<f32> = numbers(neurons * rank, 3).collect();
-                    for accumulate in [false, true] {
-                        let mut out = before.clone();
-                        let result = MatMut::from_column_major_slice_mut(&mut out, neurons, rank);
-                        way(&operands, result, accumulate);
-                        for (index, &found) in out.iter().enumerate() {
-                            let (feature, neuron) = (index / neurons, index % neurons);
-                            let products = (0..rows).map(|row| {
-                                f64::from(scale)
-                                    * f64::from(x[(first_row + row) * stride + neuron])
-                                    * f64::from(y[row * y_stride + feature])
-                            });
-                            let start = if accumulate { f64::from(before[index]) } else { 0.0 };
-                            let expected = start + products.clone().sum::<f64>();
-                            let size = start.abs() + products.map(f64::abs).sum::<f64>();
-                            assert!(
-                                (f64::from(found) - expected).abs() <= 5e-7 * size + 1e-30,
-                                "{name}, {rows} × {neurons} {element}, {rank} features, {feature}, {neuron}: \
-                                 {found}, not {expected}"
-                            );
-                        }
+                    // Both operands may lose half a unit of 8 bits.
+                    for (precision, bound) in [(Precision::F32, 5e-7), (Precision::Bf16, 2f64.powi(-8) + 5e-7)] {
+                        let case = format!("{name}, {shape:?} {element} in {precision:?}");
+                        check(way, &case, element, shape, precision, bound);
                     }
                 }
+            }
+        }
+    }
+
+    /// Holds the product of `(rows, neurons, rank)` against f64, with an error of at most `bound` of the sum of magnitudes.
+    fn check(
+        way: Way,
+        case: &str,
+        element: ElementType,
+        (rows, neurons, rank): (usize, usize, usize),
+        precision: Precision,
+        bound: f64,
+    ) {
+        let (first_row, stride, y_stride) = (3, neurons + 5, rank + 2);
+        let bytes = encoded(element, &numbers((first_row + rows) * stride, 1).collect::<Vec<_>>());
+        let mut x = vec![0f32; bytes.len() / element.bytes()];
+        element.decode(&bytes, &mut x);
+        let y: Vec<f32> = numbers(rows * y_stride, 2).map(f32::abs).collect();
+        let operands = Operands {
+            activations: Elements::new(&bytes, element, stride as u32),
+            first_row,
+            coefficients: &y,
+            stride: y_stride,
+            rank,
+            rows,
+            scale: 0.75,
+            symmetric: false,
+            precision,
+        };
+        let before: Vec<f32> = numbers(neurons * rank, 3).collect();
+        for accumulate in [false, true] {
+            let mut out = before.clone();
+            way(&operands, MatMut::from_column_major_slice_mut(&mut out, neurons, rank), accumulate);
+            for (index, &found) in out.iter().enumerate() {
+                let (feature, neuron) = (index / neurons, index % neurons);
+                let products = (0..rows).map(|row| {
+                    let x = x[(first_row + row) * stride + neuron];
+                    0.75 * f64::from(x) * f64::from(y[row * y_stride + feature])
+                });
+                let start = if accumulate { f64::from(before[index]) } else { 0.0 };
+                let expected = start + products.clone().sum::<f64>();
+                let (size, kept) = (products.map(f64::abs).sum::<f64>(), 5e-7 * start.abs());
+                assert!(
+                    (f64::from(found) - expected).abs() <= bound * size + kept + 1e-30,
+                    "{case}, {feature}, {neuron}: {found}, not {expected}"
+                );
             }
         }
     }

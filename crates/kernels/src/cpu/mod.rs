@@ -115,13 +115,6 @@ pub(crate) fn magnitude(value: f32) -> u32 {
     value.to_bits() & 0x7fff_ffff
 }
 
-/// The nearest number of 16 significant bits; of two that are as near, the even one.
-#[inline(always)]
-pub(crate) fn to_16_bits(value: f32) -> f32 {
-    let bits = value.to_bits();
-    f32::from_bits((bits + 0x7f + (bits >> 8 & 1)) & !0xff)
-}
-
 /// Splits an f64 into an f32 pair (hi, lo) whose sum is as close to it as f32 pairs get.
 pub(crate) fn split_f64(value: f64) -> [f32; 2] {
     let hi = value as f32;
@@ -160,25 +153,6 @@ impl Vectors {
                 None => pulp::Arch::new().dispatch(twin),
             },
             _ => pulp::Arch::new().dispatch(twin),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::to_16_bits;
-
-    #[test]
-    fn the_nearest_of_16_bits() {
-        assert_eq!([0.0, 1.0, 0.75, f32::INFINITY].map(to_16_bits), [0.0, 1.0, 0.75, f32::INFINITY]);
-        let ulp = 2f32.powi(-15);
-        assert_eq!(
-            [1.0 + 0.5 * ulp, 1.0 + 0.51 * ulp, 1.0 + 1.5 * ulp].map(to_16_bits),
-            [1.0, 1.0 + ulp, 1.0 + 2.0 * ulp]
-        );
-        for value in (1..1000).map(|i| i as f32 / 7.0 - 70.0) {
-            let rounded = to_16_bits(value);
-            assert!((rounded - value).abs() <= value.abs() * ulp / 2.0 && rounded.to_bits() & 0xff == 0, "{value}");
         }
     }
 }

@@ -5,8 +5,8 @@ use std::arch::x86_64::*;
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
-use super::tiles::{Configured, STEP, Sums, TILE, Tile};
-use super::{BLOCK_STEPS, FEWEST_PARTS, SQUARE, TILES_OF_SUMS, parts, parts_of, sixteen, split_pairs, with_tiles};
+use super::tiles::{Configured, MOST_PARTS, STEP, Sums, TILE, Tile};
+use super::{BLOCK_STEPS, SQUARE, TILES_OF_SUMS, parts, sixteen, split_pairs, with_tiles};
 use crate::ElementType;
 use crate::cpu::dense_projection::Projected;
 use crate::cpu::{Elements, LANES, decode_transposed};
@@ -16,11 +16,15 @@ const PACKED_NEURONS: usize = 1024;
 /// Tokens that a thread packs at once.
 const SHARE_TOKENS: usize = 4 * SQUARE;
 
+/// Fewest parts of the first operand for which there is a product with several parts of the second.
+const FEWEST_PARTS: usize = 2;
+
 /// out = scale · X Zᵀ, in rows `out_stride` apart.
 pub(in super::super) fn amx_projection(operands: &Projected<'_>, out: &mut [f32], out_stride: usize) {
     let strips = operands.rank.next_multiple_of(SQUARE) / TILE;
     let rows = operands.features.par_chunks(operands.stride).take(operands.rank);
-    let feature_parts = rows.map(|row| parts_of(&row[..operands.neurons], 1.0)).max().unwrap_or(1);
+    let are_bf16 = |row: &[f32]| row[..operands.neurons].iter().fold(0, |bits, z| bits | z.to_bits()) & 0xffff == 0;
+    let feature_parts = if rows.all(are_bf16) { 1 } else { MOST_PARTS };
     for first in (0..operands.neurons).step_by(PACKED_NEURONS) {
         let steps = PACKED_NEURONS.min(operands.neurons - first).div_ceil(STEP);
         with_tiles(strips * steps * feature_parts, |tiles| {
