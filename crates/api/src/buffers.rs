@@ -21,7 +21,7 @@ pub(crate) struct PanelBuffers {
     pub activations: Matrix,
     /// Y [rows, K].
     pub coefficients: Matrix,
-    /// Y of the best iterate; the same as `coefficients` where the last iterate is wanted.
+    /// Y of the best iterate; the same as `coefficients` where the last iterate is wanted, or Y can be found again.
     pub best_coefficients: Matrix,
     /// ‖xᵢ‖² of the scaled activations [rows].
     pub squared_norms: BufferId,
@@ -125,6 +125,7 @@ impl Buffers {
             current
         };
         let hals = options.solver == Solver::Hals;
+        let copies = options.keep_best && !finds_again(options, kept, neurons);
         let panels = (0..layout.panels())
             .map(|panel| {
                 let activations = layout.panel(panel);
@@ -134,7 +135,7 @@ impl Buffers {
                     first_row: layout.rows(panel).start as u32,
                     activations,
                     coefficients,
-                    best_coefficients: if options.keep_best {
+                    best_coefficients: if copies {
                         w.matrix(format!("best coefficients of panel {panel}"), rows, rank)
                     } else {
                         coefficients
@@ -192,6 +193,11 @@ impl Buffers {
         precision: Precision,
     ) {
         self.record_cross(recording, panel.activations, coefficients, scale, accumulate, precision);
+        self.record_gram(recording, coefficients, accumulate);
+    }
+
+    /// Records what some coefficients add to their Gram matrix, or start it with.
+    pub fn record_gram(&self, recording: &mut Recording, coefficients: Matrix, accumulate: bool) {
         coefficient_gram(recording, coefficients, self.least_squares.gram, accumulate, self.gram_split);
     }
 
@@ -227,6 +233,12 @@ impl Buffers {
 /// sums are gathered, and the other starts use both at once.
 fn take_turns(options: &Options, kept: u32, neurons: u32) -> bool {
     options.solver == Solver::ProjectedLs && options.init != Init::Svd && is_sparse(kept, neurons)
+}
+
+/// Whether the best iterate's coefficients need no copy, for they can be found again from its features, by least squares: a copy
+/// would be a matrix of tokens × features, and would be written in most iterations.
+fn finds_again(options: &Options, kept: u32, neurons: u32) -> bool {
+    options.solver == Solver::ProjectedLs && is_sparse(kept, neurons)
 }
 
 /// Parts into which a product is split over tokens so that its tiles, too few by themselves, fill the device.

@@ -17,7 +17,8 @@ use crate::init::Start;
 use crate::solvers::Plan;
 use crate::statistics::{Entry, Factors};
 use crate::{
-    DenseMatrix, Error, Factorization, FitSummary, Options, Progress, Solver, StopReason, debias, init, revival,
+    DenseMatrix, Error, Factorization, FitSummary, Options, Progress, Solver, StopReason, best_iterate, debias, init,
+    revival,
 };
 
 /// Iterations at the end in which nothing is revived: a new feature needs some to settle.
@@ -54,7 +55,7 @@ pub(crate) struct Fit<'a> {
 
 /// A submitted iteration whose loss has not arrived yet.
 struct Submitted {
-    report: Pending<Vec<u8>>,
+    report: Pending<Report>,
     weighted_sums: Option<Pending<Vec<u8>>>,
 }
 
@@ -193,7 +194,7 @@ impl<'a> Fit<'a> {
                     updated = true;
                 }
                 for (feature, replacement) in replacements {
-                    revival::insert(self, feature, &replacement)?;
+                    self.write_feature(feature, &replacement.neurons, &replacement.values)?;
                     course.revived.push((submitted + 1, feature));
                 }
                 gram_step.run()?;
@@ -221,9 +222,8 @@ impl<'a> Fit<'a> {
     }
 
     fn submitted(&self) -> Submitted {
-        let bytes = u64::from(report_words(self.options.rank)) * 4;
         Submitted {
-            report: self.session.read(self.buffers.report, 0, bytes),
+            report: self.report(),
             weighted_sums: self
                 .buffers
                 .weighted_sums
@@ -231,8 +231,15 @@ impl<'a> Fit<'a> {
         }
     }
 
+    /// The report of what was submitted last.
+    pub fn report(&self) -> Pending<Report> {
+        let bytes = u64::from(report_words(self.options.rank)) * 4;
+        let report = self.session.read(self.buffers.report, 0, bytes);
+        Box::pin(async { Ok(Report::parse(&words(&report.await?))) })
+    }
+
     async fn arrive(&self, submitted: Submitted, course: &mut Course) -> Result<(), Error> {
-        let report = Report::parse(&words(&submitted.report.await?));
+        let report = submitted.report.await?;
         let loss = report.loss(self.squared_norm);
         course.losses.push(loss);
         if report.is_best || !self.options.keep_best || course.best_iteration == 0 {
@@ -275,6 +282,9 @@ impl<'a> Fit<'a> {
 
     async fn finish(self, course: Course, stop_reason: StopReason, started: Instant) -> Result<Factorization, Error> {
         let is_last = !self.options.keep_best || course.best_iteration == course.losses.len() as u32;
+        if !is_last && self.buffers.panels.iter().all(|panel| panel.best_coefficients == panel.coefficients) {
+            best_iterate::find_coefficients(&self, course.losses[course.best_iteration as usize - 1]).await?;
+        }
         if !is_last || self.plan().precision() != Precision::F32 {
             // The sums on the device are another iterate's, or rounded.
             let mut recording = Recording::new();
@@ -433,6 +443,19 @@ impl<'a> Fit<'a> {
             padded[..columns].copy_from_slice(row);
         }
         Ok(self.session.write(matrix.buffer(), offset, bytemuck::cast_slice(&padded))?)
+    }
+
+    /// Writes a feature: its kept neurons, ascending, and their values.
+    pub fn write_feature(&self, feature: u32, neurons: &[u32], values: &[f32]) -> Result<(), Error> {
+        let features = &self.buffers.features;
+        let mut dense = vec![0f32; self.neurons as usize];
+        for (&neuron, &value) in neurons.iter().zip(values) {
+            dense[neuron as usize] = value;
+        }
+        self.write_rows(features.dense, feature, &dense)?;
+        let offset = u64::from(feature) * u64::from(features.kept) * 4;
+        self.session.write(features.indices, offset, bytemuck::cast_slice(neurons))?;
+        Ok(self.session.write(features.values, offset, bytemuck::cast_slice(values))?)
     }
 
     /// The first `neurons` scaled activations of chosen tokens, at most as many as can be gathered at once, one row each.

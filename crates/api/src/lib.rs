@@ -7,6 +7,7 @@
 //! is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing is printed; messages
 //! go to the `log` crate. See [`SemiNmf`] for an example.
 
+mod best_iterate;
 mod buffers;
 mod debias;
 mod encode;

@@ -10,8 +10,8 @@ use crate::{Error, Solver};
 
 /// The kept entries of a new feature: neurons, ascending, and values.
 pub(crate) struct Replacement {
-    neurons: Vec<u32>,
-    values: Vec<f32>,
+    pub neurons: Vec<u32>,
+    pub values: Vec<f32>,
 }
 
 /// A new feature for each dead one: the residual of a token drawn with a probability proportional to its squared residual,
@@ -59,20 +59,6 @@ fn cut(fit: &Fit<'_>, residual: &[f64]) -> Option<Replacement> {
     let divisor = if fit.options.solver == Solver::Hals { norm } else { 1.0 };
     let values = neurons.iter().map(|&j| (residual[j as usize] / divisor) as f32).collect();
     (norm > 0.0 && norm.is_finite()).then_some(Replacement { neurons, values })
-}
-
-/// Puts a new feature in its place.
-pub(crate) fn insert(fit: &Fit<'_>, feature: u32, replacement: &Replacement) -> Result<(), Error> {
-    let features = &fit.buffers.features;
-    let mut dense = vec![0f32; fit.neurons as usize];
-    for (&neuron, &value) in replacement.neurons.iter().zip(&replacement.values) {
-        dense[neuron as usize] = value;
-    }
-    fit.write_rows(features.dense, feature, &dense)?;
-    let offset = u64::from(feature) * u64::from(features.kept) * 4;
-    fit.session.write(features.indices, offset, bytemuck::cast_slice(&replacement.neurons))?;
-    fit.session.write(features.values, offset, bytemuck::cast_slice(&replacement.values))?;
-    Ok(())
 }
 
 async fn coefficients_of(fit: &Fit<'_>, token: u32) -> Result<Vec<f32>, Error> {

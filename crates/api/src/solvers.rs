@@ -85,18 +85,41 @@ impl Plan<'_> {
                 cross_product(r, panel.coefficients, norms, sums, 1.0, index > 0, Summation::default());
             }
         }
-        let gram = b.least_squares.gram;
-        inner_product(r, gram, b.feature_gram, b.gram_terms, false);
-        loss(r, b.inner, b.gram_terms, gram, b.state, b.report, self.squared_norm as f32);
+        self.loss(r);
         if self.options.keep_best {
             let current = KeptEntries::of(&b.features);
             keep_best(r, b.state, current.indices, b.best_kept.indices);
             keep_best(r, b.state, current.values, b.best_kept.values);
-            for panel in &b.panels {
+            for panel in b.panels.iter().filter(|panel| panel.best_coefficients != panel.coefficients) {
                 keep_best(r, b.state, panel.coefficients, panel.best_coefficients);
             }
         }
         recording
+    }
+
+    /// One pass over the panels that updates the coefficients, `sweeps` times for features that stay as they are, and the loss.
+    pub fn coefficients_pass(&self, sweeps: u32) -> Recording {
+        let b = self.buffers;
+        let options = Options { sweeps, ..self.options.clone() };
+        let mut recording = Recording::new();
+        let r = &mut recording;
+        for (index, panel) in b.panels.iter().enumerate() {
+            let projections = b.projections_of(panel);
+            project(r, panel.activations, &b.features, projections, self.scale);
+            Plan { options: &options, ..*self }.coefficients_step(r, panel);
+            inner_product(r, panel.coefficients, projections, b.inner, index > 0);
+            b.record_gram(r, panel.coefficients, index > 0);
+        }
+        self.loss(r);
+        recording
+    }
+
+    /// The loss, from inner products and Gram matrices.
+    fn loss(&self, r: &mut Recording) {
+        let b = self.buffers;
+        let gram = b.least_squares.gram;
+        inner_product(r, gram, b.feature_gram, b.gram_terms, false);
+        loss(r, b.inner, b.gram_terms, gram, b.state, b.report, self.squared_norm as f32);
     }
 
     /// A panel's coefficients and what they add to the sums, or start them with.
