@@ -198,6 +198,25 @@ fn the_best_iterate_is_kept() {
 }
 
 #[test]
+fn coefficients_of_the_best_features_are_found_again() {
+    let mut found_again = 0;
+    for seed in 30..36 {
+        let x = planted(seed, 400, 60, 8, ElementType::F32);
+        for engine in engines() {
+            let settings = SemiNmf::new(10).sparsity(0.1).max_iterations(25).tolerance(0.0);
+            let fit = fit(engine.as_ref(), &x, ElementType::F32, &settings);
+            let summary = &fit.summary;
+            let least = summary.loss_curve[summary.best_iteration as usize - 1] / summary.squared_norm;
+            let found = summary.relative_error;
+            assert!(found <= least + 1e-6, "{found} for {least} of iteration {}", summary.best_iteration);
+            found_again += u32::from(summary.best_iteration < summary.iterations);
+            check_invariants(&x, &fit);
+        }
+    }
+    assert!(found_again > 0, "no best iterate before the last one");
+}
+
+#[test]
 fn tolerance_stops_a_fit_that_has_converged() {
     let x = planted(10, 300, 40, 5, ElementType::F32);
     for engine in engines() {
