@@ -17,7 +17,6 @@ pub(crate) async fn find_coefficients(fit: &Fit<'_>, least: f64) -> Result<(), E
         fit.write_feature(feature, neurons, values)?;
     }
     let plan = fit.plan();
-    fit.run_once(plan.feature_gram_step())?;
     let pass = fit.session.prepare(plan.coefficients_pass(SWEEPS))?;
     for _ in 0..PASSES {
         pass.run()?;

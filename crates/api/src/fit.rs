@@ -148,13 +148,12 @@ impl<'a> Fit<'a> {
         started: Instant,
         progress: &mut impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<(Course, StopReason), Error> {
-        let (start, first_features_step, features_step, gram_step, pass) = {
+        let (start, first_features_step, features_step, pass) = {
             let plan = self.plan();
             (
                 plan.start(),
                 self.session.prepare(plan.features_step(0.0))?,
                 self.session.prepare(plan.features_step(self.options.relaxation))?,
-                self.session.prepare(plan.feature_gram_step())?,
                 self.session.prepare(plan.pass())?,
             )
         };
@@ -197,7 +196,6 @@ impl<'a> Fit<'a> {
                     self.write_feature(feature, &replacement.neurons, &replacement.values)?;
                     course.revived.push((submitted + 1, feature));
                 }
-                gram_step.run()?;
                 first_pass.take().as_ref().unwrap_or(&pass).run()?;
                 waiting.push_back(self.submitted());
                 submitted += 1;

@@ -32,7 +32,6 @@ impl SemiNmf {
         let (workspace, buffers) = Buffers::plan(layout, &options, limits);
         let plan = Plan { options: &options, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
         let mut recording = plan.features_step(options.relaxation);
-        recording.append(plan.feature_gram_step());
         recording.append(plan.pass());
         let mut start = Recording::new();
         for (index, panel) in buffers.panels.iter().enumerate() {

@@ -121,11 +121,11 @@ async fn write_means(fit: &Fit<'_>, neurons: u32, sizes: &[u32]) -> Result<(), E
     let (sums, columns) = (fit.buffers.least_squares.cross, neurons as usize);
     for (sizes, first) in sizes.chunks(rows_at_once(sums)).zip((0..).step_by(rows_at_once(sums))) {
         let rows = fit.read_rows(sums, first).await?;
-        let means = rows.chunks_exact(sums.stride as usize).zip(sizes).flat_map(|(row, &size)| {
-            let size = size.max(1) as f32;
-            row[..columns].iter().map(move |sum| sum / size)
-        });
-        write(fit, first, DenseMatrix { rows: sizes.len(), columns, values: means.collect() })?;
+        let mut values = Vec::with_capacity(sizes.len() * columns);
+        for (row, &size) in rows.chunks_exact(sums.stride as usize).zip(sizes) {
+            values.extend(row[..columns].iter().map(|sum| sum / size.max(1) as f32));
+        }
+        write(fit, first, DenseMatrix { rows: sizes.len(), columns, values })?;
     }
     Ok(())
 }

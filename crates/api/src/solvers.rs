@@ -67,16 +67,16 @@ impl Plan<'_> {
     }
 
     /// ZZᵀ.
-    pub fn feature_gram_step(&self) -> Recording {
+    pub fn feature_gram(&self) -> Recording {
         let mut recording = Recording::new();
         feature_gram(&mut recording, &self.buffers.features, self.buffers.feature_gram);
         recording
     }
 
-    /// One pass over the panels, the loss, and the best iterate.
+    /// The features' Gram matrix, one pass over the panels, the loss, and the best iterate.
     pub fn pass(&self) -> Recording {
         let b = self.buffers;
-        let mut recording = Recording::new();
+        let mut recording = self.feature_gram();
         let r = &mut recording;
         for (index, panel) in b.panels.iter().enumerate() {
             self.visit(r, panel, index > 0);
@@ -97,11 +97,12 @@ impl Plan<'_> {
         recording
     }
 
-    /// One pass over the panels that updates the coefficients, `sweeps` times for features that stay as they are, and the loss.
+    /// The features' Gram matrix, one pass that updates the coefficients, `sweeps` times for features that stay as they are, and
+    /// the loss.
     pub fn coefficients_pass(&self, sweeps: u32) -> Recording {
         let b = self.buffers;
         let options = Options { sweeps, ..self.options.clone() };
-        let mut recording = Recording::new();
+        let mut recording = self.feature_gram();
         let r = &mut recording;
         for (index, panel) in b.panels.iter().enumerate() {
             let projections = b.projections_of(panel);

@@ -1,13 +1,13 @@
 //! Iterations on a sample of the tokens, which cost little and spare passes over all of them.
 
-use unmix_kernels::{Recording, is_sparse, squared_norm};
+use unmix_kernels::{Recording, is_sparse};
 use unmix_runtime::Prepared;
 
 use crate::buffers::PanelBuffers;
 use crate::fit::Fit;
 use crate::kmeans::largest_prime;
 use crate::solvers::Plan;
-use crate::{Error, Init, Options, Solver};
+use crate::{Error, Init, Options};
 
 /// The sample is every so-many-th token, or fewer: the iterations together cost a pass or two.
 const EVERY: u32 = 5;
@@ -47,25 +47,19 @@ pub(crate) fn warm_up(fit: &Fit<'_>, explained: f64) -> Result<bool, Error> {
     let wide = explained < CLUSTERED && widest(&fit.options, kept, fit.neurons) > kept;
     log::debug!("clusters explain {explained:.3} of the directions; features begin wide: {wide}");
     let panels: Vec<PanelBuffers> = fit.buffers.panels.iter().map(|panel| sampled(fit, panel, every)).collect();
-    // The last step leaves as many neurons as shall be kept.
-    let widths = WIDTHS.iter().take(fit.options.warm_up as usize - 1).filter(|_| wide);
-    let mut steps = Steps::prepare(fit, &panels, 1)?;
-    // The features from which the first step comes are of another scale.
-    let mut fresh = true;
-    for width in widths.copied().chain(std::iter::repeat(1)).take(fit.options.warm_up as usize) {
-        steps.gram.run()?;
-        steps.pass.run()?;
-        if width != steps.width {
-            steps = Steps::prepare(fit, &panels, width)?;
-            fresh = true;
+    // The last iteration leaves as many neurons as shall be kept.
+    let widths = WIDTHS.iter().take(fit.options.warm_up as usize - 1).filter(|_| wide).copied();
+    let mut prepared: Option<(Iteration, Box<dyn Prepared>)> = None;
+    let mut before = None;
+    for after in widths.chain(std::iter::repeat(1)).take(fit.options.warm_up as usize) {
+        let iteration = Iteration { before: before.unwrap_or(1), after, onward: before == Some(after) };
+        if prepared.as_ref().is_none_or(|(other, _)| *other != iteration) {
+            prepared = Some((iteration, fit.session.prepare(iteration.record(fit, &panels))?));
         }
-        // Without features of the same width there is no direction to go on in.
-        if fresh {
-            steps.first_features.run()?;
-        } else {
-            steps.features.run()?;
+        if let Some((_, steps)) = &prepared {
+            steps.run()?;
         }
-        fresh = false;
+        before = Some(after);
     }
     let mut recording = Recording::new();
     for panel in &panels {
@@ -75,35 +69,32 @@ pub(crate) fn warm_up(fit: &Fit<'_>, explained: f64) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// The steps of an iteration in which features keep `width` times as many neurons as in the end.
-struct Steps {
-    width: u32,
-    first_features: Box<dyn Prepared>,
-    features: Box<dyn Prepared>,
-    gram: Box<dyn Prepared>,
-    pass: Box<dyn Prepared>,
+/// A pass over the sample, and features from it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Iteration {
+    /// How many times as many neurons as in the end features keep before it.
+    before: u32,
+    /// The same after it.
+    after: u32,
+    /// Whether the features go on in their direction: those before must be of the same width and no longer the start's, which
+    /// are of another scale.
+    onward: bool,
 }
 
-impl Steps {
-    fn prepare(fit: &Fit<'_>, panels: &[PanelBuffers], width: u32) -> Result<Self, Error> {
-        let mut buffers = fit.buffers.clone();
-        buffers.features.kept *= width;
-        let plan = Plan { buffers: &buffers, ..fit.plan() };
-        let mut pass = Recording::new();
+impl Iteration {
+    fn record(self, fit: &Fit<'_>, panels: &[PanelBuffers]) -> Recording {
+        let buffers = [self.before, self.after].map(|width| {
+            let mut buffers = fit.buffers.clone();
+            buffers.features.kept *= width;
+            buffers
+        });
+        let [before, after] = buffers.each_ref().map(|buffers| Plan { buffers, ..fit.plan() });
+        let mut recording = before.feature_gram();
         for (index, panel) in panels.iter().enumerate() {
-            // Only the penalty is in proportion to norms.
-            if fit.options.solver == Solver::Hals {
-                squared_norm(&mut pass, panel.activations, panel.squared_norms, fit.scale);
-            }
-            plan.visit(&mut pass, panel, index > 0);
+            before.visit(&mut recording, panel, index > 0);
         }
-        Ok(Steps {
-            width,
-            first_features: fit.session.prepare(plan.features_step(0.0))?,
-            features: fit.session.prepare(plan.features_step(fit.options.relaxation))?,
-            gram: fit.session.prepare(plan.feature_gram_step())?,
-            pass: fit.session.prepare(pass)?,
-        })
+        recording.append(after.features_step(if self.onward { fit.options.relaxation } else { 0.0 }));
+        recording
     }
 }
 

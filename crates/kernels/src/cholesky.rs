@@ -1,7 +1,8 @@
 //! Ridge Cholesky factorization of the coefficient Gram matrix: the first half of projected least squares.
 
-use faer::linalg::solvers::Llt;
-use faer::{Mat, Side};
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
+use faer::{Mat, MatMut, Par};
 
 use crate::cpu::params;
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
@@ -62,6 +63,19 @@ pub fn cholesky(recording: &mut Recording, gram: Matrix, factor: Matrix, status:
     );
 }
 
+/// Rank up to which one thread is faster than several.
+const SMALL: usize = 200;
+
+/// Replaces a symmetric matrix by its lower Cholesky factor, and what is above the diagonal by anything; `false` if it is not
+/// positive definite.
+fn factorize(matrix: MatMut<'_, f64>) -> bool {
+    let rank = matrix.nrows();
+    let threads = if rank <= SMALL { Par::Seq } else { Par::rayon(0) };
+    let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(rank, threads, Default::default()));
+    let stack = MemStack::new(&mut memory);
+    cholesky_in_place(matrix, Default::default(), threads, stack, Default::default()).is_ok()
+}
+
 fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [gram, factor, status] = bindings else { unreachable!() };
@@ -75,7 +89,7 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     status[1] = 0;
     for attempt in 1..=p.attempts {
         status[0] = attempt;
-        let matrix = Mat::from_fn(rank, rank, |i, j| match f64::from(gram[i * stride + j]) {
+        let mut matrix = Mat::from_fn(rank, rank, |i, j| match f64::from(gram[i * stride + j]) {
             value if i == j => {
                 if value > 0.0 {
                     value + ridge
@@ -85,8 +99,8 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
             }
             value => value,
         });
-        if let Ok(llt) = Llt::new(matrix.as_ref(), Side::Lower) {
-            let lower = llt.L();
+        if factorize(matrix.as_mut()) {
+            let lower = &matrix;
             if (0..rank).all(|k| lower[(k, k)].is_finite() && lower[(k, k)] > 0.0) {
                 for p in 0..rank {
                     for i in 0..rank {
