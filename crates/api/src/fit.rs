@@ -1,7 +1,7 @@
 //! Drives a fit: scale, start, iterations, the best iterate, and what is said of it at the end.
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -33,6 +33,10 @@ const READ_BYTES: usize = 1 << 18;
 /// Elements between rows from which on a matrix is part of a wider one, whose other columns are left alone.
 const PADDING: usize = 4;
 
+/// Mean squares of the strongest token's activations with which all activations stay as they are: far from where squares overflow
+/// or vanish.
+const UNSCALED: RangeInclusive<f32> = 1e-4..=1e4;
+
 /// Binary exponent up to which activations can be scaled after their products are summed.
 const LARGEST_EXPONENT: f64 = 106.0;
 
@@ -45,7 +49,7 @@ pub(crate) struct Fit<'a> {
     pub rng: ChaCha8Rng,
     pub tokens: u64,
     pub neurons: u32,
-    /// Power of two by which activations are multiplied, so that their squares neither over- nor underflow.
+    /// Power of two by which activations are multiplied, so that their squares neither over- nor underflow; mostly 1.
     pub scale: f32,
     /// ‖xᵢ‖² of the scaled activations.
     pub token_energy: Vec<f32>,
@@ -106,8 +110,27 @@ impl<'a> Fit<'a> {
         self.finish(course, stop_reason, started).await
     }
 
-    /// Finds the activations' scale and norms.
+    /// Finds the activations' scale and norms: in one pass, if they need no scale.
     pub async fn measure(&mut self) -> Result<(), Error> {
+        self.measure_norms().await?;
+        let largest = self.token_energy.iter().fold(0f32, |largest, &energy| largest.max(energy)) / self.neurons as f32;
+        // NaN is lost in a maximum, but not in a sum.
+        if !(self.squared_norm.is_finite() && UNSCALED.contains(&largest)) {
+            self.measure_scale().await?;
+            self.measure_norms().await?;
+        }
+        for panel in &self.buffers.panels {
+            if let Some(norms) = panel.norms {
+                let energy = &self.token_energy[panel.first_row as usize..][..norms.rows as usize];
+                let column: Vec<f32> = energy.iter().flat_map(|e| [e.sqrt(), 0.0, 0.0, 0.0]).collect();
+                self.write(norms.buffer(), &column)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the scale that takes the largest magnitude to between 1 and 2.
+    async fn measure_scale(&mut self) -> Result<(), Error> {
         let mut recording = Recording::new();
         for (index, panel) in self.buffers.panels.iter().enumerate() {
             absolute_maximum(&mut recording, panel.activations, self.buffers.maxima, index > 0);
@@ -125,20 +148,22 @@ impl<'a> Fit<'a> {
             }
             self.scale = (-exponent).exp2() as f32;
         }
+        Ok(())
+    }
+
+    /// Finds the norms of the scaled activations.
+    async fn measure_norms(&mut self) -> Result<(), Error> {
         let mut recording = Recording::new();
         for panel in &self.buffers.panels {
             squared_norm(&mut recording, panel.activations, panel.squared_norms, self.scale);
         }
         self.run_once(recording)?;
+        let mut energy = Vec::with_capacity(self.tokens as usize);
         for panel in &self.buffers.panels {
-            let energy: Vec<f32> = self.read(panel.squared_norms, panel.activations.rows.into()).await?;
-            if let Some(norms) = panel.norms {
-                let column: Vec<f32> = energy.iter().flat_map(|e| [e.sqrt(), 0.0, 0.0, 0.0]).collect();
-                self.write(norms.buffer(), &column)?;
-            }
-            self.token_energy.extend(energy);
+            energy.extend(self.read::<f32>(panel.squared_norms, panel.activations.rows.into()).await?);
         }
-        self.squared_norm = self.token_energy.iter().map(|&e| f64::from(e)).sum();
+        self.squared_norm = energy.iter().map(|&e| f64::from(e)).sum();
+        self.token_energy = energy;
         Ok(())
     }
 
