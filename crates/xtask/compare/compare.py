@@ -33,8 +33,9 @@ NOTES = """\
   stands behind "own:" is the error of another problem, and says nothing about this one. Methods for matrices without
   negative values factorize [X⁺, X⁻], of twice the width; they and SemiNMF have dense features. They run
   {library_iterations} iterations, from a random start.
-- **Products**: `torch-product` and `unmix-product-…` time the one dense product of an iteration by itself, the latter
-  as `unmix bench --stages` does, on synthetic activations of the same shape.
+- **Products**: `torch-product` and `unmix-product-…` time the one dense product of an iteration by itself, to f32
+  precision, the latter as `unmix bench --stages` does, on synthetic activations of the same shape. With AMX an iteration
+  of `projected-ls` rounds its operands to bf16 instead; what that takes is said beside it.
 - **Memory**: peak of the process; what it had before the activations were read (imports); the activations in the form
   that the method holds. For unmix, which maps its file into memory, pages of the file count.
 """

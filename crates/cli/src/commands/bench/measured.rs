@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use rand::RngExt;
 use unmix::{CpuEngine, ElementType, Engine, EngineKind, HostActivations, RuntimeError};
-use unmix_kernels::{Device, PARTIAL_WORDS, Recording, Summation, Workspace, cross_product, inner_product};
+use unmix_kernels::{Device, PARTIAL_WORDS, Precision, Recording, Summation, Workspace, cross_product, inner_product};
 use unmix_runtime::{Session, block_on};
 
 use super::stages::repeated;
@@ -64,9 +64,11 @@ fn bandwidth(engine: &dyn Engine) -> Result<f64, Failure> {
     Ok(2.0 * STREAMED as f64 / best)
 }
 
-/// FLOPs a second of the cross product of square matrices, as large as it takes; on the CPU also of faer's dense product.
+/// FLOPs a second of the cross product of square matrices, as large as it takes, whose operands may be rounded; on the CPU also of
+/// faer's dense product.
 fn peak(engine: &dyn Engine, element: ElementType, seed: u64) -> Result<f64, Failure> {
     const LONG_ENOUGH: f64 = 0.05;
+    let summation = Summation { precision: Precision::Bf16, split: None };
     let mut size = 512;
     loop {
         let source = square(size, element, seed)?;
@@ -79,7 +81,7 @@ fn peak(engine: &dyn Engine, element: ElementType, seed: u64) -> Result<f64, Fai
         for panel in 0..layout.panels() {
             let x = layout.panel(panel);
             let y = workspace.matrix("coefficients", x.rows, size);
-            cross_product(&mut recording, x, y, out, 1.0, panel > 0, Summation::default());
+            cross_product(&mut recording, x, y, out, 1.0, panel > 0, summation);
             coefficients.push(y);
         }
         let session = engine.open(&workspace, &activations)?;
