@@ -155,8 +155,10 @@ impl SemiNmf {
         self
     }
 
-    /// Whether the iterate of least error is returned rather than the last one. Default true, but for [`Solver::Paper`]
-    /// with tolerance 0, which returns the state after exactly [`max_iterations`](Self::max_iterations).
+    /// Whether the iterate of least error is returned rather than the last one; with sparse features and
+    /// [`Solver::ProjectedLs`] its features, and coefficients that explain at least as much as its own did. Default true, but
+    /// for [`Solver::Paper`] with tolerance 0, which returns the state after exactly
+    /// [`max_iterations`](Self::max_iterations).
     pub fn keep_best(mut self, keep: bool) -> Self {
         self.keep_best = Some(keep);
         self

@@ -10,8 +10,8 @@ pub(crate) fn for_each_share(
     strip: usize,
     work: &(impl Fn(usize, MatMut<'_, f32>) + Sync),
 ) {
-    // Some shares a thread, so that none waits long for the last one.
-    let width = out.nrows().div_ceil(4 * rayon::current_num_threads()).next_multiple_of(strip).min(most);
+    // A second share a thread, so that none waits long for the last one; more would be too narrow.
+    let width = out.nrows().div_ceil(2 * rayon::current_num_threads()).next_multiple_of(strip).min(most);
     halve(0, out, width, work);
 }
 

@@ -17,15 +17,17 @@ use crate::failure::Failure;
 const STREAMED: u64 = 128 << 20;
 /// Times that a measurement is taken; the best counts.
 const RUNS: u32 = 5;
-/// Largest square matrices of the product.
+/// Largest square of activations in the product.
 const LARGEST: u32 = 4096;
+/// Most features of the product on a CPU, for their sums to stay in its caches.
+const CPU_FEATURES: u32 = 512;
 
 /// The device behind an engine, as it is measured; the size of its cache is given, known or found out.
 pub fn device(engine: &dyn Engine, args: &BenchArgs) -> Result<Device, Failure> {
-    let peak = peak(engine, ElementType::F32, args.seed)?;
+    let peak = peak(engine, ElementType::F32, Precision::F32, args.seed)?;
     let product_peak = match args.element.element() {
         ElementType::F32 => peak,
-        element => self::peak(engine, element, args.seed)?.max(peak),
+        element => self::peak(engine, element, Precision::Bf16, args.seed)?.max(peak),
     };
     Ok(Device {
         name: Cow::Owned(engine.adapter().to_owned()),
@@ -64,32 +66,32 @@ fn bandwidth(engine: &dyn Engine) -> Result<f64, Failure> {
     Ok(2.0 * STREAMED as f64 / best)
 }
 
-/// FLOPs a second of the cross product of square matrices, as large as it takes, whose operands may be rounded; on the CPU also of
-/// faer's dense product.
-fn peak(engine: &dyn Engine, element: ElementType, seed: u64) -> Result<f64, Failure> {
+/// FLOPs a second of a cross product of that precision, as large as it takes; on the CPU also of faer's dense product.
+fn peak(engine: &dyn Engine, element: ElementType, precision: Precision, seed: u64) -> Result<f64, Failure> {
     const LONG_ENOUGH: f64 = 0.05;
-    let summation = Summation { precision: Precision::Bf16, split: None };
+    let summation = Summation { precision, split: None };
     let mut size = 512;
     loop {
         let source = square(size, element, seed)?;
         let activations = engine.load(&source)?;
         let layout = activations.layout();
         let mut workspace = Workspace::default();
-        let out = workspace.matrix("out", size, size);
+        let features = if engine.kind() == EngineKind::Cpu { size.min(CPU_FEATURES) } else { size };
+        let out = workspace.matrix("out", features, size);
         let mut recording = Recording::new();
         let mut coefficients = Vec::new();
         for panel in 0..layout.panels() {
             let x = layout.panel(panel);
-            let y = workspace.matrix("coefficients", x.rows, size);
+            let y = workspace.matrix("coefficients", x.rows, features);
             cross_product(&mut recording, x, y, out, 1.0, panel > 0, summation);
             coefficients.push(y);
         }
         let session = engine.open(&workspace, &activations)?;
         let mut rng = stream(seed, 1);
-        let values: Vec<f32> = (0..u64::from(size) * u64::from(size)).map(|_| rng.random()).collect();
+        let values: Vec<f32> = (0..u64::from(size) * u64::from(features)).map(|_| rng.random()).collect();
         let mut first = 0;
         for y in coefficients {
-            // The size is a multiple of 4, so rows have no padding.
+            // The features are a multiple of 4, so rows have no padding.
             let count = y.elements() as usize;
             let bytes: Vec<u8> = values[first..first + count].iter().flat_map(|value| value.to_le_bytes()).collect();
             session.write(y.buffer(), 0, &bytes)?;
@@ -97,7 +99,7 @@ fn peak(engine: &dyn Engine, element: ElementType, seed: u64) -> Result<f64, Fai
         }
         let mut seconds = fastest(session.as_ref(), &recording)?;
         if engine.kind() == EngineKind::Cpu {
-            seconds = seconds.min(iteration::product(&source, &values, size as usize)?);
+            seconds = seconds.min(iteration::product(&source, &values, features as usize)?);
         }
         if seconds >= LONG_ENOUGH || size >= LARGEST {
             return Ok(recording.flops() as f64 / seconds);
