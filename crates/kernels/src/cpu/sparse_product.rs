@@ -14,6 +14,8 @@ const SPARSE: usize = 16;
 const TOKENS: usize = 256;
 /// Most neurons that a thread adds at once: their sums for a feature stay in the first cache.
 const SHARE_NEURONS: usize = 2048;
+/// Tokens whose sum is added to the result in one go: longer chains of f32 sums would lose precision.
+const LONGEST_SUM: usize = 256;
 /// Shares of neurons are multiples of a cache line of f16.
 const STRIP: usize = 32;
 
@@ -60,17 +62,26 @@ impl SparseCoefficients {
             if !accumulate {
                 (0..out.ncols()).for_each(|feature| contiguous(out.as_mut().col_mut(feature)).fill(0.0));
             }
-            with_scratch(width, |row| {
-                for (index, entry) in self.0.iter().enumerate() {
-                    if let Some(next) = self.0.get(index + AHEAD) {
-                        prefetch(activations.bytes(first_row + next.token, neuron, width));
+            with_scratch(2 * width, |scratch| {
+                let (row, sums) = scratch.split_at_mut(width);
+                let mut ahead = self.0.iter().skip(AHEAD);
+                for of_feature in self.0.chunk_by(|entry, next| entry.feature == next.feature) {
+                    let column = contiguous(out.as_mut().col_mut(of_feature[0].feature));
+                    for entries in of_feature.chunks(LONGEST_SUM) {
+                        sums.fill(0.0);
+                        for entry in entries {
+                            if let Some(next) = ahead.next() {
+                                prefetch(activations.bytes(first_row + next.token, neuron, width));
+                            }
+                            activations.decode(first_row + entry.token, neuron, row);
+                            let factor = scale * entry.value;
+                            arch.dispatch(
+                                #[inline(always)]
+                                || sums.iter_mut().zip(&*row).for_each(|(sum, x)| *sum += factor * x),
+                            );
+                        }
+                        column.iter_mut().zip(&*sums).for_each(|(out, sum)| *out += sum);
                     }
-                    activations.decode(first_row + entry.token, neuron, row);
-                    let (sums, factor) = (contiguous(out.as_mut().col_mut(entry.feature)), scale * entry.value);
-                    arch.dispatch(
-                        #[inline(always)]
-                        || sums.iter_mut().zip(&*row).for_each(|(sum, x)| *sum += factor * x),
-                    );
                 }
             });
         });
@@ -128,6 +139,32 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn long_sums_keep_their_digits() {
+        let (rows, neurons, rank) = (100_000, 3, 16);
+        let x: Vec<f32> = numbers(rows * neurons, 1).map(f32::abs).collect();
+        let y: Vec<f32> = (0..rows * rank).map(|i| if i % rank == 5 { 0.7 } else { 0.0 }).collect();
+        let operands = Operands {
+            activations: Elements::new(bytemuck::cast_slice(&x), ElementType::F32, neurons as u32),
+            first_row: 0,
+            coefficients: &y,
+            stride: rank,
+            rank,
+            rows,
+            scale: 1.0,
+            symmetric: false,
+            precision: Precision::F32,
+        };
+        let mut out = vec![f32::NAN; neurons * rank];
+        let sparse = SparseCoefficients::of(&operands).expect("one of sixteen");
+        sparse.product(&operands, MatMut::from_column_major_slice_mut(&mut out, neurons, rank), false);
+        for neuron in 0..neurons {
+            let expected: f64 = x.iter().skip(neuron).step_by(neurons).map(|&x| f64::from(0.7f32) * f64::from(x)).sum();
+            let found = f64::from(out[5 * neurons + neuron]);
+            assert!((found - expected).abs() < 2e-6 * expected, "{found}, not {expected}");
         }
     }
 
