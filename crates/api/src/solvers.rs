@@ -10,6 +10,9 @@ use unmix_kernels::{
 use crate::buffers::{Buffers, KeptEntries, PanelBuffers};
 use crate::{Options, Solver};
 
+/// Fewest tokens with which the cross product may be taken of rounded operands: with fewer, errors that a sum over them leaves show
+/// in the features' fourth digit, and there is little time to be saved.
+const FEWEST_ROUNDED: u64 = 1000;
 /// Smallest norm by which the published iteration divides a column of Y.
 const NORM_FLOOR: f32 = 1e-8;
 /// ε of the published multiplicative update.
@@ -137,9 +140,10 @@ impl Plan<'_> {
     /// How precise the cross product of an iteration is. Least squares takes it as a sum over all tokens, in which rounded operands
     /// leave an error of about 1e-6 · K/n of the loss; what is said of a fit at its end does not come from it.
     pub fn precision(&self) -> Precision {
+        let tokens: u64 = self.buffers.panels.iter().map(|panel| u64::from(panel.activations.rows)).sum();
         match self.options.solver {
-            Solver::ProjectedLs => Precision::Bf16,
-            Solver::Hals | Solver::Mu | Solver::Paper => Precision::F32,
+            Solver::ProjectedLs if tokens >= FEWEST_ROUNDED => Precision::Bf16,
+            _ => Precision::F32,
         }
     }
 
