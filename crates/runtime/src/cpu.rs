@@ -45,7 +45,6 @@ impl CpuEngine {
                 max_workgroups: u32::MAX,
                 product_splits: 1,
                 summation_rows: u32::MAX,
-                // AMX takes those in two parts, others in three.
                 lookahead: 0,
                 panel_bytes: (Self::last_level_cache().unwrap_or(0) / 8).clamp(PANEL_BYTES[0], PANEL_BYTES[1]),
                 padded_rows: false,
@@ -257,12 +256,13 @@ impl Prepared for CpuPrepared {
 
     fn time(&self) -> Pending<Option<Vec<f64>>> {
         let _running = self.state.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let timed = self.recording.commands.iter().map(|command| {
+        let time = |command| {
             let started = Instant::now();
             self.state.run(command);
             started.elapsed().as_secs_f64()
-        });
-        Box::pin(std::future::ready(Ok(Some(timed.collect()))))
+        };
+        let timed = rayon::scope(|_| self.recording.commands.iter().map(time).collect());
+        Box::pin(std::future::ready(Ok(Some(timed))))
     }
 
     fn recording(&self) -> &Recording {

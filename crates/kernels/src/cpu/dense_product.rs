@@ -100,7 +100,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Holds the product of `(rows, neurons, rank)` against f64, with an error of at most `bound` of the sum of magnitudes.
+    /// Holds a way's product of `(rows, neurons, rank)` against f64.
     fn check(
         way: Way,
         case: &str,
@@ -111,29 +111,50 @@ pub(super) mod tests {
     ) {
         let (first_row, stride, y_stride) = (3, neurons + 5, rank + 2);
         let bytes = encoded(element, &numbers((first_row + rows) * stride, 1).collect::<Vec<_>>());
-        let mut x = vec![0f32; bytes.len() / element.bytes()];
-        element.decode(&bytes, &mut x);
         let y: Vec<f32> = numbers(rows * y_stride, 2).map(f32::abs).collect();
-        let operands = Operands {
-            activations: Elements::new(&bytes, element, stride as u32),
-            first_row,
-            coefficients: &y,
-            stride: y_stride,
+        let activations = Elements::new(&bytes, element, stride as u32);
+        let whole = whole(activations, &y, y_stride);
+        let operands = Operands { first_row, rank, scale: 0.75, precision, ..whole };
+        hold_against_f64(case, &operands, neurons, bound, |out, accumulate| way(&operands, out, accumulate));
+    }
+
+    /// The product of all rows of X and Y, which are `rank` wide, to f32 precision.
+    pub fn whole<'a>(activations: Elements<'a>, coefficients: &'a [f32], rank: usize) -> Operands<'a> {
+        Operands {
+            activations,
+            first_row: 0,
+            coefficients,
+            stride: rank,
             rank,
-            rows,
-            scale: 0.75,
+            rows: coefficients.len() / rank,
+            scale: 1.0,
             symmetric: false,
-            precision,
-        };
+            precision: Precision::F32,
+        }
+    }
+
+    /// Holds a product of so many neurons, which takes the result's place or is added to it, against f64, with an error of at most
+    /// `bound` of the sum of magnitudes.
+    pub fn hold_against_f64(
+        case: &str,
+        operands: &Operands<'_>,
+        neurons: usize,
+        bound: f64,
+        product: impl Fn(MatMut<'_, f32>, bool),
+    ) {
+        let &Operands { coefficients: y, stride, rank, rows, scale, .. } = operands;
+        let mut x = vec![0f32; rows * neurons];
+        for (row, x) in x.chunks_exact_mut(neurons).enumerate() {
+            operands.activations.decode(operands.first_row + row, 0, x);
+        }
         let before: Vec<f32> = numbers(neurons * rank, 3).collect();
         for accumulate in [false, true] {
             let mut out = before.clone();
-            way(&operands, MatMut::from_column_major_slice_mut(&mut out, neurons, rank), accumulate);
+            product(MatMut::from_column_major_slice_mut(&mut out, neurons, rank), accumulate);
             for (index, &found) in out.iter().enumerate() {
                 let (feature, neuron) = (index / neurons, index % neurons);
                 let products = (0..rows).map(|row| {
-                    let x = x[(first_row + row) * stride + neuron];
-                    0.75 * f64::from(x) * f64::from(y[row * y_stride + feature])
+                    f64::from(scale) * f64::from(x[row * neurons + neuron]) * f64::from(y[row * stride + feature])
                 });
                 let start = if accumulate { f64::from(before[index]) } else { 0.0 };
                 let expected = start + products.clone().sum::<f64>();
@@ -151,17 +172,8 @@ pub(super) mod tests {
         let (rows, rank) = (150, 83);
         let y: Vec<f32> = numbers(rows * rank, 7).collect();
         let product = |way: Way, symmetric| {
-            let operands = Operands {
-                activations: Elements::new(bytemuck::cast_slice(&y), ElementType::F32, rank as u32),
-                first_row: 0,
-                coefficients: &y,
-                stride: rank,
-                rank,
-                rows,
-                scale: 1.0,
-                symmetric,
-                precision: Precision::F32,
-            };
+            let activations = Elements::new(bytemuck::cast_slice(&y), ElementType::F32, rank as u32);
+            let operands = Operands { symmetric, ..whole(activations, &y, rank) };
             let mut out = vec![f32::NAN; rank * rank];
             way(&operands, MatMut::from_column_major_slice_mut(&mut out, rank, rank), false);
             out

@@ -91,9 +91,14 @@ impl SparseCoefficients {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ElementType;
     use crate::cpu::Elements;
-    use crate::cpu::dense_product::tests::{encoded, numbers};
-    use crate::{ElementType, Precision};
+    use crate::cpu::dense_product::tests::{encoded, hold_against_f64, numbers, whole};
+
+    fn check(case: &str, operands: &Operands<'_>, neurons: usize, bound: f64) {
+        let sparse = SparseCoefficients::of(operands).expect("sparse coefficients");
+        hold_against_f64(case, operands, neurons, bound, |out, accumulate| sparse.product(operands, out, accumulate));
+    }
 
     #[test]
     fn sums_of_any_shape_are_as_precise_as_in_f32() {
@@ -101,43 +106,13 @@ mod tests {
             for element in ElementType::ALL {
                 let (first_row, stride, y_stride) = (3, neurons + 5, rank + 2);
                 let bytes = encoded(element, &numbers((first_row + rows) * stride, 1).collect::<Vec<_>>());
-                let mut x = vec![0f32; bytes.len() / element.bytes()];
-                element.decode(&bytes, &mut x);
                 // One of 23, and numbers beside the coefficients that are none of them.
                 let value =
                     |(index, y): (usize, f32)| if index % 23 == 3 || index % y_stride >= rank { y } else { 0.0 };
                 let y: Vec<f32> = numbers(rows * y_stride, 2).enumerate().map(value).collect();
-                let operands = Operands {
-                    activations: Elements::new(&bytes, element, stride as u32),
-                    first_row,
-                    coefficients: &y,
-                    stride: y_stride,
-                    rank,
-                    rows,
-                    scale: 0.5,
-                    symmetric: false,
-                    precision: Precision::F32,
-                };
-                let sparse = SparseCoefficients::of(&operands).expect("sparse coefficients");
-                let before: Vec<f32> = numbers(neurons * rank, 3).collect();
-                for accumulate in [false, true] {
-                    let mut out = before.clone();
-                    sparse.product(&operands, MatMut::from_column_major_slice_mut(&mut out, neurons, rank), accumulate);
-                    for (index, &found) in out.iter().enumerate() {
-                        let (feature, neuron) = (index / neurons, index % neurons);
-                        let products = (0..rows).map(|row| {
-                            let x = x[(first_row + row) * stride + neuron];
-                            0.5 * f64::from(x) * f64::from(y[row * y_stride + feature])
-                        });
-                        let start = if accumulate { f64::from(before[index]) } else { 0.0 };
-                        let expected = start + products.clone().sum::<f64>();
-                        let size = start.abs() + products.map(f64::abs).sum::<f64>();
-                        assert!(
-                            (f64::from(found) - expected).abs() <= 5e-7 * size + 1e-30,
-                            "{rows} × {neurons} {element}, {rank} features, {feature}, {neuron}: {found}, not {expected}"
-                        );
-                    }
-                }
+                let whole = whole(Elements::new(&bytes, element, stride as u32), &y, y_stride);
+                let case = format!("{rows} × {neurons} {element}, {rank} features");
+                check(&case, &Operands { first_row, rank, scale: 0.5, ..whole }, neurons, 5e-7);
             }
         }
     }
@@ -147,43 +122,15 @@ mod tests {
         let (rows, neurons, rank) = (100_000, 3, 16);
         let x: Vec<f32> = numbers(rows * neurons, 1).map(f32::abs).collect();
         let y: Vec<f32> = (0..rows * rank).map(|i| if i % rank == 5 { 0.7 } else { 0.0 }).collect();
-        let operands = Operands {
-            activations: Elements::new(bytemuck::cast_slice(&x), ElementType::F32, neurons as u32),
-            first_row: 0,
-            coefficients: &y,
-            stride: rank,
-            rank,
-            rows,
-            scale: 1.0,
-            symmetric: false,
-            precision: Precision::F32,
-        };
-        let mut out = vec![f32::NAN; neurons * rank];
-        let sparse = SparseCoefficients::of(&operands).expect("one of sixteen");
-        sparse.product(&operands, MatMut::from_column_major_slice_mut(&mut out, neurons, rank), false);
-        for neuron in 0..neurons {
-            let expected: f64 = x.iter().skip(neuron).step_by(neurons).map(|&x| f64::from(0.7f32) * f64::from(x)).sum();
-            let found = f64::from(out[5 * neurons + neuron]);
-            assert!((found - expected).abs() < 2e-6 * expected, "{found}, not {expected}");
-        }
+        let activations = Elements::new(bytemuck::cast_slice(&x), ElementType::F32, neurons as u32);
+        check("a long sum", &whole(activations, &y, rank), neurons, 2e-6);
     }
 
     #[test]
     fn one_cluster_a_token_is_sparse_from_16_clusters_on() {
         let is_sparse = |rank: usize, nonzeros: usize| {
             let y: Vec<f32> = (0..rank * 600).map(|i| if i % rank < nonzeros { 1.0 } else { 0.0 }).collect();
-            SparseCoefficients::of(&Operands {
-                activations: Elements::new(&[], ElementType::F32, 1),
-                first_row: 0,
-                coefficients: &y,
-                stride: rank,
-                rank,
-                rows: 600,
-                scale: 1.0,
-                symmetric: false,
-                precision: Precision::F32,
-            })
-            .is_some()
+            SparseCoefficients::of(&whole(Elements::new(&[], ElementType::F32, 1), &y, rank)).is_some()
         };
         assert_eq!([(15, 1), (16, 1), (100, 6), (100, 7)].map(|(k, n)| is_sparse(k, n)), [false, true, true, false]);
     }
