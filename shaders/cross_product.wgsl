@@ -18,6 +18,7 @@ struct Params {
     out_stride: u32,
     split_rows: u32,
     accumulate: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -95,7 +96,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let end = start + min(params.split_rows, params.rows - start);
     let x_stride = params.stride / ELEMENTS;
     let y_stride = params.coefficient_stride / 4u;
-    let x_column = min(workgroup.x * TILE_VECTORS + thread % TILE_VECTORS, (params.columns - 1u) / ELEMENTS);
+    let x_column = params.first / ELEMENTS
+        + min(workgroup.x * TILE_VECTORS + thread % TILE_VECTORS, (params.columns - 1u) / ELEMENTS);
     let y_column = min(workgroup.y * TILE_QUADS + thread % TILE_QUADS, (params.rank - 1u) / 4u);
     var at = Places(
         (start + thread / TILE_VECTORS) * x_stride + x_column,

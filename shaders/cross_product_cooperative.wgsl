@@ -20,6 +20,7 @@ struct Params {
     out_stride: u32,
     split_rows: u32,
     accumulate: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -112,7 +113,7 @@ fn places(tile: Tile, thread: u32) -> Places {
     let token = thread % (DEPTH / 2u) * 2u;
     for (var task = 0u; task < TASKS; task++) {
         let column = (task * THREADS + thread) / (DEPTH / 2u);
-        let vector = min(tile.neuron / 8u + column, (params.columns - 1u) / 8u);
+        let vector = params.first / 8u + min(tile.neuron / 8u + column, (params.columns - 1u) / 8u);
         at.x[task] = (tile.start + token) * (params.stride / 8u) + vector;
         at.last_x[task] = (tile.end - 1u) * (params.stride / 8u) + vector;
         let quad = min(tile.feature / 4u + column, (params.rank - 1u) / 4u);

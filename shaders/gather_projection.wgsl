@@ -11,6 +11,7 @@ struct Params {
     rank: u32,
     kept: u32,
     out_stride: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -39,7 +40,7 @@ fn main(
         let token = block * TOKENS + thread / LANES;
         var sum = 0.0;
         if token < params.rows {
-            let start = token * (params.stride / PER_WORD);
+            let start = params.first / PER_WORD + token * (params.stride / PER_WORD);
             for (var j = lane; j < params.kept; j += LANES) {
                 let column = kept_indices[first_kept + j];
                 let value = element(x[start + column / PER_WORD], column % PER_WORD);

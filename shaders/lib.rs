@@ -27,6 +27,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("relaxation", include_str!("relaxation.wgsl")),
     ("sparse_projection", include_str!("sparse_projection.wgsl")),
     ("squared_norm", include_str!("squared_norm.wgsl")),
+    ("squared_residual", include_str!("squared_residual.wgsl")),
     ("token_residuals", include_str!("token_residuals.wgsl")),
     ("triangular_solve", include_str!("triangular_solve.wgsl")),
     ("winner_take_all", include_str!("winner_take_all.wgsl")),

@@ -1,12 +1,17 @@
 // The loss from the Gram identity, |X - YZ|^2 = |X|^2 - 2 <Y, P> + <Y^T Y, Z Z^T>, and whether it is the least so far.
-// inner, gram_terms [256 pairs (hi, lo)] from `inner_product`, coefficient_gram [K, K], all as f32 bits.
-// state: iteration, least loss (f32 bits), whether this iteration is the best, the best iteration.
-// report: iteration, whether it is the best, 0, 0, inner, gram_terms, diagonal of coefficient_gram. One workgroup.
+// inner, gram_terms [256 pairs (hi, lo)] from `inner_product`, coefficient_gram and feature_gram [K, K], all as f32 bits.
+// state: iteration, least bound of a loss (f32 bits), whether this iteration is the best, the best iteration.
+// report: iteration, whether it is the best, uncertainty, 0, inner, gram_terms, diagonal of coefficient_gram. One workgroup.
+//
+// Features that nearly cancel have Gram matrices that are much larger than the loss, and rounded: the loss is known up to
+// uncertainty = ROUNDING (|X|^2 + sum_k |y_k|^2 |z_k|^2). The best iterate is the one whose loss plus uncertainty is least.
 
 const THREADS = 256u;
 const PARTIAL_WORDS = 512u;
 const HEADER_WORDS = 4u;
 const INFINITY_BITS = 0x7f800000u;
+// 2^-21: a few roundings of an f32.
+const ROUNDING = 4.76837158203125e-7;
 
 struct Params {
     rank: u32,
@@ -17,11 +22,13 @@ struct Params {
 @group(0) @binding(0) var<storage, read> inner: array<u32>;
 @group(0) @binding(1) var<storage, read> gram_terms: array<u32>;
 @group(0) @binding(2) var<storage, read> coefficient_gram: array<u32>;
-@group(0) @binding(3) var<storage, read_write> state: array<u32>;
-@group(0) @binding(4) var<storage, read_write> report: array<u32>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read> feature_gram: array<u32>;
+@group(0) @binding(4) var<storage, read_write> state: array<u32>;
+@group(0) @binding(5) var<storage, read_write> report: array<u32>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 var<workgroup> sums: array<vec2<f32>, THREADS>;
+var<workgroup> energies: array<f32, THREADS>;
 
 // The sum of two pairs (hi, lo), exact up to the rounding of lo: the terms of the loss nearly cancel.
 fn add(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
@@ -39,21 +46,30 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     let product = vec2(bitcast<f32>(inner[2u * thread]), bitcast<f32>(inner[2u * thread + 1u]));
     let gram_term = vec2(bitcast<f32>(gram_terms[2u * thread]), bitcast<f32>(gram_terms[2u * thread + 1u]));
     sums[thread] = add(-2.0 * product, gram_term);
+    var energy = 0.0;
+    for (var k = thread; k < params.rank; k += THREADS) {
+        let diagonal = k * params.gram_stride + k;
+        energy += bitcast<f32>(coefficient_gram[diagonal]) * bitcast<f32>(feature_gram[diagonal]);
+    }
+    energies[thread] = energy;
     for (var half = THREADS / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if thread < half {
             sums[thread] = add(sums[thread], sums[thread + half]);
+            energies[thread] += energies[thread + half];
         }
     }
     if thread == 0u {
         let total = add(vec2(params.squared_norm, 0.0), sums[0]);
-        let loss = total.x + total.y;
+        let uncertainty = ROUNDING * (params.squared_norm + energies[0]);
+        // Rounding may also take a loss below zero.
+        let bound = max(total.x + total.y, 0.0) + uncertainty;
         let iteration = state[0];
         let best = state[1];
-        let is_best = is_finite(bitcast<u32>(loss))
-            && (iteration == 0u || !is_finite(best) || loss < bitcast<f32>(best));
+        let is_best = is_finite(bitcast<u32>(total.x + total.y)) && is_finite(bitcast<u32>(bound))
+            && (iteration == 0u || !is_finite(best) || bound < bitcast<f32>(best));
         if is_best {
-            state[1] = bitcast<u32>(loss);
+            state[1] = bitcast<u32>(bound);
             state[3] = iteration;
         } else if iteration == 0u {
             state[1] = INFINITY_BITS;
@@ -62,7 +78,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
         state[0] = iteration + 1u;
         report[0] = iteration;
         report[1] = u32(is_best);
-        report[2] = 0u;
+        report[2] = bitcast<u32>(uncertainty);
         report[3] = 0u;
     }
     for (var word = thread; word < PARTIAL_WORDS; word += THREADS) {

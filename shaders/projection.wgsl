@@ -15,6 +15,7 @@ struct Params {
     rank: u32,
     feature_stride: u32,
     out_stride: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -106,7 +107,8 @@ fn store(token: u32, feature: u32, sums: mat4x4<f32>, accumulate: bool) {
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let place = thread % ROW_THREADS;
-    let x_row = min(workgroup.x * TILE + thread / ROW_THREADS, params.rows - 1u) * (params.stride / ELEMENTS);
+    let token_row = min(workgroup.x * TILE + thread / ROW_THREADS, params.rows - 1u);
+    let x_row = (params.first + token_row * params.stride) / ELEMENTS;
     let z_row = min(workgroup.y * TILE + thread / ROW_THREADS, params.rank - 1u) * (params.feature_stride / 4u);
     var at = Places(
         x_row + place * (NEURONS / ELEMENTS),

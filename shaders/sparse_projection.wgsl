@@ -14,6 +14,7 @@ struct Params {
     rank: u32,
     kept: u32,
     out_stride: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -88,7 +89,7 @@ fn main(
                 for (var t = 0u; t < ELEMENTS; t++) {
                     // Of absent tokens the last one is a copy; nothing is written for them.
                     let token = min(first_token + t, params.rows - 1u);
-                    rows[t] = x[token * row_vectors + first / ELEMENTS + v];
+                    rows[t] = x[params.first / ELEMENTS + token * row_vectors + first / ELEMENTS + v];
                 }
                 stage(rows, v * ELEMENTS);
             }

@@ -565,12 +565,13 @@ fn loss_keeps_the_best_iterate_and_never_a_nan() {
         let inner = [10.0, 20.0, f32::NAN, 15.0].map(|value| bench.words(&spread(value)));
         let gram_terms = bench.words(&spread(10.0));
         let gram = bench.matrix(&Dense::from_fn(3, 3, |i, j| (10 * i + j) as f64));
+        let feature_gram = bench.matrix(&Dense::from_fn(3, 3, |_, _| 0.5));
         let (state, report) = (bench.words(&[0u32; 4]), bench.words(&vec![0u32; report_words(3) as usize]));
         let current = [1.0, 2.0, 3.0, 4.0].map(|v| bench.matrix(&Dense::from_fn(5, 7, |_, _| v)));
         let best = bench.output(5, 7);
         let ran = bench.run(|r| {
             for (inner, current) in inner.into_iter().zip(current) {
-                loss(r, inner, gram_terms, gram, state, report, 100.0);
+                loss(r, inner, gram_terms, gram, feature_gram, state, report, 100.0);
                 keep_best(r, state, current, best);
             }
         });
@@ -579,6 +580,37 @@ fn loss_keeps_the_best_iterate_and_never_a_nan() {
         assert_eq!((report.iteration, report.is_best), (3, false));
         assert_eq!(report.loss(100.0), 80.0);
         assert_eq!(report.column_energy, [0.0, 11.0, 22.0]);
+    });
+}
+
+#[test]
+fn a_loss_that_features_which_cancel_have_rounded_away_is_not_the_best() {
+    on_every_engine(|engine| {
+        let mut bench = Bench::without_activations(engine);
+        let partials = |value: f32| {
+            let mut partials = [0f32; PARTIAL_WORDS as usize];
+            partials[0] = value;
+            partials
+        };
+        // ‖X‖² = 100: a loss of 40, then one of 0 by features whose energies are 10⁸ times that of the activations.
+        let terms = [(40.0, 20.0), (60.0, 20.0)];
+        let terms = terms.map(|(inner, gram)| (bench.words(&partials(inner)), bench.words(&partials(gram))));
+        let grams = [1.0, 1e10].map(|energy| bench.matrix(&Dense::from_fn(2, 2, |i, j| if i == j { energy } else { 0.0 })));
+        let unit = bench.matrix(&Dense::from_fn(2, 2, |i, j| f64::from(u8::from(i == j))));
+        let (state, report) = (bench.words(&[0u32; 4]), bench.words(&vec![0u32; report_words(2) as usize]));
+        let current = [1.0, 2.0].map(|v| bench.matrix(&Dense::from_fn(3, 5, |_, _| v)));
+        let best = bench.output(3, 5);
+        let ran = bench.run(|r| {
+            for (((inner, gram_terms), gram), current) in terms.into_iter().zip(grams).zip(current) {
+                loss(r, inner, gram_terms, gram, unit, state, report, 100.0);
+                keep_best(r, state, current, best);
+            }
+        });
+        assert_eq!(ran.matrix(best), [1.0; 15], "{}", engine.adapter());
+        let report = Report::parse(&ran.words::<u32>(report, report_words(2) as usize));
+        let uncertainty = 2e10 / f64::from(1 << 21);
+        assert!((report.uncertainty - uncertainty).abs() < 1e-3 * uncertainty, "{}", report.uncertainty);
+        assert_eq!(report.loss(100.0), report.uncertainty, "{}", engine.adapter());
     });
 }
 
@@ -642,6 +674,100 @@ fn token_residuals_match_the_residual_itself() {
             let (energy, out) = (bench.words(&energy), bench.words(&vec![777f32; n]));
             let ran = bench.run(|r| token_residuals(r, p, yq, y, energy, out));
             assert_close("token residuals", engine, &ran.words(out, n), &wanted, 1e-5);
+        }
+    });
+}
+
+#[test]
+fn samples_of_the_rows_are_read_where_they_lie() {
+    // Every third row of a larger matrix, of which the panel begins with row 10: rows 12, 15, …, its third, sixth, …
+    let (n, d, k, kept) = (40, 130, 37, 5);
+    let (z, indices, values) = sparse(51, k, d, kept);
+    for element in ElementType::ALL {
+        let x = Dense::random(50, n, d, element);
+        let rows: Vec<usize> = (2..n).step_by(3).collect();
+        let sample = Dense::from_fn(rows.len(), d, |i, j| x.at(rows[i], j));
+        let y = Dense::random_coefficients(52, rows.len(), k);
+        let check = |engine: &dyn Engine| {
+            let mut bench = Bench::new(engine, &x, element);
+            let sampled = bench.panel().sampled(10, 3).expect("rows 12 to 48");
+            let features = features(&mut bench, &z, kept, &indices, &values);
+            let (count, coefficients) = (rows.len() as u32, bench.matrix(&y));
+            let [dense, gathered, skipped] = [(); 3].map(|()| bench.output(count, k as u32));
+            let cross = bench.output(k as u32, d as u32);
+            let ran = bench.run(|r| {
+                projection(r, sampled, features.dense, dense, 1.0);
+                gather_projection(r, sampled, features.indices, features.values, features.kept, gathered, 1.0);
+                sparse_projection(r, sampled, features.indices, features.values, features.kept, skipped, 1.0);
+                cross_product(r, sampled, coefficients, cross, 1.0, false, Summation::default());
+            });
+            let wanted = oracle::product(&sample, &z.transposed());
+            for found in [dense, gathered, skipped] {
+                assert_close("projection of a sample", engine, &ran.matrix(found), &wanted.values, 1e-6);
+            }
+            let wanted = oracle::product(&y.transposed(), &sample);
+            assert_close("cross product of a sample", engine, &ran.matrix(cross), &wanted.values, 1e-6);
+        };
+        for kernel in [&PROJECTION, &CROSS_PRODUCT] {
+            on_every_variant(kernel, element, check);
+        }
+    }
+}
+
+#[test]
+fn a_sample_is_the_same_however_rows_are_cut() {
+    for step in [1, 2, 7, 13] {
+        for panel_bytes in [1, 5 * 64, 64 * 64, u64::MAX] {
+            let layout = PanelLayout::new(100, 16, ElementType::F32, true, panel_bytes);
+            let mut found = Vec::new();
+            for panel in 0..layout.panels() {
+                let first = layout.rows(panel).start as u32;
+                if let Some(sample) = layout.panel(panel).sampled(first, step) {
+                    found.extend((0..sample.rows).map(|row| first + (sample.first + row * sample.stride) / 16));
+                }
+            }
+            assert_eq!(found, (0..100).step_by(step as usize).collect::<Vec<u32>>(), "{panel_bytes}");
+        }
+    }
+}
+
+#[test]
+fn squared_residuals_match_the_oracle() {
+    at_every_size(|engine, element, (n, d, k, kept)| {
+        let x = Dense::random(35, n, d, element);
+        let y = Dense::random_coefficients(37, n, k);
+        for kept in [kept, d] {
+            let z = oracle::winner_take_all(&Dense::random(36, k, d, ElementType::F32), kept);
+            let yz = oracle::product(&y, &z);
+            let wanted: Vec<f64> =
+                (0..n).map(|i| (0..d).map(|j| (0.5 * x.at(i, j) - yz.at(i, j)).powi(2)).sum()).collect();
+            let mut bench = Bench::new(engine, &x, element);
+            let (panel, y, z) = (bench.panel(), bench.matrix(&y), bench.matrix(&z));
+            let out = bench.words(&vec![777f32; n]);
+            let ran = bench.run(|r| squared_residual(r, panel, y, z, out, 0.5));
+            assert_close("squared residuals", engine, &ran.words(out, n), &wanted, 1e-5);
+        }
+    });
+}
+
+#[test]
+fn what_is_left_of_an_exact_product_is_nothing() {
+    // More features than a workgroup stages at once, more neurons than it takes at once; numbers that no sum rounds.
+    on_every_engine(|engine| {
+        for (n, d, k) in [(5, 1_200, 300), (1, 3, 2)] {
+            let whole = |seed, rows, columns| {
+                let mut dense = Dense::random(seed, rows, columns, ElementType::F32);
+                dense.values.iter_mut().for_each(|v| *v = v.trunc());
+                dense
+            };
+            let (mut y, z) = (whole(38, n, k), whole(39, k, d));
+            y.values.iter_mut().for_each(|v| *v = v.abs());
+            let x = oracle::product(&y, &z);
+            let mut bench = Bench::new(engine, &x, ElementType::F32);
+            let (panel, y, z) = (bench.panel(), bench.matrix(&y), bench.matrix(&z));
+            let out = bench.words(&vec![777f32; n]);
+            let ran = bench.run(|r| squared_residual(r, panel, y, z, out, 1.0));
+            assert_eq!(ran.words::<f32>(out, n), vec![0.0; n], "{}", engine.adapter());
         }
     });
 }

@@ -1,30 +1,105 @@
-//! The best iterate's coefficients where no copy of them was kept.
+//! Puts the best iterate where the last one is, and finds coefficients for features that stay as they are.
 
-use crate::Error;
+use unmix_kernels::{Recording, normalization, normalize_coefficients};
+
+use crate::buffers::KeptEntries;
 use crate::fit::Fit;
+use crate::{Error, Solver};
 
 /// Sweeps in a pass over the tokens.
 const SWEEPS: u32 = 8;
 /// Most passes.
-const PASSES: u32 = 8;
+const PASSES: u32 = 32;
+/// A pass that lowers the loss by less than this share of it is the last one.
+const SETTLED: f64 = 1e-7;
 
-/// Puts the best iterate's features in their place, and sweeps the coefficients until they explain the activations as well as in
-/// that iteration, whose loss was `least`: for features that stay as they are, sweeps lead to the best that there are.
-pub(crate) async fn find_coefficients(fit: &Fit<'_>, least: f64) -> Result<(), Error> {
+/// Puts the best iterate in place of the last one. Where no copy of its coefficients was kept, sweeps over the last ones find
+/// them again: for features that stay as they are, sweeps lead to the best that there are. They end where these explain the
+/// activations as well as in the best iteration, whose loss was `least`.
+pub(crate) async fn restore(fit: &Fit<'_>, least: f64) -> Result<(), Error> {
     let (neurons, values) = fit.read_entries(fit.buffers.best_kept).await?;
+    if fit.buffers.panels.iter().any(|panel| panel.best_coefficients != panel.coefficients) {
+        write_features(fit, &neurons, &values)?;
+        let mut recording = Recording::new();
+        for panel in &fit.buffers.panels {
+            let (best, last) = (panel.best_coefficients, panel.coefficients);
+            recording.copy(best.buffer(), last.buffer(), last.elements() * 4);
+        }
+        return fit.run_once(recording);
+    }
+    let norms = write_unit_features(fit, &neurons, &values)?;
+    fit.write(fit.buffers.scales, &norms)?;
+    fit.run_once(scaled(fit))?;
+    sweep(fit, Some(least)).await
+}
+
+/// Finds the coefficients of the features in place anew, from zero. From there the squared error cannot rise above ‖X‖².
+pub(crate) async fn find_from_zero(fit: &Fit<'_>) -> Result<(), Error> {
+    let (neurons, values) = fit.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
+    write_unit_features(fit, &neurons, &values)?;
+    let mut recording = Recording::new();
+    for panel in &fit.buffers.panels {
+        recording.clear(panel.coefficients.buffer());
+    }
+    fit.run_once(recording)?;
+    sweep(fit, None).await
+}
+
+/// Sweeps the coefficients for features of unit norm until their loss is at most `least`, or no longer falls. Then the scale goes
+/// to the features, where the solver has it there.
+async fn sweep(fit: &Fit<'_>, least: Option<f64>) -> Result<(), Error> {
+    let plan = fit.plan();
+    let pass = fit.session.prepare(plan.coefficients_pass(SWEEPS))?;
+    let mut before = f64::INFINITY;
+    for _ in 0..PASSES {
+        pass.run()?;
+        let loss = fit.report().await?.loss(fit.squared_norm);
+        log::debug!("loss of the features: {loss:.9e}, wanted {least:?}");
+        if least.is_some_and(|least| loss <= least) || before - loss <= SETTLED * before {
+            break;
+        }
+        before = loss;
+    }
+    if fit.options.solver == Solver::Hals {
+        return Ok(());
+    }
+    let b = &fit.buffers;
+    let mut recording = Recording::new();
+    normalization(&mut recording, b.least_squares.gram, &b.features, b.scales, 0.0);
+    recording.append(scaled(fit));
+    fit.run_once(recording)
+}
+
+/// The coefficients' columns times the scales.
+fn scaled(fit: &Fit<'_>) -> Recording {
+    let mut recording = Recording::new();
+    for panel in &fit.buffers.panels {
+        normalize_coefficients(&mut recording, fit.buffers.scales, panel.coefficients);
+    }
+    recording
+}
+
+fn write_features(fit: &Fit<'_>, neurons: &[u32], values: &[f32]) -> Result<(), Error> {
     let kept = fit.buffers.features.kept as usize;
     for ((feature, neurons), values) in (0..).zip(neurons.chunks_exact(kept)).zip(values.chunks_exact(kept)) {
         fit.write_feature(feature, neurons, values)?;
     }
-    let plan = fit.plan();
-    let pass = fit.session.prepare(plan.coefficients_pass(SWEEPS))?;
-    for _ in 0..PASSES {
-        pass.run()?;
-        let loss = fit.report().await?.loss(fit.squared_norm);
-        log::debug!("loss of the best features: {loss:.9e}, in their iteration {least:.9e}");
-        if loss <= least {
-            break;
-        }
-    }
     Ok(())
+}
+
+/// Writes the features divided by their norms, and gives the norms: with features of very different norms, products of the small
+/// ones vanish in f32, and their coefficients grow without bounds. A feature of zero stays as it is.
+fn write_unit_features(fit: &Fit<'_>, neurons: &[u32], values: &[f32]) -> Result<Vec<f32>, Error> {
+    let mut unit = values.to_vec();
+    let norms = unit
+        .chunks_exact_mut(fit.buffers.features.kept as usize)
+        .map(|feature| {
+            let norm = feature.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>().sqrt();
+            let divisor = if norm > 0.0 && norm.is_finite() { norm } else { 1.0 };
+            feature.iter_mut().for_each(|z| *z = (f64::from(*z) / divisor) as f32);
+            divisor as f32
+        })
+        .collect();
+    write_features(fit, neurons, &unit)?;
+    Ok(norms)
 }

@@ -48,6 +48,7 @@ impl KeptEntries {
             rows: 1,
             columns: count,
             stride: count.next_multiple_of(4),
+            first: 0,
         };
         KeptEntries { indices: row(features.indices), values: row(features.values) }
     }
@@ -146,9 +147,7 @@ impl Buffers {
             })
             .collect();
         let rows = layout.panel_rows;
-        let needs_previous = matches!(options.solver, Solver::Mu | Solver::Paper) || options.revive;
         let gram_parts = parts_to_fill(rank, rank, rows, limits).max(parts_to_sum(rows, limits));
-        let projections = w.matrix("projections", rows, rank);
         let buffers = Buffers {
             panels,
             features,
@@ -161,8 +160,8 @@ impl Buffers {
             },
             feature_gram: w.matrix("feature Gram matrix", rank, rank),
             scales: w.words("scales", rank.into()),
-            projections,
-            previous: if needs_previous { w.matrix("previous coefficients", rows, rank) } else { projections },
+            projections: w.matrix("projections", rows, rank),
+            previous: w.matrix("previous coefficients", rows, rank),
             inner: w.words("inner products", PARTIAL_WORDS.into()),
             gram_terms: w.words("Gram terms", PARTIAL_WORDS.into()),
             state: w.words("state", STATE_WORDS.into()),

@@ -6,6 +6,7 @@ use unmix_runtime::{Engine, ResidentActivations, block_on};
 use crate::buffers::PanelBuffers;
 use crate::fit::Fit;
 use crate::residuals::squared_residuals;
+use crate::semi_nmf::{AT_LEAST_ZERO, is_f32_of_at_least_zero};
 use crate::{DenseMatrix, Error, Init, Options, SemiNmf, Solver};
 
 /// Sweeps between two looks at how far coefficients still move.
@@ -39,7 +40,7 @@ pub struct Encoder {
 pub struct Encoding {
     /// Coefficients Y ≥ 0, [n, K], for the features as they were given: X ≈ YZ.
     pub coefficients: DenseMatrix,
-    /// ‖xᵢ − yᵢZ‖² of each token, exact to about 1e-6 of ‖xᵢ‖².
+    /// ‖xᵢ − yᵢZ‖² of each token, taken neuron by neuron.
     pub squared_residuals: Vec<f64>,
     /// ‖xᵢ‖² of each token.
     pub squared_norms: Vec<f64>,
@@ -124,13 +125,14 @@ impl Encoder {
         self.write_unit_features(&fit, &norms)?;
         let (mut sweeps, mut largest_change) = (0, 0f64);
         let mut values = Vec::with_capacity(fit.tokens as usize * norms.len());
+        let mut residuals = Vec::with_capacity(fit.tokens as usize);
         for panel in fit.buffers.panels.clone() {
             let settled = self.settle(&fit, &panel).await?;
             sweeps = sweeps.max(settled.sweeps);
             largest_change = largest_change.max(settled.change);
             values.extend(settled.coefficients);
+            residuals.extend(squared_residuals(&fit, &panel).await?);
         }
-        let residuals = squared_residuals(&fit).await?;
         // From the unit features and scaled activations inside to those that were given.
         let scale = f64::from(fit.scale);
         for row in values.chunks_exact_mut(norms.len()) {
@@ -138,6 +140,7 @@ impl Encoder {
                 *y = if norm > 0.0 { (f64::from(*y) / scale / norm) as f32 } else { 0.0 };
             }
         }
+        check_finite(&values, &residuals, &norms)?;
         let unscale = |squares: &[f32]| squares.iter().map(|&s| f64::from(s) / scale / scale).collect();
         Ok(Encoding {
             coefficients: DenseMatrix { rows: fit.tokens as usize, columns: norms.len(), values },
@@ -162,8 +165,8 @@ impl Encoder {
             return refuse("features", place, "finite values are needed");
         }
         for (option, value) in [("penalty", self.penalty), ("tolerance", self.tolerance)] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return refuse(option, value.to_string(), "a finite number of at least 0 is needed");
+            if !is_f32_of_at_least_zero(value) {
+                return refuse(option, value.to_string(), AT_LEAST_ZERO);
             }
         }
         if self.max_sweeps == 0 {
@@ -224,6 +227,22 @@ impl Encoder {
                 return Ok(settled);
             }
         }
+    }
+}
+
+/// Refuses coefficients that f32 cannot hold: features of tiny norms need huge ones.
+fn check_finite(coefficients: &[f32], residuals: &[f32], norms: &[f64]) -> Result<(), Error> {
+    if let Some(at) = coefficients.iter().position(|y| !y.is_finite()) {
+        let feature = at % norms.len();
+        return Err(Error::Option {
+            option: "features",
+            given: format!("norm {:e} of feature {feature}", norms[feature]),
+            expected: "its coefficients are beyond the range of f32; multiply the features by a constant".to_owned(),
+        });
+    }
+    match residuals.iter().position(|residual| !residual.is_finite()) {
+        Some(token) => Err(Error::Unsound { problem: format!("the squared residual of token {token} is not finite") }),
+        None => Ok(()),
     }
 }
 

@@ -27,6 +27,15 @@ pub enum Error {
         /// The largest magnitude.
         largest: f32,
     },
+    /// The result does not hold against the activations.
+    #[error(
+        "the result failed its verification: {problem}; the activations may have changed during the fit, or the options lead out of \
+         the range of f32: try another seed, a larger ridge or fewer features"
+    )]
+    Unsound {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The engine failed.
     #[error(transparent)]
     Runtime(#[from] unmix_runtime::Error),

@@ -42,8 +42,11 @@ pub struct Factorization {
 /// How a fit went.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FitSummary {
-    /// ‖X − YZ‖² / ‖X‖² of the returned factors.
+    /// ‖X − YZ‖² / ‖X‖² of the returned factors: the residual of each token, taken neuron by neuron, added in f64.
     pub relative_error: f64,
+    /// How far the returned factors are from where neither can be improved alone; absent in fits of older versions.
+    #[serde(default)]
+    pub optimality: Option<Optimality>,
     /// Iterations that were run.
     pub iterations: u32,
     /// The iteration (from 1) whose factors are returned.
@@ -84,6 +87,20 @@ pub struct FitSummary {
     pub feature_statistics: Vec<FeatureStatistics>,
     /// What was asked for.
     pub options: Options,
+}
+
+/// How far factors are from a point that satisfies the Karush-Kuhn-Tucker conditions, as shares of ‖X‖ that do not depend on how the
+/// factors are scaled against each other. R = X − YZ is the residual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Optimality {
+    /// √(Σᵢₖ gᵢₖ²) / ‖X‖, where gᵢₖ = ⟨rᵢ, z_k⟩ / ‖z_k‖, less the penalty's α‖xᵢ‖ for [`Solver::Hals`](crate::Solver::Hals), is
+    /// what is still to be gained by a coefficient; a coefficient of zero counts where it should grow. 0 where the coefficients are
+    /// the best that there are for the features.
+    pub coefficients: f64,
+    /// √(Σₖ ‖(YᵀR)ₖ‖² / ‖y_k‖²) / ‖X‖ over the neurons that each feature keeps. 0 where the features are the best that there are for
+    /// the coefficients and the kept neurons. [`Solver::ProjectedLs`](crate::Solver::ProjectedLs) cuts least squares over all
+    /// neurons, and does not come to 0.
+    pub features: f64,
 }
 
 /// Statistics of one feature.

@@ -1,25 +1,22 @@
-//! Drives a fit: scale, start, iterations, the best iterate, and what is said of it at the end.
+//! Drives a fit: scale, start, iterations.
 
 use std::collections::VecDeque;
 use std::ops::{ControlFlow, RangeInclusive};
-use std::time::Instant;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use unmix_kernels::{
-    BufferId, MAXIMUM_PARTIALS, Matrix, Precision, Recording, Report, absolute_maximum, gather_rows, report_words,
+    BufferId, MAXIMUM_PARTIALS, Matrix, Recording, Report, absolute_maximum, gather_rows, report_words,
     squared_norm,
 };
 use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
 
 use crate::buffers::{Buffers, KeptEntries};
 use crate::init::Start;
+use crate::result::result;
 use crate::solvers::Plan;
-use crate::statistics::{Entry, Factors};
-use crate::{
-    DenseMatrix, Error, Factorization, FitSummary, Options, Progress, Solver, StopReason, best_iterate, debias, init,
-    revival,
-};
+use crate::watch::Watch;
+use crate::{DenseMatrix, Error, Factorization, Options, Progress, Solver, Stage, StopReason, init, revival};
 
 /// Iterations at the end in which nothing is revived: a new feature needs some to settle.
 const SETTLING_ITERATIONS: u32 = 3;
@@ -65,15 +62,18 @@ struct Submitted {
 
 /// What the iterations said.
 #[derive(Default)]
-struct Course {
+pub(crate) struct Course {
     /// Losses of the scaled activations.
-    losses: Vec<f64>,
-    objectives: Vec<f64>,
+    pub losses: Vec<f64>,
+    pub objectives: Vec<f64>,
     /// Seconds since the fit began: at the start of the iterations, and when each loss arrived.
-    start_seconds: f64,
-    seconds: Vec<f64>,
-    best_iteration: u32,
-    revived: Vec<(u32, u32)>,
+    pub start_seconds: f64,
+    pub seconds: Vec<f64>,
+    /// The iteration that is returned, its loss, and by how much that may be off.
+    pub best_iteration: u32,
+    pub best_loss: f64,
+    pub best_uncertainty: f64,
+    pub revived: Vec<(u32, u32)>,
     dead: Vec<u32>,
 }
 
@@ -103,11 +103,13 @@ impl<'a> Fit<'a> {
         given: Option<&DenseMatrix>,
         progress: &mut impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Factorization, Error> {
-        let started = Instant::now();
+        let watch = &mut Watch::new(progress, self.options.max_iterations);
+        watch.stage(Stage::Measure);
         self.measure().await?;
-        let start = init::start(&mut self, given).await?;
-        let (course, stop_reason) = self.iterate(start, started, progress).await?;
-        self.finish(course, stop_reason, started).await
+        watch.stage(Stage::Start);
+        let start = init::start(&mut self, given, watch).await?;
+        let (course, stop_reason) = self.iterate(start, watch).await?;
+        result(self, course, stop_reason, watch).await
     }
 
     /// Finds the activations' scale and norms: in one pass, if they need no scale.
@@ -167,11 +169,10 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    async fn iterate(
+    async fn iterate<P: FnMut(&Progress) -> ControlFlow<()>>(
         &mut self,
         left: Start,
-        started: Instant,
-        progress: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+        watch: &mut Watch<'_, P>,
     ) -> Result<(Course, StopReason), Error> {
         let (start, first_features_step, features_step, pass) = {
             let plan = self.plan();
@@ -191,12 +192,12 @@ impl<'a> Fit<'a> {
             let options = Options { sweeps, ..self.options.clone() };
             first_pass = Some(self.session.prepare(Plan { options: &options, ..self.plan() }.pass())?);
         }
-        let mut course = Course { start_seconds: started.elapsed().as_secs_f64(), ..Course::default() };
+        let mut course = Course { start_seconds: watch.seconds(), ..Course::default() };
         let mut waiting = VecDeque::new();
         let mut submitted = 0;
         let mut updated = false;
         let mut stop = None;
-        if progress(&self.progress(&course, started)).is_break() {
+        if !watch.stage(Stage::Iterate) {
             // One iteration still runs: without it there are no features to return.
             stop = Some(StopReason::Interrupted);
         }
@@ -226,10 +227,14 @@ impl<'a> Fit<'a> {
                 submitted += 1;
             }
             let Some(next) = waiting.pop_front() else { break };
-            self.arrive(next, &mut course).await?;
-            course.seconds.push(started.elapsed().as_secs_f64());
+            if !self.arrive(next, &mut course).await? {
+                // What follows an iterate that is not finite is not finite either.
+                stop = Some(StopReason::Diverged);
+                break;
+            }
+            course.seconds.push(watch.seconds());
             if stop.is_none() {
-                if progress(&self.progress(&course, started)).is_break() {
+                if !watch.tell(self.progress(&course, watch.latest())) {
                     stop = Some(StopReason::Interrupted);
                 } else if self.converged(&course.losses) {
                     stop = Some(StopReason::Converged);
@@ -261,12 +266,22 @@ impl<'a> Fit<'a> {
         Box::pin(async { Ok(Report::parse(&words(&report.await?))) })
     }
 
-    async fn arrive(&self, submitted: Submitted, course: &mut Course) -> Result<(), Error> {
+    /// Takes in what an iteration said. Gives whether its iterate is finite; where it is not, nothing is taken in.
+    async fn arrive(&self, submitted: Submitted, course: &mut Course) -> Result<bool, Error> {
         let report = submitted.report.await?;
         let loss = report.loss(self.squared_norm);
+        if !loss.is_finite() {
+            log::warn!("iteration {} has no finite loss", report.iteration + 1);
+            if course.losses.is_empty() || !self.options.keep_best {
+                let problem = format!("the loss of iteration {} is not finite", report.iteration + 1);
+                return Err(Error::Unsound { problem });
+            }
+            return Ok(false);
+        }
         course.losses.push(loss);
         if report.is_best || !self.options.keep_best || course.best_iteration == 0 {
             course.best_iteration = report.iteration + 1;
+            (course.best_loss, course.best_uncertainty) = (loss, report.uncertainty);
         }
         // A report from before a revival must not have the feature revived again.
         let revived_since =
@@ -278,18 +293,18 @@ impl<'a> Fit<'a> {
             let penalty: f64 = sums.iter().map(|&s| f64::from(s)).sum();
             course.objectives.push(0.5 * loss + self.options.penalty * penalty);
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn progress(&self, course: &Course, started: Instant) -> Progress {
+    fn progress(&self, course: &Course, before: &Progress) -> Progress {
         let relative = |loss: f64| if self.squared_norm > 0.0 { loss / self.squared_norm } else { 0.0 };
+        let relative_error = course.losses.last().map_or(1.0, |&loss| relative(loss));
         Progress {
             iteration: course.losses.len() as u32,
-            max_iterations: self.options.max_iterations,
-            relative_error: course.losses.last().map_or(1.0, |&loss| relative(loss)),
-            best_relative_error: course.losses.iter().map(|&loss| relative(loss)).fold(1.0, f64::min),
+            relative_error,
+            best_relative_error: before.best_relative_error.min(relative_error),
             dead_features: course.dead.len() as u32,
-            seconds: started.elapsed().as_secs_f64(),
+            ..before.clone()
         }
     }
 
@@ -301,110 +316,6 @@ impl<'a> Fit<'a> {
         let least = |losses: &[f64]| losses.iter().copied().fold(f64::INFINITY, f64::min);
         let (old, new) = (least(&losses[..before]), least(losses));
         self.options.tolerance > 0.0 && old - new < self.options.tolerance * old
-    }
-
-    async fn finish(self, course: Course, stop_reason: StopReason, started: Instant) -> Result<Factorization, Error> {
-        let is_last = !self.options.keep_best || course.best_iteration == course.losses.len() as u32;
-        if !is_last && self.buffers.panels.iter().all(|panel| panel.best_coefficients == panel.coefficients) {
-            best_iterate::find_coefficients(&self, course.losses[course.best_iteration as usize - 1]).await?;
-        }
-        if !is_last || self.plan().precision() != Precision::F32 {
-            // The sums on the device are another iterate's, or rounded.
-            let mut recording = Recording::new();
-            for (index, panel) in self.buffers.panels.iter().enumerate() {
-                self.buffers.record_sums(
-                    &mut recording,
-                    panel,
-                    panel.best_coefficients,
-                    self.scale,
-                    index > 0,
-                    Precision::F32,
-                );
-            }
-            self.run_once(recording)?;
-        }
-        let (tokens, neurons) = (self.tokens as usize, self.neurons as usize);
-        let rank = self.options.rank as usize;
-        let mut factors = Factors {
-            features: self.best_features().await?,
-            gram: self.read_matrix(self.buffers.least_squares.gram).await?,
-            squared_norm: self.squared_norm,
-        };
-        // Memory is free before what is returned takes its place.
-        self.session.release(self.buffers.least_squares.cross.buffer());
-        let mut coefficients = DenseMatrix { rows: tokens, columns: rank, values: Vec::with_capacity(tokens * rank) };
-        for panel in &self.buffers.panels {
-            coefficients.values.extend(self.read_matrix(panel.best_coefficients).await?.values);
-            self.session.release(panel.best_coefficients.buffer());
-            self.session.release(panel.coefficients.buffer());
-        }
-        drop(self.session);
-        if self.options.debias {
-            debias::debias(&mut factors);
-        }
-        let relative_error = factors.relative_error();
-        let feature_statistics = factors.statistics(&coefficients);
-        // Back from the scaled activations: the scale is a power of two, so nothing is rounded but at the range's ends.
-        let unscale = 1.0 / f64::from(self.scale);
-        let mut features = DenseMatrix { rows: rank, columns: neurons, values: vec![0.0; rank * neurons] };
-        for (row, entries) in features.values.chunks_exact_mut(neurons).zip(&factors.features) {
-            for entry in entries {
-                row[entry.neuron as usize] = (f64::from(entry.value) * unscale) as f32;
-            }
-        }
-        let square = unscale * unscale;
-        Ok(Factorization {
-            summary: FitSummary {
-                relative_error,
-                iterations: course.losses.len() as u32,
-                best_iteration: course.best_iteration,
-                stop_reason,
-                seconds: started.elapsed().as_secs_f64(),
-                engine: self.engine.kind().name().to_owned(),
-                adapter: self.engine.adapter().to_owned(),
-                tokens: self.tokens,
-                neurons: self.neurons,
-                kept_per_feature: self.buffers.features.kept,
-                squared_norm: self.squared_norm * square,
-                loss_curve: course.losses.iter().map(|loss| loss * square).collect(),
-                start_seconds: course.start_seconds,
-                seconds_curve: course.seconds,
-                objective_curve: course.objectives.iter().map(|objective| objective * square).collect(),
-                revived: course.revived,
-                dead_features: feature_statistics
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, s)| s.active_share == 0.0 || s.nonzeros == 0)
-                    .map(|(k, _)| k as u32)
-                    .collect(),
-                feature_statistics: feature_statistics
-                    .into_iter()
-                    .map(|s| crate::FeatureStatistics { norm: s.norm * unscale, ..s })
-                    .collect(),
-                options: self.options,
-            },
-            features,
-            coefficients,
-        })
-    }
-
-    /// The nonzeros of the features of the iterate that is returned, with the cross product's entries there.
-    async fn best_features(&self) -> Result<Vec<Vec<Entry>>, Error> {
-        let (rank, kept) = (self.options.rank as usize, self.buffers.features.kept as usize);
-        let cross = self.buffers.least_squares.cross;
-        let (indices, values) = self.read_entries(self.buffers.best_kept).await?;
-        let at_once = rows_at_once(cross) * kept;
-        let mut features = Vec::with_capacity(rank);
-        for (indices, values) in indices.chunks(at_once).zip(values.chunks(at_once)) {
-            let cross_rows = self.read_rows(cross, features.len() as u32).await?;
-            let rows = cross_rows.chunks_exact(cross.stride as usize);
-            for ((row, indices), values) in rows.zip(indices.chunks_exact(kept)).zip(values.chunks_exact(kept)) {
-                let entries = indices.iter().zip(values).filter(|(_, value)| **value != 0.0);
-                let entry = |(&neuron, &value)| Entry { neuron, value, cross: row[neuron as usize] };
-                features.push(entries.map(entry).collect());
-            }
-        }
-        Ok(features)
     }
 
     /// The kept neurons and values of all features.
@@ -468,7 +379,8 @@ impl<'a> Fit<'a> {
         Ok(self.session.write(matrix.buffer(), offset, bytemuck::cast_slice(&padded))?)
     }
 
-    /// Writes a feature: its kept neurons, ascending, and their values.
+    /// Writes a feature: its kept neurons, ascending, and their values. Where there are fewer than features keep, the others are
+    /// zeros.
     pub fn write_feature(&self, feature: u32, neurons: &[u32], values: &[f32]) -> Result<(), Error> {
         let features = &self.buffers.features;
         let mut dense = vec![0f32; self.neurons as usize];
@@ -477,8 +389,11 @@ impl<'a> Fit<'a> {
         }
         self.write_rows(features.dense, feature, &dense)?;
         let offset = u64::from(feature) * u64::from(features.kept) * 4;
-        self.session.write(features.indices, offset, bytemuck::cast_slice(neurons))?;
-        Ok(self.session.write(features.values, offset, bytemuck::cast_slice(values))?)
+        let (mut neurons, mut values) = (neurons.to_vec(), values.to_vec());
+        neurons.resize(features.kept as usize, neurons.last().copied().unwrap_or(0));
+        values.resize(features.kept as usize, 0.0);
+        self.session.write(features.indices, offset, bytemuck::cast_slice(&neurons))?;
+        Ok(self.session.write(features.values, offset, bytemuck::cast_slice(&values))?)
     }
 
     /// The first `neurons` scaled activations of chosen tokens, at most as many as can be gathered at once, one row each.

@@ -1,13 +1,16 @@
 //! k-means on the tokens' directions (Lloyd), as a start for the features or the coefficients.
 
+use std::ops::ControlFlow;
+
 use half::bf16;
 use rand::RngExt;
 use rand::seq::index;
-use unmix_kernels::{Assignment, Precision, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
+use unmix_kernels::{Assignment, Matrix, Precision, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
 
-use crate::buffers::GATHERED_ROWS;
+use crate::buffers::{GATHERED_ROWS, PanelBuffers};
 use crate::fit::{Fit, rows_at_once};
-use crate::{DenseMatrix, Error};
+use crate::watch::Watch;
+use crate::{DenseMatrix, Error, Progress, Stage};
 
 /// Lloyd steps; more do not change what a fit reaches.
 const STEPS: usize = 3;
@@ -18,8 +21,11 @@ pub(crate) const COMPARED_NEURONS: u32 = 2048;
 
 /// Fills the features with the clusters' directions, cut to their strongest neurons, and the coefficients with zeros. Gives the
 /// share of the directions' energy that the clusters' means explain.
-pub(crate) async fn features(fit: &mut Fit<'_>) -> Result<f64, Error> {
-    let sizes = cluster(fit).await?;
+pub(crate) async fn features<P: FnMut(&Progress) -> ControlFlow<()>>(
+    fit: &mut Fit<'_>,
+    watch: &mut Watch<'_, P>,
+) -> Result<f64, Error> {
+    let sizes = cluster(fit, watch).await?;
     let explained = explained_share(fit, &sizes).await?;
     let b = &fit.buffers;
     if b.centroids != b.features.dense {
@@ -47,8 +53,11 @@ async fn explained_share(fit: &Fit<'_>, sizes: &[u32]) -> Result<f64, Error> {
 }
 
 /// Fills the coefficients: each token starts with the least-squares coefficient of its own cluster's centroid.
-pub(crate) async fn coefficients(fit: &mut Fit<'_>) -> Result<(), Error> {
-    let sizes = cluster(fit).await?;
+pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
+    fit: &mut Fit<'_>,
+    watch: &mut Watch<'_, P>,
+) -> Result<(), Error> {
+    let sizes = cluster(fit, watch).await?;
     write_means(fit, fit.neurons, &sizes).await?;
     assign(fit, &Sample { every: 1, neurons: fit.neurons }, true).await?;
     Ok(())
@@ -62,6 +71,14 @@ struct Sample {
     neurons: u32,
 }
 
+impl Sample {
+    /// The panels with sampled rows, and these rows.
+    fn of<'a>(&self, panels: &'a [PanelBuffers]) -> impl Iterator<Item = (&'a PanelBuffers, Matrix)> {
+        let every = self.every;
+        panels.iter().filter_map(move |panel| Some((panel, panel.activations.sampled(panel.first_row, every)?)))
+    }
+}
+
 /// The largest prime up to `most`, or 1: with a divisor in common, a step would meet the same few positions of prompts that
 /// are all of one length.
 pub(crate) fn largest_prime(most: u64) -> u32 {
@@ -72,7 +89,10 @@ pub(crate) fn largest_prime(most: u64) -> u32 {
 
 /// Finds clusters of the tokens' directions; leaves the sum of each cluster's directions in the cross product and gives its
 /// size.
-async fn cluster(fit: &mut Fit<'_>) -> Result<Vec<u32>, Error> {
+async fn cluster<P: FnMut(&Progress) -> ControlFlow<()>>(
+    fit: &mut Fit<'_>,
+    watch: &mut Watch<'_, P>,
+) -> Result<Vec<u32>, Error> {
     let rank = fit.options.rank as usize;
     let wanted = TOKENS_PER_CLUSTER * u64::from(fit.options.rank);
     let sample = Sample { every: largest_prime(fit.tokens / wanted), neurons: fit.neurons.min(COMPARED_NEURONS) };
@@ -92,6 +112,9 @@ async fn cluster(fit: &mut Fit<'_>) -> Result<Vec<u32>, Error> {
         write(fit, first, directions(fit, tokens, sample.neurons).await?)?;
     }
     for _ in 1..STEPS {
+        if !watch.stage(Stage::Start) {
+            break;
+        }
         let sizes = assign(fit, &sample, false).await?;
         sum_directions(fit, &sample, sample.neurons)?;
         write_means(fit, sample.neurons, &sizes).await?;
@@ -145,14 +168,11 @@ fn write(fit: &Fit<'_>, first: u32, mut centroids: DenseMatrix) -> Result<(), Er
 async fn assign(fit: &Fit<'_>, sample: &Sample, final_step: bool) -> Result<Vec<u32>, Error> {
     let b = &fit.buffers;
     let mut sizes = vec![0; fit.options.rank as usize];
-    for panel in &b.panels {
-        let tokens = panel.activations.every_nth_row(sample.every).first_columns(sample.neurons);
-        let norms: Vec<f32> = fit.token_energy[panel.first_row as usize..]
-            .iter()
-            .copied()
-            .step_by(sample.every as usize)
-            .take(tokens.rows as usize)
-            .collect();
+    for (panel, tokens) in sample.of(&b.panels) {
+        let tokens = tokens.first_columns(sample.neurons);
+        let first = panel.first_row.next_multiple_of(sample.every) as usize;
+        let energy = fit.token_energy[first..].iter().copied().step_by(sample.every as usize);
+        let norms: Vec<f32> = energy.take(tokens.rows as usize).collect();
         fit.write(b.sample_norms, &norms)?;
         let mut recording = Recording::new();
         let scores = b.projections.first_rows(tokens.rows);
@@ -176,8 +196,8 @@ async fn assign(fit: &Fit<'_>, sample: &Sample, final_step: bool) -> Result<Vec<
 /// Leaves the sums of the assigned tokens' directions, of their first `neurons`, in the cross product.
 fn sum_directions(fit: &Fit<'_>, sample: &Sample, neurons: u32) -> Result<(), Error> {
     let mut recording = Recording::new();
-    for (index, panel) in fit.buffers.panels.iter().enumerate() {
-        let tokens = panel.activations.every_nth_row(sample.every).first_columns(neurons);
+    for (index, (panel, tokens)) in sample.of(&fit.buffers.panels).enumerate() {
+        let tokens = tokens.first_columns(neurons);
         let coefficients = panel.coefficients.first_rows(tokens.rows);
         fit.buffers.record_cross(&mut recording, tokens, coefficients, fit.scale, index > 0, Precision::F32);
     }

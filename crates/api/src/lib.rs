@@ -21,20 +21,23 @@ mod kmeans;
 mod options;
 mod progress;
 mod residuals;
+mod result;
 mod revival;
 mod semi_nmf;
 mod solvers;
 mod statistics;
 mod svd;
+mod verification;
 mod warm_up;
+mod watch;
 
 pub use encode::{Encoder, Encoding};
 pub use error::Error;
-pub use factorization::{DenseMatrix, Factorization, FeatureStatistics, FitSummary};
+pub use factorization::{DenseMatrix, Factorization, FeatureStatistics, FitSummary, Optimality};
 pub use host_activations::HostActivations;
 pub use iteration::Iteration;
 pub use options::{Init, Options, Solver, StopReason};
-pub use progress::Progress;
+pub use progress::{Progress, Stage};
 pub use semi_nmf::SemiNmf;
 pub use unmix_kernels::ElementType;
 /// Errors of the engines, within [`Error::Runtime`].

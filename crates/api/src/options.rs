@@ -121,6 +121,8 @@ pub enum StopReason {
     MaxIterations,
     /// The progress callback asked to stop.
     Interrupted,
+    /// An iteration overflowed; the best one before it is returned.
+    Diverged,
 }
 
 impl StopReason {
@@ -130,6 +132,7 @@ impl StopReason {
             StopReason::Converged => "converged",
             StopReason::MaxIterations => "max-iterations",
             StopReason::Interrupted => "interrupted",
+            StopReason::Diverged => "diverged",
         }
     }
 }

@@ -3,9 +3,10 @@
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
 
+use unmix_kernels::{Recording, project, projection, token_residuals};
+
 use crate::buffers::KeptEntries;
 use crate::fit::Fit;
-use crate::residuals::squared_residuals;
 use crate::{Error, Solver};
 
 /// The kept entries of a new feature: neurons, ascending, and values.
@@ -20,7 +21,7 @@ pub(crate) async fn replacements(fit: &mut Fit<'_>, dead: &[u32]) -> Result<Vec<
     if dead.is_empty() {
         return Ok(Vec::new());
     }
-    let residuals = squared_residuals(fit).await?;
+    let residuals = token_residuals_of(fit).await?;
     let Ok(mut weights) = WeightedIndex::new(&residuals) else {
         return Ok(Vec::new()); // Nothing is left to explain.
     };
@@ -46,6 +47,24 @@ pub(crate) async fn replacements(fit: &mut Fit<'_>, dead: &[u32]) -> Result<Vec<
     }
     log::debug!("reviving {} of {} dead features", replacements.len(), dead.len());
     Ok(replacements)
+}
+
+/// ‖xᵢ − yᵢZ‖² of every token of the scaled activations, roughly: from the kept entries alone, since the cross product may have the
+/// dense features' memory.
+async fn token_residuals_of(fit: &Fit<'_>) -> Result<Vec<f32>, Error> {
+    let b = &fit.buffers;
+    let mut residuals = Vec::with_capacity(fit.tokens as usize);
+    for panel in &b.panels {
+        let (projections, reconstructed) = (b.projections_of(panel), b.previous_of(panel));
+        let mut recording = Recording::new();
+        project(&mut recording, panel.activations, &b.features, projections, fit.scale);
+        projection(&mut recording, panel.coefficients, b.feature_gram, reconstructed, 1.0);
+        let norms = panel.squared_norms;
+        token_residuals(&mut recording, projections, reconstructed, panel.coefficients, norms, b.token_words);
+        fit.run_once(recording)?;
+        residuals.extend(fit.read::<f32>(b.token_words, panel.activations.rows.into()).await?);
+    }
+    Ok(residuals)
 }
 
 fn cut(fit: &Fit<'_>, residual: &[f64]) -> Option<Replacement> {

@@ -127,7 +127,7 @@ impl SemiNmf {
     }
 
     /// Updates of the coefficients in an iteration: HALS sweeps (default 2) or multiplicative updates of [`Solver::Mu`]
-    /// (default 4). [`Solver::Paper`] always does one. The first pass after a warm-up takes twice as many.
+    /// (default 4), at most 1,000. [`Solver::Paper`] always does one. The first pass after a warm-up takes twice as many.
     pub fn sweeps(mut self, sweeps: u32) -> Self {
         self.sweeps = Some(sweeps);
         self
@@ -197,12 +197,14 @@ impl SemiNmf {
     ///
     /// # Errors
     /// If an option is impossible for these activations ([`Error::Option`]), they hold NaN or infinity
-    /// ([`Error::NonFinite`]), or the engine fails ([`Error::Runtime`]).
+    /// ([`Error::NonFinite`]), the result does not hold against them ([`Error::Unsound`]), or the engine fails
+    /// ([`Error::Runtime`]).
     pub fn fit(&self, engine: &dyn Engine, activations: &ResidentActivations) -> Result<Factorization, Error> {
         self.fit_with(engine, activations, |_| ControlFlow::Continue(()))
     }
 
-    /// Fits and reports progress; a callback that breaks stops the fit, which then returns what it has.
+    /// Fits and reports progress when a stage begins and after each iteration; a callback that breaks stops the fit, which then
+    /// returns what it has, after one iteration if there was none.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -236,6 +238,17 @@ impl SemiNmf {
     }
 }
 
+/// Most updates of the coefficients in an iteration: nothing interrupts them, and more change nothing.
+const MOST_SWEEPS: u32 = 1000;
+
+/// What is said of a number that [`is_f32_of_at_least_zero`] refuses.
+pub(crate) const AT_LEAST_ZERO: &str = "a number from 0 to 3.4e38 is needed, the range of 32-bit floating point";
+
+/// Whether a number can be computed with, which happens in f32.
+pub(crate) fn is_f32_of_at_least_zero(value: f64) -> bool {
+    value >= 0.0 && (value as f32).is_finite()
+}
+
 fn check(options: &Options, given: Option<&DenseMatrix>, layout: &PanelLayout) -> Result<(), Error> {
     let (tokens, neurons) = (layout.tokens, u64::from(layout.neurons));
     let refuse = |option: &'static str, given: &dyn std::fmt::Display, expected: String| {
@@ -253,9 +266,12 @@ fn check(options: &Options, given: Option<&DenseMatrix>, layout: &PanelLayout) -
         return refuse("relaxation", &options.relaxation, "a share of at least 0 and below 1 is needed".into());
     }
     for (option, value) in [("penalty", options.penalty), ("tolerance", options.tolerance), ("ridge", options.ridge)] {
-        if !(value >= 0.0 && value.is_finite()) {
-            return refuse(option, &value, "a finite number of at least 0 is needed".into());
+        if !is_f32_of_at_least_zero(value) {
+            return refuse(option, &value, AT_LEAST_ZERO.into());
         }
+    }
+    if options.sweeps > MOST_SWEEPS {
+        return refuse("sweeps", &options.sweeps, format!("at most {MOST_SWEEPS} are possible in an iteration"));
     }
     for (option, value) in
         [("max_iterations", options.max_iterations), ("patience", options.patience), ("sweeps", options.sweeps)]

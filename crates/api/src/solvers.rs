@@ -100,17 +100,16 @@ impl Plan<'_> {
         recording
     }
 
-    /// The features' Gram matrix, one pass that updates the coefficients, `sweeps` times for features that stay as they are, and
-    /// the loss.
+    /// The features' Gram matrix, one pass that updates the coefficients by coordinate descent, `sweeps` times for features that stay
+    /// as they are, and the loss.
     pub fn coefficients_pass(&self, sweeps: u32) -> Recording {
         let b = self.buffers;
-        let options = Options { sweeps, ..self.options.clone() };
         let mut recording = self.feature_gram();
         let r = &mut recording;
         for (index, panel) in b.panels.iter().enumerate() {
             let projections = b.projections_of(panel);
             project(r, panel.activations, &b.features, projections, self.scale);
-            Plan { options: &options, ..*self }.coefficients_step(r, panel);
+            self.sweep(r, panel, sweeps);
             inner_product(r, panel.coefficients, projections, b.inner, index > 0);
             b.record_gram(r, panel.coefficients, index > 0);
         }
@@ -123,7 +122,7 @@ impl Plan<'_> {
         let b = self.buffers;
         let gram = b.least_squares.gram;
         inner_product(r, gram, b.feature_gram, b.gram_terms, false);
-        loss(r, b.inner, b.gram_terms, gram, b.state, b.report, self.squared_norm as f32);
+        loss(r, b.inner, b.gram_terms, gram, b.feature_gram, b.state, b.report, self.squared_norm as f32);
     }
 
     /// A panel's coefficients and what they add to the sums, or start them with.
@@ -147,13 +146,17 @@ impl Plan<'_> {
         }
     }
 
+    /// Coordinate descent on a panel's coefficients.
+    fn sweep(&self, r: &mut Recording, panel: &PanelBuffers, count: u32) {
+        let b = self.buffers;
+        let penalty = if self.options.solver == Solver::Hals { self.options.penalty as f32 } else { 0.0 };
+        let (projections, y) = (b.projections_of(panel), panel.coefficients);
+        hals_coefficients(r, projections, b.feature_gram, panel.squared_norms, y, Sweeps { count, penalty });
+    }
+
     fn coefficients_step(&self, r: &mut Recording, panel: &PanelBuffers) {
         let b = self.buffers;
         let (projections, y, sweeps) = (b.projections_of(panel), panel.coefficients, self.options.sweeps);
-        let hals = |r: &mut Recording, penalty: f64| {
-            let sweeps = Sweeps { count: sweeps, penalty: penalty as f32 };
-            hals_coefficients(r, projections, b.feature_gram, panel.squared_norms, y, sweeps);
-        };
         let multiplicative = |r: &mut Recording, times: u32, epsilon: f32, floor: f32| {
             let previous = b.previous_of(panel);
             for _ in 0..times {
@@ -162,8 +165,7 @@ impl Plan<'_> {
             }
         };
         match self.options.solver {
-            Solver::ProjectedLs => hals(r, 0.0),
-            Solver::Hals => hals(r, self.options.penalty),
+            Solver::ProjectedLs | Solver::Hals => self.sweep(r, panel, sweeps),
             Solver::Mu => multiplicative(r, sweeps, LEAST_EPSILON, MU_FLOOR),
             // P and Q carry the square of the activations' scale, so ε does as well.
             Solver::Paper => {

@@ -1,12 +1,15 @@
 //! Randomized truncated SVD (Halko, Martinsson and Tropp 2011) as a start: the positive and the negative part of each leading
 //! left singular vector become two columns of Y.
 
+use std::ops::ControlFlow;
+
 use faer::{Mat, Side};
 use rand_distr::{Distribution, StandardNormal};
 use unmix_kernels::{Matrix, Precision, Recording, coefficient_gram, projection};
 
 use crate::fit::Fit;
-use crate::{DenseMatrix, Error};
+use crate::watch::Watch;
+use crate::{DenseMatrix, Error, Progress, Stage};
 
 /// Power iterations: activations' spectra fall slowly.
 const POWER_ITERATIONS: usize = 2;
@@ -14,7 +17,10 @@ const POWER_ITERATIONS: usize = 2;
 const OVERSAMPLING: u32 = 8;
 
 /// Fills the coefficients.
-pub(crate) async fn coefficients(fit: &mut Fit<'_>) -> Result<(), Error> {
+pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
+    fit: &mut Fit<'_>,
+    watch: &mut Watch<'_, P>,
+) -> Result<(), Error> {
     let rank = fit.options.rank;
     let wanted = rank.div_ceil(2);
     let directions = (wanted + OVERSAMPLING).min(rank);
@@ -23,7 +29,10 @@ pub(crate) async fn coefficients(fit: &mut Fit<'_>) -> Result<(), Error> {
         columns: fit.neurons as usize,
         values: (0..directions as usize * fit.neurons as usize).map(|_| StandardNormal.sample(&mut fit.rng)).collect(),
     };
-    for _ in 0..=POWER_ITERATIONS {
+    for iteration in 0..=POWER_ITERATIONS {
+        if iteration > 0 && !watch.stage(Stage::Start) {
+            break;
+        }
         project(fit, &orthonormal(&basis), true)?;
         let cross = fit.buffers.least_squares.cross.first_rows(directions);
         basis = fit.read_matrix(cross).await?;

@@ -1,5 +1,7 @@
 //! Iterations on a sample of the tokens, which cost little and spare passes over all of them.
 
+use std::ops::ControlFlow;
+
 use unmix_kernels::{Recording, is_sparse};
 use unmix_runtime::Prepared;
 
@@ -7,7 +9,8 @@ use crate::buffers::PanelBuffers;
 use crate::fit::Fit;
 use crate::kmeans::largest_prime;
 use crate::solvers::Plan;
-use crate::{Error, Init, Options};
+use crate::watch::Watch;
+use crate::{Error, Init, Options, Progress, Stage};
 
 /// The sample is every so-many-th token, or fewer: the iterations together cost a pass or two.
 const EVERY: u32 = 5;
@@ -39,19 +42,27 @@ pub(crate) fn widest(options: &Options, kept: u32, neurons: u32) -> u32 {
 
 /// Improves the features of the start by iterations on the sample, and leaves the coefficients zero. `explained` is what the
 /// clusters explain of the tokens' directions. Gives whether there was a sample.
-pub(crate) fn warm_up(fit: &Fit<'_>, explained: f64) -> Result<bool, Error> {
+pub(crate) fn warm_up<P: FnMut(&Progress) -> ControlFlow<()>>(
+    fit: &Fit<'_>,
+    explained: f64,
+    watch: &mut Watch<'_, P>,
+) -> Result<bool, Error> {
     let Some(every) = every(fit.tokens, fit.options.rank).filter(|_| fit.options.warm_up > 0) else {
         return Ok(false);
     };
     let kept = fit.buffers.features.kept;
     let wide = explained < CLUSTERED && widest(&fit.options, kept, fit.neurons) > kept;
     log::debug!("clusters explain {explained:.3} of the directions; features begin wide: {wide}");
-    let panels: Vec<PanelBuffers> = fit.buffers.panels.iter().map(|panel| sampled(fit, panel, every)).collect();
+    let panels: Vec<PanelBuffers> = fit.buffers.panels.iter().filter_map(|panel| sampled(fit, panel, every)).collect();
     // The last iteration leaves as many neurons as shall be kept.
     let widths = WIDTHS.iter().take(fit.options.warm_up as usize - 1).filter(|_| wide).copied();
     let mut prepared: Option<(Iteration, Box<dyn Prepared>)> = None;
     let mut before = None;
-    for after in widths.chain(std::iter::repeat(1)).take(fit.options.warm_up as usize) {
+    let of = fit.options.warm_up;
+    for (iteration, after) in (1..=of).zip(widths.chain(std::iter::repeat(1))) {
+        if !watch.stage(Stage::WarmUp { iteration, of }) && before.is_none_or(|width| width == 1) {
+            break;
+        }
         let iteration = Iteration { before: before.unwrap_or(1), after, onward: before == Some(after) };
         if prepared.as_ref().is_none_or(|(other, _)| *other != iteration) {
             prepared = Some((iteration, fit.session.prepare(iteration.record(fit, &panels))?));
@@ -98,15 +109,15 @@ impl Iteration {
     }
 }
 
-/// A panel's sampled tokens; their coefficients are its first rows.
-fn sampled(fit: &Fit<'_>, panel: &PanelBuffers, every: u32) -> PanelBuffers {
-    let activations = panel.activations.every_nth_row(every);
-    PanelBuffers {
+/// A panel's sampled tokens; their coefficients are its first rows. None if it has no such tokens.
+fn sampled(fit: &Fit<'_>, panel: &PanelBuffers, every: u32) -> Option<PanelBuffers> {
+    let activations = panel.activations.sampled(panel.first_row, every)?;
+    Some(PanelBuffers {
         activations,
         coefficients: panel.coefficients.first_rows(activations.rows),
         squared_norms: fit.buffers.sample_norms,
         ..*panel
-    }
+    })
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ struct Params {
     out_stride: u32,
     split_rows: u32,
     accumulate: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -129,6 +130,7 @@ pub fn cross_product(
             out_stride: out.stride,
             split_rows,
             accumulate: (split.is_none() && accumulate).into(),
+            first: activations.first,
             scale,
         },
         &[activations.resource, coefficients.resource, split.map_or(out.resource, |split| split.partials.into())],
@@ -149,7 +151,7 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>], precisi
     let (rank, columns, out_stride) = (p.rank as usize, p.columns as usize, p.out_stride as usize);
     let y_stride = p.coefficient_stride as usize;
     let x_bytes = activations.bytes();
-    let activations = Elements::new(x_bytes, element, p.stride);
+    let activations = Elements::from(x_bytes, p.first, element, p.stride);
     let coefficients = coefficients.read::<f32>();
     // The coefficients' own product, of which half is enough.
     let symmetric = std::ptr::eq(x_bytes.as_ptr(), coefficients.as_ptr().cast()) && p.stride == p.coefficient_stride;

@@ -30,6 +30,7 @@ mod relaxation;
 mod roofline;
 mod sparse_projection;
 mod squared_norm;
+mod squared_residual;
 mod token_residuals;
 mod traffic;
 mod triangular_solve;
@@ -64,6 +65,7 @@ pub use relaxation::{RELAXATION, relaxation};
 pub use roofline::{Bound, DEVICES, Device, DeviceError, Stage, device_names, stages};
 pub use sparse_projection::{SPARSE_PROJECTION, sparse_projection};
 pub use squared_norm::{SQUARED_NORM, squared_norm};
+pub use squared_residual::{SQUARED_RESIDUAL, squared_residual};
 pub use token_residuals::{TOKEN_RESIDUALS, token_residuals};
 pub use traffic::{CacheModel, OperandTraffic, Traffic};
 pub use triangular_solve::{TRIANGULAR_SOLVE, triangular_solve};
@@ -91,6 +93,7 @@ pub static KERNELS: &[&Kernel] = &[
     &RELAXATION,
     &SPARSE_PROJECTION,
     &SQUARED_NORM,
+    &SQUARED_RESIDUAL,
     &TOKEN_RESIDUALS,
     &TRIANGULAR_SOLVE,
     &WINNER_TAKE_ALL,

@@ -7,7 +7,7 @@ use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, 
 /// The kernel's metadata.
 pub static LOSS: Kernel = Kernel {
     name: "loss",
-    access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::ReadWrite],
+    access: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
@@ -22,7 +22,10 @@ struct Params {
     squared_norm: f32,
 }
 
-/// 32-bit words of the state: iteration, least loss (f32 bits), whether this iteration is the best, the best iteration.
+/// Share of the energies at hand by which a loss from the Gram identity may be off: a few roundings of an f32.
+const ROUNDING: f64 = 1.0 / (1 << 21) as f64;
+
+/// 32-bit words of the state: iteration, least bound of a loss (f32 bits), whether this iteration is the best, the best iteration.
 pub const STATE_WORDS: u32 = 4;
 const HEADER_WORDS: usize = 4;
 
@@ -38,6 +41,8 @@ pub struct Report {
     pub iteration: u32,
     /// Whether the device kept this iterate as the best.
     pub is_best: bool,
+    /// By how much the loss may be off: 2⁻²¹ (‖X‖² + Σₖ ‖yₖ‖²‖zₖ‖²). It is large where features nearly cancel.
+    pub uncertainty: f64,
     /// ⟨Y, P⟩.
     pub inner: f64,
     /// ⟨YᵀY, ZZᵀ⟩.
@@ -55,41 +60,58 @@ impl Report {
         Report {
             iteration: header[0],
             is_best: header[1] != 0,
+            uncertainty: f64::from(f32::from_bits(header[2])),
             inner: sum_partials(bytemuck::cast_slice(inner)),
             gram: sum_partials(bytemuck::cast_slice(gram)),
             column_energy: bytemuck::cast_slice(energy).to_vec(),
         }
     }
 
-    /// ‖X − YZ‖² in units of the scaled activations, given their ‖X‖²; not below zero.
+    /// ‖X − YZ‖² in units of the scaled activations, given their ‖X‖². A loss that is lost in its rounding is told as that
+    /// rounding: the least that can be said of it. NaN where the iterate is not finite.
     pub fn loss(&self, squared_norm: f64) -> f64 {
-        (squared_norm - 2.0 * self.inner + self.gram).max(0.0)
+        let loss = squared_norm - 2.0 * self.inner + self.gram;
+        if loss < self.uncertainty { self.uncertainty } else { loss }
     }
 }
 
 /// Records the loss of the iterate whose ⟨Y, P⟩ lies in `inner` and ⟨YᵀY, ZZᵀ⟩ in `gram_terms` (both from
-/// [`inner_product`](crate::inner_product())), updates `state` and writes a [`Report`]. A loss that is not finite is never
-/// the best.
+/// [`inner_product`](crate::inner_product())), updates `state` and writes a [`Report`]. The best iterate is the one whose loss plus
+/// uncertainty is least. A loss that is not finite is never the best.
 pub fn loss(
     recording: &mut Recording,
     inner: BufferId,
     gram_terms: BufferId,
     coefficient_gram: Matrix,
+    feature_gram: Matrix,
     state: BufferId,
     report: BufferId,
     squared_norm: f32,
 ) {
+    assert_eq!(
+        (coefficient_gram.rows, coefficient_gram.stride),
+        (feature_gram.rows, feature_gram.stride),
+        "loss: Gram matrices"
+    );
     let words = |words: u32| u64::from(words) * 4;
     recording.dispatch(
         &LOSS,
         ElementType::F32,
         &Params { rank: coefficient_gram.rows, gram_stride: coefficient_gram.stride, squared_norm },
-        &[inner.into(), gram_terms.into(), coefficient_gram.resource, state.into(), report.into()],
+        &[
+            inner.into(),
+            gram_terms.into(),
+            coefficient_gram.resource,
+            feature_gram.resource,
+            state.into(),
+            report.into(),
+        ],
         [1, 1, 1],
         Cost {
             moved: vec![
                 Moved::read(words(PARTIAL_WORDS)),
                 Moved::read(words(PARTIAL_WORDS)),
+                Moved::read(words(coefficient_gram.rows)),
                 Moved::read(words(coefficient_gram.rows)),
                 Moved::updated(words(STATE_WORDS)),
                 Moved::written(words(report_words(coefficient_gram.rows))),
@@ -101,25 +123,30 @@ pub fn loss(
 
 fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
-    let [inner, gram_terms, gram, state, report] = bindings else { unreachable!() };
+    let [inner, gram_terms, gram, feature_gram, state, report] = bindings else { unreachable!() };
     let inner = &inner.read::<u32>()[..PARTIAL_WORDS as usize];
     let gram_terms = &gram_terms.read::<u32>()[..PARTIAL_WORDS as usize];
     let sum = |words: &[u32]| sum_partials(bytemuck::cast_slice(words));
-    let loss = (f64::from(p.squared_norm) - 2.0 * sum(inner) + sum(gram_terms)) as f32;
+    let diagonal = |k: usize| k * (p.gram_stride as usize + 1);
+    let (gram, feature_gram) = (gram.read::<f32>(), feature_gram.read::<f32>());
+    let energies = (0..p.rank as usize).map(|k| f64::from(gram[diagonal(k)]) * f64::from(feature_gram[diagonal(k)]));
+    let uncertainty = ROUNDING * (f64::from(p.squared_norm) + energies.sum::<f64>());
+    let loss = f64::from(p.squared_norm) - 2.0 * sum(inner) + sum(gram_terms);
+    // Rounding may also take a loss below zero.
+    let bound = (loss.max(0.0) + uncertainty) as f32;
     let state = state.write::<u32>();
     let best = f32::from_bits(state[1]);
-    let is_best = loss.is_finite() && (state[0] == 0 || !best.is_finite() || loss < best);
-    let header = [state[0], is_best.into(), 0, 0];
+    let is_best = loss.is_finite() && bound.is_finite() && (state[0] == 0 || !best.is_finite() || bound < best);
+    let header = [state[0], is_best.into(), (uncertainty as f32).to_bits(), 0];
     if is_best {
-        state[1] = loss.to_bits();
+        state[1] = bound.to_bits();
         state[3] = state[0];
     } else if state[0] == 0 {
         state[1] = f32::INFINITY.to_bits();
     }
     state[2] = is_best.into();
     state[0] += 1;
-    let gram = gram.read::<u32>();
-    let energy = (0..p.rank as usize).map(|k| gram[k * (p.gram_stride as usize + 1)]);
+    let energy = (0..p.rank as usize).map(|k| gram[diagonal(k)].to_bits());
     let words = header.into_iter().chain(inner.iter().copied()).chain(gram_terms.iter().copied()).chain(energy);
     report.write::<u32>().iter_mut().zip(words).for_each(|(out, word)| *out = word);
 }

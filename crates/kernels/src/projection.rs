@@ -23,6 +23,7 @@ struct Params {
     rank: u32,
     feature_stride: u32,
     out_stride: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -39,6 +40,7 @@ pub fn projection(recording: &mut Recording, activations: Matrix, features: Matr
             rank: features.rows,
             feature_stride: features.stride,
             out_stride: projections.stride,
+            first: activations.first,
             scale,
         },
         &[activations.resource, features.resource, projections.resource],
@@ -59,7 +61,7 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let [activations, features, out] = bindings else { unreachable!() };
     let (rank, stride, out_stride) = (p.rank as usize, p.feature_stride as usize, p.out_stride as usize);
     let operands = Projected {
-        activations: Elements::new(activations.bytes(), element, p.stride),
+        activations: Elements::from(activations.bytes(), p.first, element, p.stride),
         neurons: p.columns as usize,
         features: &features.read::<f32>()[..rank * stride],
         stride,

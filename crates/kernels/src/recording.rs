@@ -38,7 +38,7 @@ impl Workspace {
     pub fn matrix(&mut self, name: impl Into<String>, rows: u32, columns: u32) -> Matrix {
         let stride = columns.next_multiple_of(4);
         let id = self.words(name, u64::from(rows) * u64::from(stride));
-        Matrix { resource: Resource::Buffer(id), element: ElementType::F32, rows, columns, stride }
+        Matrix { resource: Resource::Buffer(id), element: ElementType::F32, rows, columns, stride, first: 0 }
     }
 
     /// Total bytes of all buffers.
@@ -75,6 +75,8 @@ pub struct Matrix {
     pub columns: u32,
     /// Elements from one row to the next. On a GPU a multiple of 16 bytes for panels; buffers always are.
     pub stride: u32,
+    /// Elements before the first row: 0, but for [samples](Matrix::sampled) of activations.
+    pub first: u32,
 }
 
 impl Matrix {
@@ -87,12 +89,18 @@ impl Matrix {
         Matrix { rows, ..self }
     }
 
-    /// Rows 0, `step`, 2 · `step`, …
+    /// Of rows that are rows `first_row`, `first_row` + 1, … of a larger matrix, those whose number there is a multiple of `step`:
+    /// the same ones however the larger matrix is cut. None if there is no such row. Kernels that project, and the cross product,
+    /// can read them.
     ///
     /// # Panics
     /// If `step` is 0.
-    pub fn every_nth_row(self, step: u32) -> Matrix {
-        Matrix { rows: self.rows.div_ceil(step), stride: self.stride * step, ..self }
+    pub fn sampled(self, first_row: u32, step: u32) -> Option<Matrix> {
+        let before = first_row.next_multiple_of(step) - first_row;
+        let rows = self.rows.checked_sub(before)?.div_ceil(step);
+        // A single row has no next one; its distance need not fit.
+        let stride = if rows > 1 { self.stride * step } else { self.stride };
+        (rows > 0).then(|| Matrix { rows, stride, first: before * self.stride, ..self })
     }
 
     /// The first `columns` columns.

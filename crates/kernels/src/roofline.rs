@@ -314,6 +314,7 @@ mod tests {
                 rows: n,
                 columns: d,
                 stride: d,
+                first: 0,
             };
             project(&mut recording, x, &features, projections, 1.0);
             cross_product(&mut recording, x, y, cross, 1.0, panel > 0, Summation::default());

@@ -30,6 +30,7 @@ pub(crate) struct Params {
     rank: u32,
     kept: u32,
     out_stride: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -74,6 +75,7 @@ impl Operands {
                 rank,
                 kept,
                 out_stride: projections.stride,
+                first: activations.first,
                 scale,
             },
             &[activations.resource, kept_indices.into(), kept_values.into(), projections.resource],
@@ -101,9 +103,9 @@ pub(crate) fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_
     let p: Params = params(bytes);
     let [activations, indices, values, out] = bindings else { unreachable!() };
     let (rank, kept, out_stride) = (p.rank as usize, p.kept as usize, p.out_stride as usize);
-    let activations = Elements::new(activations.bytes(), element, p.stride);
-    let segments =
-        segments(&indices.read::<u32>()[..rank * kept], &values.read::<f32>()[..rank * kept], kept, p.stride as usize);
+    let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
+    let (indices, values) = (&indices.read::<u32>()[..rank * kept], &values.read::<f32>()[..rank * kept]);
+    let segments = segments(indices, values, kept, activations.readable_of(p.rows as usize - 1));
     let out = &mut out.write::<f32>()[..p.rows as usize * out_stride];
     pulp::Arch::new().dispatch(Twin { activations, segments: &segments, rank, out, out_stride, scale: p.scale });
 }

@@ -80,6 +80,7 @@ impl PanelLayout {
             rows: (rows.end - rows.start) as u32,
             columns: self.neurons,
             stride: self.stride,
+            first: 0,
         }
     }
 

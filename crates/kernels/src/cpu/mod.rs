@@ -69,6 +69,16 @@ impl<'a> Elements<'a> {
         Elements { bytes, element, stride: stride as usize }
     }
 
+    /// The matrix that begins with element `first`.
+    pub(crate) fn from(bytes: &'a [u8], first: u32, element: ElementType, stride: u32) -> Self {
+        Self::new(&bytes[first as usize * element.bytes()..], element, stride)
+    }
+
+    /// Elements of a row, with what is behind it, that can be read: up to the next row, or the end.
+    pub(crate) fn readable_of(&self, row: usize) -> usize {
+        (self.bytes.len() / self.element.bytes() - row * self.stride).min(self.stride)
+    }
+
     /// How they are stored.
     pub(crate) fn element(&self) -> ElementType {
         self.element

@@ -1,0 +1,181 @@
+//! From the iterate that is returned to the result: factors as they are saved, verified, and described.
+
+use std::ops::ControlFlow;
+
+use unmix_kernels::{Precision, Recording};
+
+use crate::buffers::KeptEntries;
+use crate::fit::{Course, Fit, rows_at_once};
+use crate::statistics::{Entry, Factors, Part, statistics};
+use crate::verification::Verification;
+use crate::watch::Watch;
+use crate::{
+    DenseMatrix, Error, Factorization, FeatureStatistics, FitSummary, Optimality, Progress, Stage, StopReason,
+    best_iterate, debias,
+};
+
+/// The result of a fit whose iterations are over.
+pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
+    fit: Fit<'_>,
+    course: Course,
+    stop_reason: StopReason,
+    watch: &mut Watch<'_, P>,
+) -> Result<Factorization, Error> {
+    watch.stage(Stage::Verify);
+    let is_last = !fit.options.keep_best || course.best_iteration == course.losses.len() as u32;
+    if !is_last {
+        best_iterate::restore(&fit, course.best_loss).await?;
+    }
+    // The sums on the device are another iterate's, or rounded.
+    let mut found = Found::new(&fit, is_last && fit.plan().precision() == Precision::F32).await?;
+    let claimed = course.best_loss + course.best_uncertainty;
+    if let Some(problem) = found.verification.problem(fit.squared_norm, claimed) {
+        if !fit.options.keep_best {
+            return Err(Error::Unsound { problem });
+        }
+        log::warn!("{problem}; the coefficients are found anew");
+        best_iterate::find_from_zero(&fit).await?;
+        found = Found::new(&fit, false).await?;
+        if let Some(problem) = found.verification.problem(fit.squared_norm, claimed) {
+            return Err(Error::Unsound { problem });
+        }
+    }
+    found.into_factorization(fit, course, stop_reason, watch).await
+}
+
+/// Factors in place, as they will be saved, and what was found of them.
+struct Found {
+    /// The nonzeros of each feature, in the activations' own units: neuron and value.
+    features: Vec<Vec<(u32, f32)>>,
+    parts: Vec<Part>,
+    verification: Verification,
+}
+
+impl Found {
+    /// Refits features where that is wanted, puts them in place as they will be saved, and verifies the factors. The cross product
+    /// and the coefficients' Gram matrix are taken anew, unless those on the device are theirs.
+    async fn new(fit: &Fit<'_>, sums_are_theirs: bool) -> Result<Self, Error> {
+        if !sums_are_theirs {
+            let mut recording = Recording::new();
+            for (index, panel) in fit.buffers.panels.iter().enumerate() {
+                let coefficients = panel.coefficients;
+                fit.buffers.record_sums(&mut recording, panel, coefficients, fit.scale, index > 0, Precision::F32);
+            }
+            fit.run_once(recording)?;
+        }
+        let mut factors = Factors {
+            features: entries(fit).await?,
+            gram: fit.read_matrix(fit.buffers.least_squares.gram).await?,
+            neurons: fit.neurons as usize,
+        };
+        if fit.options.debias {
+            debias::debias(&mut factors);
+        }
+        let features = put_in_place(fit, &mut factors)?;
+        let verification = Verification::of(fit).await?;
+        Ok(Found { features, parts: factors.parts(), verification })
+    }
+
+    async fn into_factorization<P: FnMut(&Progress) -> ControlFlow<()>>(
+        self,
+        fit: Fit<'_>,
+        course: Course,
+        stop_reason: StopReason,
+        watch: &Watch<'_, P>,
+    ) -> Result<Factorization, Error> {
+        let Found { features: entries, parts, verification } = self;
+        let (rank, neurons) = (fit.options.rank as usize, fit.neurons as usize);
+        // Memory is free before what is returned takes its place.
+        fit.session.release(fit.buffers.least_squares.cross.buffer());
+        let mut coefficients =
+            DenseMatrix { rows: fit.tokens as usize, columns: rank, values: Vec::with_capacity(fit.tokens as usize * rank) };
+        for panel in &fit.buffers.panels {
+            if panel.best_coefficients != panel.coefficients {
+                fit.session.release(panel.best_coefficients.buffer());
+            }
+            coefficients.values.extend(fit.read_matrix(panel.coefficients).await?.values);
+            fit.session.release(panel.coefficients.buffer());
+        }
+        let Fit { engine, session, buffers, options, scale, squared_norm, tokens, .. } = fit;
+        drop(session);
+        let mut features = DenseMatrix { rows: rank, columns: neurons, values: vec![0.0; rank * neurons] };
+        for (row, entries) in features.values.chunks_exact_mut(neurons).zip(&entries) {
+            entries.iter().for_each(|&(neuron, value)| row[neuron as usize] = value);
+        }
+        // Back from the scaled activations.
+        let unscale = 1.0 / f64::from(scale);
+        let square = unscale * unscale;
+        let share = |energy: f64| if squared_norm > 0.0 { energy / squared_norm } else { 0.0 };
+        let feature_statistics: Vec<FeatureStatistics> = statistics(&parts, &coefficients, squared_norm)
+            .into_iter()
+            .map(|s| FeatureStatistics { norm: s.norm * unscale, ..s })
+            .collect();
+        let dead = |s: &FeatureStatistics| s.active_share == 0.0 || s.nonzeros == 0;
+        Ok(Factorization {
+            summary: FitSummary {
+                relative_error: share(verification.loss),
+                optimality: Some(Optimality {
+                    coefficients: share(verification.coefficient_slope).sqrt(),
+                    features: share(parts.iter().map(|part| part.improvement).sum()).sqrt(),
+                }),
+                iterations: course.losses.len() as u32,
+                best_iteration: course.best_iteration,
+                stop_reason,
+                seconds: watch.seconds(),
+                engine: engine.kind().name().to_owned(),
+                adapter: engine.adapter().to_owned(),
+                tokens,
+                neurons: neurons as u32,
+                kept_per_feature: buffers.features.kept,
+                squared_norm: squared_norm * square,
+                loss_curve: course.losses.iter().map(|loss| loss * square).collect(),
+                start_seconds: course.start_seconds,
+                seconds_curve: course.seconds,
+                objective_curve: course.objectives.iter().map(|objective| objective * square).collect(),
+                revived: course.revived,
+                dead_features: (0..).zip(&feature_statistics).filter(|(_, s)| dead(s)).map(|(k, _)| k).collect(),
+                feature_statistics,
+                options,
+            },
+            features,
+            coefficients,
+        })
+    }
+}
+
+/// The nonzeros of the features in place, with the cross product's entries there.
+async fn entries(fit: &Fit<'_>) -> Result<Vec<Vec<Entry>>, Error> {
+    let (rank, kept) = (fit.options.rank as usize, fit.buffers.features.kept as usize);
+    let cross = fit.buffers.least_squares.cross;
+    let (indices, values) = fit.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
+    let at_once = rows_at_once(cross) * kept;
+    let mut features = Vec::with_capacity(rank);
+    for (indices, values) in indices.chunks(at_once).zip(values.chunks(at_once)) {
+        let cross_rows = fit.read_rows(cross, features.len() as u32).await?;
+        let rows = cross_rows.chunks_exact(cross.stride as usize);
+        for ((row, indices), values) in rows.zip(indices.chunks_exact(kept)).zip(values.chunks_exact(kept)) {
+            let entries = indices.iter().zip(values).filter(|(_, value)| **value != 0.0);
+            let entry = |(&neuron, &value)| Entry { neuron, value, cross: row[neuron as usize] };
+            features.push(entries.map(entry).collect());
+        }
+    }
+    Ok(features)
+}
+
+/// Writes the features, which a cross product may have displaced or debiasing changed, and gives them in the activations' own units.
+/// The scale is a power of two, so that nothing is rounded but at the ends of the range: what is in place is what will be saved.
+fn put_in_place(fit: &Fit<'_>, factors: &mut Factors) -> Result<Vec<Vec<(u32, f32)>>, Error> {
+    let scale = f64::from(fit.scale);
+    let mut saved = Vec::with_capacity(factors.features.len());
+    for (feature, entries) in (0..).zip(&mut factors.features) {
+        let own: Vec<(u32, f32)> = entries.iter().map(|e| (e.neuron, (f64::from(e.value) / scale) as f32)).collect();
+        for (entry, (_, value)) in entries.iter_mut().zip(&own) {
+            entry.value = (f64::from(*value) * scale) as f32;
+        }
+        let neurons: Vec<u32> = entries.iter().map(|entry| entry.neuron).collect();
+        let values: Vec<f32> = entries.iter().map(|entry| entry.value).collect();
+        fit.write_feature(feature, &neurons, &values)?;
+        saved.push(own);
+    }
+    Ok(saved)
+}

@@ -1,0 +1,99 @@
+//! Holds the factors that are about to be returned against the activations: their error and how far they are from optimal, from
+//! what is saved rather than from the sums that led there.
+
+use unmix_kernels::{Recording, project, projection};
+
+use crate::buffers::PanelBuffers;
+use crate::fit::{Fit, rows_at_once};
+use crate::residuals::squared_residuals;
+use crate::{Error, Solver};
+
+/// Share of ‖X‖² by which an error may be above that of features of zero, and above the loss of its iteration: rounding of f32.
+const ROUNDING: f64 = 1e-6;
+/// Share of its own by which the error may be above the loss of its iteration.
+const TOLERANCE: f64 = 1e-3;
+
+/// What the factors in place leave of the activations.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Verification {
+    /// ‖X − YZ‖², taken neuron by neuron and added in f64.
+    pub loss: f64,
+    /// Σᵢₖ gᵢₖ² / ‖z_k‖² of the projected gradient g of the coefficients: what the residual and the penalty ask of a coefficient,
+    /// but for zeros that they ask to be negative.
+    pub coefficient_slope: f64,
+    /// Coefficients that are negative or not finite.
+    pub bad_coefficients: u64,
+}
+
+impl Verification {
+    /// Looks at all tokens, with the features and coefficients in place.
+    pub async fn of(fit: &Fit<'_>) -> Result<Self, Error> {
+        fit.run_once(fit.plan().feature_gram())?;
+        let norms = feature_norms(fit).await?;
+        let mut found = Verification::default();
+        for panel in &fit.buffers.panels {
+            found.loss += squared_residuals(fit, panel).await?.iter().map(|&r| f64::from(r)).sum::<f64>();
+            found.add_coefficients(fit, panel, &norms).await?;
+        }
+        Ok(found)
+    }
+
+    /// Adds what a panel's coefficients leave.
+    async fn add_coefficients(&mut self, fit: &Fit<'_>, panel: &PanelBuffers, norms: &[f64]) -> Result<(), Error> {
+        let b = &fit.buffers;
+        let mut recording = Recording::new();
+        project(&mut recording, panel.activations, &b.features, b.projections_of(panel), fit.scale);
+        projection(&mut recording, panel.coefficients, b.feature_gram, b.previous_of(panel), 1.0);
+        fit.run_once(recording)?;
+        let penalty = if fit.options.solver == Solver::Hals { fit.options.penalty } else { 0.0 };
+        let energy = &fit.token_energy[panel.first_row as usize..];
+        let (y, stride) = (panel.coefficients, panel.coefficients.stride as usize);
+        let at_once = rows_at_once(y);
+        for first in (0..y.rows).step_by(at_once) {
+            let mut rows = Vec::with_capacity(3);
+            for matrix in [y, b.projections_of(panel), b.previous_of(panel)] {
+                rows.push(fit.read_rows(matrix, first).await?);
+            }
+            let [y, p, yq] = rows.as_slice() else { unreachable!("three matrices") };
+            let rows = y.chunks_exact(stride).zip(p.chunks_exact(stride)).zip(yq.chunks_exact(stride));
+            for (((y, p), yq), &energy) in rows.zip(&energy[first as usize..]) {
+                let threshold = penalty * f64::from(energy).sqrt();
+                for (((&y, &p), &yq), &norm) in y.iter().zip(p).zip(yq).zip(norms) {
+                    self.bad_coefficients += u64::from(!(y >= 0.0 && y.is_finite()));
+                    if norm > 0.0 {
+                        let slope = (f64::from(p) - f64::from(yq)) / norm - threshold;
+                        let slope = if y > 0.0 { slope } else { slope.max(0.0) };
+                        self.coefficient_slope += slope * slope;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the factors, given ‖X‖² and the most that the loss of their iteration may have been.
+    pub fn problem(&self, squared_norm: f64, claimed: f64) -> Option<String> {
+        let relative = |loss: f64| if squared_norm > 0.0 { loss / squared_norm } else { loss };
+        if self.bad_coefficients > 0 {
+            return Some(format!("{} coefficients are negative or not finite", self.bad_coefficients));
+        }
+        if !self.loss.is_finite() {
+            return Some("the squared error is not finite".to_owned());
+        }
+        let error = relative(self.loss);
+        if self.loss > squared_norm * (1.0 + ROUNDING) {
+            return Some(format!("the relative error is {error:.6}, but features of zero have 1"));
+        }
+        if self.loss > claimed * (1.0 + TOLERANCE) + ROUNDING * squared_norm {
+            let claimed = relative(claimed);
+            return Some(format!("the relative error is {error:.6e}, but it was {claimed:.6e} in the iteration"));
+        }
+        None
+    }
+}
+
+/// ‖z_k‖ of the features whose Gram matrix is at hand.
+async fn feature_norms(fit: &Fit<'_>) -> Result<Vec<f64>, Error> {
+    let gram = fit.read_matrix(fit.buffers.feature_gram).await?;
+    Ok((0..gram.rows).map(|k| f64::from(gram.row(k)[k]).sqrt()).collect())
+}
