@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use unmix::{
-    CpuEngine, DenseMatrix, ElementType, Engine, EngineKind, Error, Factorization, Init, SemiNmf, Solver, StopReason,
+    CpuEngine, DenseMatrix, ElementType, Engine, EngineKind, Error, Factorization, Init, SemiNmf, Solver, Stage, StopReason,
 };
 use unmix_tests::{Dense, engines, oracle};
 
@@ -238,8 +238,11 @@ fn a_callback_that_breaks_stops_the_fit_and_keeps_the_result() {
                 .sparsity(0.2)
                 .tolerance(0.0)
                 .fit_with(engine.as_ref(), &resident, |p| {
-                    seen.push(p.iteration);
-                    if p.iteration == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    let iterates = p.stage == Stage::Iterate;
+                    if iterates {
+                        seen.push(p.iteration);
+                    }
+                    if iterates && p.iteration == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 })
                 .unwrap();
             assert_eq!(fit.summary.stop_reason, StopReason::Interrupted);

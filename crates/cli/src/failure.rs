@@ -8,6 +8,8 @@ use unmix_interpret::concepts::ConceptError;
 use unmix_interpret::export::ExportError;
 use unmix_interpret::{LensError, Role};
 
+use crate::interrupt;
+
 /// Why a command did not succeed. Each message says what was found, what was expected and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -46,7 +48,7 @@ pub enum Failure {
     /// The host's memory would not suffice.
     #[error("{0}")]
     Memory(String),
-    /// Ctrl-C; what was found is saved if there was anything.
+    /// A signal, Ctrl-C for one; what was found is saved if there was anything.
     #[error("{0}")]
     Interrupted(String),
     /// A check found something wrong.
@@ -115,11 +117,12 @@ impl Failure {
             Failure::Concepts(error) => usage_code(error.is_usage()),
             Failure::Export(error) => usage_code(error.is_usage()),
             Failure::Fit(unmix::Error::Runtime(error)) | Failure::Engine(error) => engine_code(error),
+            Failure::Fit(unmix::Error::Unsound { .. }) => 1,
             // All other errors of a fit are about what it was given.
             Failure::Fit(_) => 2,
             Failure::NoDevice(_) => 3,
             Failure::Memory(_) => 4,
-            Failure::Interrupted(_) => 130,
+            Failure::Interrupted(_) => interrupt::exit_code(),
             Failure::Check(_) | Failure::Output(_) => 1,
             // Whoever closed the pipe had what they wanted.
             Failure::ReaderGone => 0,

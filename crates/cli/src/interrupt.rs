@@ -1,32 +1,70 @@
-//! Ctrl-C: the first one asks to stop, the second one ends the program.
+//! Signals that ask the program to stop: Ctrl-C, and those by which batch systems and closing terminals end it. The first one asks,
+//! the second one ends the program.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::failure::Failure;
 
-static PRESSED: AtomicUsize = AtomicUsize::new(0);
+/// The number of the first signal; 0 before.
+static RECEIVED: AtomicI32 = AtomicI32::new(0);
 
-/// Exit code of an interrupted program.
-const EXIT_CODE: i32 = 130;
+/// The number of the signal of Ctrl-C.
+const CTRL_C: i32 = 2;
 
-/// From now on Ctrl-C is counted; `notice` is called at the first one, from another thread.
+/// From now on these signals are noted; `notice` is called at the first one, from another thread.
 pub fn catch(notice: impl Fn() + Send + 'static) {
-    let handler = move || match PRESSED.fetch_add(1, Ordering::Relaxed) {
-        0 => notice(),
-        _ => std::process::exit(EXIT_CODE),
+    let handler = move |signal: i32| match RECEIVED.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => notice(),
+        Err(_) => std::process::exit(128 + signal),
     };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        // Ctrl-C still ends the program, only without saving.
-        log::warn!("Ctrl-C cannot be caught: {error}");
+    if let Err(error) = listen(handler) {
+        // Signals still end the program, only without saving.
+        log::warn!("signals cannot be caught: {error}");
     }
 }
 
-/// Whether Ctrl-C was pressed.
-pub fn requested() -> bool {
-    PRESSED.load(Ordering::Relaxed) > 0
+#[cfg(unix)]
+fn listen(handler: impl Fn(i32) + Send + 'static) -> Result<(), Box<dyn std::error::Error>> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut wanted = vec![SIGINT, SIGTERM];
+    // `nohup` has a program ignore the end of its terminal.
+    if !is_ignored(SIGHUP) {
+        wanted.push(SIGHUP);
+    }
+    let mut signals = signal_hook::iterator::Signals::new(wanted)?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || signals.forever().for_each(handler))?;
+    Ok(())
 }
 
-/// Ends the command where Ctrl-C came before there was anything to save.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action, the call only writes the present one to memory that is valid for it.
+    let known = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } == 0;
+    // SAFETY: all zeros are a valid action, and the call may have replaced them by another one.
+    known && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
+#[cfg(not(unix))]
+fn listen(handler: impl Fn(i32) + Send + 'static) -> Result<(), Box<dyn std::error::Error>> {
+    Ok(ctrlc::set_handler(move || handler(CTRL_C))?)
+}
+
+/// Whether one of the signals came.
+pub fn requested() -> bool {
+    RECEIVED.load(Ordering::Relaxed) != 0
+}
+
+/// The exit code of an interrupted program: 128 and the signal's number, as shells have it.
+pub fn exit_code() -> u8 {
+    let signal = match RECEIVED.load(Ordering::Relaxed) {
+        0 => CTRL_C,
+        signal => signal,
+    };
+    u8::try_from(128 + signal).unwrap_or(u8::MAX)
+}
+
+/// Ends the command where a signal came before there was anything to save.
 pub fn check() -> Result<(), Failure> {
     if requested() {
         Err(Failure::Interrupted("interrupted before the fit began; nothing was saved".to_owned()))

@@ -29,6 +29,7 @@ use crate::progress::Reporter;
 
 fn main() -> ExitCode {
     quiet_vulkan();
+    unmix_data::catch_bus_errors();
     let cli = Cli::parse();
     let mut reporter = Reporter::new(cli.shared.progress, cli.shared.quiet);
     logging::start(&cli.shared, reporter.is_json());

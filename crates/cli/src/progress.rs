@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
-use unmix::{Engine, Progress};
+use unmix::{Engine, Options, Progress, Stage};
 
 use crate::engine;
 use crate::failure::Failure;
@@ -50,6 +50,9 @@ pub struct Reporter {
     untold: Option<Progress>,
     /// Seconds at which the iterations began, after the start was chosen.
     began: f64,
+    /// How the fit under way starts, and the stage that was told last.
+    start: &'static str,
+    told: Option<Stage>,
 }
 
 impl Reporter {
@@ -63,7 +66,11 @@ impl Reporter {
             ProgressMode::Auto if std::io::stderr().is_terminal() => Mode::Bar,
             ProgressMode::Auto => Mode::Plain,
         };
-        Reporter { mode, last_line: None, untold: None, began: 0.0 }
+        Reporter::in_mode(mode)
+    }
+
+    fn in_mode(mode: Mode) -> Reporter {
+        Reporter { mode, last_line: None, untold: None, began: 0.0, start: "", told: None }
     }
 
     /// Whether stderr holds JSON lines.
@@ -85,36 +92,66 @@ impl Reporter {
         );
     }
 
-    /// What to call at the first Ctrl-C.
+    /// What to call at the first Ctrl-C, or another signal that asks to stop.
     pub fn interrupt_notice(&self) -> impl Fn() + Send + 'static {
-        let reporter = Reporter { mode: self.mode, last_line: None, untold: None, began: 0.0 };
+        let reporter = Reporter::in_mode(self.mode);
         move || {
             let text = "stopping after this iteration; press Ctrl-C again to quit at once without saving";
             reporter.line(text, || json!({"event": "interrupt", "message": text}));
         }
     }
 
-    /// A fit is about to start: its activations are loaded, its first coefficients are being chosen.
-    pub fn fit_starts(&mut self, start: &str, max_iterations: u32) {
-        self.last_line = None;
-        match self.mode {
-            Mode::Bar => {
-                let bar = ProgressBar::with_draw_target(Some(u64::from(max_iterations)), ProgressDrawTarget::stderr());
-                if let Ok(style) = ProgressStyle::with_template("{spinner} {bar:24} {pos:>3}/{len}  {msg}") {
-                    bar.set_style(style.progress_chars("━╸─").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
-                }
-                bar.set_message(format!("choosing the start ({start})"));
-                bar.enable_steady_tick(Duration::from_millis(120));
-                *bar_slot() = Some(bar);
+    /// A fit is about to start: its activations are loaded.
+    pub fn fit_starts(&mut self, options: &Options) {
+        (self.last_line, self.told, self.start) = (None, None, options.init.name());
+        self.stage(&stopping(options));
+        if self.mode == Mode::Bar {
+            let most = Some(u64::from(options.max_iterations));
+            let bar = ProgressBar::with_draw_target(most, ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {bar:24} {pos:>3}/{len}  {msg}") {
+                bar.set_style(style.progress_chars("━╸─").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
             }
-            _ => self.stage(&format!("choosing the start ({start})")),
+            bar.enable_steady_tick(Duration::from_millis(120));
+            *bar_slot() = Some(bar);
         }
     }
 
+    /// What a fit says of itself.
+    pub fn fit_progress(&mut self, progress: &Progress) {
+        match progress.stage {
+            Stage::Iterate => self.iteration(progress),
+            stage => self.fit_stage(stage),
+        }
+    }
+
+    /// A stage has begun.
+    fn fit_stage(&mut self, stage: Stage) {
+        let kind = std::mem::discriminant(&stage);
+        let is_new = self.told.is_none_or(|told| std::mem::discriminant(&told) != kind);
+        let text = match stage {
+            Stage::Measure => "measuring the activations".to_owned(),
+            Stage::Start => format!("choosing the start ({})", self.start),
+            Stage::WarmUp { iteration, of } => format!("warming up, {iteration} of {of}"),
+            Stage::Verify => "verifying the result".to_owned(),
+            _ => return,
+        };
+        if stage == Stage::Verify {
+            self.plain_line();
+        }
+        // Cloned, so that the lock is free where a line goes around the bar.
+        let bar = bar_slot().clone();
+        match bar {
+            Some(bar) => bar.set_message(text.clone()),
+            None if is_new || self.last_line.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL) => self.stage(&text),
+            None => return,
+        }
+        (self.told, self.last_line) = (Some(stage), Some(Instant::now()));
+    }
+
     /// An iteration is done.
-    pub fn iteration(&mut self, progress: &Progress) {
+    fn iteration(&mut self, progress: &Progress) {
         if progress.iteration == 0 {
-            self.began = progress.seconds;
+            (self.began, self.last_line) = (progress.seconds, None);
         }
         match self.mode {
             Mode::None => {}
@@ -201,6 +238,19 @@ pub fn around_bar<T>(write: impl FnOnce() -> T) -> T {
 
 fn bar_slot() -> std::sync::MutexGuard<'static, Option<ProgressBar>> {
     BAR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When a fit stops, in words.
+fn stopping(options: &Options) -> String {
+    let Options { max_iterations, tolerance, patience, .. } = options;
+    if *tolerance > 0.0 {
+        format!(
+            "at most {max_iterations} iterations, fewer if the error falls by less than {tolerance} of itself in {patience} \
+             (--tolerance 0 runs them all)"
+        )
+    } else {
+        format!("{max_iterations} iterations")
+    }
 }
 
 fn words(progress: &Progress, began: f64) -> String {

@@ -38,7 +38,8 @@ impl ActivationFile {
     /// Maps a file, checks its header and picks the matrix. Nothing but the header is read yet.
     ///
     /// The file must not be changed or shortened while this value or bytes shared by it live: numbers would change under
-    /// way, and reading beyond the new end stops the process.
+    /// way, and reading beyond the new end stops the process, unless [`catch_bus_errors`](crate::catch_bus_errors) has been called.
+    /// [`check_unchanged`](Self::check_unchanged) tells afterwards.
     ///
     /// # Errors
     /// If there is no such file, it is a folder, empty, of another format or damaged; if the tensor is missing, ambiguous, no
@@ -97,6 +98,29 @@ impl ActivationFile {
         columns::read(&self.file, self.rows as u64)
     }
 
+    /// Whether the file still holds what it held when it was opened and had `fingerprint`, by its size, its times and, where those
+    /// cannot tell, its content: numbers that are used in place may have been changed by a process that has them mapped, too.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if it does not, [`Error::CutShort`] if it has lost bytes.
+    pub fn check_unchanged(&self, fingerprint: &str) -> Result<(), Error> {
+        if !self.file.file.is_touched()? && !self.in_place() {
+            return Ok(());
+        }
+        let now = crate::fingerprint(self)?;
+        // Bytes may have gone missing while they were read.
+        self.check_whole()?;
+        if now == fingerprint { Ok(()) } else { Err(Error::Changed(self.path().to_owned())) }
+    }
+
+    /// Whether the file still has all of its bytes. Cheap enough to ask again and again.
+    ///
+    /// # Errors
+    /// [`Error::CutShort`] if it has not.
+    pub fn check_whole(&self) -> Result<(), Error> {
+        self.file.file.is_touched().map(|_| ())
+    }
+
     /// The matrix as bytes in place, if they are what [`read_rows`](ActivationSource::read_rows) gives.
     fn in_place(&self) -> bool {
         !self.tensor.fortran && !self.tensor.big_endian && self.number != Number::F64
@@ -130,7 +154,7 @@ impl ActivationSource for ActivationFile {
             return Err(bad(format!("rows {rows:?} take {needed} bytes, not {}", out.len())));
         }
         let stored = Stored {
-            bytes: &self.file.bytes[self.tensor.range.clone()],
+            bytes: &self.file.file.bytes[self.tensor.range.clone()],
             rows: self.rows,
             columns: self.columns,
             number: self.number,

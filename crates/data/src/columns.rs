@@ -66,7 +66,7 @@ fn integers(file: &TensorFile, tensor: &Tensor, tokens: u64) -> Result<Vec<i64>,
     if length != tokens {
         return Err(Error::ColumnLength { path: path(), column: tensor.info.name.clone(), found: length, tokens });
     }
-    file.bytes[tensor.range.clone()]
+    file.file.bytes[tensor.range.clone()]
         .chunks_exact(number.bytes())
         .enumerate()
         .map(|(row, bytes)| {

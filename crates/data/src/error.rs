@@ -36,6 +36,12 @@ pub enum Error {
     /// A file of no bytes.
     #[error("{}: the file is empty; was writing it interrupted?", .0.display())]
     Empty(PathBuf),
+    /// A mapped file has lost bytes since it was opened.
+    #[error("{}: the file was cut short, or its disk failed, while it was read; write it again and start over", .0.display())]
+    CutShort(PathBuf),
+    /// A file has other content than when it was opened.
+    #[error("{}: the file was changed while it was read; nothing was saved, since it would belong to neither content: start over", .0.display())]
+    Changed(PathBuf),
     /// Neither the content nor the name tells a format that can be read.
     #[error("{}: {found}; expected a safetensors file (.safetensors) or a NumPy array (.npy). {advice}", path.display())]
     UnknownFormat {

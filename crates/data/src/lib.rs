@@ -7,6 +7,7 @@
 //! [`Error`] that says what was found, what was expected and what to do.
 
 mod activation_file;
+mod bus_errors;
 mod columns;
 mod durable;
 mod encoding_file;
@@ -17,6 +18,7 @@ mod fit_folder;
 mod fit_record;
 mod inspection;
 mod labels;
+mod mapped_file;
 mod matrix;
 mod npy;
 mod number;
@@ -34,6 +36,7 @@ mod weight_matrix;
 mod weights;
 
 pub use activation_file::{ActivationFile, OpenOptions};
+pub use bus_errors::{catch_bus_errors, check_mappings};
 pub use columns::TokenColumns;
 pub use encoding_file::{EncodingRecord, write_encoding};
 pub use error::Error;

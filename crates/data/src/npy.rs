@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bytes::Bytes;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 
 use crate::Error;
+use crate::mapped_file::MappedFile;
 use crate::number::Number;
 use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo, byte_size};
 
@@ -15,9 +15,10 @@ pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 /// NumPy itself refuses headers of more than 10,000 bytes unless told otherwise.
 const LONGEST_HEADER: usize = 1 << 16;
 
-pub(crate) fn parse(path: &Path, bytes: Bytes) -> Result<TensorFile, Error> {
+pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> {
+    let bytes = &file.bytes;
     let damaged = |problem: String| Error::Damaged { path: path.to_owned(), format: "npy", problem };
-    let (text_start, length) = match *bytes {
+    let (text_start, length) = match **bytes {
         [_, _, _, _, _, _, 1, _, a, b, ..] => (10, usize::from(u16::from_le_bytes([a, b]))),
         [_, _, _, _, _, _, 2 | 3, _, a, b, c, d, ..] => (12, u32::from_le_bytes([a, b, c, d]) as usize),
         [_, _, _, _, _, _, major, minor, _, _, _, _, ..] => {
@@ -66,7 +67,7 @@ pub(crate) fn parse(path: &Path, bytes: Bytes) -> Result<TensorFile, Error> {
     Ok(TensorFile {
         path: path.to_owned(),
         format: Format::Npy,
-        bytes,
+        file,
         tensors: vec![tensor],
         metadata: BTreeMap::new(),
     })

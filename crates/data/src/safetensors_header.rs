@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bytes::Bytes;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use crate::Error;
+use crate::mapped_file::MappedFile;
 use crate::number::Number;
 use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo};
 
 /// The format's own limit; a longer "header" is some other file.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-pub(crate) fn parse(path: &Path, bytes: Bytes) -> Result<TensorFile, Error> {
+pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> {
+    let bytes = &file.bytes;
     let damaged = |problem: String| Error::Damaged { path: path.to_owned(), format: "safetensors", problem };
     let Some(prefix) = bytes.first_chunk::<8>() else {
         return Err(damaged(format!(
@@ -65,7 +66,7 @@ pub(crate) fn parse(path: &Path, bytes: Bytes) -> Result<TensorFile, Error> {
         })
         .collect();
     let metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    Ok(TensorFile { path: path.to_owned(), format: Format::Safetensors, bytes, tensors, metadata })
+    Ok(TensorFile { path: path.to_owned(), format: Format::Safetensors, file, tensors, metadata })
 }
 
 fn number(dtype: Dtype) -> Option<Number> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::mapped_file::MappedFile;
 use crate::number::Number;
 use crate::{Error, npy, safetensors_header};
 
@@ -84,7 +85,7 @@ impl Tensor {
 pub(crate) struct TensorFile {
     pub path: PathBuf,
     pub format: Format,
-    pub bytes: Bytes,
+    pub file: MappedFile,
     /// In the order of the file.
     pub tensors: Vec<Tensor>,
     pub metadata: BTreeMap<String, String>,
@@ -92,10 +93,10 @@ pub(crate) struct TensorFile {
 
 impl TensorFile {
     pub(crate) fn open(path: &Path) -> Result<TensorFile, Error> {
-        let bytes = map(path)?;
-        match detect(path, &bytes)? {
-            Format::Safetensors => safetensors_header::parse(path, bytes),
-            Format::Npy => npy::parse(path, bytes),
+        let file = map(path)?;
+        match detect(path, &file.bytes)? {
+            Format::Safetensors => safetensors_header::parse(path, file),
+            Format::Npy => npy::parse(path, file),
         }
     }
 
@@ -109,7 +110,7 @@ impl TensorFile {
     }
 
     pub(crate) fn data(&self, tensor: &Tensor) -> Bytes {
-        self.bytes.slice(tensor.range.clone())
+        self.file.bytes.slice(tensor.range.clone())
     }
 
     /// The matrix of floating-point numbers that is meant: the one named, or the only one.
@@ -187,7 +188,7 @@ pub(crate) fn byte_size(shape: &[u64], size: usize) -> Option<usize> {
 }
 
 /// Maps a regular, nonempty file.
-fn map(path: &Path) -> Result<Bytes, Error> {
+fn map(path: &Path) -> Result<MappedFile, Error> {
     let file = File::open(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Error::NotFound(path.to_owned()),
         // Windows refuses to open a folder.
@@ -208,14 +209,7 @@ fn map(path: &Path) -> Result<Bytes, Error> {
     if kind.len() == 0 {
         return Err(Error::Empty(path.to_owned()));
     }
-    // SAFETY: the mapping is read-only and private to this value. Another process that changes the file meanwhile changes
-    // the numbers read, and one that shortens it ends this process with a bus error; no Rust value with invalid bit patterns
-    // can come of it, since all of it is read as plain bytes. `ActivationFile::open` tells callers so.
-    let mapped = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io(path, "mapping into memory", e))?;
-    // Where the file is not in memory yet, it is read in large pages by systems that have them for files.
-    #[cfg(target_os = "linux")]
-    let _ = mapped.advise(memmap2::Advice::HugePage);
-    Ok(Bytes::from_owner(mapped))
+    MappedFile::new(file, path)
 }
 
 fn folder(path: &Path) -> Error {

@@ -207,9 +207,9 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
         .seed(args.seed)
         .max_iterations(30)
         .tolerance(0.0);
-    reporter.fit_starts(builder.options().init.name(), builder.options().max_iterations);
+    reporter.fit_starts(&builder.options());
     let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
-        reporter.iteration(progress);
+        reporter.fit_progress(progress);
         ControlFlow::Continue(())
     });
     reporter.fit_ends();

@@ -21,7 +21,7 @@ use crate::{engine, interrupt, memory};
 /// Reads a matrix of activations (tokens × neurons; safetensors or npy in f32, f16, bf16, npy also in f64) and writes a
 /// folder with factorization.safetensors (features and coefficients) and run.json (how they came about).
 ///
-/// Ctrl-C stops after the current iteration and saves the best features so far.
+/// Ctrl-C, SIGTERM and SIGHUP stop after the current iteration and save the best features so far; a second one ends the program.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix fit activations.safetensors --rank 100 --out fit
@@ -91,7 +91,7 @@ pub struct FitArgs {
 
     /// Updates of the coefficients in an iteration, twice as many in the first after a warm-up
     /// [default: 2; with --solver mu 4]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Solver")]
     pub sweeps: Option<u32>,
 
     /// How far the features of least squares are moved on in their direction before they are cut, a share below 1
@@ -212,13 +212,23 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
     interrupt::check()?;
 
     let options = builder.options();
-    reporter.fit_starts(options.init.name(), options.max_iterations);
+    reporter.fit_starts(&options);
     let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
-        reporter.iteration(progress);
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        reporter.fit_progress(progress);
+        // What comes of a file that was cut short is worth nothing.
+        if interrupt::requested() || file.check_whole().is_err() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     reporter.fit_ends();
+    // A file that was changed explains a result that is not sound, and makes one that seems so worthless.
+    if !matches!(fit, Err(unmix::Error::Runtime(_))) {
+        file.check_unchanged(&fingerprint)?;
+    }
 
+    reporter.stage(&format!("writing {}", args.out.display()));
     let mut record = FitRecord::new(fit?, columns, InputRecord::of_file(&file, fingerprint));
     record.run.command_line = Some(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect());
     record.run.peak_memory_bytes = memory::peak_bytes();
@@ -376,6 +386,7 @@ fn why(summary: &FitSummary) -> String {
         }
         StopReason::MaxIterations => "as many as were allowed".to_owned(),
         StopReason::Interrupted => "interrupted".to_owned(),
+        StopReason::Diverged => "the next one overflowed".to_owned(),
     }
 }
 

@@ -33,20 +33,18 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     let size = u64::from(args.size.tokens) * u64::from(args.size.neurons) * source.element().bytes() as u64;
     let activations = engine.load(&source)?;
     let builder = args.fit().max_iterations(args.iterations + 1).tolerance(0.0);
-    reporter.fit_starts(builder.options().init.name(), args.iterations + 1);
-    let mut stamps = Vec::new();
+    reporter.fit_starts(&builder.options());
     let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
-        stamps.push(progress.seconds);
-        reporter.iteration(progress);
+        reporter.fit_progress(progress);
         ControlFlow::Continue(())
     });
     reporter.fit_ends();
     let fit = fit?;
     // Before the product's own copies are made.
     let peak = memory::peak_bytes();
-    // stamps[0] is the start; the first iteration warms up.
-    let iteration = median(stamps.windows(2).skip(1).map(|pair| pair[1] - pair[0]).collect());
-    let start = stamps.first().copied().unwrap_or_default();
+    // The first iteration warms up.
+    let iteration = median(fit.summary.seconds_curve.windows(2).map(|pair| pair[1] - pair[0]).collect());
+    let start = fit.summary.start_seconds;
 
     reporter.stage("measuring the dense product alone");
     let product = product(&source, &fit.coefficients.values, args.size.rank as usize)?;

@@ -1,0 +1,99 @@
+//! A file in memory, and whether it is still what it was when it was opened.
+
+use std::fs::{File, Metadata};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use memmap2::Mmap;
+
+use crate::Error;
+use crate::bus_errors::Watched;
+
+/// A mapped file. Cheap to clone; the mapping ends with the last clone, and the last of its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct MappedFile {
+    /// All of the file.
+    pub bytes: Bytes,
+    opened: Arc<Opened>,
+}
+
+/// The file as it was opened.
+#[derive(Debug)]
+struct Opened {
+    path: PathBuf,
+    file: File,
+    state: State,
+    mapping: Arc<Mapping>,
+}
+
+#[derive(Debug)]
+struct Mapping {
+    // Dropped in this order: a mapping must not end while it is watched.
+    watched: Watched,
+    map: Mmap,
+}
+
+/// What changes when a file is written to.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    bytes: u64,
+    modified: Option<SystemTime>,
+    /// When content, name or permissions were last changed: unlike `modified`, nobody can set it back.
+    changed: (i64, i64),
+}
+
+impl State {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let changed = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.ctime(), metadata.ctime_nsec())
+        };
+        #[cfg(not(unix))]
+        let changed = (0, 0);
+        State { bytes: metadata.len(), modified: metadata.modified().ok(), changed }
+    }
+}
+
+/// Lets bytes keep their mapping.
+struct Owner(Arc<Mapping>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.map
+    }
+}
+
+impl MappedFile {
+    /// Maps an open, regular file that is not empty.
+    pub(crate) fn new(file: File, path: &Path) -> Result<Self, Error> {
+        let state = file.metadata().map_err(|e| Error::io(path, "looking at the file", e))?;
+        // SAFETY: the mapping is read-only and private to this value. Another process that changes the file meanwhile changes
+        // the numbers read, and one that shortens it ends this process with a bus error, unless those are caught
+        // (`catch_bus_errors`); no Rust value with invalid bit patterns can come of it, since all of it is read as plain bytes.
+        // `ActivationFile::open` tells callers so.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, "mapping into memory", e))?;
+        // Where the file is not in memory yet, it is read in large pages by systems that have them for files.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        let mapping = Arc::new(Mapping { watched: Watched::new(&map, path), map });
+        let bytes = Bytes::from_owner(Owner(Arc::clone(&mapping)));
+        let opened = Opened { path: path.to_owned(), file, state: State::of(&state), mapping };
+        Ok(MappedFile { bytes, opened: Arc::new(opened) })
+    }
+
+    /// Whether the file has been written to since it was opened, as far as its size and its times tell.
+    ///
+    /// # Errors
+    /// If it was cut short, or cannot be looked at any more.
+    pub(crate) fn is_touched(&self) -> Result<bool, Error> {
+        let Opened { path, file, state, mapping } = &*self.opened;
+        let now = file.metadata().map_err(|e| Error::io(path, "looking at the file", e))?;
+        if now.len() < state.bytes || mapping.watched.is_broken() {
+            return Err(Error::CutShort(path.clone()));
+        }
+        Ok(State::of(&now) != *state)
+    }
+}
