@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use unmix::{
-    CpuEngine, DenseMatrix, ElementType, Engine, EngineKind, Error, Factorization, Init, SemiNmf, Solver, Stage, StopReason,
+    CpuEngine, DenseMatrix, ElementType, Engine, EngineKind, Error, Factorization, Init, SemiNmf, Solver, Stage,
+    StopReason,
 };
 use unmix_tests::{Dense, engines, oracle};
 

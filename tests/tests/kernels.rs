@@ -595,7 +595,8 @@ fn a_loss_that_features_which_cancel_have_rounded_away_is_not_the_best() {
         // ‖X‖² = 100: a loss of 40, then one of 0 by features whose energies are 10⁸ times that of the activations.
         let terms = [(40.0, 20.0), (60.0, 20.0)];
         let terms = terms.map(|(inner, gram)| (bench.words(&partials(inner)), bench.words(&partials(gram))));
-        let grams = [1.0, 1e10].map(|energy| bench.matrix(&Dense::from_fn(2, 2, |i, j| if i == j { energy } else { 0.0 })));
+        let grams =
+            [1.0, 1e10].map(|energy| bench.matrix(&Dense::from_fn(2, 2, |i, j| if i == j { energy } else { 0.0 })));
         let unit = bench.matrix(&Dense::from_fn(2, 2, |i, j| f64::from(u8::from(i == j))));
         let (state, report) = (bench.words(&[0u32; 4]), bench.words(&vec![0u32; report_words(2) as usize]));
         let current = [1.0, 2.0].map(|v| bench.matrix(&Dense::from_fn(3, 5, |_, _| v)));

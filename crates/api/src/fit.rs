@@ -6,8 +6,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use unmix_kernels::{
-    BufferId, MAXIMUM_PARTIALS, Matrix, Recording, Report, absolute_maximum, gather_rows, report_words,
-    squared_norm,
+    BufferId, MAXIMUM_PARTIALS, Matrix, Recording, Report, absolute_maximum, gather_rows, report_words, squared_norm,
 };
 use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
 

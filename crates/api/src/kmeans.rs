@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use half::bf16;
 use rand::RngExt;
 use rand::seq::index;
-use unmix_kernels::{Assignment, Matrix, Precision, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
+use unmix_kernels::{
+    Assignment, Matrix, Precision, Recording, kmeans_assign, projection, squared_norm, winner_take_all,
+};
 
 use crate::buffers::{GATHERED_ROWS, PanelBuffers};
 use crate::fit::{Fit, rows_at_once};

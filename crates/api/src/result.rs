@@ -14,6 +14,10 @@ use crate::{
     best_iterate, debias,
 };
 
+/// Most energy of the features' own parts, in units of ‖X‖². Parts overlap, so that together they may have more energy than the
+/// activations; where it is this much more, they cancel one another, and f32 does not hold what is left.
+const MOST_ENERGY: f64 = 1e8;
+
 /// The result of a fit whose iterations are over.
 pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
     fit: Fit<'_>,
@@ -29,14 +33,14 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
     // The sums on the device are another iterate's, or rounded.
     let mut found = Found::new(&fit, is_last && fit.plan().precision() == Precision::F32).await?;
     let claimed = course.best_loss + course.best_uncertainty;
-    if let Some(problem) = found.verification.problem(fit.squared_norm, claimed) {
+    if let Some(problem) = found.problem(&fit, claimed) {
         if !fit.options.keep_best {
             return Err(Error::Unsound { problem });
         }
         log::warn!("{problem}; the coefficients are found anew");
         best_iterate::find_from_zero(&fit).await?;
         found = Found::new(&fit, false).await?;
-        if let Some(problem) = found.verification.problem(fit.squared_norm, claimed) {
+        if let Some(problem) = found.problem(&fit, claimed) {
             return Err(Error::Unsound { problem });
         }
     }
@@ -76,6 +80,18 @@ impl Found {
         Ok(Found { features, parts: factors.parts(), verification })
     }
 
+    /// What is wrong with the factors, given the most that the loss of their iteration may have been.
+    fn problem(&self, fit: &Fit<'_>, claimed: f64) -> Option<String> {
+        let energy: f64 = self.parts.iter().map(|part| part.energy).sum();
+        if energy > MOST_ENERGY * fit.squared_norm {
+            let times = energy / fit.squared_norm;
+            return Some(format!(
+                "features cancel one another: their parts are {times:.0e} times the activations' energy"
+            ));
+        }
+        self.verification.problem(fit.squared_norm, claimed)
+    }
+
     async fn into_factorization<P: FnMut(&Progress) -> ControlFlow<()>>(
         self,
         fit: Fit<'_>,
@@ -87,8 +103,11 @@ impl Found {
         let (rank, neurons) = (fit.options.rank as usize, fit.neurons as usize);
         // Memory is free before what is returned takes its place.
         fit.session.release(fit.buffers.least_squares.cross.buffer());
-        let mut coefficients =
-            DenseMatrix { rows: fit.tokens as usize, columns: rank, values: Vec::with_capacity(fit.tokens as usize * rank) };
+        let mut coefficients = DenseMatrix {
+            rows: fit.tokens as usize,
+            columns: rank,
+            values: Vec::with_capacity(fit.tokens as usize * rank),
+        };
         for panel in &fit.buffers.panels {
             if panel.best_coefficients != panel.coefficients {
                 fit.session.release(panel.best_coefficients.buffer());

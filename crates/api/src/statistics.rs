@@ -31,7 +31,7 @@ pub(crate) struct Part {
     /// ⟨y_k z_k, YZ⟩.
     overlap: f64,
     /// ‖y_k z_k‖².
-    energy: f64,
+    pub energy: f64,
     /// ‖z_k‖.
     norm: f64,
     /// Nonzeros of the feature.

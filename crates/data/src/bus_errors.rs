@@ -19,9 +19,9 @@ struct Slot {
     broken: AtomicBool,
 }
 
-static SLOTS: [Slot; MAPPINGS] = [const {
-    Slot { start: AtomicUsize::new(0), bytes: AtomicUsize::new(0), broken: AtomicBool::new(false) }
-}; MAPPINGS];
+static SLOTS: [Slot; MAPPINGS] =
+    [const { Slot { start: AtomicUsize::new(0), bytes: AtomicUsize::new(0), broken: AtomicBool::new(false) } };
+        MAPPINGS];
 
 /// Files with missing bytes whose mappings are gone, and the files of the slots.
 static FILES: Mutex<Files> = Mutex::new(Files { of_slots: Vec::new(), broken: Vec::new() });
