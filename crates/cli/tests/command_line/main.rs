@@ -1,6 +1,7 @@
 //! The `unmix` command seen from outside: what it prints where, the files that it leaves, the codes with which it exits.
 
 mod bench;
+mod changed_files;
 mod compare;
 mod concepts;
 mod demo;
