@@ -23,8 +23,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-// A stage of an operand comes in blocks of four rows times four neurons, one for each of half the threads. A thread turns its
-// block round and so writes whole vectors: where several write components of one vector, a device may write all of it for each.
+// A stage of an operand is loaded in blocks of four rows times four neurons, one for each of half the threads. A thread
+// transposes its block, so that it writes whole vectors: where several threads write components of one vector, a device may write
+// all of it for each of them.
 const STAGING = THREADS / 2u;
 // Neighbouring threads that load from the same rows: 32 bytes of f32. More of them would write to the same memory banks.
 const NEIGHBOURS = 2u;

@@ -36,7 +36,6 @@ pub(super) fn compose<'a>(
 }
 
 /// An import of names from a module.
-#[derive(Debug, PartialEq, Eq)]
 struct Import {
     module: String,
     names: Vec<String>,
