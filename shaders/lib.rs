@@ -1,11 +1,12 @@
 //! Compute shaders of unmix, as text.
 //!
 //! One WGSL file a kernel, with the entry point `main`. The formula and the shapes stand at its top. A kernel that reads
-//! activations imports `shared/elements.wgsl` by WESL and has a variant for each storage type: the features `f32`, `f16`
-//! and `bf16`, exactly one of which is set. A kernel that can be compiled in several ways has features for that too, or further
-//! files. Unless a file's name or its top says otherwise, nothing goes beyond portable WebGPU.
+//! activations imports `shared/elements.wgsl` and has a variant for each storage type: the features `f32`, `f16` and `bf16`,
+//! exactly one of which is set. Imports and conditions are written as in WESL, of which `unmix-kernels` reads the part that
+//! its `compose/wesl.rs` names. A kernel that can be compiled in several ways has features for that too, or further files. Unless
+//! a file's name or its top says otherwise, nothing goes beyond portable WebGPU.
 
-/// The modules: their WESL paths within the package, and their text.
+/// The modules: their paths within the package, and their text.
 pub const SOURCES: &[(&str, &str)] = &[
     ("absolute_maximum", include_str!("absolute_maximum.wgsl")),
     ("cholesky", include_str!("cholesky.wgsl")),

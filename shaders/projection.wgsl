@@ -3,7 +3,7 @@
 // x: rows × columns elements. features: rank × columns f32. out: rows × rank f32.
 // A workgroup computes a tile of TILE tokens × TILE features. Extent (rows, rank, 1).
 
-import package::shared::elements::{ELEMENTS, quad};
+import package::shared::elements::{ELEMENTS, QUADS, quad};
 import package::shared::register_tile::{
     CHAIN, DEPTH, SIDE, Sums, THREADS, TILE, TILE_QUADS, left_tile, multiply, multiply_half, read_of, right_tile,
 };
@@ -24,65 +24,87 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-// Neighbouring threads that load from one row, neighbouring neurons each: 16 bytes of f16 or bf16, or twice 16 of f32.
-const ROW_THREADS = THREADS / TILE;
-const NEURONS = DEPTH / ROW_THREADS;
+// A stage of an operand is loaded in blocks of four rows times four neurons, one for each of half the threads. A thread
+// transposes its block, so that it writes whole vectors: where several threads write components of one vector, a device may write
+// all of it for each of them.
+const STAGING = THREADS / 2u;
+// Neighbouring threads that load from the same rows: 32 bytes of f32. More of them would write to the same memory banks.
+const NEIGHBOURS = 2u;
 
-// What a thread loads for a stage.
-struct Loads {
-    x: vec4<u32>,
-    @if(f32)
-    more_x: vec4<u32>,
-    z: vec4<f32>,
-    more_z: vec4<f32>,
+// A thread's blocks: four rows of an operand, four neurons of each stage.
+struct Blocks {
+    // Whether they are of tokens; otherwise they are of features.
+    are_left: bool,
+    // Where the rows begin in memory, in vectors.
+    rows: vec4<u32>,
+    // Quads of rows, and of neurons, before them in the stage.
+    row_quad: u32,
+    neuron_quad: u32,
 }
 
-// Where it loads. Beyond the last column or row the last one is loaded, whose products are not stored or not made.
-struct Places {
-    x: u32,
-    last_x: u32,
-    z: u32,
-    last_z: u32,
+// The vectors with a block's numbers, row by row.
+struct Block {
+    first: vec4<u32>,
+    second: vec4<u32>,
+    third: vec4<u32>,
+    fourth: vec4<u32>,
 }
 
-fn load(at: Places) -> Loads {
-    var loads: Loads;
-    loads.x = x[min(at.x, at.last_x)];
-    @if(f32) {
-        loads.more_x = x[min(at.x + 1u, at.last_x)];
+fn blocks_of(thread: u32, workgroup: vec2<u32>) -> Blocks {
+    let group = thread % STAGING / NEIGHBOURS;
+    let row_quad = group % TILE_QUADS;
+    let neuron_quad = group / TILE_QUADS * NEIGHBOURS + thread % NEIGHBOURS;
+    let rows = row_quad * 4u + vec4(0u, 1u, 2u, 3u);
+    // Beyond the last row it is loaded again; its products are not stored.
+    let last_token = vec4(params.rows - 1u);
+    let token_rows = (params.first + min(workgroup.x * TILE + rows, last_token) * params.stride) / ELEMENTS;
+    let feature_rows = min(workgroup.y * TILE + rows, vec4(params.rank - 1u)) * (params.feature_stride / 4u);
+    let are_left = thread < STAGING;
+    return Blocks(are_left, select(feature_rows, token_rows, are_left), row_quad, neuron_quad);
+}
+
+// The block of the stage that begins with neuron `first`. Beyond the last neuron it is loaded again; its products are not made.
+fn load(blocks: Blocks, first: u32) -> Block {
+    let neuron = min(first + blocks.neuron_quad * 4u, params.columns - 1u);
+    if blocks.are_left {
+        let at = blocks.rows + neuron / ELEMENTS;
+        return Block(x[at.x], x[at.y], x[at.z], x[at.w]);
     }
-    loads.z = features[min(at.z, at.last_z)];
-    loads.more_z = features[min(at.z + 1u, at.last_z)];
-    return loads;
+    let at = blocks.rows + neuron / 4u;
+    return Block(
+        bitcast<vec4<u32>>(features[at.x]),
+        bitcast<vec4<u32>>(features[at.y]),
+        bitcast<vec4<u32>>(features[at.z]),
+        bitcast<vec4<u32>>(features[at.w]),
+    );
 }
 
-// Turns a quad of neurons of a row into four depths of the tile. `at` counts elements.
-fn stage_left(at: u32, values: vec4<f32>) {
-    left_tile[at / 4u][at % 4u] = values.x;
-    left_tile[at / 4u + TILE_QUADS][at % 4u] = values.y;
-    left_tile[at / 4u + 2u * TILE_QUADS][at % 4u] = values.z;
-    left_tile[at / 4u + 3u * TILE_QUADS][at % 4u] = values.w;
-}
-
-fn stage_right(at: u32, values: vec4<f32>) {
-    right_tile[at / 4u][at % 4u] = values.x;
-    right_tile[at / 4u + TILE_QUADS][at % 4u] = values.y;
-    right_tile[at / 4u + 2u * TILE_QUADS][at % 4u] = values.z;
-    right_tile[at / 4u + 3u * TILE_QUADS][at % 4u] = values.w;
-}
-
-fn stage(loads: Loads, thread: u32) {
-    let at = thread % ROW_THREADS * NEURONS * TILE + thread / ROW_THREADS;
-    @if(f32) {
-        stage_left(at, quad(loads.x, 0u));
-        stage_left(at + 4u * TILE, quad(loads.more_x, 0u));
+fn stage(blocks: Blocks, block: Block) {
+    let at = blocks.neuron_quad * 4u * TILE_QUADS + blocks.row_quad;
+    if blocks.are_left {
+        let index = blocks.neuron_quad % QUADS;
+        let neurons = transpose(mat4x4(
+            quad(block.first, index),
+            quad(block.second, index),
+            quad(block.third, index),
+            quad(block.fourth, index),
+        ));
+        left_tile[at] = neurons[0];
+        left_tile[at + TILE_QUADS] = neurons[1];
+        left_tile[at + 2u * TILE_QUADS] = neurons[2];
+        left_tile[at + 3u * TILE_QUADS] = neurons[3];
+    } else {
+        let neurons = transpose(mat4x4(
+            bitcast<vec4<f32>>(block.first),
+            bitcast<vec4<f32>>(block.second),
+            bitcast<vec4<f32>>(block.third),
+            bitcast<vec4<f32>>(block.fourth),
+        ));
+        right_tile[at] = neurons[0];
+        right_tile[at + TILE_QUADS] = neurons[1];
+        right_tile[at + 2u * TILE_QUADS] = neurons[2];
+        right_tile[at + 3u * TILE_QUADS] = neurons[3];
     }
-    @if(f16 || bf16) {
-        stage_left(at, quad(loads.x, 0u));
-        stage_left(at + 4u * TILE, quad(loads.x, 1u));
-    }
-    stage_right(at, loads.z);
-    stage_right(at + 4u * TILE, loads.more_z);
 }
 
 fn store_quad(token: u32, feature: u32, sums: vec4<f32>, accumulate: bool) {
@@ -106,35 +128,24 @@ fn store(token: u32, feature: u32, sums: mat4x4<f32>, accumulate: bool) {
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let place = thread % ROW_THREADS;
-    let token_row = min(workgroup.x * TILE + thread / ROW_THREADS, params.rows - 1u);
-    let x_row = (params.first + token_row * params.stride) / ELEMENTS;
-    let z_row = min(workgroup.y * TILE + thread / ROW_THREADS, params.rank - 1u) * (params.feature_stride / 4u);
-    var at = Places(
-        x_row + place * (NEURONS / ELEMENTS),
-        x_row + (params.columns - 1u) / ELEMENTS,
-        z_row + place * (NEURONS / 4u),
-        z_row + (params.columns - 1u) / 4u,
-    );
+    let blocks = blocks_of(thread, workgroup.xy);
     let read = read_of(thread);
     let token = workgroup.x * TILE + read.left * 4u;
     let feature = workgroup.y * TILE + read.right * 4u;
 
     var accumulate = false;
-    stage(load(at), thread);
+    stage(blocks, load(blocks, 0u));
     for (var first = 0u; first < params.columns; first += CHAIN) {
         var sums = Sums();
         let chain = min(params.columns - first, CHAIN);
-        for (var whole = chain / DEPTH; whole > 0u; whole--) {
+        for (var whole = 0u; whole < chain / DEPTH; whole++) {
             workgroupBarrier();
             multiply_half(&sums, read, 0u);
             // The next stage is on its way while the other half is multiplied.
-            at.x += DEPTH / ELEMENTS;
-            at.z += DEPTH / 4u;
-            let next = load(at);
+            let next = load(blocks, first + (whole + 1u) * DEPTH);
             multiply_half(&sums, read, DEPTH / 2u);
             workgroupBarrier();
-            stage(next, thread);
+            stage(blocks, next);
         }
         if chain % DEPTH > 0u {
             // The last neurons.

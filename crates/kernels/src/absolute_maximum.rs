@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, magnitude, params, with_scratch};
+use crate::cpu::{Elements, arch, magnitude, params, with_scratch};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Number of partial maxima.
@@ -54,7 +54,7 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
         with_scratch(p.columns as usize, |row_values| {
             for row in (share..p.rows as usize).step_by(PARTIALS as usize) {
                 activations.decode(row, 0, row_values);
-                pulp::Arch::new().dispatch(
+                arch().dispatch(
                     #[inline(always)]
                     || largest = row_values.iter().fold(largest, |m, v| m.max(magnitude(*v))),
                 );

@@ -1,7 +1,11 @@
 //! Composes a kernel's WGSL from the sources in `shaders/`.
 
-use wesl::syntax::PathOrigin;
-use wesl::{CompileOptions, EscapeMangler, Feature, Features, ModulePath, VirtualResolver};
+mod wesl;
+
+#[cfg(test)]
+mod component_stores;
+#[cfg(test)]
+mod tests;
 
 use crate::{ElementType, Kernel, Variant};
 
@@ -15,7 +19,7 @@ pub struct ComposeError {
     pub element: ElementType,
     /// The variant's name.
     pub variant: &'static str,
-    /// The compiler's words.
+    /// What is wrong with the sources.
     pub reason: String,
 }
 
@@ -24,188 +28,18 @@ pub struct ComposeError {
 /// # Errors
 /// If the sources do not compose.
 pub fn compose(kernel: &Kernel, element: ElementType, variant: &Variant) -> Result<String, ComposeError> {
-    let mut resolver = VirtualResolver::new();
-    for &(path, source) in unmix_shaders::SOURCES {
-        resolver.add_module(module(path), source.into());
-    }
-    let elements = ElementType::ALL.map(|other| (other.name(), other == element));
-    let others = kernel.variants.iter().flat_map(|other| other.features).map(|feature| (*feature, false));
-    let own = variant.features.iter().map(|feature| (*feature, true));
-    // Of a name that comes twice, the later flag counts.
-    let flags = elements.into_iter().chain(others).chain(own).map(|(name, set)| (name.to_owned(), Feature::from(set)));
-    let options = CompileOptions {
-        // naga validates, in the tests and again in wgpu.
-        validate: false,
-        features: Features { default: Feature::Error, flags: flags.collect() },
-        ..CompileOptions::default()
+    let module = |path: &str| unmix_shaders::SOURCES.iter().find(|(name, _)| *name == path).map(|(_, source)| *source);
+    let feature = |name: &str| {
+        let elements = ElementType::ALL.map(ElementType::name);
+        let mut variants = kernel.variants.iter().flat_map(|other| other.features);
+        let is_known = elements.contains(&name) || variants.any(|other| *other == name);
+        is_known.then(|| name == element.name() || variant.features.contains(&name))
     };
     let root = variant.shader.unwrap_or(kernel.name);
-    wesl::compile(&module(root), &resolver, &EscapeMangler, &options).map(|result| result.to_string()).map_err(
-        |error| ComposeError {
-            kernel: kernel.name.to_owned(),
-            element,
-            variant: variant.name,
-            reason: error.to_string(),
-        },
-    )
-}
-
-fn module(path: &str) -> ModulePath {
-    ModulePath::new(PathOrigin::Absolute, path.split("::").map(str::to_owned).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use naga::back::{hlsl, msl, spv};
-    use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-    use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
-
-    use super::*;
-    use crate::{Access, KERNELS, Needs, PORTABLE};
-
-    /// What naga must know to accept a shader with such needs. Portable WebGPU has unpack2x16float; naga keeps it apart for
-    /// OpenGL's sake.
-    fn capabilities(needs: &Needs) -> Capabilities {
-        let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-        capabilities.set(Capabilities::SHADER_FLOAT16, needs.shader_f16);
-        capabilities.set(Capabilities::SUBGROUP, needs.subgroup_size.is_some());
-        capabilities.set(Capabilities::COOPERATIVE_MATRIX, needs.cooperative_matrix.is_some());
-        capabilities
-    }
-
-    /// Calls `check` with every variant of every kernel for every element type, its name, and its module as naga sees it.
-    fn for_every_variant(check: impl Fn(&Kernel, &Variant, &str, &Module, &ModuleInfo)) {
-        for kernel in KERNELS {
-            for &element in kernel.elements() {
-                for variant in kernel.variants_for(element) {
-                    let name = format!("{} ({element}, {})", kernel.name, variant.name);
-                    let source = compose(kernel, element, variant).unwrap();
-                    let module = naga::front::wgsl::parse_str(&source)
-                        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
-                    let info = Validator::new(ValidationFlags::all(), capabilities(&variant.needs))
-                        .validate(&module)
-                        .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
-                    check(kernel, variant, &name, &module, &info);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_variant_has_its_shader() {
-        for kernel in KERNELS {
-            for variant in kernel.variants {
-                let shader = variant.shader.unwrap_or(kernel.name);
-                assert!(unmix_shaders::SOURCES.iter().any(|(path, _)| *path == shader), "{shader}");
-            }
-        }
-    }
-
-    #[test]
-    fn every_device_can_run_every_kernel() {
-        for kernel in KERNELS {
-            for &element in kernel.elements() {
-                assert!(
-                    kernel.variants_for(element).any(|variant| variant.needs.are_portable()),
-                    "{} ({element})",
-                    kernel.name
-                );
-            }
-            let names: HashSet<_> = kernel.variants.iter().map(|variant| variant.name).collect();
-            assert_eq!(names.len(), kernel.variants.len(), "{}: names of variants", kernel.name);
-        }
-    }
-
-    #[test]
-    fn the_interface_of_every_shader_is_its_kernels() {
-        for_every_variant(|kernel, _, variant, module, _| {
-            let [entry] = &module.entry_points[..] else { panic!("{variant}: entry points") };
-            assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{variant}");
-            let mut bindings = 0;
-            for (_, variable) in module.global_variables.iter() {
-                let Some(binding) = variable.binding else { continue };
-                assert_eq!(binding.group, 0, "{variant}");
-                bindings += 1;
-                match variable.space {
-                    AddressSpace::Storage { access } => {
-                        let expected = match kernel.access[binding.binding as usize] {
-                            Access::Read => StorageAccess::LOAD,
-                            Access::ReadWrite => StorageAccess::LOAD | StorageAccess::STORE,
-                        };
-                        assert_eq!(access, expected, "{variant}: binding {}", binding.binding);
-                    }
-                    AddressSpace::Uniform => {
-                        assert_eq!(binding.binding as usize, kernel.access.len(), "{variant}: parameters");
-                        let size = module.types[variable.ty].inner.size(module.to_ctx());
-                        assert_eq!(size as usize, kernel.params_size, "{variant}: parameters");
-                    }
-                    ref space => panic!("{variant}: {space:?}"),
-                }
-            }
-            assert_eq!(bindings, kernel.access.len() + 1, "{variant}: an unused binding is stripped");
-        });
-    }
-
-    #[test]
-    fn every_shader_keeps_within_its_needs() {
-        for_every_variant(|kernel, variant, name, module, _| {
-            let needs = &variant.needs;
-            assert!(kernel.access.len() <= 8, "{name}: storage buffers");
-            let size = module.entry_points[0].workgroup_size;
-            assert!(size.iter().product::<u32>() <= needs.threads && size[2] <= 64, "{name}: {size:?} threads");
-            let memory: u32 = module
-                .global_variables
-                .iter()
-                .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
-                .map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()).next_multiple_of(16))
-                .sum();
-            assert!(memory <= needs.workgroup_bytes, "{name}: {memory} bytes of workgroup memory");
-        });
-    }
-
-    #[test]
-    fn every_shader_translates_to_every_graphics_api() {
-        for_every_variant(|_, variant, name, module, info| {
-            spv::write_vec(module, info, &spv::Options::default(), None)
-                .unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
-            // Cooperative matrices: wgpu offers them on Vulkan and Metal, and on Metal of 8 × 8 alone.
-            if variant.needs.cooperative_matrix.is_some_and(|size| size != 8) {
-                return;
-            }
-            let msl_options = msl::Options { lang_version: (2, 4), ..msl::Options::default() };
-            let (_, translation) = msl::write_string(module, info, &msl_options, &msl::PipelineOptions::default())
-                .unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
-            for entry in translation.entry_point_names {
-                entry.unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
-            }
-            if variant.needs.cooperative_matrix.is_some() {
-                return;
-            }
-            let mut text = String::new();
-            let hlsl_options = hlsl::Options::default();
-            let pipeline = hlsl::PipelineOptions::default();
-            let reflection = hlsl::Writer::new(&mut text, &hlsl_options, &pipeline)
-                .write(module, info, None)
-                .unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
-            for entry in reflection.entry_point_names {
-                entry.unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
-            }
-        });
-    }
-
-    #[test]
-    fn composing_names_the_shader_that_fails() {
-        let kernel = Kernel {
-            name: "absent",
-            access: &[],
-            params_size: 0,
-            reads_elements: false,
-            variants: PORTABLE,
-            twin: |_, _, _| (),
-        };
-        let error = compose(&kernel, ElementType::Bf16, &PORTABLE[0]).unwrap_err().to_string();
-        assert!(error.starts_with("shader absent (bf16, portable) does not compose"), "{error}");
-    }
+    wesl::compose(root, module, feature).map_err(|reason| ComposeError {
+        kernel: kernel.name.to_owned(),
+        element,
+        variant: variant.name,
+        reason,
+    })
 }

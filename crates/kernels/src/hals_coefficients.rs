@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{
-    BLOCK, LANES, PackedBlocks, Sums, add_product, deinterleave, interleave, params, subtract_products,
+    BLOCK, LANES, PackedBlocks, Sums, add_product, arch, deinterleave, interleave, params, subtract_products,
     vectors_at_once, with_scratch,
 };
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
@@ -88,7 +88,7 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let [projections, gram, squared_norms, coefficients] = bindings else { unreachable!() };
     let rows = p.rows as usize;
     let elements = rows * p.stride as usize;
-    pulp::Arch::new().dispatch(Twin {
+    arch().dispatch(Twin {
         p: &p,
         projections: &projections.read::<f32>()[..elements],
         gram: gram.read(),
@@ -252,7 +252,7 @@ mod tests {
             }
             for vectors in Vectors::ALL {
                 let mut found = before.clone();
-                vectors.run(Twin {
+                vectors.arch().dispatch(Twin {
                     p: &p,
                     projections: &projections,
                     gram: &gram,

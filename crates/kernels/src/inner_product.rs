@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{LANES, params, split_f64};
+use crate::cpu::{LANES, arch, params, split_f64};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Number of partial sums.
@@ -58,7 +58,7 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     partials.write::<f32>().par_chunks_exact_mut(2).with_min_len(32).enumerate().for_each(|(i, pair)| {
         let range = (i * share).min(count)..((i + 1) * share).min(count);
         let old = if p.accumulate != 0 { f64::from(pair[0]) + f64::from(pair[1]) } else { 0.0 };
-        let sum = pulp::Arch::new().dispatch(
+        let sum = arch().dispatch(
             #[inline(always)]
             || sum_of_products(&a[range.clone()], &b[range]),
         );

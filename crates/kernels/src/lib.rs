@@ -40,7 +40,7 @@ mod winner_take_all;
 pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absolute_maximum};
 pub use cholesky::{CHOLESKY, Ridge, STATUS_WORDS, cholesky};
 pub use compose::{ComposeError, compose};
-pub use cpu::uses_amx;
+pub use cpu::{VECTORS_VARIABLE, Vectors, uses_amx};
 pub use cross_product::{CROSS_PRODUCT, Precision, Split, Summation, cross_product};
 pub use element_type::ElementType;
 pub use features::{

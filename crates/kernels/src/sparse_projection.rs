@@ -6,7 +6,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, LANES, decode_transposed, deinterleave, params, with_scratch};
+use crate::cpu::{Elements, LANES, arch, decode_transposed, deinterleave, params, with_scratch};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// Features that a workgroup handles, of as many tokens as elements fit in 16 bytes.
@@ -107,7 +107,7 @@ pub(crate) fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_
     let (indices, values) = (&indices.read::<u32>()[..rank * kept], &values.read::<f32>()[..rank * kept]);
     let segments = segments(indices, values, kept, activations.readable_of(p.rows as usize - 1));
     let out = &mut out.write::<f32>()[..p.rows as usize * out_stride];
-    pulp::Arch::new().dispatch(Twin { activations, segments: &segments, rank, out, out_stride, scale: p.scale });
+    arch().dispatch(Twin { activations, segments: &segments, rank, out, out_stride, scale: p.scale });
 }
 
 struct Twin<'a> {
@@ -284,7 +284,7 @@ mod tests {
             for vectors in Vectors::ALL {
                 let out_stride = rank + 2;
                 let mut out = vec![0f32; rows * out_stride];
-                vectors.run(Twin {
+                vectors.arch().dispatch(Twin {
                     activations: Elements::new(bytemuck::cast_slice(&x), ElementType::F32, neurons as u32),
                     segments: &segments,
                     rank,

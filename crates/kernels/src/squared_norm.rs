@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, params, with_scratch};
+use crate::cpu::{Elements, arch, params, with_scratch};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
@@ -46,7 +46,7 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [activations, norms] = bindings else { unreachable!() };
     let activations = Elements::new(activations.bytes(), element, p.stride);
-    let arch = pulp::Arch::new();
+    let arch = arch();
     norms.write::<f32>()[..p.rows as usize].par_iter_mut().with_min_len(16).enumerate().for_each(|(row, norm)| {
         *norm = with_scratch(p.columns as usize, |values| {
             activations.decode(row, 0, values);

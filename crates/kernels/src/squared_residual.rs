@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, LANES, decode_transposed, interleave, params, with_scratch};
+use crate::cpu::{Elements, LANES, arch, decode_transposed, interleave, params, with_scratch};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// Tokens that a workgroup takes.
@@ -80,7 +80,7 @@ fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [activations, coefficients, features, residuals] = bindings else { unreachable!() };
     let (rank, stride) = (p.rank as usize, p.feature_stride as usize);
-    pulp::Arch::new().dispatch(Twin {
+    arch().dispatch(Twin {
         activations: Elements::new(activations.bytes(), element, p.stride),
         coefficients: coefficients.read::<f32>(),
         coefficient_stride: p.coefficient_stride as usize,
@@ -205,7 +205,7 @@ mod tests {
                 (0..rank * neurons).map(|i| if i.is_multiple_of(7) { number(3 * i) } else { 0.0 }).collect();
             for vectors in Vectors::ALL {
                 let mut residuals = vec![0f32; rows];
-                vectors.run(Twin {
+                vectors.arch().dispatch(Twin {
                     activations: Elements::new(bytemuck::cast_slice(&x), ElementType::F32, neurons as u32),
                     coefficients: &y,
                     coefficient_stride: rank,

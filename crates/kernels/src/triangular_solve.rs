@@ -6,8 +6,8 @@ use faer::MatMut;
 use pulp::{Simd, WithSimd};
 
 use crate::cpu::{
-    BLOCK, PackedBlocks, Sums, add_product, contiguous, for_each_share, params, subtract_products, vectors_at_once,
-    with_scratch,
+    BLOCK, PackedBlocks, Sums, add_product, arch, contiguous, for_each_share, params, subtract_products,
+    vectors_at_once, with_scratch,
 };
 use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
@@ -59,7 +59,7 @@ fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
     let [factor, solution] = bindings else { unreachable!() };
     let (rank, stride) = (p.rank as usize, p.feature_stride as usize);
-    pulp::Arch::new().dispatch(Twin {
+    arch().dispatch(Twin {
         p: &p,
         upper: &factor.read::<f32>()[..rank * p.stride as usize],
         solution: &mut solution.write::<f32>()[..rank * stride],
@@ -202,7 +202,7 @@ mod tests {
             };
             for vectors in Vectors::ALL {
                 let mut solution = right.clone();
-                vectors.run(Twin { p: &p, upper: &upper, solution: &mut solution });
+                vectors.arch().dispatch(Twin { p: &p, upper: &upper, solution: &mut solution });
                 let at = |k: usize, j: usize| f64::from(solution[k * stride + j]);
                 let entry = |k: usize, l: usize| f64::from(upper[k * rank + l]);
                 for (k, j) in (0..rank).flat_map(|k| (0..stride).map(move |j| (k, j))) {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{LANES, magnitude, params};
+use crate::cpu::{LANES, arch, magnitude, params};
 use crate::{Access, Cost, ElementType, Features, Kernel, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
@@ -107,7 +107,7 @@ const SAMPLED: usize = 16;
 fn candidates(feature: &[f32], kept: usize) -> Vec<u64> {
     let least = probable_least(feature, kept);
     let mut keys = Vec::with_capacity(4 * kept);
-    pulp::Arch::new().dispatch(
+    arch().dispatch(
         #[inline(always)]
         || collect(feature, least, &mut keys),
     );

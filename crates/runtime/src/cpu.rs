@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::Instant;
 
 use bytes::Bytes;
-use unmix_kernels::{Access, BufferId, Command, Dispatch, Memory, Recording, Resource, Workspace, uses_amx};
+use unmix_kernels::{
+    Access, BufferId, Command, Dispatch, Memory, Recording, Resource, VECTORS_VARIABLE, Vectors, Workspace, uses_amx,
+};
 
 use crate::activations::{Storage, checked_shape};
 use crate::host_memory::HostMemory;
@@ -18,6 +20,21 @@ use crate::{
 const PANEL_BYTES: [u64; 2] = [16 << 20, 64 << 20];
 /// Fewest rows to a panel: the accumulators are read and written once a panel, which must not cost more than the product.
 const PANEL_ROWS: u64 = 512;
+
+/// The processor, what is special about how it is used, and its threads.
+fn adapter() -> String {
+    let vectors = Vectors::of_environment().unwrap_or_else(|value| {
+        log::warn!("{VECTORS_VARIABLE}={value} changes nothing: it can be scalar or avx2");
+        Vectors::Widest
+    });
+    let used = match vectors {
+        Vectors::Scalar => " without vectors",
+        Vectors::Avx2 => " with AVX2 at most",
+        Vectors::Widest if uses_amx() => " with AMX",
+        Vectors::Widest => "",
+    };
+    format!("{} CPU{used}, {} threads", std::env::consts::ARCH, rayon::current_num_threads())
+}
 
 /// Runs recordings on the CPU, in the calling thread and rayon's global pool.
 #[derive(Debug)]
@@ -37,9 +54,8 @@ impl Default for CpuEngine {
 impl CpuEngine {
     /// An engine on all cores of rayon's global pool.
     pub fn new() -> Self {
-        let extension = if uses_amx() { " with AMX" } else { "" };
         CpuEngine {
-            adapter: format!("{} CPU{extension}, {} threads", std::env::consts::ARCH, rayon::current_num_threads()),
+            adapter: adapter(),
             limits: EngineLimits {
                 max_binding_bytes: u64::MAX,
                 max_workgroups: u32::MAX,

@@ -24,7 +24,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err("a bundle is made on Linux on x86-64, the system that it is for".to_owned().into());
     }
-    if let Some(missing) = ["strip", "objdump", "tar"].into_iter().find(|program| !is_on_path(program)) {
+    if let Some(missing) = ["objdump", "tar"].into_iter().find(|program| !is_on_path(program)) {
         return Err(
             format!("{missing} is not on the path; on Debian and Ubuntu: `apt-get install binutils tar`").into()
         );
@@ -94,7 +94,7 @@ fn fill(folder: &Path, root: &Path, unmix: &Path, loader: &Path) -> Result<(), S
             .and_then(|()| fs::copy(from, &to))
             .map_err(|e| format!("cannot copy {} to {}: {e}", from.display(), to.display()))
     };
-    run_command(Command::new("strip").arg("-o").arg(folder.join("unmix")).arg(unmix))?;
+    copy(unmix, "unmix")?;
     copy(loader, "lib/libvulkan.so.1")?;
     copy(&root.join("crates/cli/data/demo/activations.safetensors"), "data/activations.safetensors")?;
     for script in SCRIPTS {

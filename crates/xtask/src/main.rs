@@ -1,5 +1,6 @@
 //! Developer commands of unmix: `cargo xtask COMMAND`.
 
+mod arithmetic;
 mod chromium;
 mod compare;
 mod exports;
@@ -22,7 +23,8 @@ Developer commands of unmix.
 cargo xtask test [ARGS]     Run every test of the workspace, in the release profile. Where no Vulkan device answers, a
                             software one is installed first (Mesa's lavapipe; Debian and Ubuntu), and so is Chromium for
                             the tests of the report's page. Kernels on cooperative matrices are tested on Mesa 26's
-                            lavapipe, unpacked in ~/.cache/unmix (Debian and Ubuntu) and kept there.
+                            lavapipe, unpacked in ~/.cache/unmix (Debian and Ubuntu) and kept there. Without ARGS the numeric
+                            tests run again without AMX and with AVX2 alone, where the processor has more.
                             Ends with the line `N passed, N failed`. ARGS go on to `cargo test`:
                               cargo xtask test -p unmix-tests --test kernels -- cross_product
 cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that

@@ -14,7 +14,7 @@ pub struct Suite {
 pub struct Tally {
     /// Every suite that was started.
     pub suites: Vec<Suite>,
-    /// Tests that passed.
+    /// Tests that passed, each as often as it ran.
     pub passed: u64,
     /// Tests that failed.
     pub failed: u64,
@@ -22,6 +22,8 @@ pub struct Tally {
     pub ignored: u64,
     /// Names of the tests that failed, each after its suite's.
     pub failures: Vec<String>,
+    /// What is special about the runs at present, to be said of a failure.
+    pub condition: String,
 }
 
 impl Tally {
@@ -44,7 +46,7 @@ impl Tally {
             }
         } else if let Some(test) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
             let suite = self.suites.last().map_or("?", |suite| suite.name.as_str());
-            self.failures.push(format!("{suite}: {test}"));
+            self.failures.push(format!("{suite}: {test}{}", self.condition));
         }
     }
 
@@ -116,6 +118,14 @@ mod tests {
         assert_eq!(tally.passed_in("golden"), None);
         assert_eq!(tally.failures, ["fits: golden_parity"]);
         assert_eq!(tally.crashed().count(), 0);
+    }
+
+    #[test]
+    fn a_failure_says_under_which_condition() {
+        let mut tally = Tally { condition: " with A=0".to_owned(), ..Tally::default() };
+        tally.read("     Running tests/fits.rs (target/release/deps/fits-99ff)");
+        tally.read("test golden_parity ... FAILED");
+        assert_eq!(tally.failures, ["fits: golden_parity with A=0"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::process::{cargo, root, run as run_command, words};
 use crate::tally::Tally;
 use crate::vulkan::{self, Environment, OtherMesa};
-use crate::{Failure, chromium};
+use crate::{Failure, arithmetic, chromium};
 
 /// Suites without which a run is no test of unmix, each with at least one passed test. Beside them, every file in a `tests/`
 /// folder must have run.
@@ -55,6 +55,9 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         problems.extend(stream(&mut command, &mut tally).err());
     }
     if args.is_empty() {
+        for variable in arithmetic::others() {
+            problems.extend(numeric(variable, &environment, &mut tally).err());
+        }
         problems.extend(cooperative(&environment, &mut tally).err());
     }
     if args.is_empty() {
@@ -92,6 +95,19 @@ fn runs(args: &[String]) -> Vec<Vec<String>> {
     let mut arguments = call(if own.clone().any(selects) { &[] } else { &["--workspace"] });
     arguments.extend(args.iter().cloned());
     vec![arguments]
+}
+
+/// Runs the numeric tests again with the arithmetic that a variable asks for.
+fn numeric((name, value): (&str, &str), environment: &Environment, tally: &mut Tally) -> Result<(), String> {
+    let mut words = ["test", "--release", "--workspace", "--no-fail-fast", "--lib"].map(str::to_owned).to_vec();
+    words.extend(arithmetic::SUITES.iter().flat_map(|suite| ["--test".to_owned(), (*suite).to_owned()]));
+    let mut command = cargo(words)?;
+    command.envs(environment.iter().cloned()).env(name, value);
+    println!("The numeric tests run again with {name}={value}.");
+    tally.condition = format!(" with {name}={value}");
+    let result = stream(&mut command, tally).map_err(|problem| format!("with {name}={value}, {problem}"));
+    tally.condition.clear();
+    result
 }
 
 /// Runs the tests of kernels on cooperative matrices, which few devices have: on a lavapipe that has them. Where that cannot be

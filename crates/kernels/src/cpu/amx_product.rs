@@ -17,6 +17,7 @@ use rayon::prelude::*;
 
 use super::dense_product::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
+use super::vectors::{Vectors, vectors};
 use super::{Elements, LANES, decode_transposed, prefetch, with_scratch};
 use crate::{ElementType, Precision};
 pub(super) use projection::amx_projection;
@@ -37,10 +38,13 @@ const SQUARE: usize = 2 * TILE;
 /// Tiles that a square's sums fill.
 const TILES_OF_SUMS: usize = size_of::<Sums>() / size_of::<Tile>();
 
-/// Whether this machine has AMX and lets this process use it; `UNMIX_AMX=0` says no.
+/// Whether this machine has AMX and lets this process use it; `UNMIX_AMX=0` and narrower vectors say no.
 pub(super) fn available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| std::env::var_os("UNMIX_AMX").is_none_or(|value| value != "0") && tiles::permitted())
+    *AVAILABLE.get_or_init(|| {
+        let is_wanted = std::env::var_os("UNMIX_AMX").is_none_or(|value| value != "0");
+        is_wanted && vectors() == Vectors::Widest && tiles::permitted()
+    })
 }
 
 /// out (+)= scale · XᵀY, as [`super::dense_product`], all of it where the product is symmetric.

@@ -31,7 +31,7 @@ pub(crate) struct Operands<'a> {
 }
 
 /// Whether the dense products of the CPU twins run on AMX's tiles: where the processor has them, the system lets this process use
-/// them, and `UNMIX_AMX` is not `0`. Results depend on it in their last digits.
+/// them, `UNMIX_AMX` is not `0`, and vectors are not restricted. Results depend on it in their last digits.
 pub fn uses_amx() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     return amx_product::available();

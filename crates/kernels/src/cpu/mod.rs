@@ -9,6 +9,7 @@ mod register_blocks;
 mod shares;
 mod sparse_product;
 mod transposition;
+mod vectors;
 
 use std::cell::RefCell;
 
@@ -21,6 +22,8 @@ pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtrac
 pub(crate) use shares::{contiguous, for_each_share};
 pub(crate) use sparse_product::SparseCoefficients;
 pub(crate) use transposition::{LANES, decode_transposed, deinterleave, interleave};
+pub(crate) use vectors::arch;
+pub use vectors::{VECTORS_VARIABLE, Vectors};
 
 thread_local! {
     /// As many buffers as were ever in use at once, shortest first.
@@ -135,34 +138,4 @@ pub(crate) fn split_f64(value: f64) -> [f32; 2] {
 /// Reads a parameter struct.
 pub(crate) fn params<P: bytemuck::AnyBitPattern>(bytes: &[u8]) -> P {
     bytemuck::pod_read_unaligned(bytes)
-}
-
-/// Kinds of vectors, of which a processor usually runs only the widest that it has.
-#[cfg(test)]
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Vectors {
-    Scalar,
-    Avx2,
-    Widest,
-}
-
-#[cfg(test)]
-impl Vectors {
-    pub(crate) const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Widest];
-
-    /// Runs a twin with vectors of this kind, or with the widest where this processor has none.
-    pub(crate) fn run(self, twin: impl pulp::WithSimd<Output = ()>) {
-        match self {
-            Self::Scalar => twin.with_simd(pulp::Scalar::new()),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => match pulp::x86::V3::try_new() {
-                Some(simd) => simd.vectorize(
-                    #[inline(always)]
-                    || twin.with_simd(simd),
-                ),
-                None => pulp::Arch::new().dispatch(twin),
-            },
-            _ => pulp::Arch::new().dispatch(twin),
-        }
-    }
 }

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::dense_product::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
+use super::vectors::arch;
 use super::{prefetch, with_scratch};
 
 /// Tokens of a block: a strip of X stays in the first cache while the tiles of Y pass by.
@@ -28,7 +29,7 @@ const WIDEST_TILE: usize = 12;
 
 /// out (+)= scale · XᵀY, as [`super::dense_product`].
 pub(super) fn packed_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, accumulate: bool) {
-    let arch = pulp::Arch::new();
+    let arch = arch();
     let widest = arch.dispatch(WidestTile);
     for first in (0..operands.rows).step_by(PACKED_TOKENS) {
         let tokens = PACKED_TOKENS.min(operands.rows - first);

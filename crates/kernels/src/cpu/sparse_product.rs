@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::dense_product::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
+use super::vectors::arch;
 use super::{prefetch, with_scratch};
 
 /// Coefficients are sparse if at most one of so many is not zero.
@@ -55,7 +56,7 @@ impl SparseCoefficients {
 
     /// out (+)= scale · XᵀY, as [`super::dense_product`].
     pub fn product(&self, operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
-        let arch = pulp::Arch::new();
+        let arch = arch();
         let Operands { activations, first_row, scale, .. } = *operands;
         for_each_share(out, SHARE_NEURONS, STRIP, &|neuron, mut out| {
             let width = out.nrows();

@@ -95,13 +95,14 @@ mod x86 {
 
     use super::{LANES, SQUARE};
     use crate::ElementType;
+    use crate::cpu::vectors::{Vectors, vectors};
     use crate::cpu::{Elements, prefetch_line};
 
     /// Bytes of a row that are fetched ahead: sixteen rows at once are more than the processor follows by itself.
     const AHEAD: usize = 1024;
 
     pub fn available() -> bool {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c")
+        vectors() != Vectors::Scalar && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c")
     }
 
     /// Decodes and transposes [`SQUARE`] neurons of up to [`LANES`] tokens for each square.
