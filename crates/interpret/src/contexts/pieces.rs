@@ -1,15 +1,20 @@
 //! Token strings as tokenizers write them, turned into plain text.
 
-use unmix_data::Vocabulary;
+use unmix_data::{TokenDecoder, Vocabulary};
 
-/// How a vocabulary writes its entries, to show single ones.
+/// How a vocabulary writes its entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenNotation(Notation);
+pub struct TokenNotation(pub(super) Notation);
 
 impl TokenNotation {
-    /// The notation of a vocabulary.
+    /// The notation of a vocabulary: what its tokenizer says, or else what most entries look like.
     pub fn of(vocabulary: &Vocabulary) -> TokenNotation {
-        TokenNotation(Notation::of(vocabulary.texts()))
+        TokenNotation(match vocabulary.decoder() {
+            Some(TokenDecoder::ByteLevel) => Notation::ByteLevel,
+            Some(TokenDecoder::SentencePiece) => Notation::SentencePiece,
+            Some(TokenDecoder::WordPiece) => Notation::Bare,
+            None => Notation::of(vocabulary.texts()),
+        })
     }
 
     /// The text of one entry, with the blank that it begins with, if it does. Part of a character is shown as `�`. The text
@@ -72,11 +77,11 @@ impl Notation {
                 _ => out.extend(piece.bytes()),
             },
             Notation::ByteLevel => {
-                for c in piece.chars() {
-                    match byte_of(c) {
-                        Some(byte) => out.push(byte),
-                        None => out.extend(c.to_string().bytes()),
-                    }
+                let start = out.len();
+                // A token that was added to the vocabulary is written as it is, and mostly shows by a sign that stands for no byte.
+                if piece.chars().map(byte_of).try_for_each(|byte| byte.map(|byte| out.push(byte))).is_none() {
+                    out.truncate(start);
+                    out.extend(piece.bytes());
                 }
             }
         }
@@ -121,6 +126,7 @@ mod tests {
     fn each_notation_gives_the_text() {
         // "é" is two bytes, here in two tokens.
         assert_eq!(decoded(Notation::ByteLevel, &["Ġcaf", "Ã", "©", "Ċ"]), " café\n");
+        assert_eq!(decoded(Notation::ByteLevel, &["naïve 東", "Ġ"]), "naïve 東 ");
         assert_eq!(decoded(Notation::SentencePiece, &["▁caf", "<0xC3>", "<0xA9>", "<0x0A>"]), " café\n");
         assert_eq!(decoded(Notation::Plain, &[" café"]), " café");
         assert_eq!(decoded(Notation::Bare, &["the", "cafe", "##teria", ","]), " the cafeteria,");
