@@ -59,12 +59,10 @@ pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, 
     let rows = fit.coefficients.rows;
     let columns = &fit.columns;
     let prompts = Prompts::new(rows, columns.prompt_ids.as_deref(), columns.positions.as_deref());
-    let list =
-        |strings| -> Vec<&str> { (0..rows).map(|row| TokenStrings::get(strings, row).unwrap_or_default()).collect() };
     match (&args.tokens, &args.vocabulary, &columns.token_ids) {
         (Some(path), _, _) => {
             let strings = TokenStrings::from_rows(path, rows as u64)?;
-            let tokens = list(&strings);
+            let tokens = texts(&strings);
             warn_of_broken(path, &tokens);
             Ok((Text::new(&tokens, prompts), Source::Tokens))
         }
@@ -73,7 +71,7 @@ pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, 
             let notation = TokenNotation::of(&vocabulary);
             let strings = TokenStrings::from_vocabulary(vocabulary, ids)?;
             warn_of_unknown(path, &strings);
-            Ok((Text::in_notation(&list(&strings), notation, prompts), Source::Vocabulary))
+            Ok((Text::in_notation(&texts(&strings), notation, prompts), Source::Vocabulary))
         }
         (_, Some(path), None) => Err(Failure::Usage(format!(
             "--vocabulary {}: the fit {} has no token ids, so a vocabulary tells nothing; give --tokens FILE with the text of \
@@ -84,6 +82,11 @@ pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, 
         (None, None, Some(ids)) => Ok((Text::of_labels(ids.iter(), prompts), Source::TokenIds)),
         (None, None, None) => Ok((Text::of_labels(0..rows, prompts), Source::Rows)),
     }
+}
+
+/// The text of each row.
+fn texts(strings: &TokenStrings) -> Vec<&str> {
+    (0..strings.len()).map(|row| strings.get(row).unwrap_or_default()).collect()
 }
 
 /// Says how many tokens the vocabulary lacks.

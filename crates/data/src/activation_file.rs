@@ -16,7 +16,7 @@ use crate::{Error, Format, TensorInfo, TokenColumns, columns};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
     /// Name of the tensor. Without it, the file's two-dimensional tensor of floating-point numbers is meant, if it is the only
-    /// one, no mask by its name, and beside it is neither a larger tensor nor one of floating-point numbers with more dimensions.
+    /// one, no mask by its name, and beside it is nothing that may be the activations as well, such as a tensor of more dimensions.
     pub tensor: Option<String>,
 }
 

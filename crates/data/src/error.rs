@@ -250,7 +250,7 @@ pub enum Error {
     },
     /// A vocabulary without an entry for most token ids.
     #[error(
-        "{}: this vocabulary of {size} entries lacks {unknown} of {tokens} token ids, the first in row {row}: {id}; give that of \
+        "{}: this vocabulary (entries: {size}) lacks {unknown} of {tokens} token ids, the first in row {row}: {id}; give that of \
          the model whose activations were factorized",
         path.display()
     )]

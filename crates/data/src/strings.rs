@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::json::read_json;
 use crate::regular_file::MOST_TEXT;
-use crate::texts::Texts;
+use crate::texts::{Texts, of_token};
 use crate::{Error, Vocabulary};
 
 /// The text of each row's token.
@@ -94,13 +94,12 @@ impl TokenStrings {
         self.len() == 0
     }
 
-    /// Text of row `row`, if there is such a row.
+    /// Text of row `row`, if there is such a row. Of a vocabulary's text, 1,024 bytes at most.
     pub fn get(&self, row: usize) -> Option<&str> {
-        let entry = match &self.entries {
-            Some(entries) => *entries.get(row)? as usize,
-            None => row,
-        };
-        self.texts.get(entry)
+        match &self.entries {
+            Some(entries) => self.texts.get(*entries.get(row)? as usize).map(of_token),
+            None => self.texts.get(row),
+        }
     }
 
     /// The rows that are written as [`unknown_token`]s, if there are any.
@@ -163,7 +162,7 @@ mod tests {
 
         let vocabulary = |text: &str, id| of_vocabulary(text, &[id]).expect_err("refused").to_string();
         assert!(vocabulary(r#"["a"]"#, 1).contains("lacks 1 of 1 token ids, the first in row 0: 1"));
-        assert!(vocabulary(r#"{"a": 0}"#, 7).contains("vocabulary of 1 entries"));
+        assert!(vocabulary(r#"{"a": 0}"#, 7).contains("vocabulary (entries: 1)"));
         assert!(vocabulary(r#"{"a": {}}"#, 0).contains("\"a\" is an object instead of an id"));
         assert!(vocabulary(r#"{"a": 0, "b": 0}"#, 0).contains("share the id 0"));
         assert!(vocabulary("3", 0).contains("holds a number"));

@@ -1,5 +1,6 @@
 //! Which tensor of a file holds the activations, where none is named: the only plausible one, or none.
 
+use crate::number::Number;
 use crate::tensor_file::{Tensor, TensorFile, list};
 use crate::{Error, TensorInfo};
 
@@ -24,11 +25,12 @@ pub(crate) fn only_plausible(file: &TensorFile) -> Result<&Tensor, Error> {
         let advice = if file.tensors.iter().any(is_cube) { MERGE } else { "save them as tokens × neurons" };
         return Err(Error::NoMatrix { path: file.path.clone(), held: file.list(), advice });
     };
-    // Activations are larger than what comes with them: masks, scales of a quantised tensor, ids.
-    let is_rival = |t: &&Tensor| is_cube(t) || elements(&t.info) > elements(&first.info);
+    // Of quantised activations, the scales are a matrix too, and a smaller one.
+    let is_larger = |t: &Tensor| may_be_activations(t) && elements(&t.info) > elements(&first.info);
+    let is_rival = |t: &&Tensor| !is_mask(t) && (is_cube(t) || is_larger(t));
     let candidates: Vec<&Tensor> = file.tensors.iter().filter(|t| is_matrix(t) || is_rival(t)).collect();
     match candidates.as_slice() {
-        [only] if only.info.name.to_ascii_lowercase().contains("mask") => {
+        [only] if is_mask(only) => {
             ambiguous("the only matrix of floating-point numbers is a mask by its name", &[only])
         }
         [only] => Ok(only),
@@ -36,10 +38,22 @@ pub(crate) fn only_plausible(file: &TensorFile) -> Result<&Tensor, Error> {
     }
 }
 
-/// Whether these may be activations before batch and position are merged, in a type that can be read or not.
+fn is_mask(tensor: &Tensor) -> bool {
+    let name = tensor.info.name.to_ascii_lowercase();
+    name.ends_with("mask") || name.ends_with("masks")
+}
+
+/// Whether these may be activations before batch and position are merged.
 fn is_cube(tensor: &Tensor) -> bool {
-    let may_be_float = tensor.is_float() || tensor.number.is_none() && tensor.info.dtype != "bool";
-    may_be_float && tensor.info.shape.len() > 2
+    may_be_activations(tensor) && tensor.info.shape.len() > 2
+}
+
+/// Whether numbers of this type may be activations: floating-point numbers that can be read or not, or quantised ones.
+fn may_be_activations(tensor: &Tensor) -> bool {
+    match tensor.number {
+        Some(number) => number.is_float() || matches!(number, Number::I8 | Number::U8),
+        None => tensor.info.dtype != "bool",
+    }
 }
 
 /// In f64, since shapes of types that cannot be read may be of any size.

@@ -28,7 +28,7 @@ impl Texts {
         Some(&self.joined[start..end])
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         (0..self.len()).map(|index| self.get(index).unwrap_or_default())
     }
 }
@@ -78,6 +78,14 @@ impl Visitor<'_> for NextText<'_> {
         self.0.push(text);
         Ok(())
     }
+}
+
+/// The text of a vocabulary's token, cut after 1,024 bytes: with a token of megabytes in many rows, the text of the rows would
+/// be larger than any memory.
+pub(crate) fn of_token(text: &str) -> &str {
+    const MOST: usize = 1024;
+    let end = (0..=MOST.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or_default()]
 }
 
 /// A text in quotes for a message, cut where it is long.

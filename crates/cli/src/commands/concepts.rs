@@ -18,8 +18,8 @@ use crate::source;
 /// Score how well features detect concepts, on labelled prompts
 ///
 /// Needs a label for each prompt: a JSON array, JSON lines or CSV with a `concept`, and as far as wanted the prompt's `id`
-/// (its number in `prompt_ids`; if no label has one, the order counts), a wider concept `parent`, and a `split` (choose or score).
-/// Prompts labelled `neutral` are about nothing in particular.
+/// (its number in `prompt_ids`; if no label has one, the order counts), a wider concept `parent`, and a `split` (choose or
+/// score). Prompts labelled `neutral` are about nothing in particular.
 ///
 /// A prompt's score for a feature is the largest cosine between one of its tokens and the feature. For each concept, the
 /// feature that ranks half of the prompts best is chosen, and scored on the other half: AUC is its area under the ROC curve

@@ -130,9 +130,8 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
         Tool::Delphi => {
             let default = DelphiOptions::default();
             let splits = args.splits.map_or(default.splits, |splits| splits as usize);
-            let written = delphi(out, &fit, &site, &DelphiOptions { splits, padding: args.padding }, force);
-            warn_of_replaced(&record, args.padding);
-            written
+            let options = DelphiOptions { splits, padding: args.padding };
+            delphi(out, &fit, &site, &options, force).inspect(|_| warn_of_replaced(&record, args.padding))
         }
         Tool::Saedashboard => saedashboard(out, &fit, &site, force),
         Tool::Neuronpedia => {

@@ -141,7 +141,8 @@ impl PromptLabels {
 /// The entry of each prompt number, or none if the order of the file counts; or what is wrong, and where.
 fn numbers(rows: &[Row]) -> Result<Option<HashMap<i64, usize>>, (LabelPlace, String)> {
     let Some((first, first_place)) = rows.iter().find_map(|row| Some((row.id?, row.place))) else {
-        return match numbering::out_of_order(rows.iter().map(|row| row.counts.as_slice())) {
+        let counts: Vec<_> = rows.iter().map(|row| row.counts.as_slice()).collect();
+        return match numbering::out_of_order(&counts) {
             None => Ok(None),
             Some((entry, field, value)) => Err((
                 rows[entry].place,

@@ -4,14 +4,23 @@ use serde_json::Value;
 
 use crate::texts::quoted;
 
-/// Names of the field with a prompt's number, the most telling first. Cases of letters and signs between words do not count.
-const NAMES: [&str; 6] = ["prompt_id", "prompt_ids", "sequence_id", "sequence_ids", "id", "ids"];
+/// Names of the field with a prompt's number, by their [letters], the most telling first.
+const NAMES: [(&str, &str); 6] = [
+    ("promptid", "prompt_id"),
+    ("promptids", "prompt_ids"),
+    ("sequenceid", "sequence_id"),
+    ("sequenceids", "sequence_ids"),
+    ("id", "id"),
+    ("ids", "ids"),
+];
 /// What the name of a field may count, and the words for the count.
 const COUNTED: [&str; 13] = [
     "", "prompt", "sequence", "row", "sample", "example", "text", "sentence", "document", "doc", "item", "record",
     "question",
 ];
 const COUNTS: [&str; 9] = ["", "id", "ids", "index", "idx", "number", "nr", "no", "num"];
+/// Fields of a label that are looked at for a count, at most.
+pub const MOST_COUNTS: usize = 16;
 
 /// The number of a label's prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +33,10 @@ pub struct Id {
 
 /// The field that holds the number of the prompt: its place among `names`, and its usual name.
 pub fn field<'a>(names: impl Iterator<Item = &'a str>) -> Result<Option<(usize, &'static str)>, String> {
-    let rank = |name: &str| NAMES.iter().position(|usual| letters(usual) == letters(name));
     let mut best: Option<(usize, usize, &str)> = None;
     for (place, name) in names.enumerate() {
-        match (rank(name), best) {
+        let letters = letters(name);
+        match (NAMES.iter().position(|(usual, _)| *usual == letters), best) {
             (Some(rank), Some((least, _, other))) if rank == least => {
                 return Err(format!("both {} and {} could be the id; keep one of them", quoted(other), quoted(name)));
             }
@@ -35,7 +44,7 @@ pub fn field<'a>(names: impl Iterator<Item = &'a str>) -> Result<Option<(usize, 
             _ => {}
         }
     }
-    Ok(best.map(|(rank, place, _)| (place, NAMES[rank])))
+    Ok(best.map(|(rank, place, _)| (place, NAMES[rank].1)))
 }
 
 /// Whether a field of this name may number labels in some way, as the index that pandas writes does.
@@ -80,12 +89,12 @@ pub fn refused(found: &str) -> String {
 
 /// A field that counts labels in another order than that of the file: the first label that tells, the field and its value
 /// there. Each label comes with the whole numbers among its fields that [may count](may_count).
-pub fn out_of_order<'a>(labels: impl Iterator<Item = &'a [(String, i64)]> + Clone) -> Option<(usize, &'a str, i64)> {
-    let names = labels.clone().next()?.iter().map(|(name, _)| name.as_str());
+pub fn out_of_order<'a>(labels: &[&'a [(String, i64)]]) -> Option<(usize, &'a str, i64)> {
+    let names = labels.first()?.iter().map(|(name, _)| name.as_str());
     for name in names {
-        let value = |label: &[(String, i64)]| label.iter().find(|(own, _)| own == name).map(|&(_, value)| value);
+        let value = |label: &&[(String, i64)]| label.iter().find(|(own, _)| own == name).map(|&(_, value)| value);
         // What is a number in some labels alone is text.
-        let Some(values) = labels.clone().map(value).collect::<Option<Vec<i64>>>() else { continue };
+        let Some(values) = labels.iter().map(value).collect::<Option<Vec<i64>>>() else { continue };
         let start = i64::from(values[0] == 1);
         let departs = |&(entry, value): &(usize, i64)| value.checked_sub(start) != i64::try_from(entry).ok();
         if let Some((entry, value)) = values.into_iter().enumerate().find(departs) {
@@ -95,7 +104,7 @@ pub fn out_of_order<'a>(labels: impl Iterator<Item = &'a [(String, i64)]> + Clon
     None
 }
 
-/// The letters and digits of a name, in lower case.
+/// The letters and digits of a name, in lower case: neither cases nor signs between words tell names apart.
 fn letters(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
@@ -140,7 +149,8 @@ mod tests {
     fn a_count_in_the_order_of_the_file_says_nothing_new() {
         let labels = |values: &[i64]| values.iter().map(|&v| vec![("index".to_owned(), v)]).collect::<Vec<_>>();
         let found = |labels: &[Vec<(String, i64)>]| {
-            let found = out_of_order(labels.iter().map(Vec::as_slice));
+            let labels: Vec<_> = labels.iter().map(Vec::as_slice).collect();
+            let found = out_of_order(&labels);
             found.map(|(entry, name, value)| (entry, name.to_owned(), value))
         };
         assert_eq!(found(&labels(&[0, 1, 2])), None);

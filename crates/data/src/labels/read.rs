@@ -120,7 +120,10 @@ fn csv_rows(path: &Path, bytes: &[u8]) -> Result<Vec<Row>, Error> {
     let id = numbering::field(heading.iter()).map_err(in_heading)?;
     let counting: Vec<usize> = match id {
         Some(_) => Vec::new(),
-        None => (0..heading.len()).filter(|&place| numbering::may_count(&heading[place])).collect(),
+        None => {
+            let counting = (0..heading.len()).filter(|&place| numbering::may_count(&heading[place]));
+            counting.take(numbering::MOST_COUNTS).collect()
+        }
     };
     let (parent, split) = (column("parent")?, column("split")?);
     let mut rows = Vec::new();
@@ -177,6 +180,7 @@ fn object_row(path: &Path, place: LabelPlace, mut object: Map<String, Value>) ->
         None => object
             .iter()
             .filter(|(name, _)| numbering::may_count(name))
+            .take(numbering::MOST_COUNTS)
             .filter_map(|(name, value)| Some((name.clone(), numbering::of_json(value)?)))
             .collect(),
     };

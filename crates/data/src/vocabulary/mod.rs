@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::Error;
 use crate::json::{FOLDER_ADVICE, kind, not_as_expected, parse, wrong};
 use crate::regular_file::{MOST_VOCABULARY, read_file};
-use crate::texts::Texts;
+use crate::texts::{Texts, of_token};
 use entries::Entries;
 
 const EXPECTED: &str = "a vocabulary: a JSON array of strings (index = id), a JSON object from text to id, or the tokenizer.json \
@@ -83,9 +83,9 @@ impl Vocabulary {
         self.len() == 0
     }
 
-    /// The text of token `id`, if there is such an id.
+    /// The text of token `id`, if there is such an id; 1,024 bytes of it at most.
     pub fn get(&self, id: i64) -> Option<&str> {
-        self.texts.get(self.place(id)? as usize)
+        self.texts.get(self.place(id)? as usize).map(of_token)
     }
 
     /// How many of the ids from 0 to `tokens` - 1 have a text.
@@ -98,7 +98,7 @@ impl Vocabulary {
     }
 
     /// All texts, in no particular order.
-    pub fn texts(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub fn texts(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         self.texts.iter()
     }
 

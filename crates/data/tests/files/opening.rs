@@ -56,6 +56,18 @@ fn a_mask_is_not_taken_for_want_of_another_matrix() {
 }
 
 #[test]
+fn what_cannot_be_activations_beside_them_does_not_matter() {
+    let file = safetensors(&[
+        ("activations", "F16", &[2, 3], f16s(&SIX)),
+        ("token_ids", "I32", &[2, 5], i32s(&[0; 10])),
+        ("causal_mask", "F32", &[1, 3, 3], f32s(&[0.0; 9])),
+        ("padding_mask", "U8", &[2, 5], vec![1; 10]),
+        ("scale", "F32", &[3], f32s(&[1.0; 3])),
+    ]);
+    assert_eq!(open("a.safetensors", &file, None).expect("opened").tensor(), Some("activations"));
+}
+
+#[test]
 fn scales_of_quantised_activations_are_not_taken_for_them() {
     for (dtype, bytes) in [("I8", 6), ("F8_E4M3", 6), ("F32", 24)] {
         let shape: &[usize] = if dtype == "F32" { &[6] } else { &[2, 3] };

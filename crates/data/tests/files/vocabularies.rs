@@ -111,9 +111,15 @@ fn what_turns_text_into_tokens_is_not_read() {
         let text = tokenizer(BPE, &[]).replace(r#""normalizer": null"#, &format!(r#""normalizer": {normalizer}"#));
         assert_eq!(read(text).expect("read").get(3), Some("hi"));
     }
-    let long = "x".repeat(1_000_000);
-    let vocabulary = read(tokenizer(BPE, &[(5, &long)])).expect("read");
-    assert_eq!(vocabulary.get(5), Some(long.as_str()));
+}
+
+#[test]
+fn a_token_of_a_megabyte_is_cut_since_many_rows_may_have_it() {
+    let long = "é".repeat(500_000) + "x";
+    let vocabulary = read(tokenizer(BPE, &[(5, &long), (6, "…")])).expect("read");
+    assert_eq!(vocabulary.get(5), Some("é".repeat(512).as_str()));
+    let strings = TokenStrings::from_vocabulary(vocabulary, &[5, 5, 6]).expect("read");
+    assert_eq!((strings.get(1).map(str::len), strings.get(2)), (Some(1024), Some("…")));
 }
 
 #[test]

@@ -41,9 +41,9 @@ pub enum Notation {
 
 impl Notation {
     /// The notation of these strings.
-    pub fn of<'a>(strings: impl Iterator<Item = &'a str>) -> Notation {
+    pub fn of<'a>(strings: impl Iterator<Item = &'a str> + Clone) -> Notation {
         let (mut plain, mut byte_level, mut sentence_piece, mut blanks) = (0u64, 0u64, 0u64, false);
-        for text in strings {
+        for text in strings.clone() {
             match text.chars().next() {
                 Some(' ') => plain += 1,
                 Some('Ġ') => byte_level += 1,
@@ -54,6 +54,7 @@ impl Notation {
         }
         // The sign that is there most often: tokens added to a vocabulary, such as runs of blanks, are not in its notation.
         match plain.max(byte_level).max(sentence_piece) {
+            0 if !blanks && are_bytes(strings) => Notation::ByteLevel,
             0 if !blanks => Notation::Bare,
             0 => Notation::Plain,
             most if most == plain => Notation::Plain,
@@ -94,6 +95,14 @@ pub fn is_inner(c: char) -> bool {
     let without_blanks =
         matches!(u32::from(c), 0x0e00..=0x0eff | 0x2e80..=0x9fff | 0xac00..=0xd7af | 0x2_0000..=0x3_ffff);
     (c.is_alphanumeric() && !without_blanks) || c == char::REPLACEMENT_CHARACTER || c == '_'
+}
+
+/// Whether these strings, of which none begins with a sign for a blank, are the bytes of text in letters beyond ASCII as GPT-2
+/// writes them. Other text in the letters that it uses for bytes gives bytes that are no text.
+fn are_bytes<'a>(strings: impl Iterator<Item = &'a str>) -> bool {
+    let bytes: Option<Vec<u8>> = strings.flat_map(str::chars).map(byte_of).collect();
+    let is_text = |text: &str| !text.contains(|c: char| c.is_control() && !c.is_whitespace());
+    bytes.is_some_and(|bytes| !bytes.is_ascii() && std::str::from_utf8(&bytes).is_ok_and(is_text))
 }
 
 fn lone_byte(piece: &str) -> Option<u8> {
@@ -139,6 +148,11 @@ mod tests {
         assert_eq!(Notation::of(["The", " cat", "Ġ"].into_iter()), Notation::Plain);
         assert_eq!(Notation::of(["The ", "cat"].into_iter()), Notation::Plain);
         assert_eq!(Notation::of(["The", "cat"].into_iter()), Notation::Bare);
+        // 東京 and an emoji in pieces, without a blank; and words of languages whose letters stand for bytes.
+        assert_eq!(Notation::of(["æĿ±äº", "¬", "ðŁį", "ķ"].into_iter()), Notation::ByteLevel);
+        for words in [["māja", "ēka"], ["łąka", "pole"], ["été", "à"]] {
+            assert_eq!(Notation::of(words.into_iter()), Notation::Bare, "{words:?}");
+        }
         // GPT-NeoX's vocabulary has runs of blanks as added tokens.
         assert_eq!(Notation::of(["    ", "Ġcat", "Ġsat"].into_iter()), Notation::ByteLevel);
     }

@@ -47,9 +47,8 @@ pub fn is_delphi_id(id: i64) -> bool {
 /// times the power of two that `config.json` states as `activation_factor`, which is 1 unless f16 could not hold them.
 ///
 /// # Errors
-/// If the fit has no token ids, or some that delphi cannot decode without a padding to stand in for them, or nothing tells
-/// where prompts begin; if the padded tokens would be beyond all measure; if
-/// the folder cannot be written.
+/// If the fit has no token ids, or some that delphi cannot decode and no padding is given to stand in for them; if nothing
+/// tells where prompts begin; if the padded tokens would be beyond all measure; if the folder cannot be written.
 pub fn delphi(
     dir: &Path,
     fit: &ScaledFit,
@@ -81,12 +80,11 @@ pub fn delphi(
             rows.len()
         )));
     }
-    let undecodable = |id: &i64| !is_delphi_id(*id);
-    if let Some(padding) = options.padding.filter(undecodable) {
+    if let Some(padding) = options.padding.filter(|&id| !is_delphi_id(id)) {
         return Err(ExportError::Range(format!("delphi: {padding} as padding is no token id; give one from 0 on")));
     }
-    if let (Some(row), None) = (ids.iter().position(|id| undecodable(id)), options.padding) {
-        let count = ids.iter().filter(|id| undecodable(id)).count();
+    if let (Some(row), None) = (ids.iter().position(|&id| !is_delphi_id(id)), options.padding) {
+        let count = ids.iter().filter(|&&id| !is_delphi_id(id)).count();
         return Err(missing(
             &format!("{count} token ids are none that a tokenizer can decode, the first in row {row}: {}", ids[row]),
             "give --padding ID, and that token stands in for them",

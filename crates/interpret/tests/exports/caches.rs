@@ -98,8 +98,9 @@ fn ids_that_no_tokenizer_has_reach_delphi_only_as_the_padding() {
     let (.., tokens, _) = read_cache(&folder, &[(0, RANK - 1)]);
     assert!(tokens.iter().all(|&id| is_delphi_id(id)));
     let prompts = prompt_ids();
-    let (row, place) = (prompts[..3].iter().filter(|&&id| id != prompts[3]).count(), 3);
-    assert_eq!((row, tokens[place]), (0, 9));
+    let begins = |&row: &usize| row == 0 || prompts[row] != prompts[row - 1];
+    let (prompt, start) = (0..=3).filter(begins).enumerate().last().expect("a prompt");
+    assert_eq!(tokens[32 * prompt + 3 - start], 9);
 }
 
 #[test]
