@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use unmix::DenseMatrix;
-use unmix_data::Weights;
+use unmix_data::{Weights, unknown_token};
 use unmix_interpret::{DownProjection, LensWords, NormKind, Readout, ReadoutOptions};
 
 use crate::failure::Failure;
@@ -84,8 +84,9 @@ impl ModelArgs {
         words: &VocabularyWords,
     ) -> Result<Vec<LensWords>, Failure> {
         let readout = self.readout(features.columns)?;
+        words.check(readout.tokens() as u64)?;
         let readings = readout.read(&readout.directions(features)?, LENS_TOKENS)?;
-        let text = |id| words.text(id).unwrap_or_else(|| format!("token {id}"));
+        let text = |id| words.text(id).unwrap_or_else(|| unknown_token(id.into()));
         Ok(readings.iter().map(|reading| reading.in_words(text)).collect())
     }
 

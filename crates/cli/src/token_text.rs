@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use unmix_data::{FitRecord, TokenStrings};
-use unmix_interpret::{Prompts, Text};
+use unmix_data::{FitRecord, TokenStrings, Vocabulary, unknown_token};
+use unmix_interpret::{Prompts, Text, TokenNotation};
 
 use crate::failure::Failure;
 
@@ -59,14 +59,19 @@ pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, 
     let rows = fit.coefficients.rows;
     let columns = &fit.columns;
     let prompts = Prompts::new(rows, columns.prompt_ids.as_deref(), columns.positions.as_deref());
-    let of_strings = |strings: &TokenStrings, prompts| {
-        let tokens: Vec<&str> = (0..rows).map(|row| strings.get(row).unwrap_or_default()).collect();
-        Text::new(&tokens, prompts)
-    };
     match (&args.tokens, &args.vocabulary, &columns.token_ids) {
-        (Some(path), _, _) => Ok((of_strings(&TokenStrings::from_rows(path, rows as u64)?, prompts), Source::Tokens)),
+        (Some(path), _, _) => {
+            let strings = TokenStrings::from_rows(path, rows as u64)?;
+            let tokens = texts(&strings);
+            warn_of_broken(path, &tokens);
+            Ok((Text::new(&tokens, prompts), Source::Tokens))
+        }
         (_, Some(path), Some(ids)) => {
-            Ok((of_strings(&TokenStrings::from_vocabulary(path, ids)?, prompts), Source::Vocabulary))
+            let vocabulary = Vocabulary::read(path)?;
+            let notation = TokenNotation::of(&vocabulary);
+            let strings = TokenStrings::from_vocabulary(vocabulary, ids)?;
+            warn_of_unknown(path, &strings);
+            Ok((Text::in_notation(&texts(&strings), notation, prompts), Source::Vocabulary))
         }
         (_, Some(path), None) => Err(Failure::Usage(format!(
             "--vocabulary {}: the fit {} has no token ids, so a vocabulary tells nothing; give --tokens FILE with the text of \
@@ -76,5 +81,35 @@ pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, 
         ))),
         (None, None, Some(ids)) => Ok((Text::of_labels(ids.iter(), prompts), Source::TokenIds)),
         (None, None, None) => Ok((Text::of_labels(0..rows, prompts), Source::Rows)),
+    }
+}
+
+/// The text of each row.
+fn texts(strings: &TokenStrings) -> Vec<&str> {
+    (0..strings.len()).map(|row| strings.get(row).unwrap_or_default()).collect()
+}
+
+/// Says how many tokens the vocabulary lacks.
+fn warn_of_unknown(path: &Path, strings: &TokenStrings) {
+    if let Some(unknown) = strings.unknown() {
+        log::warn!(
+            "{}: no text for {} tokens ({} different ids), the first in row {}; they are shown as {}",
+            path.display(),
+            unknown.rows,
+            unknown.ids,
+            unknown.first_row,
+            unknown_token(unknown.first_id)
+        );
+    }
+}
+
+/// Says how many texts are parts of characters that were decoded one by one, which loses them.
+fn warn_of_broken(path: &Path, tokens: &[&str]) {
+    if let count @ 1.. = tokens.iter().filter(|text| text.contains(char::REPLACEMENT_CHARACTER)).count() {
+        log::warn!(
+            "{}: {count} texts have the sign \u{fffd}, into which parts of a character turn when tokens are decoded one by one; \
+             --vocabulary with the model's tokenizer.json shows whole characters",
+            path.display()
+        );
     }
 }

@@ -13,6 +13,9 @@ use crate::failure::Failure;
 /// Overrides the folder, for tests and for those who keep caches elsewhere.
 const FOLDER_VARIABLE: &str = "UNMIX_CACHE_DIR";
 
+/// Most bytes of the file; an adapter takes a few thousand.
+const MOST_BYTES: u64 = 16 << 20;
+
 /// An adapter as the file knows it; what was measured on one holds for no other driver and no other version of unmix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
@@ -78,15 +81,17 @@ pub fn path() -> Option<PathBuf> {
 /// All that is stored. A file that cannot be read or understood counts as empty, with a warning.
 pub fn stored() -> Vec<Tuning> {
     let Some(path) = path() else { return Vec::new() };
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
-        Err(error) => {
-            log::warn!("{}: {error}; ignored, kernels run in the engine's own choice of variants", path.display());
-            return Vec::new();
-        }
-    };
-    match serde_json::from_str::<Stored>(&text) {
+    let bytes =
+        match unmix_data::read_file(&path, MOST_BYTES, "`unmix tune --forget` cannot delete it, so delete it yourself")
+        {
+            Ok(bytes) => bytes,
+            Err(unmix_data::Error::NotFound(_)) => return Vec::new(),
+            Err(error) => {
+                log::warn!("{error}; ignored, kernels run in the engine's own choice of variants");
+                return Vec::new();
+            }
+        };
+    match serde_json::from_slice::<Stored>(&bytes) {
         Ok(stored) => stored.tunings,
         Err(error) => {
             log::warn!(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use unmix_data::Vocabulary;
+use unmix_data::{Vocabulary, unknown_token};
 use unmix_interpret::{TokenNotation, one_line};
 
 use crate::failure::Failure;
@@ -27,9 +27,27 @@ impl VocabularyWords {
         vocabulary.get(id.into()).map(|entry| notation.text(entry))
     }
 
+    /// Refuses a vocabulary that is not that of an unembedding of `tokens` rows. Some rows may be padding and some entries
+    /// without a row, but not most of them.
+    pub fn check(&self, tokens: u64) -> Result<(), Failure> {
+        let Some((vocabulary, _)) = &self.0 else { return Ok(()) };
+        let (known, entries) = (vocabulary.known_below(tokens) as u64, vocabulary.len() as u64);
+        if 2 * known >= tokens.max(entries) {
+            return Ok(());
+        }
+        Err(Failure::Usage(format!(
+            "--vocabulary {}: {entries} entries, {known} of them among the {tokens} tokens of the unembedding; give the vocabulary \
+             of the same model",
+            vocabulary.path().display()
+        )))
+    }
+
     /// A token for the table: on one line, with blanks at its ends as dots; or its id.
     pub fn shown(&self, id: u32) -> String {
-        let Some(text) = self.text(id).map(|text| one_line(&text)) else { return id.to_string() };
+        if self.0.is_none() {
+            return id.to_string();
+        }
+        let Some(text) = self.text(id).map(|text| one_line(&text)) else { return unknown_token(id.into()) };
         let (start, end) = (text.len() - text.trim_start_matches(' ').len(), text.trim_end_matches(' ').len());
         if start >= end {
             return "·".repeat(text.len());

@@ -15,7 +15,8 @@ use crate::{Error, Format, TensorInfo, TokenColumns, columns};
 /// What to read of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Name of the tensor; without it, the file's only two-dimensional tensor of floating-point numbers is meant.
+    /// Name of the tensor. Without it, the file's two-dimensional tensor of floating-point numbers is meant, if it is the only
+    /// one, no mask by its name, and beside it is nothing that may be the activations as well, such as a tensor of more dimensions.
     pub tensor: Option<String>,
 }
 
@@ -73,6 +74,11 @@ impl ActivationFile {
     /// Type of the numbers in the file, e.g. `f16`, `f64 (big-endian)`.
     pub fn stored_dtype(&self) -> &str {
         &self.tensor.info.dtype
+    }
+
+    /// Bytes of the matrix in the file. f64 numbers take half of it once they are read.
+    pub fn stored_bytes(&self) -> u64 {
+        self.tensor.range.len() as u64
     }
 
     /// Whether the file holds the matrix column after column.

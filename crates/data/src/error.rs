@@ -33,6 +33,16 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
+    /// A file that is larger than its kind can sensibly be.
+    #[error("{}: the file has {found} bytes, but at most {most} are read of its kind; is it another file than was meant?", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes, or how many were there at least.
+        found: u64,
+        /// Most bytes that are read.
+        most: u64,
+    },
     /// A file of no bytes.
     #[error("{}: the file is empty; was writing it interrupted?", .0.display())]
     Empty(PathBuf),
@@ -72,21 +82,27 @@ pub enum Error {
         /// All tensors with types and shapes.
         held: String,
     },
-    /// No name was given and the file holds several matrices that may be meant.
-    #[error("{}: several tensors could be meant: {candidates}; name one of them", path.display())]
+    /// No name was given and the file holds no tensor that can be meant alone.
+    #[error("{}: {why}: {candidates}; {advice}name the tensor that is meant", path.display())]
     AmbiguousTensor {
         /// The file.
         path: PathBuf,
-        /// The matrices of floating-point numbers with types and shapes.
+        /// Why none is taken.
+        why: &'static str,
+        /// The tensors that may be meant, with types and shapes.
         candidates: String,
+        /// What else can be done, with ", or " at its end, or nothing.
+        advice: String,
     },
     /// No name was given and the file holds no matrix of floating-point numbers.
-    #[error("{}: no two-dimensional tensor of floating-point numbers; the file holds {held}", path.display())]
+    #[error("{}: no two-dimensional tensor of floating-point numbers; the file holds {held}; {advice}", path.display())]
     NoMatrix {
         /// The file.
         path: PathBuf,
         /// All tensors with types and shapes.
         held: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// An npy array has no name, so none can be asked for.
     #[error("{}: an npy file holds a single array without a name, so {tensor:?} cannot be picked; leave the name out", path.display())]
@@ -223,15 +239,38 @@ pub enum Error {
         /// How labels belong to prompts, in words.
         meant: &'static str,
     },
-    /// A token id without an entry in the vocabulary.
-    #[error("{}: no entry for token id {id} (row {row}) in a vocabulary of {size} entries; is it another model's?", path.display())]
+    /// More labels without ids than prompts.
+    #[error(
+        "{}: {labels} labels without ids, but the prompts of the activations end with number {}, so the order does not tell which \
+         label is whose; give each label the `id` of its prompt, or leave out those of other prompts",
+        path.display(),
+        prompts.saturating_sub(1)
+    )]
+    TooManyLabels {
+        /// The file of labels.
+        path: PathBuf,
+        /// Labels in the file.
+        labels: usize,
+        /// Prompts, if all from 0 to the last are there.
+        prompts: usize,
+    },
+    /// A vocabulary without an entry for most token ids.
+    #[error(
+        "{}: this vocabulary (entries: {size}) lacks {unknown} of {tokens} token ids, the first in row {row}: {id}; give that of \
+         the model whose activations were factorized",
+        path.display()
+    )]
     UnknownToken {
         /// The vocabulary.
         path: PathBuf,
-        /// The id.
+        /// The first id without an entry.
         id: i64,
-        /// Row of the activations.
+        /// Its row of the activations.
         row: usize,
+        /// Rows whose ids have no entry.
+        unknown: usize,
+        /// Rows with ids that are not negative.
+        tokens: usize,
         /// Entries of the vocabulary.
         size: usize,
     },

@@ -10,8 +10,8 @@ use unmix::{ActivationSource, DenseMatrix};
 use crate::columns::Integers;
 use crate::fit_record::FORMAT_VERSION;
 use crate::matrix::whole;
+use crate::regular_file::{MOST_RUN, read_file};
 use crate::safetensors_writer::{TensorEntry, write_tensors};
-use crate::strings::read_file;
 use crate::{ActivationFile, Error, FitRecord, OpenOptions, ResultFolder, RunRecord, TokenColumns};
 
 /// File of the features [K, d] f32, the coefficients [n, K] f32 and the token columns, n entries each.
@@ -75,7 +75,7 @@ pub fn read_fit(dir: impl AsRef<Path>) -> Result<FitRecord, Error> {
 fn read_run(path: &Path) -> Result<RunRecord, Error> {
     const EXPECTED: &str = "the run.json of a fit, unchanged; fit again if it was edited";
     let json = |problem: String| Error::Json { path: path.to_owned(), problem, expected: EXPECTED };
-    let bytes = read_file(path, "expected a file")?;
+    let bytes = read_file(path, MOST_RUN, "expected a file")?;
     let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| json(format!("not valid JSON: {e}")))?;
     // The version first: of another one, a complaint about some field would lead astray.
     let version = value.get("format_version").and_then(serde_json::Value::as_u64);

@@ -30,6 +30,8 @@ pub struct Inspection {
     pub neurons: u64,
     /// Type in the file.
     pub stored_dtype: String,
+    /// Bytes of the matrix in the file.
+    pub stored_bytes: u64,
     /// Type that the engine sees: `f32`, `f16` or `bf16`.
     pub element: &'static str,
     /// Whether the file holds the matrix column after column.
@@ -132,6 +134,7 @@ pub fn inspect(file: &ActivationFile) -> Result<Inspection, Error> {
         tokens,
         neurons,
         stored_dtype: file.stored_dtype().to_owned(),
+        stored_bytes: file.stored_bytes(),
         element: element.name(),
         fortran_order: file.is_fortran_order(),
         token_columns: columns.names(),

@@ -1,31 +1,48 @@
 //! Texts of tokens.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use serde_json::Value;
-
+use crate::json::read_json;
+use crate::regular_file::MOST_TEXT;
+use crate::texts::{Texts, of_token};
 use crate::{Error, Vocabulary};
 
 /// The text of each row's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenStrings {
-    texts: Vec<String>,
+    texts: Texts,
     /// Entry of `texts` for each row; absent where there is one text a row.
     entries: Option<Vec<u32>>,
+    unknown: Option<UnknownTokens>,
+}
+
+/// Rows whose token ids a vocabulary lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownTokens {
+    /// Number of such rows.
+    pub rows: usize,
+    /// Number of different ids.
+    pub ids: usize,
+    /// The first of the rows.
+    pub first_row: usize,
+    /// Its id.
+    pub first_id: i64,
+}
+
+/// What stands for a token whose text is not known.
+pub fn unknown_token(id: i64) -> String {
+    format!("[id {id}]")
 }
 
 impl TokenStrings {
     /// Texts from a JSON array with one string a row.
     ///
     /// # Errors
-    /// If the file cannot be read, is something else, or does not have `tokens` strings.
+    /// If the file cannot be read, has more than 1 GiB, is something else, or does not have `tokens` strings.
     pub fn from_rows(path: impl AsRef<Path>, tokens: u64) -> Result<TokenStrings, Error> {
-        const EXPECTED: &str = "a JSON array with one string a row of the activations";
         let path = path.as_ref();
-        let texts = match read_json(path, EXPECTED)? {
-            Value::Array(values) => strings(path, values, EXPECTED)?,
-            other => return Err(wrong(path, format!("the file holds {}", kind(&other)), EXPECTED)),
-        };
+        let texts: Texts = read_json(path, MOST_TEXT, "a JSON array with one string a row of the activations")?;
         if texts.len() as u64 != tokens {
             return Err(Error::ColumnLength {
                 path: path.to_owned(),
@@ -34,28 +51,37 @@ impl TokenStrings {
                 tokens,
             });
         }
-        Ok(TokenStrings { texts, entries: None })
+        Ok(TokenStrings { texts, entries: None, unknown: None })
     }
 
-    /// Texts from a vocabulary in any form that [`Vocabulary::read`] knows.
+    /// Texts from a vocabulary. Ids that it lacks, such as the -100 of tokens that take no part in a loss, are written as
+    /// [`unknown_token`]s.
     ///
     /// # Errors
-    /// If the file cannot be read or is something else, or lacks one of `token_ids`.
-    pub fn from_vocabulary(path: impl AsRef<Path>, token_ids: &[i64]) -> Result<TokenStrings, Error> {
-        let vocabulary = Vocabulary::read(path)?;
-        let entries = token_ids
-            .iter()
-            .enumerate()
-            .map(|(row, &id)| {
-                vocabulary.place(id).ok_or_else(|| Error::UnknownToken {
-                    path: vocabulary.path().to_owned(),
-                    id,
-                    row,
-                    size: vocabulary.len(),
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(TokenStrings { texts: vocabulary.into_texts(), entries: Some(entries) })
+    /// If the vocabulary lacks most of the ids that are not negative: it is another model's then.
+    pub fn from_vocabulary(vocabulary: Vocabulary, token_ids: &[i64]) -> Result<TokenStrings, Error> {
+        let places: Vec<Option<u32>> = token_ids.iter().map(|&id| vocabulary.place(id)).collect();
+        let rows = token_ids.iter().copied().enumerate();
+        let unknown: Vec<(usize, i64)> = rows.filter(|&(row, _)| places[row].is_none()).collect();
+        refuse_another_models(&vocabulary, token_ids, &unknown)?;
+
+        let mut texts = vocabulary.into_texts();
+        let mut added: HashMap<i64, u32> = HashMap::new();
+        for &(_, id) in &unknown {
+            added.entry(id).or_insert_with(|| {
+                texts.push(&unknown_token(id));
+                // Each takes bytes of memory, so their number is far from the end of u32.
+                (texts.len() - 1) as u32
+            });
+        }
+        let entries = token_ids.iter().zip(places).map(|(id, place)| place.unwrap_or_else(|| added[id])).collect();
+        let unknown = unknown.first().map(|&(first_row, first_id)| UnknownTokens {
+            rows: unknown.len(),
+            ids: added.len(),
+            first_row,
+            first_id,
+        });
+        Ok(TokenStrings { texts, entries: Some(entries), unknown })
     }
 
     /// Number of rows.
@@ -68,62 +94,31 @@ impl TokenStrings {
         self.len() == 0
     }
 
-    /// Text of row `row`, if there is such a row.
+    /// Text of row `row`, if there is such a row. Of a vocabulary's text, 1,024 bytes at most.
     pub fn get(&self, row: usize) -> Option<&str> {
-        let entry = match &self.entries {
-            Some(entries) => *entries.get(row)? as usize,
-            None => row,
-        };
-        self.texts.get(entry).map(String::as_str)
-    }
-}
-
-/// The content of a JSON file; `expected` says in words what it should be.
-pub(crate) fn read_json(path: &Path, expected: &'static str) -> Result<Value, Error> {
-    let bytes = read_file(path, "name one JSON file in it")?;
-    serde_json::from_slice(&bytes).map_err(|e| wrong(path, format!("not valid JSON: {e}"), expected))
-}
-
-/// All bytes of a file, with the usual mistakes told apart.
-pub(crate) fn read_file(path: &Path, folder_advice: &'static str) -> Result<Vec<u8>, Error> {
-    match std::fs::read(path) {
-        Ok(bytes) if bytes.is_empty() => Err(Error::Empty(path.to_owned())),
-        Ok(bytes) => Ok(bytes),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::NotFound(path.to_owned())),
-        Err(_) if path.is_dir() => {
-            Err(Error::NotAFile { path: path.to_owned(), found: "a folder", advice: folder_advice })
+        match &self.entries {
+            Some(entries) => self.texts.get(*entries.get(row)? as usize).map(of_token),
+            None => self.texts.get(row),
         }
-        Err(e) => Err(Error::io(path, "reading", e)),
+    }
+
+    /// The rows that are written as [`unknown_token`]s, if there are any.
+    pub fn unknown(&self) -> Option<UnknownTokens> {
+        self.unknown
     }
 }
 
-/// The entries of an array that must be strings.
-pub(crate) fn strings(path: &Path, values: Vec<Value>, expected: &'static str) -> Result<Vec<String>, Error> {
-    values
-        .into_iter()
-        .enumerate()
-        .map(|(i, value)| match value {
-            Value::String(text) => Ok(text),
-            other => Err(wrong(path, format!("entry {i} is {} instead of a string", kind(&other)), expected)),
-        })
-        .collect()
-}
-
-/// A JSON file that is not what was expected.
-pub(crate) fn wrong(path: &Path, problem: String, expected: &'static str) -> Error {
-    Error::Json { path: path.to_owned(), problem, expected }
-}
-
-/// What a value is, in words.
-pub(crate) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a truth value",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
+/// Refuses a vocabulary that lacks most ids; negative ones are in none, so they tell nothing.
+fn refuse_another_models(vocabulary: &Vocabulary, token_ids: &[i64], unknown: &[(usize, i64)]) -> Result<(), Error> {
+    let tokens = token_ids.iter().filter(|&&id| id >= 0).count();
+    let mut lacking = unknown.iter().filter(|&&(_, id)| id >= 0).peekable();
+    let Some(&&(row, id)) = lacking.peek() else { return Ok(()) };
+    let unknown = lacking.count();
+    if 2 * unknown <= tokens {
+        return Ok(());
     }
+    let (path, size) = (vocabulary.path().to_owned(), vocabulary.len());
+    Err(Error::UnknownToken { path, id, row, unknown, tokens, size })
 }
 
 #[cfg(test)]
@@ -136,6 +131,10 @@ mod tests {
         file
     }
 
+    fn of_vocabulary(text: &str, ids: &[i64]) -> Result<TokenStrings, Error> {
+        TokenStrings::from_vocabulary(Vocabulary::read(file(text).path())?, ids)
+    }
+
     #[test]
     fn one_string_a_row() {
         let strings = TokenStrings::from_rows(file(r#"["a", " b", "é"]"#).path(), 3).expect("read");
@@ -146,7 +145,7 @@ mod tests {
     #[test]
     fn both_kinds_of_vocabulary() {
         for text in [r#"["x", "y", "z"]"#, r#"{"z": 2, "x": 0, "y": 1}"#] {
-            let strings = TokenStrings::from_vocabulary(file(text).path(), &[2, 0, 2, 1]).expect("read");
+            let strings = of_vocabulary(text, &[2, 0, 2, 1]).expect("read");
             let texts: Vec<_> = (0..4).map(|i| strings.get(i).expect("row")).collect();
             assert_eq!(texts, ["z", "x", "z", "y"]);
         }
@@ -156,17 +155,14 @@ mod tests {
     fn mistakes_are_named() {
         let rows = |text: &str| TokenStrings::from_rows(file(text).path(), 2).expect_err("refused").to_string();
         assert!(rows(r#"["a"]"#).contains("1 entries, but there are 2 tokens"));
-        assert!(rows(r#"["a", 3]"#).contains("entry 1 is a number"));
-        assert!(rows(r#"{"a": 1}"#).contains("holds an object"));
+        assert!(rows(r#"["a", 3]"#).contains("integer `3`, expected entry 1 to be a string"));
+        assert!(rows(r#"{"a": 1}"#).contains("invalid type: map, expected an array of strings"));
         assert!(rows(r#"["a", "#).contains("not valid JSON: EOF"));
         assert!(rows("").contains("empty"));
 
-        let vocabulary = |text: &str, id| {
-            TokenStrings::from_vocabulary(file(text).path(), &[0, id]).expect_err("refused").to_string()
-        };
-        assert!(vocabulary(r#"["a"]"#, 1).contains("no entry for token id 1 (row 1) in a vocabulary of 1 entries"));
-        assert!(vocabulary(r#"["a"]"#, -1).contains("token id -1"));
-        assert!(vocabulary(r#"{"a": 0}"#, 7).contains("token id 7"));
+        let vocabulary = |text: &str, id| of_vocabulary(text, &[id]).expect_err("refused").to_string();
+        assert!(vocabulary(r#"["a"]"#, 1).contains("lacks 1 of 1 token ids, the first in row 0: 1"));
+        assert!(vocabulary(r#"{"a": 0}"#, 7).contains("vocabulary (entries: 1)"));
         assert!(vocabulary(r#"{"a": {}}"#, 0).contains("\"a\" is an object instead of an id"));
         assert!(vocabulary(r#"{"a": 0, "b": 0}"#, 0).contains("share the id 0"));
         assert!(vocabulary("3", 0).contains("holds a number"));
@@ -175,5 +171,22 @@ mod tests {
         assert!(matches!(missing, Error::NotFound(_)));
         let folder = tempfile::tempdir().expect("folder");
         assert!(matches!(TokenStrings::from_rows(folder.path(), 1), Err(Error::NotAFile { .. })));
+    }
+
+    #[test]
+    fn ids_that_a_vocabulary_lacks_are_written_as_numbers() {
+        let strings = of_vocabulary(r#"["a", "b"]"#, &[0, -100, 1, 7, -100, 0]).expect("read");
+        let texts: Vec<_> = (0..6).map(|row| strings.get(row).expect("row")).collect();
+        assert_eq!(texts, ["a", "[id -100]", "b", "[id 7]", "[id -100]", "a"]);
+        assert_eq!(strings.unknown(), Some(UnknownTokens { rows: 3, ids: 2, first_row: 1, first_id: -100 }));
+        assert_eq!(of_vocabulary(r#"["a"]"#, &[0]).expect("read").unknown(), None);
+    }
+
+    #[test]
+    fn a_vocabulary_that_lacks_most_ids_is_another_models() {
+        let text = of_vocabulary(r#"["a"]"#, &[-100, 0, 5, 6]).expect_err("refused").to_string();
+        assert!(text.contains("lacks 2 of 3 token ids, the first in row 2: 5"), "{text}");
+        // Negative ids are in no vocabulary.
+        assert!(of_vocabulary(r#"["a"]"#, &[-100, -100, 0]).is_ok());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use serde::Serialize;
 
 use crate::mapped_file::MappedFile;
 use crate::number::Number;
-use crate::{Error, npy, safetensors_header};
+use crate::{Error, RUN_FILE, npy, regular_file, safetensors_header, tensor_choice};
 
 /// File formats that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -113,7 +112,7 @@ impl TensorFile {
         self.file.bytes.slice(tensor.range.clone())
     }
 
-    /// The matrix of floating-point numbers that is meant: the one named, or the only one.
+    /// The matrix of floating-point numbers that is meant: the one named, or the only plausible one.
     pub(crate) fn matrix(&self, name: Option<&str>) -> Result<&Tensor, Error> {
         let path = || self.path.clone();
         let Some(name) = name else {
@@ -121,13 +120,7 @@ impl TensorFile {
             if let (Format::Npy, [only]) = (self.format, self.tensors.as_slice()) {
                 return self.checked_matrix(only);
             }
-            let candidates: Vec<&Tensor> =
-                self.tensors.iter().filter(|t| t.is_float() && t.info.shape.len() == 2).collect();
-            return match candidates.as_slice() {
-                [only] => self.checked_matrix(only),
-                [] => Err(Error::NoMatrix { path: path(), held: self.list() }),
-                several => Err(Error::AmbiguousTensor { path: path(), candidates: list(several.iter().copied()) }),
-            };
+            return self.checked_matrix(tensor_choice::only_plausible(self)?);
         };
         if self.format == Format::Npy {
             return Err(Error::NamelessArray { path: path(), tensor: name.to_owned() });
@@ -168,7 +161,7 @@ pub(crate) fn shape_text(shape: &[u64]) -> String {
 }
 
 /// Tensors for a message: name, type and shape, cut where it gets long.
-fn list<'a>(tensors: impl ExactSizeIterator<Item = &'a Tensor>) -> String {
+pub(crate) fn list<'a>(tensors: impl ExactSizeIterator<Item = &'a Tensor>) -> String {
     const MOST: usize = 12;
     let count = tensors.len();
     if count == 0 {
@@ -189,31 +182,33 @@ pub(crate) fn byte_size(shape: &[u64], size: usize) -> Option<usize> {
 
 /// Maps a regular, nonempty file.
 fn map(path: &Path) -> Result<MappedFile, Error> {
-    let file = File::open(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Error::NotFound(path.to_owned()),
-        // Windows refuses to open a folder.
-        _ if path.is_dir() => folder(path),
-        _ => Error::io(path, "opening", e),
-    })?;
-    let kind = file.metadata().map_err(|e| Error::io(path, "looking at the file", e))?;
-    if kind.is_dir() {
-        return Err(folder(path));
-    }
-    if !kind.is_file() {
-        return Err(Error::NotAFile {
-            path: path.to_owned(),
-            found: "a device or pipe",
-            advice: "the file is mapped into memory, so write it to disk first",
-        });
-    }
-    if kind.len() == 0 {
+    let (file, size) = regular_file::open(path, || folder(path))?;
+    if size == 0 {
         return Err(Error::Empty(path.to_owned()));
     }
     MappedFile::new(file, path)
 }
 
+/// The error of a folder: some formats consist of several files in one.
 fn folder(path: &Path) -> Error {
-    Error::NotAFile { path: path.to_owned(), found: "a folder", advice: "name one .safetensors or .npy file in it" }
+    const ARRAYS: &str = "save the array with numpy.save or safetensors, and name that file";
+    /// A file that only such folders hold, what they are, and what to do.
+    const KNOWN: [(&str, &str, &str); 7] = [
+        (".zarray", "a Zarr array (a folder of chunks)", ARRAYS),
+        (".zgroup", "a Zarr group (a folder of arrays in chunks)", ARRAYS),
+        ("zarr.json", "a Zarr array or group (a folder of chunks)", ARRAYS),
+        ("attributes.json", "an N5 container (a folder of chunks)", ARRAYS),
+        ("dataset_info.json", "a data set of the library datasets (a folder of Arrow files)", ARRAYS),
+        ("saved_model.pb", "a model of TensorFlow (a folder)", ARRAYS),
+        (RUN_FILE, "the folder of a fit", "name the file of activations; `unmix features` reads a fit"),
+    ];
+    let named = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zarr"));
+    let (found, advice) = match KNOWN.iter().find(|(name, ..)| path.join(name).exists()) {
+        Some(&(_, found, advice)) => (found, advice),
+        None if named => (KNOWN[1].1, ARRAYS),
+        None => ("a folder", "name one .safetensors or .npy file in it"),
+    };
+    Error::NotAFile { path: path.to_owned(), found, advice }
 }
 
 /// The format by content, then by name: files get renamed.

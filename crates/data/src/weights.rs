@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::strings::read_json;
+use crate::json::read_json;
+use crate::regular_file::MOST_MODEL_JSON;
 use crate::tensor_file::{Tensor, TensorFile};
 use crate::weight_matrix::WeightMatrix;
 use crate::{Error, Format};
@@ -137,8 +138,9 @@ impl Weights {
             path.parent().unwrap_or(Path::new(""))
         };
         let config = folder.join(CONFIG);
-        if self.config.is_none() && config.is_file() {
-            self.config = Some(read_json(&config, "the configuration of a model")?);
+        // Whatever has that name is read, or refused: without a configuration, defaults would count in silence.
+        if self.config.is_none() && config.symlink_metadata().is_ok() {
+            self.config = Some(read_json(&config, MOST_MODEL_JSON, "the configuration of a model")?);
         }
         Ok(())
     }
@@ -191,7 +193,7 @@ impl Weights {
     fn add_index(&mut self, path: &Path) -> Result<(), Error> {
         const EXPECTED: &str =
             "an index of shards: {\"weight_map\": {tensor: file, …}}, as Hugging Face models have it";
-        let index = read_json(path, EXPECTED)?;
+        let index: Value = read_json(path, MOST_MODEL_JSON, EXPECTED)?;
         let wrong = |problem: String| Error::Json { path: path.to_owned(), problem, expected: EXPECTED };
         let Some(map) = index.get("weight_map").and_then(Value::as_object) else {
             return Err(wrong("there is no object \"weight_map\"".to_owned()));

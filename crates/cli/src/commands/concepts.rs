@@ -18,8 +18,8 @@ use crate::source;
 /// Score how well features detect concepts, on labelled prompts
 ///
 /// Needs a label for each prompt: a JSON array, JSON lines or CSV with a `concept`, and as far as wanted the prompt's `id`
-/// (a number of `prompt_ids`; without it the order counts), a wider concept `parent`, and a `split` (choose or score).
-/// Prompts labelled `neutral` are about nothing in particular.
+/// (its number in `prompt_ids`; if no label has one, the order counts), a wider concept `parent`, and a `split` (choose or
+/// score). Prompts labelled `neutral` are about nothing in particular.
 ///
 /// A prompt's score for a feature is the largest cosine between one of its tokens and the feature. For each concept, the
 /// feature that ranks half of the prompts best is chosen, and scored on the other half: AUC is its area under the ROC curve
@@ -138,13 +138,14 @@ pub fn run(args: &ConceptsArgs, shared: &SharedArgs) -> Result<(), Failure> {
         let mut value = json!(scores);
         value["fit"] = json!(args.fit);
         value["labels"] = json!(args.labels);
+        value["labels_by"] = json!(if labels.is_numbered() { "id" } else { "order" });
         value["activations"] = json!(path);
         value["fitted_tokens"] = json!(fitted);
         value["purity_tokens"] = json!(args.score.purity_tokens);
         value["seed"] = json!(args.score.seed);
         return output::print_json(&value);
     }
-    output::print(&text(&scores, args, fitted))
+    output::print(&text(&scores, args, fitted, labels.is_numbered()))
 }
 
 /// The features, zero where no token of the fit uses them.
@@ -159,12 +160,12 @@ fn living(fit: &FitRecord) -> DenseMatrix {
     features
 }
 
-fn text(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool) -> String {
+fn text(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool, numbered: bool) -> String {
     let style = Style::stdout();
     [
         concept_table(scores).render(style),
         summary_table(scores, args.score.purity_tokens).render(style),
-        notes(scores, args, fitted),
+        notes(scores, args, fitted, numbered),
     ]
     .join("\n")
 }
@@ -213,11 +214,14 @@ fn summary_table(scores: &ConceptScores, top: usize) -> Table {
     table
 }
 
-fn notes(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool) -> String {
+fn notes(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool, numbered: bool) -> String {
     let summary = &scores.summary;
     let mut out = String::new();
     if !fitted {
         out.push_str("No purity: these are not the tokens of the fit, so their coefficients are not known.\n");
+    }
+    if !numbered {
+        out.push_str("The labels have no ids: the first is taken for prompt 0, the next for prompt 1, and so on.\n");
     }
     out.push_str(&format!(
         "Chosen on {} prompts, scored on {}; {}.\n",

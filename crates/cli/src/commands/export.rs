@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use unmix_data::{FitRecord, read_fit};
 use unmix_interpret::export::{
     AffineEncoder, Architecture, DelphiOptions, EncoderReport, NeuronpediaOptions, SCALE, ScaledFit, Site, WrittenFile,
-    affine_encoder, delphi, neuronpedia, saedashboard, saelens, sparsify, steering,
+    affine_encoder, delphi, is_delphi_id, neuronpedia, saedashboard, saelens, sparsify, steering,
 };
 
 use crate::cli::SharedArgs;
@@ -60,7 +60,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "N")]
     pub splits: Option<u32>,
 
-    /// delphi: token id that fills up rows
+    /// delphi: token id that fills up rows [default: 0], and stands in for ids such as -100, which no tokenizer can decode
     #[arg(long, value_name = "ID")]
     pub padding: Option<i64>,
 
@@ -130,8 +130,8 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
         Tool::Delphi => {
             let default = DelphiOptions::default();
             let splits = args.splits.map_or(default.splits, |splits| splits as usize);
-            let options = DelphiOptions { splits, padding: args.padding.unwrap_or(default.padding) };
-            delphi(out, &fit, &site, &options, force)
+            let options = DelphiOptions { splits, padding: args.padding };
+            delphi(out, &fit, &site, &options, force).inspect(|_| warn_of_replaced(&record, args.padding))
         }
         Tool::Saedashboard => saedashboard(out, &fit, &site, force),
         Tool::Neuronpedia => {
@@ -160,6 +160,14 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
         return output::print_json(&as_json(args, &files, report.as_ref()));
     }
     output::print(&as_text(args, &fit, &files, report.as_ref()))
+}
+
+/// Says that token ids were replaced by the padding, as delphi cannot decode them.
+fn warn_of_replaced(record: &FitRecord, padding: Option<i64>) {
+    let ids = record.columns.token_ids.iter().flatten();
+    if let (count @ 1.., Some(padding)) = (ids.filter(|&&id| !is_delphi_id(id)).count(), padding) {
+        log::warn!("token ids that no tokenizer can decode: {count}; the token {padding} was written in their place");
+    }
 }
 
 /// Options that the tool has no use for are mistakes.

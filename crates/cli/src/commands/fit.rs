@@ -283,7 +283,8 @@ fn builder(args: &FitArgs, given: Option<DenseMatrix>) -> SemiNmf {
     }
 }
 
-fn check_rank(rank: u32, file: &ActivationFile) -> Result<(), Failure> {
+/// Refuses a rank that the activations cannot have.
+pub fn check_rank(rank: u32, file: &ActivationFile) -> Result<(), Failure> {
     let (tokens, neurons) = (file.tokens(), file.neurons());
     let most = tokens.min(neurons);
     if rank == 0 || u64::from(rank) > most {

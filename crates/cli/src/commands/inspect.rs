@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use unmix::ActivationSource;
 use unmix_data::{ActivationFile, Inspection, OpenOptions};
 
 use crate::cli::SharedArgs;
+use crate::commands::fit::check_rank;
 use crate::failure::Failure;
 use crate::memory::working_bytes;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
@@ -25,33 +27,41 @@ pub struct InspectArgs {
     #[arg(long, value_name = "NAME")]
     pub tensor: Option<String>,
 
-    /// Number of features for which the memory of a fit is estimated
-    #[arg(long, short = 'k', default_value_t = 100, value_name = "K")]
-    pub rank: u32,
+    /// Number of features for which the memory of a fit is estimated [default: 100, or as many as there are tokens and
+    /// neurons]
+    #[arg(long, short = 'k', value_name = "K")]
+    pub rank: Option<u32>,
 }
+
+/// The rank of the estimate where none is asked for, if the activations have as many tokens and neurons.
+const RANK: u32 = 100;
 
 /// Runs the command.
 pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let file = ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() })
         .map_err(Failure::with_tensor_flag)?;
+    if let Some(rank) = args.rank {
+        check_rank(rank, &file)?;
+    }
+    let rank = args.rank.map_or_else(|| file.tokens().min(file.neurons()).min(RANK.into()), u64::from);
     let look = unmix_data::inspect(&file)?;
-    let element = if look.element == "f32" { 4 } else { 2 };
+    let element = file.element().bytes() as u64;
     let activations = look.tokens.saturating_mul(look.neurons).saturating_mul(element);
-    let working = working_bytes(look.tokens, look.neurons, args.rank.into());
+    let working = working_bytes(look.tokens, look.neurons, rank);
     if shared.json {
         let mut value = serde_json::to_value(&look).map_err(|error| Failure::Output(error.into()))?;
         value["memory_of_a_fit"] = json!({
-            "rank": args.rank,
+            "rank": rank,
             "activations_bytes": activations,
             "working_bytes": working,
             "total_bytes": activations.saturating_add(working),
         });
         return output::print_json(&value);
     }
-    output::print(&report(&look, args.rank, activations, working, Style::stdout()))
+    output::print(&report(&look, rank, activations, working, Style::stdout()))
 }
 
-fn report(look: &Inspection, rank: u32, activations: u64, working: u64, style: Style) -> String {
+fn report(look: &Inspection, rank: u64, activations: u64, working: u64, style: Style) -> String {
     let mut tensors = Table::new(&["tensor", "type", "shape", ""]);
     for tensor in &look.tensors {
         let shape = tensor.shape.iter().map(|&side| thousands(side)).collect::<Vec<_>>().join(" × ");
@@ -71,11 +81,16 @@ fn report(look: &Inspection, rank: u32, activations: u64, working: u64, style: S
     fact(
         "size",
         format!(
-            "{} tokens × {} neurons of {}{order}, {}",
+            "{} tokens × {} neurons of {}{order}, {}{}",
             thousands(look.tokens),
             thousands(look.neurons),
             look.stored_dtype,
-            bytes(activations)
+            bytes(look.stored_bytes),
+            if look.stored_bytes == activations {
+                String::new()
+            } else {
+                format!(" ({} in memory, as {})", bytes(activations), look.element)
+            }
         ),
     );
     fact("signs", format!("{} negative, {} zero", percent(look.negative_share), percent(look.zero_share)));

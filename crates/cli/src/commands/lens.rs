@@ -65,6 +65,7 @@ pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
 
     let readout = args.model.readout(features.columns)?;
     let words = VocabularyWords::read(args.vocabulary.as_deref())?;
+    words.check(readout.tokens() as u64)?;
     let readings = readout.read(&readout.directions(&rows)?, args.top)?;
     let (of_features, of_neurons) = readings.split_at(chosen.len());
 

@@ -83,10 +83,10 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     } else {
         None
     };
-    let scores = match &labels {
+    let scored = match &labels {
         Some(labels) => {
             reporter.stage("scoring concepts");
-            Some(score(&fit, &args.fit, &args.score, labels)?.scores)
+            Some(score(&fit, &args.fit, &args.score, labels)?)
         }
         None => None,
     };
@@ -98,15 +98,17 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
         reporter.stage("finding how features nest");
         Some(hierarchy(engine.as_ref(), &fit.features, fit.run.summary.kept_per_feature, &options)?)
     };
-    let names = labels.as_ref().map(|labels| prompt_names(labels, &fit));
+    // Labels of other activations are about other prompts, which may have the same numbers.
+    let of_the_fit = scored.as_ref().is_some_and(|scored| scored.fitted);
+    let names = labels.as_ref().filter(|_| of_the_fit).and_then(|labels| prompt_names(labels, &fit));
     let parents = labels.as_ref().map(parents);
     let title = args.title.clone().unwrap_or_else(|| folder_name(&args.fit));
     let report = assemble(&ReportParts {
         title: &title,
         fit: &fit,
         text: &text,
-        labels: names.as_ref().and_then(Option::as_deref),
-        scores: scores.as_ref(),
+        labels: names.as_deref(),
+        scores: scored.as_ref().map(|scored| &scored.scores),
         parents: parents.as_ref(),
         lens: lens.as_deref(),
         tree: tree.as_ref(),
@@ -138,7 +140,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     fact("promoted", shown(lens.is_some(), "tokens through the model's weights", "--model PATH gives the weights"));
     fact(
         "concepts",
-        shown(scores.is_some(), "scored on labelled prompts", "--labels FILE gives labels of the prompts"),
+        shown(scored.is_some(), "scored on labelled prompts", "--labels FILE gives labels of the prompts"),
     );
     fact("page", format!("{} ({})", Style::stdout().strong(&args.out.display().to_string()), bytes(page.len() as u64)));
     fact("next", format!("open {} in a browser", args.out.display()));

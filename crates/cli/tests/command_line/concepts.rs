@@ -132,6 +132,52 @@ fn activations_that_are_not_the_fits() {
 }
 
 #[test]
+fn labels_are_joined_by_their_ids_however_these_are_written() {
+    let fitted = Fitted::new();
+    let by_number = fitted.concepts(&fitted.labels(), &["--json"]).expect(0).json();
+    assert_eq!(by_number["labels_by"], "id");
+    // In another order than that of the prompts.
+    let prompts = || (0..TOKENS / PROMPT).map(|i| (i * 7) % (TOKENS / PROMPT));
+    let lines = |id: fn(usize) -> String| -> String {
+        prompts()
+            .map(|p| format!("{{\"id\": {}, \"concept\": {:?}, \"parent\": \"color\"}}\n", id(p), CONCEPTS[p % 3]))
+            .collect()
+    };
+    let csv: String = prompts().map(|p| format!("{p}.0,{},color\n", CONCEPTS[p % 3])).collect();
+    for (name, content) in [
+        ("number.jsonl", lines(|p| p.to_string())),
+        ("text.jsonl", lines(|p| format!("\"{p}\""))),
+        ("float.jsonl", lines(|p| format!("{p}.0"))),
+        ("float.csv", format!("id,concept,parent\n{csv}")),
+    ] {
+        let json = fitted.concepts(&fitted.files.write(name, content), &["--json"]).expect(0).json();
+        for (concept, expected) in json["concepts"].as_array().expect("an array").iter().zip([1.0, 1.0]) {
+            assert_eq!((&concept["auc"], &json["labels_by"]), (&expected.into(), &"id".into()), "{name}");
+        }
+    }
+    let named = fitted.files.write("named.jsonl", lines(|p| format!("\"prompt-{p}\"")));
+    let run = fitted.concepts(&named, &[]).expect(2);
+    assert!(
+        run.stderr.contains("line 1: the id is \"prompt-0\"") && run.stderr.contains("prompt_ids"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn labels_without_ids_are_said_to_go_by_their_order() {
+    let fitted = Fitted::new();
+    let list: Vec<&str> = (0..TOKENS / PROMPT).map(|p| CONCEPTS[p % 3]).collect();
+    let labels = fitted.files.write("labels.json", serde_json::to_string(&list).expect("JSON"));
+    let run = fitted.concepts(&labels, &[]).expect(0);
+    assert!(run.stdout.contains("The labels have no ids: the first is taken for prompt 0"), "{}", run.stdout);
+    assert_eq!(fitted.concepts(&labels, &["--json"]).expect(0).json()["labels_by"], "order");
+    let more = fitted.files.write("more.json", serde_json::to_string(&[&list[..], &["red"]].concat()).expect("JSON"));
+    let run = fitted.concepts(&more, &[]).expect(2);
+    assert!(run.stderr.contains("16 labels without ids") && run.stderr.contains("number 14"), "{}", run.stderr);
+}
+
+#[test]
 fn labels_that_do_not_fit() {
     let fitted = Fitted::new();
     let refused = |name: &str, content: &str, args: &[&str], words: &[&str]| {

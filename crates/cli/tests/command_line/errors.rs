@@ -44,6 +44,42 @@ fn a_wrong_tensor_or_none_of_several() {
 }
 
 #[test]
+fn a_batch_with_a_mask_is_refused_rather_than_the_mask_factorized() {
+    let files = Files::new();
+    let file = files.tensors(
+        "batch.safetensors",
+        &[("activations", &values(), &[4, TOKENS / 4, NEURONS]), ("attention_mask", &[1.0; TOKENS], &[4, TOKENS / 4])],
+    );
+    let words = ["activations f32 [4, 30, 24]", "merge the leading dimensions", "--tensor NAME"];
+    failed_fit(&files, &[&file, "--rank", "2"], 2, &words);
+    files.refused(&["inspect", &file], &words);
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused_at_once() {
+    let files = Files::new();
+    let pipe = files.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let file = files.activations("x.safetensors");
+    let fit = files.fit(&file, "fit", &["-k", "3"]);
+    for path in [pipe.as_str(), "/dev/zero"] {
+        let words = [path, "this is a device or pipe"];
+        files.refused(&["inspect", path], &words);
+        files.refused(&["fit", path, "-k", "2", "--engine", "cpu", "--out", &files.path("o")], &words);
+        files.refused(&["fit", &file, "-k", "2", "--init-coefficients", path, "--out", &files.path("o")], &words);
+        files.refused(&["encode", &fit, path, "--out", &files.path("o")], &words);
+        files.refused(&["features", &fit, "--tokens", path], &words);
+        files.refused(&["features", &fit, "--vocabulary", path], &words);
+        files.refused(&["concepts", &fit, "--labels", path], &words);
+        files.refused(&["lens", &fit, "--model", path], &words);
+    }
+    std::fs::remove_file(files.path("fit/run.json")).expect("removed");
+    std::os::unix::fs::symlink("/dev/zero", files.path("fit/run.json")).expect("linked");
+    files.refused(&["features", &fit], &["run.json", "this is a device or pipe"]);
+}
+
+#[test]
 fn impossible_options() {
     let files = Files::new();
     let file = files.activations("x.safetensors");
@@ -175,7 +211,7 @@ fn tokens_that_do_not_fit() {
     assert!(features(&["--tokens", &short]).contains("has 2 entries, but there are 120 tokens"));
     let wrong = files.write("wrong.json", r#"{"a": "b"}"#);
     assert!(features(&["--tokens", &wrong]).contains("one string a row"));
-    let vocabulary = files.write("vocabulary.json", r#"["a", "b"]"#);
-    assert!(features(&["--vocabulary", &vocabulary]).contains("token id 2"));
+    let vocabulary = files.write("vocabulary.json", r#"["a"]"#);
+    assert!(features(&["--vocabulary", &vocabulary]).contains("lacks 80 of 120 token ids, the first in row 1: 1"));
     assert!(features(&["--feature", "3"]).contains("features 0 to 2"));
 }

@@ -143,3 +143,72 @@ fn tokens_reach_the_terminal_without_anything_that_moves_its_cursor() {
         list(&json["features"]).iter().map(|f| f["contexts"][0]["word"].as_str().expect("a word")).collect();
     assert!(words.contains(&hostile[0]) && words.contains(&hostile[1]), "{words:?}");
 }
+
+/// Activations whose token ids are `ids`, and their fit.
+fn with_ids(ids: impl Fn(usize) -> i32) -> (Files, String) {
+    let files = Files::new();
+    let matrix: Vec<u8> = crate::harness::values().iter().flat_map(|v| v.to_le_bytes()).collect();
+    let column = |value: &dyn Fn(usize) -> i32| (0..TOKENS).flat_map(|i| value(i).to_le_bytes()).collect::<Vec<u8>>();
+    let (ids, positions) = (column(&ids), column(&|i| (i % 8) as i32));
+    let view = |dtype, shape, bytes| safetensors::tensor::TensorView::new(dtype, shape, bytes).expect("a tensor");
+    let tensors = [
+        ("activations", view(safetensors::Dtype::F32, vec![TOKENS, NEURONS], &matrix)),
+        ("token_ids", view(safetensors::Dtype::I32, vec![TOKENS], &ids)),
+        ("positions", view(safetensors::Dtype::I32, vec![TOKENS], &positions)),
+    ];
+    let file = files.write("ids.safetensors", safetensors::serialize(tensors, None).expect("a file"));
+    let fit = files.fit(&file, "fit", &["-k", "3", "-p", "0.34"]);
+    (files, fit)
+}
+
+#[test]
+fn ids_that_the_vocabulary_lacks_are_shown_as_numbers_with_one_warning() {
+    let (files, fit) = with_ids(|i| [0, -100, 7][i % 3]);
+    let vocabulary = files.write("vocabulary.json", r#"[" a", " b", " c", " d", " e", " f", " g", " h"]"#);
+    let run = unmix(&["features", &fit, "--vocabulary", &vocabulary, "--top", "3"]).expect(0);
+    assert!(run.stdout.contains("[id -100]"), "{}", run.stdout);
+    assert_eq!(run.stderr.matches("warning").count() + run.stderr.matches("warn:").count(), 1, "{}", run.stderr);
+    for words in ["vocabulary.json", "40 tokens (1 different ids)", "row 1", "[id -100]"] {
+        assert!(run.stderr.contains(words), "no {words:?} in {}", run.stderr);
+    }
+    let page = files.path("page.html");
+    unmix(&["report", &fit, "--vocabulary", &vocabulary, "--out", &page, "--ranks", "2", "--engine", "cpu"]).expect(0);
+    assert!(std::fs::read_to_string(&page).expect("read").contains("[id -100]"));
+
+    let delphi = |args: &[&str]| {
+        let out = files.path("cache");
+        unmix(&[&["export", &fit, "--to", "delphi", "--layer", "3", "--out", &out][..], args].concat())
+    };
+    let run = delphi(&[]).expect(2);
+    assert!(run.stderr.contains("40 token ids") && run.stderr.contains("--padding ID"), "{}", run.stderr);
+    let run = delphi(&["--padding", "2"]).expect(0);
+    assert!(run.stderr.contains("40; the token 2 was written in their place"), "{}", run.stderr);
+}
+
+#[test]
+fn characters_are_whole_though_their_bytes_are_tokens() {
+    // 東 and 京 are three bytes each; no token here begins with a blank, which would tell how the vocabulary is written.
+    let (files, fit) = with_ids(|i| (i % 6) as i32);
+    let model = serde_json::json!({"type": "BPE", "merges": [],
+        "vocab": {"æ": 0, "Ŀ": 1, "±": 2, "ä": 3, "º": 4, "¬": 5, "Ġthe": 6}});
+    let tokenizer = serde_json::json!({"version": "1.0", "model": model, "decoder": {"type": "ByteLevel"}});
+    let tokenizer = files.write("tokenizer.json", tokenizer.to_string());
+    let json = features(&fit, &["--vocabulary", &tokenizer, "--context", "4"]);
+    let contexts = json["features"][0]["contexts"].as_array().expect("an array");
+    let text = |c: &Value| ["before", "word", "after"].map(|part| c[part].as_str().expect("text").to_owned()).concat();
+    assert!(contexts.iter().any(|context| text(context).contains("東京")), "{contexts:?}");
+}
+
+#[test]
+fn texts_in_which_characters_were_lost_are_pointed_out() {
+    let files = Files::new();
+    let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3"]);
+    let tokens: Vec<&str> = (0..TOKENS).map(|i| [" a", "\u{fffd}", " c"][i % 3]).collect();
+    let tokens = files.write("tokens.json", serde_json::to_string(&tokens).expect("JSON"));
+    let run = unmix(&["features", &fit, "--tokens", &tokens]).expect(0);
+    assert!(
+        run.stderr.contains("40 texts have the sign \u{fffd}") && run.stderr.contains("--vocabulary"),
+        "{}",
+        run.stderr
+    );
+}

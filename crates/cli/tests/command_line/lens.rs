@@ -85,6 +85,18 @@ fn each_feature_promotes_its_own_words() {
 }
 
 #[test]
+fn tokens_that_the_vocabulary_lacks_are_shown_as_numbers() {
+    let s = setup();
+    let padded = s.files.write("short.json", serde_json::json!([" red", " green", " blue", " RED"]).to_string());
+    let model = ["--model", &s.down, "--model", &s.rest, "--vocabulary", &padded];
+    let run = unmix(&[&["lens", &s.fit][..], &model].concat()).expect(0);
+    assert!(run.stdout.contains("[id 4]  ·green") && run.stdout.contains("[id 5]  ·blue"), "{}", run.stdout);
+    let json = unmix(&[&["lens", &s.fit, "--json"][..], &model].concat()).expect(0).json();
+    let promoted = json["features"].as_array().expect("an array").iter().map(|f| &f["promoted"][0]);
+    assert!(promoted.clone().any(|token| token["token_id"] == 5 && token["text"].is_null()), "{json}");
+}
+
+#[test]
 fn single_neurons_and_token_ids() {
     let s = setup();
     let run = unmix(&["lens", &s.fit, "--model", &s.down, "--model", &s.rest, "--neuron", "9,0"]).expect(0);
@@ -129,6 +141,8 @@ fn what_is_missing_is_told_with_its_flag() {
     assert!(with(&["--neuron", "24"]).contains("neurons 0 to 23"));
     assert!(with(&["--down-proj", "unembedding"]).contains("a side of 24"));
     assert!(with(&["--norm-epsilon", "-1"]).contains("epsilon"));
+    let other = s.files.write("other.json", serde_json::json!(vec!["a"; 5000]).to_string());
+    assert!(with(&["--vocabulary", &other]).contains("5000 entries, 6 of them among the 6 tokens of the unembedding"));
     let twice = lens(&["--model", &s.down, "--model", &s.down]);
     assert!(twice.contains("\"down_proj\" is in"), "{twice}");
 }

@@ -161,7 +161,7 @@ fn labels_and_weights_add_concepts_and_promoted_tokens() {
     assert!(features(&page).iter().any(|feature| feature["contexts"][0]["prompt_label"] == "red things"));
     // Without a vocabulary, tokens are numbers.
     let (_, page) = reported(&files, &fit, &["--model", &model]);
-    assert!(features(&page)[0]["promoted"][0]["text"].as_str().expect("a text").starts_with("token "));
+    assert!(features(&page)[0]["promoted"][0]["text"].as_str().expect("a text").starts_with("[id "));
 
     let out = files.path("report.html");
     let args = [&["report", &fit, "--out", &out, "--force", "--engine", "cpu", "-q"][..], &options].concat();
@@ -305,7 +305,8 @@ fn what_does_not_belong_to_the_fit_is_named_and_no_page_is_left() {
     let few = files.write("few.json", r#"["a", "b"]"#);
     refused(&["--labels", &few], &["few.json", "no label for prompt 2", "add it"]);
     refused(&["--tokens", &few], &["few.json", "2 entries", "120 tokens"]);
-    refused(&["--vocabulary", &few], &["few.json", "token id 2", "another model's"]);
+    let one = files.write("one.json", r#"["a"]"#);
+    refused(&["--vocabulary", &one], &["one.json", "lacks 80 of 120 token ids", "give that of the model"]);
     refused(&["--labels", &files.path("none.csv")], &["none.csv", "no such file"]);
     let model = model(&files, NEURONS - 8);
     refused(&["--model", &model], &["model.safetensors", "24"]);
@@ -314,6 +315,21 @@ fn what_does_not_belong_to_the_fit_is_named_and_no_page_is_left() {
     refused(&["--ranks", "6,7"], &["--ranks 7"]);
     let labels = labels(&files, |prompt| ["red", "green", "neutral"][prompt % 3].to_owned());
     refused(&["--labels", &labels, "--purity-tokens", "0"], &["--purity-tokens"]);
+}
+
+#[test]
+fn labels_of_other_activations_are_not_put_on_the_fits_own_contexts() {
+    let (files, fit) = fitted();
+    let labels = labels(&files, |prompt| ["red", "green", "neutral"][prompt % 3].to_owned());
+    let doubled: Vec<f32> = values().iter().map(|x| 2.0 * x).collect();
+    let other = files.tensors("other.safetensors", &[("activations", &doubled, &[TOKENS, NEURONS])]);
+    for (options, labelled) in [(&[][..], true), (&["--activations", &other], false)] {
+        let (json, page) = reported(&files, &fit, &[&["--labels", &labels][..], options].concat());
+        assert_eq!(json["concepts"], 2);
+        let contexts = |feature: &Value| feature["contexts"].as_array().expect("an array").clone();
+        let has_label = |context: Value| context["prompt_label"].is_string();
+        assert_eq!(features(&page).iter().flat_map(contexts).any(has_label), labelled);
+    }
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::Half;
+use super::numbering::{self, Id};
 use crate::Error;
+use crate::json::kind;
+use crate::texts::quoted;
 
 /// Where a label stands in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +32,9 @@ impl fmt::Display for LabelPlace {
 /// A label and where it was found.
 pub struct Row {
     pub place: LabelPlace,
-    pub id: Option<i64>,
+    pub id: Option<Id>,
+    /// Fields that may number labels in some way, where there is no id.
+    pub counts: Vec<(String, i64)>,
     pub concept: String,
     pub parent: Option<String>,
     pub half: Option<Half>,
@@ -98,26 +103,54 @@ fn csv_rows(path: &Path, bytes: &[u8]) -> Result<Vec<Row>, Error> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let whole = |problem: String| Error::Labels { path: path.to_owned(), place: None, problem };
     let heading = reader.headers().map_err(|error| whole(format!("not CSV in UTF-8: {error}")))?.clone();
-    let column = |names: [&str; 2]| heading.iter().position(|name| names.contains(&name));
-    let Some(concept) = column(["concept", "label"]) else {
-        let found: Vec<&str> = heading.iter().take(12).collect();
-        let problem = format!("no column `concept` or `label` in the heading, which is {found:?}");
-        return Err(Error::Labels { path: path.to_owned(), place: Some(LabelPlace::Line(1)), problem });
+    let in_heading = |problem: String| refused(path, LabelPlace::Line(1), problem);
+    let column = |name: &str| {
+        let mut places = heading.iter().enumerate().filter(|(_, own)| *own == name).map(|(place, _)| place);
+        match (places.next(), places.next()) {
+            (Some(_), Some(_)) => {
+                Err(in_heading(format!("the heading has the column `{name}` twice; keep one of them")))
+            }
+            (place, _) => Ok(place),
+        }
     };
-    let (id, parent, split) = (column(["id", "prompt_id"]), column(["parent"; 2]), column(["split"; 2]));
+    let Some(concept) = column("concept")?.or(column("label")?) else {
+        let found: Vec<&str> = heading.iter().take(12).collect();
+        return Err(in_heading(format!("no column `concept` or `label` in the heading, which is {found:?}")));
+    };
+    let id = numbering::field(heading.iter()).map_err(in_heading)?;
+    let counting: Vec<usize> = match id {
+        Some(_) => Vec::new(),
+        None => {
+            let counting = (0..heading.len()).filter(|&place| numbering::may_count(&heading[place]));
+            counting.take(numbering::MOST_COUNTS).collect()
+        }
+    };
+    let (parent, split) = (column("parent")?, column("split")?);
     let mut rows = Vec::new();
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|error| whole(format!("not CSV in UTF-8: {error}")))? {
+        let place = LabelPlace::Line(record.position().map_or(0, csv::Position::line));
         let text = |column: Option<usize>| {
             column.and_then(|column| record.get(column)).filter(|text| !text.is_empty()).map(str::to_owned)
         };
+        let id = match id {
+            None => None,
+            Some((column, field)) => {
+                let text = &record[column];
+                let number =
+                    numbering::of_text(text).ok_or_else(|| refused(path, place, numbering::refused(&quoted(text))))?;
+                Some(Id { field, number })
+            }
+        };
+        let count = |&column: &usize| Some((heading[column].to_owned(), numbering::of_text(&record[column])?));
         let fields = Fields {
-            id: text(id).and_then(|id| id.parse().ok()),
+            id,
+            counts: counting.iter().filter_map(count).collect(),
             concept: text(Some(concept)),
             parent: text(parent),
             split: text(split),
         };
-        rows.push(row(path, LabelPlace::Line(record.position().map_or(0, csv::Position::line)), fields)?);
+        rows.push(row(path, place, fields)?);
     }
     Ok(rows)
 }
@@ -125,28 +158,40 @@ fn csv_rows(path: &Path, bytes: &[u8]) -> Result<Vec<Row>, Error> {
 /// What a label says, unchecked.
 #[derive(Default)]
 struct Fields {
-    id: Option<i64>,
+    id: Option<Id>,
+    counts: Vec<(String, i64)>,
     concept: Option<String>,
     parent: Option<String>,
     split: Option<String>,
 }
 
 fn object_row(path: &Path, place: LabelPlace, mut object: Map<String, Value>) -> Result<Row, Error> {
-    let mut take = |names: [&str; 2]| names.iter().find_map(|name| object.remove(*name)).filter(|v| !v.is_null());
-    let id = match take(["id", "prompt_id"]) {
-        None | Some(Value::String(_)) => None,
-        Some(value) => Some(value.as_i64().ok_or_else(|| {
-            refused(path, place, format!("the id is {value}, neither a whole number in the range of i64 nor text"))
-        })?),
+    let field = numbering::field(object.keys().map(String::as_str)).map_err(|problem| refused(path, place, problem))?;
+    let id = match field.and_then(|(at, field)| Some((object.values().nth(at)?, field))) {
+        None => None,
+        Some((value, field)) => {
+            let number =
+                numbering::of_json(value).ok_or_else(|| refused(path, place, numbering::refused(&shown(value))))?;
+            Some(Id { field, number })
+        }
     };
+    let counts = match id {
+        Some(_) => Vec::new(),
+        None => object
+            .iter()
+            .filter(|(name, _)| numbering::may_count(name))
+            .take(numbering::MOST_COUNTS)
+            .filter_map(|(name, value)| Some((name.clone(), numbering::of_json(value)?)))
+            .collect(),
+    };
+    let mut take = |names: [&str; 2]| names.iter().find_map(|name| object.remove(*name)).filter(|v| !v.is_null());
     let mut text = |names: [&str; 2]| match take(names) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(refused(path, place, format!("{:?} is no string", names[0]))),
     };
-    let fields =
-        Fields { id, concept: text(["concept", "label"])?, parent: text(["parent"; 2])?, split: text(["split"; 2])? };
-    row(path, place, fields)
+    let (concept, parent, split) = (text(["concept", "label"])?, text(["parent"; 2])?, text(["split"; 2])?);
+    row(path, place, Fields { id, counts, concept, parent, split })
 }
 
 fn row(path: &Path, place: LabelPlace, fields: Fields) -> Result<Row, Error> {
@@ -163,7 +208,16 @@ fn row(path: &Path, place: LabelPlace, fields: Fields) -> Result<Row, Error> {
             return Err(refused(path, place, problem));
         }
     };
-    Ok(Row { place, id: fields.id, concept, parent: named(fields.parent), half })
+    Ok(Row { place, id: fields.id, counts: fields.counts, concept, parent: named(fields.parent), half })
+}
+
+/// A value for a message.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Number(number) => number.to_string(),
+        other => kind(other).to_owned(),
+    }
 }
 
 fn refused(path: &Path, place: LabelPlace, problem: String) -> Error {

@@ -1,6 +1,6 @@
 //! Columns of tokens beside the activations.
 
-use unmix_data::{Error, TokenStrings};
+use unmix_data::{Error, TokenStrings, Vocabulary};
 
 use crate::bytes::{f32s, i32s, npy, open, safetensors, scratch};
 
@@ -48,7 +48,7 @@ fn columns_that_do_not_fit() {
 fn texts_of_the_tokens() {
     let ids = with(&[("token_ids", "I16", &[3], vec![2, 0, 0, 0, 1, 0])]).expect("read").token_ids.expect("ids");
     let vocabulary = scratch("vocabulary.json", br#"["a", "b", "c"]"#);
-    let strings = TokenStrings::from_vocabulary(&vocabulary.path, &ids).expect("read");
+    let strings = TokenStrings::from_vocabulary(Vocabulary::read(&vocabulary.path).expect("read"), &ids).expect("read");
     assert_eq!(
         [strings.get(0), strings.get(1), strings.get(2), strings.get(3)],
         [Some("c"), Some("a"), Some("b"), None]

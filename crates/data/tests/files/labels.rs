@@ -31,7 +31,7 @@ fn every_form_says_the_same() {
     let objects = [
         r#"{"id": 7, "concept": "fruit", "parent": "food", "split": "train", "text": "an apple"}"#,
         r#"{"id": 3, "concept": " dance ", "parent": null, "split": "test"}"#,
-        r#"{"prompt_id": -1, "label": "fruit", "parent": "food", "split": "score"}"#,
+        r#"{"id": -1, "label": "fruit", "parent": "food", "split": "score"}"#,
     ];
     let array = format!("[{}]", objects.join(",\n"));
     let expected = [
@@ -45,9 +45,14 @@ fn every_form_says_the_same() {
         ("a.json", array.clone()),
         ("a.txt", format!("  {{\"labels\": {array}, \"by\": \"hand\"}}")),
         ("a.jsonl", objects.join("\n\n") + "\r\n"),
+        (
+            "a.jsonl",
+            objects.join("\n").replace("\"id\"", "\"Prompt ID\"").replace("7,", "\"7\",").replace("3,", "3.0,"),
+        ),
         ("a.json", objects.join("\n")),
         ("a.csv", csv.to_owned()),
         ("a", csv.replace('\n', "\r\n").replace("concept", "label").replace(",id,", ", prompt_id ,")),
+        ("a.csv", csv.replace(",7,", ",7.0,").replace(",3,", ", 3 ,").replace(",id,", ",SEQUENCE_ID,")),
         ("a.csv", format!("\u{feff}{csv}").replace("parent,concept", "parent,concept")),
     ];
     for (name, content) in forms {
@@ -65,8 +70,11 @@ fn without_numbers_the_order_counts() {
         ("a.json", r#"["x", "y", "x"]"#),
         ("a.json", r#"{"labels": ["x", "y", "x"]}"#),
         ("a.jsonl", "{\"concept\": \"x\"}\n{\"concept\": \"y\"}\n{\"concept\": \"x\"}"),
-        ("a.jsonl", "{\"id\": \"a\", \"concept\": \"x\"}\n{\"id\": \"9\", \"concept\": \"y\"}\n{\"concept\": \"x\"}"),
-        ("a.csv", "id,concept\nfirst,x\nsecond,y\nthird,x\n"),
+        ("a.csv", ",concept,text\n0,x,7\n1,y,8\n2,x,many\n"),
+        (
+            "a.jsonl",
+            "{\"index\": 1, \"concept\": \"x\"}\n{\"index\": 2, \"concept\": \"y\"}\n{\"index\": 3, \"concept\": \"x\"}",
+        ),
         ("a.csv", "concept\nx\ny\nx\n"),
     ];
     for (name, content) in forms {
@@ -91,8 +99,55 @@ fn a_prompt_without_a_label_is_named() {
 }
 
 #[test]
+fn an_id_that_is_no_number_is_refused_rather_than_the_order_taken() {
+    for (name, content, parts) in [
+        ("a.jsonl", "{\"id\": \"p17\", \"concept\": \"x\"}", ["line 1", "the id is \"p17\""]),
+        ("a.csv", "id,concept\n1,x\nsecond,y\n", ["line 3", "the id is \"second\""]),
+        ("a.csv", "id,concept\n1,x\n2.5,y\n", ["line 3", "the id is \"2.5\""]),
+        ("a.csv", "id,concept\n1,x\n,y\n", ["line 3", "the id is \"\""]),
+        ("a.json", r#"[{"id": 1, "concept": "x"}, {"id": null, "concept": "y"}]"#, ["entry 1", "the id is null"]),
+        ("a.json", r#"[{"id": true, "concept": "x"}]"#, ["entry 0", "the id is a truth value"]),
+        ("a.json", r#"[{"id": 1, "concept": "x"}, "y"]"#, ["entry 1", "number all of them"]),
+    ] {
+        let text = refused(name, content);
+        for part in parts {
+            assert!(text.contains(part), "no {part:?} in {text}");
+        }
+    }
+}
+
+#[test]
+fn a_count_in_another_order_than_the_files_is_refused_rather_than_ignored() {
+    let shuffled = [
+        ("a.csv", "Unnamed: 0,concept\n2,x\n0,y\n1,x\n", "line 2"),
+        ("a.csv", ",concept\n0,x\n2,y\n1,x\n", "line 3"),
+        ("a.json", r#"[{"row": "1", "concept": "x"}, {"row": "0", "concept": "y"}]"#, "entry 1"),
+        ("a.jsonl", "{\"sample_id\": 3, \"concept\": \"x\"}\n{\"sample_id\": 4, \"concept\": \"y\"}", "line 1"),
+    ];
+    for (name, content, place) in shuffled {
+        let text = refused(name, content);
+        for part in [place, "another order", "call it `id`"] {
+            assert!(text.contains(part), "no {part:?} in {text}");
+        }
+    }
+    // Where an id says which prompt is meant, nothing else counts.
+    let labels = read("a.csv", "index,prompt_id,id,concept\n9,1,a,x\n4,0,b,y\n").expect("read");
+    assert_eq!(labels.entries(&[0, 1]).expect("labelled"), [1, 0]);
+}
+
+#[test]
+fn more_labels_than_prompts_need_ids() {
+    let text = read("a.json", r#"["x", "y", "z"]"#).expect("read").entries(&[0, 1]).expect_err("refused").to_string();
+    for part in ["a.json", "3 labels without ids", "end with number 1", "`id`"] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let numbered = read("a.csv", "id,concept\n0,x\n1,y\n2,z\n").expect("read");
+    assert_eq!(numbered.entries(&[0, 1]).expect("labelled"), [0, 1]);
+}
+
+#[test]
 fn mistakes_are_told_with_their_place() {
-    let cases: [(&str, &str, &[&str]); 20] = [
+    let cases: [(&str, &str, &[&str]); 23] = [
         ("a.jsonl", "{\"concept\": \"x\"}\n\n{\"concept\": ", &["line 3: not valid JSON: EOF", "column 12"]),
         ("a.jsonl", "{\"concept\": \"x\"}\n[1]\n", &["line 2", "not a JSON object"]),
         ("a.jsonl", "{\"concept\": \"x\"}\n{\"name\": \"x\"}", &["line 2", "concept is missing"]),
@@ -104,6 +159,13 @@ fn mistakes_are_told_with_their_place() {
             "{\"id\": 1, \"concept\": \"x\"}\n{\"id\": 1, \"concept\": \"y\"}",
             &["line 2", "id 1", "of line 1"],
         ),
+        (
+            "a.jsonl",
+            "{\"id\": 1, \"concept\": \"x\"}\n{\"prompt_id\": 2, \"concept\": \"y\"}",
+            &["line 2", "called `prompt_id`", "`id` in line 1"],
+        ),
+        ("a.jsonl", "{\"id\": 1, \"Id\": 2, \"concept\": \"x\"}", &["line 1", "both \"Id\" and \"id\""]),
+        ("a.csv", "id,concept,concept\n1,x,y\n", &["line 1", "`concept` twice"]),
         ("a.jsonl", "{\"id\": 1.5, \"concept\": \"x\"}", &["line 1", "1.5"]),
         ("a.jsonl", "{\"id\": 18446744073709551615, \"concept\": \"x\"}", &["line 1", "range of i64"]),
         ("a.jsonl", "{\"concept\": \"x\", \"split\": \"dev\"}", &["line 1", "\"dev\"", "choose or train"]),

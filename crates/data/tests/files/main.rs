@@ -9,5 +9,6 @@ mod labels;
 mod looking;
 mod opening;
 mod round_trips;
+mod special;
 mod vocabularies;
 mod weights;

@@ -30,11 +30,51 @@ fn the_only_matrix_of_floats_is_meant() {
 fn one_of_several_is_named() {
     let file = safetensors(&[("a", "F32", &[2, 3], f32s(&SIX)), ("b", "BF16", &[3, 2], bf16s(&SIX))]);
     let text = refused("two.safetensors", &file, None);
-    assert!(text.contains("a f32 [2, 3], b bf16 [3, 2]") && text.contains("name one"), "{text}");
+    assert!(text.contains("a f32 [2, 3], b bf16 [3, 2]; name the tensor that is meant"), "{text}");
     let b = open("two.safetensors", &file, Some("b")).expect("opened");
     assert_eq!((b.tokens(), b.element()), (3, ElementType::Bf16));
     let text = refused("two.safetensors", &file, Some("c"));
     assert!(text.contains("no tensor named \"c\"") && text.contains("a f32 [2, 3]"), "{text}");
+}
+
+#[test]
+fn a_mask_is_not_taken_for_want_of_another_matrix() {
+    let cube = ("activations", "F32", &[1usize, 3, 2][..], f32s(&SIX));
+    let mask = ("attention_mask", "F32", &[1usize, 3][..], f32s(&[1.0; 3]));
+    let text = refused("x.safetensors", &safetensors(&[cube.clone(), mask.clone()]), None);
+    for part in
+        ["activations f32 [1, 3, 2], attention_mask f32 [1, 3]", "merge the leading dimensions", "or name the tensor"]
+    {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    // A matrix beside the cube may be the activations as well, or anything else.
+    let lone = ("x", "F32", &[1usize, 3][..], f32s(&[1.0; 3]));
+    assert!(refused("x.safetensors", &safetensors(&[cube.clone(), lone]), None).contains("several"));
+    let text = refused("x.safetensors", &safetensors(std::slice::from_ref(&mask)), None);
+    assert!(text.contains("a mask by its name: attention_mask"), "{text}");
+    assert_eq!(open("x.safetensors", &safetensors(&[cube, mask]), Some("attention_mask")).expect("opened").tokens(), 1);
+}
+
+#[test]
+fn what_cannot_be_activations_beside_them_does_not_matter() {
+    let file = safetensors(&[
+        ("activations", "F16", &[2, 3], f16s(&SIX)),
+        ("token_ids", "I32", &[2, 5], i32s(&[0; 10])),
+        ("causal_mask", "F32", &[1, 3, 3], f32s(&[0.0; 9])),
+        ("padding_mask", "U8", &[2, 5], vec![1; 10]),
+        ("scale", "F32", &[3], f32s(&[1.0; 3])),
+    ]);
+    assert_eq!(open("a.safetensors", &file, None).expect("opened").tensor(), Some("activations"));
+}
+
+#[test]
+fn scales_of_quantised_activations_are_not_taken_for_them() {
+    for (dtype, bytes) in [("I8", 6), ("F8_E4M3", 6), ("F32", 24)] {
+        let shape: &[usize] = if dtype == "F32" { &[6] } else { &[2, 3] };
+        let file = safetensors(&[("q", dtype, shape, vec![0; bytes]), ("scales", "F32", &[2, 1], f32s(&[1.0; 2]))]);
+        let text = refused("q.safetensors", &file, None);
+        assert!(text.contains("several tensors could be meant: q ") && text.contains("scales f32 [2, 1]"), "{text}");
+    }
 }
 
 #[test]
@@ -167,6 +207,7 @@ fn wrong_types_and_shapes() {
     ]);
     let text = refused("a.safetensors", &file, None);
     assert!(text.contains("no two-dimensional tensor") && text.contains("cube f32 [1, 2, 3]"), "{text}");
+    assert!(text.contains("merge the leading dimensions"), "{text}");
     assert!(refused("a.safetensors", &file, Some("ids")).contains("holds i64"));
     assert!(refused("a.safetensors", &file, Some("cube")).contains("merge"));
     assert!(refused("a.safetensors", &file, Some("f8")).contains("holds f8_e4m3"));

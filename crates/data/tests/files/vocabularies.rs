@@ -1,7 +1,7 @@
 //! Vocabularies in every form that they come in.
 
 use proptest::prelude::*;
-use unmix_data::{Error, TokenStrings, Vocabulary};
+use unmix_data::{Error, TokenDecoder, TokenStrings, Vocabulary};
 
 use crate::bytes::scratch;
 
@@ -60,33 +60,105 @@ fn tokenizers_of_each_kind_with_their_added_tokens() {
         (WORD_PIECE, &["[UNK]", "hi", "lo"]),
         (UNIGRAM, &["<unk>", "▁hi", "lo"]),
     ] {
-        let vocabulary = read(tokenizer(model, &[(20, "<|end|>")])).expect("read");
-        for (id, text) in texts.iter().enumerate() {
+        let next = texts.len() as u32;
+        let vocabulary = read(tokenizer(model, &[(next, "<|end|>"), (1, texts[1])])).expect("read");
+        for (id, text) in texts.iter().chain(&["<|end|>"]).enumerate() {
             assert_eq!(vocabulary.get(id as i64), Some(*text));
         }
-        assert!(vocabulary.texts().any(|text| text == "<|end|>"));
-        assert_eq!(vocabulary.len(), texts.len() + 1);
+        assert_eq!(
+            (vocabulary.len(), vocabulary.get(next.into()), vocabulary.get(-1)),
+            (texts.len() + 1, Some("<|end|>"), None)
+        );
+        assert_eq!((vocabulary.known_below(2), vocabulary.known_below(99)), (2, texts.len() + 1));
     }
 }
 
 #[test]
+fn added_tokens_have_the_ids_that_the_tokenizers_library_gives_them() {
+    // tokenizers 0.22 and 0.23 number them from the end of the model on, whatever the file says; a file that says otherwise was
+    // edited, and its own ids are known where nothing else has them.
+    let vocabulary = read(tokenizer(BPE, &[(20, "<|end|>"), (4_294_967_295, "hi"), (0, "<|pad|>")])).expect("read");
+    assert_eq!((vocabulary.get(5), vocabulary.get(6)), (Some("<|end|>"), Some("<|pad|>")));
+    assert_eq!((vocabulary.get(3), vocabulary.get(0)), (Some("hi"), Some("h")));
+    assert_eq!((vocabulary.get(20), vocabulary.get(4_294_967_295)), (Some("<|end|>"), Some("hi")));
+}
+
+#[test]
+fn a_tokenizer_says_how_its_texts_are_decoded() {
+    let decoder = |decoder: &str| {
+        read(tokenizer(BPE, &[]).replace(r#""decoder": null"#, &format!(r#""decoder": {decoder}"#)))
+            .expect("read")
+            .decoder()
+    };
+    assert_eq!(decoder(r#"{"type": "ByteLevel", "add_prefix_space": true}"#), Some(TokenDecoder::ByteLevel));
+    assert_eq!(decoder(r#"{"type": "WordPiece", "cleanup": true}"#), Some(TokenDecoder::WordPiece));
+    let llama = r#"{"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+        {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}"#;
+    assert_eq!(decoder(llama), Some(TokenDecoder::SentencePiece));
+    assert_eq!((decoder("null"), decoder(r#"{"type": "CTC"}"#)), (None, None));
+}
+
+/// What is no part of a list of words is passed over: it cost a panic, 8 GiB, and time without end.
+#[test]
+fn what_turns_text_into_tokens_is_not_read() {
+    let normalizers = [
+        r#"{"type": "Precompiled"}"#.to_owned(),
+        // Announces a table of 2³⁰ numbers and ends.
+        r#"{"type": "Precompiled", "precompiled_charsmap": "/////2FiY2Q="}"#.to_owned(),
+        format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)),
+    ];
+    for normalizer in normalizers {
+        let text = tokenizer(BPE, &[]).replace(r#""normalizer": null"#, &format!(r#""normalizer": {normalizer}"#));
+        assert_eq!(read(text).expect("read").get(3), Some("hi"));
+    }
+}
+
+#[test]
+fn a_token_of_a_megabyte_is_cut_since_many_rows_may_have_it() {
+    let long = "é".repeat(500_000) + "x";
+    let vocabulary = read(tokenizer(BPE, &[(5, &long), (6, "…")])).expect("read");
+    assert_eq!(vocabulary.get(5), Some("é".repeat(512).as_str()));
+    let strings = TokenStrings::from_vocabulary(vocabulary, &[5, 5, 6]).expect("read");
+    assert_eq!((strings.get(1).map(str::len), strings.get(2)), (Some(1024), Some("…")));
+}
+
+#[test]
 fn tokens_of_rows_come_from_a_tokenizer() {
-    let file = scratch("tokenizer.json", tokenizer(BPE, &[]).as_bytes());
-    let strings = TokenStrings::from_vocabulary(&file.path, &[4, 0, 4]).expect("read");
+    let vocabulary = read(tokenizer(BPE, &[])).expect("read");
+    let strings = TokenStrings::from_vocabulary(vocabulary.clone(), &[4, 0, 4]).expect("read");
     assert_eq!([strings.get(0), strings.get(1), strings.get(2)], [Some("Ġhi"), Some("h"), Some("Ġhi")]);
-    let text = TokenStrings::from_vocabulary(&file.path, &[4, 99]).expect_err("refused").to_string();
-    assert!(text.contains("token id 99 (row 1) in a vocabulary of 5 entries"), "{text}");
+    let strings = TokenStrings::from_vocabulary(vocabulary, &[4, 99]).expect("read");
+    assert_eq!(strings.get(1), Some("[id 99]"));
 }
 
 #[test]
 fn what_is_no_vocabulary_is_told() {
     assert!(refused("7").contains("holds a number"));
     assert!(refused("").contains("empty"));
-    assert!(refused("[1]").contains("entry 0 is a number"));
+    assert!(refused("[1]").contains("expected entry 0 to be a string"));
     assert!(refused(r#"{"a": "b"}"#).contains("\"a\" is a string instead of an id"));
     assert!(refused(r#"{"a": 1, "b": 1}"#).contains("share the id 1"));
-    let text = refused(r#"{"version": "1.0", "model": {"type": "Telepathy"}}"#);
-    assert!(text.contains("this tokenizer cannot be read") && text.contains("tokenizer.json"), "{text}");
+    assert!(refused(r#"{"a": 1.5}"#).contains("\"a\" is the number 1.5 instead of an id"));
+    assert!(refused(r#"{"a": 18446744073709551615}"#).contains("is 18446744073709551615 instead of an id"));
+    assert!(refused(r#"{"version": "1.0", "model": {"vocab": {"a": 0"#).contains("not valid JSON: EOF"));
+    assert!(refused(format!("{{\"a\": {}", "[".repeat(1_000_000))).contains("not valid JSON: EOF"));
+    assert!(refused(b"[\"\xff\"]").contains("not valid JSON: invalid unicode"));
+    for tokenizer in [
+        r#"{"version": "1.0", "model": {"type": "Telepathy"}}"#,
+        r#"{"model": {"vocab": [["a", 0.0], [], ["b", 0.0]]}}"#,
+        r#"{"model": {"vocab": [[0.5, "a"]]}}"#,
+        r#"{"model": {"vocab": 7}}"#,
+        r#"{"model": {"vocab": {"a": "0"}}}"#,
+        r#"{"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": -1e30, "content": "b"}]}"#,
+        r#"{"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 1}]}"#,
+    ] {
+        let text = refused(tokenizer);
+        assert!(text.contains("this tokenizer cannot be read") && text.contains("tokenizer.json"), "{text}");
+    }
+    // A text of any length is cut in a message.
+    assert!(refused(format!("{{\"{}\": true}}", "x".repeat(100_000))).len() < 1000);
+    let empty = read(r#"{"model": {"vocab": {}}}"#).expect("read");
+    assert!(empty.is_empty() && empty.get(0).is_none());
 }
 
 proptest! {

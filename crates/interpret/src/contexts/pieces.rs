@@ -1,15 +1,20 @@
 //! Token strings as tokenizers write them, turned into plain text.
 
-use unmix_data::Vocabulary;
+use unmix_data::{TokenDecoder, Vocabulary};
 
-/// How a vocabulary writes its entries, to show single ones.
+/// How a vocabulary writes its entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenNotation(Notation);
+pub struct TokenNotation(pub(super) Notation);
 
 impl TokenNotation {
-    /// The notation of a vocabulary.
+    /// The notation of a vocabulary: what its tokenizer says, or else what most entries look like.
     pub fn of(vocabulary: &Vocabulary) -> TokenNotation {
-        TokenNotation(Notation::of(vocabulary.texts()))
+        TokenNotation(match vocabulary.decoder() {
+            Some(TokenDecoder::ByteLevel) => Notation::ByteLevel,
+            Some(TokenDecoder::SentencePiece) => Notation::SentencePiece,
+            Some(TokenDecoder::WordPiece) => Notation::Bare,
+            None => Notation::of(vocabulary.texts()),
+        })
     }
 
     /// The text of one entry, with the blank that it begins with, if it does. Part of a character is shown as `�`. The text
@@ -36,9 +41,9 @@ pub enum Notation {
 
 impl Notation {
     /// The notation of these strings.
-    pub fn of<'a>(strings: impl Iterator<Item = &'a str>) -> Notation {
+    pub fn of<'a>(strings: impl Iterator<Item = &'a str> + Clone) -> Notation {
         let (mut plain, mut byte_level, mut sentence_piece, mut blanks) = (0u64, 0u64, 0u64, false);
-        for text in strings {
+        for text in strings.clone() {
             match text.chars().next() {
                 Some(' ') => plain += 1,
                 Some('Ġ') => byte_level += 1,
@@ -49,6 +54,7 @@ impl Notation {
         }
         // The sign that is there most often: tokens added to a vocabulary, such as runs of blanks, are not in its notation.
         match plain.max(byte_level).max(sentence_piece) {
+            0 if !blanks && are_bytes(strings) => Notation::ByteLevel,
             0 if !blanks => Notation::Bare,
             0 => Notation::Plain,
             most if most == plain => Notation::Plain,
@@ -72,11 +78,11 @@ impl Notation {
                 _ => out.extend(piece.bytes()),
             },
             Notation::ByteLevel => {
-                for c in piece.chars() {
-                    match byte_of(c) {
-                        Some(byte) => out.push(byte),
-                        None => out.extend(c.to_string().bytes()),
-                    }
+                let start = out.len();
+                // A token that was added to the vocabulary is written as it is, and mostly shows by a sign that stands for no byte.
+                if piece.chars().map(byte_of).try_for_each(|byte| byte.map(|byte| out.push(byte))).is_none() {
+                    out.truncate(start);
+                    out.extend(piece.bytes());
                 }
             }
         }
@@ -89,6 +95,14 @@ pub fn is_inner(c: char) -> bool {
     let without_blanks =
         matches!(u32::from(c), 0x0e00..=0x0eff | 0x2e80..=0x9fff | 0xac00..=0xd7af | 0x2_0000..=0x3_ffff);
     (c.is_alphanumeric() && !without_blanks) || c == char::REPLACEMENT_CHARACTER || c == '_'
+}
+
+/// Whether these strings, of which none begins with a sign for a blank, are the bytes of text in letters beyond ASCII as GPT-2
+/// writes them. Other text in the letters that it uses for bytes gives bytes that are no text.
+fn are_bytes<'a>(strings: impl Iterator<Item = &'a str>) -> bool {
+    let bytes: Option<Vec<u8>> = strings.flat_map(str::chars).map(byte_of).collect();
+    let is_text = |text: &str| !text.contains(|c: char| c.is_control() && !c.is_whitespace());
+    bytes.is_some_and(|bytes| !bytes.is_ascii() && std::str::from_utf8(&bytes).is_ok_and(is_text))
 }
 
 fn lone_byte(piece: &str) -> Option<u8> {
@@ -121,6 +135,7 @@ mod tests {
     fn each_notation_gives_the_text() {
         // "é" is two bytes, here in two tokens.
         assert_eq!(decoded(Notation::ByteLevel, &["Ġcaf", "Ã", "©", "Ċ"]), " café\n");
+        assert_eq!(decoded(Notation::ByteLevel, &["naïve 東", "Ġ"]), "naïve 東 ");
         assert_eq!(decoded(Notation::SentencePiece, &["▁caf", "<0xC3>", "<0xA9>", "<0x0A>"]), " café\n");
         assert_eq!(decoded(Notation::Plain, &[" café"]), " café");
         assert_eq!(decoded(Notation::Bare, &["the", "cafe", "##teria", ","]), " the cafeteria,");
@@ -133,6 +148,11 @@ mod tests {
         assert_eq!(Notation::of(["The", " cat", "Ġ"].into_iter()), Notation::Plain);
         assert_eq!(Notation::of(["The ", "cat"].into_iter()), Notation::Plain);
         assert_eq!(Notation::of(["The", "cat"].into_iter()), Notation::Bare);
+        // 東京 and an emoji in pieces, without a blank; and words of languages whose letters stand for bytes.
+        assert_eq!(Notation::of(["æĿ±äº", "¬", "ðŁį", "ķ"].into_iter()), Notation::ByteLevel);
+        for words in [["māja", "ēka"], ["łąka", "pole"], ["été", "à"]] {
+            assert_eq!(Notation::of(words.into_iter()), Notation::Bare, "{words:?}");
+        }
         // GPT-NeoX's vocabulary has runs of blanks as added tokens.
         assert_eq!(Notation::of(["    ", "Ġcat", "Ġsat"].into_iter()), Notation::ByteLevel);
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Prompts;
-use super::pieces::{Notation, is_inner};
+use super::pieces::{Notation, TokenNotation, is_inner};
 use crate::one_line::one_line;
 
 /// The text of the rows, cut into prompts.
@@ -33,12 +33,17 @@ pub struct Window {
 }
 
 impl Text {
-    /// The text of tokens, one string a row, in any tokenizer's notation.
+    /// The text of tokens, one string a row, in the tokenizer's notation that most of them look like.
     pub fn new(tokens: &[impl AsRef<str>], prompts: Prompts) -> Text {
         let notation = Notation::of(tokens.iter().map(AsRef::as_ref));
+        Text::in_notation(tokens, TokenNotation(notation), prompts)
+    }
+
+    /// The text of tokens, one string a row, in the notation of the vocabulary that they are from.
+    pub fn in_notation(tokens: &[impl AsRef<str>], notation: TokenNotation, prompts: Prompts) -> Text {
         let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(tokens.len()));
         for token in tokens {
-            notation.decode(token.as_ref(), &mut bytes);
+            notation.0.decode(token.as_ref(), &mut bytes);
             ends.push(bytes.len());
         }
         Text::of_rows(bytes, ends, prompts)

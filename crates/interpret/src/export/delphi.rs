@@ -23,14 +23,20 @@ const MOST_TOKENS: usize = 1 << 28;
 pub struct DelphiOptions {
     /// Files over which the features are spread; 5 in delphi's own caches. At most one a feature is written.
     pub splits: usize,
-    /// Token id that fills rows beyond the end of their prompt.
-    pub padding: i64,
+    /// Token id that fills rows beyond the end of their prompt, and stands in for ids that are none of a tokenizer's, such as
+    /// -100. Without it, 0 fills rows, and such ids are refused.
+    pub padding: Option<i64>,
 }
 
 impl Default for DelphiOptions {
     fn default() -> Self {
-        DelphiOptions { splits: 5, padding: 0 }
+        DelphiOptions { splits: 5, padding: None }
     }
+}
+
+/// Whether delphi can decode a token id: the tokenizers that it uses take no others.
+pub fn is_delphi_id(id: i64) -> bool {
+    u32::try_from(id).is_ok()
 }
 
 /// Writes the folder `dir` with a folder for the module (see [`Site`]) that holds `{first}_{last}.safetensors` for each
@@ -41,8 +47,8 @@ impl Default for DelphiOptions {
 /// times the power of two that `config.json` states as `activation_factor`, which is 1 unless f16 could not hold them.
 ///
 /// # Errors
-/// If the fit has no token ids, or nothing tells where prompts begin; if the padded tokens would be beyond all measure; if
-/// the folder cannot be written.
+/// If the fit has no token ids, or some that delphi cannot decode and no padding is given to stand in for them; if nothing
+/// tells where prompts begin; if the padded tokens would be beyond all measure; if the folder cannot be written.
 pub fn delphi(
     dir: &Path,
     fit: &ScaledFit,
@@ -74,9 +80,22 @@ pub fn delphi(
             rows.len()
         )));
     }
-    let mut tokens = vec![options.padding; rows.len() * length];
+    if let Some(padding) = options.padding.filter(|&id| !is_delphi_id(id)) {
+        return Err(ExportError::Range(format!("delphi: {padding} as padding is no token id; give one from 0 on")));
+    }
+    if let (Some(row), None) = (ids.iter().position(|&id| !is_delphi_id(id)), options.padding) {
+        let count = ids.iter().filter(|&&id| !is_delphi_id(id)).count();
+        return Err(missing(
+            &format!("{count} token ids are none that a tokenizer can decode, the first in row {row}: {}", ids[row]),
+            "give --padding ID, and that token stands in for them",
+        ));
+    }
+    let padding = options.padding.unwrap_or(0);
+    let mut tokens = vec![padding; rows.len() * length];
     for (row, prompt) in rows.iter().enumerate() {
-        tokens[row * length..row * length + prompt.len()].copy_from_slice(&ids[prompt.clone()]);
+        for (token, &id) in tokens[row * length..].iter_mut().zip(&ids[prompt.clone()]) {
+            *token = if is_delphi_id(id) { id } else { padding };
+        }
     }
     let cache = Cache { fit, rows, length, tokens, factor: factor(&fit.coefficients.values) };
 
@@ -96,7 +115,7 @@ pub fn delphi(
     }
     let mut about = provenance(fit, None);
     about["activation_factor"] = json!(cache.factor);
-    about["padding"] = json!(options.padding);
+    about["padding"] = json!(padding);
     let config = json!({
         "dataset_repo": "",
         "dataset_split": "",

@@ -19,7 +19,7 @@ mod steering;
 mod written;
 
 pub use affine_encoder::{AffineEncoder, EncoderReport, affine_encoder};
-pub use delphi::{DelphiOptions, delphi};
+pub use delphi::{DelphiOptions, delphi, is_delphi_id};
 pub use error::ExportError;
 pub use neuronpedia::{NeuronpediaOptions, neuronpedia};
 pub use saedashboard::saedashboard;

@@ -2,7 +2,7 @@
 
 use unmix_interpret::concepts::{ConceptError, ConceptLevel, Labelling, concept_scores};
 
-use crate::harness::{Case, host, labelling, labels_of, matrix};
+use crate::harness::{Case, host, labelling, labels, labels_of, matrix};
 
 fn refused(concepts: &[&str], prompt_ids: &[i64], level: ConceptLevel) -> String {
     Labelling::new(&labels_of(concepts), prompt_ids, "neutral", level).expect_err("must be refused").to_string()
@@ -68,10 +68,21 @@ fn labels_that_leave_nothing_to_compare_are_refused() {
 fn a_prompt_without_a_label_is_refused_and_a_label_without_a_prompt_is_not() {
     let error = labelling(&labels_of(&["x", "y"]), &[0, 1, 2]).expect_err("refused");
     assert!(matches!(error, ConceptError::Data(unmix_data::Error::Unlabelled { prompt: 2, .. })), "{error}");
-    let some = labelling(&labels_of(&["x", "y", "x", "y", "x"]), &[3, 3, 1, 0, 2, 0]).expect("a labelling");
+    let label = |(id, concept)| serde_json::json!({"id": id, "concept": concept});
+    let numbered: Vec<_> = (0..).zip(["x", "y", "x", "y", "x"]).map(label).collect();
+    let numbered = labels(&serde_json::to_string(&numbered).expect("JSON"));
+    let some = labelling(&numbered, &[3, 3, 1, 0, 2, 0]).expect("a labelling");
     assert_eq!((some.prompts(), some.prompt_of_row()), (4, &[3, 3, 1, 0, 2, 0][..]));
     // Among the prompts that are there: x, y, x, y.
     assert_eq!((some.groups(), some.choosing()), (&[0, 1, 0, 1][..], &[true, true, false, false][..]));
+}
+
+#[test]
+fn a_label_without_a_prompt_is_refused_where_the_order_alone_tells_whose_it_is() {
+    let error = labelling(&labels_of(&["x", "y", "x", "y", "x"]), &[3, 3, 1, 0, 2, 0]).expect_err("refused");
+    let ConceptError::Data(unmix_data::Error::TooManyLabels { labels: 5, prompts: 4, .. }) = error else {
+        panic!("{error}")
+    };
 }
 
 #[test]

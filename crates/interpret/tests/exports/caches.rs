@@ -3,7 +3,7 @@
 use half::f16;
 use safetensors::{Dtype, SafeTensors};
 use unmix_data::FitRecord;
-use unmix_interpret::export::{DelphiOptions, ScaledFit, delphi};
+use unmix_interpret::export::{DelphiOptions, ScaledFit, delphi, is_delphi_id};
 
 use crate::fixtures::{Folder, RANK, TOKENS, fit, prompt_ids, site, with_dead_features};
 
@@ -36,7 +36,7 @@ fn delphi_finds_every_activation_at_its_prompt_and_position() {
     let (record, _) = with_dead_features();
     let fit = ScaledFit::new(&record).expect("scaled");
     let folder = Folder::new();
-    let options = DelphiOptions { splits: 2, padding: 7 };
+    let options = DelphiOptions { splits: 2, padding: Some(7) };
     delphi(&folder.out(), &fit, &site(), &options, false).expect("written");
     let (locations, activations, tokens, shape) = read_cache(&folder, &[(0, 1), (2, 4)]);
     let ids = prompt_ids();
@@ -72,12 +72,35 @@ fn delphi_scales_what_half_precision_cannot_hold() {
     record.features.values.iter_mut().for_each(|z| *z *= 1e9);
     let fit = ScaledFit::new(&record).expect("scaled");
     let folder = Folder::new();
-    delphi(&folder.out(), &fit, &site(), &DelphiOptions { splits: 1, padding: 0 }, false).expect("written");
+    delphi(&folder.out(), &fit, &site(), &DelphiOptions { splits: 1, padding: None }, false).expect("written");
     let (_, activations, ..) = read_cache(&folder, &[(0, 4)]);
     let factor = folder.json("layers.3.mlp/config.json")["unmix"]["activation_factor"].as_f64().expect("a number");
     let largest = fit.coefficients.values.iter().copied().fold(0f32, f32::max);
     let found = activations.into_iter().fold(0f32, f32::max);
     assert!((f64::from(found) / factor / f64::from(largest) - 1.0).abs() < 1e-3 && factor.log2().fract() == 0.0);
+}
+
+#[test]
+fn ids_that_no_tokenizer_has_reach_delphi_only_as_the_padding() {
+    let (mut record, _) = fit();
+    let ids = record.columns.token_ids.as_mut().expect("ids");
+    (ids[3], ids[5]) = (-100, 1 << 32);
+    let fit = ScaledFit::new(&record).expect("scaled");
+    let folder = Folder::new();
+    let write = |padding| delphi(&folder.out(), &fit, &site(), &DelphiOptions { splits: 1, padding }, false);
+    let error = write(None).expect_err("refused");
+    for part in ["2 token ids", "the first in row 3: -100", "--padding ID"] {
+        assert!(error.is_usage() && error.to_string().contains(part), "no {part:?} in {error}");
+    }
+    assert!(write(Some(-1)).expect_err("refused").to_string().contains("-1 as padding"));
+    assert!(folder.names().is_empty());
+    write(Some(9)).expect("written");
+    let (.., tokens, _) = read_cache(&folder, &[(0, RANK - 1)]);
+    assert!(tokens.iter().all(|&id| is_delphi_id(id)));
+    let prompts = prompt_ids();
+    let begins = |&row: &usize| row == 0 || prompts[row] != prompts[row - 1];
+    let (prompt, start) = (0..=3).filter(begins).enumerate().last().expect("a prompt");
+    assert_eq!(tokens[32 * prompt + 3 - start], 9);
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! JSON files, and what is said about those that are something else.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::Error;
+use crate::regular_file::read_file;
+
+/// What to do where a path leads to a folder.
+pub(crate) const FOLDER_ADVICE: &str = "name one JSON file in it";
+
+/// The content of a JSON file of at most `most` bytes; `expected` says in words what it should be.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, most: u64, expected: &'static str) -> Result<T, Error> {
+    parse(path, &read_file(path, most, FOLDER_ADVICE)?, expected)
+}
+
+/// What the bytes of the file `path` hold.
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8], expected: &'static str) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| not_as_expected(path, &error, expected))
+}
+
+/// The error of bytes that are no JSON, or other JSON than expected.
+pub(crate) fn not_as_expected(path: &Path, error: &serde_json::Error, expected: &'static str) -> Error {
+    let problem = if error.is_data() { error.to_string() } else { format!("not valid JSON: {error}") };
+    wrong(path, problem, expected)
+}
+
+/// A JSON file that is not what was expected.
+pub(crate) fn wrong(path: &Path, problem: String, expected: &'static str) -> Error {
+    Error::Json { path: path.to_owned(), problem, expected }
+}
+
+/// What a value is, in words.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
