@@ -141,7 +141,7 @@ fn people_are_warned_of_dense_features_and_of_an_outlier_neuron_and_told_what_to
     let health = &features(&fit, &[])["health"];
     assert_eq!(health["outlier_neurons"], serde_json::json!([5]), "{health}");
     assert!(run.stdout.contains("warning: neuron 5 is in ") && run.stdout.contains("outlier neuron"), "{}", run.stdout);
-    assert!(run.stdout.contains("divide each neuron by its standard deviation"), "{}", run.stdout);
+    assert!(run.stdout.contains("Divide each neuron by its standard deviation"), "{}", run.stdout);
     if health["median_active_share"].as_f64().expect("a share") > 0.5 {
         assert!(run.stdout.contains("warning: features are dense") && run.stdout.contains("--solver hals"));
     }

@@ -95,13 +95,13 @@ fn shared_neurons(health: &Health, alive: usize) -> HealthNote {
         0 => note(HealthLevel::Note, format!("the most shared {text}"), &most.features),
         count => {
             let others = if count > 1 {
-                format!(", and {} in more than half of them", are(count - 1, "other neuron"))
+                format!(", and {} in more than two thirds of them", are(count - 1, "other neuron"))
             } else {
                 String::new()
             };
             warning(
                 format!("{text}{others}: an outlier neuron dominates the features"),
-                "Leave it out of the activations, or divide each neuron by its standard deviation, and fit again. \
+                "Divide each neuron by its standard deviation, or leave that neuron out of the activations, and fit again. \
                  `unmix inspect` shows the neurons of most energy.",
                 &[],
             )

@@ -8,8 +8,8 @@ function drawHeadline() {
   at("headline").append(
     h("h1", {}, isolated(report.title)),
     h("p", { class: "claim" }, h("strong", {}, count(features.length, "feature")), ` of ${count(run.neurons, "neuron")}`, part.length > 0 && ", ", part),
-    warnings.length > 0 && h("p", { class: "warnings" }, h("a", { href: "#health" }, "⚠ ", count(warnings.length, "warning")), ": ", isolated(warnings.map((note) => note.text).join("; "))),
-    h("p", { class: "lead" }, "A feature is a small group of neurons that act together. What it stands for is read off the texts in which it is strongest: the more a word is marked, the stronger the feature there."));
+    h("p", { class: "lead" }, "A feature is a small group of neurons that act together. What it stands for is read off the texts in which it is strongest: the more a word is marked, the stronger the feature there."),
+    warnings.length > 0 && h("p", { class: "warnings" }, h("a", { href: "#health" }, "⚠ ", count(warnings.length, "warning")), ": ", isolated(warnings.map((note) => note.text).join("; "))));
 }
 
 function drawRun() {
