@@ -1,16 +1,16 @@
 //! The health of a fit, in lines for people.
 
+use console::measure_text_width;
 use unmix_interpret::report::{HealthLevel, HealthNote};
 
-/// A line for each note, the advice below it.
-pub fn lines<'a>(notes: impl IntoIterator<Item = &'a HealthNote>) -> String {
+/// Lines of at most `width` columns for each note, the advice below it.
+pub fn lines<'a>(notes: impl IntoIterator<Item = &'a HealthNote>, width: usize) -> String {
     let mut text = String::new();
     for note in notes {
-        let level = note.level.name();
-        text.push_str(&format!("{level}: {}{}\n", note.text, numbers(&note.features)));
-        if !note.advice.is_empty() {
-            text.push_str(&format!("{}  {}\n", " ".repeat(level.len()), note.advice));
-        }
+        let level = format!("{}: ", note.level.name());
+        let indent = " ".repeat(level.len());
+        wrap(&mut text, &level, &indent, &format!("{}{}", note.text, numbers(&note.features)), width);
+        wrap(&mut text, &indent, &indent, &note.advice, width);
     }
     text
 }
@@ -18,6 +18,24 @@ pub fn lines<'a>(notes: impl IntoIterator<Item = &'a HealthNote>) -> String {
 /// Whether a note is a warning.
 pub fn is_warning(note: &&HealthNote) -> bool {
     note.level == HealthLevel::Warning
+}
+
+/// Adds the words of `sentence` in lines, the first after `first`, the others after `indent`.
+fn wrap(text: &mut String, first: &str, indent: &str, sentence: &str, width: usize) {
+    let mut line = first.to_owned();
+    for word in sentence.split(' ').filter(|word| !word.is_empty()) {
+        let is_begun = line.len() > indent.len();
+        if is_begun && measure_text_width(&line) + 1 + measure_text_width(word) > width {
+            text.push_str(&format!("{line}\n"));
+            line = format!("{indent}{word}");
+        } else {
+            line.push_str(if is_begun { " " } else { "" });
+            line.push_str(word);
+        }
+    }
+    if line.len() > indent.len() {
+        text.push_str(&format!("{line}\n"));
+    }
 }
 
 /// Numbers of features behind a note, as many as are worth reading.
@@ -28,5 +46,24 @@ fn numbers(features: &[usize]) -> String {
         0 => String::new(),
         1..=MOST => format!(" ({})", shown.join(", ")),
         _ => format!(" ({}, …)", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_notes_are_wrapped_under_their_level() {
+        let note = HealthNote {
+            level: HealthLevel::Warning,
+            text: "2 pairs of near copies".to_owned(),
+            advice: "Read each pair as one.".to_owned(),
+            features: vec![1, 12],
+        };
+        let found = lines([&note], 30);
+        let expected = "warning: 2 pairs of near\n         copies (#1, #12)\n         Read each pair as one.\n";
+        assert_eq!(found, expected);
+        assert_eq!(lines([&HealthNote { advice: String::new(), ..note }], 80).lines().count(), 1);
     }
 }

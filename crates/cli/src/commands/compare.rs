@@ -105,7 +105,7 @@ pub fn run(args: &CompareArgs, shared: &SharedArgs) -> Result<(), Failure> {
         .collect();
     if shared.json {
         return output::print_json(&json!({
-            "fit": args.fit,
+            "fit": args.fit.display().to_string(),
             "relative_error": first.record.run.summary.relative_error,
             "compared_with": comparisons.iter().map(|comparison| in_json(&first, comparison)).collect::<Vec<_>>(),
         }));
@@ -151,7 +151,7 @@ fn in_json(first: &Fit<'_>, comparison: &Comparison<'_>) -> Value {
     };
     let Comparison { fit, matching, .. } = comparison;
     json!({
-        "fit": fit.path,
+        "fit": fit.path.display().to_string(),
         "relative_error": fit.record.run.summary.relative_error,
         "possible": matching.possible,
         "stability": matching.stability(),
@@ -207,10 +207,10 @@ fn sentences(comparison: &Comparison<'_>) -> String {
         "Most features depend on what differs between the fits, so read no single fit as the only answer."
     };
     format!(
-        "{path}: {found} of {} features were found again, with a counterpart of a cosine of at least {FOUND_AGAIN}; \
-         by chance {:.0} would be.\n\
-         The cosine of a feature with its counterpart is {} on average (0 where there is none) and {} at the median; by chance \
-         it is {} on average.\n{verdict}\n",
+        "{path}: {found} of {} features were found again, with a counterpart of a cosine of at least {FOUND_AGAIN}. \
+         By chance {:.0} would be.\n\
+         The cosine with the counterpart is {} on average (0 where there is none) and {} at the median.\n\
+         By chance it is {} on average, with each neuron's weights shuffled among the features.\n{verdict}\n",
         matching.possible,
         comparison.found_again_by_chance(),
         three(mean),

@@ -20,8 +20,12 @@ use unmix_interpret::{Contexts, Occurrence, QUANTILES, Text, contexts, distribut
 /// Needs the text of the tokens to be of use: either a JSON array with one string a row (--tokens), or the model's
 /// vocabulary (--vocabulary) if the activations came with a column `token_ids`. Contexts stay within a prompt where the
 /// activations came with `prompt_ids`, `sequence_ids` or `positions`. Below the table stands what should be known before
-/// features are trusted, and what to do about it: features that most tokens use, dead ones, near copies, features of one
-/// token, a neuron in most features, a few tokens with most of the energy.
+/// features are trusted, and what to do about it.
+///
+/// It warns of dead features, of near copies (a cosine of 0.9), where the median feature is active at more than half of the
+/// tokens, where most features stand for one token each (90% of their energy), where a neuron is in more than two thirds of
+/// the features, where tokens of more than ten times the median norm hold more than half of the energy, and where more than
+/// half of the tokens use no feature.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix features fit --vocabulary tokenizer.json
@@ -149,7 +153,7 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
         output::thousands(summary.neurons.into()),
     ));
     let notes = health_notes(&health, summary);
-    out.push_str(&health_lines::lines(notes.iter().filter(|note| note.level != HealthLevel::Good)));
+    out.push_str(&health_lines::lines(notes.iter().filter(|note| note.level != HealthLevel::Good), output::width()));
     out.push_str(source.hint());
     if !text.knows_prompts() {
         out.push_str("Where prompts begin is not known: the activations came without `prompt_ids` or `positions`.\n");

@@ -143,7 +143,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     fact("concepts", shown(scores.is_some(), &detected, "--labels FILE gives labels of the prompts"));
     fact("page", format!("{} ({})", Style::stdout().strong(&args.out.display().to_string()), bytes(page.len() as u64)));
     fact("next", format!("open {} in a browser", args.out.display()));
-    let warnings = health_lines::lines(report.health.iter().filter(health_lines::is_warning));
+    let warnings = health_lines::lines(report.health.iter().filter(health_lines::is_warning), output::width());
     output::print(&(table.render(Style::stdout()) + &warnings))
 }
 

@@ -183,7 +183,7 @@ fn what_cannot_be_compared_is_named() {
     let narrow = files.fit(&narrow, "narrow", &["-k", "2"]);
     let refused = |fits: &[&str], words: &[&str]| files.refused(&[&["compare"][..], fits].concat(), words);
     refused(&[&fit, &narrow], &["narrow", "4 neurons", "over 24", "of one layer"]);
-    refused(&[&fit], &["<OTHER>", "not provided", "Usage: unmix compare [OPTIONS] <FIT> <OTHER>..."]);
+    refused(&[&fit], &["<OTHER>", "not provided", "Usage: unmix compare <FIT> <OTHER>..."]);
     refused(&[&fit, &files.path("none")], &["none", "no such", "check the path"]);
     std::fs::create_dir(files.path("empty")).expect("created");
     refused(&[&fit, &files.path("empty")], &["empty", "run.json is missing", "`unmix fit` wrote"]);

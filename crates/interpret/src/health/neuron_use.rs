@@ -7,16 +7,15 @@ use rayon::prelude::*;
 use serde::Serialize;
 use unmix::DenseMatrix;
 
+use super::LEAST_FEATURES;
 use crate::rows::nonzeros;
 
-/// A neuron that more than this share of the features use is an outlier neuron, if there are [`LEAST_FEATURES`] of them and
-/// it is used [`OUTLIER_TIMES`] as often as the mean neuron. Without the latter, every neuron of features that keep most of
-/// their neurons would be one.
+/// A neuron that more than this share of the features use is an outlier neuron, if there are at least 8 features and the mean
+/// neuron is used a third as often or less. Without the latter, every neuron of features that keep most of their neurons
+/// would be one.
 pub const OUTLIER_NEURON_SHARE: f64 = 2.0 / 3.0;
 /// How often an outlier neuron is used, relative to the mean neuron.
 const OUTLIER_TIMES: f64 = 3.0;
-/// Of fewer features, a few may well share a neuron.
-const LEAST_FEATURES: usize = 8;
 /// How many shared neurons are named.
 const SHARED_NEURONS: usize = 20;
 

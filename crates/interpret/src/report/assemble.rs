@@ -47,7 +47,7 @@ const BINS: usize = 24;
 const WORDS: usize = 24;
 /// Similar and co-active features that are named.
 const RELATED: usize = 6;
-/// Least |cosine| and correlation to be named.
+/// Least cosine and correlation to be named.
 const LEAST_RELATED: f32 = 0.1;
 /// Neurons shown of a feature.
 const NEURONS: usize = 24;
@@ -101,10 +101,8 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
                 promoted: lens.promoted,
                 suppressed: lens.suppressed,
                 concepts,
-                neighbours: related(cosines.row(k), k, f32::abs)
-                    .map(|(feature, cosine)| Neighbour { feature, cosine })
-                    .collect(),
-                co_active: related(correlations.row(k), k, |value| value)
+                neighbours: related(cosines.row(k), k).map(|(feature, cosine)| Neighbour { feature, cosine }).collect(),
+                co_active: related(correlations.row(k), k)
                     .map(|(feature, correlation)| CoActive { feature, correlation })
                     .collect(),
                 neurons: neurons.iter().map(|n| NeuronWeight { neuron: n.neuron, weight: n.weight.into() }).collect(),
@@ -181,15 +179,11 @@ fn quantiles(distribution: &Distribution) -> Vec<Quantile> {
     pairs.map(|(&probability, value)| Quantile { probability, value: value.into() }).collect()
 }
 
-/// The features most related to feature `own`, by a row of their relations to it and what makes one large.
-fn related(row: &[f32], own: usize, size: impl Fn(f32) -> f32) -> impl Iterator<Item = (usize, f64)> {
-    let mut others: Vec<(usize, f32)> = row
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|&(feature, value)| feature != own && size(value) >= LEAST_RELATED)
-        .collect();
-    others.sort_by(|a, b| size(b.1).total_cmp(&size(a.1)).then(a.0.cmp(&b.0)));
+/// The features most related to feature `own`, by a row of their relations to it. What is opposed to it is not related.
+fn related(row: &[f32], own: usize) -> impl Iterator<Item = (usize, f64)> {
+    let mut others: Vec<(usize, f32)> =
+        row.iter().copied().enumerate().filter(|&(feature, value)| feature != own && value >= LEAST_RELATED).collect();
+    others.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     others.truncate(RELATED);
     others.into_iter().map(|(feature, value)| (feature, value.into()))
 }

@@ -95,7 +95,7 @@ pub struct ReportFeature {
     pub suppressed: Vec<TokenLogit>,
     /// Concepts that it detects beyond chance, the one that names it first. Empty if there are none or not computed.
     pub concepts: Vec<ConceptScore>,
-    /// The features that point most nearly in its direction or the opposite one, strongest first.
+    /// The features that point most nearly in its direction, most similar first.
     pub neighbours: Vec<Neighbour>,
     /// The features that are active at the same tokens, strongest first.
     pub co_active: Vec<CoActive>,

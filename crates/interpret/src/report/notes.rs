@@ -3,6 +3,7 @@
 use unmix::{FitSummary, Options, Solver};
 
 use super::{HealthLevel, HealthNote};
+use crate::health::LEAST_FEATURES;
 use crate::{DENSE_SHARE, DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, OUTLIER_TOKEN_NORM, TOKEN_SHARE};
 
 /// From this share of the whole on, what is usual becomes a warning: features of one token among the features, outlier tokens
@@ -141,7 +142,7 @@ fn token_identity(health: &Health, alive: usize) -> Option<HealthNote> {
     );
     if count == 0 {
         None
-    } else if count as f64 > MOST * alive as f64 {
+    } else if alive >= LEAST_FEATURES && count as f64 > MOST * alive as f64 {
         let advice = "They say which token there is, and little more. Try a later layer, more text, or fewer features.";
         Some(warning(text, advice, &features))
     } else {

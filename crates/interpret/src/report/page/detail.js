@@ -50,7 +50,7 @@ function conceptsPart({ concepts, contexts }) {
     h("tbody", {}, concepts.map((entry) => h("tr", { class: entry.names ? "" : "aside" },
       h("td", {}, isolated(entry.concept)), h("td", { class: "right" }, whole(entry.prompts)), h("td", { class: "right" }, fixed2(entry.auc)), h("td", { class: "right" }, fixed3(entry.p_value)),
       hasSupport && h("td", { class: "right" }, `${whole(entry.contexts)} of ${whole(labelled)}`))))),
-    !concepts.some((entry) => entry.names) && h("p", { class: "about" }, "No concept names this feature, since most of its contexts are about something else."));
+    !concepts.some((entry) => entry.names) && h("p", { class: "about" }, "No concept names this feature: the commonest label of its contexts is another."));
 }
 
 function neuronsPart({ neurons }) {
