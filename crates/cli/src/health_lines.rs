@@ -61,7 +61,7 @@ mod tests {
             advice: "Read each pair as one.".to_owned(),
             features: vec![1, 12],
         };
-        let found = lines([&note], 30);
+        let found = lines([&note], 31);
         let expected = "warning: 2 pairs of near\n         copies (#1, #12)\n         Read each pair as one.\n";
         assert_eq!(found, expected);
         assert_eq!(lines([&HealthNote { advice: String::new(), ..note }], 80).lines().count(), 1);

