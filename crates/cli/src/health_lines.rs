@@ -62,7 +62,7 @@ mod tests {
             features: vec![1, 12],
         };
         let found = lines([&note], 31);
-        let expected = "warning: 2 pairs of near\n         copies (#1, #12)\n         Read each pair as one.\n";
+        let expected = "warning: 2 pairs of near copies\n         (#1, #12)\n         Read each pair as one.\n";
         assert_eq!(found, expected);
         assert_eq!(lines([&HealthNote { advice: String::new(), ..note }], 80).lines().count(), 1);
     }
