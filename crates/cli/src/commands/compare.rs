@@ -48,6 +48,9 @@ const FOUND_AGAIN: f32 = 0.8;
 /// Shuffles that tell what chance gives; each has as many pairs as the matching itself.
 const SHUFFLES: usize = 3;
 
+/// Of fewer features, a shuffle has little to shuffle, so chance may reach whatever is found.
+const LEAST_FEATURES: usize = 8;
+
 /// A fit with its words, where they are known.
 struct Fit<'a> {
     path: &'a Path,
@@ -196,9 +199,9 @@ fn sentences(comparison: &Comparison<'_>) -> String {
     }
     let found = matching.at_least(FOUND_AGAIN);
     let (mean, chance) = (matching.stability(), comparison.by_chance(Matching::stability));
-    let share = found as f64 / matching.possible as f64;
-    let verdict = if mean <= chance {
-        "That is no more than chance: these fits have nothing in common."
+    let (share, by_chance) = (found as f64 / matching.possible as f64, comparison.found_again_by_chance());
+    let verdict = if matching.possible >= LEAST_FEATURES && found as f64 <= by_chance && mean <= chance {
+        "That is no more than chance."
     } else if share >= 0.75 {
         "Most features do not depend on what differs between the fits."
     } else if share >= 0.25 {
@@ -208,11 +211,10 @@ fn sentences(comparison: &Comparison<'_>) -> String {
     };
     format!(
         "{path}: {found} of {} features were found again, with a counterpart of a cosine of at least {FOUND_AGAIN}. \
-         By chance {:.0} would be.\n\
+         By chance {by_chance:.0} would be.\n\
          The cosine with the counterpart is {} on average (0 where there is none) and {} at the median.\n\
          By chance it is {} on average, with each neuron's weights shuffled among the features.\n{verdict}\n",
         matching.possible,
-        comparison.found_again_by_chance(),
         three(mean),
         three(matching.median()),
         three(chance),

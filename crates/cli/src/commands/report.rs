@@ -139,7 +139,8 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     );
     fact("promoted", shown(lens.is_some(), "tokens through the model's weights", "--model PATH gives the weights"));
     let named = report.features.iter().filter(|feature| feature.concepts.iter().any(|concept| concept.names)).count();
-    let detected = format!("scored on labelled prompts; {named} of {} features have one", report.features.len());
+    let detected =
+        format!("scored on labelled prompts; one stands beside {named} of {} features", report.features.len());
     fact("concepts", shown(scores.is_some(), &detected, "--labels FILE gives labels of the prompts"));
     fact("page", format!("{} ({})", Style::stdout().strong(&args.out.display().to_string()), bytes(page.len() as u64)));
     fact("next", format!("open {} in a browser", args.out.display()));

@@ -45,6 +45,12 @@ fn a_fit_is_stable_against_itself() {
     assert_eq!((&found["found_again"], &found["relative_error"]), (&5.into(), &json["relative_error"]));
     assert_eq!(numbers(&found["pairs"], "first"), numbers(&found["pairs"], "second"));
     assert_eq!((&found["unmatched_first"], &found["unmatched_second"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+    // A single feature that was found again is not called chance, though shuffling it changes nothing.
+    let single = files.fit(&files.path("x.safetensors"), "single", &["-k", "1"]);
+    for fit in [&fit, &single] {
+        let run = unmix(&["compare", fit, fit]).expect(0);
+        assert!(run.stdout.contains("Most features do not depend"), "{}", run.stdout);
+    }
 }
 
 #[test]

@@ -182,5 +182,5 @@ fn labels_that_mean_nothing_are_beyond_chance_for_no_feature() {
     let page = fitted.files.path("report.html");
     let args = ["report", &fitted.fit, "--labels", &labels, "--out", &page, "--engine", "cpu", "-q"];
     let run = unmix(&args).expect(0);
-    assert!(run.stdout.contains("0 of 3 features have one"), "{}", run.stdout);
+    assert!(run.stdout.contains("one stands beside 0 of 3 features"), "{}", run.stdout);
 }
