@@ -1,4 +1,4 @@
-// The multiplicative update of the coefficients (Ding, Li and Jordan 2010; Shafran et al. 2025):
+// The multiplicative update of the coefficients (Ding, Li and Jordan 2010; Shafran et al. 2026):
 //   Y = max(floor, Y0 * sqrt((P+ + Y0 Q-) / (P- + Y0 Q+ + epsilon))), M+ = max(M, 0), M- = max(-M, 0), elementwise.
 // projections P [rows, K], feature_gram Q [K, K] (symmetric), previous Y0, coefficients Y [rows, K].
 // A workgroup takes 64 tokens and 16 features, a thread 4 tokens and 4 features of both matrix products.

@@ -1,4 +1,4 @@
-// Columns of the coefficients to unit norm, their norm to the features (official code of Shafran et al. 2025):
+// Columns of the coefficients to unit norm, their norm to the features (official code of Shafran et al. 2026):
 //   scales_k = 1 / nu_k, z_k = nu_k z_k, nu_k = max(sqrt(C_kk), norm_floor), or 1 if C_kk is not positive.
 // C = coefficient Gram matrix [K, K], features [K, d], kept_values [K, m] (their sparse form), scales [K].
 // A workgroup a feature.

@@ -27,7 +27,8 @@ impl DenseMatrix {
 
 /// X ≈ Y Z with Y ≥ 0 and sparse rows of Z.
 ///
-/// The scale lies in the features: inside the solver the columns of Y are brought to unit norm before each update, so
+/// Where the scale lies depends on the solver. [`Solver::Hals`](crate::Solver::Hals) keeps features at norm 1, and coefficients
+/// carry the magnitude of the activations. The other solvers bring the columns of Y to unit norm before each update, so
 /// features carry the magnitude and coefficients are of the order 1/√n.
 #[derive(Clone, Debug)]
 pub struct Factorization {

@@ -1,7 +1,8 @@
 //! Semi-nonnegative matrix factorization of neural-network activations, on any wgpu GPU and on the CPU.
 //!
 //! X ≈ Y Z: activations X [n tokens, d neurons] become coefficients Y ≥ 0 [n, K] and features Z [K, d], each feature sparse
-//! in neurons (Shafran, Geiger and Geva 2025, arXiv 2506.10920).
+//! in neurons (Shafran, Geiger and Geva, "Constructing Interpretable Features from Compositional Neuron Groups", ACL 2026,
+//! <https://aclanthology.org/2026.acl-long.1959>; preprint arXiv 2506.10920).
 //!
 //! An [`Engine`] keeps the activations resident ([`Engine::load`]); [`SemiNmf`] is the builder of a fit; a [`Factorization`]
 //! is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing is printed; messages

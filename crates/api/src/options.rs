@@ -13,7 +13,7 @@ pub enum Solver {
     Hals,
     /// Projected least squares for the features, several multiplicative updates for the coefficients.
     Mu,
-    /// The published iteration of Shafran, Geiger and Geva 2025, for parity.
+    /// The published iteration of Shafran, Geiger and Geva (ACL 2026), for parity.
     Paper,
 }
 

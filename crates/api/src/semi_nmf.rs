@@ -7,8 +7,8 @@ use unmix_runtime::{Engine, PanelLayout, ResidentActivations, block_on};
 use crate::fit::Fit;
 use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver};
 
-/// Semi-nonnegative matrix factorization X ≈ Y Z with Y ≥ 0 and sparse rows of Z (Shafran, Geiger and Geva 2025,
-/// arXiv 2506.10920).
+/// Semi-nonnegative matrix factorization X ≈ Y Z with Y ≥ 0 and sparse rows of Z (Shafran, Geiger and Geva,
+/// ACL 2026, 2026.acl-long.1959).
 ///
 /// ```
 /// use unmix::{CpuEngine, Engine, HostActivations, SemiNmf};

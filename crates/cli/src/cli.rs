@@ -37,7 +37,8 @@ Start with:
   unmix demo                                   see features of a small language model, in seconds
   unmix inspect activations.safetensors        look at your own file
   unmix fit activations.safetensors --rank 100 --out fit
-  unmix features fit --tokens tokens.json      read the features of that fit
+  unmix features fit --vocabulary tokenizer.json
+                                               read the features of that fit
 
 Data go to stdout, log and progress to stderr.
 Exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 no suitable device, 4 out of memory,

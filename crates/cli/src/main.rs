@@ -8,6 +8,7 @@ mod commands;
 mod engine;
 mod failure;
 mod feature_table;
+mod health_lines;
 mod interrupt;
 mod logging;
 mod memory;

@@ -11,7 +11,8 @@ use crate::failure::Failure;
 /// Options that tell the text of tokens.
 #[derive(Clone, Debug, Default, Args)]
 pub struct TextArgs {
-    /// JSON array with the text of each row's token; goes before a vocabulary
+    /// JSON array with the text of each row's token, as `tokenizer.convert_ids_to_tokens(token_ids)` gives; goes before a
+    /// vocabulary
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
 
@@ -54,6 +55,22 @@ impl Source {
     }
 }
 
+/// Tokens of a byte-level vocabulary may be parts of a character. Decoded one by one, each becomes U+FFFD, and its bytes are
+/// lost. Warns where that is so of more tokens than a text would have by itself.
+fn warn_of_lost_bytes(path: &Path, strings: &TokenStrings, rows: usize) {
+    /// Of so many tokens, one may well have the character in the text that the model read.
+    const TOKENS_FOR_ONE: usize = 1000;
+    let lost = (0..rows).filter(|&row| strings.get(row).is_some_and(|text| text.contains('\u{fffd}'))).count();
+    if lost * TOKENS_FOR_ONE > rows {
+        log::warn!(
+            "{}: {lost} of {rows} tokens hold U+FFFD, as if each had been decoded by itself, which loses letters with accents, \
+             Chinese characters and emoji; --vocabulary tokenizer.json shows them, and so do the strings of \
+             tokenizer.convert_ids_to_tokens(token_ids)",
+            path.display()
+        );
+    }
+}
+
 /// The text of the tokens of the fit in the folder `dir`.
 pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, Source), Failure> {
     let rows = fit.coefficients.rows;
@@ -62,9 +79,8 @@ pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, 
     match (&args.tokens, &args.vocabulary, &columns.token_ids) {
         (Some(path), _, _) => {
             let strings = TokenStrings::from_rows(path, rows as u64)?;
-            let tokens = texts(&strings);
-            warn_of_broken(path, &tokens);
-            Ok((Text::new(&tokens, prompts), Source::Tokens))
+            warn_of_lost_bytes(path, &strings, rows);
+            Ok((Text::new(&texts(&strings), prompts), Source::Tokens))
         }
         (_, Some(path), Some(ids)) => {
             let vocabulary = Vocabulary::read(path)?;
@@ -99,17 +115,6 @@ fn warn_of_unknown(path: &Path, strings: &TokenStrings) {
             unknown.ids,
             unknown.first_row,
             unknown_token(unknown.first_id)
-        );
-    }
-}
-
-/// Says how many texts are parts of characters that were decoded one by one, which loses them.
-fn warn_of_broken(path: &Path, tokens: &[&str]) {
-    if let count @ 1.. = tokens.iter().filter(|text| text.contains(char::REPLACEMENT_CHARACTER)).count() {
-        log::warn!(
-            "{}: {count} texts have the sign \u{fffd}, into which parts of a character turn when tokens are decoded one by one; \
-             --vocabulary with the model's tokenizer.json shows whole characters",
-            path.display()
         );
     }
 }

@@ -1,4 +1,4 @@
-//! How features nest: the features are factorized again, and again (the recursion of Shafran et al. 2025, section on
+//! How features nest: the features are factorized again, and again (the recursion of Shafran et al. 2026, section on
 //! hierarchy).
 
 use faer::linalg::matmul::matmul;

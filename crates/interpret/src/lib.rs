@@ -49,15 +49,15 @@ pub use correlation::coefficient_correlations;
 pub use cosine::{cosines, prompt_maxima};
 pub use distribution::{Distribution, QUANTILES, distributions};
 pub use health::{
-    DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, NeuronGroup, SharedNeuron, TOKEN_SHARE, TokenIdentity, health,
-    neuron_group,
+    DENSE_SHARE, DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, NeuronGroup, OUTLIER_NEURON_SHARE, OUTLIER_TOKEN_NORM,
+    SharedNeuron, TOKEN_SHARE, TokenEnergy, TokenIdentity, health, neuron_group,
 };
 pub use hierarchy::{Child, Hierarchy, HierarchyLevel, HierarchyOptions, NodeCoefficients, hierarchy};
 pub use lens::{
     DownProjection, LensError, LensReading, LensWords, NormKind, Readout, ReadoutNames, ReadoutOptions, Role,
     TokenIdLogit, TokenLogit, single_neurons,
 };
-pub use matching::{MatchedPair, Matching, match_features};
+pub use matching::{MatchedPair, Matching, match_by_chance, match_features};
 pub use neurons::{Neuron, strongest_neurons};
 pub use one_line::one_line;
 pub use rows::{feature_cosines, norms, unit_features};

@@ -88,7 +88,7 @@ pub struct LeastSquares {
 }
 
 /// Records projected least squares: Z = (C + ridge·I)⁻¹ YᵀX for all neurons, then winner-take-all on each feature (Shafran et al.
-/// 2025, the update of Z and its sparsity projection); in between [`relaxation`] by an amount, if not 0.
+/// 2026, the update of Z and its sparsity projection); in between [`relaxation`] by an amount, if not 0.
 pub fn projected_least_squares(
     recording: &mut Recording,
     operands: &LeastSquares,

@@ -1,4 +1,4 @@
-//! The multiplicative update of the coefficients: Ding, Li and Jordan 2010, as in Shafran et al. 2025.
+//! The multiplicative update of the coefficients: Ding, Li and Jordan 2010, as in Shafran et al. 2026.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};

@@ -28,7 +28,7 @@ struct Params {
 
 /// Records, for every feature k with norm ν = max(√gram_kk, `norm_floor`): scales\[k\] = 1/ν, z_k ← ν z_k. A feature without
 /// coefficients (gram_kk = 0) stays as it is. [`normalize_coefficients`](crate::normalize_coefficients()) applies the scales
-/// to Y when its panel is next visited. (Official code of Shafran et al. 2025: columns of G divided by their norm.)
+/// to Y when its panel is next visited. (Official code of Shafran et al. 2026: columns of G divided by their norm.)
 pub fn normalization(recording: &mut Recording, gram: Matrix, features: &Features, scales: BufferId, norm_floor: f32) {
     let dense = features.dense;
     recording.dispatch(

@@ -1,4 +1,4 @@
-"""The published semi-nonnegative factorization (Shafran, Geiger and Geva, 2025) in PyTorch, from its formulas.
+"""The published semi-nonnegative factorization (Shafran, Geiger and Geva, ACL 2026) in PyTorch, from its formulas.
 
 Written as one would who wants it fast: float32, in place where nothing is lost, subnormals flushed to zero. The
 formulas are those of tests/data/golden/README.md, against which test_published.py checks this.

@@ -1,5 +1,6 @@
 //! `unmix concepts`: which features detect which concepts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -7,7 +8,9 @@ use console::truncate_str;
 use serde_json::json;
 use unmix::DenseMatrix;
 use unmix_data::{FitRecord, PromptLabels, read_fit};
-use unmix_interpret::concepts::{ConceptLevel, ConceptScores, Labelling, Spread, StrongestRows, concept_scores};
+use unmix_interpret::concepts::{
+    ConceptLevel, ConceptScores, DETECTED_P, Labelling, Spread, StrongestRows, concept_scores,
+};
 use unmix_interpret::{one_line, strongest_tokens};
 
 use crate::cli::SharedArgs;
@@ -24,8 +27,12 @@ use crate::source;
 /// A prompt's score for a feature is the largest cosine between one of its tokens and the feature. For each concept, the
 /// feature that ranks half of the prompts best is chosen, and scored on the other half: AUC is its area under the ROC curve
 /// (0.5 is chance), S_CD the logarithm of its mean score on the concept's prompts over that on neutral prompts. The same is
-/// done with shuffled labels (p), and with the difference of mean activations, which knows the labels, in place of a feature
+/// done with shuffled labels, and with the difference of mean activations, which knows the labels, in place of a feature
 /// (supervised).
+///
+/// Many features and concepts are tried, and some pair always looks good. So p is the share of the shuffles in which any pair
+/// of a feature and a concept ranks the concept's prompts as clearly as this one, both halves together. Up to 0.05, a pair
+/// is beyond chance. Where a concept has few prompts, only near-perfect scores are.
 ///
 /// A mean that is not above zero counts as 1e-6, so an S_CD of 10 and more only says that neutral prompts have no positive
 /// cosines. Purity is the share of a feature's strongest tokens whose prompts have the same label.
@@ -68,13 +75,16 @@ pub struct ScoreArgs {
     pub purity_tokens: usize,
 
     /// How often labels are shuffled, to tell what chance gives; 0 leaves that out
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = PERMUTATIONS, value_name = "N")]
     pub permutations: usize,
 
     /// Seed of the shuffles
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }
+
+/// Shuffles of the labels unless another number is asked for.
+pub const PERMUTATIONS: usize = 1000;
 
 /// The levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -185,7 +195,7 @@ fn concept_table(scores: &ConceptScores) -> Table {
             concept.prompts.to_string(),
             concept.best_feature.map_or("-".to_owned(), |k| k.to_string()),
             number(concept.auc),
-            number(concept.p_value),
+            number(concept.corrected_p_value),
             number(concept.s_cd),
             number(concept.diff_means.map(|score| score.auc)),
             number(concept.diff_means.map(|score| score.s_cd)),
@@ -235,7 +245,30 @@ fn notes(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool, numbered: bo
     if summary.alive < scores.features.len() {
         out.push_str(&format!("{} of {} features are alive.\n", summary.alive, scores.features.len()));
     }
+    out.push_str(&beyond_chance(scores));
     out
+}
+
+/// How many pairs are beyond chance, and what that means.
+fn beyond_chance(scores: &ConceptScores) -> String {
+    /// With fewer shuffles, the least p-value that there can be is above [`DETECTED_P`].
+    const LEAST_PERMUTATIONS: usize = 19;
+    let permutations = scores.baseline.as_ref().map_or(0, |baseline| baseline.permutations);
+    if permutations < LEAST_PERMUTATIONS {
+        return format!(
+            "Nothing tells these scores from chance: that takes at least {LEAST_PERMUTATIONS} shuffles (--permutations N).\n"
+        );
+    }
+    format!(
+        "p: share of {} shuffles in which any of {} × {} pairs of a feature and a concept does as well.\n\
+         Beyond chance (p of at most {DETECTED_P}): {} pairs, of {} features and {} concepts.\n",
+        output::thousands(permutations as u64),
+        scores.summary.alive,
+        scores.concepts.len(),
+        scores.detected.len(),
+        scores.detected.iter().map(|pair| pair.feature).collect::<BTreeSet<_>>().len(),
+        scores.detected.iter().map(|pair| &pair.concept).collect::<BTreeSet<_>>().len(),
+    )
 }
 
 fn number(value: Option<f64>) -> String {

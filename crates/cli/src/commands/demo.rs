@@ -15,6 +15,7 @@ use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hiera
 
 use super::features::{context_json, words_json};
 use crate::cli::SharedArgs;
+use crate::commands::concepts::PERMUTATIONS;
 use crate::commands::report::parents;
 use crate::engine;
 use crate::failure::Failure;
@@ -119,7 +120,7 @@ impl Bundle {
         force: bool,
     ) -> Result<(), Failure> {
         let labelling = Labelling::new(&self.labels, &self.prompt_ids, NEUTRAL, ConceptLevel::Concept)?;
-        let scores = concept_scores(&self.activations, &labelling, &fit.features, None, 0, 0)?;
+        let scores = concept_scores(&self.activations, &labelling, &fit.features, None, PERMUTATIONS, 0)?;
         let kept = fit.run.summary.kept_per_feature;
         let tree = hierarchy(engine, &fit.features, kept, &HierarchyOptions::new(fit.features.rows as u32))?;
         let names: Vec<String> = (0..self.prompt_ids.len()).map(|row| self.concept(row).to_owned()).collect();
@@ -302,8 +303,8 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
          {}\
          {}\
          Your own:\n  unmix inspect FILE.safetensors\n  unmix fit FILE.safetensors --rank 100 --out fit\n  \
-         unmix features fit --tokens TOKENS.json\n  \
-         unmix report fit --tokens TOKENS.json --out report.html\n",
+         unmix features fit --vocabulary tokenizer.json\n  \
+         unmix report fit --vocabulary tokenizer.json --out report.html\n",
         if args.all { "" } else { "All features: unmix demo --all\n" },
         report.map_or_else(String::new, |report| {
             style.strong(&format!("Report, to open in a browser: {}\n\n", report.display()))

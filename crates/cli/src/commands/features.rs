@@ -9,6 +9,7 @@ use unmix_data::{FitRecord, read_fit};
 use crate::cli::SharedArgs;
 use crate::failure::Failure;
 use crate::feature_table::{FeatureTable, OCCURRENCES};
+use crate::health_lines;
 use crate::output::{self, Style, percent};
 use crate::token_text::{TextArgs, read_text};
 use unmix_interpret::report::{HealthLevel, health_notes};
@@ -19,11 +20,16 @@ use unmix_interpret::{Contexts, Occurrence, QUANTILES, Text, contexts, distribut
 /// Needs the text of the tokens to be of use: either a JSON array with one string a row (--tokens), or the model's
 /// vocabulary (--vocabulary) if the activations came with a column `token_ids`. Contexts stay within a prompt where the
 /// activations came with `prompt_ids`, `sequence_ids` or `positions`. Below the table stands what should be known before
-/// features are trusted: dead ones, near copies, features of one token.
+/// features are trusted, and what to do about it.
+///
+/// It warns of dead features, of near copies (a cosine of 0.9), where the median feature is active at more than half of the
+/// tokens, where most features stand for one token each (90% of their energy), where a neuron is in more than two thirds of
+/// the features, where tokens of more than ten times the median norm hold more than half of the energy, and where more than
+/// half of the tokens use no feature.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  unmix features fit --tokens tokens.json
-  unmix features fit --vocabulary vocab.json --feature 3,17 --top 20 --neurons")]
+  unmix features fit --vocabulary tokenizer.json
+  unmix features fit --tokens tokens.json --feature 3,17 --top 20 --neurons")]
 pub struct FeaturesArgs {
     /// The folder that `unmix fit` wrote
     #[arg(value_name = "DIR")]
@@ -146,25 +152,13 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
         output::thousands(summary.tokens),
         output::thousands(summary.neurons.into()),
     ));
-    for note in health_notes(&health, summary.neurons).iter().filter(|note| note.level != HealthLevel::Good) {
-        out.push_str(&format!("{}: {}{}\n", note.level.name(), note.text, numbers(&note.features)));
-    }
+    let notes = health_notes(&health, summary);
+    out.push_str(&health_lines::lines(notes.iter().filter(|note| note.level != HealthLevel::Good), output::width()));
     out.push_str(source.hint());
     if !text.knows_prompts() {
         out.push_str("Where prompts begin is not known: the activations came without `prompt_ids` or `positions`.\n");
     }
     output::print(&out)
-}
-
-/// Numbers of features behind a note, as many as are worth reading.
-fn numbers(features: &[usize]) -> String {
-    const MOST: usize = 12;
-    let shown: Vec<String> = features.iter().take(MOST).map(|k| format!("#{k}")).collect();
-    match features.len() {
-        0 => String::new(),
-        1..=MOST => format!(" ({})", shown.join(", ")),
-        _ => format!(" ({}, …)", shown.join(", ")),
-    }
 }
 
 /// The different words for programs.

@@ -14,6 +14,7 @@ use crate::commands::concepts::{ScoreArgs, score};
 use crate::commands::tree::HierarchyArgs;
 use crate::engine;
 use crate::failure::Failure;
+use crate::health_lines;
 use crate::model::ModelArgs;
 use crate::output::{self, Style, Table, bytes};
 use crate::progress::Reporter;
@@ -126,6 +127,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
             "words_from": source.name(),
             "lens": lens.is_some(),
             "concepts": report.concepts.len(),
+            "warnings": report.health.iter().filter(health_lines::is_warning).count(),
             "levels": report.tree.iter().map(|level| level.nodes.len()).collect::<Vec<_>>(),
         }));
     }
@@ -138,13 +140,14 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
         if source.hint().is_empty() { "in contexts".to_owned() } else { source.hint().trim_end().to_owned() },
     );
     fact("promoted", shown(lens.is_some(), "tokens through the model's weights", "--model PATH gives the weights"));
-    fact(
-        "concepts",
-        shown(scored.is_some(), "scored on labelled prompts", "--labels FILE gives labels of the prompts"),
-    );
+    let named = report.features.iter().filter(|feature| feature.concepts.iter().any(|concept| concept.names)).count();
+    let detected =
+        format!("scored on labelled prompts; one stands beside {named} of {} features", report.features.len());
+    fact("concepts", shown(scored.is_some(), &detected, "--labels FILE gives labels of the prompts"));
     fact("page", format!("{} ({})", Style::stdout().strong(&args.out.display().to_string()), bytes(page.len() as u64)));
     fact("next", format!("open {} in a browser", args.out.display()));
-    output::print(&table.render(Style::stdout()))
+    let warnings = health_lines::lines(report.health.iter().filter(health_lines::is_warning), output::width());
+    output::print(&(table.render(Style::stdout()) + &warnings))
 }
 
 /// The concept of each token's prompt, where the fit knows prompts and all are labelled.

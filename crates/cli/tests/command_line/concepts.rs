@@ -54,6 +54,12 @@ fn the_feature_for_each_concept_is_found() {
         assert!(run.stdout.contains(words), "no {words:?} in: {}", run.stdout);
     }
     assert!(run.stdout.lines().all(|line| line.chars().count() <= 100), "{}", run.stdout);
+    assert!(run.stdout.contains("p: share of 1,000 shuffles in which any of 3 × 2 pairs"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("Beyond chance (p of at most 0.05): 2 pairs, of 2 features and 2 concepts"),
+        "{}",
+        run.stdout
+    );
 
     let json = fitted.concepts(&labels, &["--json", "--permutations", "19", "--purity-tokens", "5"]).expect(0).json();
     let [green, red] = &json["concepts"].as_array().expect("an array")[..] else { panic!("two concepts: {json}") };
@@ -66,6 +72,8 @@ fn the_feature_for_each_concept_is_found() {
         assert_eq!((&feature["best_concept"], &feature["purity"]), (&concept["concept"], &1.0.into()));
     }
     assert_eq!((&json["fitted_tokens"], &json["baseline"]["permutations"]), (&true.into(), &19.into()));
+    let few = fitted.concepts(&labels, &["--permutations", "5"]).expect(0);
+    assert!(few.stdout.contains("at least 19 shuffles"), "{}", few.stdout);
     assert_eq!(json["level"], "concept");
 }
 
@@ -207,4 +215,18 @@ fn activations_without_prompts() {
     let labels = files.write("labels.json", r#"["a", "b"]"#);
     let run = unmix(&["concepts", &fit, "--labels", &labels]).expect(2);
     assert!(run.stderr.contains("x.npy") && run.stderr.contains("no column `prompt_ids`"), "{}", run.stderr);
+}
+
+#[test]
+fn labels_that_mean_nothing_are_beyond_chance_for_no_feature() {
+    let fitted = Fitted::new();
+    // Five labels in an order that has nothing to do with the kinds of prompt.
+    let line = |prompt: usize| format!("{{\"id\": {prompt}, \"concept\": \"c{}\"}}\n", (prompt * 7 / 3) % 5);
+    let labels = fitted.files.write("random.jsonl", (0..TOKENS / PROMPT).map(line).collect::<String>());
+    let json = fitted.concepts(&labels, &["--json"]).expect(0).json();
+    assert_eq!(json["detected"], serde_json::json!([]));
+    let page = fitted.files.path("report.html");
+    let args = ["report", &fitted.fit, "--labels", &labels, "--out", &page, "--engine", "cpu", "-q"];
+    let run = unmix(&args).expect(0);
+    assert!(run.stdout.contains("one stands beside 0 of 3 features"), "{}", run.stdout);
 }

@@ -99,11 +99,11 @@ fn people_are_warned_of_copies_and_of_features_of_one_token() {
     let (_files, fit) = crowded();
     let run = unmix(&["features", &fit]).expect(0);
     let health = &features(&fit, &[])["health"];
-    let pairs = list(&health["duplicates"]).len();
-    assert!(run.stdout.contains(&format!("warning: pairs of near copies (|cosine| of at least 0.9): {pairs} (#")));
+    assert!(run.stdout.contains("of near copies (cosine of at least 0.9) (#"), "{}", run.stdout);
+    assert!(run.stdout.contains("         Read each pair as one feature"), "{}", run.stdout);
     // Each kind of token has an id of its own.
     let identities = list(&health["token_identity"]);
-    assert!(!identities.is_empty() && run.stdout.contains("note: stand for one token"), "{}", run.stdout);
+    assert!(!identities.is_empty() && run.stdout.contains("for one token each"), "{}", run.stdout);
     for identity in identities {
         assert_eq!(identity["row"].as_u64().expect("a row") % 3, identity["token_id"].as_u64().expect("an id"));
         assert!(identity["share"].as_f64().expect("a share") >= 0.9);
@@ -114,13 +114,64 @@ fn people_are_warned_of_copies_and_of_features_of_one_token() {
 fn a_healthy_fit_warns_of_nothing() {
     let files = Files::new();
     // Eight neurons a feature: as many as each kind of token has of its own.
-    let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3", "-p", "0.33"]);
+    let options = ["-k", "3", "-p", "0.33", "--solver", "hals"];
+    let fit = files.fit(&files.activations("x.safetensors"), "fit", &options);
     let run = unmix(&["features", &fit]).expect(0);
     assert!(!run.stdout.contains("warning"), "{}", run.stdout);
     let health = &features(&fit, &[])["health"];
     for nothing in ["dead", "duplicates", "low_share", "shared_neurons"] {
         assert_eq!(health[nothing], serde_json::json!([]), "{nothing}");
     }
+}
+
+#[test]
+fn tokens_that_were_decoded_one_by_one_are_told_from_those_of_a_vocabulary() {
+    let files = Files::new();
+    let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3", "-p", "0.34"]);
+    // The two bytes of é, and a blank with an n, as a byte-level vocabulary has them and as each decodes by itself.
+    let rows =
+        |kinds: [&str; 3]| serde_json::to_string(&(0..TOKENS).map(|i| kinds[i % 3]).collect::<Vec<_>>()).expect("JSON");
+    let decoded = files.write("decoded.json", rows(["\u{fffd}", "\u{fffd}", " n"]));
+    let run = unmix(&["features", &fit, "--tokens", &decoded]).expect(0);
+    for words in ["warn: ", "decoded.json", "80 of 120 tokens", "--vocabulary tokenizer.json", "convert_ids_to_tokens"]
+    {
+        assert!(run.stderr.contains(words), "no {words:?} in {}", run.stderr);
+    }
+    let kinds = ["Ã", "©", "Ġn"];
+    let vocabulary = files.write("vocab.json", serde_json::to_string(&kinds).expect("JSON"));
+    let converted = files.write("converted.json", rows(kinds));
+    for text in [["--tokens", converted.as_str()], ["--vocabulary", vocabulary.as_str()]] {
+        let run = unmix(&[&["features", &fit][..], &text].concat()).expect(0);
+        assert_eq!(run.stderr, "", "{text:?}");
+        // A prompt may begin or end within the letter.
+        assert!(run.stdout.contains("né"), "{text:?}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn people_are_warned_of_dense_features_and_of_an_outlier_neuron_and_told_what_to_do() {
+    let files = Files::new();
+    // Neuron 5 is large at every token, and the seven kinds of token are told by neurons of their own.
+    let values: Vec<f32> = (0..TOKENS * NEURONS)
+        .map(|at| match (at / NEURONS, at % NEURONS) {
+            (token, 5) => 40.0 + (token % 11) as f32,
+            (token, neuron) if neuron % 8 == token % 8 => 1.0 + ((token * neuron) % 5) as f32,
+            _ => 0.0,
+        })
+        .collect();
+    let file = files.tensors("x.safetensors", &[("activations", &values, &[TOKENS, NEURONS])]);
+    let options = ["-k", "10", "-p", "0.1", "--solver", "projected-ls", "--init", "random", "--max-iterations", "20"];
+    let fit = files.fit(&file, "fit", &options);
+    let run = unmix(&["features", &fit]).expect(0);
+    let health = &features(&fit, &[])["health"];
+    assert_eq!(health["outlier_neurons"], serde_json::json!([5]), "{health}");
+    assert!(run.stdout.contains("warning: neuron 5 is in ") && run.stdout.contains("outlier neuron"), "{}", run.stdout);
+    assert!(run.stdout.contains("Divide each neuron by its standard deviation"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("warning: features are dense") && run.stdout.contains("--solver hals"),
+        "{}",
+        run.stdout
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::detected::largest_standard_score;
 use super::detection::Evidence;
 use super::scores::{Baseline, Spread};
 use super::selection::{Figures, choose_and_score};
@@ -20,6 +21,8 @@ pub struct Permuted {
     figures: Vec<Figures>,
     /// For each permutation, the area under the ROC curve of each concept's feature.
     auc: Vec<Vec<Option<f64>>>,
+    /// For each permutation, the largest standard score of any pair of a feature and a concept.
+    largest: Vec<f64>,
 }
 
 /// Chooses and scores with labels shuffled over the prompts of each half, so that halves and concepts keep their sizes.
@@ -31,7 +34,7 @@ pub fn permuted(
     permutations: usize,
     seed: u64,
 ) -> Permuted {
-    let (figures, auc) = (0..permutations)
+    let (figures, (auc, largest)) = (0..permutations)
         .into_par_iter()
         .map(|permutation| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -43,10 +46,10 @@ pub fn permuted(
             });
             let choices = choose_and_score(&choosing, &scoring, alive, concepts);
             let auc = choices.concepts.iter().map(|chosen| chosen.map(|chosen| chosen.auc)).collect::<Vec<_>>();
-            (choices.figures(), auc)
+            (choices.figures(), (auc, largest_standard_score([&choosing, &scoring], alive, concepts)))
         })
         .unzip();
-    Permuted { figures, auc }
+    Permuted { figures, auc, largest }
 }
 
 impl Permuted {
@@ -66,5 +69,13 @@ impl Permuted {
     pub fn p_value(&self, concept: usize, auc: f64) -> Option<f64> {
         let reached = self.auc.iter().filter(|found| found[concept].is_some_and(|found| found >= auc)).count();
         (!self.auc.is_empty()).then(|| (1 + reached) as f64 / (1 + self.auc.len()) as f64)
+    }
+
+    /// How often any pair of a feature and a concept reaches `standard_score` by chance, the true labels counted as one of the
+    /// permutations: the p-value of a pair, corrected for all pairs that were tried. Absent without permutations.
+    pub fn corrected_p_value(&self, standard_score: f64) -> Option<f64> {
+        // Sums of the same ranks in another order differ by rounding.
+        let reached = self.largest.iter().filter(|&&largest| largest >= standard_score - 1e-9).count();
+        (!self.largest.is_empty()).then(|| (1 + reached) as f64 / (1 + self.largest.len()) as f64)
     }
 }

@@ -6,7 +6,7 @@ use unmix::DenseMatrix;
 /// What a mean cosine counts as that is not above it: logarithms need something positive.
 const LEAST_MEAN: f64 = 1e-6;
 
-/// S_CD, the concept-detection score of Shafran, Geiger and Geva (2025): ln(concept / neutral), the means over the prompts
+/// S_CD, the concept-detection score of Shafran, Geiger and Geva (2026): ln(concept / neutral), the means over the prompts
 /// of a concept and over neutral ones of each prompt's largest cosine. Means below 1e-6, negative ones with them, count as
 /// 1e-6; so a feature that is active in neither has 0.
 pub fn s_cd(concept: f64, neutral: f64) -> f64 {
@@ -20,6 +20,8 @@ pub struct Evidence {
     maxima: Vec<f64>,
     /// \[prompts, K\], from 1; equals share the mean of their ranks.
     ranks: Vec<f64>,
+    /// Variance of each direction's ranks: less where prompts are equal.
+    variances: Vec<f64>,
 }
 
 impl Evidence {
@@ -33,11 +35,15 @@ impl Evidence {
             .map(|k| mean_ranks(&values.iter().skip(k).step_by(directions.max(1)).copied().collect::<Vec<_>>()))
             .collect();
         let ranks = (0..prompts.len()).flat_map(|prompt| columns.iter().map(move |column| column[prompt])).collect();
-        Evidence { directions, maxima: values, ranks }
+        let mean = (prompts.len() + 1) as f64 / 2.0;
+        let variance =
+            |ranks: &Vec<f64>| ranks.iter().map(|rank| (rank - mean).powi(2)).sum::<f64>() / ranks.len().max(1) as f64;
+        let variances = columns.iter().map(variance).collect();
+        Evidence { directions, maxima: values, ranks, variances }
     }
 
     /// The measures for `groups`, the concept of each prompt; `concepts` stands for neutral.
-    pub fn measure(&self, groups: &[usize], concepts: usize) -> Measures {
+    pub fn measure(&self, groups: &[usize], concepts: usize) -> Measures<'_> {
         let directions = self.directions;
         let mut sizes = vec![0usize; concepts + 1];
         let mut maxima = vec![0f64; (concepts + 1) * directions];
@@ -50,12 +56,13 @@ impl Evidence {
             }
         }
         let total = (0..directions).map(|k| (0..=concepts).map(|group| maxima[group * directions + k]).sum()).collect();
-        Measures { directions, concepts, prompts: groups.len(), sizes, maxima, ranks, total }
+        Measures { evidence: self, directions, concepts, prompts: groups.len(), sizes, maxima, ranks, total }
     }
 }
 
 /// Sums over groups of prompts, and the scores that come of them.
-pub struct Measures {
+pub struct Measures<'a> {
+    evidence: &'a Evidence,
     directions: usize,
     concepts: usize,
     prompts: usize,
@@ -67,7 +74,7 @@ pub struct Measures {
     total: Vec<f64>,
 }
 
-impl Measures {
+impl Measures<'_> {
     /// Whether there are prompts of `concept`, and others to tell them from.
     pub fn can_score(&self, concept: usize) -> bool {
         self.sizes[concept] > 0 && self.sizes[concept] < self.prompts
@@ -104,6 +111,33 @@ impl Measures {
         let (own, others) = (self.sizes[concept] as f64, (self.prompts - self.sizes[concept]) as f64);
         (self.ranks[concept * self.directions + direction] - own * (own + 1.0) / 2.0) / (own * others)
     }
+
+    /// The sum of the ranks of the concept's prompts against that of shuffled labels.
+    pub fn rank_excess(&self, concept: usize, direction: usize) -> RankExcess {
+        let (own, all) = (self.sizes[concept] as f64, self.prompts as f64);
+        let excess = self.ranks[concept * self.directions + direction] - own * (all + 1.0) / 2.0;
+        // Of `own` ranks drawn without replacement.
+        let variance = self.evidence.variances[direction] * own * (all - own) / (all - 1.0).max(1.0);
+        RankExcess { excess, variance }
+    }
+}
+
+/// How far the ranks of a concept's prompts lie above those of shuffled labels.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RankExcess {
+    /// Sum of the ranks less its mean over all ways to shuffle.
+    excess: f64,
+    /// Its variance over all ways to shuffle.
+    variance: f64,
+}
+
+impl RankExcess {
+    /// The excess over both halves, whose labels are shuffled apart, in standard deviations; 0 where all prompts are equal.
+    pub fn standard_score(halves: [RankExcess; 2]) -> f64 {
+        let [first, second] = halves;
+        let variance = first.variance + second.variance;
+        if variance > 0.0 { (first.excess + second.excess) / variance.sqrt() } else { 0.0 }
+    }
 }
 
 /// The rank of each value, from 1; equals share the mean of theirs.
@@ -128,6 +162,25 @@ mod tests {
     #[test]
     fn equal_values_share_their_rank() {
         assert_eq!(mean_ranks(&[0.5, 0.1, 0.5, -0.0, 0.0, 0.5]), [5.0, 3.0, 5.0, 1.5, 1.5, 5.0]);
+    }
+
+    #[test]
+    fn the_excess_of_ranks_is_in_standard_deviations_of_all_ways_to_shuffle() {
+        // Six prompts with a tie; two of them are of concept 0. All 15 ways to choose two, one by one.
+        let values = [0.1f32, 0.5, 0.5, 0.9, 0.2, 0.7];
+        let evidence = Evidence::new(&DenseMatrix { rows: 6, columns: 1, values: values.into() }, &[0, 1, 2, 3, 4, 5]);
+        let mut found = Vec::new();
+        for (a, b) in (0..6).flat_map(|a| (a + 1..6).map(move |b| (a, b))) {
+            let groups: Vec<usize> = (0..6).map(|prompt| usize::from(prompt != a && prompt != b)).collect();
+            found.push(RankExcess::standard_score([
+                evidence.measure(&groups, 1).rank_excess(0, 0),
+                RankExcess::default(),
+            ]));
+        }
+        let mean = found.iter().sum::<f64>() / 15.0;
+        let variance = found.iter().map(|z| z * z).sum::<f64>() / 15.0;
+        assert!(found.len() == 15 && mean.abs() < 1e-12 && (variance - 1.0).abs() < 1e-12, "{mean}, {variance}");
+        assert_eq!(RankExcess::standard_score([RankExcess::default(); 2]), 0.0);
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! Whether features detect concepts, scored on labelled prompts as by Shafran, Geiger and Geva (2025, arXiv 2506.10920).
+//! Whether features detect concepts, scored on labelled prompts as by Shafran, Geiger and Geva (ACL 2026,
+//! 2026.acl-long.1959).
 //!
 //! A [`Labelling`] says what each prompt is about and in which half it is. [`concept_scores`] chooses a concept for each
 //! feature and a feature for each concept on one half, scores the choices on the other, and does the same with shuffled
-//! labels, to tell what chance gives, and with [`diff_means`], to tell what supervision gives.
+//! labels, to tell what chance gives, and with [`diff_means`], to tell what supervision gives. Pairs that no shuffle of the
+//! labels brings about, whichever of all features and concepts are paired, are [`Detected`].
 
 mod baseline;
+mod detected;
 mod detection;
 mod diff_means;
 mod error;
@@ -13,17 +16,21 @@ mod purity;
 mod scores;
 mod selection;
 
+pub use detected::DETECTED_P;
 pub use detection::s_cd;
 pub use diff_means::diff_means;
 pub use error::ConceptError;
 pub use labelling::{ConceptLevel, Labelling};
 pub use purity::StrongestRows;
-pub use scores::{Baseline, ConceptScores, DirectionScore, Purity, ScoreSummary, ScoredConcept, ScoredFeature, Spread};
+pub use scores::{
+    Baseline, ConceptScores, Detected, DirectionScore, Purity, ScoreSummary, ScoredConcept, ScoredFeature, Spread,
+};
 
 use unmix::{ActivationSource, DenseMatrix};
 
 use crate::cosine::prompt_maxima;
 use baseline::{HalfOfPrompts, permuted};
+use detected::{detected, standard_score};
 use detection::{Evidence, Measures};
 use selection::{choose_and_score, mean, median};
 
@@ -65,11 +72,12 @@ pub fn concept_scores(
     let [_, half] = halves(source, labelling, &supervised)?;
     let supervised = half.evidence.measure(&half.groups, concepts);
     let supervised = |concept: usize| {
-        let score = |m: &Measures| DirectionScore { auc: m.auc(concept, concept), s_cd: m.s_cd(concept, concept) };
+        let score = |m: &Measures<'_>| DirectionScore { auc: m.auc(concept, concept), s_cd: m.s_cd(concept, concept) };
         (chosen.can_score(concept) && scored.can_score(concept)).then(|| score(&supervised))
     };
 
     let count = |group: usize| labelling.groups().iter().filter(|&&g| g == group).count();
+    let corrected = |concept, feature| chance.corrected_p_value(standard_score([&chosen, &scored], concept, feature));
     let of_concepts: Vec<ScoredConcept> = (0..concepts)
         .map(|concept| {
             let best = choices.concepts[concept];
@@ -80,6 +88,7 @@ pub fn concept_scores(
                 auc: best.map(|best| best.auc),
                 s_cd: best.map(|best| best.s_cd),
                 p_value: best.and_then(|best| chance.p_value(concept, best.auc)),
+                corrected_p_value: best.and_then(|best| corrected(concept, best.index)),
                 diff_means: supervised(concept),
             }
         })
@@ -93,6 +102,7 @@ pub fn concept_scores(
                 best_concept: best.map(|best| labelling.concepts()[best.index].clone()),
                 s_cd: best.map(|best| best.s_cd),
                 auc: best.map(|best| best.auc),
+                corrected_p_value: best.and_then(|best| corrected(best.index, k)),
                 purity: purities.as_ref().and_then(|purities| purities[k]).filter(|_| alive[k]),
             }
         })
@@ -111,6 +121,7 @@ pub fn concept_scores(
         diff_means_auc_mean: mean(difference().map(|score| score.auc)),
         diff_means_s_cd_median: median(difference().map(|score| score.s_cd).collect()),
     };
+    let named = |concept: usize| (labelling.concepts()[concept].clone(), count(concept));
     Ok(ConceptScores {
         level: labelling.level(),
         prompts: labelling.prompts(),
@@ -118,6 +129,7 @@ pub fn concept_scores(
         neutral_prompts: count(concepts),
         concepts: of_concepts,
         features: of_features,
+        detected: detected(&chosen, &scored, &alive, &chance, named, concepts),
         summary,
         baseline: chance.baseline(),
     })

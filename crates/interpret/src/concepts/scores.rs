@@ -19,6 +19,9 @@ pub struct ConceptScores {
     pub concepts: Vec<ScoredConcept>,
     /// For each feature, the concept that it is about.
     pub features: Vec<ScoredFeature>,
+    /// The pairs of a feature and a concept that are beyond chance, by features, and of each feature the clearest first. Empty
+    /// without permutations.
+    pub detected: Vec<Detected>,
     /// What they come to.
     pub summary: ScoreSummary,
     /// What chance comes to; absent without permutations.
@@ -39,8 +42,10 @@ pub struct ScoredConcept {
     pub auc: Option<f64>,
     /// The feature's S_CD: ln of the mean maximum cosine of the concept's prompts over that of neutral prompts.
     pub s_cd: Option<f64>,
-    /// How often shuffled labels reach that area.
+    /// How often the feature that is chosen with shuffled labels reaches that area.
     pub p_value: Option<f64>,
+    /// How often any pair of a feature and a concept is told as clearly with shuffled labels, as in [`Detected::p_value`].
+    pub corrected_p_value: Option<f64>,
     /// The same scores for the difference of mean activations, a direction made from the labels of the half for choosing:
     /// what supervision reaches.
     pub diff_means: Option<DirectionScore>,
@@ -68,9 +73,31 @@ pub struct ScoredFeature {
     pub s_cd: Option<f64>,
     /// Area under the ROC curve for it.
     pub auc: Option<f64>,
+    /// How often any pair of a feature and a concept is told as clearly with shuffled labels, as in [`Detected::p_value`].
+    pub corrected_p_value: Option<f64>,
     /// How alike its strongest tokens are; absent where they are not known.
     #[serde(flatten)]
     pub purity: Option<Purity>,
+}
+
+/// A feature that detects a concept beyond chance.
+///
+/// The labels of each half are shuffled, and for every pair of a feature and a concept the ranks of the concept's prompts are
+/// summed, in standard deviations of their sum. Detected is what no pair reaches in 95% of the shuffles, and what the half for
+/// scoring shows by itself as well. Features know no labels, so both halves can tell; that all pairs compete pays for the
+/// choice among them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Detected {
+    /// Number of the feature.
+    pub feature: usize,
+    /// The concept.
+    pub concept: String,
+    /// Its prompts, both halves together.
+    pub prompts: usize,
+    /// Area under the ROC curve on the half for scoring.
+    pub auc: f64,
+    /// Share of the shuffles in which any pair of a feature and a concept is told as clearly: corrected for all pairs.
+    pub p_value: f64,
 }
 
 /// How alike a feature's strongest tokens are.

@@ -23,7 +23,7 @@ pub struct Choices {
 
 /// Chooses by `choosing` among the features that are `alive` and the concepts with prompts in both halves, and scores by
 /// `scoring`. Of equals the first is chosen.
-pub fn choose_and_score(choosing: &Measures, scoring: &Measures, alive: &[bool], concepts: usize) -> Choices {
+pub fn choose_and_score(choosing: &Measures<'_>, scoring: &Measures<'_>, alive: &[bool], concepts: usize) -> Choices {
     let scored: Vec<usize> = (0..concepts).filter(|&c| choosing.can_score(c) && scoring.can_score(c)).collect();
     let living: Vec<usize> = (0..alive.len()).filter(|&k| alive[k]).collect();
     let mut choices = Choices { features: vec![None; alive.len()], concepts: vec![None; concepts] };

@@ -3,7 +3,7 @@
 //! A feature z is a direction in neuron space. The MLP's down-projection turns it into a direction of the residual stream,
 //! r = W_out z, and the model's final norm and unembedding turn that into a logit for every token, as if nothing else were
 //! in the stream. The tokens with the largest logits are those that the feature promotes (Geva et al. 2022, "Transformer
-//! Feed-Forward Layers Build Predictions by Promoting Concepts in the Vocabulary Space"; Shafran, Geiger and Geva 2025).
+//! Feed-Forward Layers Build Predictions by Promoting Concepts in the Vocabulary Space"; Shafran, Geiger and Geva 2026).
 //!
 //! [`Readout`] finds the weights that this takes in a model's own files; nothing of a model is ever in memory as a whole.
 

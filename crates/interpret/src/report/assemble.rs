@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use unmix_data::FitRecord;
 
+use super::badges::{Groups, concepts_of};
 use super::passages::Passages;
 use super::{
-    CoActive, ConceptRow, ConceptScore, Histogram, Neighbour, NeuronWeight, Quantile, Report, ReportFeature, RunCard,
-    TreeChild, TreeLevel, TreeNode, WordCount, health_notes, map_positions,
+    CoActive, ConceptRow, Histogram, Neighbour, NeuronWeight, Quantile, Report, ReportFeature, RunCard, TreeChild,
+    TreeLevel, TreeNode, WordCount, health_notes, map_positions,
 };
 use crate::concepts::ConceptScores;
 use crate::{
@@ -46,15 +47,12 @@ const BINS: usize = 24;
 const WORDS: usize = 24;
 /// Similar and co-active features that are named.
 const RELATED: usize = 6;
-/// Least |cosine| and correlation to be named.
+/// Least cosine and correlation to be named.
 const LEAST_RELATED: f32 = 0.1;
 /// Neurons shown of a feature.
 const NEURONS: usize = 24;
 /// Contexts of a node of the tree.
 const NODE_CONTEXTS: usize = 4;
-/// A concept groups a feature on the map from this area under the ROC curve on.
-const CLEAR_AUC: f64 = 0.85;
-
 /// Puts the content together. It costs some passes over the coefficients and products of features with one another; the
 /// activations are not needed.
 ///
@@ -70,7 +68,6 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
     let positions = map_positions(&fit.features, Some(&fit.coefficients), fit.run.seed);
     let token_ids = fit.columns.token_ids.as_deref();
     let health = health(&fit.features, &fit.coefficients, &summary.feature_statistics, token_ids);
-    let (groups, group_of) = groups(parts);
     let passages = Passages {
         text: parts.text,
         prompt_ids: fit.columns.prompt_ids.as_deref(),
@@ -78,12 +75,17 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
         most: parts.contexts,
         window: parts.window,
     };
+    let mut groups = Groups::default();
     let features = (0..rank)
         .map(|k| {
             let statistics = &summary.feature_statistics[k];
             let lens = parts.lens.map_or_else(LensWords::default, |lens| lens[k].clone());
             let neurons = crate::strongest_neurons(&fit.features, k, NEURONS);
             let coefficient = |row: usize| fit.coefficients.row(row)[k];
+            let contexts = passages.around(&strongest[k], |rows| rows.map(coefficient).collect());
+            let concepts =
+                parts.scores.map_or_else(Vec::new, |scores| concepts_of(k, scores, &contexts, parts.parents));
+            let group = groups.of(&concepts, parts.parents);
             ReportFeature {
                 number: k,
                 label: None,
@@ -95,20 +97,18 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
                 norm: statistics.norm,
                 histogram: histogram(&distributions[k]),
                 quantiles: quantiles(&distributions[k]),
-                contexts: passages.around(&strongest[k], |rows| rows.map(coefficient).collect()),
+                contexts,
                 promoted: lens.promoted,
                 suppressed: lens.suppressed,
-                concepts: parts.scores.map_or_else(Vec::new, |scores| concepts_of(scores, k)),
-                neighbours: related(cosines.row(k), k, f32::abs)
-                    .map(|(feature, cosine)| Neighbour { feature, cosine })
-                    .collect(),
-                co_active: related(correlations.row(k), k, |value| value)
+                concepts,
+                neighbours: related(cosines.row(k), k).map(|(feature, cosine)| Neighbour { feature, cosine }).collect(),
+                co_active: related(correlations.row(k), k)
                     .map(|(feature, correlation)| CoActive { feature, correlation })
                     .collect(),
                 neurons: neurons.iter().map(|n| NeuronWeight { neuron: n.neuron, weight: n.weight.into() }).collect(),
                 notes: notes(&health, k, parts.text),
                 position: Some(positions[k]),
-                group: group_of[k],
+                group,
             }
         })
         .collect();
@@ -116,10 +116,10 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
         title: parts.title.to_owned(),
         run: run_card(fit),
         features,
-        groups,
+        groups: groups.names,
         tree: parts.tree.map_or_else(Vec::new, |tree| tree_levels(tree, fit, &passages)),
         concepts: parts.scores.map_or_else(Vec::new, |scores| concept_rows(scores, parts.parents)),
-        health: health_notes(&health, summary.neurons),
+        health: health_notes(&health, summary),
     }
 }
 
@@ -179,33 +179,13 @@ fn quantiles(distribution: &Distribution) -> Vec<Quantile> {
     pairs.map(|(&probability, value)| Quantile { probability, value: value.into() }).collect()
 }
 
-/// The features most related to feature `own`, by a row of their relations to it and what makes one large.
-fn related(row: &[f32], own: usize, size: impl Fn(f32) -> f32) -> impl Iterator<Item = (usize, f64)> {
-    let mut others: Vec<(usize, f32)> = row
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|&(feature, value)| feature != own && size(value) >= LEAST_RELATED)
-        .collect();
-    others.sort_by(|a, b| size(b.1).total_cmp(&size(a.1)).then(a.0.cmp(&b.0)));
+/// The features most related to feature `own`, by a row of their relations to it. What is opposed to it is not related.
+fn related(row: &[f32], own: usize) -> impl Iterator<Item = (usize, f64)> {
+    let mut others: Vec<(usize, f32)> =
+        row.iter().copied().enumerate().filter(|&(feature, value)| feature != own && value >= LEAST_RELATED).collect();
+    others.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     others.truncate(RELATED);
     others.into_iter().map(|(feature, value)| (feature, value.into()))
-}
-
-/// The feature's own best concept, then those for which it is the best feature.
-fn concepts_of(scores: &ConceptScores, feature: usize) -> Vec<ConceptScore> {
-    let own = &scores.features[feature];
-    let mut found: Vec<ConceptScore> = own
-        .best_concept
-        .iter()
-        .map(|concept| ConceptScore { concept: concept.clone(), score: own.s_cd, auc: own.auc })
-        .collect();
-    for row in scores.concepts.iter().filter(|row| row.best_feature == Some(feature)) {
-        if found.iter().all(|earlier| earlier.concept != row.concept) {
-            found.push(ConceptScore { concept: row.concept.clone(), score: row.s_cd, auc: row.auc });
-        }
-    }
-    found
 }
 
 fn concept_rows(scores: &ConceptScores, parents: Option<&HashMap<String, String>>) -> Vec<ConceptRow> {
@@ -219,28 +199,14 @@ fn concept_rows(scores: &ConceptScores, parents: Option<&HashMap<String, String>
             feature: row.best_feature,
             score: row.s_cd,
             auc: row.auc,
+            p_value: row.corrected_p_value,
+            detected: scores
+                .detected
+                .iter()
+                .any(|pair| Some(pair.feature) == row.best_feature && pair.concept == row.concept),
             diff_means_auc: row.diff_means.map(|score| score.auc),
         })
         .collect()
-}
-
-/// Groups that colour the map: the concepts that features clearly detect, or the wider ones where those are known. Without
-/// concepts there are none.
-fn groups(parts: &ReportParts<'_>) -> (Vec<String>, Vec<Option<usize>>) {
-    let rank = parts.fit.features.rows;
-    let (mut names, mut of): (Vec<String>, Vec<Option<usize>>) = (Vec::new(), vec![None; rank]);
-    let Some(scores) = parts.scores else { return (names, of) };
-    for (k, score) in scores.features.iter().enumerate() {
-        let clear = score.auc.is_some_and(|auc| auc >= CLEAR_AUC);
-        let Some(concept) = score.best_concept.as_ref().filter(|_| clear) else { continue };
-        let name = parts.parents.and_then(|parents| parents.get(concept)).unwrap_or(concept);
-        let place = names.iter().position(|known| known == name).unwrap_or_else(|| {
-            names.push(name.clone());
-            names.len() - 1
-        });
-        of[k] = Some(place);
-    }
-    (names, of)
 }
 
 fn notes(health: &Health, feature: usize, text: &Text) -> Vec<String> {

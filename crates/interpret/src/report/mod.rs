@@ -4,6 +4,7 @@
 //! optional, and [`render`] makes the page of it. [`map_positions`] places features on the page's map.
 
 mod assemble;
+mod badges;
 mod compact;
 mod digest;
 mod map;

@@ -93,9 +93,9 @@ pub struct ReportFeature {
     pub promoted: Vec<TokenLogit>,
     /// Tokens that it keeps a model from saying, strongest first. Empty if not computed.
     pub suppressed: Vec<TokenLogit>,
-    /// Concepts that it detects, best first. Empty if not computed.
+    /// Concepts that it detects beyond chance, the one that names it first. Empty if there are none or not computed.
     pub concepts: Vec<ConceptScore>,
-    /// The features that point most nearly in its direction or the opposite one, strongest first.
+    /// The features that point most nearly in its direction, most similar first.
     pub neighbours: Vec<Neighbour>,
     /// The features that are active at the same tokens, strongest first.
     pub co_active: Vec<CoActive>,
@@ -166,15 +166,22 @@ pub struct Piece {
     pub strength: f32,
 }
 
-/// How well a feature detects a concept.
+/// A concept that a feature detects beyond chance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConceptScore {
     /// Name of the concept.
     pub concept: String,
-    /// S_CD of the paper: log of the mean activation on the concept's prompts over that on neutral ones.
-    pub score: Option<f64>,
-    /// Area under the ROC curve: 0.5 is chance, 1 tells all prompts apart.
-    pub auc: Option<f64>,
+    /// Prompts of the concept.
+    pub prompts: u64,
+    /// Area under the ROC curve on held-out prompts: 0.5 is chance, 1 tells all prompts apart.
+    pub auc: f64,
+    /// How often shuffled labels do as well for any pair of a feature and a concept.
+    pub p_value: f64,
+    /// How many of the feature's contexts are from prompts of the concept, where that is known.
+    pub contexts: Option<u64>,
+    /// Whether the concept names the feature, in the list and on the map: where it is the commonest label of the feature's
+    /// contexts, or labels of contexts are not known.
+    pub names: bool,
 }
 
 /// A feature of similar direction.
@@ -248,8 +255,12 @@ pub struct ConceptRow {
     pub feature: Option<usize>,
     /// S_CD of that feature.
     pub score: Option<f64>,
-    /// AUC of that feature.
+    /// AUC of that feature on held-out prompts.
     pub auc: Option<f64>,
+    /// How often shuffled labels do as well for any pair of a feature and a concept.
+    pub p_value: Option<f64>,
+    /// Whether that feature detects the concept beyond chance.
+    pub detected: bool,
     /// AUC of the difference of means, a supervised direction, for comparison.
     pub diff_means_auc: Option<f64>,
 }
@@ -261,6 +272,8 @@ pub struct HealthNote {
     pub level: HealthLevel,
     /// A short sentence: `3 pairs of features are near copies`.
     pub text: String,
+    /// What to do about it, in whole sentences. May be empty.
+    pub advice: String,
     /// The features that it is about. May be empty.
     pub features: Vec<usize>,
 }

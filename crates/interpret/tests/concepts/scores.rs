@@ -245,3 +245,38 @@ fn parents_are_scored_like_concepts_on_the_same_halves() {
     let direct = concept_scores(&case.source(), &direct, &case.features, None, 0, 0).expect("scores");
     assert_eq!((direct.concepts, direct.features), (found.concepts, found.features));
 }
+
+#[test]
+fn what_was_planted_is_detected_beyond_chance() {
+    let case = Case::new(1, "neutral");
+    let found = scores(&case, 499);
+    let of = |feature: usize, concept: &str| {
+        found.detected.iter().find(|pair| pair.feature == feature && pair.concept == concept)
+    };
+    for (feature, concept) in [(3, "fruit"), (7, "dance")] {
+        let pair = of(feature, concept).unwrap_or_else(|| panic!("{concept} in {:?}", found.detected));
+        let scored = found.concepts.iter().find(|scored| scored.concept == concept).expect("a concept");
+        assert_eq!((Some(pair.auc), Some(pair.p_value)), (scored.auc, scored.corrected_p_value));
+        assert_eq!((pair.prompts, pair.p_value <= 0.05), (scored.prompts, true));
+    }
+    // Of pairs that were not planted, none is as clear.
+    assert!(found.detected.iter().all(|pair| pair.concept != "rain"), "{:?}", found.detected);
+    assert!(found.detected.is_sorted_by_key(|pair| pair.feature));
+    assert!(scores(&case, 0).detected.is_empty());
+}
+
+#[test]
+fn labels_that_mean_nothing_bring_about_a_pair_in_one_case_of_twenty_however_many_are_tried() {
+    let mut cases = 0;
+    let mut reached = 0;
+    for seed in 0..60 {
+        let mut case = Case::new(1, "neutral");
+        case.activations = matrix(case.activations.rows, case.activations.columns, 300 + seed);
+        let found = scores(&case, 59);
+        cases += usize::from(!found.detected.is_empty());
+        // Uncorrected, most cases have a feature that tells its concept well.
+        reached += usize::from(found.features.iter().any(|feature| feature.auc.is_some_and(|auc| auc >= 0.7)));
+    }
+    assert!(cases <= 9, "{cases} of 60 cases, for 3 at 5%");
+    assert!(reached >= 30, "{reached} of 60 cases have an AUC of 0.7");
+}

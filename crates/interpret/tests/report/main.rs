@@ -85,7 +85,8 @@ fn search_finds_words_promoted_tokens_concepts_numbers_and_neurons() {
     assert_eq!(found["nothing"], json!([]));
     assert_eq!(found["empty"], json!([true, "No feature has zzzz. Show all"]));
     assert!(found["word"].as_u64().unwrap() > 0 && found["word"].as_u64().unwrap() < 400);
-    assert_eq!(found["concept"], 400);
+    // All but the one that detects none.
+    assert_eq!(found["concept"], 399);
     assert!(found["both"].as_u64().unwrap() <= 1);
     assert_eq!((&found["all"], &found["restored"]), (&json!(400), &json!("400 features")));
 }
@@ -107,9 +108,10 @@ fn the_list_is_sorted_as_asked_for() {
     let first = |order: &str| found[order][0][0].clone();
     assert_eq!((first("share"), first("number")), (json!("#17"), json!("#0")));
     let report = full(400);
+    let named = |k: usize| report.features[k].concepts.first().filter(|c| c.names).map_or(0.0, |c| c.auc);
     let best = |value: &dyn Fn(usize) -> f64| (0..400).max_by(|&a, &b| value(a).total_cmp(&value(b))).unwrap();
     assert_eq!(first("active"), format!("#{}", best(&|k| report.features[k].active_share)));
-    assert_eq!(first("concept"), format!("#{}", best(&|k| report.features[k].concepts[0].auc.unwrap())));
+    assert_eq!(first("concept"), format!("#{}", best(&named)));
     let names: Vec<&str> = found["name"].as_array().unwrap().iter().map(|row| row[1].as_str().unwrap()).collect();
     let plain: Vec<&&str> = names.iter().filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic())).collect();
     assert!(plain.len() > 300 && plain.is_sorted_by_key(|name| name.to_lowercase()));
@@ -255,7 +257,57 @@ fn a_token_shows_its_coefficient_and_concepts_are_sorted_by_their_heads() {
     );
     assert!(found["hint"].as_str().unwrap().ends_with("coefficient 0.1, 100% of the maximum"), "{found}");
     assert_eq!(found["seen"], json!(["parent › concept 0", "parent › concept 23", "parent › concept 0"]));
-    assert_eq!(found["sort"], json!(["ascending", "none", "none", "none", "none", "none"]));
+    assert_eq!(found["sort"], json!(["ascending", "none", "none", "none", "none", "none", "none"]));
+}
+
+#[test]
+fn only_a_concept_that_names_a_feature_stands_beside_it() {
+    let found = drive(
+        &full(40),
+        "",
+        DESKTOP,
+        r##"
+        const row = (k) => all("#list .row").find((row) => row.querySelector(".number").textContent === "#" + k);
+        const badge = (k) => row(k).querySelector(".badge")?.textContent ?? null;
+        const part = async (k) => {
+          location.hash = "#feature-" + k; await settle();
+          const part = all("#detail .part").find((part) => part.querySelector("h3").textContent.startsWith("Concepts"));
+          return [part.querySelector("h3").textContent, [...part.querySelectorAll("tbody tr")].map((tr) => [tr.className, ...[...tr.children].map((td) => td.textContent)]), part.querySelector(":scope > .about")?.textContent ?? null];
+        };
+        const seen = [badge(20), badge(21), badge(22)];
+        const parts = [await part(20), await part(21), await part(22)];
+        location.hash = "#concepts"; await settle();
+        return { seen, parts, rows: all("#view-concepts tbody tr").map((tr) => tr.className) };"##,
+    );
+    let auc = full(40).features[20].concepts[0].auc;
+    assert_eq!(found["seen"], json!([format!("months {auc:.2} (20 prompts)"), null, null]), "{found}");
+    let parts = &found["parts"];
+    assert_eq!(parts[0][0], "Concepts beyond chance");
+    let [named, aside] = [&parts[0][1][0], &parts[0][1][1]];
+    assert_eq!(*named, json!(["", "months20 prompts, 19 of 20 contexts", format!("{auc:.2}"), "0.001"]));
+    assert_eq!((&aside[0], &aside[1]), (&json!("aside"), &json!("rivers20 prompts, 4 of 20 contexts")));
+    assert!(parts[1][2].as_str().unwrap().starts_with("No concept names this feature"), "{found}");
+    assert_eq!(parts[2][2], "None is detected beyond chance.");
+    // The two that are beyond chance stand out from the 22 that are not.
+    assert_eq!(found["rows"].as_array().unwrap().iter().filter(|class| *class == "").count(), 2);
+}
+
+#[test]
+fn warnings_stand_above_the_features_and_lead_to_what_to_do() {
+    let found = drive(
+        &full(40),
+        "",
+        DESKTOP,
+        r##"
+        const above = text(".warnings");
+        one(".warnings a").click(); await settle();
+        return { above, hash: location.hash, first: all("#view-health .health-warning p").map((p) => p.textContent) };"##,
+    );
+    assert!(found["above"].as_str().unwrap().starts_with("⚠ 1 warning: </script>"), "{found}");
+    assert_eq!((&found["hash"], &found["first"]), (&json!("#health"), &json!([hostile()[0], hostile()[1]])));
+    let sound = Report { health: full(40).health[..1].to_vec(), ..full(40) };
+    let found = drive(&sound, "", DESKTOP, "return { above: text('.warnings') };");
+    assert_eq!(found["above"], json!(null));
 }
 
 #[test]

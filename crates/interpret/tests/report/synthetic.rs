@@ -117,10 +117,14 @@ fn feature(number: usize, count: usize) -> ReportFeature {
         concepts: ["months", "rivers"]
             .iter()
             .enumerate()
+            .filter(|_| number != 22)
             .map(|(i, name)| ConceptScore {
                 concept: (*name).to_owned(),
-                score: Some(1.0 - i as f64),
-                auc: Some(0.5 + 0.5 * pseudo(number) - 0.1 * i as f64),
+                prompts: 20,
+                auc: 0.5 + 0.5 * pseudo(number) - 0.1 * i as f64,
+                p_value: 0.001,
+                contexts: Some(19 - 15 * i as u64),
+                names: i == 0 && number != 21,
             })
             .collect(),
         neighbours: (1..=5)
@@ -180,12 +184,24 @@ pub fn full(count: usize) -> Report {
                 feature: (i != 5).then_some(i),
                 score: Some(1.0 - i as f64 / 10.0),
                 auc: Some(1.0 - i as f64 / 50.0),
+                p_value: Some(i as f64 / 24.0),
+                detected: i < 2,
                 diff_means_auc: Some(0.99),
             })
             .collect(),
         health: vec![
-            HealthNote { level: HealthLevel::Good, text: "all is well".to_owned(), features: Vec::new() },
-            HealthNote { level: HealthLevel::Warning, text: hostile()[0].clone(), features: (0..40).collect() },
+            HealthNote {
+                level: HealthLevel::Good,
+                text: "all is well".to_owned(),
+                advice: String::new(),
+                features: Vec::new(),
+            },
+            HealthNote {
+                level: HealthLevel::Warning,
+                text: hostile()[0].clone(),
+                advice: hostile()[1].clone(),
+                features: (0..40).collect(),
+            },
         ],
     }
 }

@@ -20,11 +20,8 @@ const nameText = (feature) => nameParts(feature).map(plain).join(", ");
 const apart = (parts) => parts.flatMap((part, i) => (i > 0 ? [h("span", { class: "comma" }, ", "), isolated(part)] : [isolated(part)]));
 const nameNodes = (feature) => apart(nameParts(feature));
 
-// The concept that stands beside a feature's name.
-const bestConcept = (feature) => feature.concepts[0];
-const conceptValue = (entry) => (entry ? entry.auc ?? entry.score ?? -Infinity : -Infinity);
-// What is hardly better than chance says nothing about a feature.
-const isTelling = (entry) => entry && (isNumber(entry.auc) ? entry.auc >= 0.75 : entry.score >= 0.5);
+// The concept that stands beside a feature's name: beyond chance, and what its own contexts are about.
+const bestConcept = (feature) => feature.concepts.find((entry) => entry.names);
 
 function featureLink(number, ...after) {
   const feature = byNumber.get(number);

@@ -36,12 +36,22 @@ function logits({ promoted, suppressed }) {
   return section(explained("logit", "What it makes the model say"), "narrow pair", column("Promoted", promoted), column("Suppressed", suppressed));
 }
 
-function conceptsPart({ concepts }) {
-  if (concepts.length === 0) return null;
-  const [hasScore, hasAuc] = [concepts.some((c) => isNumber(c.score)), concepts.some((c) => isNumber(c.auc))];
-  return section("Concepts", "narrow", h("table", { class: "small" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "concept"), hasAuc && h("th", { scope: "col", class: "right" }, explained("auc", "AUC")), hasScore && h("th", { scope: "col", class: "right" }, explained("score", "S_CD")))),
-    h("tbody", {}, concepts.map((entry) => h("tr", {}, h("td", {}, isolated(entry.concept)), hasAuc && h("td", { class: "right" }, fixed2(entry.auc)), hasScore && h("td", { class: "right" }, signed(entry.score)))))));
+function conceptsPart({ concepts, contexts }) {
+  if (report.concepts.length === 0) return null;
+  if (concepts.length === 0) {
+    const isTold = report.concepts.some((row) => isNumber(row.p_value));
+    return section("Concepts", "narrow", h("p", { class: "about" }, isTold ? ["None is detected beyond ", explained("chance", "chance"), "."] : "No score was compared with chance."));
+  }
+  const labelled = contexts.filter((context) => context.prompt_label !== null).length;
+  const support = (entry) => isNumber(entry.contexts) && [", ", explained("support", `${whole(entry.contexts)} of ${count(labelled, "context")}`)];
+  const head = (key, text) => h("th", { scope: "col", class: "right" }, explained(key, text));
+  return section("Concepts beyond chance", "narrow",
+    !concepts.some((entry) => entry.names) && h("p", { class: "about" }, "No concept names this feature: the commonest label of its contexts is another."),
+    h("table", { class: "small" },
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "concept"), head("auc", "AUC"), head("chance", "p"))),
+      h("tbody", {}, concepts.map((entry) => h("tr", { class: entry.names ? "" : "aside" },
+        h("td", {}, isolated(entry.concept), h("div", { class: "about" }, explained("prompts", count(entry.prompts, "prompt")), support(entry))),
+        h("td", { class: "right" }, fixed2(entry.auc)), h("td", { class: "right" }, fixed3(entry.p_value)))))));
 }
 
 function neuronsPart({ neurons }) {

@@ -3,11 +3,11 @@
 const ORDERS = {
   share: { name: "explained share", value: (f) => f.explained_share, text: (f) => percent(f.explained_share) },
   active: { name: "active share", value: (f) => f.active_share, text: (f) => percent(f.active_share) },
-  concept: { name: "best concept", value: (f) => conceptValue(bestConcept(f)), text: (f) => (bestConcept(f) ? fixed2(bestConcept(f).auc ?? bestConcept(f).score) : "–") },
+  concept: { name: "concept", value: (f) => bestConcept(f)?.auc ?? null, text: (f) => fixed2(bestConcept(f)?.auc) },
   number: { name: "number", text: (f) => percent(f.explained_share), compare: (a, b) => a.number - b.number },
   name: { name: "name", text: (f) => percent(f.explained_share), compare: (a, b) => nameText(a).localeCompare(nameText(b), "en", { sensitivity: "base" }) || a.number - b.number },
 };
-if (features.every((feature) => feature.concepts.length === 0)) delete ORDERS.concept;
+if (!features.some(bestConcept)) delete ORDERS.concept;
 
 let order = "share";
 let matches = () => true;
@@ -24,7 +24,7 @@ const rows = new Map(
     const about = [
       feature.notes.length > 0 && h("span", { class: "warn" }, "⚠ ", isolated(feature.notes[0])),
       dead.has(feature.number) && h("span", { class: "warn" }, "no token uses it"),
-      isTelling(best) && h("span", {}, isolated(best.concept), " " + fixed2(best.auc ?? best.score)),
+      best && h("span", { class: "badge" }, isolated(best.concept), ` ${fixed2(best.auc)} (${count(best.prompts, "prompt")})`),
       promoted.length > 0 && (feature.label || feature.words.length > 0) && h("span", {}, "says ", apart(promoted.map((text) => text.trim()))),
     ].filter(Boolean);
     const link = h("a", { class: "row", href: "#feature-" + feature.number },

@@ -1,12 +1,15 @@
 // The run, the tree, the concepts and the health of the fit.
 
+const warnings = report.health.filter((note) => note.level === "warning");
+
 function drawHeadline() {
   const { run } = report;
   const part = isNumber(run.relative_error) ? [h("strong", {}, percent(1 - run.relative_error)), " of the activations explained"] : [];
   at("headline").append(
     h("h1", {}, isolated(report.title)),
     h("p", { class: "claim" }, h("strong", {}, count(features.length, "feature")), ` of ${count(run.neurons, "neuron")}`, part.length > 0 && ", ", part),
-    h("p", { class: "lead" }, "A feature is a small group of neurons that act together. What it stands for is read off the texts in which it is strongest: the more a word is marked, the stronger the feature there."));
+    h("p", { class: "lead" }, "A feature is a small group of neurons that act together. What it stands for is read off the texts in which it is strongest: the more a word is marked, the stronger the feature there."),
+    warnings.length > 0 && h("p", { class: "warnings" }, h("a", { href: "#health" }, "⚠ ", count(warnings.length, "warning")), ": ", isolated(warnings.map((note) => note.text).join("; "))));
 }
 
 function drawRun() {
@@ -19,6 +22,7 @@ function drawRun() {
       fact("size", `${whole(run.tokens)} tokens × ${whole(run.neurons)} neurons${run.dtype ? ", " : ""}${plain(run.dtype)}`),
       run.options.map(([name, value]) => fact(isolated(name), isolated(value))),
       fact("relative error", fixed4(run.relative_error)),
+      fact("method", "semi-nonnegative matrix factorization (Shafran, Geiger and Geva, ACL 2026)"),
       fact("engine", isolated([run.engine, run.adapter].filter(Boolean).join(", "))),
       fact("stopped", run.stop_reason && [isolated(run.stop_reason), run.loss_curve.length > 0 && ` after ${count(run.loss_curve.length, "iteration")}`, `, ${three(run.seconds)} s`]),
       fact("features without a token", dead.size > 0 ? run.dead_features.map((number) => featureLink(number)) : "none"),
@@ -83,6 +87,7 @@ const CONCEPT_COLUMNS = [
   { key: "concept", name: "concept", text: true, value: (row) => [row.parent ?? "", row.concept].join("\n"), cell: (row) => [row.parent !== null && h("span", { class: "about" }, isolated(row.parent), " › "), isolated(row.concept)] },
   { key: "prompts", name: "prompts", value: (row) => row.prompts, cell: (row) => whole(row.prompts) },
   { key: "auc", name: explained("auc", "AUC"), value: (row) => row.auc, cell: (row) => [meter(row.auc === null ? null : 2 * row.auc - 1, 1), fixed3(row.auc)] },
+  { key: "p_value", name: explained("chance", "p"), value: (row) => row.p_value, cell: (row) => fixed3(row.p_value) },
   { key: "diff_means_auc", name: explained("diff", "diff. of means"), value: (row) => row.diff_means_auc, cell: (row) => fixed3(row.diff_means_auc) },
   { key: "score", name: explained("score", "S_CD"), value: (row) => row.score, cell: (row) => signed(row.score) },
   { key: "feature", name: "best feature", text: true, value: (row) => (row.feature === null ? "" : String(row.feature).padStart(8, "0")), cell: (row) => (row.feature === null ? "–" : featureLink(row.feature)) },
@@ -107,9 +112,9 @@ function drawConcepts(again) {
       h("button", { type: "button", class: "sorter", "data-column": column.key, click: change }, column.name, h("span", { "aria-hidden": "true" }, isBy ? (conceptOrder.down ? " ↓" : " ↑") : "")));
   });
   at("view-concepts").replaceChildren(
-    h("div", { class: "view-head" }, h("h2", { tabindex: "-1" }, "Concepts"), h("p", { class: "about" }, "For each concept the feature that detects it best.")),
+    h("div", { class: "view-head" }, h("h2", { tabindex: "-1" }, "Concepts"), h("p", { class: "about" }, "For each concept the feature that detects it best, chosen on half of the prompts and scored on the other. Grey rows are not beyond chance.")),
     h("div", { class: "scroll" }, h("table", { class: "concepts" }, h("thead", {}, h("tr", {}, head)),
-      h("tbody", {}, ordered.map((row) => h("tr", {}, columns.map((column) => h("td", { class: column.text ? "" : "right", "data-name": column.key }, column.cell(row)))))))));
+      h("tbody", {}, ordered.map((row) => h("tr", { class: row.detected ? "" : "aside" }, columns.map((column) => h("td", { class: column.text ? "" : "right", "data-name": column.key }, column.cell(row)))))))));
 }
 
 function drawHealth() {
@@ -122,7 +127,7 @@ function drawHealth() {
       const few = note.features.slice(0, 12), rest = note.features.slice(12);
       const links = (numbers) => h("span", { class: "health-links" }, numbers.map((number) => featureLink(number)));
       return h("li", { class: "health-" + note.level }, h("span", { class: "mark", role: "img", "aria-label": word }, mark),
-        h("div", {}, h("p", {}, isolated(note.text)), few.length > 0 && links(few),
+        h("div", {}, h("p", {}, isolated(note.text)), note.advice && h("p", { class: "about" }, isolated(note.advice)), few.length > 0 && links(few),
           rest.length > 0 && h("details", { class: "more" }, h("summary", {}, `${count(rest.length, "more feature")}`), links(rest))));
     })));
 }

@@ -1,0 +1,84 @@
+//! What a matching comes to where two fits have nothing in common.
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use unmix::DenseMatrix;
+
+use super::{Matching, living, match_features};
+
+/// Matches the features `first` with `shuffles` shuffled copies of `second`. A shuffle moves each neuron's weights among the
+/// features of `second` that are not zero. Each neuron is then used as often and as strongly as before, and the neurons that
+/// a feature joins are chance.
+///
+/// Shuffle i draws from stream i of `seed`'s generator, so the result does not depend on the number of cores.
+///
+/// # Panics
+/// If the features are not over the same neurons.
+pub fn match_by_chance(first: &DenseMatrix, second: &DenseMatrix, shuffles: usize, seed: u64) -> Vec<Matching> {
+    let living: Vec<usize> = living(second).collect();
+    (0..shuffles)
+        .into_par_iter()
+        .map(|shuffle| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(shuffle as u64);
+            match_features(first, &shuffled(second, &living, &mut rng))
+        })
+        .collect()
+}
+
+/// The features with each column's values in another order among the rows `living`.
+fn shuffled(features: &DenseMatrix, living: &[usize], rng: &mut ChaCha8Rng) -> DenseMatrix {
+    let mut copy = features.clone();
+    let mut order = living.to_vec();
+    for neuron in 0..features.columns {
+        order.shuffle(rng);
+        for (&from, &to) in living.iter().zip(&order) {
+            copy.values[to * features.columns + neuron] = features.row(from)[neuron];
+        }
+    }
+    copy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Features of four neurons each, of 64, drawn at random.
+    fn features(seed: u64) -> DenseMatrix {
+        use rand::RngExt;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut values = vec![0f32; 20 * 64];
+        for row in values.chunks_exact_mut(64) {
+            (0..4).for_each(|_| row[rng.random_range(0..64)] = rng.random_range(-1.0..1.0));
+        }
+        DenseMatrix { rows: 20, columns: 64, values }
+    }
+
+    #[test]
+    fn a_shuffle_keeps_the_weights_of_each_neuron_and_the_zero_features() {
+        let mut features = features(1);
+        features.values[3 * 64..4 * 64].fill(0.0);
+        let living: Vec<usize> = living(&features).collect();
+        let other = shuffled(&features, &living, &mut ChaCha8Rng::seed_from_u64(0));
+        assert!(other != features && other.row(3).iter().all(|&z| z == 0.0));
+        let column = |matrix: &DenseMatrix, neuron: usize| {
+            let mut column: Vec<f32> = (0..matrix.rows).map(|k| matrix.row(k)[neuron]).collect();
+            column.sort_by(f32::total_cmp);
+            column
+        };
+        (0..64).for_each(|neuron| assert_eq!(column(&other, neuron), column(&features, neuron), "neuron {neuron}"));
+    }
+
+    #[test]
+    fn fits_that_have_nothing_in_common_match_as_well_as_chance() {
+        let (first, second) = (features(1), features(2));
+        let chance = match_by_chance(&first, &second, 5, 7);
+        let mean = chance.iter().map(Matching::stability).sum::<f64>() / 5.0;
+        assert!((mean - match_features(&first, &second).stability()).abs() < 0.15, "{mean}");
+        let own = match_by_chance(&first, &first, 5, 7);
+        assert!(own.iter().all(|chance| chance.stability() < 0.8 && chance.at_least(0.99) < 5));
+        assert_eq!(chance, match_by_chance(&first, &second, 5, 7));
+    }
+}

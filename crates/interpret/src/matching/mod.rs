@@ -1,0 +1,175 @@
+//! Which features of two fits are the same.
+
+mod chance;
+
+use pathfinding::kuhn_munkres::kuhn_munkres;
+use pathfinding::matrix::Matrix;
+use serde::Serialize;
+use unmix::DenseMatrix;
+
+use crate::rows::{feature_cosines, squared_norm};
+
+pub use chance::match_by_chance;
+
+/// A feature and its counterpart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct MatchedPair {
+    /// Feature of the first fit.
+    pub first: usize,
+    /// Feature of the second fit.
+    pub second: usize,
+    /// Their cosine, above 0.
+    pub cosine: f32,
+}
+
+/// The features of two fits, one to one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Matching {
+    /// Pairs whose cosine is above 0, most similar first.
+    pub pairs: Vec<MatchedPair>,
+    /// Features of the first fit without a counterpart.
+    pub unmatched_first: Vec<usize>,
+    /// Features of the second fit without a counterpart.
+    pub unmatched_second: Vec<usize>,
+    /// Pairs that there could be at most: features that are not zero, of the fit that has fewer of them.
+    pub possible: usize,
+}
+
+impl Matching {
+    /// Mean cosine over the possible pairs, 0 to 1: how stable features are from fit to fit. A feature without a counterpart
+    /// counts as 0.
+    pub fn stability(&self) -> f64 {
+        let sum: f64 = self.pairs.iter().map(|pair| f64::from(pair.cosine)).sum();
+        if self.possible == 0 { 0.0 } else { sum / self.possible as f64 }
+    }
+
+    /// Median cosine over the possible pairs; of an even number the mean of the two in the middle.
+    pub fn median(&self) -> f64 {
+        // Pairs are sorted, and those that do not exist come last, as 0.
+        let cosine = |at: usize| self.pairs.get(at).map_or(0.0, |pair| f64::from(pair.cosine));
+        let middle = self.possible / 2;
+        match self.possible {
+            0 => 0.0,
+            odd if odd % 2 == 1 => cosine(middle),
+            _ => (cosine(middle - 1) + cosine(middle)) / 2.0,
+        }
+    }
+
+    /// Pairs whose cosine is at least `cosine`.
+    pub fn at_least(&self, cosine: f32) -> usize {
+        self.pairs.iter().filter(|pair| pair.cosine >= cosine).count()
+    }
+}
+
+/// The one-to-one matching of the features `first` [A, d] and `second` [B, d] with the largest sum of cosines above 0 (the
+/// assignment problem, by the Hungarian algorithm). Coefficients are never negative, so the negative of a feature is another
+/// feature, and features of a cosine of 0 or less stay without a counterpart.
+///
+/// # Panics
+/// If the features are not over the same neurons.
+pub fn match_features(first: &DenseMatrix, second: &DenseMatrix) -> Matching {
+    if first.rows > second.rows {
+        let turned = match_features(second, first);
+        let pairs = turned.pairs.iter().map(|p| MatchedPair { first: p.second, second: p.first, cosine: p.cosine });
+        return Matching {
+            pairs: pairs.collect(),
+            unmatched_first: turned.unmatched_second,
+            unmatched_second: turned.unmatched_first,
+            possible: turned.possible,
+        };
+    }
+    let cosines = feature_cosines(first, second);
+    let counterparts = if first.rows == 0 {
+        Vec::new()
+    } else {
+        // Whole numbers order totally; nine digits are more than f32 holds.
+        let weights = Matrix::from_fn(first.rows, second.rows, |(k, l)| {
+            (f64::from(cosines.row(k)[l].max(0.0)) * 1e9).round() as i64
+        });
+        kuhn_munkres(&weights).1
+    };
+    let (mut taken_first, mut taken_second) = (vec![false; first.rows], vec![false; second.rows]);
+    let mut pairs: Vec<MatchedPair> = counterparts
+        .into_iter()
+        .enumerate()
+        .map(|(k, l)| MatchedPair { first: k, second: l, cosine: cosines.row(k)[l] })
+        .filter(|pair| pair.cosine > 0.0)
+        .inspect(|pair| (taken_first[pair.first], taken_second[pair.second]) = (true, true))
+        .collect();
+    pairs.sort_by(|a, b| b.cosine.total_cmp(&a.cosine).then(a.first.cmp(&b.first)));
+    let free = |taken: &[bool]| (0..taken.len()).filter(|&k| !taken[k]).collect();
+    Matching {
+        pairs,
+        unmatched_first: free(&taken_first),
+        unmatched_second: free(&taken_second),
+        possible: living(first).count().min(living(second).count()),
+    }
+}
+
+/// The features that are not zero.
+fn living(features: &DenseMatrix) -> impl Iterator<Item = usize> {
+    (0..features.rows).filter(|&k| squared_norm(features.row(k)) > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(rows: &[&[f32]]) -> DenseMatrix {
+        DenseMatrix { rows: rows.len(), columns: 3, values: rows.concat() }
+    }
+
+    #[test]
+    fn the_best_matching_is_found_where_the_greedy_one_is_not_best() {
+        // Greedily the first would take its nearest, (1, 0.9, 0), and leave the second with nothing.
+        let first = features(&[&[1.0, 1.0, 0.0], &[1.0, 0.5, 0.0]]);
+        let second = features(&[&[1.0, 0.9, 0.0], &[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0]]);
+        let found = match_features(&first, &second);
+        let mut pairs: Vec<_> = found.pairs.iter().map(|p| (p.first, p.second)).collect();
+        pairs.sort_unstable();
+        assert_eq!(pairs, [(0, 1), (1, 0)]);
+        assert_eq!(found.unmatched_second, [2]);
+        let turned = match_features(&second, &first);
+        assert!((turned.stability() - found.stability()).abs() < 1e-9);
+        assert_eq!(turned.unmatched_first, [2]);
+    }
+
+    #[test]
+    fn a_permuted_and_scaled_fit_is_the_same_fit() {
+        let first = features(&[&[1.0, 0.0, -2.0], &[0.0, 3.0, 1.0], &[0.5, 0.5, 0.0]]);
+        let second = features(&[&[1.0, 1.0, 0.0], &[5.0, 0.0, -10.0], &[0.0, 0.3, 0.1]]);
+        let found = match_features(&first, &second);
+        assert!((found.stability() - 1.0).abs() < 1e-6 && (found.median() - 1.0).abs() < 1e-6);
+        assert_eq!(found.at_least(0.999), 3);
+    }
+
+    #[test]
+    fn the_negative_of_a_feature_is_not_its_counterpart() {
+        let first = features(&[&[1.0, 0.0, 0.0], &[0.0, 1.0, 0.0]]);
+        let second = features(&[&[-1.0, 0.0, 0.0], &[0.0, 1.0, 0.1]]);
+        let found = match_features(&first, &second);
+        assert_eq!(found.pairs.iter().map(|p| (p.first, p.second)).collect::<Vec<_>>(), [(1, 1)]);
+        assert_eq!((found.unmatched_first, found.unmatched_second), (vec![0], vec![0]));
+        // Better a weak counterpart than an opposite one.
+        let second = features(&[&[-1.0, 0.0, 0.0], &[0.1, 1.0, 0.0]]);
+        let found = match_features(&features(&[&[1.0, 0.0, 0.0]]), &second);
+        assert_eq!((found.pairs[0].second, found.possible), (1, 1));
+        assert!(found.pairs[0].cosine > 0.0);
+    }
+
+    #[test]
+    fn what_has_no_counterpart_counts_as_zero_and_zero_features_do_not_count() {
+        let first = features(&[&[1.0, 0.0, 0.0], &[0.0, 1.0, 0.0], &[0.0, 0.0, 0.0]]);
+        let second = features(&[&[2.0, 0.0, 0.0], &[0.0, 0.0, 1.0], &[0.0, -1.0, 0.0]]);
+        let found = match_features(&first, &second);
+        assert_eq!((found.pairs.len(), found.possible), (1, 2));
+        assert_eq!((found.stability(), found.median()), (0.5, 0.5));
+    }
+
+    #[test]
+    fn fits_without_features_match_nothing() {
+        let none = features(&[]);
+        assert_eq!((match_features(&none, &none).stability(), match_features(&none, &none).median()), (0.0, 0.0));
+        assert_eq!(match_features(&none, &features(&[&[1.0, 0.0, 0.0]])).unmatched_second, [0]);
+    }
+}

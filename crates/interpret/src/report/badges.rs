@@ -1,0 +1,155 @@
+//! Which concepts stand beside a feature, and which one names it.
+
+use std::collections::HashMap;
+
+use super::{ConceptScore, Context};
+use crate::concepts::{ConceptLevel, ConceptScores};
+
+/// The concepts that a feature detects beyond chance, with what its own contexts say about each. A concept names the feature if
+/// it is the commonest label of the contexts as well: a score that is clearly above chance may still come from tokens at which
+/// the feature is weak, and a name that the texts below it contradict helps nobody. Where no context has a label, the clearest
+/// concept names the feature.
+pub fn concepts_of(
+    feature: usize,
+    scores: &ConceptScores,
+    contexts: &[Context],
+    parents: Option<&HashMap<String, String>>,
+) -> Vec<ConceptScore> {
+    let labels = labels(contexts, scores.level, parents);
+    let commonest = commonest(&labels);
+    let mut found: Vec<ConceptScore> = scores
+        .detected
+        .iter()
+        .filter(|pair| pair.feature == feature)
+        .enumerate()
+        .map(|(place, pair)| ConceptScore {
+            concept: pair.concept.clone(),
+            prompts: pair.prompts as u64,
+            auc: pair.auc,
+            p_value: pair.p_value,
+            contexts: commonest.map(|_| labels.iter().filter(|&&label| label == pair.concept).count() as u64),
+            names: commonest.map_or(place == 0, |label| label == pair.concept),
+        })
+        .collect();
+    // Stable, so that the others stay in their order.
+    found.sort_by_key(|concept| !concept.names);
+    found
+}
+
+/// The labels of the contexts, at the level that was scored.
+fn labels<'a>(
+    contexts: &'a [Context],
+    level: ConceptLevel,
+    parents: Option<&'a HashMap<String, String>>,
+) -> Vec<&'a str> {
+    let labels = contexts.iter().filter_map(|context| context.prompt_label.as_ref());
+    let parent = |label: &'a String| parents.and_then(|parents| parents.get(label)).unwrap_or(label);
+    labels.map(|label| if level == ConceptLevel::Parent { parent(label) } else { label }.as_str()).collect()
+}
+
+/// The commonest of the labels; of equals the one met first, whose contexts are stronger.
+fn commonest<'a>(labels: &[&'a str]) -> Option<&'a str> {
+    let count = |label: &str| labels.iter().filter(|&&other| other == label).count();
+    // The last of equals is taken, and here the first comes last.
+    labels.iter().rev().copied().max_by_key(|label| count(label))
+}
+
+/// Groups that colour the map: the concepts that name features, or the wider ones where those are known. Without concepts there
+/// are none.
+#[derive(Default)]
+pub struct Groups {
+    /// Their names, in the order in which they were met.
+    pub names: Vec<String>,
+}
+
+impl Groups {
+    /// The group of a feature with these concepts.
+    pub fn of(&mut self, concepts: &[ConceptScore], parents: Option<&HashMap<String, String>>) -> Option<usize> {
+        let concept = &concepts.iter().find(|concept| concept.names)?.concept;
+        let name = parents.and_then(|parents| parents.get(concept)).unwrap_or(concept);
+        let place = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.names.push(name.clone());
+            self.names.len() - 1
+        });
+        Some(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::concepts::{Detected, ScoreSummary};
+
+    fn scores(level: ConceptLevel, detected: &[(usize, &str)]) -> ConceptScores {
+        let pair = |&(feature, concept): &(usize, &str)| Detected {
+            feature,
+            concept: concept.to_owned(),
+            prompts: 4,
+            auc: 0.96,
+            p_value: 0.001,
+        };
+        let summary = ScoreSummary {
+            alive: 3,
+            detects: None,
+            s_cd_median: None,
+            auc_mean: None,
+            purity_mean: None,
+            token_purity_mean: None,
+            either_mean: None,
+            diff_means_auc_mean: None,
+            diff_means_s_cd_median: None,
+        };
+        ConceptScores {
+            level,
+            prompts: 40,
+            choosing_prompts: 20,
+            neutral_prompts: 20,
+            concepts: Vec::new(),
+            features: Vec::new(),
+            detected: detected.iter().map(pair).collect(),
+            summary,
+            baseline: None,
+        }
+    }
+
+    fn contexts(labels: &[&str]) -> Vec<Context> {
+        let context = |label: &&str| Context { prompt_label: Some((*label).to_owned()), ..Context::default() };
+        labels.iter().map(context).collect()
+    }
+
+    #[test]
+    fn a_concept_that_the_contexts_contradict_names_no_feature() {
+        let scores = scores(ConceptLevel::Concept, &[(0, "poetry"), (1, "poetry"), (1, "months")]);
+        let comma = concepts_of(0, &scores, &contexts(&["neutral", "dance", "neutral", "poetry"]), None);
+        assert_eq!(comma.iter().map(|c| (c.names, c.contexts)).collect::<Vec<_>>(), [(false, Some(1))]);
+        assert_eq!(Groups::default().of(&comma, None), None);
+        // Of the two that the other detects, the one that its contexts are from comes first.
+        let month = concepts_of(1, &scores, &contexts(&["months", "poetry", "months"]), None);
+        assert_eq!(
+            month.iter().map(|c| (c.concept.as_str(), c.names)).collect::<Vec<_>>(),
+            [("months", true), ("poetry", false)]
+        );
+        assert!(concepts_of(2, &scores, &contexts(&["months"]), None).is_empty());
+    }
+
+    #[test]
+    fn of_labels_as_common_as_each_other_the_stronger_contexts_count() {
+        assert_eq!(commonest(&["b", "a", "a", "b", "c"]), Some("b"));
+        assert_eq!(commonest(&[]), None);
+        // Without labels, the score alone has to do.
+        let scores = scores(ConceptLevel::Concept, &[(0, "poetry"), (0, "months")]);
+        let found = concepts_of(0, &scores, &[Context::default()], None);
+        assert_eq!(found.iter().map(|c| (c.names, c.contexts)).collect::<Vec<_>>(), [(true, None), (false, None)]);
+    }
+
+    #[test]
+    fn wider_concepts_are_compared_with_the_wider_labels_of_contexts() {
+        let parents = HashMap::from([("months", "time"), ("weekdays", "time")].map(|(a, b)| (a.into(), b.into())));
+        let scores = scores(ConceptLevel::Parent, &[(0, "time")]);
+        let found = concepts_of(0, &scores, &contexts(&["neutral", "months", "weekdays"]), Some(&parents));
+        assert_eq!((found[0].names, found[0].contexts), (true, Some(2)));
+        let mut groups = Groups::default();
+        assert_eq!((groups.of(&found, Some(&parents)), groups.of(&[], None)), (Some(0), None));
+        assert_eq!(groups.names, ["time"]);
+    }
+}
