@@ -374,7 +374,7 @@ fn summary(record: &FitRecord, out: &Path) -> String {
         fact("memory", format!("{} at most", bytes(peak)));
     }
     fact("saved in", out.display().to_string());
-    let text = if record.columns.token_ids.is_some() { "--vocabulary VOCAB.json" } else { "--tokens TOKENS.json" };
+    let text = if record.columns.token_ids.is_some() { "--vocabulary tokenizer.json" } else { "--tokens TOKENS.json" };
     fact("next", format!("unmix features {} {text}", out.display()));
     table.render(style)
 }

@@ -31,6 +31,7 @@ fn record(seed: u64) -> FitRecord {
     };
     let summary = FitSummary {
         relative_error: 0.1 + 0.2,
+        optimality: Some(unmix::Optimality { coefficients: 0.01, features: 0.1 + 0.2 }),
         iterations: 3,
         best_iteration: 3,
         stop_reason: StopReason::Converged,

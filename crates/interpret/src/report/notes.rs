@@ -195,6 +195,7 @@ mod tests {
         options.penalty = 0.1;
         FitSummary {
             relative_error: 0.5,
+            optimality: None,
             iterations: 1,
             best_iteration: 1,
             stop_reason: StopReason::Converged,

@@ -27,6 +27,7 @@ pub fn record(features: DenseMatrix, coefficients: DenseMatrix, columns: TokenCo
     let dead = statistics.iter().enumerate().filter(|(_, s)| s.active_share == 0.0).map(|(k, _)| k as u32);
     let summary = FitSummary {
         relative_error: 0.5,
+        optimality: None,
         iterations: 2,
         best_iteration: 2,
         stop_reason: StopReason::Converged,
