@@ -70,7 +70,7 @@ impl FeatureTable<'_> {
         if contexts.occurrences.is_empty() {
             return vec![self.style.faint("(dead: no token uses it)")];
         }
-        let mut lines = vec![self.style.strong(&self.words(contexts, room))];
+        let mut lines = vec![self.style.strong(&word_list(contexts, self.text, room))];
         let mut shown: Vec<Range<usize>> = Vec::new();
         for occurrence in &contexts.occurrences {
             if shown.len() == self.top {
@@ -90,22 +90,6 @@ impl FeatureTable<'_> {
             lines.push(self.style.faint(&truncate_str(&format!("neurons {}", list.join(", ")), room, "…")));
         }
         lines
-    }
-
-    /// The words, strongest first, as many as fit.
-    fn words(&self, contexts: &Contexts, room: usize) -> String {
-        let mut list = String::new();
-        for spelling in &contexts.spellings {
-            let word = self.text.join(spelling.word.clone());
-            let count = if spelling.count > 1 { format!(" ×{}", spelling.count) } else { String::new() };
-            let separator = if list.is_empty() { "" } else { " · " };
-            let longer = format!("{list}{separator}{word}{count}");
-            if measure_text_width(&longer) > room && !list.is_empty() {
-                break;
-            }
-            list = longer;
-        }
-        truncate_str(&list, room, "…").into_owned()
     }
 
     /// A word in its context in at most `room` columns, with the feature's other strong words marked as well; and the rows
@@ -150,6 +134,22 @@ impl FeatureTable<'_> {
         }
         line
     }
+}
+
+/// A feature's words, strongest first, as many as fit in `room` columns.
+pub fn word_list(contexts: &Contexts, text: &Text, room: usize) -> String {
+    let mut list = String::new();
+    for spelling in &contexts.spellings {
+        let word = text.join(spelling.word.clone());
+        let count = if spelling.count > 1 { format!(" ×{}", spelling.count) } else { String::new() };
+        let separator = if list.is_empty() { "" } else { " · " };
+        let longer = format!("{list}{separator}{word}{count}");
+        if measure_text_width(&longer) > room && !list.is_empty() {
+            break;
+        }
+        list = longer;
+    }
+    truncate_str(&list, room, "…").into_owned()
 }
 
 #[cfg(test)]
