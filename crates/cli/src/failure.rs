@@ -152,6 +152,7 @@ fn model_flags(error: &LensError) -> &'static str {
         LensError::UnknownModel { .. } => {
             " (--down-proj NAME, --unembedding NAME, --final-norm NAME, --norm KIND; or --model-type TYPE)"
         }
+        LensError::NoSuchType { .. } => " (--model-type TYPE)",
         LensError::UnknownNorm { .. } => " (--model-type TYPE or --norm KIND)",
         LensError::Square { .. } => " (--model-type TYPE)",
         LensError::Ambiguous { .. } => " (--layer N, --expert N or --down-proj NAME)",

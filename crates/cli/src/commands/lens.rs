@@ -29,7 +29,7 @@ use crate::vocabulary_words::VocabularyWords;
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix lens fit --model SmolLM2-135M --layer 12 --vocabulary SmolLM2-135M/tokenizer.json
-  unmix lens fit --model down_proj.safetensors --model unembedding.safetensors --vocabulary vocab.json --feature 3,17
+  unmix lens fit --model down_proj.safetensors --model unembedding.safetensors --norm rms --vocabulary vocab.json
   unmix lens fit --model pythia-160m --layer 6 --neuron 12,700 --top 20 --json")]
 pub struct LensArgs {
     /// The folder that `unmix fit` wrote

@@ -28,9 +28,9 @@ impl<'a> Config<'a> {
         Config { whole, text }
     }
 
-    /// The types of the text model and of the whole, as far as they are there.
-    pub(super) fn model_types(&self) -> impl Iterator<Item = &'a str> {
-        [self.text, self.whole].into_iter().filter_map(|part| part?.get("model_type")?.as_str())
+    /// The type of the text model, or of the whole where that has none.
+    pub(super) fn model_type(&self) -> Option<&'a str> {
+        self.value("model_type")?.as_str()
     }
 
     /// An entry of the text model, or of the whole where that has none; absent also where it is null.

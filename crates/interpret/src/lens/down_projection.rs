@@ -211,6 +211,9 @@ fn matrix(model: &Model<'_>, place: &Place) -> Result<WeightMatrix, LensError> {
             candidates: format!("the {} experts of {:?}", shape[0], place.name),
             advice: "say which expert the activations are from",
         }),
+        (_, Some(expert)) if place.part == Part::Mlp => {
+            Err(LensError::NoSuchExpert { files: files(model.weights), expert, experts: "none".to_owned() })
+        }
         _ => Ok(model.weights.matrix(&place.name)?),
     }
 }

@@ -74,7 +74,7 @@ pub enum LensError {
         layers: String,
     },
     /// There is no such expert in the layer.
-    #[error("{files}: no expert {expert}; the layer has the experts {experts}")]
+    #[error("{files}: no expert {expert}; the layer has these experts: {experts}")]
     NoSuchExpert {
         /// The files.
         files: String,
@@ -101,10 +101,18 @@ pub enum LensError {
     UnknownModel {
         /// The files.
         files: String,
-        /// The type, from the configuration or from the options.
+        /// The type in the configuration.
         model_type: String,
         /// What would do without the type.
         missing: String,
+        /// Types that are known.
+        known: String,
+    },
+    /// A type was asked for that is not in the table.
+    #[error("models of the type {model_type:?} are not known; known types are {known}")]
+    NoSuchType {
+        /// The type.
+        model_type: String,
         /// Types that are known.
         known: String,
     },

@@ -30,24 +30,26 @@ impl<'a> Model<'a> {
     /// If the model's type is not known, and `options` do not name everything that is needed.
     pub(super) fn of(weights: &'a Weights, options: &'a ReadoutOptions, until: Until) -> Result<Model<'a>, LensError> {
         let config = Config::of(weights);
-        let types: Vec<&str> = match &options.model_type {
-            Some(given) => vec![given],
-            None => config.model_types().collect(),
+        let known = || Family::model_types().collect::<Vec<_>>().join(", ");
+        let family = match (&options.model_type, config.model_type()) {
+            (Some(given), _) => match Family::of(given) {
+                Some(family) => Some((given.as_str(), family)),
+                None => return Err(LensError::NoSuchType { model_type: given.clone(), known: known() }),
+            },
+            (None, Some(model_type)) => match (Family::of(model_type), missing(options, until)) {
+                (Some(family), _) => Some((model_type, family)),
+                (None, missing) if missing.is_empty() => None,
+                (None, missing) => {
+                    return Err(LensError::UnknownModel {
+                        files: files(weights),
+                        model_type: model_type.to_owned(),
+                        missing: missing.join(", "),
+                        known: known(),
+                    });
+                }
+            },
+            (None, None) => None,
         };
-        // Of a model with several parts, the type of the text model comes first; the whole counts where that has none.
-        let family = types.first().and_then(|&first| Some((first, Family::of(first)?)));
-        let missing = missing(options, until);
-        if let (Some(&model_type), None) = (types.first(), family)
-            && (!missing.is_empty() || options.model_type.is_some())
-        {
-            let missing = if missing.is_empty() { "nothing more".to_owned() } else { missing.join(", ") };
-            return Err(LensError::UnknownModel {
-                files: files(weights),
-                model_type: model_type.to_owned(),
-                missing,
-                known: Family::model_types().collect::<Vec<_>>().join(", "),
-            });
-        }
         if let Some((_, Family { needs: Some(key), .. })) = family
             && config.flag(key) == Some(false)
         {

@@ -34,7 +34,7 @@ fn experts_have_numbers_or_names() {
         Oracle::rms(numbers(3, M), 1e-5).check(&model.readout(&named));
         let text = model.refused(D, &layer(1));
         assert!(text.contains("say which expert the activations are from"), "{text}");
-        assert!(model.refused(D, &expert(2)).contains("no expert 2; the layer has the experts 0, 1, 10"));
+        assert!(model.refused(D, &expert(2)).contains("no expert 2; the layer has these experts: 0, 1, 10"));
         let other = ReadoutOptions { expert: Some(0), ..named };
         assert!(model.refused(D, &other).contains("is of expert 1, but expert 0 was asked for"));
     }
@@ -52,7 +52,7 @@ fn experts_in_one_tensor_lie_either_way_round() {
         Oracle::rms(numbers(3, M), 1e-5).check(&readout);
         assert_eq!(readout.names().expert, Some(2));
         assert!(model.refused(D, &layer(1)).contains("say which expert"));
-        assert!(model.refused(D, &expert(3)).contains("no expert 3; the layer has the experts 0 to 2"));
+        assert!(model.refused(D, &expert(3)).contains("no expert 3; the layer has these experts: 0 to 2"));
         let named = "model.layers.1.mlp.experts.down_proj".to_owned();
         let named = ReadoutOptions { down_projection: Some(named), ..ReadoutOptions::default() };
         assert!(model.refused(D, &named).contains("say which expert"));
@@ -74,6 +74,8 @@ fn the_shared_expert_is_told_by_its_size_or_by_name() {
     assert!(of_size(D).refused(D, &layer(1)).contains("say which expert"));
     let named = ReadoutOptions { down_projection: Some(shared.to_owned()), ..ReadoutOptions::default() };
     Oracle::rms(numbers(3, M), 1e-5).check(&of_size(D).readout(&named));
+    let with_a_number = ReadoutOptions { expert: Some(1), ..named };
+    assert!(of_size(D).refused(D, &with_a_number).contains("no expert 1; the layer has these experts: none"));
 }
 
 #[test]
