@@ -169,7 +169,8 @@ impl DownProjection {
             written.iter_mut().for_each(|value| *value *= f64::from(coefficient));
             for norm in &self.post_norms {
                 let square = written.iter().map(|value| value * value).sum::<f64>() / written.len() as f64;
-                let scale = (square + self.epsilon).sqrt().recip();
+                // What is all zeros stays so, also where ε is zero.
+                let scale = if square > 0.0 { (square + self.epsilon).sqrt().recip() } else { 0.0 };
                 written.iter_mut().for_each(|value| *value *= scale);
                 norm.gain(written);
             }
