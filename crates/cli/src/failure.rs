@@ -152,8 +152,15 @@ fn model_flags(error: &LensError) -> &'static str {
         LensError::NotFound { role: Role::FinalNorm, .. } => {
             "; name it with --final-norm NAME, or do without by --norm none"
         }
-        LensError::Ambiguous { .. } => " (--layer N or --down-proj NAME)",
+        LensError::UnknownModel { .. } => {
+            " (--down-proj NAME, --unembedding NAME, --final-norm NAME, --norm KIND; or --model-type TYPE)"
+        }
+        LensError::NoSuchType { .. } => " (--model-type TYPE)",
+        LensError::UnknownNorm { .. } => " (--model-type TYPE or --norm KIND)",
+        LensError::Square { .. } => " (--model-type TYPE)",
+        LensError::Ambiguous { .. } => " (--layer N, --expert N or --down-proj NAME)",
         LensError::NoSuchLayer { .. } => " (--layer N)",
+        LensError::NoSuchExpert { .. } => " (--expert N)",
         _ => "",
     }
 }

@@ -13,8 +13,8 @@ use crate::vocabulary_words::VocabularyWords;
 /// Promoted and suppressed tokens of each feature in reports and exports.
 const LENS_TOKENS: usize = 12;
 
-/// The model whose activations were factorized. Names are found by themselves for GPT-2, Llama, Mistral, Qwen, SmolLM,
-/// Gemma, GPT-NeoX, Pythia, OPT and models whose tensors are named like theirs.
+/// The model whose activations were factorized. Its tensors, the kind of its norms and what it does to logits follow from the
+/// `model_type` in the config.json beside its weights.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
@@ -22,11 +22,19 @@ pub struct ModelArgs {
     #[arg(long, value_name = "PATH")]
     pub model: Vec<PathBuf>,
 
+    /// Type of the model, as `model_type` in its config.json, if that is missing or says one that is not known
+    #[arg(long, value_name = "TYPE")]
+    pub model_type: Option<String>,
+
     /// Layer of the activations, from 0; needed if the weights have several
     #[arg(long, value_name = "N")]
     pub layer: Option<u32>,
 
-    /// Tensor of the MLP's down-projection, [width, neurons] or [neurons, width]
+    /// Expert of the activations, from 0, if tokens of the layer are routed between experts; --down-proj names a shared one
+    #[arg(long, value_name = "N")]
+    pub expert: Option<u32>,
+
+    /// Tensor of the MLP's down-projection, [width, neurons] or [neurons, width], or of those of all experts
     #[arg(long, value_name = "NAME")]
     pub down_proj: Option<String>,
 
@@ -38,7 +46,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "NAME")]
     pub final_norm: Option<String>,
 
-    /// Kind of the final norm, if the weights do not tell
+    /// Kind of the final norm, if neither config.json nor the file's metadata tell it
     #[arg(long, value_enum, value_name = "KIND")]
     pub norm: Option<Norm>,
 
@@ -56,6 +64,8 @@ pub enum Norm {
     RmsPlusOne,
     /// Layer norm
     Layer,
+    /// Layer norm with weights stored as their difference from one, as in Nemotron
+    LayerPlusOne,
     /// No norm
     None,
 }
@@ -66,9 +76,17 @@ impl ModelArgs {
         !self.model.is_empty()
     }
 
-    /// Opens the weights that lead from `neurons` neurons to the logits.
-    pub fn readout(&self, neurons: usize) -> Result<Readout, Failure> {
-        Ok(Readout::open(&self.weights()?, neurons, &self.options())?)
+    /// Opens the weights that lead from `neurons` neurons to the logits. Rows of the unembedding behind the last one that
+    /// `words` know are padding.
+    pub fn readout(&self, neurons: usize, words: &VocabularyWords) -> Result<Readout, Failure> {
+        let readout = Readout::open(&self.weights()?, neurons, &self.options())?;
+        words.check(readout.tokens() as u64)?;
+        let rows = u32::try_from(readout.tokens()).unwrap_or(u32::MAX);
+        let last = (0..rows).rev().find(|&id| words.text(id).is_some());
+        Ok(match last {
+            Some(last) => readout.with_tokens(last as usize + 1),
+            None => readout,
+        })
     }
 
     /// Opens the weights that lead from `neurons` neurons to the residual stream.
@@ -83,8 +101,7 @@ impl ModelArgs {
         features: &DenseMatrix,
         words: &VocabularyWords,
     ) -> Result<Vec<LensWords>, Failure> {
-        let readout = self.readout(features.columns)?;
-        words.check(readout.tokens() as u64)?;
+        let readout = self.readout(features.columns, words)?;
         let readings = readout.read(&readout.directions(features)?, LENS_TOKENS)?;
         let text = |id| words.text(id).unwrap_or_else(|| unknown_token(id.into()));
         Ok(readings.iter().map(|reading| reading.in_words(text)).collect())
@@ -103,7 +120,9 @@ impl ModelArgs {
 
     fn options(&self) -> ReadoutOptions {
         ReadoutOptions {
+            model_type: self.model_type.clone(),
             layer: self.layer,
+            expert: self.expert,
             down_projection: self.down_proj.clone(),
             unembedding: self.unembedding.clone(),
             final_norm: self.final_norm.clone(),
@@ -112,6 +131,7 @@ impl ModelArgs {
                 Norm::Rms => NormKind::Rms,
                 Norm::RmsPlusOne => NormKind::RmsPlusOne,
                 Norm::Layer => NormKind::Layer,
+                Norm::LayerPlusOne => NormKind::LayerPlusOne,
                 Norm::None => NormKind::None,
             }),
             epsilon: self.norm_epsilon,

@@ -44,6 +44,23 @@ impl WeightMatrix {
         }
     }
 
+    /// Matrix `at` of a stack of them.
+    ///
+    /// # Errors
+    /// If the tensor does not hold floating-point numbers.
+    pub(crate) fn of_stack(
+        file: &TensorFile,
+        tensor: &Tensor,
+        at: usize,
+        rows: u64,
+        columns: u64,
+    ) -> Result<WeightMatrix, Error> {
+        let mut matrix = WeightMatrix::new(file, tensor, rows, columns)?;
+        let size = matrix.rows * matrix.columns * matrix.number.bytes();
+        matrix.bytes = matrix.bytes.slice(at * size..(at + 1) * size);
+        Ok(matrix)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -92,6 +92,22 @@ impl Weights {
         }
     }
 
+    /// A handle on matrix `at` of a stack [matrices, rows, columns], as [`matrix`](Weights::matrix) gives it of a tensor with
+    /// two dimensions.
+    ///
+    /// # Errors
+    /// If there is no such tensor, it has other than three dimensions or none of a size above zero, or is of another type; if
+    /// it has no matrix `at`.
+    pub fn matrix_of_stack(&self, name: &str, at: usize) -> Result<WeightMatrix, Error> {
+        let (file, tensor) = self.known(name)?;
+        match tensor.info.shape.as_slice() {
+            &[matrices, rows, columns] if (at as u64) < matrices && rows > 0 && columns > 0 => {
+                WeightMatrix::of_stack(file, tensor, at, rows, columns)
+            }
+            _ => Err(wrong_shape(file, tensor, &format!("three dimensions, none of them empty, with a matrix {at}"))),
+        }
+    }
+
     /// A vector of f32, f16, bf16 or f64 numbers, as f32.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod chromium;
 mod compare;
 mod exports;
 mod gpu_bundle;
+mod lens;
 mod lint;
 mod package;
 mod process;
@@ -30,6 +31,12 @@ cargo xtask test [ARGS]     Run every test of the workspace, in the release prof
 cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that
                             it is for. Installs those tools from PyPI first, in target/ (some gigabytes, once; Python
                             3.11 to 3.13 with venv, or the one that PYTHON names). Ends with `N exports opened, N failed`.
+cargo xtask test-lens [--fixture]
+                            Compare `unmix lens` with transformers on tiny models of every family that it knows, made by
+                            transformers itself: with the embedding for the unembedding or not, in shards or not. Installs
+                            PyTorch and transformers from PyPI first, in target/ (some gigabytes, once; Python 3.11 to 3.13
+                            with venv, or the one that PYTHON names). Prints the largest difference of logits of each.
+                              --fixture   write what the tests of unmix-interpret keep of these models
 cargo xtask shader-stats [OPTIONS] [KERNEL]...
                             Compile the kernels with AMD's shader compiler, without a GPU, and print what becomes of them:
                             registers, spills, occupancy, instructions. `--check` fails on spills and low occupancy, `--help`
@@ -84,12 +91,15 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(())
         }
-        Some("test" | "test-exports" | "compare" | "gpu-bundle" | "lint" | "package") if asks_for_help => {
+        Some("test" | "test-exports" | "test-lens" | "compare" | "gpu-bundle" | "lint" | "package")
+            if asks_for_help =>
+        {
             print!("{HELP}");
             Ok(())
         }
         Some("test") => test::run(&rest),
         Some("test-exports") => exports::run(&rest),
+        Some("test-lens") => lens::run(&rest),
         // It has options of its own, `--help` among them.
         Some("shader-stats") => shader_stats::run(&rest),
         Some("compare") => compare::run(&rest),

@@ -116,6 +116,7 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     let site = Site { model: args.model_name.clone(), layer: args.model.layer, hook: args.hook.clone() };
     let (out, force) = (args.out.as_path(), args.force);
     let mut report = None;
+    let mut layer = args.model.layer;
     let mut encoder = || -> Result<AffineEncoder, Failure> {
         let encoder = encoder(args, &record, &fit, reporter)?;
         report = Some(encoder.report.clone());
@@ -153,13 +154,16 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
         }
         Tool::Steering => {
             let down_projection = args.model.down_projection(fit.neurons())?;
-            steering(out, &fit, &down_projection.directions(&fit.features)?, force)
+            layer = down_projection.layer();
+            let directions = down_projection.directions(&fit.features)?;
+            let units = down_projection.written_norms(&fit.features, &fit.largest_coefficients())?;
+            steering(out, &fit, &directions, &units, force)
         }
     }?;
     if shared.json {
-        return output::print_json(&as_json(args, &files, report.as_ref()));
+        return output::print_json(&as_json(args, layer, &files, report.as_ref()));
     }
-    output::print(&as_text(args, &fit, &files, report.as_ref()))
+    output::print(&as_text(args, layer, &fit, &files, report.as_ref()))
 }
 
 /// Says that token ids were replaced by the padding, as delphi cannot decode them.
@@ -229,18 +233,25 @@ fn encoder(
     Ok(affine_encoder(fit, source)?)
 }
 
-fn as_json(args: &ExportArgs, files: &[WrittenFile], report: Option<&EncoderReport>) -> Value {
+fn as_json(args: &ExportArgs, layer: Option<u32>, files: &[WrittenFile], report: Option<&EncoderReport>) -> Value {
     json!({
         "fit": args.fit,
         "to": args.to.to_possible_value().map(|value| value.get_name().to_owned()),
         "out": args.out,
+        "layer": layer,
         "scale": SCALE,
         "files": files,
         "encoder": report,
     })
 }
 
-fn as_text(args: &ExportArgs, fit: &ScaledFit, files: &[WrittenFile], report: Option<&EncoderReport>) -> String {
+fn as_text(
+    args: &ExportArgs,
+    layer: Option<u32>,
+    fit: &ScaledFit,
+    files: &[WrittenFile],
+    report: Option<&EncoderReport>,
+) -> String {
     let mut table = Table::new(&["", ">"]);
     for file in files {
         table.row(vec![args.out.join(&file.name).display().to_string(), bytes(file.bytes)]);
@@ -262,6 +273,6 @@ fn as_text(args: &ExportArgs, fit: &ScaledFit, files: &[WrittenFile], report: Op
         });
     }
     text.push('\n');
-    text.push_str(&snippet(args.to, &args.out, args.model.layer));
+    text.push_str(&snippet(args.to, &args.out, layer));
     text
 }

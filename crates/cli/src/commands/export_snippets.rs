@@ -4,11 +4,10 @@ use std::path::Path;
 
 use super::export::Tool;
 
-/// A few lines of Python that load the folder `out`.
+/// A few lines of Python that load the folder `out`; `layer` is that of the activations, if it is known.
 pub fn snippet(tool: Tool, out: &Path, layer: Option<u32>) -> String {
     // A string of JSON is one of Python.
     let path = serde_json::Value::from(out.display().to_string());
-    let layer = layer.unwrap_or(0);
     match tool {
         Tool::Saelens => format!(
             "from sae_lens import SAE\nsae = SAE.load_from_disk({path})\ncoefficients = sae.encode(activations)\n"
@@ -29,9 +28,16 @@ pub fn snippet(tool: Tool, out: &Path, layer: Option<u32>) -> String {
             "import json, pathlib\nfrom sae_dashboard.neuronpedia.neuronpedia_dashboard import NeuronpediaDashboardBatch\n\
              batch = NeuronpediaDashboardBatch(**json.loads((pathlib.Path({path}) / \"batch-0.json\").read_text()))\n"
         ),
-        Tool::Steering => format!(
-            "import sys; sys.path.insert(0, {path})\nfrom steer import load, steer\n\
-             handle = steer(model, {layer}, load(), feature=0, strength=8.0)   # handle.remove() undoes it\n"
-        ),
+        Tool::Steering => {
+            let (layer, note) = match layer {
+                Some(layer) => (layer.to_string(), ""),
+                None => ("LAYER".to_owned(), "# LAYER: the number of the activations' layer, from 0\n"),
+            };
+            format!(
+                "import sys; sys.path.insert(0, {path})\nfrom steer import load, steer\n\
+                 # strength 1: as much as the layer writes where the fit saw the feature strongest\n{note}\
+                 handle = steer(model, {layer}, load(), feature=0, strength=4.0)   # handle.remove() undoes it\n"
+            )
+        }
     }
 }

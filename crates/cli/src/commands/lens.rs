@@ -6,35 +6,38 @@ use clap::Args;
 use console::{measure_text_width, truncate_str};
 use serde_json::{Value, json};
 use unmix::DenseMatrix;
-use unmix_data::read_fit;
-use unmix_interpret::{LensReading, NormKind, Readout, TokenIdLogit, one_line, single_neurons};
+use unmix_data::{FitRecord, read_fit};
+use unmix_interpret::{
+    Contexts, LensReading, NormKind, Readout, Text, TokenIdLogit, contexts, one_line, single_neurons,
+};
 
 use crate::cli::SharedArgs;
-use crate::commands::features::check_numbers;
+use crate::commands::features::{check_numbers, words_json};
 use crate::failure::Failure;
+use crate::feature_table::{OCCURRENCES, word_list};
 use crate::model::ModelArgs;
 use crate::output::{self, Style};
+use crate::token_text::{TextArgs, read_text};
 use crate::vocabulary_words::VocabularyWords;
 
 /// Read what features make the model say: the tokens that each promotes and suppresses
 ///
 /// Each feature goes through the MLP's down-projection, the model's final norm and the unembedding (the logit lens). What a
-/// feature reacts to (`unmix features`) and what it promotes differ: a feature of "nothing" and "something" may promote
-/// "else". Late layers write for the output, and there the tokens often make sense; in early layers they rarely do.
+/// feature reacts to and what it promotes differ: a feature of "nothing" and "something" may promote "else". The words where
+/// it is strongest stand above those that it promotes if the text of the tokens is there (--tokens, or --vocabulary and token
+/// ids). Late layers write for the output, and there the tokens often make sense; in early layers they rarely do.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix lens fit --model SmolLM2-135M --layer 12 --vocabulary SmolLM2-135M/tokenizer.json
-  unmix lens fit --model down_proj.safetensors --model unembedding.safetensors --vocabulary vocab.json --feature 3,17
+  unmix lens fit --model down_proj.safetensors --model unembedding.safetensors --norm rms --vocabulary vocab.json
   unmix lens fit --model pythia-160m --layer 6 --neuron 12,700 --top 20 --json")]
 pub struct LensArgs {
     /// The folder that `unmix fit` wrote
     #[arg(value_name = "DIR")]
     pub fit: PathBuf,
 
-    /// The model's vocabulary: its tokenizer.json, a JSON array (index = id), or a JSON object from text to id as in
-    /// vocab.json
-    #[arg(long, value_name = "FILE")]
-    pub vocabulary: Option<PathBuf>,
+    #[command(flatten)]
+    pub text: TextArgs,
 
     /// Show only these features, in this order
     #[arg(long, value_name = "K", value_delimiter = ',')]
@@ -63,48 +66,65 @@ pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let values = chosen.iter().flat_map(|&k| features.row(k)).copied().chain(neurons.values).collect();
     let rows = DenseMatrix { rows: chosen.len() + neurons.rows, columns: features.columns, values };
 
-    let readout = args.model.readout(features.columns)?;
-    let words = VocabularyWords::read(args.vocabulary.as_deref())?;
-    words.check(readout.tokens() as u64)?;
+    let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
+    let readout = args.model.readout(features.columns, &words)?;
+    let active = active(args, &fit)?;
     let readings = readout.read(&readout.directions(&rows)?, args.top)?;
     let (of_features, of_neurons) = readings.split_at(chosen.len());
 
     if shared.json {
-        let list = |key: &str, numbers: &[usize], readings: &[LensReading]| -> Vec<Value> {
-            let pairs = numbers.iter().zip(readings);
-            pairs
-                .map(|(number, reading)| {
-                    json!({
-                        key: number,
-                        "mean_logit": reading.mean_logit,
-                        "promoted": tokens_json(&words, &reading.promoted),
-                        "suppressed": tokens_json(&words, &reading.suppressed),
-                    })
-                })
-                .collect()
+        let entry = |key: &str, number: usize, reading: &LensReading| {
+            json!({
+                key: number,
+                "mean_logit": reading.mean_logit,
+                "promoted": tokens_json(&words, &reading.promoted),
+                "suppressed": tokens_json(&words, &reading.suppressed),
+            })
         };
+        let feature = |(&k, reading): (&usize, &LensReading)| {
+            let mut value = entry("feature", k, reading);
+            value["words"] = active.as_ref().map(|(text, found)| words_json(&found[k], text)).into();
+            value
+        };
+        let neuron = |(&j, reading): (&usize, &LensReading)| entry("neuron", j, reading);
         return output::print_json(&json!({
             "fit": args.fit,
             "model": args.model.model,
             "tensors": readout.names(),
             "tokens": readout.tokens(),
+            "padding": readout.padding(),
             "width": readout.width(),
-            "vocabulary": args.vocabulary,
-            "features": list("feature", &chosen, of_features),
-            "neurons": list("neuron", &args.neuron, of_neurons),
+            "vocabulary": args.text.vocabulary,
+            "features": chosen.iter().zip(of_features).map(feature).collect::<Vec<_>>(),
+            "neurons": args.neuron.iter().zip(of_neurons).map(neuron).collect::<Vec<_>>(),
         }));
     }
     let style = Style::stdout();
     let mut out = style.strong(&format!("{:>8}  {:>10}  {:>7}  tokens, strongest first", "#", "", "logit")) + "\n";
-    let labels = chosen.iter().map(ToString::to_string).chain(args.neuron.iter().map(|j| format!("neuron {j}")));
-    for (label, reading) in labels.zip(&readings) {
-        out.push_str(&lines(&label, reading, &words, output::width(), style));
+    let width = output::width();
+    for (k, reading) in chosen.iter().zip(of_features) {
+        let shown = active.as_ref().map(|(text, found)| word_list(&found[*k], text, width.saturating_sub(NUMBERS)));
+        out.push_str(&lines(&k.to_string(), shown.as_deref(), reading, &words, width, style));
+    }
+    for (j, reading) in args.neuron.iter().zip(of_neurons) {
+        out.push_str(&lines(&format!("neuron {j}"), None, reading, &words, width, style));
     }
     out.push_str(&summary(&readout));
-    if args.vocabulary.is_none() {
+    if args.text.vocabulary.is_none() {
         out.push_str("Numbers are token ids; --vocabulary FILE shows words.\n");
     }
     output::print(&out)
+}
+
+/// The text of the tokens, if it is known, and where each feature is active in it.
+fn active(args: &LensArgs, fit: &FitRecord) -> Result<Option<(Text, Vec<Contexts>)>, Failure> {
+    // A vocabulary alone still tells which tokens are promoted.
+    if args.text.tokens.is_none() && (args.text.vocabulary.is_none() || fit.columns.token_ids.is_none()) {
+        return Ok(None);
+    }
+    let (text, _) = read_text(&args.text, fit, &args.fit)?;
+    let found = contexts(&fit.coefficients, &text, OCCURRENCES);
+    Ok(Some((text, found)))
 }
 
 /// Columns before the tokens.
@@ -112,10 +132,21 @@ const NUMBERS: usize = 8 + 2 + 10 + 2 + 7 + 2;
 /// Columns of one token, at most.
 const TOKEN: usize = 24;
 
-/// The two lines of one feature or neuron.
-fn lines(label: &str, reading: &LensReading, words: &VocabularyWords, width: usize, style: Style) -> String {
+/// The lines of one feature or neuron: the words where it is active, if they are known, and what it promotes and suppresses.
+fn lines(
+    label: &str,
+    active: Option<&str>,
+    reading: &LensReading,
+    words: &VocabularyWords,
+    width: usize,
+    style: Style,
+) -> String {
     let Some(strongest) = reading.promoted.first().zip(reading.suppressed.first()) else {
         return format!("{label:>8}  {}\n", style.faint("(nothing: it is zero, or no tokens were asked for)"));
+    };
+    let (label, active) = match active {
+        Some(active) => ("", format!("{label:>8}  {:<10}  {:>7}  {active}\n", "active at", "")),
+        None => (label, String::new()),
     };
     let line = |label: &str, what: &str, logit: f32, tokens: &[TokenIdLogit], strong: bool| {
         let mut list = String::new();
@@ -130,7 +161,8 @@ fn lines(label: &str, reading: &LensReading, words: &VocabularyWords, width: usi
         let list = if strong { style.strong(&list) } else { style.faint(&list) };
         format!("{label:>8}  {what:<10}  {logit:>+7.2}  {list}\n")
     };
-    line(label, "promotes", strongest.0.logit, &reading.promoted, true)
+    active
+        + &line(label, "promotes", strongest.0.logit, &reading.promoted, true)
         + &line("", "suppresses", strongest.1.logit, &reading.suppressed, false)
 }
 
@@ -144,13 +176,26 @@ fn summary(readout: &Readout) -> String {
         NormKind::Rms => format!("RMS norm (ε = {epsilon:e})"),
         NormKind::RmsPlusOne => format!("RMS norm with weights 1 + w (ε = {epsilon:e})"),
         NormKind::Layer => format!("layer norm (ε = {epsilon:e})"),
+        NormKind::LayerPlusOne => format!("layer norm with weights 1 + w (ε = {epsilon:e})"),
+    };
+    let mut weights = vec![one_line(&names.down_projection)];
+    weights.extend(names.post_norms.iter().map(|name| one_line(name)));
+    weights.push(norm);
+    weights.push(one_line(&names.unembedding));
+    weights.extend(names.unembedding_bias.as_ref().map(|name| one_line(name)));
+    if names.logit_scale != 1.0 {
+        weights.push(format!("logits × {}", names.logit_scale as f32));
+    }
+    weights.extend(names.logit_cap.map(|cap| format!("logits capped at ±{cap}")));
+    let padding = match readout.padding() {
+        0 => String::new(),
+        rows => format!(" {} rows of the unembedding stand for no token.", output::thousands(rows as u64)),
     };
     format!(
-        "\nThe logit is the first token's, above the mean of all {} tokens. A dot stands for a blank.\n\
-         Weights: {}, {norm}, {}.\n",
+        "\nThe logit is the first token's, above the mean of all {} tokens.{padding} A dot stands for a blank.\n\
+         Weights: {}.\n",
         output::thousands(readout.tokens() as u64),
-        one_line(&names.down_projection),
-        one_line(&names.unembedding),
+        weights.join(", "),
     )
 }
 

@@ -100,6 +100,32 @@ fn every_tool_is_reachable() {
 }
 
 #[test]
+fn the_snippet_for_steering_said_layer_0_where_none_was_given() {
+    let fit = Fit::new();
+    let weights: Vec<f32> = (0..5 * NEURONS).map(|at| at as f32).collect();
+    let shape: &[usize] = &[5, NEURONS];
+    let [second, twelfth] = [2, 12].map(|layer| format!("model.layers.{layer}.mlp.down_proj.weight"));
+    let layers = fit.files.tensors("layers.safetensors", &[(&second, &weights, shape), (&twelfth, &weights, shape)]);
+    let nameless = fit.files.tensors("nameless.safetensors", &[("down_proj", &weights, shape)]);
+    let other = fit.files.tensors("other.safetensors", &[("blocks.3.out", &weights, shape)]);
+    for (args, layer) in [
+        (&["--model", &layers, "--down-proj", &second][..], "2"),
+        (&["--model", &layers, "--layer", "12"], "12"),
+        (&["--model", &nameless], "LAYER"),
+        (&["--model", &nameless, "--layer", "7"], "7"),
+        (&["--model", &other, "--down-proj", "blocks.3.out"], "LAYER"),
+    ] {
+        let args = [&["--to", "steering", "--force"], args].concat();
+        let run = fit.export(&args).expect(0);
+        assert!(run.stdout.contains(&format!("steer(model, {layer}, load()")), "{args:?}: {}", run.stdout);
+        let json = fit.export(&[&args[..], &["--json"]].concat()).expect(0).json();
+        assert_eq!(json["layer"], layer.parse::<u32>().map_or(serde_json::Value::Null, Into::into));
+    }
+    let contradicted = ["--to", "steering", "--force", "--model", &layers, "--down-proj", &second, "--layer", "0"];
+    assert!(fit.export(&contradicted).expect(2).stderr.contains("is of layer 2, but layer 0 was asked for"));
+}
+
+#[test]
 fn what_a_tool_needs_is_asked_for() {
     let fit = Fit::new();
     fit.refused(&["--to", "neuronpedia", "--model-name", "m", "--layer", "1"], &["--tokens FILE", "--vocabulary FILE"]);

@@ -41,7 +41,7 @@ fn setup() -> Setup {
                     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
                     (*name, view.expect("a tensor"))
                 }),
-            None,
+            Some([("norm".to_owned(), "rms".to_owned())].into()),
         )
         .expect("a file"),
     );
@@ -62,7 +62,7 @@ fn each_feature_promotes_its_own_words() {
     for words in ["·RED  ·red", "·GREEN⏎  green [2J·", "·BLUE  ·blue"] {
         assert!(run.stdout.contains(words), "no {words:?} in {}", run.stdout);
     }
-    assert!(!run.stdout.contains(['\u{1b}', '\u{202e}']) && run.stdout.lines().count() == 1 + 6 + 3, "{}", run.stdout);
+    assert!(!run.stdout.contains(['\u{1b}', '\u{202e}']) && run.stdout.lines().count() == 1 + 9 + 3, "{}", run.stdout);
     assert!(run.stdout.lines().all(|line| line.chars().count() <= 100), "{}", run.stdout);
 
     let json = lens(&["--vocabulary", &s.vocabulary, "--json", "--top", "2", "--feature", "2,0"]).expect(0).json();
@@ -79,21 +79,103 @@ fn each_feature_promotes_its_own_words() {
         let expected = 2.0 * (WIDTH as f64).sqrt() * (2.0 - 0.5);
         let logit = promoted[0]["logit"].as_f64().expect("a number");
         assert!((logit - expected).abs() < 0.05, "{logit} for {expected}");
+        let word = feature["words"][0]["word"].as_str().expect("a word").to_owned();
+        assert!(text.contains(&word) || word.contains("green"), "{word:?} beside {text:?}");
     }
     assert_eq!(json["tensors"]["down_projection"], "down_proj");
     assert_eq!(json["tensors"]["norm"], "rms");
 }
 
 #[test]
-fn tokens_that_the_vocabulary_lacks_are_shown_as_numbers() {
+fn a_token_that_the_vocabulary_lacks_is_shown_as_its_id() {
     let s = setup();
-    let padded = s.files.write("short.json", serde_json::json!([" red", " green", " blue", " RED"]).to_string());
-    let model = ["--model", &s.down, "--model", &s.rest, "--vocabulary", &padded];
+    // An id between others has no text.
+    let gap = serde_json::json!({" red": 0, " green": 1, " blue": 2, " RED": 3, " BLUE": 5});
+    let gap = s.files.write("gap.json", gap.to_string());
+    let model = ["--model", &s.down, "--model", &s.rest, "--vocabulary", &gap];
     let run = unmix(&[&["lens", &s.fit][..], &model].concat()).expect(0);
-    assert!(run.stdout.contains("[id 4]  ·green") && run.stdout.contains("[id 5]  ·blue"), "{}", run.stdout);
+    assert!(run.stdout.contains("[id 4]"), "{}", run.stdout);
     let json = unmix(&[&["lens", &s.fit, "--json"][..], &model].concat()).expect(0).json();
     let promoted = json["features"].as_array().expect("an array").iter().map(|f| &f["promoted"][0]);
-    assert!(promoted.clone().any(|token| token["token_id"] == 5 && token["text"].is_null()), "{json}");
+    assert!(promoted.clone().any(|token| token["token_id"] == 4 && token["text"].is_null()), "{json}");
+}
+
+#[test]
+fn the_words_of_features_stand_beside_what_they_promote() {
+    let s = setup();
+    let model = ["--model", &s.down, "--model", &s.rest];
+    let lens = |args: &[&str]| unmix(&[&["lens", &s.fit][..], &model, args].concat()).expect(0);
+    let run = lens(&["--tokens", &s.files.tokens()]);
+    for word in ["red", "green", "blue"] {
+        let mut lines = run.stdout.lines();
+        let at = lines.position(|line| line.contains("active at") && line.contains(word));
+        assert!(at.is_some() && lines.next().is_some_and(|line| line.contains("promotes")), "{}", run.stdout);
+    }
+    // Without text there are no words.
+    let run = lens(&[]);
+    assert!(!run.stdout.contains("active at") && run.stdout.lines().count() == 1 + 6 + 4, "{}", run.stdout);
+    assert_eq!(lens(&["--json"]).json()["features"][0]["words"], serde_json::Value::Null);
+}
+
+#[test]
+fn rows_of_the_unembedding_that_the_vocabulary_does_not_know_are_hidden() {
+    let s = setup();
+    let few = s.files.write("few.json", r#"[" red", "green", " blue", " RED"]"#);
+    let args = ["lens", &s.fit, "--model", &s.down, "--model", &s.rest, "--vocabulary", &few];
+    let run = unmix(&args).expect(0);
+    assert!(run.stdout.contains("2 rows of the unembedding stand for no token"), "{}", run.stdout);
+    let json = unmix(&[&args[..], &["--json"]].concat()).expect(0).json();
+    assert_eq!((&json["tokens"], &json["padding"]), (&4.into(), &2.into()));
+    let features = json["features"].as_array().expect("an array");
+    assert!(features.iter().all(|feature| feature["promoted"].as_array().is_some_and(|tokens| tokens.len() == 4)));
+}
+
+#[test]
+fn a_model_of_unknown_type_is_refused_with_the_options_that_help() {
+    let s = setup();
+    let model = ["--model", &s.down, "--model", &s.rest];
+    let lens = |args: &[&str]| unmix(&[&["lens", &s.fit][..], &model, args].concat());
+    s.files.write("config.json", r#"{"model_type": "novel"}"#);
+    let told = lens(&[]).expect(2).stderr;
+    for word in ["\"novel\"", "--down-proj NAME", "--unembedding NAME", "--norm KIND", "--model-type TYPE", "qwen3_5"] {
+        assert!(told.contains(word), "no {word:?} in {told}");
+    }
+    let named =
+        ["--down-proj", "down_proj", "--unembedding", "unembedding", "--final-norm", "final_norm", "--norm", "rms"];
+    lens(&named).expect(0);
+    let json = lens(&["--model-type", "mistral", "--json"]).expect(0).json();
+    assert_eq!(json["tensors"]["model_type"], "mistral");
+    assert!(lens(&["--model-type", "novel"]).expect(2).stderr.contains("\"novel\""));
+    // What the type says is heeded: Cohere scales its logits, and has a layer norm.
+    let json = lens(&["--model-type", "cohere", "--norm", "layer", "--json"]).expect(0).json();
+    assert_eq!((&json["tensors"]["norm"], &json["tensors"]["logit_scale"]), (&"layer".into(), &0.0625.into()));
+}
+
+#[test]
+fn one_expert_of_several_is_read() {
+    let s = setup();
+    let expert = |turn: usize| -> Vec<f32> {
+        let of_dimension = |at: usize| (at / NEURONS + turn) % 3 == at % NEURONS / 8;
+        (0..WIDTH * NEURONS).map(|at| if of_dimension(at) { 1.0 } else { 0.0 }).collect()
+    };
+    let stack = [expert(0), expert(1)].concat();
+    let experts = s
+        .files
+        .tensors("experts.safetensors", &[("model.layers.4.mlp.experts.down_proj", &stack, &[2, WIDTH, NEURONS])]);
+    let lens = |args: &[&str]| {
+        unmix(&[&["lens", &s.fit, "--model", &experts, "--model", &s.rest, "--neuron", "0"][..], args].concat())
+    };
+    assert!(lens(&[]).expect(2).stderr.contains("--expert N"));
+    assert!(lens(&["--expert", "2"]).expect(2).stderr.contains("no expert 2"));
+    let promoted = |expert: &str| {
+        let json = lens(&["--expert", expert, "--json"]).expect(0).json();
+        assert_eq!(
+            (&json["tensors"]["layer"], &json["tensors"]["expert"].to_string()),
+            (&4.into(), &expert.to_owned())
+        );
+        json["neurons"][0]["promoted"][0]["token_id"].as_u64().expect("an id") % 3
+    };
+    assert_eq!((promoted("0"), promoted("1")), (0, 2));
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn model(files: &Files, neurons: usize) -> String {
     let one = |is: bool| if is { 1.0 } else { 0.0 };
     let down: Vec<f32> = (0..WIDTH * neurons).map(|at| one(at % neurons / 8 == at / neurons)).collect();
     let unembedding: Vec<f32> = (0..WORDS * WIDTH).map(|at| one(at / WIDTH == at % WIDTH)).collect();
+    files.write("config.json", r#"{"model_type": "llama"}"#);
     files.tensors(
         "model.safetensors",
         &[

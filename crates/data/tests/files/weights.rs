@@ -62,6 +62,31 @@ fn numbers_of_every_type_come_as_f32() {
 }
 
 #[test]
+fn a_stack_of_matrices_is_read_matrix_by_matrix() {
+    let folder = folder();
+    let values: Vec<f32> = (0..24).map(|at| at as f32).collect();
+    let path = write(
+        folder.path().join("m.safetensors"),
+        safetensors(&[
+            ("stack", "BF16", &[4, 2, 3], bf16s(&values)),
+            ("flat", "F32", &[2, 3], f32s(&values[..6])),
+            ("whole", "I32", &[1, 2, 3], f32s(&values[..6])),
+        ]),
+    );
+    let weights = Weights::open(&[path]).expect("opened");
+    for at in 0..4 {
+        let matrix = weights.matrix_of_stack("stack", at).expect("a matrix");
+        let mut read = [0.0; 6];
+        matrix.read_rows(0..2, &mut read).expect("read");
+        assert_eq!((matrix.rows(), matrix.columns(), &read[..]), (2, 3, &values[at * 6..(at + 1) * 6]));
+    }
+    for (name, at) in [("stack", 4), ("stack", usize::MAX), ("flat", 0), ("whole", 0), ("none", 0)] {
+        let error = weights.matrix_of_stack(name, at).expect_err("must be refused");
+        assert!(error.is_usage() && error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_told() {
     let folder = folder();
     let (nan, huge) = (f32s(&[0.0, 1.0, f32::NAN, 3.0]), f64s(&[0.0, 1.0, 2.0, 1e300]));

@@ -4,6 +4,7 @@ use unmix::DenseMatrix;
 use unmix_data::{FitRecord, TokenColumns};
 
 use super::ExportError;
+use crate::distribution::largest_coefficients;
 use crate::{norms, unit_features};
 
 /// Stated in every export, since factors can be scaled against each other without changing their product.
@@ -54,6 +55,11 @@ impl ScaledFit {
             relative_error: record.run.summary.relative_error,
             unmix_version: record.run.unmix_version.clone(),
         })
+    }
+
+    /// The largest coefficient of each feature, K of them.
+    pub fn largest_coefficients(&self) -> Vec<f32> {
+        largest_coefficients(&self.coefficients)
     }
 
     /// Number of features K.

@@ -7,7 +7,6 @@ use unmix::DenseMatrix;
 use super::saelens::write_f32;
 use super::written::begin;
 use super::{ExportError, ScaledFit, WrittenFile};
-use crate::distribution::largest_coefficients;
 use crate::{norms, unit_features};
 
 const TENSORS: &str = "steering.safetensors";
@@ -16,15 +15,20 @@ const SCRIPT: &str = "steer.py";
 /// Writes the folder `dir`: `steering.safetensors`, all f32, with `directions` [K, d_model] (what a feature of unit norm
 /// adds to the residual stream, [`DownProjection::directions`](crate::DownProjection::directions)), `unit_directions` [K,
 /// d_model] (the same with unit norm; zeros stay zeros), `direction_norms` \[K\], `max_activations` \[K\] (the largest
-/// coefficient, so that `max_activations * direction_norms` is the most that the fit saw) and `features` [K, d]; and
-/// `steer.py`, which adds a direction to the output of an MLP in PyTorch.
+/// coefficient), `strength_units` \[K\] (`units`: the norm of what strength 1 adds) and `features` [K, d]; and `steer.py`,
+/// which adds directions to the output of a layer in PyTorch.
+///
+/// A unit is what the layer writes where the fit saw the feature strongest, if the feature alone is active:
+/// [`DownProjection::written_norms`](crate::DownProjection::written_norms) of the largest coefficients, which is
+/// `max_activations * direction_norms` in models without a norm behind the down-projection.
 ///
 /// # Errors
-/// If `directions` are not K, or the folder cannot be written.
+/// If `directions` or `units` are not K, or the folder cannot be written.
 pub fn steering(
     dir: &Path,
     fit: &ScaledFit,
     directions: &DenseMatrix,
+    units: &[f32],
     force: bool,
 ) -> Result<Vec<WrittenFile>, ExportError> {
     let (rank, width) = (fit.rank(), directions.columns);
@@ -35,9 +39,16 @@ pub fn steering(
             expected: format!("the fit has {rank} features; give a row each"),
         });
     }
+    if units.len() != rank {
+        return Err(ExportError::Mismatch {
+            what: "the list of units",
+            found: units.len().to_string(),
+            expected: format!("the fit has {rank} features; give one each"),
+        });
+    }
     let norms: Vec<f32> = norms(directions).into_iter().map(|norm| norm as f32).collect();
     let unit = unit_features(directions).values;
-    let largest = largest_coefficients(&fit.coefficients);
+    let largest = fit.largest_coefficients();
     let folder = begin(dir, force, |name| name == Path::new(TENSORS) || name == Path::new(SCRIPT))?;
     let tensors = write_f32(
         &folder,
@@ -47,6 +58,7 @@ pub fn steering(
             ("directions", vec![rank, width], &directions.values),
             ("features", vec![rank, fit.neurons()], &fit.features.values),
             ("max_activations", vec![rank], &largest),
+            ("strength_units", vec![rank], units),
             ("unit_directions", vec![rank, width], &unit),
         ],
     )?;

@@ -4,69 +4,106 @@ use rayon::prelude::*;
 use unmix::DenseMatrix;
 use unmix_data::{Error, WeightMatrix, Weights};
 
-use super::families::{Layout, Place, config_value, wrong_size};
+use super::lookup::{files, first, vector_of_width, wrong_size};
+use super::model::{Model, Until};
+use super::names::{Layout, PREFIXES};
+use super::norm::{epsilon, plus};
+use super::place::{Part, Place, Wanted};
 use super::{LensError, NormKind, ReadoutOptions, Role};
 use crate::rows::nonzeros;
 
 /// Numbers of the weights that are in memory at a time, for each thread.
 const BLOCK: usize = 1 << 20;
 
-/// Models whose root mean square norms store their weights as the difference from one.
-const PLUS_ONE: [&str; 5] = ["gemma", "gemma2", "gemma3", "gemma3_text", "qwen3_next"];
+/// Norms between down-projection and residual stream in models of unknown type.
+const POST_NORMS: [&str; 2] = ["post_feedforward_layernorm.weight", "post_mlp_layernorm.weight"];
 
-/// What the neurons of one layer write into the residual stream: the MLP's down-projection W_out, and the norm behind it
-/// where the model has one. The matrix stays in its file.
+/// What the neurons of one layer write into the residual stream: the MLP's down-projection W_out, and the norms behind it
+/// where the model has some. The matrix stays in its file.
 #[derive(Clone, Debug)]
 pub struct DownProjection {
     matrix: WeightMatrix,
     layout: Layout,
-    /// Gain of the norm behind the down-projection, [d_model].
-    post_gain: Option<Vec<f32>>,
+    layer: Option<u32>,
+    post_norms: Vec<PostNorm>,
+    /// ε of those.
+    epsilon: f64,
+    /// What the model multiplies its layers' output by.
+    multiplier: f64,
+}
+
+/// A root mean square norm between down-projection and residual stream.
+#[derive(Clone, Debug)]
+struct PostNorm {
+    name: String,
+    /// [d_model]
+    gain: Vec<f32>,
 }
 
 impl DownProjection {
-    /// Finds it in the weights of a model, for features of `neurons` neurons, by the names and shapes that
-    /// [`Readout::open`](super::Readout::open) knows; of `options`, the layer, the name and the kind of norms are heeded.
+    /// Finds it in the weights of a model, for features of `neurons` neurons, as
+    /// [`Readout::open`](super::Readout::open) does; of `options`, type, layer, expert, name and the kind of norms are heeded.
     ///
     /// # Errors
-    /// If the tensor is not found, ambiguous, without a side of `neurons`, or of a type that cannot be read.
+    /// If the tensor is not found, ambiguous, without a side of `neurons`, or of a type that cannot be read; if the model's
+    /// type is not known and no tensor is named.
     pub fn open(weights: &Weights, neurons: usize, options: &ReadoutOptions) -> Result<DownProjection, LensError> {
-        Self::at(weights, &Self::place(weights, neurons, options)?, neurons, options)
+        let model = Model::of(weights, options, Until::ResidualStream)?;
+        Self::at(&model, &Self::place(&model, neurons)?, neurons)
     }
 
-    pub(super) fn place(weights: &Weights, neurons: usize, options: &ReadoutOptions) -> Result<Place, LensError> {
-        match &options.down_projection {
-            Some(name) => Ok(Place::of(name)),
-            None => Place::find(weights, neurons, options.layer),
+    pub(super) fn place(model: &Model<'_>, neurons: usize) -> Result<Place, LensError> {
+        let Model { weights, options, .. } = model;
+        let Some(name) = &options.down_projection else {
+            let (layer, expert) = (options.layer, options.expert);
+            return Place::find(
+                weights,
+                model.names(),
+                Wanted { neurons, layer, expert, layers: model.config.layers() },
+            );
+        };
+        let place = Place::of(name, model.names());
+        let elsewhere = |what: &str, found: u32, asked: u32| LensError::Elsewhere {
+            tensor: name.clone(),
+            found: format!("{what} {found}"),
+            asked: format!("{what} {asked}"),
+        };
+        match (place.layer, options.layer, place.part, options.expert) {
+            (Some(found), Some(asked), ..) if found != asked => Err(elsewhere("layer", found, asked)),
+            (_, _, Part::Expert(found), Some(asked)) if found != asked => Err(elsewhere("expert", found, asked)),
+            _ => Ok(place),
         }
     }
 
-    pub(super) fn at(
-        weights: &Weights,
-        place: &Place,
-        neurons: usize,
-        options: &ReadoutOptions,
-    ) -> Result<DownProjection, LensError> {
-        let matrix = weights.matrix(&place.name)?;
+    pub(super) fn at(model: &Model<'_>, place: &Place, neurons: usize) -> Result<DownProjection, LensError> {
+        let matrix = matrix(model, place)?;
         let layout = match (matrix.columns() == neurons, matrix.rows() == neurons) {
-            // Square: as in its family of models, else as torch's `Linear`.
-            (true, true) => place.family.map_or(Layout::OutIn, |family| family.layout),
+            (true, true) => match (model.family(), place.part) {
+                (Some(family), Part::Experts) => family.stack_layout,
+                (Some(family), Part::Mlp | Part::Expert(_)) => family.layout,
+                (None, _) => {
+                    let (files, tensor) = (files(model.weights), place.name.clone());
+                    return Err(LensError::Square { files, tensor });
+                }
+            },
             (true, false) => Layout::OutIn,
             (false, true) => Layout::InOut,
             (false, false) => {
                 let expected = format!("a matrix with a side of {neurons}, the neurons of the features");
-                return Err(wrong_size(Role::DownProjection, weights, &place.name, expected));
+                return Err(wrong_size(Role::DownProjection, model.weights, &place.name, expected));
             }
         };
-        let mut found = DownProjection { matrix, layout, post_gain: None };
-        if let Some(name) = place.post_norm(weights) {
-            let plus_one = match options.norm {
-                Some(NormKind::RmsPlusOne) => true,
-                Some(NormKind::Rms) => false,
-                _ => stores_difference_from_one(weights, place),
-            };
-            let gain = vector_of_width(weights, &name, Role::DownProjection, found.width())?;
-            found.post_gain = Some(plus(gain, plus_one));
+        let mut found = DownProjection {
+            matrix,
+            layout,
+            layer: place.layer.or(model.options.layer),
+            post_norms: Vec::new(),
+            epsilon: epsilon(model, None)?,
+            multiplier: 1.0,
+        };
+        found.post_norms = post_norms(model, place, found.width())?;
+        if let Some(key) = model.family().and_then(|family| family.residual_multiplier) {
+            found.multiplier = model.config.number(key, Some(1.0))?.unwrap_or(1.0);
         }
         Ok(found)
     }
@@ -87,51 +124,143 @@ impl DownProjection {
         }
     }
 
-    /// What features write into the residual stream: r = W_out z for each row z of `features` [K, d], times the gain of the
-    /// norm behind the down-projection where the model has one, as [K, d_model]. Sums are in f64; without biases.
+    /// The layer, from 0, if the tensor's name or the options tell it.
+    pub fn layer(&self) -> Option<u32> {
+        self.layer
+    }
+
+    /// Names of the norms between down-projection and residual stream.
+    pub(super) fn post_norms(&self) -> impl Iterator<Item = &str> {
+        self.post_norms.iter().map(|norm| norm.name.as_str())
+    }
+
+    /// What features write into the residual stream: r = W_out z for each row z of `features` [K, d], times the gains of the
+    /// norms behind the down-projection where the model has some, and times the factor by which the model multiplies its
+    /// layers' output, as [K, d_model]. Sums are in f64; without biases.
     ///
     /// # Errors
     /// If the features have another number of neurons than the weights; if these hold numbers that are not finite.
     pub fn directions(&self, features: &DenseMatrix) -> Result<DenseMatrix, LensError> {
-        if features.columns != self.neurons() {
-            return Err(LensError::Width { what: "features", found: features.columns, expected: self.neurons() });
-        }
-        let mut directions = project(features, &self.matrix, self.layout)?;
-        if let Some(gain) = &self.post_gain {
-            for direction in directions.chunks_exact_mut(self.width()) {
-                direction.iter_mut().zip(gain).for_each(|(value, &gain)| *value *= f64::from(gain));
+        let mut directions = self.project(features)?;
+        for direction in directions.chunks_exact_mut(self.width()) {
+            for norm in &self.post_norms {
+                norm.gain(direction);
             }
+            direction.iter_mut().for_each(|value| *value *= self.multiplier);
         }
         let values = directions.into_iter().map(|value| value as f32).collect();
         Ok(DenseMatrix { rows: features.rows, columns: self.width(), values })
     }
-}
 
-/// A vector with an entry for each dimension of the residual stream.
-pub(super) fn vector_of_width(weights: &Weights, name: &str, role: Role, width: usize) -> Result<Vec<f32>, LensError> {
-    let values = weights.vector(name)?;
-    if values.len() == width {
-        return Ok(values);
-    }
-    Err(wrong_size(role, weights, name, format!("{width} entries, the width of the residual stream")))
-}
-
-pub(super) fn stores_difference_from_one(weights: &Weights, place: &Place) -> bool {
-    match config_value(weights, "model_type").and_then(serde_json::Value::as_str) {
-        Some(model) => PLUS_ONE.contains(&model),
-        // Without a configuration: of the models that are known, only Gemma 2 and 3 have a norm on both sides of the MLP.
-        None => {
-            let before = place.in_layer("pre_feedforward_layernorm.weight");
-            before.is_some_and(|name| weights.shape(&name).is_some())
+    /// The norm of what the layer writes into the residual stream when each feature alone is active, with the coefficient
+    /// that `coefficients` has for it: that of the coefficient times the feature's direction where nothing is behind the
+    /// down-projection; a norm there makes it the same for all coefficients.
+    ///
+    /// # Errors
+    /// If the features have another number of neurons than the weights, or there is not one coefficient for each; if the
+    /// weights hold numbers that are not finite.
+    pub fn written_norms(&self, features: &DenseMatrix, coefficients: &[f32]) -> Result<Vec<f32>, LensError> {
+        if coefficients.len() != features.rows {
+            let (found, expected) = (coefficients.len(), features.rows);
+            return Err(LensError::Width { what: "coefficients", found, expected });
         }
+        let mut written = self.project(features)?;
+        let norm = |(written, &coefficient): (&mut [f64], &f32)| {
+            written.iter_mut().for_each(|value| *value *= f64::from(coefficient));
+            for norm in &self.post_norms {
+                let square = written.iter().map(|value| value * value).sum::<f64>() / written.len() as f64;
+                // What is all zeros stays so, also where ε is zero.
+                let scale = if square > 0.0 { (square + self.epsilon).sqrt().recip() } else { 0.0 };
+                written.iter_mut().for_each(|value| *value *= scale);
+                norm.gain(written);
+            }
+            (self.multiplier * written.iter().map(|value| value * value).sum::<f64>().sqrt()).abs() as f32
+        };
+        Ok(written.chunks_exact_mut(self.width()).zip(coefficients).map(norm).collect())
+    }
+
+    /// W_out z for each row z of `features`.
+    fn project(&self, features: &DenseMatrix) -> Result<Vec<f64>, LensError> {
+        if features.columns != self.neurons() {
+            return Err(LensError::Width { what: "features", found: features.columns, expected: self.neurons() });
+        }
+        Ok(project(features, &self.matrix, self.layout)?)
     }
 }
 
-pub(super) fn plus(mut gain: Vec<f32>, one: bool) -> Vec<f32> {
-    if one {
-        gain.iter_mut().for_each(|gain| *gain += 1.0);
+impl PostNorm {
+    fn gain(&self, direction: &mut [f64]) {
+        direction.iter_mut().zip(&self.gain).for_each(|(value, &gain)| *value *= f64::from(gain));
     }
-    gain
+}
+
+/// The matrix at a place: all of a tensor, or that of one expert.
+fn matrix(model: &Model<'_>, place: &Place) -> Result<WeightMatrix, LensError> {
+    let shape = model.weights.shape(&place.name).unwrap_or_default();
+    match (shape.len(), model.options.expert) {
+        (3, Some(expert)) if u64::from(expert) < shape[0] => {
+            Ok(model.weights.matrix_of_stack(&place.name, expert as usize)?)
+        }
+        (3, Some(expert)) => Err(LensError::NoSuchExpert {
+            files: files(model.weights),
+            expert,
+            experts: format!("0 to {}", shape[0].saturating_sub(1)),
+        }),
+        (3, None) => Err(LensError::Ambiguous {
+            role: Role::DownProjection,
+            files: files(model.weights),
+            candidates: format!("the {} experts of {:?}", shape[0], place.name),
+            advice: "say which expert the activations are from",
+        }),
+        (_, Some(expert)) if place.part == Part::Mlp => {
+            Err(LensError::NoSuchExpert { files: files(model.weights), expert, experts: "none".to_owned() })
+        }
+        _ => Ok(model.weights.matrix(&place.name)?),
+    }
+}
+
+/// The norms between the down-projection at `place` and the residual stream, in their order.
+fn post_norms(model: &Model<'_>, place: &Place, width: usize) -> Result<Vec<PostNorm>, LensError> {
+    let in_layer = |name: &str| -> Vec<String> {
+        match (place.in_layer(name), model.options.layer) {
+            (Some(name), _) => vec![name],
+            // A down-projection that is named unlike the model's own tensors may lie beside these.
+            (None, Some(layer)) => {
+                let layers = model.names().map(|names| names.layers);
+                let named = |layers| PREFIXES.iter().map(move |prefix| format!("{prefix}{layers}.{layer}.{name}"));
+                layers.into_iter().flat_map(named).collect()
+            }
+            (None, None) => Vec::new(),
+        }
+    };
+    let there = |names: Vec<String>| names.into_iter().find(|name| model.weights.shape(name).is_some());
+    let (names, adds_one) = match model.family() {
+        Some(family) => {
+            let is_expert = place.part != Part::Mlp;
+            let behind =
+                family.post_norms.iter().filter(|norm| if is_expert { norm.behind_experts } else { norm.behind_mlp });
+            let name = |norm: &super::family::PostNorm| match (norm.may_be_missing, in_layer(norm.name)) {
+                (true, names) => Ok(there(names)),
+                (false, names) if names.is_empty() => {
+                    first(Role::PostNorm, model.weights, vec![norm.name.to_owned()]).map(Some)
+                }
+                (false, names) => first(Role::PostNorm, model.weights, names).map(Some),
+            };
+            let names: Vec<Option<String>> = behind.map(name).collect::<Result<_, LensError>>()?;
+            let kind = model.options.norm.filter(|kind| matches!(kind, NormKind::Rms | NormKind::RmsPlusOne));
+            (names.into_iter().flatten().collect(), kind.unwrap_or(family.norm).adds_one())
+        }
+        None => match (POST_NORMS.iter().find_map(|norm| there(in_layer(norm))), model.options.norm) {
+            (None, _) => (Vec::new(), false),
+            (Some(name), Some(kind @ (NormKind::Rms | NormKind::RmsPlusOne))) => (vec![name], kind.adds_one()),
+            (Some(norm), _) => return Err(LensError::UnknownNorm { files: files(model.weights), norm }),
+        },
+    };
+    let post_norm = |name: String| {
+        let gain = plus(vector_of_width(model.weights, &name, Role::PostNorm, width)?, adds_one);
+        Ok(PostNorm { name, gain })
+    };
+    names.into_iter().map(post_norm).collect()
 }
 
 /// The nonzeros of each feature, in the order of neurons.

@@ -10,8 +10,14 @@ pub enum Role {
     DownProjection,
     /// From the residual stream to a logit for each token.
     Unembedding,
+    /// The unembedding's bias.
+    UnembeddingBias,
     /// The norm before the unembedding.
     FinalNorm,
+    /// The bias of the norm before the unembedding.
+    FinalNormBias,
+    /// A norm between down-projection and residual stream.
+    PostNorm,
 }
 
 impl fmt::Display for Role {
@@ -19,7 +25,10 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Role::DownProjection => "down-projection",
             Role::Unembedding => "unembedding",
+            Role::UnembeddingBias => "bias of the unembedding",
             Role::FinalNorm => "final norm",
+            Role::FinalNormBias => "bias of the final norm",
+            Role::PostNorm => "norm behind the down-projection",
         })
     }
 }
@@ -63,6 +72,93 @@ pub enum LensError {
         layer: u32,
         /// The layers that are there.
         layers: String,
+    },
+    /// There is no such expert in the layer.
+    #[error("{files}: no expert {expert}; the layer has these experts: {experts}")]
+    NoSuchExpert {
+        /// The files.
+        files: String,
+        /// The expert that was asked for.
+        expert: u32,
+        /// The experts that are there.
+        experts: String,
+    },
+    /// A tensor that was named is of another layer or expert than the one that was asked for.
+    #[error("tensor {tensor:?} is of {found}, but {asked} was asked for; leave one of the two out")]
+    Elsewhere {
+        /// The tensor.
+        tensor: String,
+        /// What its name says.
+        found: String,
+        /// What was asked for.
+        asked: String,
+    },
+    /// A type of models that is not in the table.
+    #[error(
+        "{files}: models of the type {model_type:?} are not known, so nothing tells their norms, scales and caps; name {missing}, \
+         or say which of these types it is like: {known}"
+    )]
+    UnknownModel {
+        /// The files.
+        files: String,
+        /// The type in the configuration.
+        model_type: String,
+        /// What would do without the type.
+        missing: String,
+        /// Types that are known.
+        known: String,
+    },
+    /// A type was asked for that is not in the table.
+    #[error("models of the type {model_type:?} are not known; known types are {known}")]
+    NoSuchType {
+        /// The type.
+        model_type: String,
+        /// Types that are known.
+        known: String,
+    },
+    /// Nothing tells the kind of a norm.
+    #[error(
+        "{files}: nothing tells of which kind the norm {norm:?} is: there is no config.json with a `model_type` beside the \
+         weights; put it there, or say the type of the model or the kind of its norm"
+    )]
+    UnknownNorm {
+        /// The files.
+        files: String,
+        /// The norm's weights.
+        norm: String,
+    },
+    /// Nothing tells how a square down-projection lies.
+    #[error(
+        "{files}: the down-projection {tensor:?} is square, so its shape does not tell on which side the neurons are, and there \
+         is no config.json with a `model_type` beside the weights; put it there, or say the type of the model"
+    )]
+    Square {
+        /// The files.
+        files: String,
+        /// The down-projection.
+        tensor: String,
+    },
+    /// An entry of the model's configuration that is not what it should be.
+    #[error("config.json: {key} is {found}; expected {expected}")]
+    Config {
+        /// The entry.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// Metadata of a file that are not what they should be.
+    #[error("{}: the metadata have {key} = {found:?}; expected {expected}", path.display())]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// The entry.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What was expected.
+        expected: &'static str,
     },
     /// A tensor whose sizes do not go with those of the others.
     #[error("{}: tensor {tensor:?}, taken for the {role}, has shape {shape:?}; expected {expected}", path.display())]

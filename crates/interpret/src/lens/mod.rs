@@ -5,13 +5,20 @@
 //! in the stream. The tokens with the largest logits are those that the feature promotes (Geva et al. 2022, "Transformer
 //! Feed-Forward Layers Build Predictions by Promoting Concepts in the Vocabulary Space"; Shafran, Geiger and Geva 2026).
 //!
-//! [`Readout`] finds the weights that this takes in a model's own files; nothing of a model is ever in memory as a whole.
+//! [`Readout`] finds the weights that this takes in a model's own files; nothing of a model is ever in memory as a whole. What
+//! a model does to its residual stream follows from its `model_type`, by the table in `family.rs`.
 
+mod config;
 mod down_projection;
 mod error;
-mod families;
+mod family;
+mod head;
+mod lookup;
+mod model;
+mod names;
 mod norm;
 mod options;
+mod place;
 mod read;
 mod readout;
 mod words;

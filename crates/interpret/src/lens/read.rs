@@ -39,7 +39,7 @@ const WAVE: usize = 32;
 impl Readout {
     /// The `most` tokens that each direction r [K, d_model] promotes and suppresses most: logits are the unembedding times
     /// the final norm of r alone, as if nothing else were in the residual stream, so the scale of r does not matter beyond
-    /// ε.
+    /// ε; with the model's bias, scale and cap.
     ///
     /// Products are in f32. The same directions give the same bits on any number of threads.
     ///
@@ -93,10 +93,9 @@ impl Readout {
         normed: &[f32],
         so_far: &[Found],
     ) -> Result<Vec<Found>, LensError> {
-        let (width, rank, height) = (self.width(), so_far.len(), tokens.len());
-        let first = tokens.start as u32;
+        let (width, rank, height, first) = (self.width(), so_far.len(), tokens.len(), tokens.start);
         let mut block = vec![0f32; height * width];
-        self.unembedding.read_rows(tokens, &mut block)?;
+        self.head.unembedding.read_rows(tokens, &mut block)?;
         let mut logits = vec![0f32; height * rank];
         matmul(
             MatMut::from_column_major_slice_mut(&mut logits, height, rank),
@@ -111,10 +110,11 @@ impl Readout {
             .zip(so_far)
             .map(|(logits, so_far)| {
                 let mut found = so_far.with_thresholds();
-                for (token_id, &logit) in (first..).zip(logits) {
+                for (token, &product) in (first..).zip(logits) {
+                    let logit = self.head.logit(token, product);
                     found.sum += f64::from(logit);
                     // Makes −0 and 0 equal, as they are to everyone but `total_cmp`.
-                    found.offer(TokenIdLogit { token_id, logit: logit + 0.0 });
+                    found.offer(TokenIdLogit { token_id: token as u32, logit: logit + 0.0 });
                 }
                 found
             })

@@ -19,7 +19,9 @@ fn steering_files_hold_directions_with_their_norms_apart() {
     let directions = DenseMatrix { rows: RANK, columns: width, values: values.collect() };
 
     let folder = Folder::new();
-    steering(&folder.out(), &fit, &directions, false).expect("written");
+    let units: Vec<f32> = (0..RANK).map(|k| k as f32 / 2.0).collect();
+    assert!(steering(&folder.out(), &fit, &directions, &units[1..], false).is_err());
+    steering(&folder.out(), &fit, &directions, &units, false).expect("written");
     let bytes = folder.bytes("steering.safetensors");
     let file = SafeTensors::deserialize(&bytes).expect("safetensors");
     let (own, unit) = (floats(&file, "directions", &[RANK, width]), floats(&file, "unit_directions", &[RANK, width]));
@@ -33,6 +35,7 @@ fn steering_files_hold_directions_with_their_norms_apart() {
         }
     }
     assert_eq!(norms[3], 0.0);
+    assert_eq!(floats(&file, "strength_units", &[RANK]), units);
     assert_eq!(floats(&file, "features", &[RANK, NEURONS]), fit.features.values);
     assert_eq!(floats(&file, "max_activations", &[RANK])[2], 0.0);
     assert!(String::from_utf8(folder.bytes("steer.py")).expect("UTF-8").contains("register_forward_hook"));

@@ -79,11 +79,12 @@ impl Model {
     pub fn refused(&self, neurons: usize, options: &ReadoutOptions) -> String {
         let error = Readout::open(&self.weights(), neurons, options).expect_err("must be refused");
         assert!(error.is_usage(), "{error}");
-        let text = error.to_string();
-        assert!(text.contains("model.safetensors"), "the file is not named: {text}");
-        text
+        error.to_string()
     }
 }
+
+/// The configuration of a model like Llama whose unembedding is its embedding.
+pub const LLAMA: Option<&str> = Some(r#"{"model_type": "llama", "tie_word_embeddings": true, "rms_norm_eps": 1e-5}"#);
 
 pub fn layer(layer: u32) -> ReadoutOptions {
     ReadoutOptions { layer: Some(layer), ..ReadoutOptions::default() }
@@ -135,7 +136,11 @@ impl Oracle {
 
     pub fn logits(&self, z: &[f32]) -> Vec<f64> {
         let r = self.direction(z);
-        let mean = if self.kind == NormKind::Layer { r.iter().sum::<f64>() / M as f64 } else { 0.0 };
+        let mean = if matches!(self.kind, NormKind::Layer | NormKind::LayerPlusOne) {
+            r.iter().sum::<f64>() / M as f64
+        } else {
+            0.0
+        };
         let square = r.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / M as f64;
         let x: Vec<f64> = (0..M)
             .map(|i| {
@@ -143,6 +148,7 @@ impl Oracle {
                 match self.kind {
                     NormKind::None => r[i],
                     NormKind::RmsPlusOne => normed * (1.0 + f64::from(self.gain[i])),
+                    NormKind::LayerPlusOne => normed * (1.0 + f64::from(self.gain[i])) + f64::from(self.bias[i]),
                     _ => normed * f64::from(self.gain[i]) + f64::from(self.bias[i]),
                 }
             })

@@ -4,14 +4,14 @@ use unmix::DenseMatrix;
 use unmix_data::Vocabulary;
 use unmix_interpret::{LensReading, NormKind, Readout, ReadoutOptions, TokenNotation, single_neurons};
 
-use crate::model::{D, K, M, Model, V, down, features, layer, llama, numbers, tensor, transposed};
+use crate::model::{D, K, LLAMA, M, Model, V, down, features, layer, llama, numbers, tensor, transposed};
 
 #[test]
 fn equal_logits_are_in_the_order_of_token_ids() {
     let mut tensors = llama("model.");
     let u: Vec<f32> = (0..V).flat_map(|v| [if v % 3 == 1 { 1.0 } else { 0.0 }, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).collect();
     tensors[3].3 = u;
-    let readout = Model::new(&tensors, None).readout(&layer(1));
+    let readout = Model::new(&tensors, LLAMA).readout(&layer(1));
     let direction = DenseMatrix { rows: 1, columns: M, values: vec![-1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0] };
     let sign = numbers(3, M)[0].signum();
     let reading = &readout.read(&direction, 3).expect("readings")[0];
@@ -23,7 +23,7 @@ fn equal_logits_are_in_the_order_of_token_ids() {
 
 #[test]
 fn as_many_tokens_as_there_are_and_none() {
-    let readout = Model::new(&llama("model."), None).readout(&layer(1));
+    let readout = Model::new(&llama("model."), LLAMA).readout(&layer(1));
     let directions = readout.directions(&features()).expect("directions");
     let all = &readout.read(&directions, usize::MAX).expect("readings")[0];
     assert_eq!((all.promoted.len(), all.suppressed.len()), (V, V));
@@ -42,7 +42,7 @@ fn as_many_tokens_as_there_are_and_none() {
 fn many_directions_are_read_like_few() {
     // So many that the unembedding is read in dozens of blocks.
     const MANY: usize = 4100;
-    let readout = Model::new(&llama("model."), None).readout(&layer(1));
+    let readout = Model::new(&llama("model."), LLAMA).readout(&layer(1));
     let few = readout.directions(&features()).expect("directions");
     let values = (0..MANY).flat_map(|row| few.row(row % K).to_vec()).collect();
     let many = DenseMatrix { rows: MANY, columns: M, values };
@@ -60,7 +60,7 @@ fn many_directions_are_read_like_few() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let readout = Model::new(&llama("model."), None).readout(&layer(1));
+    let readout = Model::new(&llama("model."), LLAMA).readout(&layer(1));
     let read = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         pool.install(|| readout.read(&readout.directions(&features()).expect("directions"), 50).expect("readings"))
@@ -92,7 +92,7 @@ fn a_down_projection_larger_than_a_block_in_both_orientations() {
 
 #[test]
 fn single_neurons_are_columns_of_the_down_projection() {
-    let readout = Model::new(&llama("model."), None).readout(&layer(1));
+    let readout = Model::new(&llama("model."), LLAMA).readout(&layer(1));
     let neurons = single_neurons(&[10, 0], D).expect("neurons");
     let directions = readout.directions(&neurons).expect("directions");
     for (row, neuron) in [(0, 10), (1, 0)] {
