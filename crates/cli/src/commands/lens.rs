@@ -83,12 +83,12 @@ pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
                 .collect()
         };
         return output::print_json(&json!({
-            "fit": args.fit,
-            "model": args.model.model,
+            "fit": output::json_path(&args.fit),
+            "model": args.model.model.iter().map(|path| output::json_path(path)).collect::<Vec<_>>(),
             "tensors": readout.names(),
             "tokens": readout.tokens(),
             "width": readout.width(),
-            "vocabulary": args.vocabulary,
+            "vocabulary": args.vocabulary.as_deref().map(output::json_path),
             "features": list("feature", &chosen, of_features),
             "neurons": list("neuron", &args.neuron, of_neurons),
         }));
