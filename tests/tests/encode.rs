@@ -84,8 +84,8 @@ fn tokens_encoded_in_portions_are_those_encoded_at_once() {
         };
         let whole = encode(0..53);
         let mut parts = encode(0..20);
-        parts.append(encode(20..21));
-        parts.append(encode(21..53));
+        parts.append(encode(20..21)).expect("of one encoder");
+        parts.append(encode(21..53)).expect("of one encoder");
         assert_eq!((parts.coefficients.rows, parts.squared_norms.len()), (53, 53));
         let pairs = parts.coefficients.values.iter().zip(&whole.coefficients.values);
         assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-5 * (1.0 + b)), "{engine:?}");

@@ -61,16 +61,24 @@ impl Encoding {
 
     /// Takes in the encoding of the tokens that follow these, by the same encoder.
     ///
-    /// # Panics
+    /// # Errors
     /// If it is of another number of features.
-    pub fn append(&mut self, next: Encoding) {
-        assert_eq!(self.coefficients.columns, next.coefficients.columns, "encodings by one encoder");
+    pub fn append(&mut self, next: Encoding) -> Result<(), Error> {
+        let (expected, found) = (self.coefficients.columns, next.coefficients.columns);
+        if found != expected {
+            return Err(Error::Option {
+                option: "encoding",
+                given: format!("coefficients of {found} features"),
+                expected: format!("those before are of {expected}; take both from one encoder"),
+            });
+        }
         self.coefficients.values.extend(next.coefficients.values);
         self.coefficients.rows += next.coefficients.rows;
         self.squared_residuals.extend(next.squared_residuals);
         self.squared_norms.extend(next.squared_norms);
         self.sweeps = self.sweeps.max(next.sweeps);
         self.largest_change = self.largest_change.max(next.largest_change);
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ pub struct DenseMatrix {
 }
 
 impl DenseMatrix {
-    /// Row `row`.
+    /// Row `row`, as a slice is indexed.
     ///
     /// # Panics
     /// If there is no such row.

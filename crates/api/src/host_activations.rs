@@ -90,6 +90,7 @@ impl ActivationSource for HostActivations {
     }
 
     fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
+        self.check_rows(&rows, out)?;
         let row = self.neurons as usize * self.element.bytes();
         out.copy_from_slice(&self.bytes[rows.start as usize * row..rows.end as usize * row]);
         Ok(())
@@ -97,5 +98,24 @@ impl ActivationSource for HostActivations {
 
     fn shared(&self) -> Option<Bytes> {
         Some(self.bytes.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_there_are_not_and_wrong_buffers_are_errors() {
+        let activations = HostActivations::from_f32((0..20).map(|i| i as f32).collect(), 5, 4).expect("activations");
+        let read = |rows, bytes| activations.read_rows(rows, &mut vec![0; bytes]);
+        for (rows, bytes) in [(4..6, 32), (0..1, 3), (0..1, 32), (u64::MAX - 1..u64::MAX, 16), (0..u64::MAX, 16)] {
+            let refused = read(rows, bytes).expect_err("refused");
+            assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+        }
+        #[expect(clippy::reversed_empty_ranges, reason = "what a caller may give by mistake")]
+        let reversed = read(3..2, 0);
+        assert!(reversed.is_err());
+        read(3..5, 32).expect("read");
     }
 }

@@ -10,6 +10,9 @@ use unmix_interpret::{LensError, Role};
 
 use crate::interrupt;
 
+/// Exit code where memory ran out.
+pub const OUT_OF_MEMORY: u8 = 4;
+
 /// Why a command did not succeed. Each message says what was found, what was expected and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -112,7 +115,10 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Usage(_) => 2,
-            Failure::Data(error) | Failure::DataOf { error, .. } => usage_code(error.is_usage()),
+            Failure::Data(error) | Failure::DataOf { error, .. } => data_code(error),
+            Failure::Lens(LensError::Data(error))
+            | Failure::Concepts(ConceptError::Data(error))
+            | Failure::Export(ExportError::Data(error)) => data_code(error),
             Failure::Lens(error) => usage_code(error.is_usage()),
             Failure::Concepts(error) => usage_code(error.is_usage()),
             Failure::Export(error) => usage_code(error.is_usage()),
@@ -121,12 +127,22 @@ impl Failure {
             // All other errors of a fit are about what it was given.
             Failure::Fit(_) => 2,
             Failure::NoDevice(_) => 3,
-            Failure::Memory(_) => 4,
+            Failure::Memory(_) => OUT_OF_MEMORY,
             Failure::Interrupted(_) => interrupt::exit_code(),
             Failure::Check(_) | Failure::Output(_) => 1,
             // Whoever closed the pipe had what they wanted.
             Failure::ReaderGone => 0,
         }
+    }
+}
+
+fn data_code(error: &Error) -> u8 {
+    match error {
+        // The system refuses to map a file, say.
+        Error::Io { source, .. } | Error::Read(source) if source.kind() == std::io::ErrorKind::OutOfMemory => {
+            OUT_OF_MEMORY
+        }
+        error => usage_code(error.is_usage()),
     }
 }
 
@@ -169,7 +185,7 @@ fn engine_code(error: &RuntimeError) -> u8 {
     match error {
         RuntimeError::NoAdapter { .. } | RuntimeError::MissingFeature { .. } => 3,
         // Too large for what the device can bind is, to a script, the same as too large for its memory: try less.
-        RuntimeError::OutOfMemory { .. } | RuntimeError::OverLimit { .. } => 4,
+        RuntimeError::OutOfMemory { .. } | RuntimeError::OverLimit { .. } => OUT_OF_MEMORY,
         RuntimeError::Activations { .. } | RuntimeError::Variants { .. } => 2,
         _ => 1,
     }
@@ -201,6 +217,10 @@ mod tests {
         assert_eq!(Failure::from(Error::NotFound("x".into())).exit_code(), 2);
         assert_eq!(Failure::from(Error::Read(std::io::Error::other("x"))).exit_code(), 1);
         assert_eq!(Failure::Interrupted(String::new()).exit_code(), 130);
+        let refused = || std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        assert_eq!(Failure::from(Error::Read(refused())).exit_code(), 4);
+        let mapping = Error::Io { path: "x".into(), action: "mapping", source: refused() };
+        assert_eq!(Failure::from(mapping).exit_code(), 4);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use log::LevelFilter;
 
 use crate::cli::SharedArgs;
 use crate::progress;
+use crate::terminal::{self, Marks};
 
 /// Starts the log: warnings by default, errors with `--quiet`, more with `-v`, or what `RUST_LOG` says.
 pub fn start(shared: &SharedArgs, json: bool) {
@@ -26,12 +27,15 @@ pub fn start(shared: &SharedArgs, json: bool) {
         builder.format(|out, record| {
             let level = record.level().as_str().to_lowercase();
             let line = serde_json::json!({"event": "log", "level": level, "target": record.target(), "message": record.args().to_string()});
-            writeln!(out, "{line}")
+            writeln!(out, "{}", terminal::json(&line.to_string()))
         });
     } else {
         builder.format(|out, record| {
-            let level = record.level().as_str().to_lowercase();
-            writeln!(out, "{level}: {}", record.args())
+            let (level, text) = (record.level().as_str().to_lowercase(), record.args().to_string());
+            // Drivers write several lines; in our own there is no line break but from a name.
+            let own = record.target().starts_with("unmix");
+            let text = if own { terminal::line(&text, Marks::Escaped) } else { terminal::lines(&text, Marks::Escaped) };
+            writeln!(out, "{level}: {text}")
         });
     }
     builder.target(env_logger::Target::Pipe(Box::new(AroundBar)));

@@ -16,6 +16,8 @@ mod model;
 mod output;
 mod progress;
 mod source;
+mod terminal;
+mod threads;
 mod token_text;
 mod tuning;
 mod vocabulary_words;
@@ -26,35 +28,58 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
+use crate::memory::allocator::{self, EndingAllocator};
 use crate::progress::Reporter;
+use crate::terminal::Marks;
+
+#[global_allocator]
+static ALLOCATOR: EndingAllocator = EndingAllocator;
 
 fn main() -> ExitCode {
     quiet_vulkan();
     unmix_data::catch_bus_errors();
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let mut reporter = Reporter::new(cli.shared.progress, cli.shared.quiet);
     logging::start(&cli.shared, reporter.is_json());
-    let result = match &cli.command {
-        Command::Demo(args) => commands::demo::run(args, &cli.shared, &mut reporter),
-        Command::Inspect(args) => commands::inspect::run(args, &cli.shared),
-        Command::Fit(args) => commands::fit::run(args, &cli.shared, &mut reporter),
-        Command::Encode(args) => commands::encode::run(args, &cli.shared, &mut reporter),
-        Command::Features(args) => commands::features::run(args, &cli.shared),
-        Command::Compare(args) => commands::compare::run(args, &cli.shared),
-        Command::Tree(args) => commands::tree::run(args, &cli.shared, &mut reporter),
-        Command::Lens(args) => commands::lens::run(args, &cli.shared),
-        Command::Concepts(args) => commands::concepts::run(args, &cli.shared),
-        Command::Report(args) => commands::report::run(args, &cli.shared, &mut reporter),
-        Command::Export(args) => commands::export::run(args, &cli.shared, &reporter),
-        Command::Doctor(args) => commands::doctor::run(args, &cli.shared, &mut reporter),
-        Command::Bench(args) => commands::bench::run(args, &cli.shared, &mut reporter),
-        Command::Tune(args) => commands::tune::run(args, &cli.shared, &mut reporter),
-    };
-    let Err(failure) = result else { return ExitCode::SUCCESS };
+    if reporter.is_json() {
+        allocator::tell_in_json();
+    }
+    let Err(failure) = run(&cli, &mut reporter) else { return ExitCode::SUCCESS };
     if !matches!(failure, Failure::ReaderGone) {
         reporter.error(&failure);
     }
     ExitCode::from(failure.exit_code())
+}
+
+fn run(cli: &Cli, reporter: &mut Reporter) -> Result<(), Failure> {
+    threads::start()?;
+    match &cli.command {
+        Command::Demo(args) => commands::demo::run(args, &cli.shared, reporter),
+        Command::Inspect(args) => commands::inspect::run(args, &cli.shared),
+        Command::Fit(args) => commands::fit::run(args, &cli.shared, reporter),
+        Command::Encode(args) => commands::encode::run(args, &cli.shared, reporter),
+        Command::Features(args) => commands::features::run(args, &cli.shared),
+        Command::Compare(args) => commands::compare::run(args, &cli.shared),
+        Command::Tree(args) => commands::tree::run(args, &cli.shared, reporter),
+        Command::Lens(args) => commands::lens::run(args, &cli.shared),
+        Command::Concepts(args) => commands::concepts::run(args, &cli.shared),
+        Command::Report(args) => commands::report::run(args, &cli.shared, reporter),
+        Command::Export(args) => commands::export::run(args, &cli.shared, reporter),
+        Command::Doctor(args) => commands::doctor::run(args, &cli.shared, reporter),
+        Command::Bench(args) => commands::bench::run(args, &cli.shared, reporter),
+        Command::Tune(args) => commands::tune::run(args, &cli.shared, reporter),
+    }
+}
+
+/// Prints what clap says of the command line, or the help that was asked for, and ends the program.
+fn refuse(error: &clap::Error) -> ! {
+    // Arguments may be names of files, and clap repeats them as they are: so it gets them made fit for a terminal.
+    let shown = std::env::args_os().map(|arg| terminal::line(&arg.to_string_lossy(), Marks::Escaped));
+    if let Err(shown) = Cli::try_parse_from(shown) {
+        shown.exit();
+    }
+    eprint!("{}", terminal::lines(&error.render().to_string(), Marks::Escaped));
+    std::process::exit(error.exit_code())
 }
 
 /// Without a desktop session, Mesa's device-selection layer looks for one all the same, and libwayland writes an error about

@@ -1,14 +1,22 @@
 //! Stdout: text in one piece, numbers for people, tables.
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 
 use console::{Alignment, measure_text_width, pad_str};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::terminal::{self, Marks};
 
-/// Writes to stdout.
+/// Writes text to stdout, made fit for a terminal.
 pub fn print(text: &str) -> Result<(), Failure> {
+    let marks = if Style::stdout().colors { Marks::Kept } else { Marks::Escaped };
+    write(&terminal::lines(text, marks))
+}
+
+fn write(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Failure::ReaderGone,
@@ -20,7 +28,17 @@ pub fn print(text: &str) -> Result<(), Failure> {
 pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(value).map_err(|error| Failure::Output(error.into()))?;
     text.push('\n');
-    print(&text)
+    write(&terminal::json(&text))
+}
+
+/// A path among other text, on one line.
+pub fn path(path: &Path) -> String {
+    terminal::line(&path.display().to_string(), Marks::Escaped)
+}
+
+/// A path in JSON: what is not UTF-8 in it is shown by replacement characters.
+pub fn json_path(path: &Path) -> Value {
+    path.to_string_lossy().into()
 }
 
 /// Whether and how text is marked.
@@ -48,26 +66,27 @@ impl Style {
 
     /// Headings and the word that matters.
     pub fn strong(self, text: &str) -> String {
-        self.apply("1", text)
+        self.apply(terminal::STRONG, text)
     }
 
     /// What may be overlooked.
     pub fn faint(self, text: &str) -> String {
-        self.apply("2", text)
+        self.apply(terminal::FAINT, text)
     }
 
     /// What went well.
     pub fn good(self, text: &str) -> String {
-        self.apply("32", text)
+        self.apply(terminal::GOOD, text)
     }
 
     /// What went wrong.
     pub fn error(self, text: &str) -> String {
-        self.apply("1;31", text)
+        self.apply(terminal::ERROR, text)
     }
 
-    fn apply(self, code: &str, text: &str) -> String {
-        if self.colors && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    fn apply(self, mark: &str, text: &str) -> String {
+        let text = terminal::line(text, Marks::Escaped);
+        if self.colors && !text.is_empty() { format!("{mark}{text}{}", terminal::END) } else { text }
     }
 }
 
@@ -100,9 +119,9 @@ impl Table {
         Table { titles, rows: Vec::new() }
     }
 
-    /// Adds a row.
+    /// Adds a row. A cell stays on its line, whatever is in it.
     pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.into_iter().map(|cell| terminal::line(&cell, Marks::Kept)).collect());
     }
 
     /// The table as text, two blanks between columns, with a heading if there are titles.
@@ -225,5 +244,13 @@ mod tests {
         table.row(vec!["a".into(), "1,000".into()]);
         table.row(vec!["longer".into(), "2".into()]);
         assert_eq!(table.render(Style::PLAIN), "name        n\na       1,000\nlonger      2\n");
+    }
+
+    #[test]
+    fn a_name_with_a_line_break_stays_in_its_row() {
+        let mut table = Table::new(&["name", ">n"]);
+        table.row(vec!["a\n\x1b[2Jb".into(), "1".into()]);
+        assert_eq!(table.render(Style::PLAIN), "name           n\na\\n\\u{1b}[2Jb  1\n");
+        assert_eq!(Style { colors: true }.strong("a\x1b[0m\n"), "\x1b[1ma\\u{1b}[0m\\n\x1b[0m");
     }
 }

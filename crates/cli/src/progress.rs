@@ -12,6 +12,7 @@ use unmix::{Engine, Options, Progress, Stage};
 use crate::engine;
 use crate::failure::Failure;
 use crate::output::{self, duration};
+use crate::terminal::{self, Marks};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -207,8 +208,10 @@ impl Reporter {
     pub fn error(&mut self, failure: &Failure) {
         self.fit_ends();
         let text = if self.mode == Mode::Json {
-            json!({"event": "error", "message": failure.to_string(), "exit_code": failure.exit_code()}).to_string()
+            let event = json!({"event": "error", "message": failure.to_string(), "exit_code": failure.exit_code()});
+            terminal::json(&event.to_string())
         } else {
+            let failure = terminal::line(&failure.to_string(), Marks::Escaped);
             format!("{} {failure}", output::Style::of(&std::io::stderr()).error("error:"))
         };
         // Nowhere is left to tell that stderr is closed.
@@ -218,8 +221,8 @@ impl Reporter {
     fn line(&self, text: &str, event: impl FnOnce() -> Value) {
         let text = match self.mode {
             Mode::None => return,
-            Mode::Json => event().to_string(),
-            Mode::Bar | Mode::Plain => text.to_owned(),
+            Mode::Json => terminal::json(&event().to_string()),
+            Mode::Bar | Mode::Plain => terminal::line(text, Marks::Escaped),
         };
         // A closed stderr is no reason to stop working.
         let _ = around_bar(|| writeln!(std::io::stderr(), "{text}"));

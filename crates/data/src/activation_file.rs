@@ -151,14 +151,7 @@ impl ActivationSource for ActivationFile {
     }
 
     fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
-        let bad = |problem: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, problem);
-        if rows.start > rows.end || rows.end > self.rows as u64 {
-            return Err(bad(format!("rows {rows:?} of a matrix of {} rows", self.rows)));
-        }
-        let needed = (rows.end - rows.start) as usize * self.columns * self.element().bytes();
-        if out.len() != needed {
-            return Err(bad(format!("rows {rows:?} take {needed} bytes, not {}", out.len())));
-        }
+        self.check_rows(&rows, out)?;
         let stored = Stored {
             bytes: &self.file.file.bytes[self.tensor.range.clone()],
             rows: self.rows,

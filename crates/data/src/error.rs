@@ -274,6 +274,16 @@ pub enum Error {
         /// Entries of the vocabulary.
         size: usize,
     },
+    /// Rows of a matrix of weights that there are not, or a buffer that they do not fill.
+    #[error("{}: tensor {tensor:?}: {problem}", path.display())]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What was asked for, and what there is.
+        problem: String,
+    },
     /// No weights of a model where some were meant.
     #[error("{}: no weights of a model: {found}", path.display())]
     NoWeights {

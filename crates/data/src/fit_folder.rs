@@ -9,7 +9,9 @@ use unmix::{ActivationSource, DenseMatrix};
 
 use crate::columns::Integers;
 use crate::fit_record::FORMAT_VERSION;
+use crate::leftovers::settle;
 use crate::matrix::whole;
+use crate::place::Place;
 use crate::regular_file::{MOST_RUN, read_file};
 use crate::safetensors_writer::{TensorEntry, write_tensors};
 use crate::{ActivationFile, Error, FitRecord, OpenOptions, ResultFolder, RunRecord, TokenColumns};
@@ -30,25 +32,44 @@ const SCALE: &str = "activations = coefficients * features; the features carry t
 ///
 /// # Errors
 /// If `dir` exists and may not be replaced, its parent is missing, parts of the record contradict each other or are not
-/// finite, or the system refuses to write. Nothing is left behind then, and what was in `dir` is still there.
+/// finite, so that [`read_fit`] would not give the record back, or the system refuses to write. Nothing is left behind then,
+/// and what was in `dir` is still there.
 pub fn write_fit(dir: impl AsRef<Path>, record: &FitRecord, force: bool) -> Result<(), Error> {
     record.check()?;
+    let run = run_text(&record.run)?;
     let folder = ResultFolder::create(dir, force, check_replaceable)?;
     folder.write(FACTORIZATION_FILE, |out| write_factorization(out, record))?;
-    folder.write(RUN_FILE, |out| {
-        serde_json::to_writer_pretty(&mut *out, &record.run)?;
-        out.write_all(b"\n")
-    })?;
+    folder.write(RUN_FILE, |out| out.write_all(&run))?;
     folder.finish()
 }
 
-/// Reads a folder that [`write_fit`] wrote.
+/// The content of `run.json`. JSON has no number for NaN and infinities, so a record with one, wherever it is, would not come
+/// back; nor would one of another format version.
+fn run_text(run: &RunRecord) -> Result<Vec<u8>, Error> {
+    let refused = |found: String| Error::Inconsistent {
+        what: RUN_FILE.to_owned(),
+        found,
+        expected: "a fit must be read as it was written, so all its numbers must be finite".to_owned(),
+    };
+    let mut text = serde_json::to_vec_pretty(run).map_err(|problem| refused(format!("no JSON ({problem})")))?;
+    text.push(b'\n');
+    let mut read = parse_run(Path::new(RUN_FILE), &text)
+        .map_err(|problem| refused(format!("refused by its reader ({problem})")))?;
+    // Where paths are no bytes, one that is not UTF-8 comes back as it is shown.
+    read.input.path.clone_from(&run.input.path);
+    if read == *run { Ok(text) } else { Err(refused("read as something else".to_owned())) }
+}
+
+/// Reads a folder that [`write_fit`] wrote. If writing it was interrupted, that is set right first.
 ///
 /// # Errors
 /// If there is no such folder, a file is missing or damaged, of another format version, the parts contradict each other, or
 /// values are NaN or infinite.
 pub fn read_fit(dir: impl AsRef<Path>) -> Result<FitRecord, Error> {
     let dir = dir.as_ref();
+    if let Ok(place) = Place::of(dir) {
+        settle(&place);
+    }
     if !dir.exists() {
         return Err(Error::NotFound(dir.to_owned()));
     }
@@ -64,19 +85,28 @@ pub fn read_fit(dir: impl AsRef<Path>) -> Result<FitRecord, Error> {
             return Err(Error::NotAFit { path: dir.to_owned(), problem });
         }
     }
-    let run = read_run(&dir.join(RUN_FILE))?;
-    let (features, coefficients, columns) = read_factorization(&dir.join(FACTORIZATION_FILE))?;
+    let path = dir.join(RUN_FILE);
+    let mut text = read_file(&path, MOST_RUN, "expected a file")?;
+    let (run, factors) = loop {
+        let (run, factors) = (parse_run(&path, &text), read_factorization(&dir.join(FACTORIZATION_FILE)));
+        let text_now = read_file(&path, MOST_RUN, "expected a file")?;
+        if text_now == text {
+            break (run?, factors?);
+        }
+        // Another process has replaced the fit meanwhile: the factors may be those of the one and the record of the other.
+        text = text_now;
+    };
+    let (features, coefficients, columns) = factors;
     let record = FitRecord { features, coefficients, columns, run };
     // What contradicts each other has no path of its own.
     record.check().map_err(|problem| Error::DamagedFit { path: dir.to_owned(), problem: problem.into() })?;
     Ok(record)
 }
 
-fn read_run(path: &Path) -> Result<RunRecord, Error> {
+fn parse_run(path: &Path, bytes: &[u8]) -> Result<RunRecord, Error> {
     const EXPECTED: &str = "the run.json of a fit, unchanged; fit again if it was edited";
     let json = |problem: String| Error::Json { path: path.to_owned(), problem, expected: EXPECTED };
-    let bytes = read_file(path, MOST_RUN, "expected a file")?;
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| json(format!("not valid JSON: {e}")))?;
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| json(format!("not valid JSON: {e}")))?;
     // The version first: of another one, a complaint about some field would lead astray.
     let version = value.get("format_version").and_then(serde_json::Value::as_u64);
     let version = version.ok_or_else(|| json("no format_version".to_owned()))?;
@@ -85,7 +115,7 @@ fn read_run(path: &Path) -> Result<RunRecord, Error> {
         return Err(Error::FormatVersion { path: path.to_owned(), found, expected: FORMAT_VERSION });
     }
     // From the text rather than the value: that names the line.
-    serde_json::from_slice(&bytes).map_err(|e| json(e.to_string()))
+    serde_json::from_slice(bytes).map_err(|e| json(e.to_string()))
 }
 
 fn read_factorization(path: &Path) -> Result<(DenseMatrix, DenseMatrix, TokenColumns), Error> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use unmix::{ActivationSource, DenseMatrix, Factorization, FitSummary};
 
 use crate::finite::check_matrix;
+use crate::stored_input::StoredInput;
 use crate::{ActivationFile, Error, TokenColumns};
 
 /// Version of the folder's files. Raised when an older unmix would misread them.
@@ -48,8 +49,10 @@ pub struct RunRecord {
 
 /// Which activations were factorized.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "StoredInput", from = "StoredInput")]
 pub struct InputRecord {
-    /// The file; absent for activations from memory.
+    /// The file; absent for activations from memory. In JSON what is not UTF-8 in it is shown by replacement characters, and
+    /// on Unix `path_bytes` has the path's bytes as well, in hexadecimal digits.
     pub path: Option<PathBuf>,
     /// Name of the tensor; absent for npy files.
     pub tensor: Option<String>,

@@ -14,7 +14,8 @@ use crate::{ActivationFile, Error, Format, TensorInfo};
 /// What a file of activations holds and how its numbers are spread. Statistics leave out values that are not finite.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
-    /// The file.
+    /// The file; in JSON, what is not UTF-8 in its path is shown by replacement characters.
+    #[serde(serialize_with = "crate::lossy_path::serialize")]
     pub path: PathBuf,
     /// Its format.
     pub format: Format,

@@ -1,14 +1,20 @@
 //! Single files that are whole or not there at all.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use tempfile::TempPath;
 
 use crate::Error;
-use crate::durable::{fill, folder_of, sync_folder, temporary};
+use crate::durable::{fill, sync_folder};
+use crate::leftovers::settle;
+use crate::place::Place;
+use crate::staging::Staging;
 
-/// Writes the file `path` through a temporary one beside it, which takes its name once it is complete and on the disk. With
-/// `force`, an earlier file of that name is replaced; devices and the like never are.
+/// Writes the file `path` in a folder beside it, from where it takes its name once it is complete and on the disk. With
+/// `force`, an earlier file of that name is replaced; devices and the like never are. A symbolic link means the file that it
+/// leads to, whether or not that is there.
 ///
 /// # Errors
 /// If something of that name exists and may not be replaced, its folder is missing, or the system refuses to write. Nothing
@@ -19,17 +25,21 @@ pub fn write_file(
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), Error> {
     let path = path.as_ref();
-    let folder = checked_folder(path, force)?;
-    let file = temporary(".unmix-new-", 0o666)
-        .tempfile_in(&folder)
-        .map_err(|e| Error::io(&folder, "creating a temporary file", e))?;
-    fill(file.as_file(), path, write)?;
-    let placed = if force { file.persist(path) } else { file.persist_noclobber(path) };
+    let (place, staging) = begin(path, force)?;
+    let new = staging.new_result();
+    let file = File::create_new(&new).map_err(|e| Error::io(&new, "creating", e))?;
+    fill(&file, path, write)?;
+    drop(file);
+    let placed = if force {
+        fs::rename(&new, &place.path)
+    } else {
+        TempPath::try_from_path(new).and_then(|new| new.persist_noclobber(&place.path).map_err(|failed| failed.error))
+    };
     match placed {
-        Ok(_) => sync_folder(&folder),
+        Ok(()) => sync_folder(&place.parent),
         // Someone else was faster.
-        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::FileExists(path.to_owned())),
-        Err(e) => Err(Error::io(path, "moving the file into place", e.error)),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::FileExists(path.to_owned())),
+        Err(e) => Err(Error::io(path, "moving the file into place", e)),
     }
 }
 
@@ -38,27 +48,27 @@ pub fn write_file(
 /// # Errors
 /// As [`write_file`] for a file that may not be written or replaced.
 pub fn check_file_target(path: impl AsRef<Path>, force: bool) -> Result<(), Error> {
-    let folder = checked_folder(path.as_ref(), force)?;
-    // Permissions are best asked by trying.
-    let attempt = temporary(".unmix-try-", 0o666).tempfile_in(&folder);
-    attempt.map(drop).map_err(|e| Error::io(&folder, "creating a temporary file", e))
+    // Permissions are best asked by trying: a staging folder that is dropped leaves nothing behind.
+    begin(path.as_ref(), force).map(drop)
 }
 
-/// The folder that the file is to lie in.
-fn checked_folder(path: &Path, force: bool) -> Result<PathBuf, Error> {
+/// The place of the file, and a folder beside it to build it in.
+fn begin(path: &Path, force: bool) -> Result<(Place, Staging), Error> {
     let bad = |problem| Err(Error::BadTarget { path: path.to_owned(), problem });
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => return bad("this is a folder, but a file is to be written; name a file in it"),
-        Ok(found) if !found.is_file() => {
+    let place = Place::of(path)?;
+    match &place.found {
+        Some(found) if found.is_dir() => {
+            return bad("this is a folder, but a file is to be written; name a file in it");
+        }
+        Some(found) if !found.is_file() => {
             return bad("this is no regular file, and would be replaced by one; name another");
         }
-        Ok(_) if !force => return Err(Error::FileExists(path.to_owned())),
+        Some(_) if !force => return Err(Error::FileExists(path.to_owned())),
         _ => {}
     }
-    if path.file_name().is_none() {
-        return bad("this names no file that can be created; end the path in the file's name");
-    }
-    folder_of(path, path)
+    settle(&place);
+    let staging = Staging::create(&place)?;
+    Ok((place, staging))
 }
 
 #[cfg(test)]
@@ -101,8 +111,27 @@ mod tests {
     #[test]
     fn a_folder_or_a_missing_folder_is_no_target() {
         let folder = tempfile::tempdir().expect("a folder");
-        for path in [folder.path().to_owned(), folder.path().join("none/a.txt"), PathBuf::from("..")] {
-            assert!(matches!(check_file_target(&path, true), Err(Error::BadTarget { .. })), "{}", path.display());
+        for path in [folder.path(), &folder.path().join("none/a.txt"), Path::new(".."), Path::new("")] {
+            assert!(matches!(check_file_target(path, true), Err(Error::BadTarget { .. })), "{}", path.display());
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link_and_the_file_behind_it_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (link, target) = (folder.path().join("link.html"), folder.path().join("target.html"));
+        std::os::unix::fs::symlink("target.html", &link).expect("linked");
+        for (text, force) in [("to nothing as yet", false), ("again", true)] {
+            check_file_target(&link, force).expect("allowed");
+            write_file(&link, force, |out| out.write_all(text.as_bytes())).expect("written");
+            assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+            assert_eq!(fs::read_to_string(&target).expect("read"), text);
+        }
+        assert!(matches!(check_file_target(&link, false), Err(Error::FileExists(_))));
+
+        let circle = folder.path().join("circle.html");
+        std::os::unix::fs::symlink("circle.html", &circle).expect("linked");
+        assert!(matches!(check_file_target(&circle, true), Err(Error::BadTarget { .. })));
     }
 }

@@ -55,9 +55,14 @@ impl<'a> Panels<'a> {
     /// The values of `rows` as f32, row after row; they may be changed.
     ///
     /// # Errors
-    /// If the source cannot be read.
+    /// If there are no such rows, or the source cannot be read.
     pub fn values<'b>(&self, rows: Range<usize>, buffer: &'b mut PanelBuffer) -> Result<&'b mut [f32], Error> {
         let PanelBuffer { bytes, values } = buffer;
+        let tokens = self.source.tokens();
+        if rows.start > rows.end || rows.end as u64 > tokens {
+            let problem = format!("rows {rows:?} of a matrix of {tokens} rows");
+            return Err(Error::Read(std::io::Error::new(std::io::ErrorKind::InvalidInput, problem)));
+        }
         values.resize(rows.len() * self.source.neurons() as usize, 0.0);
         self.source.element().decode(self.bytes(rows, bytes)?, values);
         Ok(values)

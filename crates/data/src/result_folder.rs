@@ -2,27 +2,30 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::Error;
-use crate::durable::{fill, folder_of, sync_folder, temporary};
+use crate::durable::{fill, sync_folder};
+use crate::leftovers::settle;
+use crate::place::Place;
+use crate::staging::Staging;
 
-/// A folder under way: its files go to a temporary folder beside it, which [`finish`](Self::finish) puts in its place.
+/// A folder under way: its files go to a folder beside its place, which [`finish`](Self::finish) puts there.
 ///
-/// Dropped before that, it leaves nothing behind, and what was in its place is still there. Replacing takes two renames:
-/// should the machine stop between them, the earlier folder is found beside the new one under a name that starts with
-/// `.unmix-old-`.
+/// Dropped before that, it leaves nothing behind, and what was in its place is still there. A process that is killed at any
+/// moment leaves the earlier or the new folder in its place, whole. What else it leaves, a folder whose name starts with
+/// `.unmix-`, goes when the next result is written or read beside it.
 #[derive(Debug)]
 pub struct ResultFolder {
     /// The path as it was given.
     dir: PathBuf,
-    target: Target,
-    temporary: tempfile::TempDir,
+    place: Place,
+    staging: Staging,
 }
 
 impl ResultFolder {
-    /// Begins the folder `dir`. If there is one already, it is replaced in the end provided that `force` is set and
-    /// `replaceable` finds no fault with it.
+    /// Begins the folder `dir`; a symbolic link means the folder that it leads to. If there is one already, it is replaced in
+    /// the end provided that `force` is set and `replaceable` finds no fault with it.
     ///
     /// # Errors
     /// If `dir` exists and may not be replaced, its parent is missing, or the system refuses to write there.
@@ -32,21 +35,39 @@ impl ResultFolder {
         replaceable: impl Fn(&Path) -> Result<(), Error>,
     ) -> Result<ResultFolder, Error> {
         let dir = dir.as_ref().to_owned();
-        let target = target(&dir, force, replaceable)?;
-        let temporary = sibling(&target.parent, ".unmix-new-")?;
-        Ok(ResultFolder { dir, target, temporary })
+        settle(&Place::of(&dir)?);
+        // Looked at again: an interrupted replacement may have been finished.
+        let place = Place::of(&dir)?;
+        if let Some(found) = &place.found {
+            if !force {
+                return Err(Error::Exists(dir));
+            }
+            if !found.is_dir() {
+                return Err(Error::NotReplaceable { path: dir, found: "it is no folder".to_owned() });
+            }
+            replaceable(&dir)?;
+        }
+        let staging = Staging::create(&place)?;
+        let new = staging.new_result();
+        fs::create_dir(&new).map_err(|e| Error::io(&new, "creating", e))?;
+        Ok(ResultFolder { dir, place, staging })
     }
 
     /// Writes the file `name`, a path within the folder, flushes it to the disk and returns its length in bytes.
     ///
     /// # Errors
-    /// If it was written before or the system refuses to write.
+    /// If `name` leads out of the folder, was written before, or the system refuses to write.
     pub fn write(
         &self,
         name: impl AsRef<Path>,
         write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
     ) -> Result<u64, Error> {
-        let path = self.temporary.path().join(name);
+        let name = name.as_ref();
+        if name.file_name().is_none() || !name.components().all(|part| matches!(part, Component::Normal(_))) {
+            let problem = "a file of a result must lie in its folder; give a relative path without `.` and `..`";
+            return Err(Error::BadTarget { path: name.to_owned(), problem });
+        }
+        let path = self.staging.new_result().join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|e| Error::io(parent, "creating", e))?;
         }
@@ -63,71 +84,56 @@ impl ResultFolder {
     /// # Errors
     /// If the system refuses, or a folder of that name has appeared meanwhile.
     pub fn finish(self) -> Result<(), Error> {
-        let ResultFolder { dir, target, temporary } = self;
-        sync_folder(temporary.path())?;
-        if target.exists {
-            let old = sibling(&target.parent, ".unmix-old-")?;
-            let aside = old.path().join("earlier");
-            fs::rename(&target.path, &aside).map_err(|e| Error::io(&dir, "moving the earlier folder aside", e))?;
-            if let Err(e) = fs::rename(temporary.path(), &target.path) {
-                // If even this fails, the earlier folder stays where it is rather than being deleted with its temporary one.
-                if fs::rename(&aside, &target.path).is_err() {
-                    let _ = old.keep();
-                }
-                return Err(Error::io(&dir, "moving the folder into place", e));
-            }
+        let ResultFolder { dir, place, staging } = self;
+        let new = staging.new_result();
+        sync_folder(&new)?;
+        // Kept until the end: it holds the earlier folder from then on.
+        let _staging = if place.found.is_some() {
+            staging
+                .replace_folder(&place.path)
+                .map_err(|e| Error::io(&dir, "putting the folder in the place of the earlier one", e))?
         } else {
-            fs::rename(temporary.path(), &target.path).map_err(|e| match e.kind() {
+            fs::rename(&new, &place.path).map_err(|e| match e.kind() {
                 // Someone else was faster.
                 std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::DirectoryNotEmpty => Error::Exists(dir.clone()),
                 _ => Error::io(&dir, "moving the folder into place", e),
             })?;
-        }
-        // Its name is gone, so there is nothing to delete any more.
-        let _ = temporary.keep();
-        sync_folder(&target.parent)
+            staging
+        };
+        sync_folder(&place.parent)
     }
 }
 
-/// Where the folder goes.
-#[derive(Debug)]
-struct Target {
-    path: PathBuf,
-    parent: PathBuf,
-    exists: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn target(dir: &Path, force: bool, replaceable: impl Fn(&Path) -> Result<(), Error>) -> Result<Target, Error> {
-    let bad = |problem| Error::BadTarget { path: dir.to_owned(), problem };
-    let exists = match fs::symlink_metadata(dir) {
-        Ok(_) => true,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
-        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
-            return Err(bad("a part of this path is a file; choose another"));
+    #[test]
+    fn a_file_of_a_result_cannot_lie_outside_of_its_folder() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let folder = ResultFolder::create(parent.path().join("result"), false, |_| Ok(())).expect("begun");
+        let absolute = parent.path().join("absolute.txt");
+        let outside = ["../escaped.txt", "a/../../escaped.txt", "..", ".", "./a", ""].map(Path::new);
+        for name in outside.into_iter().chain([absolute.as_path()]) {
+            let refused = folder.write(name, |out| out.write_all(b"x")).expect_err("refused");
+            assert!(matches!(refused, Error::BadTarget { .. }), "{}: {refused}", name.display());
         }
-        Err(e) => return Err(Error::io(dir, "looking at the folder", e)),
-    };
-    if exists && !force {
-        return Err(Error::Exists(dir.to_owned()));
+        folder.write("within/it.txt", |out| out.write_all(b"x")).expect("written");
+        folder.finish().expect("put in its place");
+        let names: Vec<_> = fs::read_dir(parent.path()).expect("listed").flatten().map(|e| e.file_name()).collect();
+        assert_eq!(names, ["result"]);
     }
-    let path = if exists {
-        if !dir.is_dir() {
-            return Err(Error::NotReplaceable { path: dir.to_owned(), found: "it is no folder".to_owned() });
-        }
-        replaceable(dir)?;
-        // Through symbolic links: renaming onto a link would replace the link.
-        dir.canonicalize().map_err(|e| Error::io(dir, "resolving the path", e))?
-    } else {
-        dir.to_owned()
-    };
-    if path.file_name().is_none() {
-        return Err(bad("this names no folder that can be created; end the path in the folder's name"));
-    }
-    let parent = folder_of(&path, dir)?;
-    Ok(Target { path, parent, exists })
-}
 
-/// A fresh folder on the same file system, deleted when dropped.
-fn sibling(parent: &Path, prefix: &str) -> Result<tempfile::TempDir, Error> {
-    temporary(prefix, 0o777).tempdir_in(parent).map_err(|e| Error::io(parent, "creating a temporary folder", e))
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_means_the_folder_that_it_names() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let link = parent.path().join("latest");
+        std::os::unix::fs::symlink("run-1", &link).expect("linked");
+        let folder = ResultFolder::create(&link, false, |_| Ok(())).expect("begun");
+        folder.write("a.txt", |out| out.write_all(b"x")).expect("written");
+        folder.finish().expect("put in its place");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert!(parent.path().join("run-1/a.txt").exists());
+    }
 }

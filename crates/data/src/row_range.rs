@@ -34,6 +34,7 @@ impl<S: ActivationSource> ActivationSource for RowRange<S> {
     }
 
     fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
+        self.check_rows(&rows, out)?;
         self.source.read_rows(self.rows.start + rows.start..self.rows.start + rows.end, out)
     }
 
@@ -50,15 +51,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_reads_and_shares_its_own_rows() {
+    fn a_range_reads_and_shares_its_own_rows_alone() {
         let all = HostActivations::from_f32((0..20).map(|i| i as f32).collect(), 5, 4).expect("activations");
-        let part = RowRange::new(all, 2..9);
-        assert_eq!((part.tokens(), part.neurons()), (3, 4));
+        let part = RowRange::new(all, 2..4);
+        assert_eq!((part.tokens(), part.neurons()), (2, 4));
         let mut bytes = vec![0; 16];
         part.read_rows(1..2, &mut bytes).expect("read");
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         assert_eq!(values, [12.0, 13.0, 14.0, 15.0]);
         let shared: Vec<f32> = bytemuck::pod_collect_to_vec(&part.shared().expect("shared"));
-        assert_eq!((shared[0], shared.len()), (8.0, 12));
+        assert_eq!((shared[0], shared.len()), (8.0, 8));
+        // The source has a row of that number, the range has not.
+        let mut row = vec![0; 16];
+        part.read_rows(2..3, &mut row).expect_err("beyond the range");
     }
 }

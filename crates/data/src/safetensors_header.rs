@@ -12,7 +12,7 @@ use crate::number::Number;
 use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo};
 
 /// The format's own limit; a longer "header" is some other file.
-const LONGEST_HEADER: u64 = 100_000_000;
+pub(crate) const LONGEST_HEADER: u64 = 100_000_000;
 
 pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> {
     let bytes = &file.bytes;

@@ -5,8 +5,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use safetensors::tensor::Metadata;
 use serde_json::{Map, Value, json};
 use unmix::DenseMatrix;
+
+use crate::safetensors_header::LONGEST_HEADER;
 
 /// A tensor for [`write_tensors`].
 #[derive(Clone, Debug)]
@@ -32,24 +35,14 @@ impl<'a> TensorEntry<'a> {
 /// Writes a safetensors file of `entries` in their order; those of wider elements must come first to stay aligned.
 ///
 /// # Errors
-/// If `out` cannot be written to.
+/// If two tensors have the same name, or type and shape of one do not go with its bytes: nobody could read that. Nothing is
+/// written then. If `out` cannot be written to.
 pub fn write_tensors(
     mut out: impl Write,
     entries: &[TensorEntry<'_>],
     metadata: &BTreeMap<&str, String>,
 ) -> io::Result<()> {
-    let mut header = Map::new();
-    header.insert("__metadata__".to_owned(), json!(metadata));
-    let mut end = 0;
-    for entry in entries {
-        let start = end;
-        end += entry.bytes.len();
-        header.insert(
-            entry.name.to_owned(),
-            json!({"dtype": entry.dtype, "shape": entry.shape, "data_offsets": [start, end]}),
-        );
-    }
-    let mut header = serde_json::to_vec(&Value::Object(header))?;
+    let mut header = header(entries, metadata)?;
     // Padded with blanks so that the data start on a multiple of 8.
     header.resize(header.len().next_multiple_of(8), b' ');
     out.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -58,4 +51,62 @@ pub fn write_tensors(
         out.write_all(entry.bytes)?;
     }
     out.flush()
+}
+
+fn header(entries: &[TensorEntry<'_>], metadata: &BTreeMap<&str, String>) -> io::Result<Vec<u8>> {
+    let refused = |problem: String| Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    let mut header = Map::new();
+    header.insert("__metadata__".to_owned(), json!(metadata));
+    let mut end = 0;
+    for entry in entries {
+        let TensorEntry { name, dtype, shape, bytes } = entry;
+        let start = end;
+        end += bytes.len();
+        let info = json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]});
+        // Readers are strict, so a tensor that they would refuse is not written.
+        let alone = json!({*name: {"dtype": dtype, "shape": shape, "data_offsets": [0, bytes.len()]}});
+        if let Err(problem) = serde_json::from_value::<Metadata>(alone) {
+            return refused(format!(
+                "tensor {name:?} of type {dtype} and shape {shape:?} cannot be written from {} bytes: {problem}",
+                bytes.len()
+            ));
+        }
+        if header.insert((*name).to_owned(), info).is_some() {
+            return refused(format!("two tensors cannot both be called {name:?}; give each a name of its own"));
+        }
+    }
+    let header = serde_json::to_vec(&Value::Object(header))?;
+    if header.len() as u64 > LONGEST_HEADER {
+        return refused(format!("a header of {} bytes; the format allows {LONGEST_HEADER}", header.len()));
+    }
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(entries: &[TensorEntry<'_>]) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        write_tensors(&mut bytes, entries, &BTreeMap::new()).map(|()| bytes)
+    }
+
+    #[test]
+    fn what_no_reader_would_take_is_not_written() {
+        let entry = |name, dtype, shape: &[usize]| TensorEntry { name, dtype, shape: shape.to_vec(), bytes: &[0; 4] };
+        let good = || entry("a", "F32", &[1]);
+        for (entries, word) in [
+            (vec![entry("a", "F32", &[9, 9])], "[9, 9]"),
+            (vec![entry("a", "F32", &[usize::MAX, 2])], "cannot be written"),
+            (vec![entry("a", "Q\"7", &[1])], "Q\"7"),
+            (vec![good(), good()], "\"a\""),
+            (vec![entry("__metadata__", "F32", &[1])], "__metadata__"),
+        ] {
+            let refused = written(&entries).expect_err("refused");
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+            assert!(refused.to_string().contains(word), "{refused}");
+        }
+        let bytes = written(&[good(), entry("scalar", "F32", &[])]).expect("written");
+        assert_eq!(safetensors::SafeTensors::deserialize(&bytes).expect("a file").len(), 2);
+    }
 }

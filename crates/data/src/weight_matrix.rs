@@ -89,14 +89,19 @@ impl WeightMatrix {
     /// Writes rows to `out`, [rows.len(), columns].
     ///
     /// # Errors
-    /// If a number is NaN or infinite, or an f64 number is beyond f32.
-    ///
-    /// # Panics
-    /// If there are no such rows, or `out` is of another size.
+    /// If there are no such rows, or `out` is of another size. If a number is NaN or infinite, or an f64 number is beyond f32.
     pub fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) -> Result<(), Error> {
+        if rows.start > rows.end || rows.end > self.rows || out.len() != rows.len() * self.columns {
+            let problem = format!(
+                "rows {rows:?} cannot be read to a buffer of {} numbers; there are {} rows of {} numbers",
+                out.len(),
+                self.rows,
+                self.columns
+            );
+            return Err(Error::Rows { path: self.path.clone(), tensor: self.name.clone(), problem });
+        }
         let width = self.columns * self.number.bytes();
         let bytes = &self.bytes[rows.start * width..rows.end * width];
-        assert_eq!(out.len(), rows.len() * self.columns, "rows {rows:?} of {} columns", self.columns);
         match self.number {
             Number::F16 => ElementType::F16.decode(bytes, out),
             Number::Bf16 => ElementType::Bf16.decode(bytes, out),

@@ -59,5 +59,5 @@ pub use lens::{
 };
 pub use matching::{MatchedPair, Matching, match_by_chance, match_features};
 pub use neurons::{Neuron, strongest_neurons};
-pub use one_line::one_line;
+pub use one_line::{disturbs_a_terminal, one_line};
 pub use rows::{feature_cosines, norms, unit_features};

@@ -6,15 +6,17 @@ pub fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\u{2028}' | '\u{2029}' => '⏎',
-            c if c.is_control() || turns_direction(c) => ' ',
+            c if disturbs_a_terminal(c) => ' ',
             c => c,
         })
         .collect()
 }
 
-/// Unicode's explicit formatting characters for bidirectional text.
-fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a character does more to a terminal than to stand there: control characters, line breaks among them, and Unicode's
+/// explicit formatting characters for bidirectional text.
+pub fn disturbs_a_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -22,8 +22,25 @@ pub trait ActivationSource: Sync {
     /// Writes the little-endian elements of `rows` to `out`, row after row without padding.
     ///
     /// # Errors
-    /// If they cannot be read.
+    /// If there are no such rows, `out` is of another size, or they cannot be read.
     fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()>;
+
+    /// Refuses rows that there are not, and an `out` of another size than theirs: what [`read_rows`](Self::read_rows) must do
+    /// first.
+    ///
+    /// # Errors
+    /// If they are refused.
+    fn check_rows(&self, rows: &Range<u64>, out: &[u8]) -> std::io::Result<()> {
+        let refused = |problem: String| Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, problem));
+        if rows.start > rows.end || rows.end > self.tokens() {
+            return refused(format!("rows {rows:?} of a matrix of {} rows", self.tokens()));
+        }
+        let bytes = u128::from(rows.end - rows.start) * u128::from(self.neurons()) * self.element().bytes() as u128;
+        if out.len() as u128 != bytes {
+            return refused(format!("rows {rows:?} take {bytes} bytes, not {}", out.len()));
+        }
+        Ok(())
+    }
 
     /// The whole matrix as row-major bytes without padding that may be kept without copying, where there is such a thing.
     fn shared(&self) -> Option<Bytes> {

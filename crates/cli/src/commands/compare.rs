@@ -100,15 +100,14 @@ pub fn run(args: &CompareArgs, shared: &SharedArgs) -> Result<(), Failure> {
     }
     let comparisons: Vec<Comparison<'_>> = others
         .iter()
-        .map(|fit| Comparison {
-            fit,
-            matching: match_features(features, &fit.record.features),
-            chance: match_by_chance(features, &fit.record.features, SHUFFLES, 0),
+        .map(|fit| {
+            let matching = match_features(features, &fit.record.features)?;
+            Ok(Comparison { fit, matching, chance: match_by_chance(features, &fit.record.features, SHUFFLES, 0)? })
         })
-        .collect();
+        .collect::<Result<_, unmix_data::Error>>()?;
     if shared.json {
         return output::print_json(&json!({
-            "fit": args.fit.display().to_string(),
+            "fit": output::json_path(&args.fit),
             "relative_error": first.record.run.summary.relative_error,
             "compared_with": comparisons.iter().map(|comparison| in_json(&first, comparison)).collect::<Vec<_>>(),
         }));
@@ -154,7 +153,7 @@ fn in_json(first: &Fit<'_>, comparison: &Comparison<'_>) -> Value {
     };
     let Comparison { fit, matching, .. } = comparison;
     json!({
-        "fit": fit.path.display().to_string(),
+        "fit": output::json_path(fit.path),
         "relative_error": fit.record.run.summary.relative_error,
         "possible": matching.possible,
         "stability": matching.stability(),
@@ -193,7 +192,7 @@ fn table(first: &Fit<'_>, comparisons: &[Comparison<'_>]) -> Table {
 
 /// What the numbers mean.
 fn sentences(comparison: &Comparison<'_>) -> String {
-    let (matching, path) = (&comparison.matching, comparison.fit.path.display());
+    let (matching, path) = (&comparison.matching, output::path(comparison.fit.path));
     if matching.possible == 0 {
         return format!("{path}: there is nothing to match, since one of the fits has no feature that is not zero.\n");
     }

@@ -146,10 +146,10 @@ pub fn run(args: &ConceptsArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let Scored { scores, fitted, path } = score(&fit, &args.fit, &args.score, &labels)?;
     if shared.json {
         let mut value = json!(scores);
-        value["fit"] = json!(args.fit);
-        value["labels"] = json!(args.labels);
+        value["fit"] = output::json_path(&args.fit);
+        value["labels"] = output::json_path(&args.labels);
         value["labels_by"] = json!(if labels.is_numbered() { "id" } else { "order" });
-        value["activations"] = json!(path);
+        value["activations"] = output::json_path(&path);
         value["fitted_tokens"] = json!(fitted);
         value["purity_tokens"] = json!(args.score.purity_tokens);
         value["seed"] = json!(args.score.seed);

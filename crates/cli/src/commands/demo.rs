@@ -250,7 +250,9 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
                 })
             })
             .collect();
-        return output::print_json(&json!({"run": fit.run.summary, "features": features, "report": report}));
+        return output::print_json(
+            &json!({"run": fit.run.summary, "features": features, "report": report.as_deref().map(output::json_path)}),
+        );
     }
     let shown: Vec<String> = hints.iter().map(Hint::words).collect();
     let style = Style::stdout();
@@ -307,7 +309,7 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
          unmix report fit --vocabulary tokenizer.json --out report.html\n",
         if args.all { "" } else { "All features: unmix demo --all\n" },
         report.map_or_else(String::new, |report| {
-            style.strong(&format!("Report, to open in a browser: {}\n\n", report.display()))
+            style.strong(&format!("Report, to open in a browser: {}", report.display())) + "\n\n"
         }),
     ));
     output::print(&out)

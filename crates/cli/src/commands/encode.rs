@@ -96,7 +96,7 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let encoding = &record.encoding;
     if shared.json {
         return output::print_json(&json!({
-            "out": args.out,
+            "out": output::json_path(&args.out),
             "tokens": encoding.coefficients.rows,
             "features": encoding.coefficients.columns,
             "relative_error": encoding.relative_error(),
@@ -145,7 +145,7 @@ fn encode(
         let next = encoder.encode(engine, &portion)?;
         match &mut all {
             None => all = Some(next),
-            Some(all) => all.append(next),
+            Some(all) => all.append(next)?,
         }
     }
     all.ok_or_else(|| Failure::Usage(format!("{}: there are no tokens to encode", file.path().display())))

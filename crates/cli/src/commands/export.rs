@@ -108,7 +108,7 @@ pub enum ArchitectureOption {
 /// Runs the command.
 pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Result<(), Failure> {
     refuse_strangers(args)?;
-    if !args.force && args.out.symlink_metadata().is_ok() {
+    if !args.force && args.out.exists() {
         return Err(unmix_data::Error::Exists(args.out.clone()).into());
     }
     let record = read_fit(&args.fit)?;
@@ -235,9 +235,9 @@ fn encoder(
 
 fn as_json(args: &ExportArgs, layer: Option<u32>, files: &[WrittenFile], report: Option<&EncoderReport>) -> Value {
     json!({
-        "fit": args.fit,
+        "fit": output::json_path(&args.fit),
         "to": args.to.to_possible_value().map(|value| value.get_name().to_owned()),
-        "out": args.out,
+        "out": output::json_path(&args.out),
         "layer": layer,
         "scale": SCALE,
         "files": files,

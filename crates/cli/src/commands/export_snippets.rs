@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use unmix_interpret::disturbs_a_terminal;
+
 use super::export::Tool;
 
 /// A few lines of Python that load the folder `out`; `layer` is that of the activations, if it is known.
 pub fn snippet(tool: Tool, out: &Path, layer: Option<u32>) -> String {
-    // A string of JSON is one of Python.
-    let path = serde_json::Value::from(out.display().to_string());
+    let path = python_string(out);
     match tool {
         Tool::Saelens => format!(
             "from sae_lens import SAE\nsae = SAE.load_from_disk({path})\ncoefficients = sae.encode(activations)\n"
@@ -39,5 +40,35 @@ pub fn snippet(tool: Tool, out: &Path, layer: Option<u32>) -> String {
                  handle = steer(model, {layer}, load(), feature=0, strength=4.0)   # handle.remove() undoes it\n"
             )
         }
+    }
+}
+
+/// The path as Python writes it: bytes that are not UTF-8 as Python's own file functions take them, and as an escape what cannot
+/// be printed.
+fn python_string(path: &Path) -> String {
+    let mut text = String::from("\"");
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' | '\\' => text.extend(['\\', c]),
+                c if disturbs_a_terminal(c) => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+                c => text.push(c),
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\udc{byte:02x}")));
+    }
+    text + "\""
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn any_path_is_a_string_of_python() {
+        let path = |bytes: &[u8]| python_string(Path::new(std::ffi::OsStr::from_bytes(bytes)));
+        assert_eq!(path("plain café/東京".as_bytes()), "\"plain café/東京\"");
+        assert_eq!(path(b"caf\xe9 \"quoted\" \\ \x1b\n"), r#""caf\udce9 \"quoted\" \\ \u001b\u000a""#);
     }
 }

@@ -13,7 +13,9 @@ use crate::health_lines;
 use crate::output::{self, Style, percent};
 use crate::token_text::{TextArgs, read_text};
 use unmix_interpret::report::{HealthLevel, health_notes};
-use unmix_interpret::{Contexts, Occurrence, QUANTILES, Text, contexts, distributions, health, strongest_neurons};
+use unmix_interpret::{
+    Contexts, Neuron, Occurrence, QUANTILES, Text, contexts, distributions, health, strongest_neurons,
+};
 
 /// Read the features of a fit: the words where each is strongest
 ///
@@ -90,6 +92,7 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
 
     if shared.json {
         let distributions = distributions(&fit.coefficients, JSON_BINS);
+        let neurons = neurons(&fit, JSON_NEURONS)?;
         let words = args.context.unwrap_or(JSON_WORDS);
         let features: Vec<Value> = order
             .iter()
@@ -114,12 +117,12 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
                     "words": words_json(&found[k], &text),
                     "contexts": contexts,
                     "distribution": distributions[k],
-                    "neurons": strongest_neurons(&fit.features, k, JSON_NEURONS),
+                    "neurons": neurons[k],
                 })
             })
             .collect();
         return output::print_json(&json!({
-            "fit": args.fit,
+            "fit": output::json_path(&args.fit),
             "relative_error": summary.relative_error,
             "rank": summary.options.rank,
             "tokens": summary.tokens,
@@ -130,8 +133,7 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
             "features": features,
         }));
     }
-    let neurons: Option<Vec<_>> =
-        args.neurons.then(|| (0..fit.features.rows).map(|k| strongest_neurons(&fit.features, k, NEURONS)).collect());
+    let neurons = args.neurons.then(|| neurons(&fit, NEURONS)).transpose()?;
     let table = FeatureTable {
         summary,
         text: &text,
@@ -159,6 +161,11 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
         out.push_str("Where prompts begin is not known: the activations came without `prompt_ids` or `positions`.\n");
     }
     output::print(&out)
+}
+
+/// The strongest neurons of every feature, at most `most` of each.
+fn neurons(fit: &FitRecord, most: usize) -> Result<Vec<Vec<Neuron>>, Failure> {
+    Ok((0..fit.features.rows).map(|k| strongest_neurons(&fit.features, k, most)).collect::<Result<_, _>>()?)
 }
 
 /// The different words for programs.

@@ -88,13 +88,13 @@ pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
         };
         let neuron = |(&j, reading): (&usize, &LensReading)| entry("neuron", j, reading);
         return output::print_json(&json!({
-            "fit": args.fit,
-            "model": args.model.model,
+            "fit": output::json_path(&args.fit),
+            "model": args.model.model.iter().map(|path| output::json_path(path)).collect::<Vec<_>>(),
             "tensors": readout.names(),
             "tokens": readout.tokens(),
             "padding": readout.padding(),
             "width": readout.width(),
-            "vocabulary": args.text.vocabulary,
+            "vocabulary": args.text.vocabulary.as_deref().map(output::json_path),
             "features": chosen.iter().zip(of_features).map(feature).collect::<Vec<_>>(),
             "neurons": args.neuron.iter().zip(of_neurons).map(neuron).collect::<Vec<_>>(),
         }));

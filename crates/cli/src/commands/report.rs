@@ -121,7 +121,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
 
     if shared.json {
         return output::print_json(&json!({
-            "out": args.out,
+            "out": output::json_path(&args.out),
             "bytes": page.len(),
             "features": report.features.len(),
             "words_from": source.name(),

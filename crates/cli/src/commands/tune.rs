@@ -103,7 +103,7 @@ pub fn run(args: &TuneArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
             "unmix_version": key.unmix_version,
             "adapter": key.adapter,
             "driver": key.driver,
-            "file": path,
+            "file": output::json_path(&path),
             "tokens": args.size.tokens,
             "neurons": args.size.neurons,
             "rank": args.size.rank,
@@ -132,7 +132,7 @@ pub fn run(args: &TuneArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     } else {
         table.render(style)
     };
-    output::print(&format!("{found}\nStored in {}\n", path.display()))
+    output::print(&format!("{found}\nStored in {}\n", output::path(&path)))
 }
 
 /// The adapter to tune: a GPU in hardware unless a software renderer is asked for.
@@ -305,7 +305,9 @@ fn time(runs: u32, session: &dyn Session, recording: &Recording) -> Result<f64, 
 fn show(shared: &SharedArgs) -> Result<(), Failure> {
     let stored = tuning::stored();
     if shared.json {
-        return output::print_json(&json!({"file": tuning::path(), "tunings": stored}));
+        return output::print_json(
+            &json!({"file": tuning::path().as_deref().map(output::json_path), "tunings": stored}),
+        );
     }
     if stored.is_empty() {
         return output::print("Nothing is stored. `unmix tune` measures the kernels' variants.\n");
@@ -334,10 +336,10 @@ fn show(shared: &SharedArgs) -> Result<(), Failure> {
 fn forget(shared: &SharedArgs) -> Result<(), Failure> {
     let forgotten = tuning::forget()?;
     if shared.json {
-        return output::print_json(&json!({"forgotten": forgotten}));
+        return output::print_json(&json!({"forgotten": forgotten.as_deref().map(output::json_path)}));
     }
     match forgotten {
-        Some(path) => output::print(&format!("Deleted {}\n", path.display())),
+        Some(path) => output::print(&format!("Deleted {}\n", output::path(&path))),
         None => output::print("Nothing was stored.\n"),
     }
 }

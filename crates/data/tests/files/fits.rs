@@ -233,8 +233,51 @@ fn links_are_followed_and_permissions_are_the_users_own() {
     assert_eq!(mode(&dir.join(RUN_FILE)), mode(&parent.path().join("plain.txt")));
 
     fs::remove_file(&link).expect("removed");
-    std::os::unix::fs::symlink("nowhere", &link).expect("linked");
-    assert!(matches!(write_fit(&link, &record(3), true), Err(Error::NotReplaceable { .. })));
+    std::os::unix::fs::symlink("nowhere yet", &link).expect("linked");
+    write_fit(&link, &record(3), false).expect("written");
+    assert_eq!(read_fit(parent.path().join("nowhere yet")).expect("read").run.seed, 3);
+}
+
+#[test]
+fn a_replacement_that_was_interrupted_is_finished_when_the_fit_is_read_or_written() {
+    for is_read in [true, false] {
+        let (parent, dir) = parent();
+        write_fit(&dir, &record(1), false).expect("written");
+        // What a process leaves that is killed between two renames, where names cannot be exchanged at a stroke.
+        let hash = |text: &str| blake3::hash(text.as_bytes()).to_hex()[..16].to_owned();
+        let staging = parent.path().join(format!(".unmix-{}-{}-a1b2c3", hash("fit"), hash("some machine")));
+        fs::create_dir(&staging).expect("created");
+        fs::rename(&dir, staging.join("old")).expect("moved");
+        write_fit(staging.join("new"), &record(2), false).expect("written");
+        if is_read {
+            assert_eq!(read_fit(&dir).expect("read").run.seed, 2);
+        } else {
+            assert!(matches!(write_fit(&dir, &record(3), false), Err(Error::Exists(_))));
+        }
+        assert_eq!(names(parent.path()), ["fit"]);
+    }
+}
+
+#[test]
+fn a_fit_that_is_replaced_while_it_is_read_is_the_one_or_the_other() {
+    let (_parent, dir) = parent();
+    // Features that say of which fit they are.
+    let marked = |seed: u64| {
+        let mut fit = record(seed);
+        fit.features.values[0] = seed as f32;
+        fit
+    };
+    write_fit(&dir, &marked(0), false).expect("written");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (1..=30).for_each(|seed| write_fit(&dir, &marked(seed), true).expect("replaced")));
+        while !writer.is_finished() {
+            match read_fit(&dir) {
+                Ok(fit) => assert_eq!(fit.features.values[0], fit.run.seed as f32),
+                // Where names cannot be exchanged at a stroke, there is a moment with nothing.
+                Err(error) => assert!(matches!(error, Error::NotFound(_) | Error::NotAFit { .. }), "{error}"),
+            }
+        }
+    });
 }
 
 /// Features over no neurons, consistently so.
@@ -266,6 +309,42 @@ fn contradictions_are_not_written() {
     refused(&|f| f.run.summary.feature_statistics.truncate(1), "statistics is of 1 features, but there are 2");
     refused(&|f| f.run.summary.dead_features = vec![1, 2], "a dead feature is number 2");
     refused(&without_neurons, "2 × 0");
+}
+
+#[test]
+fn a_fit_that_could_not_be_read_is_not_written() {
+    let (parent, dir) = parent();
+    let changes: [fn(&mut FitRecord); 7] = [
+        |f| f.run.summary.seconds = f64::NAN,
+        |f| f.run.summary.start_seconds = f64::INFINITY,
+        |f| f.run.summary.seconds_curve[1] = f64::NAN,
+        |f| f.run.summary.objective_curve = vec![f64::NAN],
+        |f| f.run.summary.squared_norm = f64::NEG_INFINITY,
+        |f| f.run.summary.options.tolerance = f64::NAN,
+        |f| f.run.format_version += 1,
+    ];
+    for (i, change) in changes.into_iter().enumerate() {
+        let mut fit = record(1);
+        change(&mut fit);
+        let error = write_fit(&dir, &fit, true).expect_err("refused");
+        assert!(matches!(error, Error::Inconsistent { .. }) && error.to_string().contains(RUN_FILE), "{i}: {error}");
+        assert!(names(parent.path()).is_empty(), "{i}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_fit_to_a_file_whose_name_is_not_utf8_is_not_lost() {
+    use std::os::unix::ffi::OsStrExt;
+    let (parent, dir) = parent();
+    let mut fit = record(1);
+    fit.run.input.path = Some(std::ffi::OsStr::from_bytes(b"caf\xe9.npy").into());
+    write_fit(&dir, &fit, false).expect("written");
+    same(&read_fit(&dir).expect("read"), &fit);
+    let dir = parent.path().join(std::ffi::OsStr::from_bytes(b"f\xe9"));
+    write_fit(&dir, &fit, false).expect("written");
+    write_fit(&dir, &fit, true).expect("replaced");
+    same(&read_fit(&dir).expect("read"), &fit);
 }
 
 #[test]

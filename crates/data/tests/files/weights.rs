@@ -183,6 +183,20 @@ fn several_files_together() {
     assert!(refused(&[write(at("cut.safetensors"), cut)]).contains("damaged"));
 }
 
+#[test]
+fn rows_that_there_are_not_and_wrong_buffers_are_errors() {
+    let folder = folder();
+    let bytes = safetensors(&[("a", "F32", &[3, 2], f32s(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))]);
+    let weights = Weights::open(&[write(folder.path().join("m.safetensors"), &bytes)]).expect("opened");
+    let matrix = weights.matrix("a").expect("a matrix");
+    let read = |rows: std::ops::Range<usize>, numbers| matrix.read_rows(rows, &mut vec![0.0; numbers]);
+    for (first, end, numbers) in [(5, 6, 2), (2, 4, 4), (2, 1, 0), (0, 1, 3), (usize::MAX - 1, usize::MAX, 2)] {
+        let error = read(first..end, numbers).expect_err("refused");
+        assert!(matches!(error, Error::Rows { .. }) && error.to_string().contains("3 rows of 2"), "{error}");
+    }
+    read(1..3, 4).expect("read");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 

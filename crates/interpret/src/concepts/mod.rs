@@ -41,10 +41,8 @@ use selection::{choose_and_score, mean, median};
 /// The activations are read three times, in panels of rows.
 ///
 /// # Errors
-/// If the source cannot be read, or features, labelling and source do not have the same neurons and tokens.
-///
-/// # Panics
-/// If `strongest` names a row that is not there, or does not have an entry a feature.
+/// If the source cannot be read, or features, labelling, source and `strongest` do not have the same features, neurons and
+/// tokens.
 pub fn concept_scores(
     source: &dyn ActivationSource,
     labelling: &Labelling,
@@ -54,6 +52,9 @@ pub fn concept_scores(
     seed: u64,
 ) -> Result<ConceptScores, ConceptError> {
     let concepts = labelling.concepts().len();
+    if let Some(strongest) = strongest {
+        strongest.check(features.rows, labelling.prompt_of_row().len())?;
+    }
     let purities = strongest.map(|strongest| purity::purity(strongest, labelling));
     let alive: Vec<bool> = (0..features.rows)
         .map(|k| {

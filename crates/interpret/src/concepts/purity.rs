@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use unmix_data::Error;
+
 use super::Labelling;
 use super::scores::Purity;
 
@@ -14,6 +16,31 @@ pub struct StrongestRows<'a> {
     pub rows: &'a [Vec<usize>],
     /// The token of each row, where known.
     pub token_ids: Option<&'a [i64]>,
+}
+
+impl StrongestRows<'_> {
+    /// Refuses what is not of `features` features and `tokens` tokens.
+    pub(super) fn check(&self, features: usize, tokens: usize) -> Result<(), Error> {
+        let inconsistent = |what: &str, found: String, expected: String| {
+            Err(Error::Inconsistent { what: what.to_owned(), found, expected })
+        };
+        if self.rows.len() != features {
+            let expected = format!("there are {features} features");
+            return inconsistent("the list of strongest tokens", format!("{} entries long", self.rows.len()), expected);
+        }
+        if let Some(ids) = self.token_ids.filter(|ids| ids.len() != tokens) {
+            let expected = format!("there are {tokens} tokens");
+            return inconsistent("the column of token ids", format!("{} entries long", ids.len()), expected);
+        }
+        match self.rows.iter().flatten().find(|&&row| row >= tokens) {
+            None => Ok(()),
+            Some(row) => inconsistent(
+                "the row of a strongest token",
+                format!("number {row}"),
+                format!("there are {tokens} rows, numbered from 0"),
+            ),
+        }
+    }
 }
 
 /// The purity of each feature; absent where no token uses it.

@@ -75,6 +75,11 @@ impl Text {
         text
     }
 
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Whether it is known where prompts begin.
     pub fn knows_prompts(&self) -> bool {
         self.prompts.known

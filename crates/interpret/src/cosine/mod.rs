@@ -40,10 +40,7 @@ pub fn cosines(source: &dyn ActivationSource, directions: &DenseMatrix) -> Resul
 /// The cosines of all tokens are never held at once: beside the result, memory is that of some panels of rows.
 ///
 /// # Errors
-/// As [`cosines`], and if `prompt_of_row` does not have an entry a token.
-///
-/// # Panics
-/// If a row's prompt is not below `prompts`.
+/// As [`cosines`], and if `prompt_of_row` does not have an entry a token, or one is not below `prompts`.
 pub fn prompt_maxima(
     source: &dyn ActivationSource,
     directions: &DenseMatrix,
@@ -52,6 +49,13 @@ pub fn prompt_maxima(
 ) -> Result<DenseMatrix, Error> {
     let (directions, panels) = open(source, directions)?;
     check_rows(source, prompt_of_row)?;
+    if let Some(prompt) = prompt_of_row.iter().find(|&&prompt| prompt as usize >= prompts) {
+        return Err(Error::Inconsistent {
+            what: "the prompt of a row".to_owned(),
+            found: format!("number {prompt}"),
+            expected: format!("there are {prompts} prompts, numbered from 0"),
+        });
+    }
     let count = directions.count();
     let maxima = Mutex::new(vec![f32::NEG_INFINITY; prompts * count]);
     if count > 0 {

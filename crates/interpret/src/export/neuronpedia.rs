@@ -12,8 +12,9 @@ use super::saelens::provenance;
 use super::written::{begin, number, numbers, write_json, write_numbers};
 use super::{ExportError, ScaledFit, Site, WrittenFile};
 use crate::distribution::bin_of;
+use crate::neurons::strongest_of;
 use crate::rows::nonzeros;
-use crate::{LensWords, Text, TokenLogit, strongest_neurons};
+use crate::{LensWords, Text, TokenLogit};
 
 /// Features in a file; Neuronpedia takes no more at once.
 const BATCH: usize = 128;
@@ -51,10 +52,7 @@ impl Default for NeuronpediaOptions {
 /// histogram, examples with the texts and activations of their tokens, the vector, and `logits` if given (K of them).
 ///
 /// # Errors
-/// If model or layer are not given, or the folder cannot be written.
-///
-/// # Panics
-/// If `logits` are not K, or `text` has other rows than the fit.
+/// If model or layer are not given, `logits` are not K, `text` has other rows than the fit, or the folder cannot be written.
 pub fn neuronpedia(
     dir: &Path,
     fit: &ScaledFit,
@@ -65,6 +63,16 @@ pub fn neuronpedia(
     force: bool,
 ) -> Result<Vec<WrittenFile>, ExportError> {
     let (model, layer) = site.required("neuronpedia")?;
+    let counts = [
+        ("the list of logits", logits.map_or(fit.rank(), <[LensWords]>::len), fit.rank(), "features"),
+        ("the text", text.rows(), fit.tokens(), "tokens"),
+    ];
+    for (what, found, expected, of) in counts {
+        if found != expected {
+            let (found, expected) = (format!("{found} entries long"), format!("the fit has {expected} {of}"));
+            return Err(ExportError::Mismatch { what, found, expected });
+        }
+    }
     let features = Features { fit, text, options, prompts: prompts(text, fit.tokens()) };
     let folder = begin(dir, force, is_ours)?;
     let mut files = Vec::new();
@@ -145,7 +153,7 @@ impl Features<'_> {
         let (words, values): (Vec<&str>, Vec<Value>) = split(&logits.promoted);
         let (low_words, low_values): (Vec<&str>, Vec<Value>) = split(&logits.suppressed);
         let (bar_values, bar_heights) = self.histogram(k, rows);
-        let neurons = strongest_neurons(&self.fit.features, k, NEURONS);
+        let neurons = strongest_of(self.fit.features.row(k), NEURONS);
         let total: f64 = nonzeros(self.fit.features.row(k)).map(|(_, z)| z.abs()).sum();
         json!({
             "feature_index": k,

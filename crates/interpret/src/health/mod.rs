@@ -7,7 +7,7 @@ mod token_use;
 use serde::Serialize;
 use unmix::{DenseMatrix, FeatureStatistics};
 
-use crate::rows::feature_cosines;
+use crate::rows::mutual_cosines;
 
 pub use neuron_use::{NeuronGroup, OUTLIER_NEURON_SHARE, SharedNeuron, neuron_group};
 pub use token_use::{OUTLIER_TOKEN_NORM, TOKEN_SHARE, TokenEnergy, TokenIdentity};
@@ -98,7 +98,7 @@ pub fn health(
 }
 
 fn duplicates(features: &DenseMatrix) -> Vec<Duplicate> {
-    let cosines = feature_cosines(features, features);
+    let cosines = mutual_cosines(features);
     let mut found: Vec<Duplicate> = (0..features.rows)
         .flat_map(|first| (first + 1..features.rows).map(move |second| (first, second)))
         .map(|(first, second)| Duplicate { first, second, cosine: cosines.row(first)[second] })

@@ -5,6 +5,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use unmix::DenseMatrix;
+use unmix_data::Error;
+
+use crate::rows::feature_cosines;
 
 use super::{Matching, living, match_features};
 
@@ -14,9 +17,16 @@ use super::{Matching, living, match_features};
 ///
 /// Shuffle i draws from stream i of `seed`'s generator, so the result does not depend on the number of cores.
 ///
-/// # Panics
-/// If the features are not over the same neurons.
-pub fn match_by_chance(first: &DenseMatrix, second: &DenseMatrix, shuffles: usize, seed: u64) -> Vec<Matching> {
+/// # Errors
+/// As [`match_features`].
+pub fn match_by_chance(
+    first: &DenseMatrix,
+    second: &DenseMatrix,
+    shuffles: usize,
+    seed: u64,
+) -> Result<Vec<Matching>, Error> {
+    // Matrices that lie are refused before they are shuffled.
+    feature_cosines(first, second)?;
     let living: Vec<usize> = living(second).collect();
     (0..shuffles)
         .into_par_iter()
@@ -74,11 +84,15 @@ mod tests {
     #[test]
     fn fits_that_have_nothing_in_common_match_as_well_as_chance() {
         let (first, second) = (features(1), features(2));
-        let chance = match_by_chance(&first, &second, 5, 7);
+        let by_chance = |other| match_by_chance(&first, other, 5, 7).expect("over the same neurons");
+        let chance = by_chance(&second);
         let mean = chance.iter().map(Matching::stability).sum::<f64>() / 5.0;
-        assert!((mean - match_features(&first, &second).stability()).abs() < 0.15, "{mean}");
-        let own = match_by_chance(&first, &first, 5, 7);
+        assert!(
+            (mean - match_features(&first, &second).expect("over the same neurons").stability()).abs() < 0.15,
+            "{mean}"
+        );
+        let own = by_chance(&first);
         assert!(own.iter().all(|chance| chance.stability() < 0.8 && chance.at_least(0.99) < 5));
-        assert_eq!(chance, match_by_chance(&first, &second, 5, 7));
+        assert_eq!(chance, by_chance(&second));
     }
 }

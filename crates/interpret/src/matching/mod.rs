@@ -6,6 +6,7 @@ use pathfinding::kuhn_munkres::kuhn_munkres;
 use pathfinding::matrix::Matrix;
 use serde::Serialize;
 use unmix::DenseMatrix;
+use unmix_data::Error;
 
 use crate::rows::{feature_cosines, squared_norm};
 
@@ -65,20 +66,20 @@ impl Matching {
 /// assignment problem, by the Hungarian algorithm). Coefficients are never negative, so the negative of a feature is another
 /// feature, and features of a cosine of 0 or less stay without a counterpart.
 ///
-/// # Panics
-/// If the features are not over the same neurons.
-pub fn match_features(first: &DenseMatrix, second: &DenseMatrix) -> Matching {
+/// # Errors
+/// As [`feature_cosines`].
+pub fn match_features(first: &DenseMatrix, second: &DenseMatrix) -> Result<Matching, Error> {
     if first.rows > second.rows {
-        let turned = match_features(second, first);
+        let turned = match_features(second, first)?;
         let pairs = turned.pairs.iter().map(|p| MatchedPair { first: p.second, second: p.first, cosine: p.cosine });
-        return Matching {
+        return Ok(Matching {
             pairs: pairs.collect(),
             unmatched_first: turned.unmatched_second,
             unmatched_second: turned.unmatched_first,
             possible: turned.possible,
-        };
+        });
     }
-    let cosines = feature_cosines(first, second);
+    let cosines = feature_cosines(first, second)?;
     let counterparts = if first.rows == 0 {
         Vec::new()
     } else {
@@ -98,12 +99,12 @@ pub fn match_features(first: &DenseMatrix, second: &DenseMatrix) -> Matching {
         .collect();
     pairs.sort_by(|a, b| b.cosine.total_cmp(&a.cosine).then(a.first.cmp(&b.first)));
     let free = |taken: &[bool]| (0..taken.len()).filter(|&k| !taken[k]).collect();
-    Matching {
+    Ok(Matching {
         pairs,
         unmatched_first: free(&taken_first),
         unmatched_second: free(&taken_second),
         possible: living(first).count().min(living(second).count()),
-    }
+    })
 }
 
 /// The features that are not zero.
@@ -119,17 +120,29 @@ mod tests {
         DenseMatrix { rows: rows.len(), columns: 3, values: rows.concat() }
     }
 
+    fn matched(first: &DenseMatrix, second: &DenseMatrix) -> Matching {
+        match_features(first, second).expect("over the same neurons")
+    }
+
+    #[test]
+    fn features_over_other_neurons_are_an_error() {
+        let other = DenseMatrix { rows: 2, columns: 4, values: vec![1.0; 8] };
+        let three = features(&[&[1.0f32, 0.0, 0.0][..]; 3]);
+        assert!(match_features(&three, &other).is_err() && match_features(&other, &three).is_err());
+        assert!(match_by_chance(&three, &other, 2, 0).is_err());
+    }
+
     #[test]
     fn the_best_matching_is_found_where_the_greedy_one_is_not_best() {
         // Greedily the first would take its nearest, (1, 0.9, 0), and leave the second with nothing.
         let first = features(&[&[1.0, 1.0, 0.0], &[1.0, 0.5, 0.0]]);
         let second = features(&[&[1.0, 0.9, 0.0], &[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0]]);
-        let found = match_features(&first, &second);
+        let found = matched(&first, &second);
         let mut pairs: Vec<_> = found.pairs.iter().map(|p| (p.first, p.second)).collect();
         pairs.sort_unstable();
         assert_eq!(pairs, [(0, 1), (1, 0)]);
         assert_eq!(found.unmatched_second, [2]);
-        let turned = match_features(&second, &first);
+        let turned = matched(&second, &first);
         assert!((turned.stability() - found.stability()).abs() < 1e-9);
         assert_eq!(turned.unmatched_first, [2]);
     }
@@ -138,7 +151,7 @@ mod tests {
     fn a_permuted_and_scaled_fit_is_the_same_fit() {
         let first = features(&[&[1.0, 0.0, -2.0], &[0.0, 3.0, 1.0], &[0.5, 0.5, 0.0]]);
         let second = features(&[&[1.0, 1.0, 0.0], &[5.0, 0.0, -10.0], &[0.0, 0.3, 0.1]]);
-        let found = match_features(&first, &second);
+        let found = matched(&first, &second);
         assert!((found.stability() - 1.0).abs() < 1e-6 && (found.median() - 1.0).abs() < 1e-6);
         assert_eq!(found.at_least(0.999), 3);
     }
@@ -147,12 +160,12 @@ mod tests {
     fn the_negative_of_a_feature_is_not_its_counterpart() {
         let first = features(&[&[1.0, 0.0, 0.0], &[0.0, 1.0, 0.0]]);
         let second = features(&[&[-1.0, 0.0, 0.0], &[0.0, 1.0, 0.1]]);
-        let found = match_features(&first, &second);
+        let found = matched(&first, &second);
         assert_eq!(found.pairs.iter().map(|p| (p.first, p.second)).collect::<Vec<_>>(), [(1, 1)]);
         assert_eq!((found.unmatched_first, found.unmatched_second), (vec![0], vec![0]));
         // Better a weak counterpart than an opposite one.
         let second = features(&[&[-1.0, 0.0, 0.0], &[0.1, 1.0, 0.0]]);
-        let found = match_features(&features(&[&[1.0, 0.0, 0.0]]), &second);
+        let found = matched(&features(&[&[1.0, 0.0, 0.0]]), &second);
         assert_eq!((found.pairs[0].second, found.possible), (1, 1));
         assert!(found.pairs[0].cosine > 0.0);
     }
@@ -161,7 +174,7 @@ mod tests {
     fn what_has_no_counterpart_counts_as_zero_and_zero_features_do_not_count() {
         let first = features(&[&[1.0, 0.0, 0.0], &[0.0, 1.0, 0.0], &[0.0, 0.0, 0.0]]);
         let second = features(&[&[2.0, 0.0, 0.0], &[0.0, 0.0, 1.0], &[0.0, -1.0, 0.0]]);
-        let found = match_features(&first, &second);
+        let found = matched(&first, &second);
         assert_eq!((found.pairs.len(), found.possible), (1, 2));
         assert_eq!((found.stability(), found.median()), (0.5, 0.5));
     }
@@ -169,7 +182,7 @@ mod tests {
     #[test]
     fn fits_without_features_match_nothing() {
         let none = features(&[]);
-        assert_eq!((match_features(&none, &none).stability(), match_features(&none, &none).median()), (0.0, 0.0));
-        assert_eq!(match_features(&none, &features(&[&[1.0, 0.0, 0.0]])).unmatched_second, [0]);
+        assert_eq!((matched(&none, &none).stability(), matched(&none, &none).median()), (0.0, 0.0));
+        assert_eq!(matched(&none, &features(&[&[1.0, 0.0, 0.0]])).unmatched_second, [0]);
     }
 }

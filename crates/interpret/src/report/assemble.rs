@@ -11,9 +11,11 @@ use super::{
     TreeLevel, TreeNode, WordCount, health_notes, map_positions,
 };
 use crate::concepts::ConceptScores;
+use crate::neurons::strongest_of;
+use crate::rows::mutual_cosines;
 use crate::{
     Activation, Contexts, Distribution, Health, Hierarchy, LensWords, QUANTILES, TOKENS_A_WORD, Text,
-    coefficient_correlations, contexts_of_tokens, distributions, feature_cosines, health, strongest_tokens,
+    coefficient_correlations, contexts_of_tokens, distributions, health, strongest_tokens,
 };
 
 /// What a report is made of. All but the fit and its text may be missing.
@@ -63,7 +65,7 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
     let rank = fit.features.rows;
     let strongest = strongest_tokens(&fit.coefficients, parts.contexts.max(WORDS).saturating_mul(TOKENS_A_WORD));
     let distributions = distributions(&fit.coefficients, BINS);
-    let cosines = feature_cosines(&fit.features, &fit.features);
+    let cosines = mutual_cosines(&fit.features);
     let correlations = coefficient_correlations(&fit.coefficients);
     let positions = map_positions(&fit.features, Some(&fit.coefficients), fit.run.seed);
     let token_ids = fit.columns.token_ids.as_deref();
@@ -80,7 +82,7 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
         .map(|k| {
             let statistics = &summary.feature_statistics[k];
             let lens = parts.lens.map_or_else(LensWords::default, |lens| lens[k].clone());
-            let neurons = crate::strongest_neurons(&fit.features, k, NEURONS);
+            let neurons = strongest_of(fit.features.row(k), NEURONS);
             let coefficient = |row: usize| fit.coefficients.row(row)[k];
             let contexts = passages.around(&strongest[k], |rows| rows.map(coefficient).collect());
             let concepts =

@@ -112,6 +112,8 @@ fn sizes_that_do_not_fit_are_refused() {
     assert!(wide.contains("2 × 5") && wide.contains("4 neurons"), "{wide}");
     let short = prompt_maxima(&source, &matrix(2, 4, 1), &[0; 5], 1).expect_err("refused").to_string();
     assert!(short.contains("5 entries") && short.contains("6 tokens"), "{short}");
+    let outside = prompt_maxima(&source, &matrix(2, 4, 1), &[0, 0, 1, 1, 2, 2], 2).expect_err("refused").to_string();
+    assert!(outside.contains("number 2") && outside.contains("2 prompts"), "{outside}");
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! Labels and features at the edge of making sense.
 
-use unmix_interpret::concepts::{ConceptError, ConceptLevel, Labelling, concept_scores};
+use unmix_interpret::concepts::{ConceptError, ConceptLevel, Labelling, StrongestRows, concept_scores};
 
 use crate::harness::{Case, host, labelling, labels, labels_of, matrix};
 
@@ -93,6 +93,23 @@ fn activations_of_another_size_are_refused() {
     assert!(error.to_string().contains("9 tokens"), "{error}");
     let error = concept_scores(&case.source(), &case.labelling(), &matrix(2, 5, 1), None, 0, 0).expect_err("refused");
     assert!(error.to_string().contains("2 × 5"), "{error}");
+}
+
+#[test]
+fn strongest_rows_of_another_fit_are_refused() {
+    let case = Case::new(1, "neutral");
+    let tokens = case.activations.rows;
+    let refused = |rows: &[Vec<usize>], token_ids: Option<&[i64]>| {
+        let strongest = StrongestRows { rows, token_ids };
+        let scores = concept_scores(&case.source(), &case.labelling(), &case.features, Some(&strongest), 0, 0);
+        scores.expect_err("refused").to_string()
+    };
+    let rows = vec![Vec::new(); case.features.rows];
+    assert!(refused(&rows[1..], None).contains("the list of strongest tokens"));
+    assert!(refused(&rows, Some(&[1, 2])).contains("the column of token ids is 2 entries long"));
+    let mut outside = rows.clone();
+    outside[0] = vec![0, tokens];
+    assert!(refused(&outside, None).contains(&format!("number {tokens}")));
 }
 
 #[test]

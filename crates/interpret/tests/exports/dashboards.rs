@@ -71,6 +71,24 @@ fn neuronpedia_shows_the_strongest_tokens_in_their_prompts() {
 }
 
 #[test]
+fn text_and_logits_of_another_fit_are_refused() {
+    let (record, _) = fit();
+    let fit = ScaledFit::new(&record).expect("scaled");
+    let folder = Folder::new();
+    let write = |tokens: usize, logits: usize| {
+        let text = Text::of_labels(0..tokens, Prompts::new(tokens, None, None));
+        let logits = vec![LensWords::default(); logits];
+        let options = NeuronpediaOptions::default();
+        neuronpedia(&folder.out(), &fit, &text, Some(&logits), &site(), &options, false)
+            .expect_err("refused")
+            .to_string()
+    };
+    assert!(write(TOKENS - 1, RANK).contains(&format!("the fit has {TOKENS} tokens")));
+    assert!(write(TOKENS, RANK + 1).contains(&format!("the fit has {RANK} features")));
+    assert!(folder.names().is_empty());
+}
+
+#[test]
 fn model_and_layer_are_asked_for_where_the_format_has_them() {
     let (record, _) = fit();
     let fit = ScaledFit::new(&record).expect("scaled");

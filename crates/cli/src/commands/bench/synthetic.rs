@@ -8,7 +8,6 @@ use rayon::prelude::*;
 use unmix::{ElementType, HostActivations};
 
 use crate::failure::Failure;
-use crate::output::bytes;
 
 /// What synthetic activations are like.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +34,7 @@ const ACTIVE: usize = 12;
 pub fn synthetic(shape: &Shape) -> Result<HostActivations, Failure> {
     let (tokens, neurons) = (shape.tokens as usize, shape.neurons as usize);
     let element = shape.element;
-    let size = tokens * neurons * element.bytes();
-    let mut data: Vec<u8> = Vec::new();
-    data.try_reserve_exact(size).map_err(|_| {
-        Failure::Memory(format!("{} for activations cannot be had; use fewer tokens or neurons", bytes(size as u64)))
-    })?;
-    data.resize(size, 0);
+    let mut data = vec![0u8; tokens * neurons * element.bytes()];
 
     let planted = (neurons / 100).max(1);
     let direction = |k: usize| -> Vec<(usize, f32)> {

@@ -1,19 +1,19 @@
 //! Memory of this process and of the machine, where the system tells.
 
+pub mod allocator;
+mod control_groups;
+mod process_limits;
+
 /// Most memory that this process held so far, in bytes. Known on Linux alone.
 pub fn peak_bytes() -> Option<u64> {
     kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// Memory that could be had now without swapping, in bytes: of the machine, or of the control group if that allows less.
-/// Known on Linux alone.
+/// Memory that could be had now without swapping, in bytes: of the machine, or of the process's control groups or limits if
+/// these allow less. Known on Linux alone.
 pub fn available_bytes() -> Option<u64> {
     let machine = kibibytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
-    let number = |path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    match (number("/sys/fs/cgroup/memory.max"), number("/sys/fs/cgroup/memory.current")) {
-        (Some(most), Some(used)) => Some(machine.min(most.saturating_sub(used))),
-        _ => Some(machine),
-    }
+    [control_groups::available_bytes(), process_limits::available_bytes()].into_iter().flatten().chain([machine]).min()
 }
 
 fn kibibytes(text: &str, key: &str) -> Option<u64> {
