@@ -124,7 +124,8 @@ fn what_cannot_be_encoded_is_refused() {
         (encode(2, 4, 1.0, 0.0), "over the activations' 3 neurons"),
         (encode(0, 3, 1.0, 0.0), "at least one feature"),
         (encode(2, 3, f32::NAN, 0.0), "NaN in feature 0, neuron 0"),
-        (encode(2, 3, 1.0, -1.0), "at least 0"),
+        (encode(2, 3, 1.0, -1.0), "from 0 to 3.4e38"),
+        (encode(2, 3, 1.0, 1e39), "from 0 to 3.4e38"),
     ] {
         let error = result.expect_err("refused");
         assert!(matches!(error, Error::Option { .. }) && error.to_string().contains(words), "{error}");

@@ -17,6 +17,8 @@ pub fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn write(text: &str) -> Result<(), Failure> {
+    // What came of a file that lost bytes is worth nothing.
+    unmix_data::check_mappings()?;
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Failure::ReaderGone,

@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use crate::Error;
+use crate::{Error, check_mappings};
 
-/// Writes all of a new file and flushes it to the disk. Errors call it `path`.
+/// Writes all of a new file and flushes it to the disk, unless a mapped file has lost bytes meanwhile. Errors call it `path`.
 pub fn fill(file: &File, path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Error> {
     let mut out = BufWriter::with_capacity(1 << 20, file);
     write(&mut out).and_then(|()| out.flush()).map_err(|e| Error::io(path, "writing", e))?;
+    // What came of a file that lost bytes is worth nothing.
+    check_mappings()?;
     file.sync_all().map_err(|e| Error::io(path, "flushing to the disk", e))
 }
 

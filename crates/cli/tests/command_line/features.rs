@@ -258,7 +258,7 @@ fn texts_in_which_characters_were_lost_are_pointed_out() {
     let tokens = files.write("tokens.json", serde_json::to_string(&tokens).expect("JSON"));
     let run = unmix(&["features", &fit, "--tokens", &tokens]).expect(0);
     assert!(
-        run.stderr.contains("40 texts have the sign \u{fffd}") && run.stderr.contains("--vocabulary"),
+        run.stderr.contains("40 of 120 tokens hold U+FFFD") && run.stderr.contains("--vocabulary"),
         "{}",
         run.stderr
     );
