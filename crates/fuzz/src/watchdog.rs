@@ -1,0 +1,38 @@
+//! Ends the program when an execution does not end.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// No machine is so busy that it needs this long for what should take less than a millisecond.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// Milliseconds from `START` to the begin of the execution that runs now, plus one; 0 where none runs.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+
+static START: LazyLock<Instant> = LazyLock::new(|| {
+    std::thread::spawn(|| {
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let begun = BEGUN.load(Relaxed);
+            if begun != 0 && now().saturating_sub(begun) > HANGS.as_millis() as u64 {
+                eprintln!("an execution does not end: it has taken {} seconds", HANGS.as_secs());
+                std::process::abort();
+            }
+        }
+    });
+    Instant::now()
+});
+
+/// Runs `work`, watched. Returns how long it took.
+pub fn timed(work: impl FnOnce()) -> Duration {
+    BEGUN.store(now(), Relaxed);
+    let begun = Instant::now();
+    work();
+    BEGUN.store(0, Relaxed);
+    begun.elapsed()
+}
+
+fn now() -> u64 {
+    START.elapsed().as_millis() as u64 + 1
+}
