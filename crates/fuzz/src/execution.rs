@@ -10,7 +10,7 @@ use crate::{Target, allocations, input, watchdog};
 
 /// An execution that takes longer each time is a failure.
 const SLOW: Duration = Duration::from_secs(2);
-/// A busy machine can delay any execution, so that a slow one is tried this often.
+/// A busy machine can make any execution slower, so that a slow one is tried this often.
 const TRIES: usize = 3;
 /// Memory that a reader may take for each byte of its files.
 const MEMORY_FOR_A_BYTE: usize = 10;

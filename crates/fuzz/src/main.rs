@@ -23,6 +23,15 @@ enum Command {
     /// Try the inputs of `run` in this process
     #[command(hide = true)]
     Worker(driver::WorkerArgs),
+    /// Try the input in a file in this process
+    #[command(hide = true)]
+    Trial {
+        /// The reader
+        #[arg(value_parser = target)]
+        target: &'static Target,
+        /// The input
+        file: PathBuf,
+    },
     /// Try the input in a file
     Execute {
         /// The reader
@@ -59,7 +68,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => driver::run(&args.plan, &args.failures),
         Command::Worker(args) => driver::work(&args),
-        Command::Execute { target, file } => std::fs::read(&file)
+        Command::Execute { target, file } => driver::execute(target, &file),
+        Command::Trial { target, file } => std::fs::read(&file)
             .map(|input| unmix_fuzz::execute(target, &input))
             .map_err(|error| format!("{}: {error}", file.display())),
         Command::Minimize { target, file } => driver::minimize(target, &file),

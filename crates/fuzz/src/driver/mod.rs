@@ -69,6 +69,15 @@ pub fn run(plan: &Plan, failures: &Path) -> Result<(), String> {
     }
 }
 
+/// Tries the input in `file`. The error says all that is known of its failure.
+pub fn execute(target: &'static Target, file: &Path) -> Result<(), String> {
+    let input = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    match Trials::new(target)?.execute(&input)? {
+        None => Ok(()),
+        Some(failure) => Err(failure.in_full()),
+    }
+}
+
 /// Makes the input in `file` shorter as long as it fails. The error says how it fails.
 pub fn minimize(target: &'static Target, file: &Path) -> Result<(), String> {
     minimized(&Trials::new(target)?, file)?.map_or(Ok(()), Err)

@@ -24,6 +24,11 @@ impl Failure {
         self.status == other.status && self.line() == other.line()
     }
 
+    /// All that the process said, with the backtrace of a panic where the environment asks for it.
+    pub fn in_full(&self) -> String {
+        format!("{}\n{}", self.status, self.words.trim())
+    }
+
     /// `file:line:column` of a panic.
     fn line(&self) -> Option<&str> {
         self.words.lines().find_map(|line| line.split_once("panicked at ")).map(|(_, place)| place)
@@ -32,7 +37,8 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.status, self.words.trim())
+        let (words, _) = self.words.split_once("\nstack backtrace:").unwrap_or((&self.words, ""));
+        write!(f, "{}\n{}", self.status, words.trim())
     }
 }
 
@@ -77,7 +83,7 @@ impl Trials {
         let file = self.folder.path().join("input");
         std::fs::write(&file, input).map_err(|error| format!("{}: {error}", file.display()))?;
         let mut trial = Command::new(&self.program);
-        trial.args(["execute", self.target.name]).arg(&file);
+        trial.args(["trial", self.target.name]).arg(&file);
         self.start(trial)
     }
 

@@ -33,7 +33,8 @@ pub fn mutate(target: &Target, input: &[u8], other: &[u8], longest: usize, mut r
     let place = random.random_range(0..files.len());
     let room = longest.saturating_sub(files.iter().map(Vec::len).sum::<usize>());
     let mut change = Change { random, words: target.words, room };
-    let edits = 1 << change.random.random_range(0..4);
+    // Mostly few: with many, little is left of what the reader expects.
+    let edits = 1 + change.random.random::<u8>().trailing_zeros();
     change.file(&mut files[place], target, place, edits);
     let mut made = join(&files);
     made.truncate(longest);
@@ -50,7 +51,7 @@ struct Change {
 
 impl Change {
     /// Makes some edits to a file.
-    fn file(&mut self, file: &mut Vec<u8>, target: &Target, place: usize, edits: usize) {
+    fn file(&mut self, file: &mut Vec<u8>, target: &Target, place: usize, edits: u32) {
         if self.random.random_ratio(1, 16) {
             // As plain bytes: lengths at the beginning no longer tell the truth.
             (0..edits).for_each(|_| self.bytes(file));

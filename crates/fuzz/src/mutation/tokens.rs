@@ -34,7 +34,13 @@ impl Change {
         if tokens.is_empty() {
             return self.bytes(text);
         }
-        let at = self.random.random_range(0..tokens.len());
+        let mut at = self.random.random_range(0..tokens.len());
+        // Less often a comma or the end of a bracket, without which nothing else is looked at.
+        for _ in 0..3 {
+            if matches!(tokens[at].kind, Kind::Other | Kind::Close) {
+                at = self.random.random_range(0..tokens.len());
+            }
+        }
         let value = value_of(text, &tokens, at);
         match self.random.random_range(0..12) {
             0..=3 => {

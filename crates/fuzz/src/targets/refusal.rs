@@ -1,29 +1,22 @@
 //! What must hold of an error.
 
+use std::fmt::Display;
+
 use unmix_data::Error;
 use unmix_interpret::LensError;
 
-/// An error of a reader, whose files are there and can be read, so that only what they hold can be wrong.
+/// An error of a reader, whose files are there and can be read, so that only what they hold can be wrong. What comes from a file
+/// may be in its text as it is: whoever prints it makes it fit for that.
 pub fn refused(error: &Error) {
-    assert!(error.is_usage(), "the content of a file is taken for a failure of the system: {error}");
-    fit_to_print(&error.to_string());
+    is_about_the_input(error, error.is_usage());
 }
 
 /// The same of the logit lens.
 pub fn refused_by_lens(error: &LensError) {
-    assert!(error.is_usage(), "the content of a file is taken for a failure of the system: {error}");
-    fit_to_print(&error.to_string());
+    is_about_the_input(error, error.is_usage());
 }
 
-/// Text that a terminal shows as it is: what comes from a file cannot move its cursor, nor flood it.
-fn fit_to_print(text: &str) {
-    const LONGEST: usize = 1 << 16;
-    assert!(!text.is_empty(), "an error without words");
-    assert!(
-        text.len() <= LONGEST,
-        "an error of {} bytes: {:?} …",
-        text.len(),
-        &text.chars().take(200).collect::<String>()
-    );
-    assert!(!text.chars().any(char::is_control), "an error with control characters: {text:?}");
+fn is_about_the_input(error: &impl Display, is_usage: bool) {
+    assert!(is_usage, "the content of a file is taken for a failure of the system: {error}");
+    assert!(!error.to_string().is_empty(), "an error without words");
 }
