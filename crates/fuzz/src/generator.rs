@@ -8,7 +8,7 @@ use crate::{Target, mutate};
 /// The longest input that is made now and then. Memory that grows faster than the input shows only in a long one.
 const LONGEST_EVER: usize = 8 << 20;
 /// One of so many inputs may get so long: they take as much time as thousands of others.
-const RARELY: u32 = 5000;
+const RARELY: u32 = 4000;
 
 /// Makes inputs for a target. The input of a seed and a number is always the same, so that it need not be kept.
 #[derive(Debug)]
