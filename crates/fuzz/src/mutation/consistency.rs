@@ -54,7 +54,7 @@ fn laid_out(text: &[u8]) -> Option<(Value, usize)> {
 fn array_bytes(text: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(text).ok()?;
     let (_, after) = text.split_once("'descr':")?;
-    let (_, code) = after.split_once('\'')?;
+    let (code, _) = after.split_once('\'')?.1.split_once('\'')?;
     let width = code.chars().find_map(|c| c.to_digit(10))?;
     let (_, shape) = text.split_once("'shape':")?.1.split_once('(')?;
     let (shape, _) = shape.split_once(')')?;
