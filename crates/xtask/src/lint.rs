@@ -17,8 +17,10 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     // The release profile, as in the tests: what is built for one serves the other.
     let mut doc = cargo(["doc", "--workspace", "--no-deps", "--release", "--keep-going"])?;
     doc.env("RUSTDOCFLAGS", "-D warnings");
-    let checks: [Command; 3] = [
+    let checks: [Command; 4] = [
         cargo(["fmt", "--all", "--", "--check"])?,
+        // A workspace of its own.
+        cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check"])?,
         cargo(["clippy", "--workspace", "--all-targets", "--release", "--keep-going", "--", "-D", "warnings"])?,
         doc,
     ];

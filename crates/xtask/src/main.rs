@@ -4,6 +4,7 @@ mod arithmetic;
 mod chromium;
 mod compare;
 mod exports;
+mod fuzz;
 mod gpu_bundle;
 mod lens;
 mod lint;
@@ -57,6 +58,11 @@ cargo xtask compare [--quick] [--rounds N] [--data FILE...] [--shape n,d,K]... [
 cargo xtask gpu-bundle [--out FILE.tar.gz|FOLDER]
                             Make one folder that measures unmix on a Linux machine (x86-64) with an NVIDIA driver, against
                             its roofline and, where Python has torch, against the published iteration on the same GPU.
+cargo xtask fuzz --minutes N [--plain] [TARGET]...
+                            Try hostile inputs on every reader, or on those named, on all cores for N minutes together. Led by
+                            coverage, through libFuzzer, which needs a C++ compiler. Inputs that reach something new are kept
+                            in target/xtask-fuzz/corpus for the next time, and those that fail in target/xtask-fuzz/failures.
+                              --plain       without coverage and compiler, as the tests do it, but with longer inputs too
 cargo xtask lint            Formatting, clippy and rustdoc, all without a warning.
 cargo xtask package [--no-verify]
                             Package every published crate, look for the files that must travel in it, and build it from
@@ -91,7 +97,7 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(())
         }
-        Some("test" | "test-exports" | "test-lens" | "compare" | "gpu-bundle" | "lint" | "package")
+        Some("test" | "test-exports" | "test-lens" | "compare" | "gpu-bundle" | "fuzz" | "lint" | "package")
             if asks_for_help =>
         {
             print!("{HELP}");
@@ -104,6 +110,7 @@ fn main() -> ExitCode {
         Some("shader-stats") => shader_stats::run(&rest),
         Some("compare") => compare::run(&rest),
         Some("gpu-bundle") => gpu_bundle::run(&rest),
+        Some("fuzz") => fuzz::run(&rest),
         Some("lint") => lint::run(&rest),
         Some("package") => package::run(&rest),
         // Called by `test` in a process of its own, since a driver may crash.

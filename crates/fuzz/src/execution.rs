@@ -1,0 +1,51 @@
+//! One input for one reader, within limits.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::{Target, allocations, input, watchdog};
+
+/// An execution that takes longer each time is a failure.
+const SLOW: Duration = Duration::from_secs(2);
+/// A busy machine can make any execution slower, so that a slow one is tried this often.
+const TRIES: usize = 3;
+/// Memory that a reader may take for each byte of its files.
+const MEMORY_FOR_A_BYTE: usize = 10;
+/// Memory that a reader may take whatever the size of its files.
+const MEMORY: usize = 64 << 20;
+
+/// Where the files of the inputs are, one after another. Whoever starts the program removes it with the folder of temporary
+/// files, since a program that is ended from outside can not.
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    // Readers share their work among rayon's threads. With this thread as the only one, nothing is handed over, and an
+    // execution repeats exactly.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global();
+    TempDir::new().expect("a folder for temporary files").keep()
+});
+
+/// Reads `input` as `target` does, from files.
+///
+/// # Panics
+/// If the reader panics, if something that it must assure does not hold, if it takes more than two seconds each time, or more
+/// memory than 10 times the input and 64 MiB. A reader that does not end at all within a minute ends the program.
+pub fn execute(target: &Target, input: &[u8]) {
+    input::write(target, input, &FOLDER).expect("the files of an input can be written");
+    let mut seconds = Duration::MAX;
+    for _ in 0..TRIES {
+        let mut peak = 0;
+        seconds = seconds.min(watchdog::timed(|| peak = allocations::peak(|| (target.read)(&FOLDER))));
+        let allowed = MEMORY_FOR_A_BYTE * input.len() + MEMORY;
+        assert!(
+            peak <= allowed,
+            "{peak} bytes were allocated for {} bytes of input; {allowed} are allowed",
+            input.len()
+        );
+        if seconds <= SLOW {
+            return;
+        }
+    }
+    panic!("{seconds:?} for {} bytes of input; {SLOW:?} are allowed", input.len());
+}
