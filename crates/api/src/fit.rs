@@ -15,7 +15,9 @@ use crate::init::Start;
 use crate::result::result;
 use crate::solvers::Plan;
 use crate::watch::Watch;
-use crate::{DenseMatrix, Error, Factorization, Options, Progress, Solver, Stage, StopReason, init, revival};
+use crate::{
+    DenseMatrix, Error, Factorization, Options, OutlierTokens, Progress, Solver, Stage, StopReason, init, revival,
+};
 
 /// Iterations at the end in which nothing is revived: a new feature needs some to settle.
 const SETTLING_ITERATIONS: u32 = 3;
@@ -105,6 +107,10 @@ impl<'a> Fit<'a> {
         let watch = &mut Watch::new(progress, self.options.max_iterations);
         watch.stage(Stage::Measure);
         self.measure().await?;
+        let energies: Vec<f64> = self.token_energy.iter().map(|&energy| f64::from(energy)).collect();
+        if let Some(warning) = OutlierTokens::of(&energies).warning() {
+            log::warn!("{warning}");
+        }
         watch.stage(Stage::Start);
         let start = init::start(&mut self, given, watch).await?;
         let (course, stop_reason) = self.iterate(start, watch).await?;

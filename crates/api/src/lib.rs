@@ -20,6 +20,7 @@ mod init;
 mod iteration;
 mod kmeans;
 mod options;
+mod outlier_tokens;
 mod progress;
 mod residuals;
 mod result;
@@ -38,6 +39,7 @@ pub use factorization::{DenseMatrix, Factorization, FeatureStatistics, FitSummar
 pub use host_activations::HostActivations;
 pub use iteration::Iteration;
 pub use options::{Init, Options, Solver, StopReason};
+pub use outlier_tokens::OutlierTokens;
 pub use progress::{Progress, Stage};
 pub use semi_nmf::SemiNmf;
 pub use unmix_kernels::ElementType;

@@ -42,7 +42,7 @@ Start with:
 
 Data go to stdout, log and progress to stderr.
 Exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 no suitable device, 4 out of memory,
-130 interrupted.";
+130, 143, 129 interrupted by Ctrl-C, SIGTERM, SIGHUP.";
 
 /// What `unmix` can do.
 #[derive(Debug, Subcommand)]

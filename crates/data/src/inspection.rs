@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 use serde::Serialize;
-use unmix::ActivationSource;
+use unmix::{ActivationSource, OutlierTokens};
 
 use crate::panels::{PanelBuffer, Panels};
 use crate::{ActivationFile, Error, Format, TensorInfo};
@@ -57,6 +57,8 @@ pub struct Inspection {
     pub outlier_neurons: Vec<EnergyShare>,
     /// The token of most energy.
     pub strongest_token: EnergyShare,
+    /// Tokens of more than ten times the median norm.
+    pub outlier_tokens: OutlierTokens,
 }
 
 /// Norms in four numbers.
@@ -126,6 +128,7 @@ pub fn inspect(file: &ActivationFile) -> Result<Inspection, Error> {
     let outlier_neurons =
         order.iter().take(5).map(|&i| EnergyShare { index: i as u64, share: share(total.neuron_energy[i]) }).collect();
 
+    let outlier_tokens = OutlierTokens::of(&total.token_energy);
     Ok(Inspection {
         path: file.path().to_owned(),
         format: file.format(),
@@ -148,6 +151,7 @@ pub fn inspect(file: &ActivationFile) -> Result<Inspection, Error> {
         non_finite: total.non_finite,
         outlier_neurons,
         strongest_token,
+        outlier_tokens,
     })
 }
 

@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, LANES, arch, decode_transposed, interleave, params, with_scratch};
+use crate::cpu::{Elements, LANES, arch, decode_transposed, interleave, magnitude, params, with_scratch};
 use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// Tokens that a workgroup takes.
@@ -75,6 +75,8 @@ pub fn squared_residual(
 
 /// Neurons whose residuals of [`LANES`] tokens stay in the first cache.
 const SEGMENT_NEURONS: usize = 512;
+/// Neurons of which one f32 sum is taken; these sums are added in f64.
+const SUMMED: usize = 32;
 
 fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
     let p: Params = params(bytes);
@@ -110,8 +112,13 @@ fn segments(features: &[f32], stride: usize, neurons: usize) -> Vec<Segment> {
         let mut segment = Segment { first, width, features: Vec::new(), entries: Vec::new() };
         for (feature, row) in features.chunks_exact(stride).enumerate() {
             let before = segment.entries.len();
-            let nonzeros = (0..).zip(&row[first..first + width]).filter(|(_, value)| **value != 0.0);
-            segment.entries.extend(nonzeros.map(|(place, &value)| (place, value)));
+            // Most neurons of most features are zero: sixteen at once are passed over.
+            for (at, values) in (0..).step_by(LANES).zip(row[first..first + width].chunks(LANES)) {
+                if values.iter().fold(0, |bits, value| bits | magnitude(*value)) != 0 {
+                    let nonzeros = (at..).zip(values).filter(|(_, value)| **value != 0.0);
+                    segment.entries.extend(nonzeros.map(|(place, &value)| (place, value)));
+                }
+            }
             if segment.entries.len() > before {
                 segment.features.push((feature, segment.entries.len()));
             }
@@ -181,9 +188,15 @@ impl Segment {
             }
             start = end;
         }
-        for residuals in neurons {
-            for (total, &residual) in totals.iter_mut().zip(&*residuals) {
-                *total += f64::from(residual) * f64::from(residual);
+        for residuals in neurons.chunks(SUMMED) {
+            let mut sums = [0f32; LANES];
+            for residuals in residuals {
+                for (sum, &residual) in sums.iter_mut().zip(residuals) {
+                    *sum += residual * residual;
+                }
+            }
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                *total += f64::from(sum);
             }
         }
     }

@@ -1,8 +1,19 @@
 //! The arithmetic of other processors, with which the numeric tests run again.
 
 /// Test programs whose results depend on the vectors that the CPU engine uses, beside the unit tests of all libraries.
-pub const SUITES: [&str; 9] =
-    ["kernels", "fits", "golden", "adversarial", "real_activations", "encode", "concepts", "exports", "command_line"];
+pub const SUITES: [&str; 11] = [
+    "kernels",
+    "fits",
+    "golden",
+    "verification",
+    "torture",
+    "adversarial",
+    "real_activations",
+    "encode",
+    "concepts",
+    "exports",
+    "command_line",
+];
 
 /// A variable of the environment and its value for each kind of arithmetic that this processor has beside what it uses by itself.
 pub fn others() -> Vec<(&'static str, &'static str)> {

@@ -128,6 +128,9 @@ fn report(look: &Inspection, rank: u64, activations: u64, working: u64, style: S
     let warning =
         if strongest.share > 0.05 { "; one feature will be spent on it, so consider leaving it out" } else { "" };
     fact("token of most energy", format!("{} ({}){warning}", strongest.index, percent(strongest.share)));
+    if let Some(warning) = look.outlier_tokens.warning() {
+        fact("tokens of large norm", style.error(&warning));
+    }
     let columns = if look.token_columns.is_empty() {
         "none (token_ids, prompt_ids and positions would be kept with a fit)".to_owned()
     } else {

@@ -1,0 +1,64 @@
+//! Tokens of far larger norm than the others, which take features for themselves.
+
+use serde::Serialize;
+
+/// Tokens whose norm is more than [`NORMS`](Self::NORMS) times the median norm. Mostly they are begin-of-text tokens and the like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct OutlierTokens {
+    /// Their number.
+    pub count: u64,
+    /// Their share of ‖X‖²; 0 if all is zero.
+    pub energy_share: f64,
+}
+
+impl OutlierTokens {
+    /// How many times the median norm such a token has at least.
+    pub const NORMS: f64 = 10.0;
+    /// Share of ‖X‖² from which on such tokens are worth a warning.
+    const MUCH: f64 = 0.1;
+
+    /// Those among tokens with the squared norms `energies`.
+    pub fn of(energies: &[f64]) -> Self {
+        let mut sorted = energies.to_vec();
+        let middle = sorted.len() / 2;
+        if sorted.is_empty() {
+            return OutlierTokens::default();
+        }
+        let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
+        let least = *median * Self::NORMS * Self::NORMS;
+        let outliers = energies.iter().filter(|energy| **energy > least);
+        let (count, energy) = outliers.fold((0, 0.0), |(count, sum), energy| (count + 1, sum + energy));
+        let total: f64 = energies.iter().sum();
+        OutlierTokens { count, energy_share: if total > 0.0 { energy / total } else { 0.0 } }
+    }
+
+    /// What to say of them, if they hold much of the energy.
+    pub fn warning(&self) -> Option<String> {
+        (self.energy_share > Self::MUCH).then(|| {
+            format!(
+                "{} tokens of more than {} times the median norm hold {:.1}% of the energy, so features will describe them; leave \
+                 them out of the activations, if they are begin-of-text tokens or the like",
+                self.count,
+                Self::NORMS,
+                100.0 * self.energy_share
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_a_hundred_times_the_median_norm_are_worth_a_warning() {
+        let mut energies = vec![1.0; 1000];
+        energies[..50].fill(1e4);
+        let found = OutlierTokens::of(&energies);
+        assert_eq!(found.count, 50);
+        assert!((found.energy_share - 5e5 / (5e5 + 950.0)).abs() < 1e-12);
+        assert!(found.warning().is_some_and(|text| text.contains("50 tokens") && text.contains("99.8%")));
+        assert_eq!(OutlierTokens::of(&[1.0, 2.0, 50.0]).warning(), None);
+        assert_eq!(OutlierTokens::of(&[]), OutlierTokens::default());
+    }
+}
