@@ -571,7 +571,8 @@ fn loss_keeps_the_best_iterate_and_never_a_nan() {
         let best = bench.output(5, 7);
         let ran = bench.run(|r| {
             for (inner, current) in inner.into_iter().zip(current) {
-                loss(r, inner, gram_terms, gram, feature_gram, state, report, 100.0);
+                let terms = LossTerms { inner, gram_terms, coefficient_gram: gram, feature_gram };
+                loss(r, terms, state, report, 100.0);
                 keep_best(r, state, current, best);
             }
         });
@@ -603,7 +604,8 @@ fn a_loss_that_features_which_cancel_have_rounded_away_is_not_the_best() {
         let best = bench.output(3, 5);
         let ran = bench.run(|r| {
             for (((inner, gram_terms), gram), current) in terms.into_iter().zip(grams).zip(current) {
-                loss(r, inner, gram_terms, gram, unit, state, report, 100.0);
+                let terms = LossTerms { inner, gram_terms, coefficient_gram: gram, feature_gram: unit };
+                loss(r, terms, state, report, 100.0);
                 keep_best(r, state, current, best);
             }
         });

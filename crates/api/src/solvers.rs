@@ -2,9 +2,9 @@
 //! that updates the coefficients and gathers the next sums while a panel is at hand: X is read once.
 
 use unmix_kernels::{
-    Precision, Recording, Ridge, Summation, Sweeps, cross_product, feature_gram, hals_coefficients, hals_features,
-    inner_product, keep_best, loss, multiplicative_update, normalization, normalize_coefficients, project,
-    projected_least_squares, winner_take_all,
+    LossTerms, Precision, Recording, Ridge, Summation, Sweeps, cross_product, feature_gram, hals_coefficients,
+    hals_features, inner_product, keep_best, loss, multiplicative_update, normalization, normalize_coefficients,
+    project, projected_least_squares, winner_take_all,
 };
 
 use crate::buffers::{Buffers, KeptEntries, PanelBuffers};
@@ -122,7 +122,13 @@ impl Plan<'_> {
         let b = self.buffers;
         let gram = b.least_squares.gram;
         inner_product(r, gram, b.feature_gram, b.gram_terms, false);
-        loss(r, b.inner, b.gram_terms, gram, b.feature_gram, b.state, b.report, self.squared_norm as f32);
+        let terms = LossTerms {
+            inner: b.inner,
+            gram_terms: b.gram_terms,
+            coefficient_gram: gram,
+            feature_gram: b.feature_gram,
+        };
+        loss(r, terms, b.state, b.report, self.squared_norm as f32);
     }
 
     /// A panel's coefficients and what they add to the sums, or start them with.

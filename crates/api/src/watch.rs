@@ -40,7 +40,8 @@ impl<'p, P: FnMut(&Progress) -> ControlFlow<()>> Watch<'p, P> {
 
     /// Says how the iterations go.
     pub fn tell(&mut self, progress: Progress) -> bool {
-        self.latest = Progress { seconds: self.seconds(), ..progress };
+        self.latest = progress;
+        self.latest.seconds = self.seconds();
         self.interrupted |= (self.callback)(&self.latest).is_break();
         !self.interrupted
     }

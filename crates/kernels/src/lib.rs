@@ -55,7 +55,7 @@ pub use inner_product::{INNER_PRODUCT, PARTIAL_WORDS, inner_product, sum_partial
 pub use keep_best::{KEEP_BEST, keep_best};
 pub use kernel::{Access, Kernel, Memory};
 pub use kmeans_assign::{Assignment, KMEANS_ASSIGN, kmeans_assign};
-pub use loss::{LOSS, Report, STATE_WORDS, loss, report_words};
+pub use loss::{LOSS, LossTerms, Report, STATE_WORDS, loss, report_words};
 pub use multiplicative_update::{MULTIPLICATIVE_UPDATE, multiplicative_update};
 pub use normalization::{NORMALIZATION, normalization};
 pub use normalize_coefficients::{NORMALIZE_COEFFICIENTS, normalize_coefficients};

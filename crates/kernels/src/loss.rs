@@ -75,19 +75,23 @@ impl Report {
     }
 }
 
-/// Records the loss of the iterate whose ⟨Y, P⟩ lies in `inner` and ⟨YᵀY, ZZᵀ⟩ in `gram_terms` (both from
-/// [`inner_product`](crate::inner_product())), updates `state` and writes a [`Report`]. The best iterate is the one whose loss plus
+/// Where the terms of a loss lie.
+#[derive(Clone, Copy, Debug)]
+pub struct LossTerms {
+    /// ⟨Y, P⟩, from [`inner_product`](crate::inner_product()).
+    pub inner: BufferId,
+    /// ⟨YᵀY, ZZᵀ⟩, likewise.
+    pub gram_terms: BufferId,
+    /// YᵀY [K, K].
+    pub coefficient_gram: Matrix,
+    /// ZZᵀ [K, K].
+    pub feature_gram: Matrix,
+}
+
+/// Records the loss of the iterate with these `terms`, updates `state` and writes a [`Report`]. The best iterate is the one whose loss plus
 /// uncertainty is least. A loss that is not finite is never the best.
-pub fn loss(
-    recording: &mut Recording,
-    inner: BufferId,
-    gram_terms: BufferId,
-    coefficient_gram: Matrix,
-    feature_gram: Matrix,
-    state: BufferId,
-    report: BufferId,
-    squared_norm: f32,
-) {
+pub fn loss(recording: &mut Recording, terms: LossTerms, state: BufferId, report: BufferId, squared_norm: f32) {
+    let LossTerms { inner, gram_terms, coefficient_gram, feature_gram } = terms;
     assert_eq!(
         (coefficient_gram.rows, coefficient_gram.stride),
         (feature_gram.rows, feature_gram.stride),
