@@ -12,8 +12,8 @@ use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo, byte_size};
 
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// NumPy itself refuses headers of more than 10,000 bytes unless told otherwise.
-const LONGEST_HEADER: usize = 1 << 16;
+/// NumPy itself refuses longer headers unless told otherwise, since parsing them can take long.
+const LONGEST_HEADER: usize = 10_000;
 
 pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> {
     let bytes = &file.bytes;
@@ -34,7 +34,7 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
     }
     if length > LONGEST_HEADER {
         return Err(damaged(format!(
-            "a header of {length} bytes is announced; headers of plain arrays have fewer than {LONGEST_HEADER}"
+            "a header of {length} bytes is announced; NumPy reads at most {LONGEST_HEADER}, which no plain array needs"
         )));
     }
     let data_start = text_start + length;

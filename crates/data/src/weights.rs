@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -229,12 +228,6 @@ impl Weights {
         for (shard, tensors) in shards {
             let file = open(&path.with_file_name(shard)).map_err(|error| match error {
                 Error::NotFound(missing) => Error::MissingShard { path: missing, index: path.to_owned() },
-                // A name that no file can have: with a zero byte in it, or too long.
-                Error::Io { path: missing, source, .. }
-                    if matches!(source.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidFilename) =>
-                {
-                    Error::MissingShard { path: missing, index: path.to_owned() }
-                }
                 other => other,
             })?;
             let places: BTreeMap<&str, usize> =
