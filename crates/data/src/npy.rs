@@ -8,7 +8,8 @@ use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 use crate::Error;
 use crate::mapped_file::MappedFile;
 use crate::number::Number;
-use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo, byte_size};
+use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo, byte_size, shape_text};
+use crate::texts::told;
 
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -40,7 +41,7 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
     let data_start = text_start + length;
     precheck(&bytes[text_start..data_start]).map_err(|problem| damaged(problem.to_owned()))?;
     let header = NpyHeader::from_reader(&bytes[..data_start])
-        .map_err(|e| damaged(format!("its header cannot be understood: {e}")))?;
+        .map_err(|e| damaged(format!("its header cannot be understood: {}", told(&e))))?;
 
     let (number, big_endian, dtype) = element(&header.dtype());
     let shape = header.shape().to_vec();
@@ -51,10 +52,11 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
             Some(needed) => {
                 let why = if needed > found { "the file is truncated" } else { "there are bytes after the array" };
                 return Err(damaged(format!(
-                    "shape {shape:?} of {dtype} needs {needed} bytes, but {found} bytes follow the header; {why}"
+                    "shape {} of {dtype} needs {needed} bytes, but {found} bytes follow the header; {why}",
+                    shape_text(&shape)
                 )));
             }
-            None => return Err(damaged(format!("shape {shape:?} of {dtype} is larger than any memory"))),
+            None => return Err(damaged(format!("shape {} of {dtype} is larger than any memory", shape_text(&shape)))),
         }
     }
     let tensor = Tensor {

@@ -12,7 +12,7 @@ use crate::Error;
 use crate::mapped_file::MappedFile;
 use crate::number::Number;
 use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo};
-use crate::texts::quoted;
+use crate::texts::{quoted_name, told};
 
 /// The format's own limit; a longer "header" is some other file.
 pub(crate) const LONGEST_HEADER: u64 = 100_000_000;
@@ -42,8 +42,8 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
         )));
     }
     let data_start = 8 + length as usize;
-    let header =
-        entries(&bytes[8..data_start]).map_err(|e| damaged(format!("its header cannot be understood: {e}")))?;
+    let header = entries(&bytes[8..data_start])
+        .map_err(|e| damaged(format!("its header cannot be understood: {}", told(&e))))?;
     let (announced, found) = (header.data_len(), bytes.len() - data_start);
     if announced != found {
         let why = if announced > found { "the file is truncated" } else { "there are bytes after the last tensor" };
@@ -93,7 +93,7 @@ impl<'de> Visitor<'de> for Entries {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut header: A) -> Result<Metadata, A::Error> {
-        let twice = |name: &str| A::Error::custom(format!("there are two entries {}", quoted(name)));
+        let twice = |name: &str| A::Error::custom(format!("there are two entries {}", quoted_name(name)));
         let mut metadata: Option<Option<HashMap<String, String>>> = None;
         let mut tensors: BTreeMap<String, TensorEntry> = BTreeMap::new();
         while let Some(name) = header.next_key::<String>()? {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::json::read_json;
 use crate::regular_file::MOST_MODEL_JSON;
 use crate::tensor_file::{Tensor, TensorFile};
+use crate::texts::{quoted_name, told};
 use crate::weight_matrix::WeightMatrix;
 use crate::{Error, Format};
 
@@ -218,7 +219,11 @@ impl Weights {
         for (tensor, shard) in map {
             // Shards lie beside their index: a path would lead to files that nobody named.
             let Some(shard) = shard.as_str().filter(|s| Path::new(s).file_name().is_some_and(|name| name == *s)) else {
-                return Err(wrong(format!("the entry {tensor:?} is {shard} instead of the name of a file")));
+                return Err(wrong(format!(
+                    "the entry {} is {} instead of the name of a file",
+                    quoted_name(tensor),
+                    told(shard)
+                )));
             };
             shards.entry(shard).or_default().push(tensor);
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::read_csv;
 use super::read_json::{self, Problem};
 use super::table::{Refusal, Table};
+use crate::texts::told;
 
 /// All labels of a file.
 pub fn table(path: &Path, bytes: &[u8]) -> Result<Table, Refusal> {
@@ -22,7 +23,7 @@ pub fn table(path: &Path, bytes: &[u8]) -> Result<Table, Refusal> {
         Err(Problem::Json(error))
             if first != Some(&b'{') || of("json") && !error.to_string().starts_with("trailing characters") =>
         {
-            Err(Refusal::whole(format!("not valid JSON: {error}")))
+            Err(Refusal::whole(format!("not valid JSON: {}", told(&error))))
         }
         Ok(None) | Err(Problem::Json(_)) => read_json::lines(bytes),
         Err(Problem::Refused(refusal)) => Err(refusal),

@@ -6,6 +6,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 
 use super::object::{LabelObject, ObjectVisitor};
 use super::table::{Fields, LabelPlace, Refusal, Table};
+use crate::texts::told;
 
 /// Why there are no labels.
 pub enum Problem {
@@ -41,7 +42,7 @@ pub fn lines(bytes: &[u8]) -> Result<Table, Refusal> {
         let refuse = |problem: String| Refusal::at(LabelPlace::Line(number), problem);
         // Its line number would be 1 for every line; the column is right.
         let entry = serde_json::from_slice(line).map_err(|error| {
-            let problem = error.to_string().replace(&format!(" at line 1 column {}", error.column()), "");
+            let problem = told(&error).replace(&format!(" at line 1 column {}", error.column()), "");
             refuse(format!("not valid JSON: {problem} (column {})", error.column()))
         })?;
         let Entry::Object(object) = entry else {

@@ -192,6 +192,46 @@ fn mistakes_are_told_with_their_place() {
     assert!(matches!(PromptLabels::read(folder.path()), Err(Error::NotAFile { .. })));
 }
 
+#[test]
+fn what_is_there_twice_is_refused() {
+    for (content, part) in [
+        (r#"[{"concept": "x", "concept": "y"}]"#, "entry 0: the field `concept` is there twice"),
+        (r#"[{"concept": "x", "id": 1, "id": 2}]"#, "both \"id\" and \"id\" could be the id"),
+        (r#"{"labels": ["x"], "labels": ["y"]}"#, "\"labels\" is there twice"),
+    ] {
+        let text = refused("a.json", content);
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+}
+
+#[test]
+fn a_mistake_before_the_end_does_not_hide_that_the_file_is_cut_short() {
+    let text = refused("a.json", r#"{"labels": ["x", 3, {"concept": "#);
+    assert!(text.contains("not valid JSON: EOF"), "{text}");
+}
+
+#[test]
+fn long_texts_are_cut_in_messages() {
+    let long = "n".repeat(70_000);
+    for (name, content) in [
+        ("a.csv", format!("{long},b\n1,x\n")),
+        ("a.csv", format!("concept,split\nx,{long}\n")),
+        ("a.csv", format!("concept,id\nx,{long}\n")),
+        ("a.json", format!(r#"[{{"concept": "x", "split": "{long}"}}]"#)),
+        ("a.json", format!(r#"[{{"concept": "x", "unnamed{long}": 7}}]"#)),
+    ] {
+        let text = refused(name, &content);
+        assert!(text.len() < 1000, "{} bytes: {}", text.len(), &text[..1000]);
+    }
+}
+
+#[test]
+fn a_table_of_many_columns_is_refused() {
+    for content in [format!("concept{}\n", ",".repeat(4096)), format!("concept\nx\n{}\n", ",".repeat(5000))] {
+        assert!(refused("a.csv", &content).contains("more than 4096 columns"));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
