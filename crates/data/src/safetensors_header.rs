@@ -1,6 +1,6 @@
 //! Safetensors headers, distrusted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -42,7 +42,7 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
         )));
     }
     let data_start = 8 + length as usize;
-    let header = entries(&bytes[8..data_start])
+    let (header, metadata) = entries(&bytes[8..data_start])
         .map_err(|e| damaged(format!("its header cannot be understood: {}", told(&e))))?;
     let (announced, found) = (header.data_len(), bytes.len() - data_start);
     if announced != found {
@@ -70,12 +70,12 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
             })
         })
         .collect();
-    let metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok(TensorFile { path: path.to_owned(), format: Format::Safetensors, file, tensors, metadata })
 }
 
-/// The header in `text`, in which tensors lie one after another and each has the bytes that its type and shape need.
-fn entries(text: &[u8]) -> serde_json::Result<Metadata> {
+/// The tensors of the header in `text`, which lie one after another and each have the bytes that type and shape need, and the
+/// other metadata.
+fn entries(text: &[u8]) -> serde_json::Result<(Metadata, BTreeMap<String, String>)> {
     let mut parser = serde_json::Deserializer::from_slice(text);
     let header = serde::Deserializer::deserialize_map(&mut parser, Entries)?;
     parser.end()?;
@@ -86,15 +86,15 @@ fn entries(text: &[u8]) -> serde_json::Result<Metadata> {
 struct Entries;
 
 impl<'de> Visitor<'de> for Entries {
-    type Value = Metadata;
+    type Value = (Metadata, BTreeMap<String, String>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with an entry for each tensor")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut header: A) -> Result<Metadata, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut header: A) -> Result<Self::Value, A::Error> {
         let twice = |name: &str| A::Error::custom(format!("there are two entries {}", quoted_name(name)));
-        let mut metadata: Option<Option<HashMap<String, String>>> = None;
+        let mut metadata: Option<Option<BTreeMap<String, String>>> = None;
         let mut tensors: BTreeMap<String, TensorEntry> = BTreeMap::new();
         while let Some(name) = header.next_key::<String>()? {
             if name == METADATA {
@@ -109,7 +109,8 @@ impl<'de> Visitor<'de> for Entries {
         }
         let mut tensors: Vec<_> = tensors.into_iter().collect();
         tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
-        Metadata::new(metadata.flatten(), tensors).map_err(A::Error::custom)
+        let header = Metadata::new(None, tensors).map_err(A::Error::custom)?;
+        Ok((header, metadata.flatten().unwrap_or_default()))
     }
 }
 
