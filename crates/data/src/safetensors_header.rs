@@ -1,6 +1,7 @@
 //! Safetensors headers, distrusted.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::Path;
 
@@ -101,10 +102,13 @@ impl<'de> Visitor<'de> for Entries {
                 if metadata.replace(header.next_value()?).is_some() {
                     return Err(twice(METADATA));
                 }
-            } else if tensors.contains_key(&name) {
-                return Err(twice(&name));
-            } else {
-                tensors.insert(name, header.next_value()?);
+                continue;
+            }
+            match tensors.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(header.next_value()?);
+                }
+                Entry::Occupied(place) => return Err(twice(place.key())),
             }
         }
         let mut tensors: Vec<_> = tensors.into_iter().collect();

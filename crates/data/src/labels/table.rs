@@ -43,7 +43,7 @@ impl Refusal {
 }
 
 /// What a label says, unchecked.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Fields<'a> {
     pub id: Option<Id>,
     /// Fields that may number labels in some way, where there is no id.

@@ -98,7 +98,8 @@ pub static VOCABULARY: Target = Target {
             Ok(vocabulary) => vocabulary,
             Err(error) => return refused(&error),
         };
-        assert_eq!(vocabulary.is_empty(), vocabulary.len() == 0);
+        let entries = vocabulary.len();
+        assert_eq!(vocabulary.is_empty(), entries == 0);
         let notation = TokenNotation::of(&vocabulary);
         let mut found = 0;
         for id in (-1..1000).chain([i64::MIN, i64::MAX, 1 << 32]) {
