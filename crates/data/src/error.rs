@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::labels::LabelPlace;
+use crate::texts::quoted_name;
 
 /// An error of a reader or a writer.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +74,7 @@ pub enum Error {
         problem: String,
     },
     /// A tensor was named that the file does not hold.
-    #[error("{}: no tensor named {tensor:?}; the file holds {held}", path.display())]
+    #[error("{}: no tensor named {}; the file holds {held}", path.display(), quoted_name(tensor))]
     NoSuchTensor {
         /// The file.
         path: PathBuf,
@@ -105,7 +106,7 @@ pub enum Error {
         advice: &'static str,
     },
     /// An npy array has no name, so none can be asked for.
-    #[error("{}: an npy file holds a single array without a name, so {tensor:?} cannot be picked; leave the name out", path.display())]
+    #[error("{}: an npy file holds a single array without a name, so {} cannot be picked; leave the name out", path.display(), quoted_name(tensor))]
     NamelessArray {
         /// The file.
         path: PathBuf,
@@ -275,7 +276,7 @@ pub enum Error {
         size: usize,
     },
     /// Rows of a matrix of weights that there are not, or a buffer that they do not fill.
-    #[error("{}: tensor {tensor:?}: {problem}", path.display())]
+    #[error("{}: tensor {}: {problem}", path.display(), quoted_name(tensor))]
     Rows {
         /// The file.
         path: PathBuf,
@@ -301,7 +302,7 @@ pub enum Error {
         index: PathBuf,
     },
     /// A tensor that the index of a model in shards places in a file that lacks it.
-    #[error("{}: no tensor named {tensor:?}, but {} says that it is in there; download both again", path.display(), index.display())]
+    #[error("{}: no tensor named {}, but {} says that it is in there; download both again", path.display(), quoted_name(tensor), index.display())]
     NotInShard {
         /// The shard.
         path: PathBuf,
@@ -311,7 +312,7 @@ pub enum Error {
         index: PathBuf,
     },
     /// Two files given together hold tensors of the same name.
-    #[error("{}: the tensor {tensor:?} is in {} as well; give only one of the two files", path.display(), other.display())]
+    #[error("{}: the tensor {} is in {} as well; give only one of the two files", path.display(), quoted_name(tensor), other.display())]
     DuplicateTensor {
         /// The file.
         path: PathBuf,

@@ -14,6 +14,7 @@ use crate::matrix::whole;
 use crate::place::Place;
 use crate::regular_file::{MOST_RUN, read_file};
 use crate::safetensors_writer::{TensorEntry, write_tensors};
+use crate::texts::told;
 use crate::{ActivationFile, Error, FitRecord, OpenOptions, ResultFolder, RunRecord, TokenColumns};
 
 /// File of the features [K, d] f32, the coefficients [n, K] f32 and the token columns, n entries each.
@@ -103,19 +104,24 @@ pub fn read_fit(dir: impl AsRef<Path>) -> Result<FitRecord, Error> {
     Ok(record)
 }
 
+/// The one field that every version of `run.json` has.
+#[derive(serde::Deserialize)]
+struct Versioned {
+    format_version: u64,
+}
+
 fn parse_run(path: &Path, bytes: &[u8]) -> Result<RunRecord, Error> {
     const EXPECTED: &str = "the run.json of a fit, unchanged; fit again if it was edited";
     let json = |problem: String| Error::Json { path: path.to_owned(), problem, expected: EXPECTED };
-    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| json(format!("not valid JSON: {e}")))?;
     // The version first: of another one, a complaint about some field would lead astray.
-    let version = value.get("format_version").and_then(serde_json::Value::as_u64);
-    let version = version.ok_or_else(|| json("no format_version".to_owned()))?;
+    let Versioned { format_version: version } = serde_json::from_slice(bytes).map_err(|e| {
+        json(if e.is_data() { format!("no format_version ({})", told(&e)) } else { format!("not valid JSON: {e}") })
+    })?;
     if version != u64::from(FORMAT_VERSION) {
         let found = u32::try_from(version).unwrap_or(u32::MAX);
         return Err(Error::FormatVersion { path: path.to_owned(), found, expected: FORMAT_VERSION });
     }
-    // From the text rather than the value: that names the line.
-    serde_json::from_slice(bytes).map_err(|e| json(e.to_string()))
+    RunRecord::parse(bytes).map_err(|e| json(told(&e)))
 }
 
 fn read_factorization(path: &Path) -> Result<(DenseMatrix, DenseMatrix, TokenColumns), Error> {

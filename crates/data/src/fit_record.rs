@@ -26,21 +26,21 @@ pub struct FitRecord {
 }
 
 /// The content of `run.json`: the fit's summary (its fields at the top level) and what is needed to repeat it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunRecord {
     /// Version of the folder's files, [`FORMAT_VERSION`].
     pub format_version: u32,
     /// Version of unmix that wrote it.
     pub unmix_version: String,
     /// Command line, program first, if the fit came from one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub command_line: Option<Vec<String>>,
     /// Seed of everything random; the same as in the options.
     pub seed: u64,
     /// Where the activations came from.
     pub input: InputRecord,
     /// Most memory that the process held, in bytes, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
     /// How the fit went, with its options.
     #[serde(flatten)]
@@ -64,6 +64,27 @@ pub struct InputRecord {
     pub neurons: u64,
     /// `f32`, `f16` or `bf16`.
     pub element: String,
+}
+
+impl RunRecord {
+    /// Reads what serializing a record wrote. The text is read twice, field by field: to take the summary's fields out of the
+    /// others at one go, serde would keep all of them as values first, many times the size of the text.
+    pub(crate) fn parse(text: &[u8]) -> serde_json::Result<RunRecord> {
+        #[derive(Deserialize)]
+        struct Own {
+            format_version: u32,
+            unmix_version: String,
+            command_line: Option<Vec<String>>,
+            seed: u64,
+            input: InputRecord,
+            peak_memory_bytes: Option<u64>,
+        }
+
+        let summary: FitSummary = serde_json::from_slice(text)?;
+        let Own { format_version, unmix_version, command_line, seed, input, peak_memory_bytes } =
+            serde_json::from_slice(text)?;
+        Ok(RunRecord { format_version, unmix_version, command_line, seed, input, peak_memory_bytes, summary })
+    }
 }
 
 impl InputRecord {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::regular_file::read_file;
+use crate::texts::told;
 
 /// What to do where a path leads to a folder.
 pub(crate) const FOLDER_ADVICE: &str = "name one JSON file in it";
@@ -23,8 +24,8 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8], expected: &'
 
 /// The error of bytes that are no JSON, or other JSON than expected.
 pub(crate) fn not_as_expected(path: &Path, error: &serde_json::Error, expected: &'static str) -> Error {
-    let problem = if error.is_data() { error.to_string() } else { format!("not valid JSON: {error}") };
-    wrong(path, problem, expected)
+    let text = told(error);
+    wrong(path, if error.is_data() { text } else { format!("not valid JSON: {text}") }, expected)
 }
 
 /// A JSON file that is not what was expected.

@@ -8,12 +8,13 @@ use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 use crate::Error;
 use crate::mapped_file::MappedFile;
 use crate::number::Number;
-use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo, byte_size};
+use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo, byte_size, shape_text};
+use crate::texts::told;
 
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// NumPy itself refuses headers of more than 10,000 bytes unless told otherwise.
-const LONGEST_HEADER: usize = 1 << 16;
+/// NumPy itself refuses longer headers unless told otherwise, since parsing them can take long.
+const LONGEST_HEADER: usize = 10_000;
 
 pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> {
     let bytes = &file.bytes;
@@ -34,13 +35,13 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
     }
     if length > LONGEST_HEADER {
         return Err(damaged(format!(
-            "a header of {length} bytes is announced; headers of plain arrays have fewer than {LONGEST_HEADER}"
+            "a header of {length} bytes is announced; NumPy reads at most {LONGEST_HEADER}, which no plain array needs"
         )));
     }
     let data_start = text_start + length;
     precheck(&bytes[text_start..data_start]).map_err(|problem| damaged(problem.to_owned()))?;
     let header = NpyHeader::from_reader(&bytes[..data_start])
-        .map_err(|e| damaged(format!("its header cannot be understood: {e}")))?;
+        .map_err(|e| damaged(format!("its header cannot be understood: {}", told(&e))))?;
 
     let (number, big_endian, dtype) = element(&header.dtype());
     let shape = header.shape().to_vec();
@@ -51,10 +52,11 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
             Some(needed) => {
                 let why = if needed > found { "the file is truncated" } else { "there are bytes after the array" };
                 return Err(damaged(format!(
-                    "shape {shape:?} of {dtype} needs {needed} bytes, but {found} bytes follow the header; {why}"
+                    "shape {} of {dtype} needs {needed} bytes, but {found} bytes follow the header; {why}",
+                    shape_text(&shape)
                 )));
             }
-            None => return Err(damaged(format!("shape {shape:?} of {dtype} is larger than any memory"))),
+            None => return Err(damaged(format!("shape {} of {dtype} is larger than any memory", shape_text(&shape)))),
         }
     }
     let tensor = Tensor {

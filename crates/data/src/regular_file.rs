@@ -75,6 +75,8 @@ fn not_regular(found: &Metadata) -> Option<&'static str> {
 fn opening(path: &Path, error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Error::NotFound(path.to_owned()),
+        // A name that no file can have: with a zero byte in it, or too long.
+        ErrorKind::InvalidInput | ErrorKind::InvalidFilename => Error::NotFound(path.to_owned()),
         _ => Error::io(path, "opening", error),
     }
 }

@@ -1,18 +1,25 @@
 //! Safetensors headers, distrusted.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
 use std::path::Path;
 
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Metadata, TensorInfo as TensorEntry};
+use serde::de::{Error as _, MapAccess, Visitor};
 
 use crate::Error;
 use crate::mapped_file::MappedFile;
 use crate::number::Number;
 use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo};
+use crate::texts::{quoted_name, told};
 
 /// The format's own limit; a longer "header" is some other file.
 pub(crate) const LONGEST_HEADER: u64 = 100_000_000;
+
+/// The entry that is no tensor.
+const METADATA: &str = "__metadata__";
 
 pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> {
     let bytes = &file.bytes;
@@ -36,9 +43,8 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
         )));
     }
     let data_start = 8 + length as usize;
-    // Parsing also checks that tensors lie one after another and that each has the bytes that its type and shape need.
-    let header: Metadata = serde_json::from_slice(&bytes[8..data_start])
-        .map_err(|e| damaged(format!("its header cannot be understood: {e}")))?;
+    let (header, metadata) = entries(&bytes[8..data_start])
+        .map_err(|e| damaged(format!("its header cannot be understood: {}", told(&e))))?;
     let (announced, found) = (header.data_len(), bytes.len() - data_start);
     if announced != found {
         let why = if announced > found { "the file is truncated" } else { "there are bytes after the last tensor" };
@@ -65,8 +71,51 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
             })
         })
         .collect();
-    let metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok(TensorFile { path: path.to_owned(), format: Format::Safetensors, file, tensors, metadata })
+}
+
+/// The tensors of the header in `text`, which lie one after another and each have the bytes that type and shape need, and the
+/// other metadata.
+fn entries(text: &[u8]) -> serde_json::Result<(Metadata, BTreeMap<String, String>)> {
+    let mut parser = serde_json::Deserializer::from_slice(text);
+    let header = serde::Deserializer::deserialize_map(&mut parser, Entries)?;
+    parser.end()?;
+    Ok(header)
+}
+
+/// Reads a header entry by entry. The crate's own way keeps all of it as values first, which takes many times its size.
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = (Metadata, BTreeMap<String, String>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with an entry for each tensor")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut header: A) -> Result<Self::Value, A::Error> {
+        let twice = |name: &str| A::Error::custom(format!("there are two entries {}", quoted_name(name)));
+        let mut metadata: Option<Option<BTreeMap<String, String>>> = None;
+        let mut tensors: BTreeMap<String, TensorEntry> = BTreeMap::new();
+        while let Some(name) = header.next_key::<String>()? {
+            if name == METADATA {
+                if metadata.replace(header.next_value()?).is_some() {
+                    return Err(twice(METADATA));
+                }
+                continue;
+            }
+            match tensors.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(header.next_value()?);
+                }
+                Entry::Occupied(place) => return Err(twice(place.key())),
+            }
+        }
+        let mut tensors: Vec<_> = tensors.into_iter().collect();
+        tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
+        let header = Metadata::new(None, tensors).map_err(A::Error::custom)?;
+        Ok((header, metadata.flatten().unwrap_or_default()))
+    }
 }
 
 fn number(dtype: Dtype) -> Option<Number> {

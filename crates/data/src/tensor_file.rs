@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::mapped_file::MappedFile;
 use crate::number::Number;
+use crate::texts::{cut_name, quoted_name};
 use crate::{Error, RUN_FILE, npy, regular_file, safetensors_header, tensor_choice};
 
 /// File formats that can be read.
@@ -51,7 +52,7 @@ pub struct TensorInfo {
 
 impl fmt::Display for TensorInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.name.is_empty() { "an array" } else { &self.name };
+        let name = if self.name.is_empty() { "an array".to_owned() } else { cut_name(&self.name) };
         write!(f, "{name} {} {}", self.dtype, shape_text(&self.shape))
     }
 }
@@ -71,7 +72,11 @@ pub(crate) struct Tensor {
 impl Tensor {
     /// The tensor in words.
     pub(crate) fn label(&self) -> String {
-        if self.info.name.is_empty() { "the array".to_owned() } else { format!("tensor {:?}", self.info.name) }
+        if self.info.name.is_empty() {
+            "the array".to_owned()
+        } else {
+            format!("tensor {}", quoted_name(&self.info.name))
+        }
     }
 
     pub(crate) fn is_float(&self) -> bool {
@@ -155,9 +160,13 @@ impl TensorFile {
     }
 }
 
-/// `[3, 4]`.
+/// `[3, 4]`, cut where there are more sides than a tensor can sensibly have.
 pub(crate) fn shape_text(shape: &[u64]) -> String {
-    format!("{shape:?}")
+    const MOST: usize = 16;
+    match shape.get(..MOST) {
+        Some(start) if shape.len() > MOST => format!("{start:?} and {} further sides", shape.len() - MOST),
+        _ => format!("{shape:?}"),
+    }
 }
 
 /// Tensors for a message: name, type and shape, cut where it gets long.

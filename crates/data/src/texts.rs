@@ -90,9 +90,70 @@ pub(crate) fn of_token(text: &str) -> &str {
 
 /// A text in quotes for a message, cut where it is long.
 pub(crate) fn quoted(text: &str) -> String {
-    const MOST: usize = 40;
-    let mut rest = text.chars();
-    let start: String = rest.by_ref().take(MOST).collect();
-    let cut = if rest.next().is_some() { "…" } else { "" };
+    quoted_up_to(40, text)
+}
+
+/// The name of a tensor in quotes for a message: whole, but where it is longer than any sensible name.
+pub(crate) fn quoted_name(name: &str) -> String {
+    quoted_up_to(MOST_NAME, name)
+}
+
+/// The name of a tensor for a message, as [`quoted_name`] without the quotes.
+pub(crate) fn cut_name(name: &str) -> String {
+    let (start, cut) = start(MOST_NAME, name);
+    format!("{start}{cut}")
+}
+
+/// What a library says of a file, for a message. It may quote a text of any length, which is cut in its middle: places are told
+/// at the end.
+pub(crate) fn told(problem: &impl fmt::Display) -> String {
+    const START: usize = 300;
+    const END: usize = 100;
+    let text = problem.to_string();
+    let place = |index: usize| text.char_indices().nth(index).map(|(place, _)| place);
+    let end = text.char_indices().rev().nth(END - 1).map_or(0, |(place, _)| place);
+    match place(START) {
+        Some(start) if start < end => format!("{}…{}", &text[..start], &text[end..]),
+        _ => text,
+    }
+}
+
+/// Longest name of a tensor in a message, in characters; those of today's models have up to 100.
+const MOST_NAME: usize = 200;
+
+fn quoted_up_to(most: usize, text: &str) -> String {
+    let (start, cut) = start(most, text);
     format!("{start:?}{cut}")
+}
+
+/// The first `most` characters of a text, and a sign where there are more.
+fn start(most: usize, text: &str) -> (&str, &'static str) {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => (&text[..end], "…"),
+        None => (text, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_library_quotes_is_cut_and_the_place_kept() {
+        let text = format!("invalid value {:?} at line 1 column 7", "é".repeat(70_000));
+        let told = told(&text);
+        assert!(told.starts_with("invalid value \"éé") && told.ends_with("éé\" at line 1 column 7"), "{told}");
+        assert_eq!(told.chars().count(), 401);
+        for length in [300, 399, 400] {
+            let text = "é".repeat(length);
+            assert_eq!(super::told(&text), text);
+        }
+    }
+
+    #[test]
+    fn names_are_whole_up_to_a_length_that_no_sensible_name_has() {
+        let name = "model.layers.10.mlp.experts.23.down_proj.weight";
+        assert_eq!((quoted_name(name), cut_name(name)), (format!("{name:?}"), name.to_owned()));
+        assert_eq!(cut_name(&"n".repeat(201)), format!("{}…", "n".repeat(200)));
+    }
 }

@@ -9,6 +9,7 @@ use unmix::ElementType;
 use crate::Error;
 use crate::number::Number;
 use crate::tensor_file::{Tensor, TensorFile};
+use crate::texts::quoted_name;
 
 /// A matrix [rows, columns] in a mapped file, read in blocks of rows as f32. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -123,7 +124,7 @@ impl WeightMatrix {
             None => Ok(()),
             Some(i) => {
                 let (row, column) = self.place(&rows, i);
-                let what = format!("{}: the numbers of tensor {:?}", self.path.display(), self.name);
+                let what = format!("{}: the numbers of tensor {}", self.path.display(), quoted_name(&self.name));
                 Err(Error::NotFiniteMatrix { what, row, column, value: out[i] })
             }
         }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -10,6 +9,7 @@ use serde_json::Value;
 use crate::json::read_json;
 use crate::regular_file::MOST_MODEL_JSON;
 use crate::tensor_file::{Tensor, TensorFile};
+use crate::texts::{quoted_name, told};
 use crate::weight_matrix::WeightMatrix;
 use crate::{Error, Format};
 
@@ -219,7 +219,11 @@ impl Weights {
         for (tensor, shard) in map {
             // Shards lie beside their index: a path would lead to files that nobody named.
             let Some(shard) = shard.as_str().filter(|s| Path::new(s).file_name().is_some_and(|name| name == *s)) else {
-                return Err(wrong(format!("the entry {tensor:?} is {shard} instead of the name of a file")));
+                return Err(wrong(format!(
+                    "the entry {} is {} instead of the name of a file",
+                    quoted_name(tensor),
+                    told(shard)
+                )));
             };
             shards.entry(shard).or_default().push(tensor);
         }
@@ -229,12 +233,6 @@ impl Weights {
         for (shard, tensors) in shards {
             let file = open(&path.with_file_name(shard)).map_err(|error| match error {
                 Error::NotFound(missing) => Error::MissingShard { path: missing, index: path.to_owned() },
-                // A name that no file can have: with a zero byte in it, or too long.
-                Error::Io { path: missing, source, .. }
-                    if matches!(source.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidFilename) =>
-                {
-                    Error::MissingShard { path: missing, index: path.to_owned() }
-                }
                 other => other,
             })?;
             let places: BTreeMap<&str, usize> =

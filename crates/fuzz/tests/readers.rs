@@ -17,45 +17,45 @@ fn withstands(target: &str, executions: u32) {
 
 #[test]
 fn safetensors_files() {
-    withstands("safetensors", 30_000);
+    withstands("safetensors", 200_000);
 }
 
 #[test]
 fn npy_files() {
-    withstands("npy", 30_000);
+    withstands("npy", 200_000);
 }
 
 #[test]
 fn columns_of_tokens() {
-    withstands("token_columns", 30_000);
+    withstands("token_columns", 200_000);
 }
 
 #[test]
 fn texts_of_tokens() {
-    withstands("token_texts", 30_000);
+    withstands("token_texts", 200_000);
 }
 
 #[test]
 fn vocabularies() {
-    withstands("vocabulary", 30_000);
+    withstands("vocabulary", 200_000);
 }
 
 #[test]
 fn labels_of_prompts() {
-    withstands("labels", 30_000);
+    withstands("labels", 200_000);
 }
 
 #[test]
 fn folders_of_fits() {
-    withstands("fit_folder", 30_000);
+    withstands("fit_folder", 200_000);
 }
 
 #[test]
 fn weights_in_shards() {
-    withstands("weights", 30_000);
+    withstands("weights", 200_000);
 }
 
 #[test]
 fn models_for_the_lens() {
-    withstands("lens", 30_000);
+    withstands("lens", 200_000);
 }

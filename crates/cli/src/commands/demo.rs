@@ -142,7 +142,7 @@ impl Bundle {
     /// Concept of the text in which a row lies.
     fn concept(&self, row: usize) -> &str {
         let entry = self.labels.entry(self.prompt_ids[row]);
-        entry.map_or("?", |entry| self.labels.labels()[entry].concept.as_str())
+        entry.map_or("?", |entry| self.labels.label(entry).concept)
     }
 
     /// The commonest concept among a feature's strongest words.

@@ -153,12 +153,12 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
 /// The concept of each token's prompt, where the fit knows prompts and all are labelled.
 fn prompt_names(labels: &PromptLabels, fit: &FitRecord) -> Option<Vec<String>> {
     let entries = labels.entries(fit.columns.prompt_ids.as_deref()?).ok()?;
-    Some(entries.into_iter().map(|entry| labels.labels()[entry].concept.clone()).collect())
+    Some(entries.into_iter().map(|entry| labels.label(entry).concept.to_owned()).collect())
 }
 
 /// The wider concept of each concept, by name.
 pub fn parents(labels: &PromptLabels) -> HashMap<String, String> {
-    labels.labels().iter().filter_map(|label| Some((label.concept.clone(), label.parent.clone()?))).collect()
+    labels.labels().filter_map(|label| Some((label.concept.to_owned(), label.parent?.to_owned()))).collect()
 }
 
 fn folder_name(path: &Path) -> String {

@@ -1,17 +1,22 @@
 //! What each prompt is about: labels beside the activations.
 
+mod names;
 mod numbering;
+mod object;
 mod read;
+mod read_csv;
+mod read_json;
+mod scalar;
+mod table;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-pub use read::LabelPlace;
+pub use table::LabelPlace;
 
 use crate::Error;
 use crate::regular_file::{MOST_TEXT, read_file};
-use crate::texts::quoted;
-use read::Row;
+use names::Names;
+use table::{Refusal, Table};
 
 /// Which half of the prompts a prompt belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,12 +28,12 @@ pub enum Half {
 }
 
 /// The label of one prompt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PromptLabel {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromptLabel<'a> {
     /// What the prompt is about.
-    pub concept: String,
+    pub concept: &'a str,
     /// The wider concept that `concept` is a part of, where the file names one.
-    pub parent: Option<String>,
+    pub parent: Option<&'a str>,
     /// The prompt's half, where the file says so.
     pub half: Option<Half>,
 }
@@ -40,9 +45,13 @@ pub struct PromptLabel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PromptLabels {
     path: PathBuf,
-    labels: Vec<PromptLabel>,
-    /// Entry of each prompt number; absent where the entry is the number.
-    entries: Option<HashMap<i64, usize>>,
+    len: usize,
+    concepts: Names,
+    parents: Names,
+    /// Of all labels or of none.
+    halves: Vec<Half>,
+    /// Prompt number and entry of each label, by number; absent where the entry is the number.
+    numbers: Option<Vec<(i64, u32)>>,
 }
 
 impl PromptLabels {
@@ -75,20 +84,17 @@ impl PromptLabels {
     /// As [`read`](Self::read), but for what can go wrong with reading.
     pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<PromptLabels, Error> {
         let path = path.as_ref();
-        let rows = read::rows(path, bytes)?;
-        let refuse = |place, problem| Error::Labels { path: path.to_owned(), place, problem };
-        if rows.is_empty() {
-            return Err(refuse(None, "there are no labels in it".to_owned()));
+        if bytes.len() as u64 > MOST_TEXT {
+            return Err(Error::TooLarge { path: path.to_owned(), found: bytes.len() as u64, most: MOST_TEXT });
         }
-        let entries = numbers(&rows).map_err(|(place, problem)| refuse(Some(place), problem))?;
-        let halved = rows.iter().any(|row| row.half.is_some());
-        if let Some(row) = rows.iter().find(|row| row.half.is_none()).filter(|_| halved) {
-            let problem = "no split, while other labels have one; give it for all of them, or for none";
-            return Err(refuse(Some(row.place), problem.to_owned()));
+        let refuse = |Refusal { place, problem }| Error::Labels { path: path.to_owned(), place, problem };
+        let mut table = read::table(path, bytes).map_err(refuse)?;
+        if table.len == 0 {
+            return Err(refuse(Refusal::whole("there are no labels in it")));
         }
-        let labels =
-            rows.into_iter().map(|row| PromptLabel { concept: row.concept, parent: row.parent, half: row.half });
-        Ok(PromptLabels { path: path.to_owned(), labels: labels.collect(), entries })
+        let numbers = table.numbers().map_err(refuse)?;
+        let Table { len, concepts, parents, halves, .. } = table;
+        Ok(PromptLabels { path: path.to_owned(), len, concepts, parents, halves, numbers })
     }
 
     /// The path as it was given.
@@ -97,20 +103,36 @@ impl PromptLabels {
     }
 
     /// All labels, in the order of the file.
-    pub fn labels(&self) -> &[PromptLabel] {
-        &self.labels
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = PromptLabel<'_>> {
+        (0..self.len).map(|entry| self.label(entry))
+    }
+
+    /// The label of entry `entry`, from 0.
+    ///
+    /// # Panics
+    /// If there is no such entry.
+    pub fn label(&self, entry: usize) -> PromptLabel<'_> {
+        assert!(entry < self.len, "label {entry} of {}", self.len);
+        PromptLabel {
+            concept: self.concepts.get(entry).unwrap_or_default(),
+            parent: self.parents.get(entry),
+            half: self.halves.get(entry).copied(),
+        }
     }
 
     /// Whether ids tell which prompt a label is for, rather than the order of the file.
     pub fn is_numbered(&self) -> bool {
-        self.entries.is_some()
+        self.numbers.is_some()
     }
 
     /// Entry in [`labels`](Self::labels) for prompt `prompt`.
     pub fn entry(&self, prompt: i64) -> Option<usize> {
-        match &self.entries {
-            Some(entries) => entries.get(&prompt).copied(),
-            None => usize::try_from(prompt).ok().filter(|&entry| entry < self.labels.len()),
+        match &self.numbers {
+            Some(numbers) => {
+                let place = numbers.binary_search_by_key(&prompt, |&(number, _)| number).ok()?;
+                Some(numbers[place].1 as usize)
+            }
+            None => usize::try_from(prompt).ok().filter(|&entry| entry < self.len),
         }
     }
 
@@ -125,48 +147,15 @@ impl PromptLabels {
                 path: self.path.clone(),
                 prompt,
                 row,
-                labels: self.labels.len(),
+                labels: self.len,
                 meant: if self.is_numbered() { "by their id" } else { "in the order of the prompts, from 0" },
             })
         };
         let entries: Vec<usize> = prompt_ids.iter().enumerate().map(of).collect::<Result<_, _>>()?;
         let used = entries.iter().max().map_or(0, |last| last + 1);
-        if !self.is_numbered() && used < self.labels.len() {
-            return Err(Error::TooManyLabels { path: self.path.clone(), labels: self.labels.len(), prompts: used });
+        if !self.is_numbered() && used < self.len {
+            return Err(Error::TooManyLabels { path: self.path.clone(), labels: self.len, prompts: used });
         }
         Ok(entries)
     }
-}
-
-/// The entry of each prompt number, or none if the order of the file counts; or what is wrong, and where.
-fn numbers(rows: &[Row]) -> Result<Option<HashMap<i64, usize>>, (LabelPlace, String)> {
-    let Some((first, first_place)) = rows.iter().find_map(|row| Some((row.id?, row.place))) else {
-        let counts: Vec<_> = rows.iter().map(|row| row.counts.as_slice()).collect();
-        return match numbering::out_of_order(&counts) {
-            None => Ok(None),
-            Some((entry, field, value)) => Err((
-                rows[entry].place,
-                format!(
-                    "the field {} is {value}, so it counts in another order than that of the file; call it `id` if it is the \
-                     prompt's number in `prompt_ids`, or leave it out if the order of the file counts",
-                    quoted(field)
-                ),
-            )),
-        };
-    };
-    let mut entries = HashMap::with_capacity(rows.len());
-    for (entry, row) in rows.iter().enumerate() {
-        let problem = match row.id {
-            None => format!("no `{}`, while other labels have one; number all of them, or none", first.field),
-            Some(id) if id.field != first.field => {
-                format!("the id is called `{}`, but `{}` in {first_place}; use one name", id.field, first.field)
-            }
-            Some(id) => match entries.insert(id.number, entry) {
-                None => continue,
-                Some(earlier) => format!("the id {} is also that of {}", id.number, rows[earlier].place),
-            },
-        };
-        return Err((row.place, problem));
-    }
-    Ok(Some(entries))
 }

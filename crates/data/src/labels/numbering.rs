@@ -1,7 +1,5 @@
 //! Which field of a label holds the number of its prompt, and what numbers look like.
 
-use serde_json::Value;
-
 use crate::texts::quoted;
 
 /// Names of the field with a prompt's number, by their [letters], the most telling first.
@@ -31,20 +29,43 @@ pub struct Id {
     pub number: i64,
 }
 
-/// The field that holds the number of the prompt: its place among `names`, and its usual name.
-pub fn field<'a>(names: impl Iterator<Item = &'a str>) -> Result<Option<(usize, &'static str)>, String> {
-    let mut best: Option<(usize, usize, &str)> = None;
-    for (place, name) in names.enumerate() {
-        let letters = letters(name);
-        match (NAMES.iter().position(|(usual, _)| *usual == letters), best) {
-            (Some(rank), Some((least, _, other))) if rank == least => {
-                return Err(format!("both {} and {} could be the id; keep one of them", quoted(other), quoted(name)));
+/// The field of a label that holds the number of the prompt, with what is known of the field.
+#[derive(Debug)]
+pub struct IdField<T> {
+    best: Option<(usize, String, T)>,
+}
+
+impl<T> Default for IdField<T> {
+    fn default() -> IdField<T> {
+        IdField { best: None }
+    }
+}
+
+impl<T> IdField<T> {
+    /// Takes the field `name` of [`rank`] `rank` if it tells more than those before.
+    pub fn offer(&mut self, rank: usize, name: &str, field: T) -> Result<(), String> {
+        match &self.best {
+            Some((least, other, _)) if rank == *least => {
+                Err(format!("both {} and {} could be the id; keep one of them", quoted(other), quoted(name)))
             }
-            (Some(rank), _) if best.is_none_or(|(least, ..)| rank < least) => best = Some((rank, place, name)),
-            _ => {}
+            Some((least, ..)) if rank > *least => Ok(()),
+            _ => {
+                self.best = Some((rank, name.to_owned(), field));
+                Ok(())
+            }
         }
     }
-    Ok(best.map(|(rank, place, _)| (place, NAMES[rank].1)))
+
+    /// The most telling field and its usual name.
+    pub fn found(&self) -> Option<(&T, &'static str)> {
+        self.best.as_ref().map(|(rank, _, field)| (field, NAMES[*rank].1))
+    }
+}
+
+/// How much less than the most telling one the name of a field tells that the field is an id; nothing for other names.
+pub fn rank(name: &str) -> Option<usize> {
+    let letters = letters(name);
+    NAMES.iter().position(|(usual, _)| *usual == letters)
 }
 
 /// Whether a field of this name may number labels in some way, as the index that pandas writes does.
@@ -65,20 +86,6 @@ pub fn of_text(text: &str) -> Option<i64> {
     whole.parse().ok()
 }
 
-/// The whole number that a value is, as a number or as text.
-pub fn of_json(value: &Value) -> Option<i64> {
-    /// Beyond it, f64 leaves out whole numbers.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    match value {
-        Value::String(text) => of_text(text),
-        Value::Number(number) => number.as_i64().or_else(|| {
-            let float = number.as_f64().filter(|_| number.is_f64())?;
-            (float.fract() == 0.0 && float.abs() < EXACT).then_some(float as i64)
-        }),
-        _ => None,
-    }
-}
-
 /// What is wrong with an id that is no number.
 pub fn refused(found: &str) -> String {
     format!(
@@ -87,21 +94,46 @@ pub fn refused(found: &str) -> String {
     )
 }
 
-/// A field that counts labels in another order than that of the file: the first label that tells, the field and its value
-/// there. Each label comes with the whole numbers among its fields that [may count](may_count).
-pub fn out_of_order<'a>(labels: &[&'a [(String, i64)]]) -> Option<(usize, &'a str, i64)> {
-    let names = labels.first()?.iter().map(|(name, _)| name.as_str());
-    for name in names {
-        let value = |label: &&[(String, i64)]| label.iter().find(|(own, _)| own == name).map(|&(_, value)| value);
-        // What is a number in some labels alone is text.
-        let Some(values) = labels.iter().map(value).collect::<Option<Vec<i64>>>() else { continue };
-        let start = i64::from(values[0] == 1);
-        let departs = |&(entry, value): &(usize, i64)| value.checked_sub(start) != i64::try_from(entry).ok();
-        if let Some((entry, value)) = values.into_iter().enumerate().find(departs) {
-            return Some((entry, name, value));
+/// The fields that count labels: those that [may](may_count), and hold a whole number in each label.
+#[derive(Debug, Default)]
+pub struct Counts {
+    fields: Vec<Counted>,
+}
+
+#[derive(Debug)]
+struct Counted {
+    name: String,
+    /// The count of the first label, if it counts in the order of the file.
+    start: i64,
+    /// The first label of which it says something else, and what.
+    departs: Option<(usize, i64)>,
+}
+
+impl Counts {
+    /// Takes note of the whole numbers among the fields of the label `entry`. Labels come in the order of the file.
+    pub fn push(&mut self, entry: usize, values: &[(&str, i64)]) {
+        if entry == 0 {
+            let counted = |&(name, value): &(&str, i64)| Counted {
+                name: name.to_owned(),
+                start: i64::from(value == 1),
+                departs: None,
+            };
+            self.fields = values.iter().map(counted).collect();
         }
+        self.fields.retain_mut(|field| {
+            // What is a number in some labels alone is text.
+            let Some(&(_, value)) = values.iter().find(|(name, _)| *name == field.name) else { return false };
+            if field.departs.is_none() && value.checked_sub(field.start) != i64::try_from(entry).ok() {
+                field.departs = Some((entry, value));
+            }
+            true
+        });
     }
-    None
+
+    /// A field that counts in another order than that of the file: the first label that tells, the field and its value there.
+    pub fn out_of_order(&self) -> Option<(usize, &str, i64)> {
+        self.fields.iter().find_map(|field| field.departs.map(|(entry, value)| (entry, field.name.as_str(), value)))
+    }
 }
 
 /// The letters and digits of a name, in lower case: neither cases nor signs between words tell names apart.
@@ -121,15 +153,19 @@ mod tests {
         for text in ["", "p17", "1.5", "1.", ".0", "1e3", "nan", "1,000", "9223372036854775808"] {
             assert_eq!(of_text(text), None, "{text}");
         }
-        let json = |text: &str| of_json(&serde_json::from_str(text).expect("JSON"));
-        assert_eq!([json("17"), json("17.0"), json("\"17\""), json("-3")], [Some(17), Some(17), Some(17), Some(-3)]);
-        assert_eq!([json("1.5"), json("1e300"), json("18446744073709551615"), json("true"), json("[1]")], [None; 5]);
     }
 
     #[test]
     fn the_field_that_names_the_prompt_goes_before_others() {
-        let found = |names: &[&str]| field(names.iter().copied());
+        let found = |names: &[&str]| {
+            let mut ids = IdField::default();
+            for (place, name) in names.iter().enumerate() {
+                rank(name).map_or(Ok(()), |rank| ids.offer(rank, name, place))?;
+            }
+            Ok::<_, String>(ids.found().map(|(&place, usual)| (place, usual)))
+        };
         assert_eq!(found(&["concept", "id", "prompt_id"]), Ok(Some((2, "prompt_id"))));
+        assert_eq!(found(&["prompt_id", "id"]), Ok(Some((0, "prompt_id"))));
         assert_eq!(found(&["Prompt ID"]), Ok(Some((0, "prompt_id"))));
         assert_eq!(found(&["concept", "index", "token_id"]), Ok(None));
         assert!(found(&["id", "ID"]).is_err());
@@ -147,17 +183,17 @@ mod tests {
 
     #[test]
     fn a_count_in_the_order_of_the_file_says_nothing_new() {
-        let labels = |values: &[i64]| values.iter().map(|&v| vec![("index".to_owned(), v)]).collect::<Vec<_>>();
-        let found = |labels: &[Vec<(String, i64)>]| {
-            let labels: Vec<_> = labels.iter().map(Vec::as_slice).collect();
-            let found = out_of_order(&labels);
-            found.map(|(entry, name, value)| (entry, name.to_owned(), value))
+        let labels = |values: &[i64]| values.iter().map(|&v| vec![("index", v)]).collect::<Vec<_>>();
+        let found = |labels: &[Vec<(&str, i64)>]| {
+            let mut counts = Counts::default();
+            labels.iter().enumerate().for_each(|(entry, values)| counts.push(entry, values));
+            counts.out_of_order().map(|(entry, name, value)| (entry, name.to_owned(), value))
         };
         assert_eq!(found(&labels(&[0, 1, 2])), None);
         assert_eq!(found(&labels(&[1, 2, 3])), None);
         assert_eq!(found(&labels(&[2, 0, 1])), Some((0, "index".to_owned(), 2)));
         assert_eq!(found(&labels(&[0, 2, 1])), Some((1, "index".to_owned(), 2)));
-        assert_eq!(found(&[vec![("row".to_owned(), 5)], vec![]]), None);
+        assert_eq!(found(&[vec![("row", 5)], vec![]]), None);
         assert_eq!(found(&[]), None);
     }
 }

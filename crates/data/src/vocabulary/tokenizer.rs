@@ -8,6 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::TokenDecoder;
 use super::entries::{Entries, Rank};
+use crate::texts::told;
 
 /// Whether a JSON object is a tokenizer: its `model` is an object. A vocabulary may have that word too, but as a number.
 pub fn is_one(bytes: &[u8]) -> Result<bool, serde_json::Error> {
@@ -26,7 +27,7 @@ pub fn is_one(bytes: &[u8]) -> Result<bool, serde_json::Error> {
 
 /// Texts with their ids, and how they become plain text where the file says so in a way that is known.
 pub fn read(bytes: &[u8]) -> Result<(Entries, Option<TokenDecoder>), String> {
-    let Tokenizer { model, added_tokens, decoder } = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let Tokenizer { model, added_tokens, decoder } = serde_json::from_slice(bytes).map_err(|e| told(&e))?;
     let mut entries = model.vocab;
     add(&mut entries, &added_tokens.unwrap_or_default())?;
     Ok((entries, decoder.and_then(|decoder| decoder.known())))

@@ -20,8 +20,8 @@ fn refused(name: &str, content: &str) -> String {
 /// Concept, parent and half for each of some prompts.
 fn found(labels: &PromptLabels, prompts: &[i64]) -> Vec<(String, Option<String>, Option<Half>)> {
     let entry = |&prompt: &i64| {
-        let label = &labels.labels()[labels.entry(prompt).expect("a label")];
-        (label.concept.clone(), label.parent.clone(), label.half)
+        let label = labels.label(labels.entry(prompt).expect("a label"));
+        (label.concept.to_owned(), label.parent.map(str::to_owned), label.half)
     };
     prompts.iter().map(entry).collect()
 }
@@ -80,7 +80,7 @@ fn without_numbers_the_order_counts() {
     for (name, content) in forms {
         let labels = read(name, content).unwrap_or_else(|error| panic!("{content}: {error}"));
         assert!(!labels.is_numbered(), "{content}");
-        let concepts: Vec<&str> = labels.labels().iter().map(|label| label.concept.as_str()).collect();
+        let concepts: Vec<&str> = labels.labels().map(|label| label.concept).collect();
         assert_eq!(concepts, ["x", "y", "x"], "{content}");
         assert_eq!((labels.entry(1), labels.entry(3), labels.entry(-1)), (Some(1), None, None));
     }
@@ -164,7 +164,7 @@ fn mistakes_are_told_with_their_place() {
             "{\"id\": 1, \"concept\": \"x\"}\n{\"prompt_id\": 2, \"concept\": \"y\"}",
             &["line 2", "called `prompt_id`", "`id` in line 1"],
         ),
-        ("a.jsonl", "{\"id\": 1, \"Id\": 2, \"concept\": \"x\"}", &["line 1", "both \"Id\" and \"id\""]),
+        ("a.jsonl", "{\"id\": 1, \"Id\": 2, \"concept\": \"x\"}", &["line 1", "both \"id\" and \"Id\""]),
         ("a.csv", "id,concept,concept\n1,x,y\n", &["line 1", "`concept` twice"]),
         ("a.jsonl", "{\"id\": 1.5, \"concept\": \"x\"}", &["line 1", "1.5"]),
         ("a.jsonl", "{\"id\": 18446744073709551615, \"concept\": \"x\"}", &["line 1", "range of i64"]),
@@ -190,6 +190,46 @@ fn mistakes_are_told_with_their_place() {
     assert!(matches!(PromptLabels::read("/no/such/labels.csv"), Err(Error::NotFound(_))));
     let folder = tempfile::tempdir().expect("folder");
     assert!(matches!(PromptLabels::read(folder.path()), Err(Error::NotAFile { .. })));
+}
+
+#[test]
+fn what_is_there_twice_is_refused() {
+    for (content, part) in [
+        (r#"[{"concept": "x", "concept": "y"}]"#, "entry 0: the field `concept` is there twice"),
+        (r#"[{"concept": "x", "id": 1, "id": 2}]"#, "both \"id\" and \"id\" could be the id"),
+        (r#"{"labels": ["x"], "labels": ["y"]}"#, "\"labels\" is there twice"),
+    ] {
+        let text = refused("a.json", content);
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+}
+
+#[test]
+fn a_mistake_before_the_end_does_not_hide_that_the_file_is_cut_short() {
+    let text = refused("a.json", r#"{"labels": ["x", 3, {"concept": "#);
+    assert!(text.contains("not valid JSON: EOF"), "{text}");
+}
+
+#[test]
+fn long_texts_are_cut_in_messages() {
+    let long = "n".repeat(70_000);
+    for (name, content) in [
+        ("a.csv", format!("{long},b\n1,x\n")),
+        ("a.csv", format!("concept,split\nx,{long}\n")),
+        ("a.csv", format!("concept,id\nx,{long}\n")),
+        ("a.json", format!(r#"[{{"concept": "x", "split": "{long}"}}]"#)),
+        ("a.json", format!(r#"[{{"concept": "x", "unnamed{long}": 7}}]"#)),
+    ] {
+        let text = refused(name, &content);
+        assert!(text.len() < 1000, "{} bytes: {}", text.len(), &text[..1000]);
+    }
+}
+
+#[test]
+fn a_table_of_many_columns_is_refused() {
+    for content in [format!("concept{}\n", ",".repeat(4096)), format!("concept\nx\n{}\n", ",".repeat(5000))] {
+        assert!(refused("a.csv", &content).contains("more than 4096 columns"));
+    }
 }
 
 proptest! {
@@ -225,8 +265,8 @@ proptest! {
         }
         match PromptLabels::read(&scratch(name, &bytes).path) {
             Ok(labels) => {
-                prop_assert!(!labels.labels().is_empty());
-                prop_assert!(labels.labels().iter().all(|label| !label.concept.is_empty()));
+                prop_assert!(labels.labels().len() > 0);
+                prop_assert!(labels.labels().all(|label| !label.concept.is_empty()));
                 let _ = labels.entries(&prompts);
             }
             Err(error) => prop_assert!(error.is_usage(), "{}", error),

@@ -161,6 +161,29 @@ fn damaged_safetensors() {
 }
 
 #[test]
+fn a_tensor_that_is_listed_twice_is_refused() {
+    let entry = r#""x":{"dtype":"F32","shape":[0,4],"data_offsets":[0,0]}"#;
+    let text = refused("a.safetensors", &raw_safetensors(&format!("{{{entry},{entry}}}"), b""), None);
+    assert!(text.contains("two entries \"x\""), "{text}");
+    let metadata = r#""__metadata__":{"a":"b"}"#;
+    let text = refused("a.safetensors", &raw_safetensors(&format!("{{{metadata},{metadata}}}"), b""), None);
+    assert!(text.contains("two entries \"__metadata__\""), "{text}");
+}
+
+#[test]
+fn long_names_shapes_and_words_are_cut_in_messages() {
+    let entry = |name: &str, dtype: &str, shape: &str| {
+        let header = format!(r#"{{"{name}":{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[0,0]}}}}"#);
+        refused("a.safetensors", &raw_safetensors(&header, b""), None)
+    };
+    let long = "n".repeat(70_000);
+    for text in [entry(&long, "F32", "0,4"), entry("x", &long, "0,4"), entry("x", "F32", &vec!["0"; 70_000].join(","))]
+    {
+        assert!(text.len() < 2000, "{} bytes: {}", text.len(), &text[..2000]);
+    }
+}
+
+#[test]
 fn damaged_npy() {
     let good = npy(1, "<f4", false, &[2, 3], &f32s(&SIX));
     assert!(refused("a.npy", &good[..9], None).contains("9 bytes end within the header"));
@@ -175,8 +198,13 @@ fn damaged_npy() {
     assert!(refused("a.npy", &version, None).contains("version 9.0 is unknown"));
     assert!(refused("a.npy", &raw_npy(1, "{'descr': '<f4'}", b""), None).contains("fortran_order"));
     assert!(refused("a.npy", &raw_npy(1, "nonsense", b""), None).contains("cannot be understood"));
-    assert!(refused("a.npy", &raw_npy(2, &"(".repeat(60_000), b""), None).contains("nested"));
+    assert!(refused("a.npy", &raw_npy(2, &"(".repeat(9_000), b""), None).contains("nested"));
     assert!(refused("a.npy", &raw_npy(2, &" ".repeat(70_000), b""), None).contains("70001 bytes"));
+    // NumPy refuses longer headers too.
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }";
+    let padded = |length: usize| raw_npy(2, &format!("{header:<0$}", length - 1), &[0; 4]);
+    assert!(refused("a.npy", &padded(10_000), None).contains("two dimensions"));
+    assert!(refused("a.npy", &padded(10_001), None).contains("a header of 10001 bytes"));
     assert!(refused("a.npy", &npy(1, "<f4", false, &[usize::MAX, 3], b""), None).contains("larger than any memory"));
 }
 

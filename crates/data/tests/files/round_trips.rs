@@ -38,7 +38,7 @@ proptest! {
     fn safetensors_in_three_types((rows, columns, original) in matrix(), kind in 0usize..3, pad in 0usize..4, step in 1u64..=50) {
         let (dtype, data) = [("F32", f32s(&original)), ("F16", f16s(&original)), ("BF16", bf16s(&original))][kind].clone();
         let bytes = safetensors(&[("pad", "U8", &[pad], vec![0; pad]), ("x", dtype, &[rows, columns], data)]);
-        let file = open("x.safetensors", &bytes, None).expect("opened");
+        let file = open("x.safetensors", &bytes, Some("x")).expect("opened");
         let expected: Vec<f32> = original
             .iter()
             .map(|&v| match kind {

@@ -22,6 +22,15 @@ fn errors(path: &Path) -> Vec<(&'static str, Error)> {
 }
 
 #[test]
+fn names_that_no_file_can_have_are_missing_files() {
+    for name in ["a\0b.npy".to_owned(), "n".repeat(5000)] {
+        for (reader, error) in errors(Path::new(&name)) {
+            assert!(matches!(error, Error::NotFound(_)) && error.is_usage(), "{reader}: {error}");
+        }
+    }
+}
+
+#[test]
 fn folders_are_refused_with_what_to_name_instead() {
     let folder = tempfile::tempdir().expect("folder");
     for (reader, error) in errors(folder.path()).iter().filter(|(reader, _)| *reader != "weights") {

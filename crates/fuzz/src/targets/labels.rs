@@ -61,9 +61,9 @@ fn examine(labels: &PromptLabels) {
     assert!(count > 0, "labels without labels");
     for label in labels.labels() {
         assert!(!label.concept.trim().is_empty(), "a concept without a name");
-        assert!(label.parent.as_ref().is_none_or(|parent| !parent.trim().is_empty()), "a parent without a name");
+        assert!(label.parent.is_none_or(|parent| !parent.trim().is_empty()), "a parent without a name");
     }
-    let halves = labels.labels().iter().filter(|label| label.half.is_some()).count();
+    let halves = labels.labels().filter(|label| label.half.is_some()).count();
     assert!(halves == 0 || halves == count, "{halves} of {count} labels have a half");
     if !labels.is_numbered() {
         let prompts: Vec<i64> = (0..count as i64).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use unmix_data::{Half, PromptLabels};
+use unmix_data::{Half, PromptLabel, PromptLabels};
 
 use super::ConceptError;
 
@@ -50,18 +50,18 @@ impl Labelling {
         present.sort_unstable();
         present.dedup();
         let number: BTreeMap<usize, u32> = present.iter().copied().zip(0..).collect();
-        let prompts: Vec<_> = present.iter().map(|&entry| &labels.labels()[entry]).collect();
+        let prompts: Vec<_> = present.iter().map(|&entry| labels.label(entry)).collect();
 
         if level == ConceptLevel::Parent && prompts.iter().all(|label| label.parent.is_none()) {
             return refuse(
                 "no label names a parent; add a `parent` to each, or score the level of concepts".to_owned(),
             );
         }
-        let name = |label: &'_ unmix_data::PromptLabel| match (level, &label.parent) {
-            (ConceptLevel::Parent, Some(parent)) if label.concept != neutral => parent.clone(),
-            _ => label.concept.clone(),
+        let name = |label: &PromptLabel<'_>| match (level, label.parent) {
+            (ConceptLevel::Parent, Some(parent)) if label.concept != neutral => parent.to_owned(),
+            _ => label.concept.to_owned(),
         };
-        let mut names: Vec<String> = prompts.iter().map(|label| name(label)).collect();
+        let mut names: Vec<String> = prompts.iter().map(name).collect();
         let mut concepts = names.clone();
         concepts.sort_unstable();
         concepts.dedup();
@@ -79,7 +79,7 @@ impl Labelling {
         let choosing: Vec<bool> = prompts
             .iter()
             .map(|label| {
-                let before = seen.entry(&label.concept).or_default();
+                let before = seen.entry(label.concept).or_default();
                 *before += 1;
                 label.half.map_or(*before % 2 == 1, |half| half == Half::Choosing)
             })
