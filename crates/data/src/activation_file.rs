@@ -119,6 +119,14 @@ impl ActivationFile {
         if now == fingerprint { Ok(()) } else { Err(Error::Changed(self.path().to_owned())) }
     }
 
+    /// Whether the file has not been written to since it was opened, by its size and its times.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if it has, [`Error::CutShort`] if it has lost bytes.
+    pub fn check_untouched(&self) -> Result<(), Error> {
+        if self.file.file.is_touched()? { Err(Error::Changed(self.path().to_owned())) } else { Ok(()) }
+    }
+
     /// Whether the file still has all of its bytes. Cheap enough to ask again and again.
     ///
     /// # Errors

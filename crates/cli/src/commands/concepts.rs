@@ -126,6 +126,7 @@ pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabel
     let features = living(fit);
     let scores =
         concept_scores(&activations.file, &labelling, &features, strongest.as_ref(), args.permutations, args.seed)?;
+    activations.file.check_untouched()?;
     Ok(Scored { scores, fitted: activations.fitted, path: activations.file.path().to_owned() })
 }
 

@@ -88,8 +88,11 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let options = &fit.run.summary.options;
     let penalty = args.penalty.unwrap_or(if options.solver == Solver::Hals { options.penalty } else { 0.0 });
     let encoder = Encoder::new(fit.features.clone()).penalty(penalty).tolerance(args.tolerance);
-    let encoding = encode(&encoder, engine.as_ref(), &file, reporter)?;
+    let encoding = encode(&encoder, engine.as_ref(), &file, reporter);
     let cosines = args.cosines.then(|| unmix_interpret::cosines(&file, &fit.features)).transpose()?;
+    // Numbers that were changed explain an encoding that failed, and make one that did not worthless.
+    file.check_unchanged(&fingerprint)?;
+    let encoding = encoding?;
     let record = EncodingRecord { encoding, cosines, columns, fingerprint, penalty };
     write_encoding(&args.out, &record, args.force)?;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use unmix_data::{FitRecord, read_fit};
+use unmix_data::{ActivationFile, FitRecord, read_fit};
 use unmix_interpret::export::{
     AffineEncoder, Architecture, DelphiOptions, EncoderReport, NeuronpediaOptions, SCALE, ScaledFit, Site, WrittenFile,
     affine_encoder, delphi, is_delphi_id, neuronpedia, saedashboard, saelens, sparsify, steering,
@@ -230,7 +230,9 @@ fn encoder(
         reporter.stage(&format!("fitting an encoder to {}", file.path().display()));
     }
     let source = file.as_ref().map(|file| file as &dyn unmix::ActivationSource);
-    Ok(affine_encoder(fit, source)?)
+    let encoder = affine_encoder(fit, source)?;
+    file.as_ref().map_or(Ok(()), ActivationFile::check_untouched)?;
+    Ok(encoder)
 }
 
 fn as_json(args: &ExportArgs, layer: Option<u32>, files: &[WrittenFile], report: Option<&EncoderReport>) -> Value {
