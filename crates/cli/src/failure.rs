@@ -194,6 +194,10 @@ fn engine_code(error: &RuntimeError) -> u8 {
 /// An error of the library in the words of the command line: `--max-iterations 0` for `max_iterations = 0`.
 fn in_flags(error: &unmix::Error) -> String {
     match error {
+        // No option: they come from the folder of a fit.
+        unmix::Error::Option { option: "features", given, expected } => {
+            format!("the features of the fit: {given}: {expected}")
+        }
         unmix::Error::Option { option, given, expected } => {
             format!("--{} {given}: {expected}", option.replace('_', "-"))
         }
@@ -210,6 +214,9 @@ mod tests {
         let option = unmix::Error::Option { option: "max_iterations", given: "0".into(), expected: "more".into() };
         assert_eq!(Failure::from(option.clone()).to_string(), "--max-iterations 0: more");
         assert_eq!(Failure::from(option).exit_code(), 2);
+        let features =
+            unmix::Error::Option { option: "features", given: "norm 1e-40".into(), expected: "larger".into() };
+        assert_eq!(Failure::from(features).to_string(), "the features of the fit: norm 1e-40: larger");
         let none = RuntimeError::NoAdapter { wanted: String::new(), found: String::new() };
         assert_eq!(Failure::from(unmix::Error::from(none)).exit_code(), 3);
         let memory = RuntimeError::OutOfMemory { what: String::new(), needed: 1, adapter: String::new() };
