@@ -8,14 +8,14 @@ use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Texts {
     joined: String,
-    /// End of each text in `joined`.
-    ends: Vec<usize>,
+    /// End of each text in `joined`. No file of texts is read that has 4 GiB.
+    ends: Vec<u32>,
 }
 
 impl Texts {
     pub fn push(&mut self, text: &str) {
         self.joined.push_str(text);
-        self.ends.push(self.joined.len());
+        self.ends.push(u32::try_from(self.joined.len()).expect("less than 4 GiB of text"));
     }
 
     pub fn len(&self) -> usize {
@@ -25,7 +25,7 @@ impl Texts {
     pub fn get(&self, index: usize) -> Option<&str> {
         let end = *self.ends.get(index)?;
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        Some(&self.joined[start..end])
+        Some(&self.joined[start as usize..end as usize])
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {

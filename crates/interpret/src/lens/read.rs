@@ -45,7 +45,7 @@ impl Readout {
     ///
     /// # Errors
     /// If the directions have another width than the weights, or are not finite; if the weights hold numbers that are not
-    /// finite.
+    /// finite, or lead to logits that are not.
     pub fn read(&self, directions: &DenseMatrix, most: usize) -> Result<Vec<LensReading>, LensError> {
         let (width, rank) = (self.width(), directions.rows);
         if directions.columns != width {
@@ -79,11 +79,11 @@ impl Readout {
         }
         let tokens = self.tokens() as f64;
         let dead = |row: usize| directions.row(row).iter().all(|&value| value == 0.0);
-        Ok(found
+        found
             .into_iter()
             .enumerate()
-            .map(|(row, found)| if dead(row) { LensReading::default() } else { found.finish(tokens) })
-            .collect())
+            .map(|(row, found)| if dead(row) { Ok(LensReading::default()) } else { found.finish(row, tokens) })
+            .collect()
     }
 
     /// The strongest among some tokens for each direction.
@@ -151,13 +151,17 @@ impl Found {
         self.sum += other.sum;
     }
 
-    fn finish(self, tokens: f64) -> LensReading {
+    /// The reading of direction `row`. Weights may be so large that a logit is beyond f32.
+    fn finish(self, row: usize, tokens: f64) -> Result<LensReading, LensError> {
         let mean_logit = self.sum / tokens;
+        if !mean_logit.is_finite() {
+            return Err(LensError::NotFinite(row));
+        }
         let centred = |strongest: Strongest| {
             let kept = strongest.kept.into_iter();
             kept.map(|t| TokenIdLogit { logit: (f64::from(t.logit) - mean_logit) as f32, ..t }).collect()
         };
-        LensReading { promoted: centred(self.promoted), suppressed: centred(self.suppressed), mean_logit }
+        Ok(LensReading { promoted: centred(self.promoted), suppressed: centred(self.suppressed), mean_logit })
     }
 }
 
