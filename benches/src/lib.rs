@@ -1,7 +1,7 @@
 //! What the benchmarks share: synthetic activations, and kernels made ready to run on an engine.
 
 use half::f16;
-use unmix::{ElementType, Engine, HostActivations, ResidentActivations};
+use unmix::{Activations, ElementType, Engine, HostActivations};
 use unmix_kernels::{BufferId, Features, Matrix, Recording, Workspace};
 use unmix_runtime::{Prepared, Session};
 
@@ -89,7 +89,7 @@ impl Operands {
     ///
     /// # Panics
     /// If the engine fails.
-    pub fn new(engine: &dyn Engine, resident: &ResidentActivations, shape: Shape) -> Self {
+    pub fn new(engine: &dyn Engine, resident: &Activations, shape: Shape) -> Self {
         let layout = resident.layout();
         let mut w = Workspace::default();
         let panels: Vec<Matrix> = (0..layout.panels()).map(|panel| layout.panel(panel)).collect();

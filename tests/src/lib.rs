@@ -4,7 +4,7 @@ pub mod oracle;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use unmix::{AdapterChoice, CpuEngine, ElementType, Engine, HostActivations, ResidentActivations, WgpuEngine};
+use unmix::{Activations, AdapterChoice, CpuEngine, ElementType, Engine, HostActivations, WgpuEngine};
 use unmix_kernels::{BufferId, Kernel, Matrix, Recording, Variant, Workspace};
 use unmix_runtime::{Preference, Session, block_on};
 
@@ -166,7 +166,7 @@ pub fn assert_close(what: &str, engine: &dyn Engine, got: &[f32], wanted: &[f64]
 pub struct Bench<'a> {
     engine: &'a dyn Engine,
     /// The activations.
-    pub activations: ResidentActivations,
+    pub activations: Activations,
     workspace: Workspace,
     contents: Vec<(BufferId, Vec<u8>)>,
 }
@@ -181,7 +181,7 @@ impl<'a> Bench<'a> {
     }
 
     /// A bench over activations that are resident already.
-    pub fn over(engine: &'a dyn Engine, activations: ResidentActivations) -> Self {
+    pub fn over(engine: &'a dyn Engine, activations: Activations) -> Self {
         Bench { engine, activations, workspace: Workspace::default(), contents: Vec::new() }
     }
 

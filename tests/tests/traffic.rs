@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use unmix::{
-    ActivationSource, ElementType, Engine, EngineKind, EngineLimits, Init, ResidentActivations, SemiNmf, Solver,
-};
+use unmix::{ActivationSource, Activations, ElementType, Engine, EngineKind, EngineLimits, Init, SemiNmf, Solver};
 use unmix_kernels::{BufferId, CacheModel, LOSS, Recording, Resource, Traffic, Workspace};
 use unmix_runtime::{Error, Pending, Prepared, Session};
 use unmix_tests::{Dense, engines};
@@ -46,11 +44,11 @@ impl Engine for Counting {
         self.inner.limits()
     }
 
-    fn load(&self, source: &dyn ActivationSource) -> Result<ResidentActivations, Error> {
+    fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {
         self.inner.load(source)
     }
 
-    fn open(&self, workspace: &Workspace, activations: &ResidentActivations) -> Result<Box<dyn Session>, Error> {
+    fn open(&self, workspace: &Workspace, activations: &Activations) -> Result<Box<dyn Session>, Error> {
         let inner = self.inner.open(workspace, activations)?;
         self.log.lock().unwrap().workspaces.push(workspace.clone());
         Ok(Box::new(CountingSession { inner, log: Arc::clone(&self.log) }))

@@ -1,7 +1,7 @@
 //! Coefficients of activations for features that stay as they are.
 
 use unmix_kernels::{Recording, Sweeps, feature_gram, hals_coefficients, project, winner_take_all};
-use unmix_runtime::{Engine, ResidentActivations, block_on};
+use unmix_runtime::{Activations, Engine, block_on};
 
 use crate::buffers::PanelBuffers;
 use crate::fit::Fit;
@@ -113,7 +113,7 @@ impl Encoder {
     /// If the features have another number of neurons than the activations or values that are not finite
     /// ([`Error::Option`]), an option is impossible, the activations hold NaN or infinity ([`Error::NonFinite`]), or the
     /// engine fails ([`Error::Runtime`]).
-    pub fn encode(&self, engine: &dyn Engine, activations: &ResidentActivations) -> Result<Encoding, Error> {
+    pub fn encode(&self, engine: &dyn Engine, activations: &Activations) -> Result<Encoding, Error> {
         block_on(self.encode_async(engine, activations))
     }
 
@@ -121,11 +121,7 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
-    pub async fn encode_async(
-        &self,
-        engine: &dyn Engine,
-        activations: &ResidentActivations,
-    ) -> Result<Encoding, Error> {
+    pub async fn encode_async(&self, engine: &dyn Engine, activations: &Activations) -> Result<Encoding, Error> {
         self.check(activations.layout().neurons)?;
         let mut fit = Fit::open(engine, activations, self.options())?;
         fit.measure().await?;

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use unmix_kernels::{
     BufferId, MAXIMUM_PARTIALS, Matrix, Recording, Report, absolute_maximum, gather_rows, report_words, squared_norm,
 };
-use unmix_runtime::{Engine, Pending, Prepared, ResidentActivations, Session};
+use unmix_runtime::{Activations, Engine, Pending, Prepared, Session};
 
 use crate::buffers::{Buffers, KeptEntries};
 use crate::init::Start;
@@ -80,7 +80,7 @@ pub(crate) struct Course {
 
 impl<'a> Fit<'a> {
     /// Allocates everything.
-    pub fn open(engine: &'a dyn Engine, activations: &ResidentActivations, options: Options) -> Result<Self, Error> {
+    pub fn open(engine: &'a dyn Engine, activations: &Activations, options: Options) -> Result<Self, Error> {
         let layout = activations.layout();
         let (workspace, buffers) = Buffers::plan(layout, &options, engine.limits());
         let session = engine.open(&workspace, activations)?;

@@ -96,8 +96,10 @@ impl ActivationSource for HostActivations {
         Ok(())
     }
 
-    fn shared(&self) -> Option<Bytes> {
-        Some(self.bytes.clone())
+    fn shared_rows(&self, rows: Range<u64>) -> Option<Bytes> {
+        let row = self.neurons as usize * self.element.bytes();
+        (rows.start <= rows.end && rows.end <= self.tokens)
+            .then(|| self.bytes.slice(rows.start as usize * row..rows.end as usize * row))
     }
 }
 

@@ -46,6 +46,6 @@ pub use unmix_kernels::ElementType;
 /// Errors of the engines, within [`Error::Runtime`].
 pub use unmix_runtime::Error as RuntimeError;
 pub use unmix_runtime::{
-    ActivationSource, AdapterChoice, AdapterSummary, CpuEngine, Engine, EngineKind, EngineLimits, PanelLayout,
-    ResidentActivations, WgpuEngine, adapters,
+    ActivationSource, Activations, AdapterChoice, AdapterSummary, CpuEngine, Engine, EngineKind, EngineLimits,
+    PanelLayout, WgpuEngine, adapters,
 };

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use unmix_runtime::{Engine, PanelLayout, ResidentActivations, block_on};
+use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
 
 use crate::fit::Fit;
 use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver};
@@ -199,7 +199,7 @@ impl SemiNmf {
     /// If an option is impossible for these activations ([`Error::Option`]), they hold NaN or infinity
     /// ([`Error::NonFinite`]), the result does not hold against them ([`Error::Unsound`]), or the engine fails
     /// ([`Error::Runtime`]).
-    pub fn fit(&self, engine: &dyn Engine, activations: &ResidentActivations) -> Result<Factorization, Error> {
+    pub fn fit(&self, engine: &dyn Engine, activations: &Activations) -> Result<Factorization, Error> {
         self.fit_with(engine, activations, |_| ControlFlow::Continue(()))
     }
 
@@ -211,7 +211,7 @@ impl SemiNmf {
     pub fn fit_with(
         &self,
         engine: &dyn Engine,
-        activations: &ResidentActivations,
+        activations: &Activations,
         progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Factorization, Error> {
         block_on(self.fit_async(engine, activations, progress))
@@ -224,7 +224,7 @@ impl SemiNmf {
     pub async fn fit_async(
         &self,
         engine: &dyn Engine,
-        activations: &ResidentActivations,
+        activations: &Activations,
         mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Factorization, Error> {
         let options = self.options();

@@ -23,7 +23,7 @@ pub struct OpenOptions {
 /// A matrix of activations, tokens × neurons, in a memory-mapped safetensors or npy file.
 ///
 /// f32, f16 and bf16 numbers keep their type; f64 numbers become f32 as they are read. Big-endian and Fortran-order arrays are
-/// rearranged as they are read; all else is used in place, without a copy ([`shared`](ActivationSource::shared)).
+/// rearranged as they are read; all else is used in place, without a copy ([`shared_rows`](ActivationSource::shared_rows)).
 ///
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -175,7 +175,11 @@ impl ActivationSource for ActivationFile {
         })
     }
 
-    fn shared(&self) -> Option<Bytes> {
-        self.in_place().then(|| self.file.data(&self.tensor))
+    fn shared_rows(&self, rows: Range<u64>) -> Option<Bytes> {
+        if !self.in_place() || rows.start > rows.end || rows.end > self.tokens() {
+            return None;
+        }
+        let row = self.columns * self.number.bytes();
+        Some(self.file.data(&self.tensor).slice(rows.start as usize * row..rows.end as usize * row))
     }
 }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use unmix::{ActivationSource, DenseMatrix, ElementType};
 
 use crate::Error;
-use crate::panels::Panels;
+use crate::panels::{Panels, RowBytes};
 
 /// Looks for NaN and infinity in all of `source`, panel by panel on all cores.
 ///
@@ -18,7 +18,7 @@ pub fn check_finite(source: &dyn ActivationSource) -> Result<(), Error> {
     let panels = Panels::new(source);
     let first = (0..panels.count())
         .into_par_iter()
-        .map_init(Vec::new, |buffer, panel| {
+        .map_init(RowBytes::default, |buffer, panel| {
             let rows = panels.range(panel);
             let start = rows.start as u64;
             let bytes = panels.bytes(rows, buffer)?;

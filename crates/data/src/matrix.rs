@@ -24,7 +24,7 @@ pub fn read_matrix(path: impl AsRef<Path>, tensor: Option<&str>) -> Result<Dense
 pub(crate) fn whole(file: &ActivationFile) -> Result<DenseMatrix, Error> {
     let (rows, columns) = (file.tokens() as usize, file.neurons() as usize);
     let mut values = vec![0f32; rows * columns];
-    match file.shared() {
+    match file.shared_rows(0..rows as u64) {
         Some(bytes) => file.element().decode(&bytes, &mut values),
         None => {
             let mut bytes = vec![0u8; values.len() * file.element().bytes()];

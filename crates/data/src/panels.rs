@@ -13,22 +13,28 @@ const PANEL_VALUES: usize = 1 << 18;
 /// A source cut into panels of rows.
 pub struct Panels<'a> {
     source: &'a dyn ActivationSource,
-    shared: Option<Bytes>,
     rows: usize,
 }
 
 /// Memory for one panel, used again for the next.
 #[derive(Debug, Default)]
 pub struct PanelBuffer {
-    bytes: Vec<u8>,
+    bytes: RowBytes,
     values: Vec<f32>,
+}
+
+/// The bytes of some rows: where the source has them in memory, or a copy in memory that is used again.
+#[derive(Debug, Default)]
+pub(crate) struct RowBytes {
+    shared: Bytes,
+    copied: Vec<u8>,
 }
 
 impl<'a> Panels<'a> {
     /// Panels of `source` of about a megabyte in f32.
     pub fn new(source: &'a dyn ActivationSource) -> Self {
         let rows = (PANEL_VALUES / (source.neurons() as usize).max(1)).max(1);
-        Panels { source, shared: source.shared(), rows }
+        Panels { source, rows }
     }
 
     /// Number of panels.
@@ -68,15 +74,15 @@ impl<'a> Panels<'a> {
         Ok(values)
     }
 
-    /// The bytes of `rows`, in `buffer` if they had to be read.
-    pub(crate) fn bytes<'b>(&'b self, rows: Range<usize>, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Error> {
-        let row_bytes = self.source.neurons() as usize * self.source.element().bytes();
-        let (start, end) = (rows.start * row_bytes, rows.end * row_bytes);
-        if let Some(shared) = &self.shared {
-            return Ok(&shared[start..end]);
+    /// The bytes of `rows`.
+    pub(crate) fn bytes<'b>(&self, rows: Range<usize>, bytes: &'b mut RowBytes) -> Result<&'b [u8], Error> {
+        let numbers = rows.start as u64..rows.end as u64;
+        if let Some(shared) = self.source.shared_rows(numbers.clone()) {
+            bytes.shared = shared;
+            return Ok(&bytes.shared);
         }
-        buffer.resize(end - start, 0);
-        self.source.read_rows(rows.start as u64..rows.end as u64, buffer).map_err(Error::from_read)?;
-        Ok(buffer)
+        bytes.copied.resize(rows.len() * self.source.neurons() as usize * self.source.element().bytes(), 0);
+        self.source.read_rows(numbers, &mut bytes.copied).map_err(Error::from_read)?;
+        Ok(&bytes.copied)
     }
 }

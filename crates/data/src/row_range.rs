@@ -38,9 +38,11 @@ impl<S: ActivationSource> ActivationSource for RowRange<S> {
         self.source.read_rows(self.rows.start + rows.start..self.rows.start + rows.end, out)
     }
 
-    fn shared(&self) -> Option<Bytes> {
-        let row = self.neurons() as usize * self.element().bytes();
-        self.source.shared().map(|all| all.slice(self.rows.start as usize * row..self.rows.end as usize * row))
+    fn shared_rows(&self, rows: Range<u64>) -> Option<Bytes> {
+        if rows.start > rows.end || rows.end > self.tokens() {
+            return None;
+        }
+        self.source.shared_rows(self.rows.start + rows.start..self.rows.start + rows.end)
     }
 }
 
@@ -59,7 +61,7 @@ mod tests {
         part.read_rows(1..2, &mut bytes).expect("read");
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         assert_eq!(values, [12.0, 13.0, 14.0, 15.0]);
-        let shared: Vec<f32> = bytemuck::pod_collect_to_vec(&part.shared().expect("shared"));
+        let shared: Vec<f32> = bytemuck::pod_collect_to_vec(&part.shared_rows(0..2).expect("shared"));
         assert_eq!((shared[0], shared.len()), (8.0, 8));
         // The source has a row of that number, the range has not.
         let mut row = vec![0; 16];

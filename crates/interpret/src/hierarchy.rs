@@ -4,7 +4,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use serde::Serialize;
-use unmix::{DenseMatrix, Engine, Error, Factorization, HostActivations, ResidentActivations, SemiNmf, Solver};
+use unmix::{Activations, DenseMatrix, Engine, Error, Factorization, HostActivations, SemiNmf, Solver};
 
 use crate::contexts::{Activation, StrongestTokens};
 use crate::distribution::largest_coefficients;
@@ -108,7 +108,7 @@ pub fn hierarchy(
 /// The fit of least error from several starts: of so few rows a start can take two from one group and none from another.
 fn best_fit(
     engine: &dyn Engine,
-    activations: &ResidentActivations,
+    activations: &Activations,
     builder: &SemiNmf,
     seed: u64,
 ) -> Result<Factorization, Error> {

@@ -42,8 +42,9 @@ pub trait ActivationSource: Sync {
         Ok(())
     }
 
-    /// The whole matrix as row-major bytes without padding that may be kept without copying, where there is such a thing.
-    fn shared(&self) -> Option<Bytes> {
+    /// The bytes that [`read_rows`](Self::read_rows) would write, without a copy, where they lie in memory like that. They may be
+    /// kept as long as the caller likes. `None` for rows that there are not.
+    fn shared_rows(&self, _rows: Range<u64>) -> Option<Bytes> {
         None
     }
 }
@@ -107,17 +108,17 @@ impl PanelLayout {
     }
 }
 
-/// Activations resident in an engine. Cheap to clone; the memory is freed with the last clone.
+/// Activations that an engine can read, panel by panel. Cheap to clone; the memory is freed with the last clone.
 #[derive(Clone, Debug)]
-pub struct ResidentActivations {
+pub struct Activations {
     pub(crate) layout: PanelLayout,
     pub(crate) storage: Storage,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Storage {
-    /// The whole matrix in host memory, rows `stride` elements apart.
-    Host(Bytes),
+    /// Each panel in host memory, rows `stride` elements apart.
+    Host(Arc<[Bytes]>),
     /// One slice of a device buffer a panel.
     Device(Arc<Vec<DevicePanel>>),
 }
@@ -130,7 +131,7 @@ pub(crate) struct DevicePanel {
     pub bytes: u64,
 }
 
-impl ResidentActivations {
+impl Activations {
     /// How the matrix is cut.
     pub fn layout(&self) -> &PanelLayout {
         &self.layout

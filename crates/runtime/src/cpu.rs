@@ -1,5 +1,6 @@
 //! The CPU engine: runs recordings with the kernels' twins on all cores.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
@@ -11,8 +12,7 @@ use unmix_kernels::{
 use crate::activations::{Storage, checked_shape};
 use crate::host_memory::HostMemory;
 use crate::{
-    ActivationSource, Engine, EngineKind, EngineLimits, Error, PanelLayout, Pending, Prepared, ResidentActivations,
-    Session,
+    ActivationSource, Activations, Engine, EngineKind, EngineLimits, Error, PanelLayout, Pending, Prepared, Session,
 };
 
 /// Least and most bytes of a panel. Of the last-level cache it takes an eighth between them: the [K, d] accumulators that it adds
@@ -106,34 +106,18 @@ impl Engine for CpuEngine {
         &self.limits
     }
 
-    fn load(&self, source: &dyn ActivationSource) -> Result<ResidentActivations, Error> {
+    fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {
         let (tokens, neurons) = checked_shape(source)?;
         let row_bytes = u64::from(neurons) * source.element().bytes() as u64;
         let panel_bytes = self.limits.panel_bytes.max(self.panel_rows * row_bytes);
         let layout = PanelLayout::new(tokens, neurons, source.element(), false, panel_bytes);
-        let needed = tokens.checked_mul(row_bytes);
-        let bytes = match source.shared() {
-            Some(bytes) => bytes,
-            None => {
-                let mut owned = self.allocate("activations", needed)?;
-                let bytes = bytemuck::cast_slice_mut(owned.words_mut());
-                let length = needed.unwrap_or_default() as usize;
-                let panel = layout.panel_rows as usize * row_bytes as usize;
-                for (index, chunk) in bytes[..length].chunks_mut(panel).enumerate() {
-                    source.read_rows(layout.rows(index as u32), chunk).map_err(|e| Error::Read(e.to_string()))?;
-                }
-                Bytes::from_owner(owned).slice(..length)
-            }
-        };
-        if Some(bytes.len() as u64) != needed {
-            let problem = format!("the source gave {} bytes, not rows × columns × element size", bytes.len());
-            return Err(Error::Activations { tokens, neurons: neurons.into(), problem });
-        }
-        Ok(ResidentActivations { layout, storage: Storage::Host(bytes) })
+        let panels =
+            (0..layout.panels()).map(|panel| self.load_rows(source, layout.rows(panel))).collect::<Result<_, _>>()?;
+        Ok(Activations { layout, storage: Storage::Host(panels) })
     }
 
-    fn open(&self, workspace: &Workspace, activations: &ResidentActivations) -> Result<Box<dyn Session>, Error> {
-        let Storage::Host(bytes) = &activations.storage else {
+    fn open(&self, workspace: &Workspace, activations: &Activations) -> Result<Box<dyn Session>, Error> {
+        let Storage::Host(panels) = &activations.storage else {
             return Err(Error::Activations {
                 tokens: activations.layout.tokens,
                 neurons: activations.layout.neurons.into(),
@@ -145,16 +129,32 @@ impl Engine for CpuEngine {
             .iter()
             .map(|spec| Ok(RwLock::new(self.allocate(&spec.name, Some(spec.bytes))?)))
             .collect::<Result<_, Error>>()?;
-        Ok(Box::new(CpuSession(Arc::new(State {
-            layout: activations.layout.clone(),
-            activations: bytes.clone(),
-            buffers,
-            running: Mutex::new(()),
-        }))))
+        Ok(Box::new(CpuSession(Arc::new(State { panels: Arc::clone(panels), buffers, running: Mutex::new(()) }))))
     }
 }
 
 impl CpuEngine {
+    /// Rows as the source has them in memory, or else a copy.
+    fn load_rows(&self, source: &dyn ActivationSource, rows: Range<u64>) -> Result<Bytes, Error> {
+        let (tokens, neurons) = (source.tokens(), source.neurons());
+        let needed = (rows.end - rows.start).checked_mul(neurons * source.element().bytes() as u64);
+        let bytes = match source.shared_rows(rows.clone()) {
+            Some(bytes) => bytes,
+            None => {
+                let mut owned = self.allocate("activations", needed)?;
+                let length = needed.unwrap_or_default() as usize;
+                let bytes = &mut bytemuck::cast_slice_mut(owned.words_mut())[..length];
+                source.read_rows(rows, bytes).map_err(|e| Error::Read(e.to_string()))?;
+                Bytes::from_owner(owned).slice(..length)
+            }
+        };
+        if Some(bytes.len() as u64) != needed {
+            let problem = format!("the source gave {} bytes, not rows × columns × element size", bytes.len());
+            return Err(Error::Activations { tokens, neurons, problem });
+        }
+        Ok(bytes)
+    }
+
     /// Zeroed memory, as an error rather than an abort where there is none.
     fn allocate(&self, what: &str, bytes: Option<u64>) -> Result<HostMemory, Error> {
         let words = bytes.and_then(|bytes| usize::try_from(bytes.div_ceil(4)).ok());
@@ -167,8 +167,7 @@ impl CpuEngine {
 }
 
 struct State {
-    layout: PanelLayout,
-    activations: Bytes,
+    panels: Arc<[Bytes]>,
     buffers: Vec<RwLock<HostMemory>>,
     /// Held while a recording runs: a second thread's run must not come between its commands.
     running: Mutex<()>,
@@ -181,12 +180,6 @@ impl State {
 
     fn write(&self, id: BufferId) -> RwLockWriteGuard<'_, HostMemory> {
         self.buffers[id.0 as usize].write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn panel(&self, panel: u32) -> &[u8] {
-        let rows = self.layout.rows(panel);
-        let row = self.layout.row_bytes();
-        &self.activations[(rows.start * row) as usize..(rows.end * row) as usize]
     }
 
     fn run(&self, command: &Command) {
@@ -211,7 +204,7 @@ impl State {
             .iter()
             .zip(dispatch.kernel.access)
             .map(|(binding, access)| match (*binding, access) {
-                (Resource::Panel(panel), _) => Guard::Panel(self.panel(panel)),
+                (Resource::Panel(panel), _) => Guard::Panel(&self.panels[panel as usize]),
                 (Resource::Buffer(id), Access::Read) => Guard::Read(self.read(id)),
                 (Resource::Buffer(id), Access::ReadWrite) => Guard::Write(self.write(id)),
             })

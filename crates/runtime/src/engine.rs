@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use unmix_kernels::{BufferId, Recording, Workspace};
 
-use crate::{ActivationSource, Error, ResidentActivations};
+use crate::{ActivationSource, Activations, Error};
 
 /// A result that arrives later. The work that produces it has been submitted when this is returned.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -80,14 +80,14 @@ pub trait Engine: Send + Sync + Debug {
     ///
     /// # Errors
     /// If they cannot be read or do not fit in memory.
-    fn load(&self, source: &dyn ActivationSource) -> Result<ResidentActivations, Error>;
+    fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error>;
 
     /// Allocates every buffer of `workspace`, zeroed, after checking all of them against the limits. Panels of
     /// `activations` can be bound by the session's recordings.
     ///
     /// # Errors
     /// If a buffer is over a limit or memory runs out.
-    fn open(&self, workspace: &Workspace, activations: &ResidentActivations) -> Result<Box<dyn Session>, Error>;
+    fn open(&self, workspace: &Workspace, activations: &Activations) -> Result<Box<dyn Session>, Error>;
 }
 
 /// Allocated buffers of one workspace.

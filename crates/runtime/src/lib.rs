@@ -8,7 +8,7 @@ mod error;
 mod host_memory;
 mod wgpu_engine;
 
-pub use activations::{ActivationSource, PanelLayout, ResidentActivations};
+pub use activations::{ActivationSource, Activations, PanelLayout};
 pub use cpu::CpuEngine;
 pub use engine::{Engine, EngineKind, EngineLimits, Pending, Prepared, Session, block_on};
 pub use error::Error;

@@ -86,14 +86,14 @@ fn unaligned_tensors_are_read() {
 #[test]
 fn shared_bytes_are_not_copied() {
     let file = open("x.npy", &npy(1, "<f4", false, &[2, 3], &f32s(&SIX)), None).expect("opened");
-    let (one, two) = (file.shared().expect("in place"), file.clone().shared().expect("in place"));
+    let (one, two) = (file.shared_rows(0..2).expect("in place"), file.clone().shared_rows(0..2).expect("in place"));
     assert_eq!(one.as_ptr(), two.as_ptr());
     drop(file);
     assert_eq!(&one[..], &f32s(&SIX)[..], "bytes live on without the file");
     for descr in [">f4", "<f8"] {
         let data = if descr == "<f8" { f64s(&SIX.map(f64::from)) } else { swapped(&f32s(&SIX), 4) };
         let file = open("x.npy", &npy(1, descr, false, &[2, 3], &data), None).expect("opened");
-        assert!(file.shared().is_none());
+        assert!(file.shared_rows(0..2).is_none());
         assert_eq!(values(&file, 1), SIX);
     }
 }

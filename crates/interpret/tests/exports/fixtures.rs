@@ -61,7 +61,7 @@ pub fn with_dead_features() -> (FitRecord, HostActivations) {
 }
 
 pub fn values(activations: &HostActivations) -> Vec<f64> {
-    let bytes = activations.shared().expect("in memory");
+    let bytes = activations.shared_rows(0..activations.tokens()).expect("in memory");
     bytes.as_chunks::<4>().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect()
 }
 

@@ -22,7 +22,7 @@ use self::adapter::Opened;
 use self::device::Gpu;
 use self::session::GpuSession;
 use crate::activations::Storage;
-use crate::{ActivationSource, Engine, EngineKind, EngineLimits, Error, ResidentActivations, Session, block_on};
+use crate::{ActivationSource, Activations, Engine, EngineKind, EngineLimits, Error, Session, block_on};
 
 pub use self::adapter::{AdapterChoice, AdapterSummary, adapters};
 pub use self::variants::Preference;
@@ -81,7 +81,7 @@ impl WgpuEngine {
         neurons: u32,
         element: ElementType,
         stride: u32,
-    ) -> Result<ResidentActivations, Error> {
+    ) -> Result<Activations, Error> {
         upload::borrow(&self.gpu, buffer, offset, tokens, neurons, element, stride)
     }
 
@@ -142,11 +142,11 @@ impl Engine for WgpuEngine {
         &self.gpu.limits
     }
 
-    fn load(&self, source: &dyn ActivationSource) -> Result<ResidentActivations, Error> {
+    fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {
         upload::load(&self.gpu, source)
     }
 
-    fn open(&self, workspace: &Workspace, activations: &ResidentActivations) -> Result<Box<dyn Session>, Error> {
+    fn open(&self, workspace: &Workspace, activations: &Activations) -> Result<Box<dyn Session>, Error> {
         let Storage::Device(panels) = &activations.storage else {
             return Err(Error::Activations {
                 tokens: activations.layout.tokens,

@@ -13,7 +13,7 @@ use unmix_kernels::{
 use super::adapter::Opened;
 use super::device::Gpu;
 use super::{AdapterChoice, WgpuEngine, adapter, timing};
-use crate::{ActivationSource, Engine, Error, ResidentActivations, Session, block_on};
+use crate::{ActivationSource, Activations, Engine, Error, Session, block_on};
 
 fn no_twin(_: &[u8], _: ElementType, _: &mut [Memory<'_>]) {
     unreachable!("the tests run on a device");
@@ -137,7 +137,7 @@ fn ramp_sum(tokens: u64, neurons: u64) -> f32 {
     (0..tokens).flat_map(|i| (0..neurons).map(move |j| (i + j) as f32)).sum()
 }
 
-fn small(engine: &WgpuEngine) -> ResidentActivations {
+fn small(engine: &WgpuEngine) -> Activations {
     engine.load(&Ramp { tokens: 3, neurons: 5 }).unwrap()
 }
 
@@ -154,7 +154,7 @@ fn scale(buffer: BufferId, factor: f32) -> Recording {
     recording
 }
 
-fn sum_of_panels(engine: &WgpuEngine, activations: &ResidentActivations) -> f32 {
+fn sum_of_panels(engine: &WgpuEngine, activations: &Activations) -> f32 {
     let mut workspace = Workspace::default();
     let total = workspace.words("total", 4);
     let session = engine.open(&workspace, activations).unwrap();

@@ -4,7 +4,7 @@ use unmix_kernels::ElementType;
 
 use super::device::Gpu;
 use crate::activations::{DevicePanel, Storage, checked_shape};
-use crate::{ActivationSource, Error, PanelLayout, ResidentActivations};
+use crate::{ActivationSource, Activations, Error, PanelLayout};
 
 /// Bytes of a piece. One being read, one being gathered and two on their way to the device make 64 MiB of host memory.
 const PIECE: u64 = 16 << 20;
@@ -41,14 +41,14 @@ impl<'a> Upload<'a> {
 }
 
 /// Makes activations resident in panels.
-pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<ResidentActivations, Error> {
+pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<Activations, Error> {
     let (tokens, neurons) = checked_shape(source)?;
     let limits = &gpu.limits;
     let bytes = limits.panel_bytes.min(limits.max_binding_bytes);
     let layout = PanelLayout::new(tokens, neurons, source.element(), limits.padded_rows, bytes);
     check_panel(gpu, &layout)?;
     // Rows without padding can go to the device from where they lie.
-    let shared = source.shared().filter(|_| layout.stride == neurons);
+    let is_tight = layout.stride == neurons;
     let row_bytes = layout.row_bytes();
     let piece_rows = (PIECE / row_bytes).max(1);
     let mut upload = Upload::new(gpu);
@@ -60,9 +60,8 @@ pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<ResidentA
         let what = format!("activations, panel {index}");
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let buffer = gpu.allocate(&what, bytes, usage)?;
-        if let Some(all) = &shared {
-            let start = (rows.start * row_bytes) as usize;
-            upload.write(&what, &buffer, 0, &all[start..start + bytes as usize])?;
+        if let Some(shared) = source.shared_rows(rows.clone()).filter(|_| is_tight) {
+            upload.write(&what, &buffer, 0, &shared)?;
         } else {
             let mut first = rows.start;
             while first < rows.end {
@@ -74,7 +73,7 @@ pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<ResidentA
         }
         panels.push(DevicePanel { buffer, offset: 0, bytes });
     }
-    Ok(ResidentActivations { layout, storage: Storage::Device(panels.into()) })
+    Ok(Activations { layout, storage: Storage::Device(panels.into()) })
 }
 
 /// A panel must fit one binding.
@@ -118,7 +117,7 @@ pub(super) fn borrow(
     neurons: u32,
     element: ElementType,
     stride: u32,
-) -> Result<ResidentActivations, Error> {
+) -> Result<Activations, Error> {
     let problem = |problem: String| Error::Activations { tokens, neurons: neurons.into(), problem };
     if tokens == 0 || neurons == 0 {
         return Err(problem("empty; at least one token and one neuron are needed".into()));
@@ -168,7 +167,7 @@ pub(super) fn borrow(
             DevicePanel { buffer, offset: start, bytes }
         })
         .collect();
-    Ok(ResidentActivations { layout, storage: Storage::Device(panels.into()) })
+    Ok(Activations { layout, storage: Storage::Device(panels.into()) })
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

@@ -121,7 +121,7 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
 pub fn product(source: &HostActivations, coefficients: &[f32], rank: usize) -> f64 {
     let (tokens, neurons, element) = (source.tokens() as usize, source.neurons() as usize, source.element());
     let mut x = vec![0f32; tokens * neurons];
-    if let Some(bytes) = source.shared() {
+    if let Some(bytes) = source.shared_rows(0..source.tokens()) {
         x.par_chunks_mut(neurons)
             .zip(bytes.par_chunks(neurons * element.bytes()))
             .for_each(|(values, bytes)| element.decode(bytes, values));

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rand::RngExt;
 use serde_json::{Value, json};
-use unmix::{Engine, Iteration, ResidentActivations, RuntimeError};
+use unmix::{Activations, Engine, Iteration, RuntimeError};
 use unmix_kernels::{Recording, Stage, stages};
 use unmix_runtime::{Session, block_on};
 
@@ -116,7 +116,7 @@ fn stage_timed_json(stage: &Stage, seconds: f64, whole: f64) -> Value {
 fn time(
     args: &BenchArgs,
     engine: &dyn Engine,
-    activations: &ResidentActivations,
+    activations: &Activations,
     iteration: &Iteration,
     stages: &[Stage],
 ) -> Result<(Vec<f64>, &'static str), Failure> {
