@@ -1,4 +1,4 @@
-//! Activations that stay where the engine computes, in row panels of bounded size.
+//! Activations as an engine reads them: in row panels of bounded size, resident or streamed.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use unmix_kernels::{ElementType, Matrix, Resource};
 
 use crate::Error;
+use crate::stream::Stream;
 
 /// Where activations come from: memory, a mapped file, a caller's own type.
 pub trait ActivationSource: Sync {
@@ -19,7 +20,8 @@ pub trait ActivationSource: Sync {
     /// Storage type of [`read_rows`](Self::read_rows)'s bytes.
     fn element(&self) -> ElementType;
 
-    /// Writes the little-endian elements of `rows` to `out`, row after row without padding.
+    /// Writes the little-endian elements of `rows` to `out`, row after row without padding. A session over streamed activations
+    /// calls it from a thread of its own, one call at a time, for the panels in the order in which they are visited.
     ///
     /// # Errors
     /// If there are no such rows, `out` is of another size, or they cannot be read.
@@ -102,13 +104,21 @@ impl PanelLayout {
         }
     }
 
+    /// Bytes of panel `panel`, padding included.
+    pub fn bytes(&self, panel: u32) -> u64 {
+        let rows = self.rows(panel);
+        (rows.end - rows.start) * self.row_bytes()
+    }
+
     /// Bytes of one padded row.
     pub fn row_bytes(&self) -> u64 {
         u64::from(self.stride) * self.element.bytes() as u64
     }
 }
 
-/// Activations that an engine can read, panel by panel. Cheap to clone; the memory is freed with the last clone.
+/// Activations that an engine can read, panel by panel. They are resident in memory ([`Engine::load`](crate::Engine::load)), or
+/// read again in every pass ([`Engine::stream`](crate::Engine::stream)): the layout is the same, and so are the results. Cheap to
+/// clone; the memory is freed with the last clone.
 #[derive(Clone, Debug)]
 pub struct Activations {
     pub(crate) layout: PanelLayout,
@@ -121,6 +131,8 @@ pub(crate) enum Storage {
     Host(Arc<[Bytes]>),
     /// One slice of a device buffer a panel.
     Device(Arc<Vec<DevicePanel>>),
+    /// Nothing: panels are read when they are visited, into memory of the session.
+    Streamed(Stream),
 }
 
 /// A panel in device memory.
@@ -135,6 +147,17 @@ impl Activations {
     /// How the matrix is cut.
     pub fn layout(&self) -> &PanelLayout {
         &self.layout
+    }
+
+    /// Whether they are read again in every pass, rather than resident in memory.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self.storage, Storage::Streamed(_))
+    }
+
+    /// An error that names their shape.
+    pub(crate) fn unsuitable(&self, problem: &str) -> Error {
+        let (tokens, neurons) = (self.layout.tokens, self.layout.neurons.into());
+        Error::Activations { tokens, neurons, problem: problem.to_owned() }
     }
 }
 

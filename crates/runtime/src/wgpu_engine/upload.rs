@@ -41,12 +41,9 @@ impl<'a> Upload<'a> {
 }
 
 /// Makes activations resident in panels.
-pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<Activations, Error> {
-    let (tokens, neurons) = checked_shape(source)?;
-    let limits = &gpu.limits;
-    let bytes = limits.panel_bytes.min(limits.max_binding_bytes);
-    let layout = PanelLayout::new(tokens, neurons, source.element(), limits.padded_rows, bytes);
-    check_panel(gpu, &layout)?;
+pub(super) fn load(gpu: &Gpu, panel_bytes: u64, source: &dyn ActivationSource) -> Result<Activations, Error> {
+    let layout = layout(gpu, panel_bytes, source)?;
+    let neurons = layout.neurons;
     // Rows without padding can go to the device from where they lie.
     let is_tight = layout.stride == neurons;
     let row_bytes = layout.row_bytes();
@@ -55,8 +52,7 @@ pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<Activatio
     let mut piece = Vec::new();
     let mut panels = Vec::with_capacity(layout.panels() as usize);
     for index in 0..layout.panels() {
-        let rows = layout.rows(index);
-        let bytes = (rows.end - rows.start) * row_bytes;
+        let (rows, bytes) = (layout.rows(index), layout.bytes(index));
         let what = format!("activations, panel {index}");
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let buffer = gpu.allocate(&what, bytes, usage)?;
@@ -74,6 +70,14 @@ pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<Activatio
         panels.push(DevicePanel { buffer, offset: 0, bytes });
     }
     Ok(Activations { layout, storage: Storage::Device(panels.into()) })
+}
+
+/// How activations are cut.
+pub(super) fn layout(gpu: &Gpu, panel_bytes: u64, source: &dyn ActivationSource) -> Result<PanelLayout, Error> {
+    let (tokens, neurons) = checked_shape(source)?;
+    let layout = PanelLayout::new(tokens, neurons, source.element(), gpu.limits.padded_rows, panel_bytes);
+    check_panel(gpu, &layout)?;
+    Ok(layout)
 }
 
 /// A panel must fit one binding.
@@ -111,6 +115,7 @@ fn read_padded(
 /// Panels over rows of a caller's buffer, without a copy.
 pub(super) fn borrow(
     gpu: &Gpu,
+    panel_bytes: u64,
     buffer: wgpu::Buffer,
     offset: u64,
     tokens: u64,
@@ -146,14 +151,13 @@ pub(super) fn borrow(
         return Err(problem(format!("the buffer has {} bytes, too few for these rows from {offset}", buffer.size())));
     }
 
-    let limit = gpu.limits.panel_bytes.min(gpu.limits.max_binding_bytes);
-    let mut layout = PanelLayout::new(tokens, stride, element, true, limit);
+    let mut layout = PanelLayout::new(tokens, stride, element, true, panel_bytes);
     layout.neurons = neurons;
     if layout.panels() > 1 {
         // Every panel but the first starts where a binding may start.
         let step = (alignment / gcd(row_bytes, alignment)) as u32;
         let rounded = layout.panel_rows.next_multiple_of(step);
-        let fits = u64::from(rounded) * row_bytes <= limit;
+        let fits = u64::from(rounded) * row_bytes <= panel_bytes;
         layout.panel_rows = if fits { rounded } else { (layout.panel_rows / step * step).max(step) };
     }
     check_panel(gpu, &layout)?;
@@ -163,7 +167,7 @@ pub(super) fn borrow(
         .map(|(index, buffer)| {
             let rows = layout.rows(index);
             let start = offset + rows.start * row_bytes;
-            let bytes = ((rows.end - rows.start) * row_bytes).min((size - start) & !15);
+            let bytes = layout.bytes(index).min((size - start) & !15);
             DevicePanel { buffer, offset: start, bytes }
         })
         .collect();
