@@ -87,7 +87,7 @@ mod tests {
         params_size: 0,
         reads_elements: false,
         variants: PORTABLE,
-        twin: |_, _, _: &mut [Memory<'_>]| (),
+        twin: |_, _: &mut [Memory<'_>]| (),
     };
 
     /// A recording of dispatches that bind these panels.

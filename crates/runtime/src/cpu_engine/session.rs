@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use unmix_kernels::{Access, BufferId, Command, Dispatch, Memory, Recording, Resource};
+use unmix_kernels::{Access, BufferId, Call, Command, Dispatch, Memory, Recording, Resource};
 
 use super::panels::Panels;
 use crate::host_memory::HostMemory;
@@ -64,7 +64,8 @@ impl State {
                 Guard::Write(memory) => Memory::Write(memory.words_mut()),
             })
             .collect();
-        (dispatch.kernel.twin)(&dispatch.params, dispatch.element, &mut bindings);
+        let call = Call { params: &dispatch.params, element: dispatch.element, promise: dispatch.promise };
+        (dispatch.kernel.twin)(&call, &mut bindings);
     }
 }
 
