@@ -11,7 +11,8 @@ use unmix_kernels::{VECTORS_VARIABLE, Vectors, Workspace, uses_amx};
 
 use self::panels::Panels;
 use self::session::CpuSession;
-use crate::activations::{Storage, checked_shape};
+use crate::activation_source::checked_shape;
+use crate::activations::Storage;
 use crate::host_memory::HostMemory;
 use crate::stream::Stream;
 use crate::{

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use unmix_kernels::{Access, BufferId, Call, Command, Dispatch, Memory, Recording, Resource};
 
-use super::panels::Panels;
+use super::panels::{Panels, Visited};
 use crate::host_memory::HostMemory;
 use crate::lock::lock;
 use crate::schedule::{Schedule, TwoPanels};
@@ -129,7 +129,7 @@ impl CpuPrepared {
         for segment in &self.schedule.segments {
             // Awaited out here: a thread of the pool that waited could be the one that the source needs to read with.
             let panel = segment.panel.map(|panel| self.state.panels.take(panel)).transpose()?;
-            let visited = panel.as_ref().map(|panel| panel.bytes());
+            let visited = panel.as_ref().map(Visited::bytes);
             let commands = &self.recording.commands[segment.commands.clone()];
             // Once into the thread pool, rather than for every command: waking a thread takes as long as a small one.
             rayon::scope(|_| commands.iter().for_each(|command| run(command, visited)));

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod binding;
+mod borrowed;
 mod buffers;
 mod device;
 mod kernels;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use unmix_kernels::{ElementType, Kernel, Variant, Workspace, compose};
 
 use self::adapter::Opened;
+use self::borrowed::BorrowedRows;
 use self::device::Gpu;
 use self::kernels::Kernels;
 use self::panels::Panels;
@@ -106,7 +108,8 @@ impl WgpuEngine {
         element: ElementType,
         stride: u32,
     ) -> Result<Activations, Error> {
-        upload::borrow(&self.gpu, self.limits.panel_bytes, buffer, offset, tokens, neurons, element, stride)
+        BorrowedRows { buffer, offset, tokens, neurons, element, stride }
+            .activations(&self.gpu, self.limits.panel_bytes)
     }
 
     /// The device, for work of the caller's own beside the engine's.

@@ -7,6 +7,24 @@ use crate::{Error, PanelLayout};
 /// Bytes read at once where rows must be moved to their padded places: they stay in a core's cache.
 const PIECE: usize = 256 << 10;
 
+/// What errors call it.
+const FILLING: &str = "filling staging memory";
+
+/// A buffer that is mapped until this is dropped, if need be by a panic of a source.
+struct Mapped<'a> {
+    gpu: &'a Gpu,
+    buffer: wgpu::Buffer,
+}
+
+impl Drop for Mapped<'_> {
+    fn drop(&mut self) {
+        // A buffer that stays mapped is an error of the submission that uses it.
+        if let Err(error) = self.gpu.call(FILLING, 0, || self.buffer.unmap()) {
+            log::warn!("{error}");
+        }
+    }
+}
+
 /// A buffer that the host fills and the device copies, again and again.
 pub(super) struct Staging {
     buffer: wgpu::Buffer,
@@ -25,14 +43,12 @@ impl Staging {
 
     /// Reads a panel, once the last copy is done.
     pub fn fill(&mut self, gpu: &Gpu, stream: &Stream, layout: &PanelLayout, panel: u32) -> Result<(), Error> {
-        const WHAT: &str = "filling staging memory";
         if let Some(copy) = self.copy.take() {
             gpu.wait(&copy)?;
         }
-        gpu.map_for_writing(WHAT, &self.buffer)?;
-        let read = self.read(gpu, stream, layout, panel);
-        gpu.call(WHAT, 0, || self.buffer.unmap())?;
-        read
+        gpu.map_for_writing(FILLING, &self.buffer)?;
+        let _mapped = Mapped { gpu, buffer: self.buffer.clone() };
+        self.read(gpu, stream, layout, panel)
     }
 
     /// Reads a panel into the mapped buffer.
