@@ -7,7 +7,7 @@ use faer::MatMut;
 use crate::cpu::{Elements, Operands, SparseCoefficients, dense_product, params};
 use crate::fixed_order_sum::fixed_order_sum;
 use crate::variant::{TILE_64, TILE_128};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant};
+use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Precision, Recording, Variant};
 
 /// The kernel's metadata.
 pub static CROSS_PRODUCT: Kernel = Kernel {
@@ -63,17 +63,6 @@ struct Params {
     accumulate: u32,
     first: u32,
     scale: f32,
-}
-
-/// How precise a cross product is. Its sums are taken in f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// Products of operands as they are.
-    #[default]
-    F32,
-    /// Both operands may be rounded to bf16, 8 significant bits, where that is faster: on the CPU with AMX. The error of a sum
-    /// of n products of about one size is some 0.002/√n of it.
-    Bf16,
 }
 
 /// How the sums of a cross product are taken.
