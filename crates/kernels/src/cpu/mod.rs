@@ -77,8 +77,3 @@ pub(crate) fn split_f64(value: f64) -> [f32; 2] {
     let lo = if hi.is_finite() { (value - f64::from(hi)) as f32 } else { 0.0 };
     [hi, lo]
 }
-
-/// Reads a parameter struct.
-pub(crate) fn params<P: bytemuck::AnyBitPattern>(bytes: &[u8]) -> P {
-    bytemuck::pod_read_unaligned(bytes)
-}
