@@ -8,6 +8,7 @@
 
 mod activation_file;
 mod bus_errors;
+mod checkpoint_folder;
 mod columns;
 mod durable;
 mod encoding_file;
@@ -49,6 +50,7 @@ mod weights;
 
 pub use activation_file::{ActivationFile, OpenOptions};
 pub use bus_errors::{catch_bus_errors, check_mappings};
+pub use checkpoint_folder::CheckpointFolder;
 pub use columns::TokenColumns;
 pub use encoding_file::{EncodingRecord, write_encoding};
 pub use error::Error;
