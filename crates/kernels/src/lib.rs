@@ -38,6 +38,7 @@ mod traffic;
 mod triangular_solve;
 mod variant;
 mod winner_take_all;
+mod workgroups;
 
 pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absolute_maximum};
 pub use cholesky::{CHOLESKY, Ridge, STATUS_WORDS, cholesky};
@@ -75,6 +76,8 @@ pub use triangular_solve::{TRIANGULAR_SOLVE, triangular_solve};
 pub use variant::{Needs, PORTABLE, Variant};
 pub use winner_take_all::{WINNER_TAKE_ALL, winner_take_all};
 
+use workgroups::workgroups;
+
 /// All kernels.
 pub static KERNELS: &[&Kernel] = &[
     &ABSOLUTE_MAXIMUM,
@@ -101,8 +104,3 @@ pub static KERNELS: &[&Kernel] = &[
     &TRIANGULAR_SOLVE,
     &WINNER_TAKE_ALL,
 ];
-
-/// Workgroups in one dimension for `wanted` of them: kernels loop where the portable limit of 65,535 cuts it.
-fn workgroups(wanted: u64) -> u32 {
-    wanted.clamp(1, 65_535) as u32
-}

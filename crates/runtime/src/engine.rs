@@ -45,7 +45,8 @@ pub struct EngineLimits {
     pub summation_rows: u32,
     /// Iterations that may be submitted before the first one's loss is awaited; 0 where running is synchronous.
     pub lookahead: u32,
-    /// Most bytes of a panel of activations, unless a single row has more. A panel never exceeds `max_binding_bytes`.
+    /// Most bytes of a panel of activations that suit the engine: on a CPU its caches, on a GPU its bindings. A panel has at least
+    /// one row, and `max_binding_bytes` still applies.
     pub panel_bytes: u64,
     /// Whether rows must be padded to 16 bytes, as the shaders' wide loads require.
     pub padded_rows: bool,
@@ -143,7 +144,7 @@ pub trait Prepared: Send + Sync {
     fn recording(&self) -> &Recording;
 }
 
-/// Blocks the thread until a [`Pending`] result or another future is there.
+/// Waits for a [`Pending`] result or another future. The synchronous calls wait for their results here.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     pollster::block_on(future)
 }
