@@ -9,8 +9,9 @@ use unmix::{ActivationSource, ElementType};
 
 use crate::number::Number;
 use crate::rows::Stored;
-use crate::tensor_file::{Tensor, TensorFile};
-use crate::{Error, Format, TensorInfo, TokenColumns, columns};
+use crate::tensor::Tensor;
+use crate::tensor_file::TensorFile;
+use crate::{Error, Format, TensorInfo, TokenColumns, columns, tensor_choice, tensor_opening};
 
 /// What to read of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,8 +47,8 @@ impl ActivationFile {
     /// If there is no such file, it is a folder, empty, of another format or damaged; if the tensor is missing, ambiguous, no
     /// matrix, without rows or columns, or of a type that cannot be read.
     pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<ActivationFile, Error> {
-        let file = TensorFile::open(path.as_ref())?;
-        let tensor = file.matrix(options.tensor.as_deref())?.clone();
+        let file = tensor_opening::open(path.as_ref())?;
+        let tensor = tensor_choice::matrix(&file, options.tensor.as_deref())?.clone();
         let (Some(number), &[rows, columns]) = (tensor.number, tensor.info.shape.as_slice()) else {
             unreachable!("only float matrices are picked");
         };

@@ -1,13 +1,10 @@
 //! A fit as it lies in its folder.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
-use unmix::{ActivationSource, DenseMatrix, Factorization, FitSummary};
+use unmix::{DenseMatrix, Factorization, FitSummary};
 
 use crate::finite::check_matrix;
-use crate::stored_input::StoredInput;
-use crate::{ActivationFile, Error, TokenColumns};
+use crate::{Error, InputRecord, TokenColumns};
 
 /// Version of the folder's files. Raised when an older unmix would misread them.
 pub const FORMAT_VERSION: u32 = 1;
@@ -47,25 +44,6 @@ pub struct RunRecord {
     pub summary: FitSummary,
 }
 
-/// Which activations were factorized.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "StoredInput", from = "StoredInput")]
-pub struct InputRecord {
-    /// The file; absent for activations from memory. In JSON what is not UTF-8 in it is shown by replacement characters, and
-    /// on Unix `path_bytes` has the path's bytes as well, in hexadecimal digits.
-    pub path: Option<PathBuf>,
-    /// Name of the tensor; absent for npy files.
-    pub tensor: Option<String>,
-    /// [`fingerprint`](crate::fingerprint()) of the activations.
-    pub fingerprint: String,
-    /// Rows.
-    pub tokens: u64,
-    /// Columns.
-    pub neurons: u64,
-    /// `f32`, `f16` or `bf16`.
-    pub element: String,
-}
-
 impl RunRecord {
     /// Reads what serializing a record wrote. The text is read twice, field by field: to take the summary's fields out of the
     /// others at one go, serde would keep all of them as values first, many times the size of the text.
@@ -84,20 +62,6 @@ impl RunRecord {
         let Own { format_version, unmix_version, command_line, seed, input, peak_memory_bytes } =
             serde_json::from_slice(text)?;
         Ok(RunRecord { format_version, unmix_version, command_line, seed, input, peak_memory_bytes, summary })
-    }
-}
-
-impl InputRecord {
-    /// A record of `file`, whose fingerprint is known.
-    pub fn of_file(file: &ActivationFile, fingerprint: String) -> InputRecord {
-        InputRecord {
-            path: Some(file.path().to_owned()),
-            tensor: file.tensor().map(str::to_owned),
-            fingerprint,
-            tokens: file.tokens(),
-            neurons: file.neurons(),
-            element: file.element().name().to_owned(),
-        }
     }
 }
 

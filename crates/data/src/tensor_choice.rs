@@ -1,16 +1,59 @@
-//! Which tensor of a file holds the activations, where none is named: the only plausible one, or none.
+//! Which tensor of a file holds the activations: the one named, else the only plausible one, or none.
 
+use crate::Error;
 use crate::number::Number;
-use crate::tensor_file::{Tensor, TensorFile, list};
-use crate::{Error, TensorInfo};
+use crate::tensor::{Format, Tensor, TensorInfo, list, shape_text};
+use crate::tensor_file::TensorFile;
 
 /// What to do about a tensor of more than two dimensions.
 const MERGE: &str =
     "merge the leading dimensions (e.g. batch and position) of the tensor that has more than two into one";
 
+/// The matrix of floating-point numbers that is meant: the one named, or the only plausible one.
+pub(crate) fn matrix<'a>(file: &'a TensorFile, name: Option<&str>) -> Result<&'a Tensor, Error> {
+    let path = || file.path.clone();
+    let Some(name) = name else {
+        // An npy file's only array is meant whatever it is: what is wrong with it makes the better error.
+        if let (Format::Npy, [only]) = (file.format, file.tensors.as_slice()) {
+            return checked(file, only);
+        }
+        return checked(file, only_plausible(file)?);
+    };
+    if file.format == Format::Npy {
+        return Err(Error::NamelessArray { path: path(), tensor: name.to_owned() });
+    }
+    match file.tensor(name) {
+        Some(tensor) => checked(file, tensor),
+        None => Err(Error::NoSuchTensor { path: path(), tensor: name.to_owned(), held: file.list() }),
+    }
+}
+
+fn checked<'a>(file: &TensorFile, tensor: &'a Tensor) -> Result<&'a Tensor, Error> {
+    if !tensor.is_float() {
+        return Err(Error::DataType {
+            path: file.path.clone(),
+            tensor: tensor.label(),
+            found: tensor.info.dtype.clone(),
+            expected: "f32, f16, bf16 or f64 numbers; convert it to one of these",
+        });
+    }
+    let expected = match tensor.info.shape.as_slice() {
+        [0, _] | [_, 0] => "at least one row (token) and one column (neuron)",
+        [_, _] => return Ok(tensor),
+        [_] => "two dimensions, tokens × neurons; reshape it",
+        _ => "two dimensions, tokens × neurons; merge the leading dimensions (e.g. batch and position) into one",
+    };
+    Err(Error::Shape {
+        path: file.path.clone(),
+        tensor: tensor.label(),
+        shape: shape_text(&tensor.info.shape),
+        expected: expected.to_owned(),
+    })
+}
+
 /// The file's matrix of floating-point numbers, if nothing else in the file can be the activations and its name is not that of
 /// a mask.
-pub(crate) fn only_plausible(file: &TensorFile) -> Result<&Tensor, Error> {
+fn only_plausible(file: &TensorFile) -> Result<&Tensor, Error> {
     let ambiguous = |why, candidates: &[&Tensor]| {
         let merge = candidates.iter().any(|t| is_cube(t));
         Err(Error::AmbiguousTensor {

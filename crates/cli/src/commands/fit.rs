@@ -10,10 +10,10 @@ use unmix_data::{
     write_fit,
 };
 
-use crate::cli::SharedArgs;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration, percent, thousands};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 use crate::{engine, interrupt, memory};
 
 /// Factorize activations into sparse features
@@ -205,11 +205,11 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
         thousands(neurons)
     ));
     check_finite(&file).map_err(|error| Failure::in_file(error, &args.file))?;
-    interrupt::check()?;
+    Failure::if_interrupted()?;
     let fingerprint = fingerprint(&file)?;
-    interrupt::check()?;
+    Failure::if_interrupted()?;
     let activations = engine.load(&file)?;
-    interrupt::check()?;
+    Failure::if_interrupted()?;
 
     let options = builder.options();
     reporter.fit_starts(&options);

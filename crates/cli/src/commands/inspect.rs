@@ -7,11 +7,11 @@ use serde_json::json;
 use unmix::ActivationSource;
 use unmix_data::{ActivationFile, Inspection, OpenOptions};
 
-use crate::cli::SharedArgs;
 use crate::commands::fit::check_rank;
 use crate::failure::Failure;
 use crate::memory::working_bytes;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
+use crate::shared_args::SharedArgs;
 
 /// Look at a file of activations before a fit
 ///

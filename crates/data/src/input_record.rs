@@ -1,14 +1,48 @@
-//! The input of a fit as JSON: a path need not be UTF-8, but JSON must.
+//! The input of a fit, and how it is written as JSON: a path need not be UTF-8, but JSON must.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use unmix::ActivationSource;
 
-use crate::InputRecord;
+use crate::ActivationFile;
+
+/// Which activations were factorized.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "StoredInput", from = "StoredInput")]
+pub struct InputRecord {
+    /// The file; absent for activations from memory. In JSON what is not UTF-8 in it is shown by replacement characters, and
+    /// on Unix `path_bytes` has the path's bytes as well, in hexadecimal digits.
+    pub path: Option<PathBuf>,
+    /// Name of the tensor; absent for npy files.
+    pub tensor: Option<String>,
+    /// [`fingerprint`](crate::fingerprint()) of the activations.
+    pub fingerprint: String,
+    /// Rows.
+    pub tokens: u64,
+    /// Columns.
+    pub neurons: u64,
+    /// `f32`, `f16` or `bf16`.
+    pub element: String,
+}
+
+impl InputRecord {
+    /// A record of `file`, whose fingerprint is known.
+    pub fn of_file(file: &ActivationFile, fingerprint: String) -> InputRecord {
+        InputRecord {
+            path: Some(file.path().to_owned()),
+            tensor: file.tensor().map(str::to_owned),
+            fingerprint,
+            tokens: file.tokens(),
+            neurons: file.neurons(),
+            element: file.element().name().to_owned(),
+        }
+    }
+}
 
 /// [`InputRecord`] with its path as text.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct StoredInput {
+struct StoredInput {
     path: Option<String>,
     /// The path's bytes in hexadecimal digits, where the text does not tell them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
