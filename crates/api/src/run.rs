@@ -11,7 +11,7 @@ use crate::iterations::Iterations;
 use crate::result::result;
 use crate::start::start;
 use crate::watch::Watch;
-use crate::{DenseMatrix, Error, Factorization, Options, OutlierTokens, Progress, Stage};
+use crate::{DenseMatrix, Error, Factorization, Options, OutlierTokens, Progress, Stage, kmeans};
 
 /// Measures the activations, starts, iterates, and verifies the result.
 pub(crate) async fn run(
@@ -23,11 +23,13 @@ pub(crate) async fn run(
 ) -> Result<Factorization, Error> {
     let watch = &mut Watch::new(progress, options.max_iterations);
     watch.stage(Stage::Measure);
-    let fit = Fit::open(engine, activations, options).await?;
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let gathered = kmeans::likely_tokens(&options, activations.layout().tokens, rng.clone());
+    let fit = Fit::open(engine, activations, options, gathered).await?;
     warn_of_outliers(&fit);
     watch.stage(Stage::Start);
-    let mut rng = ChaCha8Rng::seed_from_u64(fit.options.seed);
     let start = start(&fit, given, &mut rng, watch).await?;
+    fit.samples.release(&fit.io);
     let mut iterations = Iterations::begin(&fit, start, rng, watch.seconds())?;
     iterations.announce(watch);
     while iterations.step(watch).await? {}
