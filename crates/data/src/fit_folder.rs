@@ -8,6 +8,7 @@ use std::path::Path;
 use unmix::{ActivationSource, DenseMatrix};
 
 use crate::columns::Integers;
+use crate::fit_files::{FACTORIZATION_FILE, RUN_FILE};
 use crate::fit_record::FORMAT_VERSION;
 use crate::leftovers::settle;
 use crate::matrix::whole;
@@ -16,11 +17,6 @@ use crate::regular_file::{MOST_RUN, read_file};
 use crate::safetensors_writer::{TensorEntry, write_tensors};
 use crate::texts::told;
 use crate::{ActivationFile, Error, FitRecord, OpenOptions, ResultFolder, RunRecord, TokenColumns};
-
-/// File of the features [K, d] f32, the coefficients [n, K] f32 and the token columns, n entries each.
-pub const FACTORIZATION_FILE: &str = "factorization.safetensors";
-/// File of the [`RunRecord`].
-pub const RUN_FILE: &str = "run.json";
 
 /// Stated in every file, since factors can be scaled against each other without changing their product.
 const SCALE: &str = "activations = coefficients * features; the features carry the magnitude, coefficients are >= 0 and of the \
@@ -57,7 +53,7 @@ fn run_text(run: &RunRecord) -> Result<Vec<u8>, Error> {
     let mut read = parse_run(Path::new(RUN_FILE), &text)
         .map_err(|problem| refused(format!("refused by its reader ({problem})")))?;
     // Where paths are no bytes, one that is not UTF-8 comes back as it is shown.
-    read.input.path.clone_from(&run.input.path);
+    read.input.paths.clone_from(&run.input.paths);
     if read == *run { Ok(text) } else { Err(refused("read as something else".to_owned())) }
 }
 
@@ -137,7 +133,7 @@ fn read_factorization(path: &Path) -> Result<(DenseMatrix, DenseMatrix, TokenCol
             });
         }
     }
-    Ok((whole(&features)?, whole(&coefficients)?, coefficients.token_columns()?))
+    Ok((whole(&features)?, whole(&coefficients)?, coefficients.columns_of_fit()?))
 }
 
 /// Whether [`write_fit`] to `dir` would be allowed, asked before the long work rather than after it. What changes meanwhile,

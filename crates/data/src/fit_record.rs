@@ -7,7 +7,7 @@ use unmix::{ActivationSource, DenseMatrix, Factorization, FitSummary};
 
 use crate::finite::check_matrix;
 use crate::stored_input::StoredInput;
-use crate::{ActivationFile, Error, TokenColumns};
+use crate::{ActivationSet, Error, TokenColumns, TokenFilter};
 
 /// Version of the folder's files. Raised when an older unmix would misread them.
 pub const FORMAT_VERSION: u32 = 1;
@@ -48,17 +48,22 @@ pub struct RunRecord {
 }
 
 /// Which activations were factorized.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "StoredInput", from = "StoredInput")]
 pub struct InputRecord {
-    /// The file; absent for activations from memory. In JSON what is not UTF-8 in it is shown by replacement characters, and
-    /// on Unix `path_bytes` has the path's bytes as well, in hexadecimal digits.
-    pub path: Option<PathBuf>,
+    /// The files in their order; none for activations from memory. In JSON, `path` is the only file and `files` are several. What
+    /// is not UTF-8 in a path is shown by replacement characters, and on Unix `path_bytes` (`file_bytes` for several) has the
+    /// path's bytes as well, in hexadecimal digits.
+    pub paths: Vec<PathBuf>,
+    /// Rows of the files, with those that were left out.
+    pub stored_tokens: u64,
+    /// What was asked to be left out.
+    pub filter: TokenFilter,
     /// Name of the tensor; absent for npy files.
     pub tensor: Option<String>,
     /// [`fingerprint`](crate::fingerprint()) of the activations.
     pub fingerprint: String,
-    /// Rows.
+    /// Rows that were factorized.
     pub tokens: u64,
     /// Columns.
     pub neurons: u64,
@@ -88,15 +93,19 @@ impl RunRecord {
 }
 
 impl InputRecord {
-    /// A record of `file`, whose fingerprint is known.
-    pub fn of_file(file: &ActivationFile, fingerprint: String) -> InputRecord {
+    /// A record of `activations`, whose fingerprint is known.
+    pub fn new(activations: &ActivationSet, fingerprint: String) -> InputRecord {
+        let files = activations.files();
         InputRecord {
-            path: Some(file.path().to_owned()),
-            tensor: file.tensor().map(str::to_owned),
+            paths: files.iter().map(|file| file.path().to_owned()).collect(),
+            stored_tokens: activations.stored_tokens(),
+            filter: activations.filter().clone(),
+            // All files have it under the same name.
+            tensor: files[0].tensor().map(str::to_owned),
             fingerprint,
-            tokens: file.tokens(),
-            neurons: file.neurons(),
-            element: file.element().name().to_owned(),
+            tokens: activations.tokens(),
+            neurons: activations.neurons(),
+            element: activations.element().name().to_owned(),
         }
     }
 }

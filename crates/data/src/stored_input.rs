@@ -4,36 +4,84 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::InputRecord;
+use crate::{InputRecord, TokenFilter};
 
-/// [`InputRecord`] with its path as text.
+/// [`InputRecord`] with its paths as text.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredInput {
+    /// The only file.
     path: Option<String>,
     /// The path's bytes in hexadecimal digits, where the text does not tell them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
+    /// Several files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<StoredPath>,
     tensor: Option<String>,
     fingerprint: String,
     tokens: u64,
+    /// Absent where no row was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stored_tokens: Option<u64>,
+    /// Absent where nothing was asked to be left out.
+    #[serde(default, skip_serializing_if = "TokenFilter::is_empty")]
+    filter: TokenFilter,
     neurons: u64,
     element: String,
 }
 
+/// One of several files.
+#[derive(Serialize, Deserialize)]
+struct StoredPath {
+    path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+}
+
+impl From<&PathBuf> for StoredPath {
+    fn from(path: &PathBuf) -> StoredPath {
+        let path_bytes = if path.to_str().is_none() { hexadecimal(path) } else { None };
+        StoredPath { path: path.to_string_lossy().into_owned(), path_bytes }
+    }
+}
+
+impl From<StoredPath> for PathBuf {
+    fn from(StoredPath { path, path_bytes }: StoredPath) -> PathBuf {
+        path_bytes.as_deref().and_then(from_hexadecimal).unwrap_or_else(|| path.into())
+    }
+}
+
 impl From<InputRecord> for StoredInput {
     fn from(input: InputRecord) -> StoredInput {
-        let InputRecord { path, tensor, fingerprint, tokens, neurons, element } = input;
-        let path_bytes = path.as_deref().filter(|path| path.to_str().is_none()).and_then(hexadecimal);
-        let path = path.map(|path| path.to_string_lossy().into_owned());
-        StoredInput { path, path_bytes, tensor, fingerprint, tokens, neurons, element }
+        let InputRecord { paths, stored_tokens, filter, tensor, fingerprint, tokens, neurons, element } = input;
+        let mut files: Vec<StoredPath> = paths.iter().map(StoredPath::from).collect();
+        let (path, path_bytes) = match files.len() {
+            1 => files.pop().map_or((None, None), |StoredPath { path, path_bytes }| (Some(path), path_bytes)),
+            _ => (None, None),
+        };
+        let stored_tokens = (stored_tokens != tokens).then_some(stored_tokens);
+        StoredInput { path, path_bytes, files, tensor, fingerprint, tokens, stored_tokens, filter, neurons, element }
     }
 }
 
 impl From<StoredInput> for InputRecord {
     fn from(stored: StoredInput) -> InputRecord {
-        let StoredInput { path, path_bytes, tensor, fingerprint, tokens, neurons, element } = stored;
-        let exact = path_bytes.as_deref().and_then(from_hexadecimal);
-        InputRecord { path: exact.or(path.map(PathBuf::from)), tensor, fingerprint, tokens, neurons, element }
+        let StoredInput {
+            path,
+            path_bytes,
+            files,
+            tensor,
+            fingerprint,
+            tokens,
+            stored_tokens,
+            filter,
+            neurons,
+            element,
+        } = stored;
+        let only = path.map(|path| StoredPath { path, path_bytes });
+        let paths = only.into_iter().chain(files).map(PathBuf::from).collect();
+        let stored_tokens = stored_tokens.unwrap_or(tokens);
+        InputRecord { paths, stored_tokens, filter, tensor, fingerprint, tokens, neurons, element }
     }
 }
 
@@ -69,9 +117,11 @@ mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt;
 
-    fn input(path: &[u8]) -> InputRecord {
+    fn input(paths: &[&[u8]]) -> InputRecord {
         InputRecord {
-            path: Some(std::ffi::OsStr::from_bytes(path).into()),
+            paths: paths.iter().map(|path| std::ffi::OsStr::from_bytes(path).into()).collect(),
+            stored_tokens: 1,
+            filter: TokenFilter::default(),
             tensor: None,
             fingerprint: String::new(),
             tokens: 1,
@@ -87,7 +137,7 @@ mod tests {
             ("café.npy".as_bytes(), "café.npy", false),
             ("replaced \u{fffd}.npy".as_bytes(), "replaced \u{fffd}.npy", false),
         ] {
-            let input = input(path);
+            let input = input(&[path]);
             let json = serde_json::to_value(&input).expect("JSON");
             assert_eq!((json["path"].as_str(), json.get("path_bytes").is_some()), (Some(shown), has_bytes));
             assert_eq!(serde_json::from_value::<InputRecord>(json).expect("read"), input);
@@ -100,7 +150,18 @@ mod tests {
             let json = serde_json::json!({"path": "shown.npy", "path_bytes": digits, "tensor": null, "fingerprint": "",
                 "tokens": 1, "neurons": 1, "element": "f32"});
             let input: InputRecord = serde_json::from_value(json).expect("read");
-            assert_eq!(input.path, Some("shown.npy".into()), "{digits}");
+            assert_eq!(input.paths, [PathBuf::from("shown.npy")], "{digits}");
+        }
+    }
+
+    #[test]
+    fn several_files_come_back_in_their_order() {
+        let filter = TokenFilter { skip_first: 2, keep: Some("good".to_owned()), ..TokenFilter::default() };
+        for paths in [&[][..], &[&b"b.npy"[..], b"a.npy"], &[b"caf\xe9.npy", b"x", b"y"]] {
+            let input = InputRecord { stored_tokens: 9, filter: filter.clone(), ..input(paths) };
+            let json = serde_json::to_value(&input).expect("JSON");
+            assert_eq!((&json["path"], &json["stored_tokens"]), (&serde_json::Value::Null, &9.into()));
+            assert_eq!(serde_json::from_value::<InputRecord>(json).expect("read"), input);
         }
     }
 }

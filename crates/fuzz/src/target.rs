@@ -41,9 +41,10 @@ pub enum Form {
 
 impl Target {
     /// All of them.
-    pub const ALL: [&'static Target; 9] = [
+    pub const ALL: [&'static Target; 10] = [
         &targets::SAFETENSORS,
         &targets::NPY,
+        &targets::SHARDS,
         &targets::TOKEN_COLUMNS,
         &targets::TOKEN_TEXTS,
         &targets::VOCABULARY,

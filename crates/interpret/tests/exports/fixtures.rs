@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use unmix::{ActivationSource, CpuEngine, Engine, HostActivations, SemiNmf};
-use unmix_data::{FitRecord, InputRecord, TokenColumns};
+use unmix_data::{FitRecord, InputRecord, TokenColumns, TokenFilter};
 use unmix_interpret::export::Site;
 
 pub const TOKENS: usize = 157;
@@ -42,7 +42,9 @@ pub fn fit() -> (FitRecord, HostActivations) {
         positions: None,
     };
     let input = InputRecord {
-        path: None,
+        paths: Vec::new(),
+        stored_tokens: TOKENS as u64,
+        filter: TokenFilter::default(),
         tensor: None,
         fingerprint: "blake3:0".to_owned(),
         tokens: TOKENS as u64,
