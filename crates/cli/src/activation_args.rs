@@ -21,10 +21,9 @@ pub struct ActivationArgs {
 
 /// What to read of files of activations.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Activations")]
 pub struct ChoiceArgs {
     /// Name of the tensor of activations, if a file holds several that could be meant
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Activations")]
     pub tensor: Option<String>,
 }
 

@@ -51,7 +51,7 @@ fn files_that_are_named_are_joined_as_they_are_named() {
     assert_eq!((&json["tokens"], json["files"].as_array().map(Vec::len)), (&18.into(), Some(2)));
     assert_eq!(json["files"][0]["path"], shard(12));
     let run = unmix(&["inspect", &folder]).expect(0);
-    for words in ["x-6.npy", "x-12.npy", "120 × 24"] {
+    for words in ["x-6.npy", "x-12.npy", "120 tokens × 24"] {
         assert!(run.stdout.contains(words), "no {words:?} in {}", run.stdout);
     }
     files.refused(&["fit", &folder, &shard(8), "-k", "3", "--out", "x"], &["x-8.npy", "given twice"]);
