@@ -120,20 +120,12 @@ pub enum Error {
     #[error("{}: this file is given twice; its tokens would count twice, so name it once", .0.display())]
     GivenTwice(PathBuf),
     /// Files that cannot be read as one matrix.
-    #[error(
-        "{}: {found}, but {} {expected}; files that are read as one matrix must agree in it",
-        path.display(),
-        other.display()
-    )]
+    #[error("{}: {problem}; files that are read as one matrix must agree in it", path.display())]
     FilesDiffer {
-        /// The file that differs.
+        /// The file that differs from the first.
         path: PathBuf,
-        /// What it has, with a verb.
-        found: String,
-        /// The file that came before.
-        other: PathBuf,
-        /// What that has, with a verb.
-        expected: String,
+        /// What each of the two has.
+        problem: String,
     },
     /// Prompts of several files have the same numbers, and there are no others for them.
     #[error(
@@ -453,6 +445,12 @@ impl Error {
             _ => std::io::ErrorKind::InvalidData,
         };
         std::io::Error::new(kind, self)
+    }
+
+    /// The error of a file that differs from the first of several. `found` says what it has, and `expected` what the first has;
+    /// both begin with a verb.
+    pub(crate) fn differs(path: &Path, found: &str, first: &Path, expected: &str) -> Error {
+        Error::FilesDiffer { path: path.to_owned(), problem: format!("{found}, but {} {expected}", first.display()) }
     }
 
     pub(crate) fn io(path: &Path, action: &'static str, source: std::io::Error) -> Error {

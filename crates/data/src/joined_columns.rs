@@ -35,8 +35,7 @@ pub(crate) fn read(files: &[ActivationFile]) -> Result<Joined, Error> {
     for (file, own) in files.iter().zip(&columns) {
         let (found, expected) = (names(own), names(&columns[0]));
         if found != expected {
-            let (path, other) = (file.path().to_owned(), files[0].path().to_owned());
-            return Err(Error::FilesDiffer { path, found, other, expected });
+            return Err(Error::differs(file.path(), &found, files[0].path(), &expected));
         }
     }
     let renumbered = separate_prompts(files, &mut columns)?;

@@ -127,8 +127,7 @@ fn check(files: &[ActivationFile]) -> Result<(), Error> {
         for fact in facts {
             let (found, expected) = (fact(file), fact(first));
             if found != expected {
-                let (path, other) = (file.path().to_owned(), first.path().to_owned());
-                return Err(Error::FilesDiffer { path, found, other, expected });
+                return Err(Error::differs(file.path(), &found, first.path(), &expected));
             }
         }
     }

@@ -73,6 +73,6 @@ mod tests {
     #[test]
     fn numbers_at_the_end_of_their_range_are_an_error() {
         assert_eq!(separated(&[&[i64::MAX], &[i64::MAX]]), None);
-        assert_eq!(separated(&[&[0], &[0, i64::MIN]]), None);
+        assert_eq!(separated(&[&[0, i64::MIN], &[0, i64::MIN]]), None);
     }
 }

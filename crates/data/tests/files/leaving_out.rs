@@ -18,8 +18,8 @@ fn tokens() -> ActivationSet {
     open_set("x.safetensors", &file, Some("x")).expect("opened")
 }
 
-fn rows(filter: TokenFilter) -> Vec<i64> {
-    let set = tokens().filtered(&filter).expect("filtered");
+fn rows(filter: &TokenFilter) -> Vec<i64> {
+    let set = tokens().filtered(filter).expect("filtered");
     let rows = set.token_columns().rows.clone().unwrap_or_else(|| (0..set.tokens() as i64).collect());
     let norms: Vec<f32> = values(&set, 3).into_iter().skip(1).step_by(2).collect();
     assert_eq!(norms, rows.iter().map(|&row| row as f32 + 1.0).collect::<Vec<_>>(), "the numbers of those rows");
@@ -31,15 +31,15 @@ fn rows(filter: TokenFilter) -> Vec<i64> {
 #[test]
 fn each_reason_leaves_out_its_tokens() {
     let none = TokenFilter::default;
-    assert_eq!(rows(none()), [0, 1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!(rows(TokenFilter { skip_token_ids: vec![0, 9], ..none() }), [1, 3, 4, 5, 6]);
+    assert_eq!(rows(&none()), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(rows(&TokenFilter { skip_token_ids: vec![0, 9], ..none() }), [1, 3, 4, 5, 6]);
     // Prompt 0 is rows 3, 2, 5, 7 and prompt 1 rows 1, 4, 6, 0 in the order of positions.
-    assert_eq!(rows(TokenFilter { skip_first: 1, ..none() }), [0, 2, 4, 5, 6, 7]);
-    assert_eq!(rows(TokenFilter { skip_first: 3, ..none() }), [0, 7]);
-    assert_eq!(rows(TokenFilter { keep: Some("good".to_owned()), ..none() }), [0, 2, 3, 4, 5, 6, 7]);
-    assert_eq!(rows(TokenFilter { max_norm: Some(NormLimit::Norm(3.0)), ..none() }), [0, 1, 2]);
+    assert_eq!(rows(&TokenFilter { skip_first: 1, ..none() }), [0, 2, 4, 5, 6, 7]);
+    assert_eq!(rows(&TokenFilter { skip_first: 3, ..none() }), [0, 7]);
+    assert_eq!(rows(&TokenFilter { keep: Some("good".to_owned()), ..none() }), [0, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(rows(&TokenFilter { max_norm: Some(NormLimit::Norm(3.0)), ..none() }), [0, 1, 2]);
     // The median of eight is the larger of the middle two, 5.
-    assert_eq!(rows(TokenFilter { max_norm: Some(NormLimit::TimesMedian(1.2)), ..none() }), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(rows(&TokenFilter { max_norm: Some(NormLimit::TimesMedian(1.2)), ..none() }), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub fn fit() -> (FitRecord, HostActivations) {
         token_ids: Some((0..TOKENS as i64).map(|i| 1000 + i * i % 77).collect()),
         prompt_ids: Some(prompt_ids()),
         positions: None,
+        rows: None,
     };
     let input = InputRecord {
         paths: Vec::new(),
