@@ -2,6 +2,17 @@
 
 pub mod oracle;
 
+/// The Rust code of the guides and of the crates' READMEs, compiled with the doc tests.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../docs/rust.md")]
+    struct Rust;
+    #[doc = include_str!("../../crates/api/README.md")]
+    struct Api;
+    #[doc = include_str!("../../crates/data/README.md")]
+    struct Data;
+}
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unmix::{Activations, AdapterChoice, CpuEngine, ElementType, Engine, HostActivations, WgpuEngine};

@@ -1,12 +1,11 @@
-//! The command line as a whole: the commands, and the options that all of them share.
+//! The command line as a whole: all commands.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::commands::{
     bench, compare, concepts, demo, doctor, encode, export, features, fit, inspect, lens, report, tree, tune,
 };
-use crate::engine::EngineArgs;
-use crate::progress::ProgressMode;
+use crate::shared_args::SharedArgs;
 
 /// Factorize the activations of a neural network into sparse, readable features.
 ///
@@ -61,27 +60,4 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
     Tune(tune::TuneArgs),
-}
-
-/// Options of every command.
-#[derive(Clone, Debug, Args)]
-pub struct SharedArgs {
-    #[command(flatten)]
-    pub engine: EngineArgs,
-
-    /// How progress is shown on stderr; `auto` is a bar in a terminal and plain lines elsewhere
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW", help_heading = "Common options")]
-    pub progress: ProgressMode,
-
-    /// Print the result as JSON
-    #[arg(long, global = true, help_heading = "Common options")]
-    pub json: bool,
-
-    /// Show neither progress nor warnings
-    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Common options")]
-    pub quiet: bool,
-
-    /// Log more; twice for even more. The variable RUST_LOG is heeded as well
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
-    pub verbose: u8,
 }

@@ -1,7 +1,7 @@
 //! Which engine computes.
 
 use clap::{Args, ValueEnum};
-use unmix::{AdapterChoice, CpuEngine, Engine, EngineKind, WgpuEngine, adapters};
+use unmix::{AdapterChoice, CpuEngine, Engine, WgpuEngine, adapters};
 
 use crate::failure::Failure;
 use crate::progress::Reporter;
@@ -66,12 +66,4 @@ fn choose(args: &EngineArgs) -> Result<(Box<dyn Engine>, &'static str), Failure>
 fn tuned(engine: WgpuEngine) -> Box<dyn Engine> {
     tuning::apply(&engine);
     Box::new(engine)
-}
-
-/// The engine in words.
-pub fn describe(engine: &dyn Engine) -> String {
-    match engine.kind() {
-        EngineKind::Cpu => engine.adapter().to_owned(),
-        EngineKind::Gpu => format!("{} (wgpu)", engine.adapter()),
-    }
 }

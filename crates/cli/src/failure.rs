@@ -123,6 +123,15 @@ impl Failure {
         }
     }
 
+    /// Ends the command where a signal came before there was anything to save.
+    pub fn if_interrupted() -> Result<(), Failure> {
+        if interrupt::requested() {
+            Err(Failure::Interrupted("interrupted before the fit began; nothing was saved".to_owned()))
+        } else {
+            Ok(())
+        }
+    }
+
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {

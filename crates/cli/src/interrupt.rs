@@ -3,8 +3,6 @@
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use crate::failure::Failure;
-
 /// The number of the first signal; 0 before.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 
@@ -62,13 +60,4 @@ pub fn exit_code() -> u8 {
         signal => signal,
     };
     u8::try_from(128 + signal).unwrap_or(u8::MAX)
-}
-
-/// Ends the command where a signal came before there was anything to save.
-pub fn check() -> Result<(), Failure> {
-    if requested() {
-        Err(Failure::Interrupted("interrupted before the fit began; nothing was saved".to_owned()))
-    } else {
-        Ok(())
-    }
 }

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use log::LevelFilter;
 
-use crate::cli::SharedArgs;
 use crate::progress;
+use crate::shared_args::SharedArgs;
 use crate::terminal::{self, Marks};
 
 /// Starts the log: warnings by default, errors with `--quiet`, more with `-v`, or what `RUST_LOG` says.

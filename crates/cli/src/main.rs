@@ -16,6 +16,7 @@ mod memory;
 mod model;
 mod output;
 mod progress;
+mod shared_args;
 mod source;
 mod terminal;
 mod threads;

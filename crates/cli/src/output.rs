@@ -6,6 +6,7 @@ use std::path::Path;
 use console::{Alignment, measure_text_width, pad_str};
 use serde::Serialize;
 use serde_json::Value;
+use unmix::{Engine, EngineKind};
 
 use crate::failure::Failure;
 use crate::terminal::{self, Marks};
@@ -154,6 +155,14 @@ impl Table {
         }
         self.rows.iter().for_each(|row| text.push_str(&line(row)));
         text
+    }
+}
+
+/// An engine in words.
+pub fn engine(engine: &dyn Engine) -> String {
+    match engine.kind() {
+        EngineKind::Cpu => engine.adapter().to_owned(),
+        EngineKind::Gpu => format!("{} (wgpu)", engine.adapter()),
     }
 }
 

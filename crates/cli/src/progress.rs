@@ -9,7 +9,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use unmix::{Engine, Options, Progress, Stage};
 
-use crate::engine;
 use crate::failure::Failure;
 use crate::output::{self, duration};
 use crate::terminal::{self, Marks};
@@ -88,7 +87,7 @@ impl Reporter {
     pub fn engine(&self, chosen: &dyn Engine, why: &str) {
         let because = if why.is_empty() { String::new() } else { format!(" ({why})") };
         self.line(
-            &format!("engine: {} · {}{because}", chosen.kind().name(), engine::describe(chosen)),
+            &format!("engine: {} · {}{because}", chosen.kind().name(), output::engine(chosen)),
             || json!({"event": "engine", "engine": chosen.kind().name(), "adapter": chosen.adapter()}),
         );
     }

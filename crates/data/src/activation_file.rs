@@ -10,8 +10,9 @@ use unmix::{ActivationSource, ElementType};
 use crate::number::Number;
 use crate::row_shape::RowShape;
 use crate::rows::Stored;
-use crate::tensor_file::{Tensor, TensorFile, shape_text};
-use crate::{Error, Format, TensorInfo, TokenColumns, columns, mask, open_tensors, tensor_choice};
+use crate::tensor::{Tensor, shape_text};
+use crate::tensor_file::TensorFile;
+use crate::{Error, Format, TensorInfo, TokenColumns, columns, mask, tensor_choice, tensor_opening};
 
 /// What to read of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl ActivationFile {
 
     /// As [`open`](Self::open), and a batch of sequences, [batch, sequence, neurons], as well: one sequence after another.
     pub(crate) fn open_any(path: &Path, options: &OpenOptions) -> Result<ActivationFile, Error> {
-        let file = open_tensors::open(path)?;
+        let file = tensor_opening::open(path)?;
         let tensor = tensor_choice::activations(&file, options.tensor.as_deref())?.clone();
         let (shape, columns) = match (tensor.number, tensor.info.shape.as_slice()) {
             (Some(_), &[rows, columns]) => (RowShape::Tokens(rows), columns),

@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::Error;
 use crate::row_shape::RowShape;
 use crate::safetensors_writer::TensorEntry;
-use crate::tensor_file::{Tensor, TensorFile, shape_text};
+use crate::tensor::{Tensor, shape_text};
+use crate::tensor_file::TensorFile;
 
 /// Columns beside the activations, one entry a token; each may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -56,6 +56,33 @@ pub enum Error {
     /// Another file lies now where one was opened.
     #[error("{}: the file was replaced while it was read; nothing was saved, since the file that is there now was not read: start over", .0.display())]
     Replaced(PathBuf),
+    /// An unfinished fit is in the way of a new one.
+    #[error(
+        "{}: an unfinished fit left its checkpoints here; go on with `unmix fit --resume {}`, or add --force to start over",
+        path.display(),
+        dir.display()
+    )]
+    Unfinished {
+        /// The folder of checkpoints.
+        path: PathBuf,
+        /// The folder of the result.
+        dir: PathBuf,
+    },
+    /// There is nothing from which a fit could go on.
+    #[error(
+        "{}: no checkpoint is there, so the fit {} cannot be resumed; start it again without --resume",
+        path.display(),
+        dir.display()
+    )]
+    NoCheckpoint {
+        /// The folder of checkpoints.
+        path: PathBuf,
+        /// The folder of the result.
+        dir: PathBuf,
+    },
+    /// Another process works on a folder.
+    #[error("{}: another process is working on this fit; wait for it, or choose another folder", .0.display())]
+    InUse(PathBuf),
     /// Neither the content nor the name tells a format that can be read.
     #[error("{}: {found}; expected a safetensors file (.safetensors) or a NumPy array (.npy). {advice}", path.display())]
     UnknownFormat {

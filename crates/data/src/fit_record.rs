@@ -1,13 +1,10 @@
 //! A fit as it lies in its folder.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
-use unmix::{ActivationSource, DenseMatrix, Factorization, FitSummary};
+use unmix::{DenseMatrix, Factorization, FitSummary};
 
 use crate::finite::check_matrix;
-use crate::stored_input::StoredInput;
-use crate::{ActivationSet, Error, TokenColumns, TokenFilter};
+use crate::{Error, InputRecord, TokenColumns};
 
 /// Version of the folder's files. Raised when an older unmix would misread them.
 pub const FORMAT_VERSION: u32 = 1;
@@ -47,30 +44,6 @@ pub struct RunRecord {
     pub summary: FitSummary,
 }
 
-/// Which activations were factorized.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(into = "StoredInput", from = "StoredInput")]
-pub struct InputRecord {
-    /// The files in their order; none for activations from memory. In JSON, `path` is the only file and `files` are several. What
-    /// is not UTF-8 in a path is shown by replacement characters, and on Unix `path_bytes` (`file_bytes` for several) has the
-    /// path's bytes as well, in hexadecimal digits.
-    pub paths: Vec<PathBuf>,
-    /// Rows of the files, with those that were left out.
-    pub stored_tokens: u64,
-    /// What was asked to be left out.
-    pub filter: TokenFilter,
-    /// Name of the tensor; absent for npy files.
-    pub tensor: Option<String>,
-    /// [`fingerprint`](crate::fingerprint()) of the activations.
-    pub fingerprint: String,
-    /// Rows that were factorized.
-    pub tokens: u64,
-    /// Columns.
-    pub neurons: u64,
-    /// `f32`, `f16` or `bf16`.
-    pub element: String,
-}
-
 impl RunRecord {
     /// Reads what serializing a record wrote. The text is read twice, field by field: to take the summary's fields out of the
     /// others at one go, serde would keep all of them as values first, many times the size of the text.
@@ -89,24 +62,6 @@ impl RunRecord {
         let Own { format_version, unmix_version, command_line, seed, input, peak_memory_bytes } =
             serde_json::from_slice(text)?;
         Ok(RunRecord { format_version, unmix_version, command_line, seed, input, peak_memory_bytes, summary })
-    }
-}
-
-impl InputRecord {
-    /// A record of `activations`, whose fingerprint is known.
-    pub fn new(activations: &ActivationSet, fingerprint: String) -> InputRecord {
-        let files = activations.files();
-        InputRecord {
-            paths: files.iter().map(|file| file.path().to_owned()).collect(),
-            stored_tokens: activations.stored_tokens(),
-            filter: activations.filter().clone(),
-            // All files have it under the same name.
-            tensor: files[0].tensor().map(str::to_owned),
-            fingerprint,
-            tokens: activations.tokens(),
-            neurons: activations.neurons(),
-            element: activations.element().name().to_owned(),
-        }
     }
 }
 

@@ -6,7 +6,8 @@ use crate::Error;
 use crate::columns::check_length;
 use crate::number::Number;
 use crate::row_shape::RowShape;
-use crate::tensor_file::{Tensor, TensorFile};
+use crate::tensor::Tensor;
+use crate::tensor_file::TensorFile;
 
 /// Names of the mask of a batch of sequences.
 const ATTENTION_MASKS: [&str; 2] = ["attention_mask", "mask"];

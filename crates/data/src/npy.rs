@@ -8,7 +8,8 @@ use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 use crate::Error;
 use crate::mapped_file::MappedFile;
 use crate::number::Number;
-use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo, byte_size, shape_text};
+use crate::tensor::{Format, Tensor, TensorInfo, byte_size, shape_text};
+use crate::tensor_file::TensorFile;
 use crate::texts::told;
 
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use unmix::ActivationSource;
 
-use crate::open_tensors::known_folder;
+use crate::tensor_opening::known_folder;
 use crate::texts::quoted_name;
 use crate::{ActivationFile, Error, OpenOptions, index_of_shards, natural_order};
 

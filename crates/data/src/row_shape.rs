@@ -1,6 +1,6 @@
 //! The rows of a tensor of activations: tokens one after another, or a batch of sequences.
 
-use crate::tensor_file::shape_text;
+use crate::tensor::shape_text;
 
 /// How the tokens of a tensor are arranged, and so which shapes the tensors beside it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

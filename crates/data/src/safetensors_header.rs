@@ -12,7 +12,8 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use crate::Error;
 use crate::mapped_file::MappedFile;
 use crate::number::Number;
-use crate::tensor_file::{Format, Tensor, TensorFile, TensorInfo};
+use crate::tensor::{Format, Tensor, TensorInfo};
+use crate::tensor_file::TensorFile;
 use crate::texts::{quoted_name, told};
 
 /// The format's own limit; a longer "header" is some other file.

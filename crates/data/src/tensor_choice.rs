@@ -1,10 +1,11 @@
 //! Which tensor of a file holds the activations, where none is named: the only plausible one, or none.
 
+use crate::Error;
 use crate::columns::is_column;
 use crate::mask::is_mask_name;
 use crate::number::Number;
-use crate::tensor_file::{Format, Tensor, TensorFile, list, shape_text};
-use crate::{Error, TensorInfo};
+use crate::tensor::{Format, Tensor, TensorInfo, list, shape_text};
+use crate::tensor_file::TensorFile;
 
 /// The tensor of activations that is meant: the one named, or the only plausible one. It has [tokens, neurons] or [batch,
 /// sequence, neurons] floating-point numbers, and none of these sides is 0.

@@ -1,87 +1,12 @@
-//! What a mapped file of tensors holds, whatever its format.
+//! A mapped file of tensors, whatever its format.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::Range;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use serde::Serialize;
 
 use crate::mapped_file::MappedFile;
-use crate::number::Number;
-use crate::texts::{cut_name, quoted_name};
-
-/// File formats that can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// The safetensors format of Hugging Face: many named tensors in C order.
-    Safetensors,
-    /// NumPy's npy, versions 1 to 3: one nameless array in C or Fortran order.
-    Npy,
-}
-
-impl Format {
-    /// `safetensors` or `npy`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Format::Safetensors => "safetensors",
-            Format::Npy => "npy",
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A tensor as its file describes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TensorInfo {
-    /// Its name; empty in an npy file.
-    pub name: String,
-    /// Its type in words, e.g. `f16`, `f64 (big-endian)`.
-    pub dtype: String,
-    /// Its shape.
-    pub shape: Vec<u64>,
-}
-
-impl fmt::Display for TensorInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.name.is_empty() { "an array".to_owned() } else { cut_name(&self.name) };
-        write!(f, "{name} {} {}", self.dtype, shape_text(&self.shape))
-    }
-}
-
-/// A tensor and where it lies in the file.
-#[derive(Clone, Debug)]
-pub(crate) struct Tensor {
-    pub info: TensorInfo,
-    /// Absent for types that cannot be read.
-    pub number: Option<Number>,
-    pub big_endian: bool,
-    pub fortran: bool,
-    /// Bytes of the file; exactly as many as type and shape need if `number` is present.
-    pub range: Range<usize>,
-}
-
-impl Tensor {
-    /// The tensor in words.
-    pub(crate) fn label(&self) -> String {
-        if self.info.name.is_empty() {
-            "the array".to_owned()
-        } else {
-            format!("tensor {}", quoted_name(&self.info.name))
-        }
-    }
-
-    pub(crate) fn is_float(&self) -> bool {
-        self.number.is_some_and(Number::is_float)
-    }
-}
+use crate::tensor::{Format, Tensor, list};
 
 /// A mapped file and what its header says.
 #[derive(Clone, Debug)]
@@ -107,33 +32,4 @@ impl TensorFile {
     pub(crate) fn data(&self, tensor: &Tensor) -> Bytes {
         self.file.bytes.slice(tensor.range.clone())
     }
-}
-
-/// `[3, 4]`, cut where there are more sides than a tensor can sensibly have.
-pub(crate) fn shape_text(shape: &[u64]) -> String {
-    const MOST: usize = 16;
-    match shape.get(..MOST) {
-        Some(start) if shape.len() > MOST => format!("{start:?} and {} further sides", shape.len() - MOST),
-        _ => format!("{shape:?}"),
-    }
-}
-
-/// Tensors for a message: name, type and shape, cut where it gets long.
-pub(crate) fn list<'a>(tensors: impl ExactSizeIterator<Item = &'a Tensor>) -> String {
-    const MOST: usize = 12;
-    let count = tensors.len();
-    if count == 0 {
-        return "no tensors".to_owned();
-    }
-    let mut text = tensors.take(MOST).map(|t| t.info.to_string()).collect::<Vec<_>>().join(", ");
-    if count > MOST {
-        text.push_str(&format!(" and {} more", count - MOST));
-    }
-    text
-}
-
-/// Elements of a shape times `size`, if that many bytes can be addressed.
-pub(crate) fn byte_size(shape: &[u64], size: usize) -> Option<usize> {
-    let elements = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side))?;
-    usize::try_from(elements).ok()?.checked_mul(size)
 }

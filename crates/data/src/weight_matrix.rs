@@ -8,7 +8,8 @@ use unmix::ElementType;
 
 use crate::Error;
 use crate::number::Number;
-use crate::tensor_file::{Tensor, TensorFile};
+use crate::tensor::Tensor;
+use crate::tensor_file::TensorFile;
 use crate::texts::quoted_name;
 
 /// A matrix [rows, columns] in a mapped file, read in blocks of rows as f32. Cheap to clone.

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::json::read_json;
 use crate::regular_file::MOST_MODEL_JSON;
-use crate::tensor_file::{Tensor, TensorFile};
+use crate::tensor::{Tensor, shape_text};
+use crate::tensor_file::TensorFile;
 use crate::weight_matrix::WeightMatrix;
-use crate::{Error, Format, index_of_shards, open_tensors};
+use crate::{Error, Format, index_of_shards, tensor_opening};
 
 /// The file in which a model that is not in shards has its weights.
 const SINGLE: &str = "model.safetensors";
@@ -244,7 +245,7 @@ impl Weights {
 }
 
 fn open(path: &Path) -> Result<TensorFile, Error> {
-    let file = open_tensors::open(path)?;
+    let file = tensor_opening::open(path)?;
     match file.format {
         Format::Safetensors => Ok(file),
         Format::Npy => Err(Error::NoWeights {
@@ -258,7 +259,7 @@ fn wrong_shape(file: &TensorFile, tensor: &Tensor, expected: &str) -> Error {
     Error::Shape {
         path: file.path.clone(),
         tensor: tensor.label(),
-        shape: crate::tensor_file::shape_text(&tensor.info.shape),
+        shape: shape_text(&tensor.info.shape),
         expected: expected.to_owned(),
     }
 }

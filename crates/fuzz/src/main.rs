@@ -27,7 +27,7 @@ enum Command {
     #[command(hide = true)]
     Trial {
         /// The reader
-        #[arg(value_parser = target)]
+        #[arg(value_parser = driver::target)]
         target: &'static Target,
         /// The input
         file: PathBuf,
@@ -35,7 +35,7 @@ enum Command {
     /// Try the input in a file
     Execute {
         /// The reader
-        #[arg(value_parser = target)]
+        #[arg(value_parser = driver::target)]
         target: &'static Target,
         /// The input
         file: PathBuf,
@@ -43,7 +43,7 @@ enum Command {
     /// Make the failing input in a file shorter
     Minimize {
         /// The reader
-        #[arg(value_parser = target)]
+        #[arg(value_parser = driver::target)]
         target: &'static Target,
         /// The input, which is overwritten
         file: PathBuf,
@@ -84,12 +84,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The target of that name.
-fn target(name: &str) -> Result<&'static Target, String> {
-    Target::named(name).ok_or_else(|| {
-        let names = Target::ALL.map(|target| target.name);
-        format!("there is no target of that name; there are {}", names.join(", "))
-    })
 }

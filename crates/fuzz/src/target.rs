@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use crate::targets;
-
 /// A reader, its files and what must hold of it.
 #[derive(Debug)]
 pub struct Target {
@@ -37,25 +35,4 @@ pub enum Form {
     Safetensors,
     /// A magic number, a length, a Python literal, data.
     Npy,
-}
-
-impl Target {
-    /// All of them.
-    pub const ALL: [&'static Target; 10] = [
-        &targets::SAFETENSORS,
-        &targets::NPY,
-        &targets::SHARDS,
-        &targets::TOKEN_COLUMNS,
-        &targets::TOKEN_TEXTS,
-        &targets::VOCABULARY,
-        &targets::LABELS,
-        &targets::FIT_FOLDER,
-        &targets::WEIGHTS,
-        &targets::LENS,
-    ];
-
-    /// The one of that name.
-    pub fn named(name: &str) -> Option<&'static Target> {
-        Target::ALL.into_iter().find(|target| target.name == name)
-    }
 }

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, arch, magnitude, params, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::cpu::{Elements, arch, magnitude, with_scratch};
+use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Number of partial maxima.
 pub const PARTIALS: u32 = 256;
@@ -45,8 +45,8 @@ pub fn absolute_maximum(recording: &mut Recording, activations: Matrix, partials
     );
 }
 
-fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let (p, element) = (call.params::<Params>(), call.element);
     let [activations, partials] = bindings else { unreachable!() };
     let activations = Elements::new(activations.bytes(), element, p.stride);
     partials.write::<u32>()[..PARTIALS as usize].par_iter_mut().enumerate().for_each(|(share, partial)| {

@@ -4,8 +4,7 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
 use faer::{Mat, MatMut, Par};
 
-use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static CHOLESKY: Kernel = Kernel {
@@ -76,8 +75,8 @@ fn factorize(matrix: MatMut<'_, f64>) -> bool {
     cholesky_in_place(matrix, Default::default(), threads, stack, Default::default()).is_ok()
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [gram, factor, status] = bindings else { unreachable!() };
     let (rank, stride) = (p.rank as usize, p.stride as usize);
     let gram = gram.read::<f32>();

@@ -4,10 +4,13 @@
 
 use faer::MatMut;
 
-use crate::cpu::{Elements, Operands, SparseCoefficients, dense_product, params};
+use crate::cpu::{Elements, Operands, SparseCoefficients, dense_product};
 use crate::fixed_order_sum::fixed_order_sum;
 use crate::variant::{TILE_64, TILE_128};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant};
+use crate::{
+    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Precision, Promise, Recording,
+    Variant,
+};
 
 /// The kernel's metadata.
 pub static CROSS_PRODUCT: Kernel = Kernel {
@@ -23,12 +26,8 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
         TILE_128,
         TILE_64,
     ],
-    twin: |params, element, bindings| twin(params, element, bindings, Precision::F32),
+    twin,
 };
-
-/// The same kernel where operands may be rounded: engines that gain nothing by it run what they run for the other one.
-static ROUNDED_CROSS_PRODUCT: Kernel =
-    Kernel { twin: |params, element, bindings| twin(params, element, bindings, Precision::Bf16), ..CROSS_PRODUCT };
 
 /// A variant on cooperative matrices of `size` × `size`, for subgroups of `subgroup` threads. What they multiply in f16 is
 /// exact in the activations and split in two in the coefficients.
@@ -63,17 +62,6 @@ struct Params {
     accumulate: u32,
     first: u32,
     scale: f32,
-}
-
-/// How precise a cross product is. Its sums are taken in f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// Products of operands as they are.
-    #[default]
-    F32,
-    /// Both operands may be rounded to bf16, 8 significant bits, where that is faster: on the CPU with AMX. The error of a sum
-    /// of n products of about one size is some 0.002/√n of it.
-    Bf16,
 }
 
 /// How the sums of a cross product are taken.
@@ -115,11 +103,10 @@ pub fn cross_product(
         Some(_) => Moved::written(u64::from(parts) * out.bytes()),
         None => Moved::summed(out.bytes(), accumulate),
     };
-    recording.dispatch(
-        match summation.precision {
-            Precision::F32 => &CROSS_PRODUCT,
-            Precision::Bf16 => &ROUNDED_CROSS_PRODUCT,
-        },
+    let of_itself = (activations.resource, activations.first, activations.stride, activations.columns)
+        == (coefficients.resource, 0, coefficients.stride, coefficients.columns);
+    let dispatch = recording.dispatch(
+        &CROSS_PRODUCT,
         activations.element,
         &Params {
             rows: activations.rows,
@@ -140,21 +127,19 @@ pub fn cross_product(
             flops: 2 * u64::from(activations.rows) * u64::from(out.rows) * u64::from(out.columns),
         },
     );
+    dispatch.promise = Promise { precision: summation.precision, symmetric: of_itself };
     if let Some(split) = split {
         fixed_order_sum(recording, split.partials, out, parts, accumulate);
     }
 }
 
-fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>], precision: Precision) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let (p, element, Promise { precision, symmetric }) = (call.params::<Params>(), call.element, call.promise);
     let [activations, coefficients, out] = bindings else { unreachable!() };
     let (rank, columns, out_stride) = (p.rank as usize, p.columns as usize, p.out_stride as usize);
     let y_stride = p.coefficient_stride as usize;
-    let x_bytes = activations.bytes();
-    let activations = Elements::from(x_bytes, p.first, element, p.stride);
+    let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
     let coefficients = coefficients.read::<f32>();
-    // The coefficients' own product, of which half is enough.
-    let symmetric = std::ptr::eq(x_bytes.as_ptr(), coefficients.as_ptr().cast()) && p.stride == p.coefficient_stride;
     for (split, out) in out.write::<f32>().chunks_exact_mut(rank * out_stride).enumerate() {
         let first = split * p.split_rows as usize;
         let rows = (p.rows as usize).saturating_sub(first).min(p.split_rows as usize);

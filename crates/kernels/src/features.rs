@@ -1,8 +1,8 @@
 //! Sparse features on the device, and the steps that work on all of them.
 
-use crate::cross_product::{Precision, Split, Summation, cross_product};
+use crate::cross_product::{Split, Summation, cross_product};
 use crate::{
-    BufferId, Matrix, Recording, Ridge, Workspace, cholesky, gather_projection, projection, relaxation,
+    BufferId, Matrix, Precision, Recording, Ridge, Workspace, cholesky, gather_projection, projection, relaxation,
     sparse_projection, triangular_solve, winner_take_all,
 };
 

@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::{
+    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
+};
 
 /// The kernel's metadata.
 pub static FIXED_ORDER_SUM: Kernel = Kernel {
@@ -39,8 +40,8 @@ pub fn fixed_order_sum(recording: &mut Recording, partials: BufferId, out: Matri
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [partials, out] = bindings else { unreachable!() };
     let count = p.count as usize * 4;
     let partials = partials.read::<f32>();

@@ -1,7 +1,7 @@
 //! Copies chosen tokens' activations out of a panel.
 
-use crate::cpu::{Elements, params};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::cpu::Elements;
+use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static GATHER_ROWS: Kernel = Kernel {
@@ -61,8 +61,8 @@ pub fn gather_rows(
     );
 }
 
-fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let (p, element) = (call.params::<Params>(), call.element);
     let [activations, indices, out] = bindings else { unreachable!() };
     let activations = Elements::new(activations.bytes(), element, p.stride);
     let rows = out.write::<f32>().chunks_mut(p.out_stride as usize).take(p.count as usize);

@@ -6,10 +6,10 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{
-    BLOCK, LANES, PackedBlocks, Sums, add_product, arch, deinterleave, interleave, params, subtract_products,
-    vectors_at_once, with_scratch,
+    BLOCK, LANES, PackedBlocks, Sums, add_product, arch, deinterleave, interleave, subtract_products, vectors_at_once,
+    with_scratch,
 };
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Least energy Q_kk of a feature that takes coefficients, where activations are of the order 1: a coefficient of the order
 /// 1/√Q_kk must be squared in f32 without overflow.
@@ -83,8 +83,8 @@ pub fn hals_coefficients(
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [projections, gram, squared_norms, coefficients] = bindings else { unreachable!() };
     let rows = p.rows as usize;
     let elements = rows * p.stride as usize;

@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::params;
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static HALS_FEATURES: Kernel = Kernel {
@@ -62,8 +61,8 @@ pub fn hals_features(
 /// Neurons that a thread handles at once.
 const BLOCK_NEURONS: usize = 4096;
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [cross, gram, features] = bindings else { unreachable!() };
     let (k, columns, stride) = (p.feature as usize, p.columns as usize, p.stride as usize);
     let gram = &gram.read::<f32>()[k * p.gram_stride as usize..][..p.rank as usize];

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{LANES, arch, params, split_f64};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::cpu::{LANES, arch, split_f64};
+use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Number of partial sums.
 pub const PARTIALS: u32 = 256;
@@ -49,8 +49,8 @@ pub fn sum_partials(partials: &[f32]) -> f64 {
     partials.iter().map(|&v| f64::from(v)).sum()
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [a, b, partials] = bindings else { unreachable!() };
     let count = p.count as usize * 4;
     let (a, b) = (&a.read::<f32>()[..count], &b.read::<f32>()[..count]);

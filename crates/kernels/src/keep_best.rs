@@ -1,8 +1,9 @@
 //! Keeps the best iterate: copies a matrix if this iteration's loss is the least so far, without asking the host.
 
-use crate::cpu::params;
 use crate::loss::STATE_WORDS;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::{
+    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
+};
 
 /// The kernel's metadata.
 pub static KEEP_BEST: Kernel = Kernel {
@@ -38,8 +39,8 @@ pub fn keep_best(recording: &mut Recording, state: BufferId, current: Matrix, be
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [state, current, best] = bindings else { unreachable!() };
     if state.read::<u32>()[2] != 0 {
         let count = p.count as usize * 4;

@@ -1,6 +1,6 @@
 //! What a kernel is, as plain data: the same for the WGSL shader, its Rust wrapper and its CPU twin.
 
-use crate::{ElementType, Variant};
+use crate::{ElementType, Promise, Variant};
 
 /// How a kernel uses a storage binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,27 @@ pub struct Kernel {
     /// at least one for each element type.
     pub variants: &'static [Variant],
     /// The same computation on the CPU.
-    pub twin: fn(params: &[u8], element: ElementType, bindings: &mut [Memory<'_>]),
+    pub twin: fn(call: &Call<'_>, bindings: &mut [Memory<'_>]),
+}
+
+/// What a CPU twin is told beside its bindings.
+pub struct Call<'a> {
+    /// The kernel's parameter struct as bytes.
+    pub params: &'a [u8],
+    /// Storage type of the operand at binding 0, where the kernel reads elements; otherwise f32.
+    pub element: ElementType,
+    /// What the dispatch promises.
+    pub promise: Promise,
+}
+
+impl Call<'_> {
+    /// The parameter struct.
+    ///
+    /// # Panics
+    /// If it is of another size.
+    pub fn params<P: bytemuck::AnyBitPattern>(&self) -> P {
+        bytemuck::pod_read_unaligned(self.params)
+    }
 }
 
 impl PartialEq for Kernel {

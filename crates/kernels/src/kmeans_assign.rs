@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::{
+    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
+};
 
 /// The kernel's metadata.
 pub static KMEANS_ASSIGN: Kernel = Kernel {
@@ -69,8 +70,8 @@ pub fn kmeans_assign(recording: &mut Recording, operands: &Assignment, final_ste
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [scores, squared_norms, centroid_norms, coefficients, assignments] = bindings else { unreachable!() };
     let (rows, rank, stride) = (p.rows as usize, p.rank as usize, p.stride as usize);
     let centroid_norms = &centroid_norms.read::<f32>()[..rank];

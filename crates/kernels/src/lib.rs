@@ -20,11 +20,13 @@ mod inner_product;
 mod keep_best;
 mod kernel;
 mod kmeans_assign;
+mod listing;
 mod loss;
 mod multiplicative_update;
 mod normalization;
 mod normalize_coefficients;
 mod projection;
+mod promise;
 mod recording;
 mod relaxation;
 mod roofline;
@@ -36,12 +38,13 @@ mod traffic;
 mod triangular_solve;
 mod variant;
 mod winner_take_all;
+mod workgroups;
 
 pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absolute_maximum};
 pub use cholesky::{CHOLESKY, Ridge, STATUS_WORDS, cholesky};
 pub use compose::{ComposeError, compose};
 pub use cpu::{VECTORS_VARIABLE, Vectors, uses_amx};
-pub use cross_product::{CROSS_PRODUCT, Precision, Split, Summation, cross_product};
+pub use cross_product::{CROSS_PRODUCT, Split, Summation, cross_product};
 pub use element_type::ElementType;
 pub use features::{
     Features, LeastSquares, coefficient_gram, feature_gram, is_sparse, project, projected_least_squares,
@@ -53,13 +56,14 @@ pub use hals_coefficients::{HALS_COEFFICIENTS, Sweeps, hals_coefficients};
 pub use hals_features::{HALS_FEATURES, hals_features};
 pub use inner_product::{INNER_PRODUCT, PARTIAL_WORDS, inner_product, sum_partials};
 pub use keep_best::{KEEP_BEST, keep_best};
-pub use kernel::{Access, Kernel, Memory};
+pub use kernel::{Access, Call, Kernel, Memory};
 pub use kmeans_assign::{Assignment, KMEANS_ASSIGN, kmeans_assign};
 pub use loss::{LOSS, LossTerms, Report, STATE_WORDS, loss, report_words};
 pub use multiplicative_update::{MULTIPLICATIVE_UPDATE, multiplicative_update};
 pub use normalization::{NORMALIZATION, normalization};
 pub use normalize_coefficients::{NORMALIZE_COEFFICIENTS, normalize_coefficients};
 pub use projection::{PROJECTION, projection};
+pub use promise::{Precision, Promise};
 pub use recording::{BufferId, BufferSpec, Command, Cost, Dispatch, Matrix, Moved, Recording, Resource, Workspace};
 pub use relaxation::{RELAXATION, relaxation};
 pub use roofline::{Bound, DEVICES, Device, DeviceError, Stage, device_names, stages};
@@ -71,6 +75,8 @@ pub use traffic::{CacheModel, OperandTraffic, Traffic};
 pub use triangular_solve::{TRIANGULAR_SOLVE, triangular_solve};
 pub use variant::{Needs, PORTABLE, Variant};
 pub use winner_take_all::{WINNER_TAKE_ALL, winner_take_all};
+
+use workgroups::workgroups;
 
 /// All kernels.
 pub static KERNELS: &[&Kernel] = &[
@@ -98,8 +104,3 @@ pub static KERNELS: &[&Kernel] = &[
     &TRIANGULAR_SOLVE,
     &WINNER_TAKE_ALL,
 ];
-
-/// Workgroups in one dimension for `wanted` of them: kernels loop where the portable limit of 65,535 cuts it.
-fn workgroups(wanted: u64) -> u32 {
-    wanted.clamp(1, 65_535) as u32
-}

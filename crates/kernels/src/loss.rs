@@ -1,8 +1,7 @@
 //! The loss from the Gram identity, ‖X − YZ‖² = ‖X‖² − 2⟨Y, P⟩ + ⟨YᵀY, ZZᵀ⟩, and whether it is the least so far.
 
-use crate::cpu::params;
 use crate::inner_product::{PARTIAL_WORDS, sum_partials};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static LOSS: Kernel = Kernel {
@@ -125,8 +124,8 @@ pub fn loss(recording: &mut Recording, terms: LossTerms, state: BufferId, report
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [inner, gram_terms, gram, feature_gram, state, report] = bindings else { unreachable!() };
     let inner = &inner.read::<u32>()[..PARTIAL_WORDS as usize];
     let gram_terms = &gram_terms.read::<u32>()[..PARTIAL_WORDS as usize];

@@ -4,8 +4,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use crate::cpu::{params, with_scratch};
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::cpu::with_scratch;
+use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Tokens that a workgroup handles.
 pub const TOKENS: u32 = 64;
@@ -66,8 +66,8 @@ pub fn multiplicative_update(
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [projections, gram, previous, coefficients] = bindings else { unreachable!() };
     let (rows, rank, stride, gram_stride) =
         (p.rows as usize, p.rank as usize, p.stride as usize, p.gram_stride as usize);

@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, BufferId, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static NORMALIZATION: Kernel = Kernel {
@@ -56,8 +55,8 @@ pub fn normalization(recording: &mut Recording, gram: Matrix, features: &Feature
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [gram, features, values, scales] = bindings else { unreachable!() };
     let gram = gram.read::<f32>();
     features

@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::{
+    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
+};
 
 /// The kernel's metadata.
 pub static NORMALIZE_COEFFICIENTS: Kernel = Kernel {
@@ -38,8 +39,8 @@ pub fn normalize_coefficients(recording: &mut Recording, scales: BufferId, coeff
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [scales, coefficients] = bindings else { unreachable!() };
     let scales = &scales.read::<f32>()[..p.rank as usize];
     let rows = coefficients.write::<f32>()[..p.rows as usize * p.stride as usize].par_chunks_mut(p.stride as usize);

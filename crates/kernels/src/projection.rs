@@ -1,8 +1,8 @@
 //! Dense projections P = X Zᵀ: k-means scores, and features that keep so many neurons that gathering does not pay.
 
-use crate::cpu::{Elements, Projected, dense_projection, params};
+use crate::cpu::{Elements, Projected, dense_projection};
 use crate::variant::{TILE_64, TILE_128};
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, Moved, Recording};
+use crate::{Access, Call, Cost, Kernel, Matrix, Memory, Moved, Recording};
 
 /// The kernel's metadata.
 pub static PROJECTION: Kernel = Kernel {
@@ -56,8 +56,8 @@ pub fn projection(recording: &mut Recording, activations: Matrix, features: Matr
     );
 }
 
-fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let (p, element) = (call.params::<Params>(), call.element);
     let [activations, features, out] = bindings else { unreachable!() };
     let (rank, stride, out_stride) = (p.rank as usize, p.feature_stride as usize, p.out_stride as usize);
     let operands = Projected {

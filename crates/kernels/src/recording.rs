@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use crate::ElementType;
 use crate::kernel::Kernel;
+use crate::{ElementType, Promise};
 
 /// A buffer of a [`Workspace`], known by its position there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -210,6 +210,8 @@ pub struct Dispatch {
     pub kernel: &'static Kernel,
     /// Storage type of the operand at binding 0, where the kernel reads elements; otherwise f32.
     pub element: ElementType,
+    /// What an engine may rely on or leave out.
+    pub promise: Promise,
     /// The kernel's parameter struct as bytes.
     pub params: Vec<u8>,
     /// Storage bindings in the order of [`Kernel::access`].
@@ -252,7 +254,7 @@ impl Recording {
         Self::default()
     }
 
-    /// Records a kernel. Used by the kernels' wrappers, which know the operands' shapes.
+    /// Records a kernel that promises nothing, and gives the dispatch. Used by the kernels' wrappers, which know the operands' shapes.
     ///
     /// # Panics
     /// If the number of bindings or the size of the parameters is not the kernel's, if the cost is that of another number
@@ -265,7 +267,7 @@ impl Recording {
         bindings: &[Resource],
         extent: [u32; 3],
         cost: Cost,
-    ) {
+    ) -> &mut Dispatch {
         assert_eq!(bindings.len(), kernel.access.len(), "{}: bindings", kernel.name);
         assert_eq!(size_of::<P>(), kernel.params_size, "{}: parameters", kernel.name);
         assert!([0, bindings.len()].contains(&cost.moved.len()), "{}: cost", kernel.name);
@@ -280,11 +282,16 @@ impl Recording {
         self.commands.push(Command::Dispatch(Dispatch {
             kernel,
             element,
+            promise: Promise::default(),
             params: bytemuck::bytes_of(params).to_vec(),
             bindings: bindings.to_vec(),
             extent,
             cost,
         }));
+        match self.commands.last_mut() {
+            Some(Command::Dispatch(dispatch)) => dispatch,
+            _ => unreachable!("a dispatch was pushed"),
+        }
     }
 
     /// Records filling `buffer` with zeros.

@@ -2,8 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::params;
-use crate::{Access, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static RELAXATION: Kernel = Kernel {
@@ -55,8 +54,8 @@ pub fn relaxation(recording: &mut Recording, gram: Matrix, features: &Features, 
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [gram, indices, values, features] = bindings else { unreachable!() };
     let (gram, kept) = (gram.read::<f32>(), p.kept as usize);
     features

@@ -6,8 +6,8 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, LANES, arch, decode_transposed, deinterleave, params, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::cpu::{Elements, LANES, arch, decode_transposed, deinterleave, with_scratch};
+use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// Features that a workgroup handles, of as many tokens as elements fit in 16 bytes.
 const FEATURES: u32 = 128;
@@ -99,8 +99,8 @@ const SEGMENT_NEURONS: usize = 512;
 /// Features whose sums run side by side, as one alone would wait for itself.
 const QUAD: usize = 4;
 
-pub(crate) fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+pub(crate) fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let (p, element) = (call.params::<Params>(), call.element);
     let [activations, indices, values, out] = bindings else { unreachable!() };
     let (rank, kept, out_stride) = (p.rank as usize, p.kept as usize, p.out_stride as usize);
     let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
@@ -262,6 +262,7 @@ impl Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ElementType;
     use crate::cpu::Vectors;
 
     #[test]

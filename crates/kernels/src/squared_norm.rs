@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, arch, params, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::cpu::{Elements, arch, with_scratch};
+use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static SQUARED_NORM: Kernel = Kernel {
@@ -42,8 +42,8 @@ pub fn squared_norm(recording: &mut Recording, activations: Matrix, norms: Buffe
 /// Neurons of which one f32 sum is taken; these sums are added in f64.
 const SUMMED: usize = 64;
 
-fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let (p, element) = (call.params::<Params>(), call.element);
     let [activations, norms] = bindings else { unreachable!() };
     let activations = Elements::new(activations.bytes(), element, p.stride);
     let arch = arch();

@@ -3,8 +3,8 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::cpu::{Elements, LANES, arch, decode_transposed, interleave, magnitude, params, with_scratch};
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::cpu::{Elements, LANES, arch, decode_transposed, interleave, magnitude, with_scratch};
+use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// Tokens that a workgroup takes.
 const TOKENS: u32 = 4;
@@ -78,8 +78,8 @@ const SEGMENT_NEURONS: usize = 512;
 /// Neurons of which one f32 sum is taken; these sums are added in f64.
 const SUMMED: usize = 32;
 
-fn twin(bytes: &[u8], element: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let (p, element) = (call.params::<Params>(), call.element);
     let [activations, coefficients, features, residuals] = bindings else { unreachable!() };
     let (rank, stride) = (p.rank as usize, p.feature_stride as usize);
     arch().dispatch(Twin {
@@ -205,6 +205,7 @@ impl Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ElementType;
     use crate::cpu::Vectors;
 
     #[test]

@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::params;
-use crate::{Access, BufferId, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::{
+    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
+};
 
 /// The kernel's metadata.
 pub static TOKEN_RESIDUALS: Kernel = Kernel {
@@ -52,8 +53,8 @@ pub fn token_residuals(
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [projections, reconstructed, coefficients, squared_norms, residuals] = bindings else { unreachable!() };
     let (projections, reconstructed) = (projections.read::<f32>(), reconstructed.read::<f32>());
     let (coefficients, squared_norms) = (coefficients.read::<f32>(), squared_norms.read::<f32>());

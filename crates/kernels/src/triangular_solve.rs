@@ -6,10 +6,10 @@ use faer::MatMut;
 use pulp::{Simd, WithSimd};
 
 use crate::cpu::{
-    BLOCK, PackedBlocks, Sums, add_product, arch, contiguous, for_each_share, params, subtract_products,
-    vectors_at_once, with_scratch,
+    BLOCK, PackedBlocks, Sums, add_product, arch, contiguous, for_each_share, subtract_products, vectors_at_once,
+    with_scratch,
 };
-use crate::{Access, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Neurons that a workgroup handles.
 pub const NEURONS: u32 = 64;
@@ -55,8 +55,8 @@ pub fn triangular_solve(recording: &mut Recording, factor: Matrix, solution: Mat
 /// Vectors of neurons that a thread solves for at once.
 const SHARE_VECTORS: usize = 4;
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [factor, solution] = bindings else { unreachable!() };
     let (rank, stride) = (p.rank as usize, p.feature_stride as usize);
     arch().dispatch(Twin {

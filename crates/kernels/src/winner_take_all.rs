@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{LANES, arch, magnitude, params};
-use crate::{Access, Cost, ElementType, Features, Kernel, Memory, Moved, PORTABLE, Recording};
+use crate::cpu::{LANES, arch, magnitude};
+use crate::{Access, Call, Cost, ElementType, Features, Kernel, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static WINNER_TAKE_ALL: Kernel = Kernel {
@@ -57,8 +57,8 @@ pub fn winner_take_all(recording: &mut Recording, features: &Features, first: u3
     );
 }
 
-fn twin(bytes: &[u8], _: ElementType, bindings: &mut [Memory<'_>]) {
-    let p: Params = params(bytes);
+fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let p: Params = call.params();
     let [features, indices, values] = bindings else { unreachable!() };
     let first = p.first_feature as usize;
     let kept = p.kept as usize;

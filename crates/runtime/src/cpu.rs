@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use unmix_kernels::{
-    Access, BufferId, Command, Dispatch, Memory, Recording, Resource, VECTORS_VARIABLE, Vectors, Workspace, uses_amx,
+    Access, BufferId, Call, Command, Dispatch, Memory, Recording, Resource, VECTORS_VARIABLE, Vectors, Workspace,
+    uses_amx,
 };
 
 use crate::activations::{Storage, checked_shape};
@@ -217,7 +218,8 @@ impl State {
                 Guard::Write(memory) => Memory::Write(memory.words_mut()),
             })
             .collect();
-        (dispatch.kernel.twin)(&dispatch.params, dispatch.element, &mut bindings);
+        let call = Call { params: &dispatch.params, element: dispatch.element, promise: dispatch.promise };
+        (dispatch.kernel.twin)(&call, &mut bindings);
     }
 }
 

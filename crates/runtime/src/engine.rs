@@ -44,7 +44,8 @@ pub struct EngineLimits {
     pub summation_rows: u32,
     /// Iterations that may be submitted before the first one's loss is awaited; 0 where running is synchronous.
     pub lookahead: u32,
-    /// Rows of activations to a panel that suit the caches, given the bytes of a row. The binding limit still applies.
+    /// Most bytes of a panel of activations that suit the engine: on a CPU its caches, on a GPU its bindings. A panel has at least
+    /// one row, and `max_binding_bytes` still applies.
     pub panel_bytes: u64,
     /// Whether rows must be padded to 16 bytes, as the shaders' wide loads require.
     pub padded_rows: bool,
@@ -129,7 +130,7 @@ pub trait Prepared: Send + Sync {
     fn recording(&self) -> &Recording;
 }
 
-/// Waits for a [`Pending`] result or another future: the one place where a thread blocks.
+/// Waits for a [`Pending`] result or another future. The synchronous calls wait for their results here.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     pollster::block_on(future)
 }

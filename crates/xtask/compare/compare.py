@@ -6,6 +6,7 @@ Method after method in each round, each in a process of its own. Writes compare.
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -62,10 +63,16 @@ def main():
         record["matrices"].append(matrix)
         # What is there is kept, should a later matrix end in an accident.
         record["machine"]["load_average_after"] = os.getloadavg()[0]
-        (folder / "compare.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        (folder / "compare.json").write_text(as_json(record))
         (folder / "compare.md").write_text(report(record))
     print(f"\n{report(record)}\nWritten: {folder / 'compare.json'}, {folder / 'compare.md'}")
     sys.exit(1 if failed else 0)
+
+
+def as_json(record):
+    """The record as JSON, with each list of numbers on a line of its own."""
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    return re.sub(r"\[[\s\d.,eE+-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"
 
 
 SETTINGS = ("rounds", "iterations", "library_iterations", "sparsity", "seed", "quick")

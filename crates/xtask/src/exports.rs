@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::process::{build_unmix, root, run as run_command, target};
 use crate::python;
 

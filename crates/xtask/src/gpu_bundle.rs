@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Failure;
 use crate::compare::commit;
+use crate::failure::Failure;
 use crate::process::{build_unmix, is_on_path, output_of, root, run as run_command, target};
 use crate::vulkan::loader;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::process::{build_unmix, root, run as run_command, target};
 use crate::python;
 

@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use crate::failure::Failure;
+use crate::process;
 use crate::process::{cargo, run as run_command, succeeds};
-use crate::{Failure, process};
 
 pub fn run(args: &[String]) -> Result<(), Failure> {
     if let Some(arg) = args.first() {

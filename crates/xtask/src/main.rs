@@ -4,6 +4,7 @@ mod arithmetic;
 mod chromium;
 mod compare;
 mod exports;
+mod failure;
 mod fuzz;
 mod gpu_bundle;
 mod lens;
@@ -18,6 +19,8 @@ mod test;
 mod vulkan;
 
 use std::process::ExitCode;
+
+use failure::Failure;
 
 const HELP: &str = "\
 Developer commands of unmix.
@@ -71,21 +74,6 @@ cargo xtask help            This text.
 
 Exit codes: 0 all is well, 1 a check failed, 2 wrong usage.
 ";
-
-/// Why a command did not succeed.
-#[derive(Debug)]
-enum Failure {
-    /// What was checked is not as it should be, or could not be checked.
-    Failed(String),
-    /// The command line makes no sense.
-    Usage(String),
-}
-
-impl From<String> for Failure {
-    fn from(message: String) -> Self {
-        Failure::Failed(message)
-    }
-}
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);

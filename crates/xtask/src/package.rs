@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::process::{cargo, output_of, root, run as run_command};
 
 /// The published crates and their folders, dependencies first.

@@ -6,10 +6,11 @@ use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::failure::Failure;
 use crate::process::{cargo, root, run as run_command, words};
 use crate::tally::Tally;
 use crate::vulkan::{self, Environment, OtherMesa};
-use crate::{Failure, arithmetic, chromium};
+use crate::{arithmetic, chromium};
 
 /// Suites without which a run is no test of unmix, each with at least one passed test. Beside them, every file in a `tests/`
 /// folder must have run.

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use unmix_data::{FitRecord, read_fit};
 use unmix_interpret::{Contexts, MatchedPair, Matching, Text, contexts, match_by_chance, match_features};
 
-use crate::cli::SharedArgs;
 use crate::commands::features::words_json;
 use crate::failure::Failure;
 use crate::feature_table::{OCCURRENCES, word_list};
 use crate::output::{self, Style, Table};
+use crate::shared_args::SharedArgs;
 use crate::token_text::{TextArgs, read_text};
 
 /// Compare the features of fits: how stable are they?

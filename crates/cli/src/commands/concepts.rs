@@ -14,9 +14,9 @@ use unmix_interpret::concepts::{
 use unmix_interpret::{one_line, strongest_tokens};
 
 use crate::activation_args::names;
-use crate::cli::SharedArgs;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, percent};
+use crate::shared_args::SharedArgs;
 use crate::source;
 
 /// Score how well features detect concepts, on labelled prompts

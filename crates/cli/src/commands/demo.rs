@@ -14,7 +14,6 @@ use unmix_interpret::report::{ReportParts, assemble, render};
 use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hierarchy};
 
 use super::features::{context_json, words_json};
-use crate::cli::SharedArgs;
 use crate::commands::concepts::PERMUTATIONS;
 use crate::commands::report::parents;
 use crate::engine;
@@ -22,6 +21,7 @@ use crate::failure::Failure;
 use crate::feature_table::{FeatureTable, OCCURRENCES};
 use crate::output::{self, Style, percent};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 
 /// See the features of a small language model, in seconds
 ///

@@ -10,12 +10,12 @@ use unmix_data::{
 };
 
 use crate::activation_args::{ActivationArgs, names};
-use crate::cli::SharedArgs;
 use crate::commands::fit::at_least_zero;
 use crate::engine;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, percent, thousands};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 use crate::source;
 
 /// Encode activations with the features of a fit

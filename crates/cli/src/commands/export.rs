@@ -11,12 +11,13 @@ use unmix_interpret::export::{
 };
 
 use crate::activation_args::names;
-use crate::cli::SharedArgs;
 use crate::commands::export_snippets::snippet;
+use crate::commands::export_tool::Tool;
 use crate::failure::Failure;
 use crate::model::ModelArgs;
 use crate::output::{self, Style, Table, bytes};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 use crate::source;
 use crate::token_text::{TextArgs, read_text};
 use crate::vocabulary_words::VocabularyWords;
@@ -79,23 +80,6 @@ pub struct ExportArgs {
 
     #[command(flatten)]
     pub model: ModelArgs,
-}
-
-/// Tools that files can be written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Tool {
-    /// SAELens: a sparse autoencoder
-    Saelens,
-    /// EleutherAI's sparsify: a sparse coder
-    Sparsify,
-    /// EleutherAI's delphi: a cache of activations for automatic explanations
-    Delphi,
-    /// SAEDashboard: a set of vectors
-    Saedashboard,
-    /// Neuronpedia: batches of features with examples
-    Neuronpedia,
-    /// PyTorch: directions in the residual stream, and a script that adds them there
-    Steering,
 }
 
 /// How SAELens encodes.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use unmix_interpret::disturbs_a_terminal;
 
-use super::export::Tool;
+use super::export_tool::Tool;
 
 /// A few lines of Python that load the folder `out`; `layer` is that of the activations, if it is known.
 pub fn snippet(tool: Tool, out: &Path, layer: Option<u32>) -> String {

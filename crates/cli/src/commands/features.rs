@@ -6,11 +6,11 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use unmix_data::{FitRecord, read_fit};
 
-use crate::cli::SharedArgs;
 use crate::failure::Failure;
 use crate::feature_table::{FeatureTable, OCCURRENCES};
 use crate::health_lines;
 use crate::output::{self, Style, percent};
+use crate::shared_args::SharedArgs;
 use crate::token_text::{TextArgs, read_text};
 use unmix_interpret::report::{HealthLevel, health_notes};
 use unmix_interpret::{

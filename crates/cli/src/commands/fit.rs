@@ -8,10 +8,10 @@ use unmix::{ActivationSource, DenseMatrix, EngineKind, FitSummary, Init, SemiNmf
 use unmix_data::{ActivationSet, Fingerprinting, FitRecord, InputRecord, check_target, read_matrix, write_fit};
 
 use crate::activation_args::{ActivationArgs, names};
-use crate::cli::SharedArgs;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration, percent, thousands};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 use crate::{engine, interrupt, memory};
 
 /// Factorize activations into sparse features
@@ -200,9 +200,9 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
     ));
     let source = Fingerprinting::new(file.clone());
     let activations = engine.load(&source)?;
-    interrupt::check()?;
+    Failure::if_interrupted()?;
     let fingerprint = source.fingerprint()?;
-    interrupt::check()?;
+    Failure::if_interrupted()?;
 
     let options = builder.options();
     reporter.fit_starts(&options);

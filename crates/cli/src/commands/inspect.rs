@@ -6,11 +6,11 @@ use unmix::ActivationSource;
 use unmix_data::{InspectedFile, Inspection};
 
 use crate::activation_args::ActivationArgs;
-use crate::cli::SharedArgs;
 use crate::commands::fit::check_rank;
 use crate::failure::Failure;
 use crate::memory::working_bytes;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
+use crate::shared_args::SharedArgs;
 
 /// Look at activations before a fit
 ///

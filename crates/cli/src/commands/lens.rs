@@ -11,12 +11,12 @@ use unmix_interpret::{
     Contexts, LensReading, NormKind, Readout, Text, TokenIdLogit, contexts, one_line, single_neurons,
 };
 
-use crate::cli::SharedArgs;
 use crate::commands::features::{check_numbers, words_json};
 use crate::failure::Failure;
 use crate::feature_table::{OCCURRENCES, word_list};
 use crate::model::ModelArgs;
 use crate::output::{self, Style};
+use crate::shared_args::SharedArgs;
 use crate::token_text::{TextArgs, read_text};
 use crate::vocabulary_words::VocabularyWords;
 

@@ -9,7 +9,6 @@ use unmix_data::{FitRecord, PromptLabels, check_file_target, read_fit, write_fil
 use unmix_interpret::hierarchy;
 use unmix_interpret::report::{ReportParts, assemble, render};
 
-use crate::cli::SharedArgs;
 use crate::commands::concepts::{ScoreArgs, score};
 use crate::commands::tree::HierarchyArgs;
 use crate::engine;
@@ -18,6 +17,7 @@ use crate::health_lines;
 use crate::model::ModelArgs;
 use crate::output::{self, Style, Table, bytes};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 use crate::token_text::{TextArgs, read_text};
 use crate::vocabulary_words::VocabularyWords;
 

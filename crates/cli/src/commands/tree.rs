@@ -10,12 +10,12 @@ use unmix_interpret::{
     neuron_group,
 };
 
-use crate::cli::SharedArgs;
 use crate::commands::features::words_json;
 use crate::engine;
 use crate::failure::Failure;
 use crate::output::{self, Style, percent};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 use crate::token_text::{TextArgs, read_text};
 
 /// Find how the features of a fit nest

@@ -6,14 +6,15 @@ use unmix::{AdapterChoice, ElementType, Engine, SemiNmf, Solver, WgpuEngine};
 use unmix_kernels::{Access, BufferId, Command, KERNELS, Kernel, Recording, Resource, Variant, Workspace};
 use unmix_runtime::{Preference, Session, block_on};
 
-use super::bench::stages::{begin, repeated};
 use super::bench::synthetic::{Shape, synthetic};
-use super::bench::{ElementOption, SizeArgs, median, short};
-use crate::cli::SharedArgs;
+use super::bench::timing::{begin, median, repeated};
+use super::bench::words::short;
+use super::bench::{ElementOption, SizeArgs};
 use crate::engine::EngineOption;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 use crate::tuning::{self, Choice, Key, Tuning};
 
 /// Measure which variants of the kernels are the fastest on this GPU

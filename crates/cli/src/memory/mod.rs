@@ -3,6 +3,9 @@
 pub mod allocator;
 mod control_groups;
 mod process_limits;
+mod status;
+
+use status::kibibytes;
 
 /// Most memory that this process held so far, in bytes. Known on Linux alone.
 pub fn peak_bytes() -> Option<u64> {
@@ -16,11 +19,6 @@ pub fn available_bytes() -> Option<u64> {
     [control_groups::available_bytes(), process_limits::available_bytes()].into_iter().flatten().chain([machine]).min()
 }
 
-fn kibibytes(text: &str, key: &str) -> Option<u64> {
-    let line = text.lines().find(|line| line.starts_with(key))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
-}
-
 /// Memory of a fit beside its activations: coefficients, best coefficients and the copy that is returned, of n × K each, and
 /// about four matrices of K × d.
 pub fn working_bytes(tokens: u64, neurons: u64, rank: u64) -> u64 {
@@ -31,13 +29,6 @@ pub fn working_bytes(tokens: u64, neurons: u64, rank: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_are_read_by_their_key() {
-        let status = "Name:\tunmix\nVmPeak:\t  900 kB\nVmHWM:\t  12 kB\n";
-        assert_eq!(kibibytes(status, "VmHWM:"), Some(12 * 1024));
-        assert_eq!(kibibytes(status, "VmSwap:"), None);
-    }
 
     #[test]
     fn absurd_shapes_do_not_overflow() {

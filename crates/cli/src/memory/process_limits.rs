@@ -1,5 +1,7 @@
 //! Memory that the limits of this process leave it (`ulimit -v`, `ulimit -d`), known on Linux.
 
+use super::status::kibibytes;
+
 /// The least that any of them leaves, if there is one.
 pub fn available_bytes() -> Option<u64> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
@@ -12,7 +14,7 @@ fn least(limits: &str, status: &str) -> Option<u64> {
         .filter_map(|(limit, used)| {
             let most = limits.lines().find_map(|line| line.strip_prefix(limit))?;
             let most: u64 = most.split_whitespace().next()?.parse().ok()?;
-            Some(most.saturating_sub(super::kibibytes(status, used)?))
+            Some(most.saturating_sub(kibibytes(status, used)?))
         })
         .min()
 }

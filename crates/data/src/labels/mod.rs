@@ -1,5 +1,6 @@
 //! What each prompt is about: labels beside the activations.
 
+mod half;
 mod names;
 mod numbering;
 mod object;
@@ -11,21 +12,13 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
+pub use half::Half;
 pub use table::LabelPlace;
 
 use crate::Error;
 use crate::regular_file::{MOST_TEXT, read_file};
 use names::Names;
 use table::{Refusal, Table};
-
-/// Which half of the prompts a prompt belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Half {
-    /// On which features and concepts are chosen for each other; `choose` or `train` in files.
-    Choosing,
-    /// On which the choice is scored; `score` or `test` in files.
-    Scoring,
-}
 
 /// The label of one prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

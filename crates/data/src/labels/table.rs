@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Half;
+use super::half::Half;
 use super::names::Names;
 use super::numbering::{Counts, Id};
 use crate::texts::quoted;

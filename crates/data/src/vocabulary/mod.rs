@@ -1,5 +1,6 @@
 //! The vocabulary of a model: the text of each token id.
 
+mod decoder;
 mod entries;
 mod tokenizer;
 
@@ -13,19 +14,10 @@ use crate::regular_file::{MOST_VOCABULARY, read_file};
 use crate::texts::{Texts, of_token};
 use entries::Entries;
 
+pub use decoder::TokenDecoder;
+
 const EXPECTED: &str = "a vocabulary: a JSON array of strings (index = id), a JSON object from text to id, or the tokenizer.json \
                         of a Hugging Face model";
-
-/// How a tokenizer turns the texts of its tokens into plain text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenDecoder {
-    /// Every byte is written as a printable character, a blank as `Ġ`.
-    ByteLevel,
-    /// A blank is written as `▁`, a byte that is no character of its own as `<0x0A>`.
-    SentencePiece,
-    /// Without blanks; `##` goes on with a word.
-    WordPiece,
-}
 
 /// Texts by token id, in the tokenizer's own notation (`Ġ` or `▁` for a blank and so on).
 #[derive(Clone, Debug)]

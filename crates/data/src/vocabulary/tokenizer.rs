@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::TokenDecoder;
+use super::decoder::TokenDecoder;
 use super::entries::{Entries, Rank};
 use crate::texts::told;
 

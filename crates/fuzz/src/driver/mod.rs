@@ -4,48 +4,18 @@
 //! executions and notes the number of each before it begins, and this process makes the failing input again from that number.
 
 mod minimize;
+mod plan;
 mod trial;
 mod worker;
 
 use std::path::Path;
-use std::time::Duration;
 
-use clap::Args;
-use unmix_fuzz::{Generator, Target, corpus};
+use unmix_fuzz::Target;
 
 use trial::Trials;
+
+pub use plan::{Plan, target};
 pub use worker::{WorkerArgs, work};
-
-/// What to try.
-#[derive(Args, Clone, Debug)]
-pub struct Plan {
-    /// The reader
-    #[arg(value_parser = crate::target)]
-    pub target: &'static Target,
-    /// The inputs of another seed are others
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// End after so many inputs
-    #[arg(long, value_name = "N", required_unless_present = "seconds")]
-    pub executions: Option<u64>,
-    /// End after so many seconds
-    #[arg(long, value_name = "S")]
-    pub seconds: Option<u64>,
-}
-
-impl Plan {
-    /// The inputs to try.
-    fn generator(&self) -> Result<Generator, String> {
-        let inputs = corpus(self.target).map_err(|error| format!("the corpus cannot be read: {error}"))?;
-        Ok(Generator::new(self.target, inputs, self.seed))
-    }
-
-    /// Whether all is done after `executions` inputs in that time.
-    fn is_done(&self, executions: u64, time: Duration) -> bool {
-        self.executions.is_some_and(|most| executions >= most)
-            || self.seconds.is_some_and(|most| time.as_secs() >= most)
-    }
-}
 
 /// Tries the inputs of a plan. The first that fails is made as short as it can easily be, kept in the folder `failures`, and
 /// told in the error.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use unmix_fuzz::Target;
 
-use super::Plan;
+use super::plan::Plan;
 
 /// How an execution failed.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::Args;
 use unmix_fuzz::execute;
 
-use super::Plan;
+use super::plan::Plan;
 
 /// What a worker does.
 #[derive(Args)]

@@ -12,15 +12,28 @@ mod token_texts;
 mod vocabulary;
 mod weights;
 
-pub use activations::{NPY, SAFETENSORS};
-pub use fit_folder::FIT_FOLDER;
-pub use labels::LABELS;
-pub use lens::LENS;
-pub use shards::SHARDS;
-pub use token_columns::TOKEN_COLUMNS;
-pub use token_texts::TOKEN_TEXTS;
-pub use vocabulary::VOCABULARY;
-pub use weights::WEIGHTS;
+use crate::Target;
+
+impl Target {
+    /// All of them.
+    pub const ALL: [&'static Target; 10] = [
+        &activations::SAFETENSORS,
+        &activations::NPY,
+        &shards::SHARDS,
+        &token_columns::TOKEN_COLUMNS,
+        &token_texts::TOKEN_TEXTS,
+        &vocabulary::VOCABULARY,
+        &labels::LABELS,
+        &fit_folder::FIT_FOLDER,
+        &weights::WEIGHTS,
+        &lens::LENS,
+    ];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<&'static Target> {
+        Target::ALL.into_iter().find(|target| target.name == name)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -5,8 +5,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::detected::largest_standard_score;
 use super::detection::Evidence;
+use super::pairs::largest_standard_score;
 use super::scores::{Baseline, Spread};
 use super::selection::{Figures, choose_and_score};
 

@@ -2,6 +2,7 @@
 
 use super::baseline::Permuted;
 use super::detection::{Measures, RankExcess};
+use super::pairs::{pairs, standard_score};
 use super::scores::Detected;
 
 /// A pair of a feature and a concept counts as detected up to this p-value, which is corrected for all pairs: with labels that
@@ -9,25 +10,6 @@ use super::scores::Detected;
 pub const DETECTED_P: f64 = 0.05;
 /// The half for scoring has to agree by itself, at 5% and uncorrected: standard deviations above shuffled labels.
 const SCORING_STANDARD_SCORE: f64 = 1.645;
-
-/// By how much the prompts of a concept rank above those of shuffled labels for a feature, both halves together.
-pub fn standard_score(halves: [&Measures<'_>; 2], concept: usize, feature: usize) -> f64 {
-    RankExcess::standard_score(halves.map(|half| half.rank_excess(concept, feature)))
-}
-
-/// The pairs of a feature alive and a concept with prompts in both halves.
-fn pairs(halves: [&Measures<'_>; 2], alive: &[bool], concepts: usize) -> impl Iterator<Item = (usize, usize)> {
-    let scored: Vec<usize> = (0..concepts).filter(|&c| halves.iter().all(|half| half.can_score(c))).collect();
-    let living = (0..alive.len()).filter(|&k| alive[k]);
-    living.flat_map(move |feature| scored.clone().into_iter().map(move |concept| (feature, concept)))
-}
-
-/// The largest standard score of any pair.
-pub fn largest_standard_score(halves: [&Measures<'_>; 2], alive: &[bool], concepts: usize) -> f64 {
-    pairs(halves, alive, concepts)
-        .map(|(feature, concept)| standard_score(halves, concept, feature))
-        .fold(0.0, f64::max)
-}
 
 /// The pairs whose score no pair reaches by chance, but for [`DETECTED_P`] of the shuffles: by features, and of each feature
 /// the clearest first. `concept` gives a concept's name and number of prompts.

@@ -12,6 +12,7 @@ mod detection;
 mod diff_means;
 mod error;
 mod labelling;
+mod pairs;
 mod purity;
 mod scores;
 mod selection;
@@ -30,8 +31,9 @@ use unmix::{ActivationSource, DenseMatrix};
 
 use crate::cosine::prompt_maxima;
 use baseline::{HalfOfPrompts, permuted};
-use detected::{detected, standard_score};
+use detected::detected;
 use detection::{Evidence, Measures};
+use pairs::standard_score;
 use selection::{choose_and_score, mean, median};
 
 /// Scores `features` \[K, d\] on the activations `source`, whose prompts `labelling` describes. `strongest` tells where

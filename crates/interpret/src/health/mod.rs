@@ -9,6 +9,7 @@ use unmix::{DenseMatrix, FeatureStatistics};
 
 use crate::rows::mutual_cosines;
 
+pub(crate) use neuron_use::LEAST_FEATURES;
 pub use neuron_use::{NeuronGroup, OUTLIER_NEURON_SHARE, SharedNeuron, neuron_group};
 pub use token_use::{OUTLIER_TOKEN_NORM, TOKEN_SHARE, TokenEnergy, TokenIdentity};
 
@@ -19,8 +20,6 @@ use token_use::token_identity;
 pub const DUPLICATE_COSINE: f32 = 0.9;
 /// Features are dense where the median feature is active at more than this share of the tokens.
 pub const DENSE_SHARE: f64 = 0.5;
-/// Of fewer features than this, nothing is said about most of them.
-pub(crate) const LEAST_FEATURES: usize = 8;
 /// A feature that explains less than this part of what a feature explains on average is of low share.
 pub const LOW_SHARE: f64 = 0.1;
 

@@ -7,9 +7,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 use unmix::DenseMatrix;
 
-use super::LEAST_FEATURES;
 use crate::rows::nonzeros;
 
+/// Of fewer features than this, nothing is said about most of them.
+pub(crate) const LEAST_FEATURES: usize = 8;
 /// A neuron that more than this share of the features use is an outlier neuron, if there are at least 8 features and the mean
 /// neuron is used a third as often or less. Without the latter, every neuron of features that keep most of their neurons
 /// would be one.

@@ -181,7 +181,7 @@ fn composing_names_the_shader_that_fails() {
         params_size: 0,
         reads_elements: false,
         variants: PORTABLE,
-        twin: |_, _, _| (),
+        twin: |_, _| (),
     };
     let error = compose(&kernel, ElementType::Bf16, &PORTABLE[0]).unwrap_err().to_string();
     assert!(error.starts_with("shader absent (bf16, portable) does not compose"), "{error}");

@@ -15,7 +15,7 @@ use bytemuck::{Pod, Zeroable};
 use faer::MatMut;
 use rayon::prelude::*;
 
-use super::dense_product::{AHEAD, Operands};
+use super::operands::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
 use super::vectors::{Vectors, vectors};
 use super::{Elements, LANES, decode_transposed, prefetch, with_scratch};

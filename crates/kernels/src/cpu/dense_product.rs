@@ -4,31 +4,8 @@ use faer::MatMut;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::amx_product;
-use super::{Elements, packed_product};
-use crate::Precision;
-
-/// Tokens that are fetched ahead: a share of a row is too short for the processor to follow by itself.
-pub(super) const AHEAD: usize = 16;
-
-/// X and Y of a product.
-#[derive(Clone, Copy)]
-pub(crate) struct Operands<'a> {
-    /// X, from its row `first_row` on.
-    pub activations: Elements<'a>,
-    pub first_row: usize,
-    /// Y, `rows` rows `stride` apart.
-    pub coefficients: &'a [f32],
-    pub stride: usize,
-    pub rank: usize,
-    pub rows: usize,
-    /// Factor of the product.
-    pub scale: f32,
-    /// Whether X is Y, so that half of the product is enough: of each pair of entries that mirror one another, at least the
-    /// one below the diagonal (its feature after its neuron) is computed.
-    pub symmetric: bool,
-    /// Whether operands may be rounded.
-    pub precision: Precision,
-}
+use super::operands::Operands;
+use super::packed_product;
 
 /// Whether the dense products of the CPU twins run on AMX's tiles: where the processor has them, the system lets this process use
 /// them, `UNMIX_AMX` is not `0`, and vectors are not restricted. Results depend on it in their last digits.
@@ -52,7 +29,8 @@ pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accum
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::ElementType;
+    use crate::cpu::Elements;
+    use crate::{ElementType, Precision};
 
     /// Numbers without a pattern, some of them zero.
     pub fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f32> {

@@ -6,24 +6,11 @@ use rayon::prelude::*;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::amx_product;
-use super::{Elements, with_scratch};
+use super::projected::Projected;
+use super::with_scratch;
 
 /// Tokens that a thread decodes at once.
 const TILE: usize = 64;
-
-/// X and Z of a projection.
-#[derive(Clone, Copy)]
-pub(crate) struct Projected<'a> {
-    /// X.
-    pub activations: Elements<'a>,
-    pub neurons: usize,
-    /// Z, `rank` rows `stride` apart.
-    pub features: &'a [f32],
-    pub stride: usize,
-    pub rank: usize,
-    /// Factor of the product.
-    pub scale: f32,
-}
 
 /// out = scale · X Zᵀ, in rows `out_stride` apart.
 pub(crate) fn dense_projection(operands: &Projected<'_>, out: &mut [f32], out_stride: usize) {
@@ -55,6 +42,7 @@ fn decoded_projection(operands: &Projected<'_>, out: &mut [f32], out_stride: usi
 mod tests {
     use super::*;
     use crate::ElementType;
+    use crate::cpu::Elements;
     use crate::cpu::dense_product::tests::{encoded, numbers};
 
     type Way = fn(&Projected<'_>, &mut [f32], usize);

@@ -4,7 +4,11 @@
 mod amx_product;
 mod dense_product;
 mod dense_projection;
+mod elements;
+mod operands;
 mod packed_product;
+mod prefetch;
+mod projected;
 mod register_blocks;
 mod shares;
 mod sparse_product;
@@ -13,11 +17,13 @@ mod vectors;
 
 use std::cell::RefCell;
 
-use crate::ElementType;
-
+pub(crate) use dense_product::dense_product;
 pub use dense_product::uses_amx;
-pub(crate) use dense_product::{Operands, dense_product};
-pub(crate) use dense_projection::{Projected, dense_projection};
+pub(crate) use dense_projection::dense_projection;
+pub(crate) use elements::Elements;
+pub(crate) use operands::Operands;
+pub(crate) use prefetch::{prefetch, prefetch_line};
+pub(crate) use projected::Projected;
 pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtract_products, vectors_at_once};
 pub(crate) use shares::{contiguous, for_each_share};
 pub(crate) use sparse_product::SparseCoefficients;
@@ -59,69 +65,6 @@ pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) ->
     result
 }
 
-/// A row-major matrix of elements in memory, rows `stride` elements apart.
-#[derive(Clone, Copy)]
-pub(crate) struct Elements<'a> {
-    bytes: &'a [u8],
-    element: ElementType,
-    stride: usize,
-}
-
-impl<'a> Elements<'a> {
-    pub(crate) fn new(bytes: &'a [u8], element: ElementType, stride: u32) -> Self {
-        Elements { bytes, element, stride: stride as usize }
-    }
-
-    /// The matrix that begins with element `first`.
-    pub(crate) fn from(bytes: &'a [u8], first: u32, element: ElementType, stride: u32) -> Self {
-        Self::new(&bytes[first as usize * element.bytes()..], element, stride)
-    }
-
-    /// Elements of a row, with what is behind it, that can be read: up to the next row, or the end.
-    pub(crate) fn readable_of(&self, row: usize) -> usize {
-        (self.bytes.len() / self.element.bytes() - row * self.stride).min(self.stride)
-    }
-
-    /// How they are stored.
-    pub(crate) fn element(&self) -> ElementType {
-        self.element
-    }
-
-    /// The bytes of columns `first..first + count` of row `row`.
-    pub(crate) fn bytes(&self, row: usize, first: usize, count: usize) -> &'a [u8] {
-        let size = self.element.bytes();
-        &self.bytes[(row * self.stride + first) * size..][..count * size]
-    }
-
-    /// Decodes columns `first..first + out.len()` of row `row`.
-    pub(crate) fn decode(&self, row: usize, first: usize, out: &mut [f32]) {
-        self.element.decode(self.bytes(row, first, out.len()), out);
-    }
-}
-
-/// Asks for the bytes' cache lines, where the processor can be asked.
-#[inline(always)]
-pub(crate) fn prefetch(bytes: &[u8]) {
-    bytes.chunks(64).for_each(|line| prefetch_line(line.as_ptr()));
-}
-
-/// Asks for the cache line at an address, which need not be one of ours, in the second-level cache: the first one is full of what
-/// is computed with.
-#[inline(always)]
-pub(crate) fn prefetch_line(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a prefetch may name any address.
-        #[allow(unused_unsafe, reason = "unsafe in older versions of Rust")]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T1>(address.cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
-}
-
 /// The bits of |value|, which are in the order of the magnitudes.
 #[inline(always)]
 pub(crate) fn magnitude(value: f32) -> u32 {
@@ -133,9 +76,4 @@ pub(crate) fn split_f64(value: f64) -> [f32; 2] {
     let hi = value as f32;
     let lo = if hi.is_finite() { (value - f64::from(hi)) as f32 } else { 0.0 };
     [hi, lo]
-}
-
-/// Reads a parameter struct.
-pub(crate) fn params<P: bytemuck::AnyBitPattern>(bytes: &[u8]) -> P {
-    bytemuck::pod_read_unaligned(bytes)
 }

@@ -4,7 +4,7 @@
 use faer::MatMut;
 use rayon::prelude::*;
 
-use super::dense_product::{AHEAD, Operands};
+use super::operands::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
 use super::vectors::arch;
 use super::{prefetch, with_scratch};

@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use unmix_kernels::{
-    Access, BufferId, Command, ComposeError, Cost, Dispatch, ElementType, Kernel, Memory, PORTABLE, Recording,
-    Resource, Variant, Workspace,
+    Access, BufferId, Call, Command, ComposeError, Cost, Dispatch, ElementType, Kernel, Memory, PORTABLE, Promise,
+    Recording, Resource, Variant, Workspace,
 };
 
 use super::adapter::Opened;
@@ -15,7 +15,7 @@ use super::device::Gpu;
 use super::{AdapterChoice, WgpuEngine, adapter, timing};
 use crate::{ActivationSource, Activations, Engine, Error, Session, block_on};
 
-fn no_twin(_: &[u8], _: ElementType, _: &mut [Memory<'_>]) {
+fn no_twin(_: &Call<'_>, _: &mut [Memory<'_>]) {
     unreachable!("the tests run on a device");
 }
 
@@ -399,6 +399,7 @@ fn mistakes_are_refused_in_words() {
         commands: vec![Command::Dispatch(Dispatch {
             kernel,
             element: ElementType::F32,
+            promise: Promise::default(),
             params: Vec::new(),
             bindings: bindings.to_vec(),
             extent: [1, 1, 1],

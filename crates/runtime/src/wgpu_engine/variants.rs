@@ -197,7 +197,7 @@ mod tests {
             },
             Variant::PORTABLE,
         ],
-        twin: |_, _, _: &mut [Memory<'_>]| (),
+        twin: |_, _: &mut [Memory<'_>]| (),
     };
 
     const fn cooperative(name: &'static str, size: u32, subgroup: u32) -> Variant {
@@ -285,7 +285,7 @@ mod tests {
                     ..Variant::PORTABLE
                 },
             ],
-            twin: |_, _, _: &mut [Memory<'_>]| (),
+            twin: |_, _: &mut [Memory<'_>]| (),
         };
         let name = |extent| offer.choose(&TILED, ElementType::F32, extent).unwrap().name;
         assert_eq!(name([2048, 2048, 1]), "large");

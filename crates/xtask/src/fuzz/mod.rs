@@ -8,7 +8,7 @@ mod plain;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::process::{cargo, root, run as run_command, target};
 use campaign::{Campaign, Outcome};
 use options::Options;

@@ -1,6 +1,6 @@
 //! The command line of `cargo xtask fuzz`.
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// What to fuzz, and for how long.
 #[derive(Debug, PartialEq)]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::system::{Packages, Privilege, System};
-use crate::vulkan::Environment;
+use crate::vulkan::environment::Environment;
 use crate::vulkan::packages::{Source, can_unpack, find, find_starting, folder, unpack as unpack_packages};
 
 const PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];

@@ -1,25 +1,23 @@
 //! A Vulkan device for the tests: one that answers, or a software one (Mesa's lavapipe) that is installed for it.
 
+mod environment;
 mod mesa;
 mod packages;
 #[cfg(target_os = "linux")]
 mod probe;
 
-use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
+pub use environment::Environment;
 pub use mesa::{COMPILER, COOPERATIVE, OtherMesa};
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::system::{Privilege, System};
 
 pub use mesa::loader;
 
 /// The inner command that prints the devices.
 pub const LIST_DEVICES: &str = "list-vulkan-devices";
-
-/// Variables that tests need to find their device.
-pub type Environment = Vec<(&'static str, OsString)>;
 
 /// Prints the devices that answer in this process, one a line.
 #[cfg(target_os = "linux")]

@@ -9,12 +9,14 @@ use rayon::prelude::*;
 use serde_json::json;
 use unmix::{ActivationSource, HostActivations};
 
+use super::args::BenchArgs;
 use super::synthetic::synthetic;
-use super::{BenchArgs, median, milliseconds};
-use crate::cli::SharedArgs;
+use super::timing::median;
+use super::words::milliseconds;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration, thousands};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 use crate::{engine, memory};
 
 /// Times that the product alone is measured.

@@ -8,9 +8,10 @@ use unmix::{CpuEngine, ElementType, Engine, EngineKind, HostActivations, Runtime
 use unmix_kernels::{Device, PARTIAL_WORDS, Precision, Recording, Summation, Workspace, cross_product, inner_product};
 use unmix_runtime::{Session, block_on};
 
-use super::stages::repeated;
+use super::args::BenchArgs;
+use super::iteration;
 use super::synthetic::{encode, stream};
-use super::{BenchArgs, iteration};
+use super::timing::repeated;
 use crate::failure::Failure;
 
 /// Bytes of each of the two matrices that are streamed: more than caches hold, and what every device can bind.

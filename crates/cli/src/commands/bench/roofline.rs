@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 use unmix::{EngineLimits, PanelLayout};
 use unmix_kernels::{Device, Stage, Traffic, stages};
 
-use super::{BenchArgs, panels, short};
-use crate::cli::SharedArgs;
+use super::args::BenchArgs;
+use super::words::{panels, short};
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
+use crate::shared_args::SharedArgs;
 
 /// Largest binding of desktop drivers through wgpu, which wants it below 2^31.
 const BINDING_BYTES: u64 = (1 << 31) - 16;

@@ -1,21 +1,21 @@
 //! Every kernel of an iteration on the engine at hand, against what its measured bandwidth and peak allow.
 
-use std::time::Instant;
-
-use rand::RngExt;
 use serde_json::{Value, json};
-use unmix::{Activations, Engine, Iteration, RuntimeError};
+use unmix::{Activations, Engine, Iteration};
 use unmix_kernels::{Recording, Stage, stages};
-use unmix_runtime::{Session, block_on};
+use unmix_runtime::block_on;
 
+use super::args::BenchArgs;
+use super::measured;
 use super::roofline::{device_json, stage_json};
-use super::synthetic::{stream, synthetic};
-use super::{BenchArgs, measured, median, panels, short};
-use crate::cli::SharedArgs;
+use super::synthetic::synthetic;
+use super::timing::{begin, median, repeated};
+use super::words::{panels, short};
 use crate::engine;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, percent, thousands};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 
 /// Measures each stage, and prints its share of the roofline.
 pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
@@ -90,7 +90,7 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
         thousands(args.size.neurons.into()),
         args.size.rank,
         panels(activations.layout()),
-        engine::describe(engine.as_ref()),
+        output::engine(engine.as_ref()),
         device.bandwidth / 1e9,
         device.peak / 1e9,
         device.product_peak / 1e9,
@@ -154,43 +154,5 @@ fn clock(engine: &dyn Engine) -> &'static str {
     match engine.kind() {
         unmix::EngineKind::Cpu => "the host's clock",
         unmix::EngineKind::Gpu => "the device's timestamps",
-    }
-}
-
-/// Random coefficients, and what follows from them before the first iteration.
-pub fn begin(seed: u64, session: &dyn Session, iteration: &Iteration) -> Result<(), RuntimeError> {
-    let mut rng = stream(seed, 1 << 40);
-    for y in &iteration.coefficients {
-        let mut values = vec![0f32; y.elements() as usize];
-        for row in values.chunks_exact_mut(y.stride as usize) {
-            row[..y.columns as usize].iter_mut().for_each(|value| *value = rng.random());
-        }
-        session.write(
-            y.buffer(),
-            0,
-            values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().as_slice(),
-        )?;
-    }
-    session.prepare(iteration.start.clone())?.run()
-}
-
-/// Seconds of a run of `recording`, by the host's clock: of so many runs between two waits that the waits do not matter.
-pub fn repeated(session: &dyn Session, recording: Recording) -> Result<f64, RuntimeError> {
-    const LONG_ENOUGH: f64 = 0.1;
-    let prepared = session.prepare(recording)?;
-    let wait = || block_on(session.read(unmix_kernels::BufferId(0), 0, 4));
-    wait()?;
-    let mut runs = 1u32;
-    loop {
-        let started = Instant::now();
-        for _ in 0..runs {
-            prepared.run()?;
-        }
-        wait()?;
-        let elapsed = started.elapsed().as_secs_f64();
-        if elapsed >= LONG_ENOUGH || runs >= 1 << 16 {
-            return Ok(elapsed / f64::from(runs));
-        }
-        runs *= 4;
     }
 }

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use unmix::{AdapterChoice, AdapterSummary, CpuEngine, Engine, WgpuEngine, adapters};
 
 use self::check::{Check, TOLERANCE, check};
-use crate::cli::SharedArgs;
 use crate::engine::EngineOption;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration};
 use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
 
 /// List devices, and check that each computes correctly
 ///

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::tiles::{Configured, MOST_PARTS, STEP, Sums, TILE, Tile};
 use super::{BLOCK_STEPS, SQUARE, TILES_OF_SUMS, parts, sixteen, split_pairs, with_tiles};
 use crate::ElementType;
-use crate::cpu::dense_projection::Projected;
+use crate::cpu::projected::Projected;
 use crate::cpu::{Elements, LANES, decode_transposed};
 
 /// Neurons for which Z is packed at once.

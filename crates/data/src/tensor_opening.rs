@@ -1,13 +1,14 @@
-//! Opens files of tensors: tells their format by their content, and what they are where it is none that can be read.
+//! Opens a file of tensors, in whichever format it is.
 
 use std::path::Path;
 
 use crate::fit_files::RUN_FILE;
 use crate::mapped_file::MappedFile;
-use crate::tensor_file::{Format, TensorFile};
+use crate::tensor::Format;
+use crate::tensor_file::TensorFile;
 use crate::{Error, npy, regular_file, safetensors_header};
 
-/// Maps a file and reads its header.
+/// Maps the file and reads its header.
 pub(crate) fn open(path: &Path) -> Result<TensorFile, Error> {
     let file = map(path)?;
     match detect(path, &file.bytes)? {

@@ -1,14 +1,57 @@
-//! The input of a fit as JSON: a path need not be UTF-8, but JSON must.
+//! The input of a fit, and how it is written as JSON: a path need not be UTF-8, but JSON must.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use unmix::ActivationSource;
 
-use crate::{InputRecord, TokenFilter};
+use crate::{ActivationSet, TokenFilter};
+
+/// Which activations were factorized.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "StoredInput", from = "StoredInput")]
+pub struct InputRecord {
+    /// The files in their order; none for activations from memory. In JSON, `path` is the only file and `files` are several. What
+    /// is not UTF-8 in a path is shown by replacement characters, and on Unix `path_bytes` (`file_bytes` for several) has the
+    /// path's bytes as well, in hexadecimal digits.
+    pub paths: Vec<PathBuf>,
+    /// Rows of the files, with those that were left out.
+    pub stored_tokens: u64,
+    /// What was asked to be left out.
+    pub filter: TokenFilter,
+    /// Name of the tensor; absent for npy files.
+    pub tensor: Option<String>,
+    /// [`fingerprint`](crate::fingerprint()) of the activations.
+    pub fingerprint: String,
+    /// Rows that were factorized.
+    pub tokens: u64,
+    /// Columns.
+    pub neurons: u64,
+    /// `f32`, `f16` or `bf16`.
+    pub element: String,
+}
+
+impl InputRecord {
+    /// A record of `activations`, whose fingerprint is known.
+    pub fn new(activations: &ActivationSet, fingerprint: String) -> InputRecord {
+        let files = activations.files();
+        InputRecord {
+            paths: files.iter().map(|file| file.path().to_owned()).collect(),
+            stored_tokens: activations.stored_tokens(),
+            filter: activations.filter().clone(),
+            // All files have it under the same name.
+            tensor: files[0].tensor().map(str::to_owned),
+            fingerprint,
+            tokens: activations.tokens(),
+            neurons: activations.neurons(),
+            element: activations.element().name().to_owned(),
+        }
+    }
+}
 
 /// [`InputRecord`] with its paths as text.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct StoredInput {
+struct StoredInput {
     /// The only file.
     path: Option<String>,
     /// The path's bytes in hexadecimal digits, where the text does not tell them.

@@ -1,0 +1,143 @@
+//! The command line of `unmix bench`.
+
+use clap::{Args, ValueEnum};
+use unmix::{ElementType, SemiNmf};
+use unmix_kernels::{Device, device_names};
+
+use super::synthetic::Shape;
+use crate::commands::fit::{SolverOption, share};
+use crate::failure::Failure;
+
+/// Measure the speed of an iteration on this machine
+///
+/// Fits synthetic activations and compares the time of an iteration with that of the one dense product in it (coefficients
+/// transposed × activations), computed in f32 by the library faer on all cores: a yardstick that anyone can repeat.
+///
+/// With --roofline nothing is measured: the time is what the bytes and FLOPs of an iteration take on a device of that
+/// bandwidth, peak and cache. With --stages every kernel is timed and compared with the roofline of the device at hand, whose
+/// bandwidth and peak are measured.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  unmix bench --tokens 7500 --neurons 14336 --rank 100
+  unmix bench --stages --tokens 4096 --json
+  unmix bench --roofline h100
+  unmix bench --roofline bandwidth=3350,peak=67,cache=50 --solver hals")]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub size: SizeArgs,
+
+    /// Type of the activations
+    #[arg(long, value_enum, default_value_t, value_name = "TYPE")]
+    pub element: ElementOption,
+
+    /// Iterations that are timed, after a first one that is not
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub iterations: u32,
+
+    /// The solver
+    #[arg(long, value_enum, default_value_t, value_name = "SOLVER")]
+    pub solver: SolverOption,
+
+    /// Share of the neurons that each feature keeps
+    #[arg(long, short = 'p', default_value_t = 0.01, value_name = "SHARE", value_parser = share)]
+    pub sparsity: f64,
+
+    /// Seed of the activations
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+
+    #[arg(long, value_name = "DEVICE", conflicts_with = "stages", help = roofline_help())]
+    pub roofline: Option<Device>,
+
+    /// Rows of a panel for --roofline; by default a panel is as large as the wgpu engine makes it
+    #[arg(long, value_name = "N", requires = "roofline", value_parser = clap::value_parser!(u32).range(1..))]
+    pub panel_rows: Option<u32>,
+
+    /// Time each kernel, against what the device's measured bandwidth and peak allow
+    #[arg(long)]
+    pub stages: bool,
+
+    /// Last-level cache in MB for --stages, if it is not known of the device
+    #[arg(long, value_name = "MB", requires = "stages")]
+    pub cache: Option<u32>,
+}
+
+fn roofline_help() -> String {
+    format!(
+        "Print what each kernel moves and computes in an iteration, and the least time for it on DEVICE: {}, or \
+         bandwidth=GB/s,peak=TFLOP/s,cache=MB. No device is opened",
+        device_names()
+    )
+}
+
+/// Sizes of the fit that is measured.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct SizeArgs {
+    /// Rows of the activations
+    #[arg(long, default_value_t = 7500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    pub tokens: u32,
+
+    /// Columns of the activations
+    #[arg(long, default_value_t = 14336, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub neurons: u32,
+
+    /// Number of features
+    #[arg(long, short = 'k', default_value_t = 100, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rank: u32,
+}
+
+/// Types of activations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ElementOption {
+    /// Half precision
+    #[default]
+    F16,
+    /// bfloat16
+    Bf16,
+    /// Single precision
+    F32,
+}
+
+impl ElementOption {
+    /// The type itself.
+    pub fn element(self) -> ElementType {
+        match self {
+            ElementOption::F16 => ElementType::F16,
+            ElementOption::Bf16 => ElementType::Bf16,
+            ElementOption::F32 => ElementType::F32,
+        }
+    }
+}
+
+impl BenchArgs {
+    /// The activations that are measured with.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            tokens: self.size.tokens,
+            neurons: self.size.neurons,
+            rank: self.size.rank,
+            element: self.element.element(),
+            seed: self.seed,
+        }
+    }
+
+    /// The fit that is measured.
+    pub fn fit(&self) -> SemiNmf {
+        SemiNmf::new(self.size.rank).sparsity(self.sparsity).solver(self.solver.solver())
+    }
+}
+
+impl SizeArgs {
+    /// Refuses a rank that activations of this size cannot have.
+    pub fn check(self) -> Result<(), Failure> {
+        let SizeArgs { tokens, neurons, rank } = self;
+        let most = tokens.min(neurons);
+        if rank > most {
+            return Err(Failure::Usage(format!(
+                "--rank {rank}: {tokens} tokens × {neurons} neurons allow a rank from 1 to {most}"
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,20 @@
+//! The tools that `unmix export` writes for.
+
+use clap::ValueEnum;
+
+/// Tools that files can be written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tool {
+    /// SAELens: a sparse autoencoder
+    Saelens,
+    /// EleutherAI's sparsify: a sparse coder
+    Sparsify,
+    /// EleutherAI's delphi: a cache of activations for automatic explanations
+    Delphi,
+    /// SAEDashboard: a set of vectors
+    Saedashboard,
+    /// Neuronpedia: batches of features with examples
+    Neuronpedia,
+    /// PyTorch: directions in the residual stream, and a script that adds them there
+    Steering,
+}

@@ -1,0 +1,43 @@
+//! Activations and other matrices as they are stored.
+
+use crate::ElementType;
+
+/// A row-major matrix of elements in memory, rows `stride` elements apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Elements<'a> {
+    bytes: &'a [u8],
+    element: ElementType,
+    stride: usize,
+}
+
+impl<'a> Elements<'a> {
+    pub(crate) fn new(bytes: &'a [u8], element: ElementType, stride: u32) -> Self {
+        Elements { bytes, element, stride: stride as usize }
+    }
+
+    /// The matrix that begins with element `first`.
+    pub(crate) fn from(bytes: &'a [u8], first: u32, element: ElementType, stride: u32) -> Self {
+        Self::new(&bytes[first as usize * element.bytes()..], element, stride)
+    }
+
+    /// Elements of a row, with what is behind it, that can be read: up to the next row, or the end.
+    pub(crate) fn readable_of(&self, row: usize) -> usize {
+        (self.bytes.len() / self.element.bytes() - row * self.stride).min(self.stride)
+    }
+
+    /// How they are stored.
+    pub(crate) fn element(&self) -> ElementType {
+        self.element
+    }
+
+    /// The bytes of columns `first..first + count` of row `row`.
+    pub(crate) fn bytes(&self, row: usize, first: usize, count: usize) -> &'a [u8] {
+        let size = self.element.bytes();
+        &self.bytes[(row * self.stride + first) * size..][..count * size]
+    }
+
+    /// Decodes columns `first..first + out.len()` of row `row`.
+    pub(crate) fn decode(&self, row: usize, first: usize, out: &mut [f32]) {
+        self.element.decode(self.bytes(row, first, out.len()), out);
+    }
+}

@@ -1,0 +1,27 @@
+//! What the ways to compute a dense product are given.
+
+use super::Elements;
+use crate::Precision;
+
+/// Tokens that are fetched ahead: a share of a row is too short for the processor to follow by itself.
+pub(super) const AHEAD: usize = 16;
+
+/// X and Y of a product.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands<'a> {
+    /// X, from its row `first_row` on.
+    pub activations: Elements<'a>,
+    pub first_row: usize,
+    /// Y, `rows` rows `stride` apart.
+    pub coefficients: &'a [f32],
+    pub stride: usize,
+    pub rank: usize,
+    pub rows: usize,
+    /// Factor of the product.
+    pub scale: f32,
+    /// Whether X is Y, so that half of the product is enough: of each pair of entries that mirror one another, at least the
+    /// one below the diagonal (its feature after its neuron) is computed.
+    pub symmetric: bool,
+    /// Whether operands may be rounded.
+    pub precision: Precision,
+}

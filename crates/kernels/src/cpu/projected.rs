@@ -1,0 +1,17 @@
+//! What the ways to compute a projection are given.
+
+use super::Elements;
+
+/// X and Z of a projection.
+#[derive(Clone, Copy)]
+pub(crate) struct Projected<'a> {
+    /// X.
+    pub activations: Elements<'a>,
+    pub neurons: usize,
+    /// Z, `rank` rows `stride` apart.
+    pub features: &'a [f32],
+    pub stride: usize,
+    pub rank: usize,
+    /// Factor of the product.
+    pub scale: f32,
+}
