@@ -45,8 +45,8 @@ pub struct EngineLimits {
     pub summation_rows: u32,
     /// Iterations that may be submitted before the first one's loss is awaited; 0 where running is synchronous.
     pub lookahead: u32,
-    /// Most bytes of a panel of activations that suit the engine: on a CPU its caches, on a GPU its bindings. A panel has at least
-    /// one row, and `max_binding_bytes` still applies.
+    /// Most bytes of a panel of activations: what suits the caches of a CPU, or the memory of a GPU. A panel has at least one row,
+    /// and never more than `max_binding_bytes`.
     pub panel_bytes: u64,
     /// Whether rows must be padded to 16 bytes, as the shaders' wide loads require.
     pub padded_rows: bool,
