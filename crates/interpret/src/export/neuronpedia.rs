@@ -51,7 +51,7 @@ impl Default for NeuronpediaOptions {
 
 /// Writes the folder `dir` with `batch-0.json`, `batch-1.json` and so on, each for 128 features. Of each feature it has
 /// the strongest neurons, the density, a histogram, examples with the texts and activations of their tokens, the vector
-/// and, if given, one of the K `logits`.
+/// and, if given, its `logits` (K in all).
 ///
 /// # Errors
 /// If model or layer are not given, if there are not K `logits`, if `text` has other rows than the fit, or if the
