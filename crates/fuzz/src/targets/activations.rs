@@ -107,7 +107,7 @@ fn open(path: &Path, tensor: Option<&str>) {
     }
 }
 
-/// An opened file is what it says.
+/// Checks that an opened file is what it says.
 fn examine(file: &ActivationFile) {
     let (tokens, neurons, element) = (file.tokens(), file.neurons(), file.element());
     assert!(tokens > 0 && neurons > 0, "{tokens} × {neurons}");
@@ -118,7 +118,7 @@ fn examine(file: &ActivationFile) {
     let mut whole = vec![0; tokens as usize * row];
     match file.read_rows(0..tokens, &mut whole) {
         Err(error) => {
-            // Only numbers that f32 cannot hold are found this late.
+            // Only numbers that f32 cannot hold are found as late as this.
             assert!(file.stored_dtype().starts_with("f64"), "{error}");
             let error = check_finite(file).expect_err("a number that f32 cannot hold");
             refused(&error);
@@ -144,7 +144,7 @@ fn examine(file: &ActivationFile) {
     }
 }
 
-/// Rows are the same however many are read at a time.
+/// Checks that rows are the same however many are read at a time.
 fn same_by_row(file: &ActivationFile, whole: &[u8], row: usize) {
     let step = 7;
     for (start, rows) in (0..file.tokens()).step_by(step as usize).zip(whole.chunks(row * step as usize)) {
@@ -154,7 +154,7 @@ fn same_by_row(file: &ActivationFile, whole: &[u8], row: usize) {
     }
 }
 
-/// What is found when all numbers are looked at is what is there.
+/// Checks that the inspection of all numbers finds what is there.
 fn numbers_are_counted(file: &ActivationFile, values: &[f32]) {
     let not_finite = values.iter().filter(|value| !value.is_finite()).count();
     match check_finite(file) {
@@ -174,7 +174,7 @@ fn numbers_are_counted(file: &ActivationFile, values: &[f32]) {
             assert!(inspection.squared_norm.is_finite() && norms.mean.is_finite(), "{norms:?}");
             serde_json::to_string(&inspection).expect("an inspection as JSON");
         }
-        // A column of tokens may be wrong.
+        // The columns of tokens may be wrong.
         Err(error) => refused(&error),
     }
 }

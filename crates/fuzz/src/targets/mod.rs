@@ -14,7 +14,7 @@ mod weights;
 use crate::Target;
 
 impl Target {
-    /// All of them.
+    /// All targets.
     pub const ALL: [&'static Target; 9] = [
         &activations::SAFETENSORS,
         &activations::NPY,
@@ -27,7 +27,7 @@ impl Target {
         &lens::LENS,
     ];
 
-    /// The one of that name.
+    /// The target of that name.
     pub fn named(name: &str) -> Option<&'static Target> {
         Target::ALL.into_iter().find(|target| target.name == name)
     }
