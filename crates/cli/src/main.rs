@@ -3,6 +3,7 @@
 //! Results go to stdout and everything else to stderr, so that stdout can be piped. Only [`main`] turns failures into
 //! exit codes.
 
+mod activation_args;
 mod cli;
 mod commands;
 mod engine;
