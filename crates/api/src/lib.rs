@@ -4,7 +4,7 @@
 //! in neurons (Shafran, Geiger and Geva, "Constructing Interpretable Features from Compositional Neuron Groups", ACL 2026,
 //! <https://aclanthology.org/2026.acl-long.1959>; preprint arXiv 2506.10920).
 //!
-//! An [`Engine`] keeps the activations resident ([`Engine::load`]); [`SemiNmf`] is the builder of a fit; a [`Factorization`]
+//! An [`Engine`] keeps the activations resident ([`Engine::load`]) or streams them ([`Engine::stream`]); [`SemiNmf`] is the builder of a fit; a [`Factorization`]
 //! is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing is printed; messages
 //! go to the `log` crate. See [`SemiNmf`] for an example.
 //!
@@ -89,5 +89,5 @@ pub use unmix_kernels::ElementType;
 pub use unmix_runtime::Error as RuntimeError;
 pub use unmix_runtime::{
     ActivationSource, Activations, AdapterChoice, AdapterSummary, CpuEngine, Engine, EngineKind, EngineLimits,
-    PanelLayout, WgpuEngine, adapters,
+    PanelLayout, StreamOptions, WgpuEngine, adapters,
 };

@@ -1,9 +1,7 @@
 //! What can go wrong, and the exit code that tells it.
 
-use std::path::Path;
-
 use unmix::RuntimeError;
-use unmix_data::Error;
+use unmix_data::{ActivationSet, Error, StoredRow, check_finite};
 use unmix_interpret::concepts::ConceptError;
 use unmix_interpret::export::ExportError;
 use unmix_interpret::{LensError, Role};
@@ -95,11 +93,25 @@ impl From<ExportError> for Failure {
 }
 
 impl Failure {
-    /// Names the file in an error that knows only the place in the matrix.
-    pub fn in_file(error: Error, path: &Path) -> Failure {
+    /// Names the file, and the row in it, in an error that knows only the place in the matrix.
+    pub fn in_files(error: Error, activations: &ActivationSet) -> Failure {
         match error {
-            error @ Error::NotFinite { .. } => Failure::DataOf { path: path.to_owned(), error },
+            Error::NotFinite { token, neuron, value } => {
+                let StoredRow { path, row } = activations.locate(token);
+                Failure::DataOf { path: path.to_owned(), error: Error::NotFinite { token: row, neuron, value } }
+            }
             other => other.into(),
+        }
+    }
+
+    /// The error of a computation, with the place where the activations are not finite if that is what is wrong.
+    pub fn of_computation(error: unmix::Error, activations: &ActivationSet) -> Failure {
+        match error {
+            unmix::Error::NonFinite => match check_finite(activations) {
+                Err(found) => Failure::in_files(found, activations),
+                Ok(()) => error.into(),
+            },
+            error => error.into(),
         }
     }
 

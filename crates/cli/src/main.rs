@@ -3,6 +3,7 @@
 //! Data go to stdout, everything else to stderr, so that stdout can be piped. One place, [`main`], turns what went wrong
 //! into an exit code.
 
+mod activation_args;
 mod cli;
 mod commands;
 mod engine;

@@ -8,23 +8,26 @@ use bytes::Bytes;
 use unmix::{ActivationSource, ElementType};
 
 use crate::number::Number;
+use crate::row_shape::RowShape;
 use crate::rows::Stored;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, shape_text};
 use crate::tensor_file::TensorFile;
-use crate::{Error, Format, TensorInfo, TokenColumns, columns, tensor_choice, tensor_opening};
+use crate::{Error, Format, TensorInfo, TokenColumns, columns, mask, tensor_choice, tensor_opening};
 
 /// What to read of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Name of the tensor. Without it, the file's two-dimensional tensor of floating-point numbers is meant, if it is the only
-    /// one, no mask by its name, and beside it is nothing that may be the activations as well, such as a tensor of more dimensions.
+    /// Name of the tensor. Without it, the file's tensor of floating-point numbers with two or three dimensions is meant, if there
+    /// is one such tensor only, its name is not that of a mask or of a column of tokens, and nothing beside it may be the
+    /// activations as well.
     pub tensor: Option<String>,
 }
 
-/// A matrix of activations, tokens × neurons, in a memory-mapped safetensors or npy file.
+/// One tensor of activations in a memory-mapped safetensors or npy file: every row that the file holds.
 ///
 /// f32, f16 and bf16 numbers keep their type; f64 numbers become f32 as they are read. Big-endian and Fortran-order arrays are
-/// rearranged as they are read; all else is used in place, without a copy ([`shared_rows`](ActivationSource::shared_rows)).
+/// rearranged as they are read; all else is used in place, without a copy ([`shared_rows`](ActivationSource::shared_rows)), or
+/// read by ordinary reads ([`read_rows`](ActivationSource::read_rows)).
 ///
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,29 +35,45 @@ pub struct ActivationFile {
     file: TensorFile,
     tensor: Tensor,
     number: Number,
-    rows: usize,
+    shape: RowShape,
     columns: usize,
 }
 
 impl ActivationFile {
-    /// Maps a file, checks its header and picks the matrix. Nothing but the header is read yet.
+    /// Maps a file, checks its header and picks the matrix, tokens × neurons. Nothing but the header is read yet.
+    /// [`ActivationSet`](crate::ActivationSet) reads several files, and batches of sequences.
     ///
     /// The file must not be changed or shortened while this value or bytes shared by it live: numbers would change under
     /// way, and reading beyond the new end stops the process, unless [`catch_bus_errors`](crate::catch_bus_errors) has been called.
-    /// [`check_unchanged`](Self::check_unchanged) tells afterwards.
+    /// [`check_unchanged`](crate::ActivationSet::check_unchanged) tells afterwards.
     ///
     /// # Errors
     /// If there is no such file, it is a folder, empty, of another format or damaged; if the tensor is missing, ambiguous, no
     /// matrix, without rows or columns, or of a type that cannot be read.
     pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<ActivationFile, Error> {
-        let file = tensor_opening::open(path.as_ref())?;
-        let tensor = tensor_choice::matrix(&file, options.tensor.as_deref())?.clone();
-        let (Some(number), &[rows, columns]) = (tensor.number, tensor.info.shape.as_slice()) else {
-            unreachable!("only float matrices are picked");
+        let opened = ActivationFile::open_any(path.as_ref(), options)?;
+        match opened.shape {
+            RowShape::Tokens(_) => Ok(opened),
+            RowShape::Batch { .. } => Err(Error::Shape {
+                path: opened.file.path.clone(),
+                tensor: opened.tensor.label(),
+                shape: shape_text(&opened.tensor.info.shape),
+                expected: "two dimensions, rows × columns; merge the leading dimensions into one".to_owned(),
+            }),
+        }
+    }
+
+    /// As [`open`](Self::open), and a batch of sequences, [batch, sequence, neurons], as well: one sequence after another.
+    pub(crate) fn open_any(path: &Path, options: &OpenOptions) -> Result<ActivationFile, Error> {
+        let file = tensor_opening::open(path)?;
+        let tensor = tensor_choice::activations(&file, options.tensor.as_deref())?.clone();
+        let (shape, columns) = match (tensor.number, tensor.info.shape.as_slice()) {
+            (Some(_), &[rows, columns]) => (RowShape::Tokens(rows), columns),
+            (Some(_), &[sequences, length, columns]) => (RowShape::Batch { sequences, length }, columns),
+            _ => unreachable!("only tensors of numbers with two or three dimensions are picked"),
         };
-        // Both fit: the tensor's bytes have been compared with the file's.
-        let (rows, columns) = (rows as usize, columns as usize);
-        Ok(ActivationFile { file, tensor, number, rows, columns })
+        let Some(number) = tensor.number else { unreachable!("only numbers are picked") };
+        Ok(ActivationFile { file, tensor, number, shape, columns: columns as usize })
     }
 
     /// The path as it was given.
@@ -97,54 +116,60 @@ impl ActivationFile {
         &self.file.metadata
     }
 
+    /// Sequences and their length, where the tensor is a batch of them: [batch, sequence, neurons].
+    pub fn batch(&self) -> Option<[u64; 2]> {
+        match self.shape {
+            RowShape::Tokens(_) => None,
+            RowShape::Batch { sequences, length } => Some([sequences, length]),
+        }
+    }
+
     /// The columns `token_ids`, `prompt_ids` (or `sequence_ids`) and `positions`, as far as the file holds them.
     ///
     /// # Errors
-    /// If one of them is not a one-dimensional tensor of whole numbers with an entry a token.
+    /// If one of them is not a one-dimensional tensor of whole numbers with an entry a token. Beside a batch of sequences they
+    /// have its leading shape.
     pub fn token_columns(&self) -> Result<TokenColumns, Error> {
-        columns::read(&self.file, self.rows as u64)
+        columns::read(&self.file, self.shape)
     }
 
-    /// Whether the file still holds what it held when it was opened and had `fingerprint`, by its size, its times and, where those
-    /// cannot tell, its content: numbers that are used in place may have been changed by a process that has them mapped, too.
+    /// The columns of the fit whose coefficients this is.
+    pub(crate) fn columns_of_fit(&self) -> Result<TokenColumns, Error> {
+        columns::read_of_fit(&self.file, self.tokens())
+    }
+
+    /// Which rows are no padding, if this is a batch of sequences with a mask beside it.
+    pub(crate) fn attention_mask(&self) -> Result<Option<Vec<bool>>, Error> {
+        mask::attention_mask(&self.file, self.shape)
+    }
+
+    /// The rows for which the tensor `name` of the file says yes.
+    pub(crate) fn mask(&self, name: &str) -> Result<Vec<bool>, Error> {
+        mask::named(&self.file, name, self.shape)
+    }
+
+    /// Whether the file has been written to since it was opened, as far as its size and its times tell.
     ///
     /// # Errors
-    /// [`Error::Changed`] if it does not, [`Error::CutShort`] if it has lost bytes.
-    pub fn check_unchanged(&self, fingerprint: &str) -> Result<(), Error> {
-        if !self.file.file.is_touched()? && !self.in_place() {
-            return Ok(());
-        }
-        let now = crate::fingerprint(self)?;
-        // Bytes may have gone missing while they were read.
-        self.check_whole()?;
-        if now == fingerprint { Ok(()) } else { Err(Error::Changed(self.path().to_owned())) }
+    /// [`Error::CutShort`] if it has lost bytes.
+    pub(crate) fn is_touched(&self) -> Result<bool, Error> {
+        self.file.file.is_touched()
     }
 
-    /// Whether the file has not been written to since it was opened, by its size and its times.
-    ///
-    /// # Errors
-    /// [`Error::Changed`] if it has, [`Error::CutShort`] if it has lost bytes.
-    pub fn check_untouched(&self) -> Result<(), Error> {
-        if self.file.file.is_touched()? { Err(Error::Changed(self.path().to_owned())) } else { Ok(()) }
+    /// Whether another file lies now where this one was.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.file.file.is_replaced()
     }
 
-    /// Whether the file still has all of its bytes. Cheap enough to ask again and again.
-    ///
-    /// # Errors
-    /// [`Error::CutShort`] if it has not.
-    pub fn check_whole(&self) -> Result<(), Error> {
-        self.file.file.is_touched().map(|_| ())
-    }
-
-    /// The matrix as bytes in place, if they are what [`read_rows`](ActivationSource::read_rows) gives.
-    fn in_place(&self) -> bool {
+    /// Whether the file's bytes are what [`read_rows`](ActivationSource::read_rows) gives.
+    pub(crate) fn in_place(&self) -> bool {
         !self.tensor.fortran && !self.tensor.big_endian && self.number != Number::F64
     }
 }
 
 impl ActivationSource for ActivationFile {
     fn tokens(&self) -> u64 {
-        self.rows as u64
+        self.shape.rows()
     }
 
     fn neurons(&self) -> u64 {
@@ -161,9 +186,14 @@ impl ActivationSource for ActivationFile {
 
     fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
         self.check_rows(&rows, out)?;
+        if self.in_place() {
+            let row = (self.columns * self.number.bytes()) as u64;
+            let start = self.tensor.range.start as u64 + rows.start * row;
+            return self.file.file.read_at(start, out).map_err(Error::into_read);
+        }
         let stored = Stored {
             bytes: &self.file.file.bytes[self.tensor.range.clone()],
-            rows: self.rows,
+            rows: self.shape.rows() as usize,
             columns: self.columns,
             number: self.number,
             big_endian: self.tensor.big_endian,
@@ -171,8 +201,7 @@ impl ActivationSource for ActivationFile {
         };
         stored.read(rows.start as usize, out).map_err(|o| {
             let (row, column) = (o.row as u64, o.column as u64);
-            let error = Error::Overflow { path: self.file.path.clone(), row, column, value: o.value };
-            std::io::Error::new(std::io::ErrorKind::InvalidData, error)
+            Error::Overflow { path: self.file.path.clone(), row, column, value: o.value }.into_read()
         })
     }
 

@@ -53,6 +53,9 @@ pub enum Error {
     /// A file has other content than when it was opened.
     #[error("{}: the file was changed while it was read; nothing was saved, since it would belong to neither content: start over", .0.display())]
     Changed(PathBuf),
+    /// Another file lies now where one was opened.
+    #[error("{}: the file was replaced while it was read; nothing was saved, since the file that is there now was not read: start over", .0.display())]
+    Replaced(PathBuf),
     /// An unfinished fit is in the way of a new one.
     #[error(
         "{}: an unfinished fit left its checkpoints here; go on with `unmix fit --resume {}`, or add --force to start over",
@@ -111,7 +114,7 @@ pub enum Error {
         held: String,
     },
     /// No name was given and the file holds no tensor that can be meant alone.
-    #[error("{}: {why}: {candidates}; {advice}name the tensor that is meant", path.display())]
+    #[error("{}: {why}: {candidates}; name the tensor that is meant", path.display())]
     AmbiguousTensor {
         /// The file.
         path: PathBuf,
@@ -119,11 +122,9 @@ pub enum Error {
         why: &'static str,
         /// The tensors that may be meant, with types and shapes.
         candidates: String,
-        /// What else can be done, with ", or " at its end, or nothing.
-        advice: String,
     },
-    /// No name was given and the file holds no matrix of floating-point numbers.
-    #[error("{}: no two-dimensional tensor of floating-point numbers; the file holds {held}; {advice}", path.display())]
+    /// No name was given and the file holds no tensor of floating-point numbers with two or three dimensions.
+    #[error("{}: no two- or three-dimensional tensor of floating-point numbers; the file holds {held}; {advice}", path.display())]
     NoMatrix {
         /// The file.
         path: PathBuf,
@@ -131,6 +132,44 @@ pub enum Error {
         held: String,
         /// What to do.
         advice: &'static str,
+    },
+    /// A folder without a file of activations, or with several that may be meant.
+    #[error("{}: {found}; {advice}", path.display())]
+    NoActivations {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The same file twice where several files are read as one.
+    #[error("{}: this file is given twice; its tokens would count twice, so name it once", .0.display())]
+    GivenTwice(PathBuf),
+    /// Files that cannot be read as one matrix.
+    #[error("{}: {problem}; files that are read as one matrix must agree in it", path.display())]
+    FilesDiffer {
+        /// The file that differs from the first.
+        path: PathBuf,
+        /// What each of the two has.
+        problem: String,
+    },
+    /// Prompts of several files have the same numbers, and there are no others for them.
+    #[error(
+        "{}: its prompt ids repeat those of an earlier file, and there are no larger numbers to tell the prompts apart; number \
+         the prompts from 0 on",
+        .0.display()
+    )]
+    PromptNumbers(PathBuf),
+    /// All tokens were left out.
+    #[error("{}: no token is left of {tokens}: {why}", path.display())]
+    NoTokens {
+        /// The file, or the first of several.
+        path: PathBuf,
+        /// Rows in the files.
+        tokens: u64,
+        /// What left them out, and what to do.
+        why: String,
     },
     /// An npy array has no name, so none can be asked for.
     #[error("{}: an npy file holds a single array without a name, so {} cannot be picked; leave the name out", path.display(), quoted_name(tensor))]
@@ -224,6 +263,16 @@ pub enum Error {
         found: u64,
         /// Rows of the activations.
         tokens: u64,
+    },
+    /// A column of tokens that is not there.
+    #[error("{}: no column `{column}`, but {why}; save it beside the activations", path.display())]
+    MissingColumn {
+        /// The file, or the first of several.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+        /// What needs it.
+        why: &'static str,
     },
     /// A JSON file that cannot be understood.
     #[error("{}: {problem}; expected {expected}", path.display())]
@@ -409,10 +458,26 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether what was given is at fault (bad path, bad file, bad data) rather than the system (disk full, permissions,
-    /// failing reads).
+    /// Whether what was given is at fault (bad path, bad file, bad data) rather than what happened meanwhile (disk full,
+    /// permissions, failing reads, files that another process changed).
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Error::Io { .. } | Error::Read(_))
+        !matches!(self, Error::Io { .. } | Error::Read(_) | Error::CutShort(_) | Error::Changed(_) | Error::Replaced(_))
+    }
+
+    /// This error as one of [`ActivationSource::read_rows`](unmix::ActivationSource::read_rows).
+    pub(crate) fn into_read(self) -> std::io::Error {
+        let kind = match &self {
+            Error::Io { source, .. } => source.kind(),
+            Error::CutShort(_) => std::io::ErrorKind::UnexpectedEof,
+            _ => std::io::ErrorKind::InvalidData,
+        };
+        std::io::Error::new(kind, self)
+    }
+
+    /// The error of a file that differs from the first of several. `found` says what it has, and `expected` what the first has;
+    /// both begin with a verb.
+    pub(crate) fn differs(path: &Path, found: &str, first: &Path, expected: &str) -> Error {
+        Error::FilesDiffer { path: path.to_owned(), problem: format!("{found}, but {} {expected}", first.display()) }
     }
 
     pub(crate) fn io(path: &Path, action: &'static str, source: std::io::Error) -> Error {

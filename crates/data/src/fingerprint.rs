@@ -1,6 +1,11 @@
 //! A hash that tells whether two inputs are the same.
 
-use unmix::ActivationSource;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use unmix::{ActivationSource, ElementType};
 
 use crate::Error;
 
@@ -9,34 +14,143 @@ const PIECE_BYTES: u64 = 16 << 20;
 
 /// `blake3:` and 64 hexadecimal digits over shape, element type and the elements in row order.
 ///
-/// The same numbers have the same fingerprint whatever the file's format or order.
+/// The same numbers have the same fingerprint whatever the file's format or order, and however many files they lie in.
 ///
 /// # Errors
 /// If the source cannot be read.
 pub fn fingerprint(source: &dyn ActivationSource) -> Result<String, Error> {
-    let (tokens, neurons, element) = (source.tokens(), source.neurons(), source.element());
-    let mut hasher = blake3::Hasher::new();
-    // A fixed-size beginning: no two inputs can share a byte string.
-    hasher.update(b"unmix activations 1\0");
-    hasher.update(&tokens.to_le_bytes());
-    hasher.update(&neurons.to_le_bytes());
-    let mut name = [0u8; 8];
-    name[..element.name().len()].copy_from_slice(element.name().as_bytes());
-    hasher.update(&name);
-    let row_bytes = neurons * element.bytes() as u64;
-    let rows = (PIECE_BYTES / row_bytes.max(1)).max(1);
-    let mut buffer = Vec::new();
-    let mut start = 0;
-    while start < tokens {
-        let piece = start..(start + rows).min(tokens);
-        start = piece.end;
-        if let Some(bytes) = source.shared_rows(piece.clone()) {
-            hasher.update_rayon(&bytes);
-            continue;
-        }
-        buffer.resize(((piece.end - piece.start) * row_bytes) as usize, 0);
-        source.read_rows(piece, &mut buffer).map_err(Error::from_read)?;
-        hasher.update_rayon(&buffer);
+    let mut hash = Hash::new(source);
+    hash.rest(source)?;
+    Ok(hash.text())
+}
+
+/// A source that takes its own [`fingerprint()`] while others read it: rows are hashed as they go by in order for the first
+/// time. So a fit and its fingerprint need one read. Cheap to clone if the source is; clones share the hash.
+#[derive(Clone, Debug)]
+pub struct Fingerprinting<S> {
+    source: S,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Rows hashed so far, to tell without the lock which rows are none of the next.
+    rows: AtomicU64,
+    hash: Mutex<Hash>,
+}
+
+impl<S: ActivationSource> Fingerprinting<S> {
+    /// Nothing of `source` is read yet.
+    pub fn new(source: S) -> Self {
+        let hash = Mutex::new(Hash::new(&source));
+        Fingerprinting { source, shared: Arc::new(Shared { rows: AtomicU64::new(0), hash }) }
     }
-    Ok(format!("blake3:{}", hasher.finalize().to_hex()))
+
+    /// The source itself.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The fingerprint. Reads those rows that nobody has read in order yet.
+    ///
+    /// # Errors
+    /// If the source cannot be read.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        let mut hash = self.shared.hash.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = hash.rest(&self.source);
+        self.shared.rows.store(hash.rows, Ordering::Release);
+        read?;
+        Ok(hash.text())
+    }
+
+    /// Hashes the bytes of `rows` if they are those that come next.
+    fn pass(&self, rows: &Range<u64>, bytes: &[u8]) {
+        if rows.is_empty() || self.shared.rows.load(Ordering::Acquire) != rows.start {
+            return;
+        }
+        // Who finds it locked does not wait: hashing is spread over rayon's threads, and one of those may be this reader's own.
+        let Ok(mut hash) = self.shared.hash.try_lock() else { return };
+        // Another reader may have been faster.
+        if hash.rows == rows.start {
+            hash.add(rows.end, bytes);
+            self.shared.rows.store(rows.end, Ordering::Release);
+        }
+    }
+}
+
+impl<S: ActivationSource> ActivationSource for Fingerprinting<S> {
+    fn tokens(&self) -> u64 {
+        self.source.tokens()
+    }
+
+    fn neurons(&self) -> u64 {
+        self.source.neurons()
+    }
+
+    fn element(&self) -> ElementType {
+        self.source.element()
+    }
+
+    fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
+        self.source.read_rows(rows.clone(), out)?;
+        self.pass(&rows, out);
+        Ok(())
+    }
+
+    fn shared_rows(&self, rows: Range<u64>) -> Option<Bytes> {
+        let bytes = self.source.shared_rows(rows.clone())?;
+        self.pass(&rows, &bytes);
+        Some(bytes)
+    }
+}
+
+/// A hash over the rows so far.
+#[derive(Debug)]
+struct Hash {
+    hasher: blake3::Hasher,
+    rows: u64,
+}
+
+impl Hash {
+    fn new(source: &dyn ActivationSource) -> Self {
+        let (tokens, neurons, element) = (source.tokens(), source.neurons(), source.element());
+        let mut hasher = blake3::Hasher::new();
+        // A fixed-size beginning: no two inputs can share a byte string.
+        hasher.update(b"unmix activations 1\0");
+        hasher.update(&tokens.to_le_bytes());
+        hasher.update(&neurons.to_le_bytes());
+        let mut name = [0u8; 8];
+        name[..element.name().len()].copy_from_slice(element.name().as_bytes());
+        hasher.update(&name);
+        Hash { hasher, rows: 0 }
+    }
+
+    /// Adds the bytes of the rows up to row `end`.
+    fn add(&mut self, end: u64, bytes: &[u8]) {
+        self.hasher.update_rayon(bytes);
+        self.rows = end;
+    }
+
+    /// Adds all rows that are missing.
+    fn rest(&mut self, source: &dyn ActivationSource) -> Result<(), Error> {
+        let row_bytes = source.neurons() * source.element().bytes() as u64;
+        let rows = (PIECE_BYTES / row_bytes.max(1)).max(1);
+        let mut buffer = Vec::new();
+        while self.rows < source.tokens() {
+            let piece = self.rows..(self.rows + rows).min(source.tokens());
+            let end = piece.end;
+            if let Some(bytes) = source.shared_rows(piece.clone()) {
+                self.add(end, &bytes);
+                continue;
+            }
+            buffer.resize(((end - piece.start) * row_bytes) as usize, 0);
+            source.read_rows(piece, &mut buffer).map_err(Error::from_read)?;
+            self.add(end, &buffer);
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        format!("blake3:{}", self.hasher.finalize().to_hex())
+    }
 }

@@ -53,7 +53,7 @@ fn run_text(run: &RunRecord) -> Result<Vec<u8>, Error> {
     let mut read = parse_run(Path::new(RUN_FILE), &text)
         .map_err(|problem| refused(format!("refused by its reader ({problem})")))?;
     // Where paths are no bytes, one that is not UTF-8 comes back as it is shown.
-    read.input.path.clone_from(&run.input.path);
+    read.input.paths.clone_from(&run.input.paths);
     if read == *run { Ok(text) } else { Err(refused("read as something else".to_owned())) }
 }
 
@@ -133,7 +133,7 @@ fn read_factorization(path: &Path) -> Result<(DenseMatrix, DenseMatrix, TokenCol
             });
         }
     }
-    Ok((whole(&features)?, whole(&coefficients)?, coefficients.token_columns()?))
+    Ok((whole(&features)?, whole(&coefficients)?, coefficients.columns_of_fit()?))
 }
 
 /// Whether [`write_fit`] to `dir` would be allowed, asked before the long work rather than after it. What changes meanwhile,

@@ -5,20 +5,25 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use unmix::ActivationSource;
 
-use crate::ActivationFile;
+use crate::{ActivationSet, TokenFilter};
 
 /// Which activations were factorized.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "StoredInput", from = "StoredInput")]
 pub struct InputRecord {
-    /// The file; absent for activations from memory. In JSON what is not UTF-8 in it is shown by replacement characters, and
-    /// on Unix `path_bytes` has the path's bytes as well, in hexadecimal digits.
-    pub path: Option<PathBuf>,
+    /// The files in their order; none for activations from memory. In JSON, `path` is the only file and `files` are several. What
+    /// is not UTF-8 in a path is shown by replacement characters, and on Unix `path_bytes` (`file_bytes` for several) has the
+    /// path's bytes as well, in hexadecimal digits.
+    pub paths: Vec<PathBuf>,
+    /// Rows of the files, with those that were left out.
+    pub stored_tokens: u64,
+    /// What was asked to be left out.
+    pub filter: TokenFilter,
     /// Name of the tensor; absent for npy files.
     pub tensor: Option<String>,
     /// [`fingerprint`](crate::fingerprint()) of the activations.
     pub fingerprint: String,
-    /// Rows.
+    /// Rows that were factorized.
     pub tokens: u64,
     /// Columns.
     pub neurons: u64,
@@ -27,47 +32,99 @@ pub struct InputRecord {
 }
 
 impl InputRecord {
-    /// A record of `file`, whose fingerprint is known.
-    pub fn of_file(file: &ActivationFile, fingerprint: String) -> InputRecord {
+    /// A record of `activations`, whose fingerprint is known.
+    pub fn new(activations: &ActivationSet, fingerprint: String) -> InputRecord {
+        let files = activations.files();
         InputRecord {
-            path: Some(file.path().to_owned()),
-            tensor: file.tensor().map(str::to_owned),
+            paths: files.iter().map(|file| file.path().to_owned()).collect(),
+            stored_tokens: activations.stored_tokens(),
+            filter: activations.filter().clone(),
+            // All files have it under the same name.
+            tensor: files[0].tensor().map(str::to_owned),
             fingerprint,
-            tokens: file.tokens(),
-            neurons: file.neurons(),
-            element: file.element().name().to_owned(),
+            tokens: activations.tokens(),
+            neurons: activations.neurons(),
+            element: activations.element().name().to_owned(),
         }
     }
 }
 
-/// [`InputRecord`] with its path as text.
+/// [`InputRecord`] with its paths as text.
 #[derive(Serialize, Deserialize)]
 struct StoredInput {
+    /// The only file.
     path: Option<String>,
     /// The path's bytes in hexadecimal digits, where the text does not tell them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
+    /// Several files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<StoredPath>,
     tensor: Option<String>,
     fingerprint: String,
     tokens: u64,
+    /// Absent where no row was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stored_tokens: Option<u64>,
+    /// Absent where nothing was asked to be left out.
+    #[serde(default, skip_serializing_if = "TokenFilter::is_empty")]
+    filter: TokenFilter,
     neurons: u64,
     element: String,
 }
 
+/// One of several files.
+#[derive(Serialize, Deserialize)]
+struct StoredPath {
+    path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+}
+
+impl From<&PathBuf> for StoredPath {
+    fn from(path: &PathBuf) -> StoredPath {
+        let path_bytes = if path.to_str().is_none() { hexadecimal(path) } else { None };
+        StoredPath { path: path.to_string_lossy().into_owned(), path_bytes }
+    }
+}
+
+impl From<StoredPath> for PathBuf {
+    fn from(StoredPath { path, path_bytes }: StoredPath) -> PathBuf {
+        path_bytes.as_deref().and_then(from_hexadecimal).unwrap_or_else(|| path.into())
+    }
+}
+
 impl From<InputRecord> for StoredInput {
     fn from(input: InputRecord) -> StoredInput {
-        let InputRecord { path, tensor, fingerprint, tokens, neurons, element } = input;
-        let path_bytes = path.as_deref().filter(|path| path.to_str().is_none()).and_then(hexadecimal);
-        let path = path.map(|path| path.to_string_lossy().into_owned());
-        StoredInput { path, path_bytes, tensor, fingerprint, tokens, neurons, element }
+        let InputRecord { paths, stored_tokens, filter, tensor, fingerprint, tokens, neurons, element } = input;
+        let mut files: Vec<StoredPath> = paths.iter().map(StoredPath::from).collect();
+        let (path, path_bytes) = match files.len() {
+            1 => files.pop().map_or((None, None), |StoredPath { path, path_bytes }| (Some(path), path_bytes)),
+            _ => (None, None),
+        };
+        let stored_tokens = (stored_tokens != tokens).then_some(stored_tokens);
+        StoredInput { path, path_bytes, files, tensor, fingerprint, tokens, stored_tokens, filter, neurons, element }
     }
 }
 
 impl From<StoredInput> for InputRecord {
     fn from(stored: StoredInput) -> InputRecord {
-        let StoredInput { path, path_bytes, tensor, fingerprint, tokens, neurons, element } = stored;
-        let exact = path_bytes.as_deref().and_then(from_hexadecimal);
-        InputRecord { path: exact.or(path.map(PathBuf::from)), tensor, fingerprint, tokens, neurons, element }
+        let StoredInput {
+            path,
+            path_bytes,
+            files,
+            tensor,
+            fingerprint,
+            tokens,
+            stored_tokens,
+            filter,
+            neurons,
+            element,
+        } = stored;
+        let only = path.map(|path| StoredPath { path, path_bytes });
+        let paths = only.into_iter().chain(files).map(PathBuf::from).collect();
+        let stored_tokens = stored_tokens.unwrap_or(tokens);
+        InputRecord { paths, stored_tokens, filter, tensor, fingerprint, tokens, neurons, element }
     }
 }
 
@@ -103,9 +160,11 @@ mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt;
 
-    fn input(path: &[u8]) -> InputRecord {
+    fn input(paths: &[&[u8]]) -> InputRecord {
         InputRecord {
-            path: Some(std::ffi::OsStr::from_bytes(path).into()),
+            paths: paths.iter().map(|path| std::ffi::OsStr::from_bytes(path).into()).collect(),
+            stored_tokens: 1,
+            filter: TokenFilter::default(),
             tensor: None,
             fingerprint: String::new(),
             tokens: 1,
@@ -121,7 +180,7 @@ mod tests {
             ("café.npy".as_bytes(), "café.npy", false),
             ("replaced \u{fffd}.npy".as_bytes(), "replaced \u{fffd}.npy", false),
         ] {
-            let input = input(path);
+            let input = input(&[path]);
             let json = serde_json::to_value(&input).expect("JSON");
             assert_eq!((json["path"].as_str(), json.get("path_bytes").is_some()), (Some(shown), has_bytes));
             assert_eq!(serde_json::from_value::<InputRecord>(json).expect("read"), input);
@@ -134,7 +193,18 @@ mod tests {
             let json = serde_json::json!({"path": "shown.npy", "path_bytes": digits, "tensor": null, "fingerprint": "",
                 "tokens": 1, "neurons": 1, "element": "f32"});
             let input: InputRecord = serde_json::from_value(json).expect("read");
-            assert_eq!(input.path, Some("shown.npy".into()), "{digits}");
+            assert_eq!(input.paths, [PathBuf::from("shown.npy")], "{digits}");
+        }
+    }
+
+    #[test]
+    fn several_files_come_back_in_their_order() {
+        let filter = TokenFilter { skip_first: 2, keep: Some("good".to_owned()), ..TokenFilter::default() };
+        for paths in [&[][..], &[&b"b.npy"[..], b"a.npy"], &[b"caf\xe9.npy", b"x", b"y"]] {
+            let input = InputRecord { stored_tokens: 9, filter: filter.clone(), ..input(paths) };
+            let json = serde_json::to_value(&input).expect("JSON");
+            assert_eq!((&json["path"], &json["stored_tokens"]), (&serde_json::Value::Null, &9.into()));
+            assert_eq!(serde_json::from_value::<InputRecord>(json).expect("read"), input);
         }
     }
 }

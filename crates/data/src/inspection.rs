@@ -9,35 +9,26 @@ use serde::Serialize;
 use unmix::{ActivationSource, OutlierTokens};
 
 use crate::panels::{PanelBuffer, Panels};
-use crate::{ActivationFile, Error, Format, TensorInfo};
+use crate::{ActivationFile, ActivationSet, Error, Format, LeftOut, TensorInfo};
 
-/// What a file of activations holds and how its numbers are spread. Statistics leave out values that are not finite.
+/// What activations are and how their numbers are spread. Statistics leave out values that are not finite.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
-    /// The file; in JSON, what is not UTF-8 in its path is shown by replacement characters.
-    #[serde(serialize_with = "crate::lossy_path::serialize")]
-    pub path: PathBuf,
-    /// Its format.
-    pub format: Format,
-    /// Name of the tensor of activations; absent in npy files.
-    pub tensor: Option<String>,
-    /// All tensors of the file.
-    pub tensors: Vec<TensorInfo>,
-    /// The file's key-value metadata.
-    pub metadata: BTreeMap<String, String>,
+    /// The files in their order.
+    pub files: Vec<InspectedFile>,
+    /// Rows of all files, with those that are left out.
+    pub stored_tokens: u64,
+    /// How many rows are left out, and why.
+    pub left_out: LeftOut,
     /// Tokens n.
     pub tokens: u64,
     /// Neurons d.
     pub neurons: u64,
-    /// Type in the file.
-    pub stored_dtype: String,
-    /// Bytes of the matrix in the file.
+    /// Bytes of the tensors in the files.
     pub stored_bytes: u64,
     /// Type that the engine sees: `f32`, `f16` or `bf16`.
     pub element: &'static str,
-    /// Whether the file holds the matrix column after column.
-    pub fortran_order: bool,
-    /// Columns of tokens in the file.
+    /// Columns of the tokens.
     pub token_columns: Vec<&'static str>,
     /// Share of elements below zero.
     pub negative_share: f64,
@@ -59,6 +50,49 @@ pub struct Inspection {
     pub strongest_token: EnergyShare,
     /// Tokens of more than ten times the median norm.
     pub outlier_tokens: OutlierTokens,
+}
+
+/// A file of activations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InspectedFile {
+    /// The file; in JSON, what is not UTF-8 in its path is shown by replacement characters.
+    #[serde(serialize_with = "crate::lossy_path::serialize")]
+    pub path: PathBuf,
+    /// Its format.
+    pub format: Format,
+    /// Name of the tensor of activations; absent in npy files.
+    pub tensor: Option<String>,
+    /// All tensors of the file.
+    pub tensors: Vec<TensorInfo>,
+    /// The file's key-value metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Rows of the tensor of activations.
+    pub tokens: u64,
+    /// Sequences and their length, where the tensor is a batch of them.
+    pub batch: Option<[u64; 2]>,
+    /// Type of the tensor's numbers in the file.
+    pub stored_dtype: String,
+    /// Bytes of the tensor in the file.
+    pub stored_bytes: u64,
+    /// Whether the file holds the matrix column after column.
+    pub fortran_order: bool,
+}
+
+impl InspectedFile {
+    fn of(file: &ActivationFile) -> Self {
+        InspectedFile {
+            path: file.path().to_owned(),
+            format: file.format(),
+            tensor: file.tensor().map(str::to_owned),
+            tensors: file.tensors(),
+            metadata: file.metadata().clone(),
+            tokens: file.tokens(),
+            batch: file.batch(),
+            stored_dtype: file.stored_dtype().to_owned(),
+            stored_bytes: file.stored_bytes(),
+            fortran_order: file.is_fortran_order(),
+        }
+    }
 }
 
 /// Norms in four numbers.
@@ -92,15 +126,14 @@ pub struct EnergyShare {
     pub share: f64,
 }
 
-/// Reads all of the activations once, on all cores, with sums in f64. The same file gives the same numbers on any number of
+/// Reads all of the activations once, on all cores, with sums in f64. The same activations give the same numbers on any number of
 /// cores.
 ///
 /// # Errors
-/// If the file cannot be read or a column of tokens does not fit.
-pub fn inspect(file: &ActivationFile) -> Result<Inspection, Error> {
-    let (tokens, neurons, element) = (file.tokens(), file.neurons(), file.element());
-    let columns = file.token_columns()?;
-    let panels = Panels::new(file);
+/// If they cannot be read.
+pub fn inspect(activations: &ActivationSet) -> Result<Inspection, Error> {
+    let (tokens, neurons, element) = (activations.tokens(), activations.neurons(), activations.element());
+    let panels = Panels::new(activations);
     // A fixed cut, whatever the machine, so that sums do not depend on it; few parts, since each holds a sum a neuron.
     let part_rows = tokens.div_ceil(64);
     let parts = (0..tokens.div_ceil(part_rows))
@@ -130,18 +163,14 @@ pub fn inspect(file: &ActivationFile) -> Result<Inspection, Error> {
 
     let outlier_tokens = OutlierTokens::of(&total.token_energy);
     Ok(Inspection {
-        path: file.path().to_owned(),
-        format: file.format(),
-        tensor: file.tensor().map(str::to_owned),
-        tensors: file.tensors(),
-        metadata: file.metadata().clone(),
+        files: activations.files().iter().map(InspectedFile::of).collect(),
+        stored_tokens: activations.stored_tokens(),
+        left_out: *activations.left_out(),
         tokens,
         neurons,
-        stored_dtype: file.stored_dtype().to_owned(),
-        stored_bytes: file.stored_bytes(),
+        stored_bytes: activations.files().iter().map(ActivationFile::stored_bytes).sum(),
         element: element.name(),
-        fortran_order: file.is_fortran_order(),
-        token_columns: columns.names(),
+        token_columns: activations.token_columns().names(),
         negative_share: total.negatives as f64 / count,
         zero_share: total.zeros as f64 / count,
         squared_norm: energy,

@@ -1,12 +1,13 @@
 //! Files of `unmix`: activations and tokens in, factorizations out.
 //!
-//! [`ActivationFile`] maps a safetensors or npy file and is an [`ActivationSource`](unmix::ActivationSource), so it goes
+//! [`ActivationSet`] maps safetensors or npy files and is an [`ActivationSource`](unmix::ActivationSource), so it goes
 //! straight into a fit; [`check_finite`], [`inspect`] and [`fingerprint()`] look at what it holds. [`write_fit`] and
 //! [`read_fit`] keep a fit in a folder that is whole or not there at all. [`Weights`] are a model's own tensors and
 //! [`Vocabulary`] the text of its tokens. Files are distrusted: whatever their bytes, the worst that comes of them is an
 //! [`Error`] that says what was found, what was expected and what to do.
 
 mod activation_file;
+mod activation_set;
 mod bus_errors;
 mod checkpoint_folder;
 mod columns;
@@ -18,22 +19,31 @@ mod finite;
 mod fit_files;
 mod fit_folder;
 mod fit_record;
+mod index_of_shards;
 mod input_record;
 mod inspection;
+mod joined_columns;
 mod json;
+mod kept_rows;
 mod labels;
 mod leftovers;
 mod lossy_path;
 mod mapped_file;
+mod mask;
 mod matrix;
+mod natural_order;
 mod npy;
 mod number;
+mod open_activations;
 mod output_file;
 mod panels;
 mod place;
+mod prompt_numbers;
+mod reading_order;
 mod regular_file;
 mod result_folder;
 mod row_range;
+mod row_shape;
 mod rows;
 mod safetensors_header;
 mod safetensors_writer;
@@ -44,33 +54,38 @@ mod tensor_choice;
 mod tensor_file;
 mod tensor_opening;
 mod texts;
+mod token_filter;
+mod token_norms;
 mod vocabulary;
 mod weight_matrix;
 mod weights;
 
 pub use activation_file::{ActivationFile, OpenOptions};
+pub use activation_set::{ActivationSet, StoredRow};
 pub use bus_errors::{catch_bus_errors, check_mappings};
 pub use checkpoint_folder::CheckpointFolder;
 pub use columns::TokenColumns;
 pub use encoding_file::{EncodingRecord, write_encoding};
 pub use error::Error;
-pub use fingerprint::fingerprint;
+pub use fingerprint::{Fingerprinting, fingerprint};
 pub use finite::check_finite;
 pub use fit_files::{FACTORIZATION_FILE, RUN_FILE};
 pub use fit_folder::{check_target, read_fit, write_fit};
 pub use fit_record::{FORMAT_VERSION, FitRecord, RunRecord};
 pub use input_record::InputRecord;
-pub use inspection::{EnergyShare, Inspection, NonFinite, NormSummary, inspect};
+pub use inspection::{EnergyShare, InspectedFile, Inspection, NonFinite, NormSummary, inspect};
 pub use labels::{Half, LabelPlace, PromptLabel, PromptLabels};
 pub use matrix::read_matrix;
 pub use output_file::{check_file_target, write_file};
 pub use panels::{PanelBuffer, Panels};
+pub use reading_order::reading_order;
 pub use regular_file::read_file;
 pub use result_folder::ResultFolder;
 pub use row_range::RowRange;
 pub use safetensors_writer::{TensorEntry, write_tensors};
 pub use strings::{TokenStrings, UnknownTokens, unknown_token};
 pub use tensor::{Format, TensorInfo};
+pub use token_filter::{LeftOut, NormLimit, TokenFilter};
 pub use vocabulary::{TokenDecoder, Vocabulary};
 pub use weight_matrix::WeightMatrix;
 pub use weights::Weights;

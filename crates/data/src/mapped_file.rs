@@ -1,6 +1,7 @@
 //! A file in memory, and whether it is still what it was when it was opened.
 
 use std::fs::{File, Metadata};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -84,6 +85,28 @@ impl MappedFile {
         Ok(MappedFile { bytes, opened: Arc::new(opened) })
     }
 
+    /// Reads bytes from `offset` on by ordinary reads, which do not touch the mapping: a file that was cut short is an error then,
+    /// and pages of the mapping take no memory.
+    ///
+    /// # Errors
+    /// If the file has no such bytes any more, or the system fails to read them.
+    pub(crate) fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
+        let Opened { path, file, .. } = &*self.opened;
+        read_exact_at(file, offset, out).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => Error::CutShort(path.clone()),
+            _ => Error::io(path, "reading", error),
+        })
+    }
+
+    /// Whether another file has taken this one's place since it was opened. A file that is gone has left its place to none.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let Opened { path, file, .. } = &*self.opened;
+        match (std::fs::metadata(path), file.metadata()) {
+            (Ok(there), Ok(opened)) => !is_same_file(&there, &opened),
+            _ => false,
+        }
+    }
+
     /// Whether the file has been written to since it was opened, as far as its size and its times tell.
     ///
     /// # Errors
@@ -96,4 +119,38 @@ impl MappedFile {
         }
         Ok(State::of(&now) != *state)
     }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
+}
+
+/// Moves the file's cursor, which nothing else uses.
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut offset: u64, mut out: &mut [u8]) -> std::io::Result<()> {
+    while !out.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, out, offset) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                out = &mut out[read..];
+                offset += read as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Elsewhere a file cannot be replaced while it is mapped.
+#[cfg(not(unix))]
+fn is_same_file(_: &Metadata, _: &Metadata) -> bool {
+    true
 }

@@ -1,34 +1,35 @@
-//! Which tensor of a file holds the activations: the one named, else the only plausible one, or none.
+//! Which tensor of a file holds the activations, where none is named: the only plausible one, or none.
 
 use crate::Error;
+use crate::columns::is_column;
+use crate::mask::is_mask_name;
 use crate::number::Number;
 use crate::tensor::{Format, Tensor, TensorInfo, list, shape_text};
 use crate::tensor_file::TensorFile;
 
-/// What to do about a tensor of more than two dimensions.
-const MERGE: &str =
-    "merge the leading dimensions (e.g. batch and position) of the tensor that has more than two into one";
-
-/// The matrix of floating-point numbers that is meant: the one named, or the only plausible one.
-pub(crate) fn matrix<'a>(file: &'a TensorFile, name: Option<&str>) -> Result<&'a Tensor, Error> {
+/// The tensor of activations that is meant: the one named, or the only plausible one. It has [tokens, neurons] or [batch,
+/// sequence, neurons] floating-point numbers, and none of these sides is 0.
+pub(crate) fn activations<'a>(file: &'a TensorFile, name: Option<&str>) -> Result<&'a Tensor, Error> {
     let path = || file.path.clone();
-    let Some(name) = name else {
+    let tensor = match name {
         // An npy file's only array is meant whatever it is: what is wrong with it makes the better error.
-        if let (Format::Npy, [only]) = (file.format, file.tensors.as_slice()) {
-            return checked(file, only);
+        None if file.format == Format::Npy => file.tensors.first(),
+        None => Some(only_plausible(file)?),
+        Some(name) if file.format == Format::Npy => {
+            return Err(Error::NamelessArray { path: path(), tensor: name.to_owned() });
         }
-        return checked(file, only_plausible(file)?);
+        Some(name) => file.tensor(name),
     };
-    if file.format == Format::Npy {
-        return Err(Error::NamelessArray { path: path(), tensor: name.to_owned() });
-    }
-    match file.tensor(name) {
-        Some(tensor) => checked(file, tensor),
-        None => Err(Error::NoSuchTensor { path: path(), tensor: name.to_owned(), held: file.list() }),
+    match tensor {
+        Some(tensor) => check(file, tensor).map(|()| tensor),
+        None => {
+            let tensor = name.unwrap_or_default().to_owned();
+            Err(Error::NoSuchTensor { path: path(), tensor, held: file.list() })
+        }
     }
 }
 
-fn checked<'a>(file: &TensorFile, tensor: &'a Tensor) -> Result<&'a Tensor, Error> {
+fn check(file: &TensorFile, tensor: &Tensor) -> Result<(), Error> {
     if !tensor.is_float() {
         return Err(Error::DataType {
             path: file.path.clone(),
@@ -38,10 +39,15 @@ fn checked<'a>(file: &TensorFile, tensor: &'a Tensor) -> Result<&'a Tensor, Erro
         });
     }
     let expected = match tensor.info.shape.as_slice() {
-        [0, _] | [_, 0] => "at least one row (token) and one column (neuron)",
-        [_, _] => return Ok(tensor),
-        [_] => "two dimensions, tokens × neurons; reshape it",
-        _ => "two dimensions, tokens × neurons; merge the leading dimensions (e.g. batch and position) into one",
+        [_, _] | [_, _, _] if tensor.info.shape.contains(&0) => "at least one row (token) and one column (neuron)",
+        [_, _, _] if tensor.fortran => {
+            "a batch of sequences that lies row after row, not column after column; save numpy.ascontiguousarray of it"
+        }
+        [_, _] | [_, _, _] => return Ok(()),
+        [_] | [] => "two dimensions, tokens × neurons, or three, batch × sequence × neurons; reshape it",
+        _ => {
+            "two dimensions, tokens × neurons, or three, batch × sequence × neurons; merge the leading dimensions into one"
+        }
     };
     Err(Error::Shape {
         path: file.path.clone(),
@@ -51,44 +57,48 @@ fn checked<'a>(file: &TensorFile, tensor: &'a Tensor) -> Result<&'a Tensor, Erro
     })
 }
 
-/// The file's matrix of floating-point numbers, if nothing else in the file can be the activations and its name is not that of
-/// a mask.
+/// The file's tensor of floating-point numbers with two or three dimensions, if nothing else in the file can be the activations
+/// and its name is neither that of a mask nor that of a column of tokens.
 fn only_plausible(file: &TensorFile) -> Result<&Tensor, Error> {
     let ambiguous = |why, candidates: &[&Tensor]| {
-        let merge = candidates.iter().any(|t| is_cube(t));
-        Err(Error::AmbiguousTensor {
-            path: file.path.clone(),
-            why,
-            candidates: list(candidates.iter().copied()),
-            advice: if merge { format!("{MERGE}, or ") } else { String::new() },
-        })
+        Err(Error::AmbiguousTensor { path: file.path.clone(), why, candidates: list(candidates.iter().copied()) })
     };
-    let is_matrix = |t: &&Tensor| t.is_float() && t.info.shape.len() == 2;
-    let Some(first) = file.tensors.iter().find(is_matrix) else {
-        let advice = if file.tensors.iter().any(is_cube) { MERGE } else { "save them as tokens × neurons" };
+    let plausible: Vec<&Tensor> =
+        file.tensors.iter().filter(|tensor| is_readable(tensor) && !is_aside(tensor)).collect();
+    let Some(first) = plausible.first() else {
+        let masks: Vec<&Tensor> = file.tensors.iter().filter(|tensor| is_readable(tensor)).collect();
+        if !masks.is_empty() {
+            return ambiguous(
+                "all matrices of floating-point numbers are masks or columns of tokens by their names",
+                &masks,
+            );
+        }
+        let advice = if file.tensors.iter().any(|tensor| tensor.is_float() && tensor.info.shape.len() > 3) {
+            "merge the leading dimensions of the tensor that has more than three"
+        } else {
+            "save them as tokens × neurons, or as batch × sequence × neurons"
+        };
         return Err(Error::NoMatrix { path: file.path.clone(), held: file.list(), advice });
     };
     // Of quantised activations, the scales are a matrix too, and a smaller one.
-    let is_larger = |t: &Tensor| may_be_activations(t) && elements(&t.info) > elements(&first.info);
-    let is_rival = |t: &&Tensor| !is_mask(t) && (is_cube(t) || is_larger(t));
-    let candidates: Vec<&Tensor> = file.tensors.iter().filter(|t| is_matrix(t) || is_rival(t)).collect();
-    match candidates.as_slice() {
-        [only] if is_mask(only) => {
-            ambiguous("the only matrix of floating-point numbers is a mask by its name", &[only])
-        }
+    let is_rival = |tensor: &Tensor| {
+        may_be_activations(tensor) && (tensor.info.shape.len() > 2 || elements(&tensor.info) > elements(&first.info))
+    };
+    let is_candidate = |tensor: &&Tensor| !is_aside(tensor) && (is_readable(tensor) || is_rival(tensor));
+    match file.tensors.iter().filter(is_candidate).collect::<Vec<_>>().as_slice() {
         [only] => Ok(only),
         several => ambiguous("several tensors could be meant", several),
     }
 }
 
-fn is_mask(tensor: &Tensor) -> bool {
-    let name = tensor.info.name.to_ascii_lowercase();
-    name.ends_with("mask") || name.ends_with("masks")
+/// Whether activations could be read from this tensor: tokens × neurons, or batch × sequence × neurons.
+fn is_readable(tensor: &Tensor) -> bool {
+    tensor.is_float() && matches!(tensor.info.shape.len(), 2 | 3)
 }
 
-/// Whether these may be activations before batch and position are merged.
-fn is_cube(tensor: &Tensor) -> bool {
-    may_be_activations(tensor) && tensor.info.shape.len() > 2
+/// Whether the name says that this is something about the tokens.
+fn is_aside(tensor: &Tensor) -> bool {
+    is_mask_name(&tensor.info.name) || is_column(&tensor.info.name)
 }
 
 /// Whether numbers of this type may be activations: floating-point numbers that can be read or not, or quantised ones.

@@ -28,6 +28,12 @@ fn map(path: &Path) -> Result<MappedFile, Error> {
 
 /// The error of a folder: some formats consist of several files in one.
 fn folder(path: &Path) -> Error {
+    let (found, advice) = known_folder(path).unwrap_or(("a folder", "name one .safetensors or .npy file in it"));
+    Error::NotAFile { path: path.to_owned(), found, advice }
+}
+
+/// What a folder is that consists of files of one of those formats, and what to do.
+pub(crate) fn known_folder(path: &Path) -> Option<(&'static str, &'static str)> {
     const ARRAYS: &str = "save the array with numpy.save or safetensors, and name that file";
     /// A file that only such folders hold, what they are, and what to do.
     const KNOWN: [(&str, &str, &str); 7] = [
@@ -40,12 +46,10 @@ fn folder(path: &Path) -> Error {
         (RUN_FILE, "the folder of a fit", "name the file of activations; `unmix features` reads a fit"),
     ];
     let named = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zarr"));
-    let (found, advice) = match KNOWN.iter().find(|(name, ..)| path.join(name).exists()) {
-        Some(&(_, found, advice)) => (found, advice),
-        None if named => (KNOWN[1].1, ARRAYS),
-        None => ("a folder", "name one .safetensors or .npy file in it"),
-    };
-    Error::NotAFile { path: path.to_owned(), found, advice }
+    match KNOWN.iter().find(|(name, ..)| path.join(name).exists()) {
+        Some(&(_, found, advice)) => Some((found, advice)),
+        None => named.then_some((KNOWN[1].1, ARRAYS)),
+    }
 }
 
 /// The format by content, then by name: files get renamed.

@@ -10,9 +10,8 @@ use crate::json::read_json;
 use crate::regular_file::MOST_MODEL_JSON;
 use crate::tensor::{Tensor, shape_text};
 use crate::tensor_file::TensorFile;
-use crate::texts::{quoted_name, told};
 use crate::weight_matrix::WeightMatrix;
-use crate::{Error, Format, tensor_opening};
+use crate::{Error, Format, index_of_shards, tensor_opening};
 
 /// The file in which a model that is not in shards has its weights.
 const SINGLE: &str = "model.safetensors";
@@ -209,44 +208,16 @@ impl Weights {
 
     /// Adds those tensors of the shards that the index names.
     fn add_index(&mut self, path: &Path) -> Result<(), Error> {
-        const EXPECTED: &str =
-            "an index of shards: {\"weight_map\": {tensor: file, …}}, as Hugging Face models have it";
-        let index: Value = read_json(path, MOST_MODEL_JSON, EXPECTED)?;
-        let wrong = |problem: String| Error::Json { path: path.to_owned(), problem, expected: EXPECTED };
-        let Some(map) = index.get("weight_map").and_then(Value::as_object) else {
-            return Err(wrong("there is no object \"weight_map\"".to_owned()));
-        };
-        let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (tensor, shard) in map {
-            // Shards lie beside their index: a path would lead to files that nobody named.
-            let Some(shard) = shard.as_str().filter(|s| Path::new(s).file_name().is_some_and(|name| name == *s)) else {
-                return Err(wrong(format!(
-                    "the entry {} is {} instead of the name of a file",
-                    quoted_name(tensor),
-                    told(shard)
-                )));
-            };
-            shards.entry(shard).or_default().push(tensor);
-        }
-        if shards.is_empty() {
-            return Err(wrong("\"weight_map\" names no tensors".to_owned()));
-        }
+        let shards = index_of_shards::read(path)?;
         for (shard, tensors) in shards {
-            let file = open(&path.with_file_name(shard)).map_err(|error| match error {
-                Error::NotFound(missing) => Error::MissingShard { path: missing, index: path.to_owned() },
-                other => other,
-            })?;
+            let file = open(&path.with_file_name(shard)).map_err(|error| index_of_shards::missing(error, path))?;
             let places: BTreeMap<&str, usize> =
                 file.tensors.iter().enumerate().map(|(place, tensor)| (tensor.info.name.as_str(), place)).collect();
             let found: Result<Vec<(String, usize)>, Error> = tensors
                 .into_iter()
-                .map(|tensor| match places.get(tensor) {
-                    Some(&place) => Ok((tensor.to_owned(), place)),
-                    None => Err(Error::NotInShard {
-                        path: file.path.clone(),
-                        tensor: tensor.to_owned(),
-                        index: path.to_owned(),
-                    }),
+                .map(|tensor| match places.get(tensor.as_str()) {
+                    Some(&place) => Ok((tensor, place)),
+                    None => Err(Error::NotInShard { path: file.path.clone(), tensor, index: path.to_owned() }),
                 })
                 .collect();
             let found = found?;

@@ -26,6 +26,11 @@ fn npy_files() {
 }
 
 #[test]
+fn activations_in_shards() {
+    withstands("shards", 50_000);
+}
+
+#[test]
 fn columns_of_tokens() {
     withstands("token_columns", 200_000);
 }

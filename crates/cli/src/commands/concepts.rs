@@ -7,12 +7,13 @@ use clap::{Args, ValueEnum};
 use console::truncate_str;
 use serde_json::json;
 use unmix::DenseMatrix;
-use unmix_data::{FitRecord, PromptLabels, read_fit};
+use unmix_data::{ActivationSet, FitRecord, PromptLabels, read_fit};
 use unmix_interpret::concepts::{
     ConceptLevel, ConceptScores, DETECTED_P, Labelling, Spread, StrongestRows, concept_scores,
 };
 use unmix_interpret::{one_line, strongest_tokens};
 
+use crate::activation_args::names;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, percent};
 use crate::shared_args::SharedArgs;
@@ -58,9 +59,10 @@ pub struct ConceptsArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Concepts")]
 pub struct ScoreArgs {
-    /// Activations to score on, of the same layer and with `prompt_ids` [default: those that were fitted]
+    /// Activations to score on, of the same layer and with `prompt_ids` [default: those that were fitted]: a file, a folder or an
+    /// index; give the option again for more
     #[arg(long, value_name = "FILE")]
-    pub activations: Option<PathBuf>,
+    pub activations: Vec<PathBuf>,
 
     /// The label of prompts about nothing in particular; without any, all other concepts take their place
     #[arg(long, default_value = "neutral", value_name = "NAME")]
@@ -101,14 +103,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// Scores the features of `fit`, the one in the folder `dir`, on labelled activations: the given ones, or those of the fit.
-/// Says as well whether these are the activations that were fitted, and which file they are in.
+/// Says as well whether these are the activations that were fitted, and which files they are in.
 pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabels) -> Result<Scored, Failure> {
-    let activations = source::open(dir, fit, args.activations.as_deref())?;
+    let activations = source::open(dir, fit, &args.activations)?;
     let Some(prompt_ids) = &activations.columns.prompt_ids else {
         return Err(Failure::Usage(format!(
             "{}: no column `prompt_ids`, so it is not known which tokens a label is about; add it, or give activations that have \
              one with --activations FILE",
-            activations.file.path().display()
+            names(&activations.set)
         )));
     };
     let level = match args.level {
@@ -125,9 +127,9 @@ pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabel
     let strongest = rows.as_deref().map(|rows| StrongestRows { rows, token_ids });
     let features = living(fit);
     let scores =
-        concept_scores(&activations.file, &labelling, &features, strongest.as_ref(), args.permutations, args.seed)?;
-    activations.file.check_untouched()?;
-    Ok(Scored { scores, fitted: activations.fitted, path: activations.file.path().to_owned() })
+        concept_scores(&activations.set, &labelling, &features, strongest.as_ref(), args.permutations, args.seed)?;
+    activations.set.check_untouched()?;
+    Ok(Scored { scores, fitted: activations.fitted, set: activations.set })
 }
 
 /// Scores, and what they were taken on.
@@ -136,21 +138,24 @@ pub struct Scored {
     pub scores: ConceptScores,
     /// Whether the activations are those that were fitted.
     pub fitted: bool,
-    /// Their file.
-    pub path: PathBuf,
+    /// Their files.
+    pub set: ActivationSet,
 }
 
 /// Runs the command.
 pub fn run(args: &ConceptsArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let fit = read_fit(&args.fit)?;
     let labels = PromptLabels::read(&args.labels)?;
-    let Scored { scores, fitted, path } = score(&fit, &args.fit, &args.score, &labels)?;
+    let Scored { scores, fitted, set } = score(&fit, &args.fit, &args.score, &labels)?;
     if shared.json {
         let mut value = json!(scores);
         value["fit"] = output::json_path(&args.fit);
         value["labels"] = output::json_path(&args.labels);
         value["labels_by"] = json!(if labels.is_numbered() { "id" } else { "order" });
-        value["activations"] = output::json_path(&path);
+        value["activations"] = match set.files() {
+            [only] => output::json_path(only.path()),
+            several => several.iter().map(|file| output::json_path(file.path())).collect(),
+        };
         value["fitted_tokens"] = json!(fitted);
         value["purity_tokens"] = json!(args.score.purity_tokens);
         value["seed"] = json!(args.score.seed);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
 use unmix::{ElementType, Engine, Factorization, HostActivations, SemiNmf, Solver};
-use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, check_file_target, write_file};
+use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, TokenFilter, check_file_target, write_file};
 use unmix_interpret::concepts::{ConceptLevel, Labelling, concept_scores};
 use unmix_interpret::report::{ReportParts, assemble, render};
 use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hierarchy};
@@ -101,7 +101,9 @@ impl Bundle {
     fn record(&self, fit: Factorization) -> FitRecord {
         let columns = TokenColumns { prompt_ids: Some(self.prompt_ids.clone()), ..Default::default() };
         let input = InputRecord {
-            path: Some("SmolLM2-135M, layer 12".into()),
+            paths: vec!["SmolLM2-135M, layer 12".into()],
+            stored_tokens: fit.summary.tokens,
+            filter: TokenFilter::default(),
             tensor: None,
             fingerprint: String::new(),
             tokens: fit.summary.tokens,

@@ -6,10 +6,10 @@ use clap::Args;
 use serde_json::json;
 use unmix::{ActivationSource, DenseMatrix, Encoder, Encoding, Engine, Solver};
 use unmix_data::{
-    ActivationFile, EncodingRecord, OpenOptions, RowRange, check_file_target, check_finite, fingerprint, read_fit,
-    write_encoding,
+    ActivationSet, EncodingRecord, Fingerprinting, RowRange, check_file_target, read_fit, write_encoding,
 };
 
+use crate::activation_args::{ActivationArgs, names};
 use crate::commands::fit::at_least_zero;
 use crate::engine;
 use crate::failure::Failure;
@@ -20,12 +20,12 @@ use crate::source;
 
 /// Encode activations with the features of a fit
 ///
-/// Finds, for each token of FILE, the coefficients of at least zero with which the features come closest to its activations:
+/// Finds, for each token of the files, the coefficients of at least zero with which the features come closest to its activations:
 /// nonnegative least squares, with the penalty of the fit if that had one. The features stay as they are, so tokens that the
 /// fit never saw can be encoded, in portions that fit in memory.
 ///
 /// The result is a safetensors file with `coefficients` [tokens, features], `squared_residuals` and `squared_norms` [tokens]
-/// and the columns of FILE; activations ≈ coefficients @ features of the fit.
+/// and the columns of the files; activations ≈ coefficients @ features of the fit.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix encode fit new-activations.safetensors --out encoded.safetensors
@@ -35,8 +35,8 @@ pub struct EncodeArgs {
     #[arg(value_name = "DIR")]
     pub fit: PathBuf,
 
-    /// The activations to encode: safetensors or npy, of as many neurons as the fit
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub activations: ActivationArgs,
 
     /// File to write (safetensors)
     #[arg(long, short, value_name = "FILE")]
@@ -45,10 +45,6 @@ pub struct EncodeArgs {
     /// Replace an earlier file of that name
     #[arg(long)]
     pub force: bool,
-
-    /// Name of the tensor of activations, if the file holds several matrices
-    #[arg(long, value_name = "NAME")]
-    pub tensor: Option<String>,
 
     /// Write the cosine of each token with each feature as well (tensor `cosines`)
     #[arg(long)]
@@ -70,29 +66,28 @@ const PORTION_BYTES: u64 = 256 << 20;
 pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     check_file_target(&args.out, args.force)?;
     let fit = read_fit(&args.fit)?;
-    let file = ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() })
-        .map_err(Failure::with_tensor_flag)?;
+    let file = args.activations.open()?;
     source::check_neurons(&file, &fit, &args.fit)?;
-    let columns = file.token_columns()?;
     let engine = engine::open(&shared.engine, reporter)?;
     reporter.stage(&format!(
         "reading {}: {} tokens × {} neurons, {}",
-        args.file.display(),
+        names(&file),
         thousands(file.tokens()),
         thousands(file.neurons()),
         file.element()
     ));
-    check_finite(&file).map_err(|error| Failure::in_file(error, &args.file))?;
-    let fingerprint = fingerprint(&file)?;
+    let source = Fingerprinting::new(file.clone());
 
     let options = &fit.run.summary.options;
     let penalty = args.penalty.unwrap_or(if options.solver == Solver::Hals { options.penalty } else { 0.0 });
     let encoder = Encoder::new(fit.features.clone()).penalty(penalty).tolerance(args.tolerance);
-    let encoding = encode(&encoder, engine.as_ref(), &file, reporter);
+    let encoding = encode(&encoder, engine.as_ref(), &source, reporter);
+    let fingerprint = source.fingerprint()?;
     let cosines = args.cosines.then(|| unmix_interpret::cosines(&file, &fit.features)).transpose()?;
     // Numbers that were changed explain an encoding that failed, and make one that did not worthless.
     file.check_unchanged(&fingerprint)?;
-    let encoding = encoding?;
+    let encoding = encoding.map_err(|error| Failure::of_computation(error, &file))?;
+    let columns = file.token_columns().clone();
     let record = EncodingRecord { encoding, cosines, columns, fingerprint, penalty };
     write_encoding(&args.out, &record, args.force)?;
 
@@ -134,24 +129,22 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
 fn encode(
     encoder: &Encoder,
     engine: &dyn Engine,
-    file: &ActivationFile,
+    activations: &Fingerprinting<ActivationSet>,
     reporter: &mut Reporter,
-) -> Result<Encoding, Failure> {
-    let row_bytes = file.neurons() * file.element().bytes() as u64;
-    let rows = (PORTION_BYTES / row_bytes.max(1)).max(1);
-    let mut all: Option<Encoding> = None;
-    for first in (0..file.tokens()).step_by(rows as usize) {
-        if file.tokens() > rows {
-            reporter.stage(&format!("encoded {} of {} tokens", thousands(first), thousands(file.tokens())));
+) -> Result<Encoding, unmix::Error> {
+    let row_bytes = activations.neurons() * activations.element().bytes() as u64;
+    let (tokens, rows) = (activations.tokens(), (PORTION_BYTES / row_bytes.max(1)).max(1));
+    let portion = |first: u64| {
+        if tokens > rows {
+            reporter.stage(&format!("encoded {} of {} tokens", thousands(first), thousands(tokens)));
         }
-        let portion = engine.load(&RowRange::new(file.clone(), first..first + rows))?;
-        let next = encoder.encode(engine, &portion)?;
-        match &mut all {
-            None => all = Some(next),
-            Some(all) => all.append(next)?,
-        }
+        encoder.encode(engine, &engine.load(&RowRange::new(activations.clone(), first..first + rows))?)
+    };
+    let mut all = portion(0)?;
+    for first in (rows..tokens).step_by(rows as usize) {
+        all.append(portion(first)?)?;
     }
-    all.ok_or_else(|| Failure::Usage(format!("{}: there are no tokens to encode", file.path().display())))
+    Ok(all)
 }
 
 fn active_share(coefficients: &DenseMatrix) -> f64 {

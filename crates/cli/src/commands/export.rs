@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use unmix_data::{ActivationFile, FitRecord, read_fit};
+use unmix_data::{ActivationSet, FitRecord, read_fit};
 use unmix_interpret::export::{
     AffineEncoder, Architecture, DelphiOptions, EncoderReport, NeuronpediaOptions, SCALE, ScaledFit, Site, WrittenFile,
     affine_encoder, delphi, is_delphi_id, neuronpedia, saedashboard, saelens, sparsify, steering,
 };
 
+use crate::activation_args::names;
 use crate::commands::export_snippets::snippet;
 use crate::commands::export_tool::Tool;
 use crate::failure::Failure;
@@ -49,9 +50,10 @@ pub struct ExportArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// saelens, sparsify: the activations that were fitted, if they are not any more where run.json says
+    /// saelens, sparsify: the activations that were fitted, if they are not any more where run.json says: a file, a folder or an
+    /// index; give the option again for more
     #[arg(long, value_name = "FILE")]
-    pub activations: Option<PathBuf>,
+    pub activations: Vec<PathBuf>,
 
     /// saelens: how it encodes
     #[arg(long, value_enum, value_name = "HOW")]
@@ -164,7 +166,7 @@ fn refuse_strangers(args: &ExportArgs) -> Result<(), Failure> {
         && args.architecture != Some(ArchitectureOption::MatchingPursuit);
     let is = |tool| args.to == tool;
     let options = [
-        ("--activations", args.activations.is_some(), encodes, "saelens (standard) and sparsify"),
+        ("--activations", !args.activations.is_empty(), encodes, "saelens (standard) and sparsify"),
         ("--architecture", args.architecture.is_some(), is(Tool::Saelens), "saelens"),
         ("--tokens", args.text.tokens.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
         ("--vocabulary", args.text.vocabulary.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
@@ -187,22 +189,21 @@ fn encoder(
     fit: &ScaledFit,
     reporter: &Reporter,
 ) -> Result<AffineEncoder, Failure> {
-    let found = source::open(&args.fit, record, args.activations.as_deref());
-    let file = match (&args.activations, found) {
-        (Some(path), found) => {
+    let set = match (args.activations.as_slice(), source::open(&args.fit, record, &args.activations)) {
+        ([path, ..], found) => {
             let found = found?;
             if !found.fitted {
                 return Err(Failure::Usage(format!(
-                    "--activations {}: these are not the activations of the fit {} (their fingerprint differs); give the file \
-                     that was fitted, or leave the option out",
+                    "--activations {}: these are not the activations of the fit {} (their fingerprint differs); give those \
+                     that were fitted, or leave the option out",
                     path.display(),
                     args.fit.display()
                 )));
             }
-            Some(found.file)
+            Some(found.set)
         }
-        (None, Ok(found)) => Some(found.file),
-        (None, Err(problem)) => {
+        ([], Ok(found)) => Some(found.set),
+        ([], Err(problem)) => {
             log::warn!(
                 "{problem}. Without them the encoder is the pseudo-inverse of the features, which is further from the fit than one \
                  fitted to activations"
@@ -210,12 +211,12 @@ fn encoder(
             None
         }
     };
-    if let Some(file) = &file {
-        reporter.stage(&format!("fitting an encoder to {}", file.path().display()));
+    if let Some(set) = &set {
+        reporter.stage(&format!("fitting an encoder to {}", names(set)));
     }
-    let source = file.as_ref().map(|file| file as &dyn unmix::ActivationSource);
+    let source = set.as_ref().map(|set| set as &dyn unmix::ActivationSource);
     let encoder = affine_encoder(fit, source)?;
-    file.as_ref().map_or(Ok(()), ActivationFile::check_untouched)?;
+    set.as_ref().map_or(Ok(()), ActivationSet::check_untouched)?;
     Ok(encoder)
 }
 

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use unmix::{ActivationSource, DenseMatrix, EngineKind, FitSummary, Init, SemiNmf, Solver, StopReason};
-use unmix_data::{
-    ActivationFile, FitRecord, InputRecord, OpenOptions, check_finite, check_target, fingerprint, read_matrix,
-    write_fit,
-};
+use unmix_data::{ActivationSet, Fingerprinting, FitRecord, InputRecord, check_target, read_matrix, write_fit};
 
+use crate::activation_args::{ActivationArgs, names};
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration, percent, thousands};
 use crate::progress::Reporter;
@@ -18,19 +16,20 @@ use crate::{engine, interrupt, memory};
 
 /// Factorize activations into sparse features
 ///
-/// Reads a matrix of activations (tokens × neurons; safetensors or npy in f32, f16, bf16, npy also in f64) and writes a
-/// folder with factorization.safetensors (features and coefficients) and run.json (how they came about).
+/// Reads activations (tokens × neurons, or batch × sequence × neurons with the attention mask beside them; safetensors or npy
+/// in f32, f16, bf16, npy also in f64), from one file or from several as one matrix, and writes a folder with factorization.safetensors (features and coefficients) and run.json (how they came about).
 ///
 /// Ctrl-C, SIGTERM and SIGHUP stop after the current iteration and save the best features so far; a second one ends the program.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix fit activations.safetensors --rank 100 --out fit
+  unmix fit shards/ --rank 400 --out fit
   unmix fit activations.npy --rank 400 --sparsity 0.02 --solver hals --penalty 0.03 --out fit
   unmix fit a.safetensors --rank 6 --solver paper --tolerance 0 --max-iterations 20 \\
       --init-coefficients start.safetensors:coefficients --out published")]
 pub struct FitArgs {
-    /// The activations: safetensors or npy
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub activations: ActivationArgs,
 
     /// Number of features
     #[arg(long, short = 'k', value_name = "K")]
@@ -43,10 +42,6 @@ pub struct FitArgs {
     /// Replace an earlier fit in that folder
     #[arg(long)]
     pub force: bool,
-
-    /// Name of the tensor of activations, if the file holds several matrices
-    #[arg(long, value_name = "NAME")]
-    pub tensor: Option<String>,
 
     /// Share of the neurons that each feature keeps, above 0 and up to 1
     #[arg(long, short = 'p', default_value_t = 0.01, value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
@@ -186,11 +181,9 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
         ));
     }
     check_target(&args.out, args.force)?;
-    let file = ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() })
-        .map_err(Failure::with_tensor_flag)?;
+    let file = args.activations.open()?;
     let (tokens, neurons) = (file.tokens(), file.neurons());
     check_rank(args.rank, &file)?;
-    let columns = file.token_columns()?;
     let given =
         args.init_coefficients.as_deref().map(|given| initial_coefficients(given, tokens, args.rank)).transpose()?;
     let builder = builder(args, given);
@@ -198,17 +191,17 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
     check_memory(&file, args.rank, engine.kind())?;
     interrupt::catch(reporter.interrupt_notice());
 
-    let (path, element) = (args.file.display(), file.element());
+    let element = file.element();
     reporter.stage(&format!(
-        "reading {path}: {} tokens × {} neurons, {element}",
+        "reading {}: {} tokens × {} neurons, {element}",
+        names(&file),
         thousands(tokens),
         thousands(neurons)
     ));
-    check_finite(&file).map_err(|error| Failure::in_file(error, &args.file))?;
+    let source = Fingerprinting::new(file.clone());
+    let activations = engine.load(&source)?;
     Failure::if_interrupted()?;
-    let fingerprint = fingerprint(&file)?;
-    Failure::if_interrupted()?;
-    let activations = engine.load(&file)?;
+    let fingerprint = source.fingerprint()?;
     Failure::if_interrupted()?;
 
     let options = builder.options();
@@ -228,8 +221,9 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
         file.check_unchanged(&fingerprint)?;
     }
 
+    let fit = fit.map_err(|error| Failure::of_computation(error, &file))?;
     reporter.stage(&format!("writing {}", args.out.display()));
-    let mut record = FitRecord::new(fit?, columns, InputRecord::of_file(&file, fingerprint));
+    let mut record = FitRecord::new(fit, file.token_columns().clone(), InputRecord::new(&file, fingerprint));
     record.run.command_line = Some(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect());
     record.run.peak_memory_bytes = memory::peak_bytes();
     write_fit(&args.out, &record, args.force)?;
@@ -284,25 +278,25 @@ fn builder(args: &FitArgs, given: Option<DenseMatrix>) -> SemiNmf {
 }
 
 /// Refuses a rank that the activations cannot have.
-pub fn check_rank(rank: u32, file: &ActivationFile) -> Result<(), Failure> {
+pub fn check_rank(rank: u32, file: &ActivationSet) -> Result<(), Failure> {
     let (tokens, neurons) = (file.tokens(), file.neurons());
     let most = tokens.min(neurons);
     if rank == 0 || u64::from(rank) > most {
         return Err(Failure::Usage(format!(
             "--rank {rank}: {} holds {tokens} tokens × {neurons} neurons, so a rank from 1 to {most} is needed",
-            file.path().display()
+            names(file)
         )));
     }
     Ok(())
 }
 
 /// The CPU engine would be ended by the system without a word if memory ran out, so that is foreseen here.
-fn check_memory(file: &ActivationFile, rank: u32, engine: EngineKind) -> Result<(), Failure> {
+fn check_memory(file: &ActivationSet, rank: u32, engine: EngineKind) -> Result<(), Failure> {
     let needed = memory::working_bytes(file.tokens(), file.neurons(), rank.into());
     match memory::available_bytes() {
         Some(available) if engine == EngineKind::Cpu && needed > available => Err(Failure::Memory(format!(
             "{}: a fit of rank {rank} needs about {} beside the activations, but {} are free; use fewer tokens or a smaller rank",
-            file.path().display(),
+            names(file),
             bytes(needed),
             bytes(available)
         ))),

@@ -1,31 +1,28 @@
 //! `unmix inspect`: what a file of activations holds.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::json;
 use unmix::ActivationSource;
-use unmix_data::{ActivationFile, Inspection, OpenOptions};
+use unmix_data::{InspectedFile, Inspection};
 
+use crate::activation_args::ActivationArgs;
 use crate::commands::fit::check_rank;
 use crate::failure::Failure;
 use crate::memory::working_bytes;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
 use crate::shared_args::SharedArgs;
 
-/// Look at a file of activations before a fit
+/// Look at activations before a fit
 ///
-/// Shows the tensors of a safetensors or npy file and, of the activations among them, how their numbers are spread: signs,
+/// Shows the tensors of a safetensors or npy file, or the files of several, and of the activations how their numbers are spread: signs,
 /// norms, outliers, values that are not finite, and the memory that a fit would take.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Example:\n  unmix inspect activations.safetensors --tensor layer12 --rank 400")]
+#[command(
+    after_long_help = "Examples:\n  unmix inspect activations.safetensors --tensor layer12 --rank 400\n  unmix inspect shards/"
+)]
 pub struct InspectArgs {
-    /// The file: safetensors or npy
-    pub file: PathBuf,
-
-    /// Name of the tensor of activations, if the file holds several matrices
-    #[arg(long, value_name = "NAME")]
-    pub tensor: Option<String>,
+    #[command(flatten)]
+    pub activations: ActivationArgs,
 
     /// Number of features for which the memory of a fit is estimated [default: 100, or as many as there are tokens and
     /// neurons]
@@ -38,8 +35,7 @@ const RANK: u32 = 100;
 
 /// Runs the command.
 pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
-    let file = ActivationFile::open(&args.file, &OpenOptions { tensor: args.tensor.clone() })
-        .map_err(Failure::with_tensor_flag)?;
+    let file = args.activations.open()?;
     if let Some(rank) = args.rank {
         check_rank(rank, &file)?;
     }
@@ -62,37 +58,29 @@ pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
 }
 
 fn report(look: &Inspection, rank: u64, activations: u64, working: u64, style: Style) -> String {
-    let mut tensors = Table::new(&["tensor", "type", "shape", ""]);
-    for tensor in &look.tensors {
-        let shape = tensor.shape.iter().map(|&side| thousands(side)).collect::<Vec<_>>().join(" × ");
-        let meant = Some(tensor.name.as_str()) == look.tensor.as_deref() || look.tensors.len() == 1;
-        let role = match tensor.name.as_str() {
-            _ if meant => "activations",
-            name if look.token_columns.contains(&name) => "one entry a token",
-            "sequence_ids" if look.token_columns.contains(&"prompt_ids") => "one entry a token",
-            _ => "",
-        };
-        let name = if tensor.name.is_empty() { "(the array)" } else { &tensor.name };
-        tensors.row(vec![name.to_owned(), tensor.dtype.clone(), shape, role.to_owned()]);
-    }
     let mut facts = Table::new(&["", ""]);
     let mut fact = |name: &str, text: String| facts.row(vec![name.to_owned(), text]);
-    let order = if look.fortran_order { ", column after column" } else { "" };
+    let (first, left_out) = (&look.files[0], look.stored_tokens - look.tokens);
+    let order = if look.files.iter().any(|file| file.fortran_order) { ", column after column" } else { "" };
     fact(
         "size",
         format!(
             "{} tokens × {} neurons of {}{order}, {}{}",
             thousands(look.tokens),
             thousands(look.neurons),
-            look.stored_dtype,
+            first.stored_dtype,
             bytes(look.stored_bytes),
-            if look.stored_bytes == activations {
+            if look.stored_bytes == activations || left_out > 0 {
                 String::new()
             } else {
                 format!(" ({} in memory, as {})", bytes(activations), look.element)
             }
         ),
     );
+    if left_out > 0 {
+        let stored = thousands(look.stored_tokens);
+        fact("left out", format!("{} of {stored} rows, by the attention mask", thousands(left_out)));
+    }
     fact("signs", format!("{} negative, {} zero", percent(look.negative_share), percent(look.zero_share)));
     let norms = &look.token_norms;
     fact(
@@ -147,8 +135,48 @@ fn report(look: &Inspection, rank: u64, activations: u64, working: u64, style: S
             bytes(working)
         ),
     );
-    let place = style.strong(&look.path.display().to_string());
-    format!("{place} ({})\n\n{}\n{}", look.format, tensors.render(style), facts.render(style))
+    format!("{}\n{}", files(look, style), facts.render(style))
+}
+
+/// The files, and the tensors that they hold.
+fn files(look: &Inspection, style: Style) -> String {
+    if let [only] = look.files.as_slice() {
+        let place = style.strong(&only.path.display().to_string());
+        return format!("{place} ({})\n\n{}", only.format, tensors(only, look).render(style));
+    }
+    let mut table = Table::new(&["file", ">tokens", ">size", "tensor"]);
+    for file in &look.files {
+        let tensor = file.tensor.clone().unwrap_or_else(|| "(the array)".to_owned());
+        let path = file.path.display().to_string();
+        table.row(vec![
+            path,
+            thousands(file.tokens),
+            bytes(file.stored_bytes),
+            format!("{tensor} {}", file.stored_dtype),
+        ]);
+    }
+    table.render(style)
+}
+
+/// The tensors of a file.
+fn tensors(file: &InspectedFile, look: &Inspection) -> Table {
+    let mut tensors = Table::new(&["tensor", "type", "shape", ""]);
+    for tensor in &file.tensors {
+        let shape = tensor.shape.iter().map(|&side| thousands(side)).collect::<Vec<_>>().join(" × ");
+        let meant = Some(tensor.name.as_str()) == file.tensor.as_deref() || file.tensors.len() == 1;
+        let is_column = |name: &str| look.token_columns.contains(&name);
+        let role = match tensor.name.as_str() {
+            _ if meant => "activations",
+            name if is_column(name) => "one entry a token",
+            "sequence_ids" if is_column("prompt_ids") => "one entry a token",
+            "input_ids" | "position_ids" if file.batch.is_some() => "one entry a token",
+            "attention_mask" | "mask" if file.batch.is_some() => "leaves out positions",
+            _ => "",
+        };
+        let name = if tensor.name.is_empty() { "(the array)" } else { &tensor.name };
+        tensors.row(vec![name.to_owned(), tensor.dtype.clone(), shape, role.to_owned()]);
+    }
+    tensors
 }
 
 /// A number with four digits, in scientific notation where it is very large or small.

@@ -21,7 +21,7 @@ fn a_missing_file_and_a_folder() {
         assert!(run.stderr.contains("missing.npy") && run.stderr.contains("no such file"), "{}", run.stderr);
     }
     failed_fit(&files, &[&missing, "--rank", "2"], 2, &["missing.npy", "no such file"]);
-    failed_fit(&files, &[&files.path(""), "--rank", "2"], 2, &["folder", "name one"]);
+    failed_fit(&files, &[&files.path(""), "--rank", "2"], 2, &["no .safetensors or .npy file", "name the folder"]);
 }
 
 #[test]
@@ -41,18 +41,6 @@ fn a_wrong_tensor_or_none_of_several() {
     failed_fit(&files, &[&file, "--rank", "2", "--tensor", "c"], 2, &["\"c\"", "a f32 [120, 24]"]);
     failed_fit(&files, &[&file, "--rank", "2"], 2, &["several", "--tensor NAME"]);
     unmix(&["inspect", &file, "--tensor", "b"]).expect(0);
-}
-
-#[test]
-fn a_batch_with_a_mask_is_refused_rather_than_the_mask_factorized() {
-    let files = Files::new();
-    let file = files.tensors(
-        "batch.safetensors",
-        &[("activations", &values(), &[4, TOKENS / 4, NEURONS]), ("attention_mask", &[1.0; TOKENS], &[4, TOKENS / 4])],
-    );
-    let words = ["activations f32 [4, 30, 24]", "merge the leading dimensions", "--tensor NAME"];
-    failed_fit(&files, &[&file, "--rank", "2"], 2, &words);
-    files.refused(&["inspect", &file], &words);
 }
 
 #[cfg(unix)]

@@ -71,7 +71,7 @@ fn other_activations_are_refused() {
     let fit = Fit::new();
     let other =
         fit.files.tensors("other.safetensors", &[("activations", &[1.0; TOKENS * NEURONS], &[TOKENS, NEURONS])]);
-    fit.refused(&["--to", "saelens", "--activations", &other], &["other.safetensors", "fingerprint", "was fitted"]);
+    fit.refused(&["--to", "saelens", "--activations", &other], &["other.safetensors", "fingerprint", "were fitted"]);
     // The recorded path holds something else by now: that is noticed, and no reason to fail.
     std::fs::rename(&other, &fit.activations).expect("renamed");
     let run = fit.export(&["--to", "saelens"]).expect(0);

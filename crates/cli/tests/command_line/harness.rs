@@ -128,6 +128,19 @@ impl Files {
         self.write(name, safetensors::serialize(views, None).expect("a file"))
     }
 
+    /// A batch of prompts, [TOKENS / PROMPT, PROMPT, NEURONS], and a mask of f32 beside it.
+    pub fn batch(&self, name: &str, values: &[f32], mask: &[f32]) -> String {
+        let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let (values, mask) = (bytes(values), bytes(mask));
+        let shape = vec![TOKENS / PROMPT, PROMPT];
+        let wide = [shape.clone(), vec![NEURONS]].concat();
+        let views = HashMap::from([
+            ("activations", TensorView::new(Dtype::F32, wide, &values).expect("a tensor")),
+            ("attention_mask", TensorView::new(Dtype::F32, shape, &mask).expect("a tensor")),
+        ]);
+        self.write(name, safetensors::serialize(views, None).expect("a file"))
+    }
+
     /// A matrix of f32 [rows, columns] as an npy file, which has no columns of tokens.
     pub fn npy(&self, name: &str, values: &[f32], columns: usize) -> String {
         let shape = format!("({}, {columns})", values.len() / columns);

@@ -13,6 +13,7 @@ mod features;
 mod fits;
 mod harness;
 mod help;
+mod inputs;
 mod inspect;
 mod interrupt;
 mod kills;

@@ -39,7 +39,7 @@ fn names_in_files_and_of_files_reach_it_as_escapes() {
     check(&["features", &fit, &format!("--{HOSTILE}")], 2);
     // Of JSON only the way in which it is written changes.
     check(&["inspect", &one, "--json"], 0);
-    assert_eq!(unmix(&["inspect", &one, "--json"]).expect(0).json()["tensor"], HOSTILE);
+    assert_eq!(unmix(&["inspect", &one, "--json"]).expect(0).json()["files"][0]["tensor"], HOSTILE);
     check(&["inspect", &two, "--progress", "json"], 2);
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use half::{bf16, f16};
 use tempfile::TempDir;
 use unmix::ActivationSource;
-use unmix_data::{ActivationFile, Error, OpenOptions};
+use unmix_data::{ActivationFile, ActivationSet, Error, OpenOptions};
 
 /// A folder with one file in it.
 pub struct Scratch {
@@ -23,6 +23,12 @@ pub fn scratch(name: &str, content: &[u8]) -> Scratch {
 pub fn open(name: &str, content: &[u8], tensor: Option<&str>) -> Result<ActivationFile, Error> {
     // Mappings outlive the names of their files.
     ActivationFile::open(&scratch(name, content).path, &OpenOptions { tensor: tensor.map(str::to_owned) })
+}
+
+/// As [`open`], as a set of one file.
+pub fn open_set(name: &str, content: &[u8], tensor: Option<&str>) -> Result<ActivationSet, Error> {
+    let scratch = scratch(name, content);
+    ActivationSet::open(std::slice::from_ref(&scratch.path), &OpenOptions { tensor: tensor.map(str::to_owned) })
 }
 
 pub fn refused(name: &str, content: &[u8], tensor: Option<&str>) -> String {

@@ -3,19 +3,20 @@
 use std::path::Path;
 
 use unmix::{ActivationSource, ElementType};
-use unmix_data::{ActivationFile, OpenOptions, TokenStrings, check_finite, inspect};
+use unmix_data::{ActivationSet, OpenOptions, TokenStrings, check_finite, inspect};
 
 #[test]
 fn the_bundled_activations_are_sound() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/data/demo");
-    let file = ActivationFile::open(folder.join("activations.safetensors"), &OpenOptions::default()).expect("opened");
+    let paths = [folder.join("activations.safetensors")];
+    let file = ActivationSet::open(&paths, &OpenOptions::default()).expect("opened");
     assert_eq!((file.tokens(), file.neurons(), file.element()), (1767, 1536, ElementType::F16));
     check_finite(&file).expect("finite");
     let look = inspect(&file).expect("inspected");
     assert!((0.4..0.6).contains(&look.negative_share), "{}", look.negative_share);
     assert!(look.fits_f16);
 
-    let columns = file.token_columns().expect("columns");
+    let columns = file.token_columns().clone();
     assert_eq!(columns.names(), ["token_ids", "prompt_ids", "positions"]);
     let strings = TokenStrings::from_rows(folder.join("tokens.json"), file.tokens()).expect("strings");
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use unmix::{DenseMatrix, Factorization, FeatureStatistics, FitSummary, Init, Options, Solver, StopReason};
 use unmix_data::{
-    Error, FACTORIZATION_FILE, FitRecord, InputRecord, RUN_FILE, TokenColumns, read_fit, read_matrix, write_fit,
+    Error, FACTORIZATION_FILE, FitRecord, InputRecord, RUN_FILE, TokenColumns, TokenFilter, read_fit, read_matrix,
+    write_fit,
 };
 
 fn record(seed: u64) -> FitRecord {
@@ -68,9 +69,12 @@ fn record(seed: u64) -> FitRecord {
         token_ids: Some(vec![1, 2, 3, 1 << 40, 5]),
         prompt_ids: None,
         positions: Some(vec![0, 1, 2, 0, 1]),
+        rows: None,
     };
     let input = InputRecord {
-        path: Some(PathBuf::from("some/activations.npy")),
+        paths: vec![PathBuf::from("some/activations.npy")],
+        stored_tokens: tokens as u64,
+        filter: TokenFilter::default(),
         tensor: None,
         fingerprint: "blake3:00".to_owned(),
         tokens: tokens as u64,
@@ -338,7 +342,7 @@ fn a_fit_to_a_file_whose_name_is_not_utf8_is_not_lost() {
     use std::os::unix::ffi::OsStrExt;
     let (parent, dir) = parent();
     let mut fit = record(1);
-    fit.run.input.path = Some(std::ffi::OsStr::from_bytes(b"caf\xe9.npy").into());
+    fit.run.input.paths = vec![std::ffi::OsStr::from_bytes(b"caf\xe9.npy").into()];
     write_fit(&dir, &fit, false).expect("written");
     same(&read_fit(&dir).expect("read"), &fit);
     let dir = parent.path().join(std::ffi::OsStr::from_bytes(b"f\xe9"));

@@ -3,7 +3,9 @@
 use std::fs;
 
 use proptest::prelude::*;
-use unmix_data::{ActivationFile, OpenOptions, check_finite, fingerprint, inspect, read_matrix};
+use unmix_data::{
+    ActivationFile, ActivationSet, NormLimit, OpenOptions, TokenFilter, check_finite, fingerprint, inspect, read_matrix,
+};
 
 use crate::bytes::{f16s, f32s, i32s, npy, safetensors};
 
@@ -14,9 +16,16 @@ fn victim() -> impl Strategy<Value = Vec<u8>> {
         ("token_ids", "I32", &[3], i32s(&[7, 8, 9])),
         ("y", "F32", &[4, 3], f32s(&values)),
     ]);
+    let batch = safetensors(&[
+        ("x", "F16", &[3, 2, 2], f16s(&values)),
+        ("input_ids", "I32", &[3, 2], i32s(&[7, 8, 9, 7, 8, 9])),
+        ("attention_mask", "BOOL", &[3, 2], vec![1, 0, 1, 1, 1, 0]),
+        ("prompt_ids", "I32", &[3], i32s(&[1, 2, 1])),
+    ]);
     let doubles: Vec<u8> = values.iter().flat_map(|&v| f64::from(v).to_le_bytes()).collect();
     prop_oneof![
         3 => Just(tensors),
+        3 => Just(batch),
         1 => Just(npy(1, "<f4", false, &[3, 4], &f32s(&values))),
         1 => Just(npy(2, "<f8", true, &[3, 4], &doubles)),
         1 => Just(npy(3, ">f2", true, &[3, 4], &f16s(&values))),
@@ -62,10 +71,30 @@ proptest! {
                 let _ = check_finite(&opened);
                 let _ = fingerprint(&opened);
                 let _ = opened.token_columns();
-                let _ = inspect(&opened);
                 let _ = read_matrix(file.path(), options.tensor.as_deref());
             }
             Err(error) => prop_assert!(error.is_usage(), "{}", error),
         }
+        // As one of several files, whose other is good.
+        let good = file.path().with_extension("good");
+        fs::write(&good, safetensors(&[("x", "F16", &[1, 4], f16s(&[1.0; 4]))])).expect("written");
+        let paths = [good.clone(), file.path().to_owned()];
+        for paths in [&paths[..], &paths[1..]] {
+            match ActivationSet::open(paths, &options) {
+                Ok(opened) => {
+                    let _ = inspect(&opened);
+                    let _ = fingerprint(&opened);
+                    let filter = TokenFilter {
+                        skip_token_ids: vec![7],
+                        skip_first: 1,
+                        max_norm: Some(NormLimit::TimesMedian(1.5)),
+                        keep: named.then(|| "attention_mask".to_owned()),
+                    };
+                    let _ = opened.filtered(&filter);
+                }
+                Err(error) => prop_assert!(error.is_usage(), "{}", error),
+            }
+        }
+        fs::remove_file(&good).expect("removed");
     }
 }

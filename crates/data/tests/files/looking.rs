@@ -5,7 +5,7 @@ use std::ops::Range;
 use unmix::{ActivationSource, ElementType};
 use unmix_data::{Error, check_finite, fingerprint, inspect};
 
-use crate::bytes::{bf16s, f16s, f32s, i32s, npy, open, safetensors, transposed};
+use crate::bytes::{bf16s, f16s, f32s, i32s, npy, open, open_set, safetensors, transposed};
 
 /// A source without bytes of its own, to go the way through `read_rows`.
 struct Computed {
@@ -92,8 +92,8 @@ fn failing_reads_are_no_usage_errors() {
 fn an_inspection_by_hand() {
     let values = [3.0, -4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -12.0];
     let file = safetensors(&[("x", "F16", &[3, 3], f16s(&values)), ("token_ids", "I32", &[3], i32s(&[5, 6, 7]))]);
-    let look = inspect(&open("x.safetensors", &file, None).expect("opened")).expect("inspected");
-    assert_eq!((look.tokens, look.neurons, look.element, look.tensor.as_deref()), (3, 3, "f16", Some("x")));
+    let look = inspect(&open_set("x.safetensors", &file, None).expect("opened")).expect("inspected");
+    assert_eq!((look.tokens, look.neurons, look.element, look.files[0].tensor.as_deref()), (3, 3, "f16", Some("x")));
     assert_eq!((look.squared_norm, look.max_abs, look.fits_f16), (169.0, 12.0, true));
     assert_eq!((look.negative_share, look.zero_share), (2.0 / 9.0, 6.0 / 9.0));
     assert_eq!(
@@ -106,19 +106,22 @@ fn an_inspection_by_hand() {
     assert_eq!(look.token_columns, ["token_ids"]);
     assert_eq!((look.non_finite.count, look.non_finite.first), (0, None));
     let json = serde_json::to_value(&look).expect("serializes");
-    assert_eq!((&json["tensors"][1]["name"], &json["format"]), (&"token_ids".into(), &"safetensors".into()));
+    assert_eq!(
+        (&json["files"][0]["tensors"][1]["name"], &json["files"][0]["format"]),
+        (&"token_ids".into(), &"safetensors".into())
+    );
 }
 
 #[test]
 fn an_inspection_counts_what_is_not_finite() {
     let values = [1.0, f32::NAN, 1e6, 0.0, f32::INFINITY, -1.0];
-    let look = inspect(&open("x.npy", &npy(1, "<f4", false, &[3, 2], &f32s(&values)), None).expect("opened"))
+    let look = inspect(&open_set("x.npy", &npy(1, "<f4", false, &[3, 2], &f32s(&values)), None).expect("opened"))
         .expect("inspected");
     assert_eq!((look.non_finite.count, look.non_finite.first), (2, Some((0, 1))));
     assert_eq!((look.max_abs, look.fits_f16, look.zero_share), (1e6, false, 1.0 / 6.0));
     assert!(look.squared_norm.is_finite());
-    let zeros =
-        inspect(&open("0.npy", &npy(1, "<f4", false, &[2, 2], &[0; 16]), None).expect("opened")).expect("inspected");
+    let zeros = inspect(&open_set("0.npy", &npy(1, "<f4", false, &[2, 2], &[0; 16]), None).expect("opened"))
+        .expect("inspected");
     assert_eq!((zeros.strongest_token.share, zeros.token_norms.max), (0.0, 0.0));
 }
 

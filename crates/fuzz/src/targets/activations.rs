@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use unmix::ActivationSource;
-use unmix_data::{ActivationFile, OpenOptions, check_finite, fingerprint, inspect, read_matrix};
+use unmix_data::{ActivationSet, NormLimit, OpenOptions, TokenFilter, check_finite, fingerprint, inspect, read_matrix};
 
 use super::fixtures::{npy, numbers, safetensors};
 use super::refusal::refused;
@@ -23,6 +23,10 @@ pub static SAFETENSORS: Target = Target {
         "token_ids",
         "prompt_ids",
         "positions",
+        "input_ids",
+        "position_ids",
+        "attention_mask",
+        "mask",
         "F64",
         "F32",
         "F16",
@@ -47,6 +51,13 @@ pub static SAFETENSORS: Target = Target {
                 ("s", "F32", &[]),
             ]),
             safetensors(&[]),
+            safetensors(&[
+                ("x", "F32", &[2, 3, 2]),
+                ("input_ids", "I32", &[2, 3]),
+                ("attention_mask", "U8", &[2, 3]),
+                ("position_ids", "I8", &[2, 3]),
+                ("prompt_ids", "I16", &[2]),
+            ]),
         ];
         files.map(|file| vec![file]).to_vec()
     },
@@ -94,10 +105,7 @@ pub static NPY: Target = Target {
 };
 
 fn open(path: &Path, tensor: Option<&str>) {
-    match ActivationFile::open(path, &OpenOptions { tensor: tensor.map(str::to_owned) }) {
-        Ok(file) => examine(&file),
-        Err(error) => refused(&error),
-    }
+    open_set(path, tensor);
     match read_matrix(path, tensor) {
         Ok(matrix) => {
             assert_eq!(matrix.values.len(), matrix.rows * matrix.columns);
@@ -107,8 +115,31 @@ fn open(path: &Path, tensor: Option<&str>) {
     }
 }
 
-/// An opened file is what it says.
-fn examine(file: &ActivationFile) {
+/// Opens a file, a folder or an index.
+pub(super) fn open_set(path: &Path, tensor: Option<&str>) {
+    match ActivationSet::open(&[path.to_owned()], &OpenOptions { tensor: tensor.map(str::to_owned) }) {
+        Ok(set) => {
+            examine(&set);
+            let filter = TokenFilter {
+                skip_token_ids: if set.token_columns().token_ids.is_some() { vec![1, 2] } else { Vec::new() },
+                skip_first: set.token_columns().prompt_ids.is_some().into(),
+                max_norm: Some(NormLimit::TimesMedian(2.0)),
+                keep: None,
+            };
+            match set.filtered(&filter) {
+                Ok(some) => {
+                    assert_eq!(some.tokens() + some.left_out().total(), set.stored_tokens());
+                    examine(&some);
+                }
+                Err(error) => refused(&error),
+            }
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+/// Opened activations are what they say.
+fn examine(file: &ActivationSet) {
     let (tokens, neurons, element) = (file.tokens(), file.neurons(), file.element());
     assert!(tokens > 0 && neurons > 0, "{tokens} × {neurons}");
     let row = neurons as usize * element.bytes();
@@ -119,7 +150,7 @@ fn examine(file: &ActivationFile) {
     match file.read_rows(0..tokens, &mut whole) {
         Err(error) => {
             // Only numbers that f32 cannot hold are found this late.
-            assert!(file.stored_dtype().starts_with("f64"), "{error}");
+            assert!(file.files()[0].stored_dtype().starts_with("f64"), "{error}");
             let error = check_finite(file).expect_err("a number that f32 cannot hold");
             refused(&error);
         }
@@ -134,18 +165,14 @@ fn examine(file: &ActivationFile) {
             assert_eq!(fingerprint(file).expect("read before").len(), "blake3:".len() + 64);
         }
     }
-    match file.token_columns() {
-        Ok(columns) => {
-            for column in [columns.token_ids, columns.prompt_ids, columns.positions].into_iter().flatten() {
-                assert_eq!(column.len() as u64, tokens, "entries of a column");
-            }
-        }
-        Err(error) => refused(&error),
+    let columns = file.token_columns();
+    for column in [&columns.token_ids, &columns.prompt_ids, &columns.positions, &columns.rows].into_iter().flatten() {
+        assert_eq!(column.len() as u64, tokens, "entries of a column");
     }
 }
 
 /// Rows are the same however many are read at a time.
-fn same_by_row(file: &ActivationFile, whole: &[u8], row: usize) {
+fn same_by_row(file: &ActivationSet, whole: &[u8], row: usize) {
     let step = 7;
     for (start, rows) in (0..file.tokens()).step_by(step as usize).zip(whole.chunks(row * step as usize)) {
         let mut some = vec![0; rows.len()];
@@ -155,7 +182,7 @@ fn same_by_row(file: &ActivationFile, whole: &[u8], row: usize) {
 }
 
 /// What is found when all numbers are looked at is what is there.
-fn numbers_are_counted(file: &ActivationFile, values: &[f32]) {
+fn numbers_are_counted(file: &ActivationSet, values: &[f32]) {
     let not_finite = values.iter().filter(|value| !value.is_finite()).count();
     match check_finite(file) {
         Ok(()) => assert_eq!(not_finite, 0),
@@ -174,7 +201,6 @@ fn numbers_are_counted(file: &ActivationFile, values: &[f32]) {
             assert!(inspection.squared_norm.is_finite() && norms.mean.is_finite(), "{norms:?}");
             serde_json::to_string(&inspection).expect("an inspection as JSON");
         }
-        // A column of tokens may be wrong.
         Err(error) => refused(&error),
     }
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use unmix::{CpuEngine, Engine, HostActivations, SemiNmf};
-use unmix_data::{FACTORIZATION_FILE, FitRecord, InputRecord, RUN_FILE, TokenColumns, read_fit, write_fit};
+use unmix_data::{
+    FACTORIZATION_FILE, FitRecord, InputRecord, RUN_FILE, TokenColumns, TokenFilter, read_fit, write_fit,
+};
 
 use super::refusal::refused;
 use crate::{File, Form, Target};
@@ -50,6 +52,7 @@ pub static FIT_FOLDER: Target = Target {
             token_ids: Some(vec![1, 2, 3, 1 << 40]),
             prompt_ids: Some(vec![0, 0, 1, 1]),
             positions: Some(vec![0, 1, 0, 1]),
+            rows: Some(vec![0, 1, 3, 9]),
         };
         vec![files(&record(all)), files(&record(TokenColumns::default()))]
     },
@@ -85,7 +88,9 @@ fn record(columns: TokenColumns) -> FitRecord {
     let activations = engine.load(&x).expect("loaded");
     let fit = SemiNmf::new(2).sparsity(0.5).fit(&engine, &activations).expect("a fit");
     let input = InputRecord {
-        path: Some("some/activations.npy".into()),
+        paths: vec!["some/activations.npy".into()],
+        stored_tokens: 4,
+        filter: TokenFilter::default(),
         tensor: None,
         fingerprint: format!("blake3:{}", "0".repeat(64)),
         tokens: 4,

@@ -6,6 +6,7 @@ mod fixtures;
 mod labels;
 mod lens;
 mod refusal;
+mod shards;
 mod token_columns;
 mod token_texts;
 mod vocabulary;
@@ -15,9 +16,10 @@ use crate::Target;
 
 impl Target {
     /// All of them.
-    pub const ALL: [&'static Target; 9] = [
+    pub const ALL: [&'static Target; 10] = [
         &activations::SAFETENSORS,
         &activations::NPY,
+        &shards::SHARDS,
         &token_columns::TOKEN_COLUMNS,
         &token_texts::TOKEN_TEXTS,
         &vocabulary::VOCABULARY,

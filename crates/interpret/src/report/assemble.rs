@@ -1,6 +1,7 @@
 //! From a fit, and what was found out about it, to the content of the page.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use unmix_data::FitRecord;
 
@@ -143,7 +144,7 @@ fn run_card(fit: &FitRecord) -> RunCard {
     }
     let energy = summary.squared_norm;
     RunCard {
-        data: run.input.path.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned()),
+        data: files(&run.input.paths),
         tokens: summary.tokens,
         neurons: summary.neurons.into(),
         dtype: run.input.element.clone(),
@@ -159,6 +160,12 @@ fn run_card(fit: &FitRecord) -> RunCard {
         date: None,
         dead_features: summary.dead_features.iter().map(|&k| k as usize).collect(),
     }
+}
+
+/// The names of the files: the only one, or the first and how many there are.
+fn files(paths: &[PathBuf]) -> Option<String> {
+    let first = paths.first()?.file_name()?.to_string_lossy().into_owned();
+    Some(if paths.len() > 1 { format!("{first} and {} more", paths.len() - 1) } else { first })
 }
 
 fn words(contexts: &Contexts, text: &Text) -> Vec<WordCount> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use unmix::{ActivationSource, CpuEngine, Engine, HostActivations, SemiNmf};
-use unmix_data::{FitRecord, InputRecord, TokenColumns};
+use unmix_data::{FitRecord, InputRecord, TokenColumns, TokenFilter};
 use unmix_interpret::export::Site;
 
 pub const TOKENS: usize = 157;
@@ -40,9 +40,12 @@ pub fn fit() -> (FitRecord, HostActivations) {
         token_ids: Some((0..TOKENS as i64).map(|i| 1000 + i * i % 77).collect()),
         prompt_ids: Some(prompt_ids()),
         positions: None,
+        rows: None,
     };
     let input = InputRecord {
-        path: None,
+        paths: Vec::new(),
+        stored_tokens: TOKENS as u64,
+        filter: TokenFilter::default(),
         tensor: None,
         fingerprint: "blake3:0".to_owned(),
         tokens: TOKENS as u64,

@@ -106,7 +106,7 @@ proptest! {
             prop_assert_eq!(found.spellings.iter().map(|s| s.count).sum::<usize>(), found.occurrences.len());
         }
 
-        let columns = TokenColumns { token_ids: case.token_ids.clone(), prompt_ids: case.prompt_ids.clone(), positions: None };
+        let columns = TokenColumns { token_ids: case.token_ids.clone(), prompt_ids: case.prompt_ids.clone(), positions: None, ..TokenColumns::default() };
         let fit = record(features, coefficients, columns);
         let logits = |sign: f64| case.tokens.iter().map(|t| TokenLogit { text: t.clone(), logit: sign / 3.0 }).collect();
         let lens: Vec<LensWords> =

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use unmix::{DenseMatrix, Factorization, FeatureStatistics, FitSummary, SemiNmf, StopReason};
-use unmix_data::{FitRecord, InputRecord, TokenColumns};
+use unmix_data::{FitRecord, InputRecord, TokenColumns, TokenFilter};
 use unmix_interpret::{Child, Hierarchy, HierarchyLevel, norms};
 
 /// A record of features [K, d] and coefficients [n, K], with statistics as if the features were orthogonal.
@@ -48,7 +48,9 @@ pub fn record(features: DenseMatrix, coefficients: DenseMatrix, columns: TokenCo
         options: SemiNmf::new(rank as u32).options(),
     };
     let input = InputRecord {
-        path: Some("made/by/hand.npy".into()),
+        paths: vec!["made/by/hand.npy".into()],
+        stored_tokens: tokens,
+        filter: TokenFilter::default(),
         tensor: None,
         fingerprint: String::new(),
         tokens,

@@ -42,6 +42,7 @@ fn fit() -> FitRecord {
         token_ids: Some((0..TOKENS).map(|row| scatter(row, VOCABULARY) as i64).collect()),
         prompt_ids: Some((0..TOKENS).map(|row| (row / PROMPT) as i64).collect()),
         positions: None,
+        rows: None,
     };
     record(
         DenseMatrix { rows: RANK, columns: NEURONS, values: z },

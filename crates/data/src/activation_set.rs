@@ -1,0 +1,339 @@
+//! Activations as a user has them: in one file or in several, with tokens to leave out.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use unmix::{ActivationSource, ElementType};
+
+use crate::kept_rows::KeptRows;
+use crate::token_filter::{LeftOut, NormLimit, TokenFilter};
+use crate::{
+    ActivationFile, Error, OpenOptions, TokenColumns, joined_columns, open_activations, reading_order, token_norms,
+};
+
+/// The activations of several files as one matrix, tokens × neurons, without the tokens that are left out.
+///
+/// Files are joined in their order. Of a batch of sequences, [batch, sequence, neurons], the sequences lie one after another, and
+/// positions that the mask beside it leaves out are no tokens. Bytes are used in place where the rows asked for lie together in
+/// one mapped file, and read by ordinary reads elsewhere.
+///
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ActivationSet {
+    files: Arc<[ActivationFile]>,
+    /// The first row of each file among all rows, and behind them the number of all rows.
+    starts: Arc<[u64]>,
+    kept: KeptRows,
+    columns: Arc<TokenColumns>,
+    filter: TokenFilter,
+    left_out: LeftOut,
+    renumbered: bool,
+}
+
+/// A row of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredRow<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// The row in that file, from 0. The rows of a batch are its sequences one after another.
+    pub row: u64,
+}
+
+impl ActivationSet {
+    /// Maps the files, checks their headers, picks a tensor in each and reads the columns of tokens. The activations themselves are
+    /// not read yet.
+    ///
+    /// A path is a safetensors or npy file, a folder of them or an index of shards (`*.index.json`, `{"weight_map": {tensor:
+    /// file}}`). A folder stands for its index if it has one, and else for all its safetensors and npy files in the natural order
+    /// of their names, so that `x-2` comes before `x-10`; hidden files, folders in it and files of other endings are ignored. An
+    /// index stands for those of its files that hold the tensor, in natural order.
+    ///
+    /// The tensor has two dimensions, [tokens, neurons], or three, [batch, sequence, neurons]. Beside three there may be tensors of
+    /// the shape [batch, sequence]: `attention_mask` or `mask`, which is zero for positions to leave out; and token columns, as
+    /// [`TokenColumns`] says. A batch without prompt ids has one prompt a sequence. One without positions has them counted from 0
+    /// over the positions that the mask keeps, whichever side the padding is on.
+    ///
+    /// The columns of the files are joined, and prompts of different files never have the same number. If numbers repeat, those
+    /// of the later file are moved beyond all others, or only that of its first prompt if nothing but a prompt cut in two repeats.
+    ///
+    /// The files must not be changed or shortened meanwhile, as [`ActivationFile::open`] says.
+    ///
+    /// # Errors
+    /// As [`ActivationFile::open`] for each file; if a folder holds none, a file is named twice, or files differ in neurons, type of
+    /// numbers, name of the tensor or columns; if a column or a mask does not fit; if no token is left.
+    pub fn open(paths: &[PathBuf], options: &OpenOptions) -> Result<ActivationSet, Error> {
+        let files = open_activations::open(paths, options)?;
+        let mut starts = vec![0u64];
+        for file in &files {
+            // All of them are mapped, so their rows can be counted.
+            starts.push(starts[starts.len() - 1] + file.tokens());
+        }
+        let joined = joined_columns::read(&files)?;
+        let all = ActivationSet {
+            kept: KeptRows::all(starts[files.len()]),
+            files: files.into(),
+            starts: starts.into(),
+            columns: Arc::new(joined.columns),
+            filter: TokenFilter::default(),
+            left_out: LeftOut::default(),
+            renumbered: joined.renumbered,
+        };
+        let Some(mask) = joined.mask else { return Ok(all) };
+        let mut unmasked = all.retain(&mask, "the attention mask leaves out every position; is it inverted?")?;
+        unmasked.left_out.by_attention_mask = all.tokens() - unmasked.tokens();
+        Ok(unmasked)
+    }
+
+    /// The same activations without the tokens that `filter` leaves out.
+    ///
+    /// # Errors
+    /// If a column that it needs is missing, a file has no mask of that name or none that fits, reading the norms fails, or no token
+    /// is left.
+    pub fn filtered(&self, filter: &TokenFilter) -> Result<ActivationSet, Error> {
+        let TokenFilter { skip_token_ids, skip_first, max_norm, keep } = filter;
+        let mut set = ActivationSet { filter: filter.clone(), ..self.clone() };
+        let of_token = vec![true; self.tokens() as usize];
+        let by_mask = match keep {
+            None => of_token.clone(),
+            Some(name) => {
+                let masks = self.files.iter().map(|file| file.mask(name)).collect::<Result<Vec<_>, _>>()?.concat();
+                self.kept.stored().map(|row| masks[row as usize]).collect()
+            }
+        };
+        let by_token_id = match skip_token_ids.as_slice() {
+            [] => of_token.clone(),
+            skipped => {
+                let ids = self.column(&self.columns.token_ids, "token_ids", "skipping tokens by their id needs it")?;
+                ids.iter().map(|id| !skipped.contains(id)).collect()
+            }
+        };
+        let by_place = match *skip_first {
+            0 => of_token,
+            first => {
+                let why = "skipping the first tokens of each prompt needs it";
+                let ids = self.column(&self.columns.prompt_ids, "prompt_ids", why)?;
+                let places = reading_order::places(ids, self.columns.positions.as_deref());
+                places.into_iter().map(|place| place >= first).collect()
+            }
+        };
+        let mut kept = vec![true; self.tokens() as usize];
+        let left_out = &mut set.left_out;
+        let reasons = [
+            (&mut left_out.by_mask, by_mask),
+            (&mut left_out.by_token_id, by_token_id),
+            (&mut left_out.by_place, by_place),
+        ];
+        for (count, reason) in reasons {
+            for (kept, keep) in kept.iter_mut().zip(reason) {
+                *count += u64::from(*kept && !keep);
+                *kept &= keep;
+            }
+        }
+        let set = set.retain(&kept, "what is to be left out leaves out all; leave out fewer")?;
+        max_norm.map_or_else(|| Ok(set.clone()), |limit| set.below(limit))
+    }
+
+    /// The tokens up to a norm. Those with numbers that are not finite are kept, so that a fit finds them and says so.
+    fn below(&self, limit: NormLimit) -> Result<ActivationSet, Error> {
+        let norms = token_norms::squared_norms(self)?;
+        let largest = match limit {
+            NormLimit::Norm(norm) => norm * norm,
+            NormLimit::TimesMedian(times) => {
+                let mut sorted = norms.clone();
+                let middle = sorted.len() / 2;
+                let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
+                *median * times * times
+            }
+        };
+        let is_kept = |norm: &f64| !norm.is_finite() || *norm <= largest;
+        let kept: Vec<bool> = norms.iter().map(is_kept).collect();
+        let mut set = self.retain(&kept, "every token has a larger norm; raise the limit")?;
+        set.left_out.by_norm = self.tokens() - set.tokens();
+        set.left_out.norm_limit = Some(largest.sqrt());
+        Ok(set)
+    }
+
+    /// A column that is needed.
+    fn column<'a>(
+        &self,
+        column: &'a Option<Vec<i64>>,
+        name: &'static str,
+        why: &'static str,
+    ) -> Result<&'a [i64], Error> {
+        let path = || self.files[0].path().to_owned();
+        column.as_deref().ok_or_else(|| Error::MissingColumn { path: path(), column: name, why })
+    }
+
+    /// The tokens for which `keep`, which has an entry for each, says so. `why` tells what left them all out, if none is left.
+    fn retain(&self, keep: &[bool], why: &str) -> Result<ActivationSet, Error> {
+        if keep.iter().all(|&keep| keep) {
+            return Ok(self.clone());
+        }
+        let kept = self.kept.retain(keep);
+        if kept.len() == 0 {
+            let (path, tokens) = (self.files[0].path().to_owned(), self.stored_tokens());
+            return Err(Error::NoTokens { path, tokens, why: why.to_owned() });
+        }
+        let mut columns = (*self.columns).clone();
+        for column in columns.all_mut().into_iter().flatten() {
+            let mut keep = keep.iter();
+            column.retain(|_| keep.next().is_none_or(|&keep| keep));
+        }
+        // They fit: a row has at least a byte in memory.
+        columns.rows = Some(kept.stored().map(|row| row as i64).collect());
+        Ok(ActivationSet { kept, columns: Arc::new(columns), ..self.clone() })
+    }
+
+    /// The files in their order.
+    pub fn files(&self) -> &[ActivationFile] {
+        &self.files
+    }
+
+    /// Rows of all files, those that are left out as well.
+    pub fn stored_tokens(&self) -> u64 {
+        self.starts[self.files.len()]
+    }
+
+    /// The columns of the tokens, with an entry for each that is kept. `rows` is there if any is left out.
+    pub fn token_columns(&self) -> &TokenColumns {
+        &self.columns
+    }
+
+    /// What was asked to be left out.
+    pub fn filter(&self) -> &TokenFilter {
+        &self.filter
+    }
+
+    /// How many rows were left out, and why.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// Whether prompts were numbered anew, because files had the same numbers.
+    pub fn prompts_were_renumbered(&self) -> bool {
+        self.renumbered
+    }
+
+    /// Where a token lies.
+    ///
+    /// # Panics
+    /// If there is no such token.
+    pub fn locate(&self, token: u64) -> StoredRow<'_> {
+        let stored = self.kept.pieces(token..token + 1).next().expect("a token").start;
+        let (index, row) = self.place(stored);
+        StoredRow { path: self.files[index].path(), row }
+    }
+
+    /// Whether the files still hold what they held when they were opened and had `fingerprint`, by their size, their times and, where
+    /// those cannot tell, their content: numbers that are used in place may have been changed by a process that has them mapped, too.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if they do not, [`Error::Replaced`] if another file lies where one was, [`Error::CutShort`] if one has lost
+    /// bytes.
+    pub fn check_unchanged(&self, fingerprint: &str) -> Result<(), Error> {
+        let touched = self.touched()?;
+        if touched.is_none() && !self.files.iter().any(ActivationFile::in_place) {
+            return Ok(());
+        }
+        let now = crate::fingerprint(self)?;
+        // Bytes may have gone missing while they were read.
+        self.check_whole()?;
+        if now == fingerprint {
+            return Ok(());
+        }
+        Err(Error::Changed(touched.unwrap_or(&self.files[0]).path().to_owned()))
+    }
+
+    /// Whether the files have not been written to since they were opened, by their size and their times.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if one has, [`Error::Replaced`] if another file lies where one was, [`Error::CutShort`] if one has lost
+    /// bytes.
+    pub fn check_untouched(&self) -> Result<(), Error> {
+        self.touched()?.map_or(Ok(()), |file| Err(Error::Changed(file.path().to_owned())))
+    }
+
+    /// Whether the files still have all of their bytes. Cheap enough to ask again and again.
+    ///
+    /// # Errors
+    /// [`Error::CutShort`] if one has not.
+    pub fn check_whole(&self) -> Result<(), Error> {
+        self.files.iter().try_for_each(|file| file.is_touched().map(|_| ()))
+    }
+
+    /// The first file that has been written to.
+    fn touched(&self) -> Result<Option<&ActivationFile>, Error> {
+        let mut touched = None;
+        for file in self.files.iter() {
+            let is_touched = file.is_touched()?;
+            if file.is_replaced() {
+                return Err(Error::Replaced(file.path().to_owned()));
+            }
+            if is_touched && touched.is_none() {
+                touched = Some(file);
+            }
+        }
+        Ok(touched)
+    }
+
+    /// The file of a row among all rows, and the row in it.
+    fn place(&self, stored: u64) -> (usize, u64) {
+        let index = self.starts.partition_point(|&start| start <= stored) - 1;
+        (index, stored - self.starts[index])
+    }
+
+    /// The files and the rows in them that the tokens `rows` are, in order.
+    fn pieces(&self, rows: Range<u64>) -> impl Iterator<Item = (&ActivationFile, Range<u64>)> {
+        self.kept.pieces(rows).flat_map(move |piece| {
+            let mut start = piece.start;
+            std::iter::from_fn(move || {
+                (start < piece.end).then(|| {
+                    let (index, first) = self.place(start);
+                    let end = piece.end.min(self.starts[index + 1]);
+                    let rows = first..first + (end - start);
+                    start = end;
+                    (&self.files[index], rows)
+                })
+            })
+        })
+    }
+}
+
+impl ActivationSource for ActivationSet {
+    fn tokens(&self) -> u64 {
+        self.kept.len()
+    }
+
+    fn neurons(&self) -> u64 {
+        self.files[0].neurons()
+    }
+
+    fn element(&self) -> ElementType {
+        self.files[0].element()
+    }
+
+    fn read_rows(&self, rows: Range<u64>, mut out: &mut [u8]) -> std::io::Result<()> {
+        self.check_rows(&rows, out)?;
+        let row = self.neurons() as usize * self.element().bytes();
+        for (file, rows) in self.pieces(rows) {
+            let (piece, rest) = out.split_at_mut((rows.end - rows.start) as usize * row);
+            file.read_rows(rows, piece)?;
+            out = rest;
+        }
+        Ok(())
+    }
+
+    fn shared_rows(&self, rows: Range<u64>) -> Option<Bytes> {
+        if rows.start > rows.end || rows.end > self.tokens() {
+            return None;
+        }
+        let mut pieces = self.pieces(rows);
+        match (pieces.next(), pieces.next()) {
+            (Some((file, rows)), None) => file.shared_rows(rows),
+            (None, _) => Some(Bytes::new()),
+            _ => None,
+        }
+    }
+}

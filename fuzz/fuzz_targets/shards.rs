@@ -1,0 +1,3 @@
+#![no_main]
+
+unmix_fuzz_programs::program!("shards");
