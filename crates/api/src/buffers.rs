@@ -1,5 +1,7 @@
 //! Every buffer of a fit, planned before anything is allocated.
 
+use std::collections::HashSet;
+
 use unmix_kernels::{
     BufferId, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, STATE_WORDS, STATUS_WORDS, Split,
     Workspace, is_sparse, report_words,
@@ -121,6 +123,24 @@ impl Buffers {
             centroid_norms: w.words("centroid norms", if by_kmeans { rank.into() } else { 1 }),
             sample_norms: w.words("norms of sampled tokens", if by_kmeans { rows.into() } else { 1 }),
         }
+    }
+
+    /// The buffers that carry a fit's state from one iteration to the next, and what was measured of the tokens. The others are
+    /// written before they are read.
+    pub fn carried(&self) -> Vec<BufferId> {
+        let mut carried = Vec::new();
+        for tokens in &self.tokens {
+            carried.extend([tokens.coefficients.buffer(), tokens.best_coefficients.buffer(), tokens.squared_norms]);
+        }
+        let Features { dense, indices, values, .. } = self.features;
+        let KeptEntries { indices: best_indices, values: best_values } = self.best_kept;
+        carried.extend([dense.buffer(), indices, values, best_indices.buffer(), best_values.buffer()]);
+        carried.extend([self.sums.cross.buffer(), self.sums.gram.buffer(), self.feature_gram.buffer()]);
+        carried.extend([self.scales, self.state]);
+        // Some are one and the same.
+        let mut seen = HashSet::new();
+        carried.retain(|buffer| seen.insert(*buffer));
+        carried
     }
 
     /// Y of a panel's tokens; of a sample, the panel's first rows.

@@ -1,13 +1,15 @@
 //! What the stages of a fit work with: the session, its buffers, the options, and what was measured.
 
 use unmix_kernels::Workspace;
-use unmix_runtime::{Activations, Engine};
+use unmix_runtime::{Activations, Engine, PanelLayout};
 
 use crate::buffers::Buffers;
+use crate::checkpoint::CheckpointReader;
 use crate::gather::Gather;
 use crate::measuring::Measured;
 use crate::panels::{Panel, panels_of};
 use crate::sample::Samples;
+use crate::saved_buffers::restore;
 use crate::session_io::SessionIo;
 use crate::steps::Steps;
 use crate::{Error, Options};
@@ -15,7 +17,9 @@ use crate::{Error, Options};
 /// A fit whose buffers are allocated and whose activations are measured.
 pub(crate) struct Fit<'a> {
     pub engine: &'a dyn Engine,
+    pub workspace: Workspace,
     pub io: SessionIo,
+    pub layout: PanelLayout,
     pub panels: Vec<Panel>,
     pub samples: Samples,
     pub buffers: Buffers,
@@ -27,33 +31,67 @@ pub(crate) struct Fit<'a> {
     pub gathered: Vec<u32>,
 }
 
+/// With what a fit begins.
+pub(crate) enum Begin<'c> {
+    /// With activations that are measured. In the same pass, the first activations of the tokens `gathered`, at most one a cluster,
+    /// go to the centroids.
+    Anew { gathered: Vec<u32> },
+    /// With a checkpoint.
+    Saved(Saved<'c>),
+}
+
+/// A checkpoint's buffers, with the scale of the activations that they belong to.
+#[derive(Clone, Copy)]
+pub(crate) struct Saved<'c> {
+    pub buffers: &'c dyn CheckpointReader,
+    pub scale: f32,
+}
+
 impl<'a> Fit<'a> {
-    /// Plans and allocates every buffer, and measures the activations. In the same pass, activations of the tokens `gathered`, at
-    /// most one a cluster, go to the centroids, and samples of streamed activations to memory of their own.
+    /// Plans and allocates every buffer. Then the activations are measured, or the buffers are brought to what was saved. Measuring
+    /// streamed activations also copies the samples of the start to memory of their own.
     pub async fn open(
         engine: &'a dyn Engine,
         activations: &Activations,
         options: Options,
-        gathered: Vec<u32>,
+        begin: Begin<'_>,
     ) -> Result<Self, Error> {
-        let layout = activations.layout();
+        let layout = activations.layout().clone();
         let mut workspace = Workspace::default();
-        let buffers = Buffers::plan(&mut workspace, layout, &options, engine.limits());
-        let panels = panels_of(layout);
+        let buffers = Buffers::plan(&mut workspace, &layout, &options, engine.limits());
+        let panels = panels_of(&layout);
         let mut samples = Samples::of(&panels, &options);
-        if activations.is_streamed() {
+        if activations.is_streamed() && matches!(begin, Begin::Anew { .. }) {
             samples = samples.copied(&mut workspace, &options, layout.stride);
         }
         let io = SessionIo::new(engine.open(&workspace, activations)?);
-        let gather = Gather {
-            tokens: &gathered,
-            indices: buffers.gathered_tokens,
-            out: buffers.compared_centroids().first_rows(gathered.len() as u32),
+        let (measured, gathered) = match begin {
+            Begin::Saved(saved) => {
+                restore(&io, &workspace, &buffers, saved.buffers)?;
+                (Measured::again(&io, &panels, &buffers, saved.scale).await?, Vec::new())
+            }
+            Begin::Anew { gathered } => {
+                let out = buffers.compared_centroids().first_rows(gathered.len() as u32);
+                let gather = Gather { tokens: &gathered, indices: buffers.gathered_tokens, out };
+                gather.write_tokens(&io)?;
+                (Measured::of(&io, &panels, &buffers, &samples, &gather).await?, gathered)
+            }
         };
-        gather.write_tokens(&io)?;
-        let measured = Measured::of(&io, &panels, &buffers, &samples, &gather).await?;
         let (tokens, neurons) = (layout.tokens, layout.neurons);
-        Ok(Fit { engine, io, panels, samples, buffers, options, tokens, neurons, measured, gathered })
+        Ok(Fit {
+            engine,
+            workspace,
+            io,
+            layout,
+            panels,
+            samples,
+            buffers,
+            options,
+            tokens,
+            neurons,
+            measured,
+            gathered,
+        })
     }
 
     /// The steps of an iteration.

@@ -21,10 +21,15 @@
 //! | an iteration | `steps`: recordings of a features update, a pass and the loss; a `solver` is an update of `features_update` and one of `coefficients_update` |
 //! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |
 //! | between iterations | what they said (`report`, `course`), `revival`, and the callback (`watch`) |
+//! | checkpoints | `checkpoint` is what a caller's writer and reader see, `checkpoints` decides when, `checkpoint_header` whose they are; `iteration_state` and `saved_buffers` are what they hold; `checkpoint_handles`, `float_bits` |
 //! | the result | `best_iterate`, `debias`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
 
 mod best_iterate;
 mod buffers;
+mod checkpoint;
+mod checkpoint_handles;
+mod checkpoint_header;
+mod checkpoints;
 mod coefficients_update;
 mod course;
 mod debias;
@@ -34,8 +39,10 @@ mod error;
 mod factorization;
 mod features_update;
 mod fit;
+mod float_bits;
 mod gather;
 mod host_activations;
+mod iteration_state;
 mod iterations;
 mod kept_entries;
 mod kmeans;
@@ -53,6 +60,7 @@ mod result;
 mod revival;
 mod run;
 mod sample;
+mod saved_buffers;
 mod semi_nmf;
 mod session_io;
 mod solver;
@@ -66,6 +74,7 @@ mod warm_up;
 mod watch;
 mod widths;
 
+pub use checkpoint::{CheckpointBuffer, CheckpointReader, CheckpointSummary, CheckpointWriter};
 pub use dense_matrix::DenseMatrix;
 pub use encode::{Encoder, Encoding};
 pub use error::Error;

@@ -52,6 +52,23 @@ impl Measured {
         Ok(measured)
     }
 
+    /// What was measured before, with norms that are in the buffers again.
+    pub async fn again(io: &SessionIo, panels: &[Panel], buffers: &Buffers, scale: f32) -> Result<Self, Error> {
+        let measured = Measured::in_buffers(io, panels, buffers, scale).await?;
+        measured.write_columns(io, panels, buffers)?;
+        Ok(measured)
+    }
+
+    /// Reads the norms of the activations times `scale` from the buffers.
+    async fn in_buffers(io: &SessionIo, panels: &[Panel], buffers: &Buffers, scale: f32) -> Result<Self, Error> {
+        let mut token_energy = Vec::with_capacity(panels.iter().map(|panel| panel.rows() as usize).sum());
+        for panel in panels {
+            token_energy.extend(io.read::<f32>(buffers.squared_norms(panel), panel.rows().into()).await?);
+        }
+        let squared_norm = token_energy.iter().map(|&e| f64::from(e)).sum();
+        Ok(Measured { scale, token_energy, squared_norm })
+    }
+
     fn needs_no_scale(&self, panels: &[Panel]) -> bool {
         let neurons = panels.first().map_or(1, |panel| panel.activations.columns);
         let largest = self.token_energy.iter().fold(0f32, |largest, &energy| largest.max(energy)) / neurons as f32;
@@ -86,12 +103,7 @@ async fn norms(
         visit(&mut recording, panel);
     }
     io.run_once(recording)?;
-    let mut token_energy = Vec::with_capacity(panels.iter().map(|panel| panel.rows() as usize).sum());
-    for panel in panels {
-        token_energy.extend(io.read::<f32>(buffers.squared_norms(panel), panel.rows().into()).await?);
-    }
-    let squared_norm = token_energy.iter().map(|&e| f64::from(e)).sum();
-    Ok(Measured { scale, token_energy, squared_norm })
+    Measured::in_buffers(io, panels, buffers, scale).await
 }
 
 /// The scale that takes the largest magnitude to between 1 and 2.
