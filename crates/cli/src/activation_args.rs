@@ -1,4 +1,4 @@
-//! The activations that a command is given.
+//! The options that say which activations a command reads.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use crate::failure::Failure;
 /// The files, and what to read of them.
 #[derive(Clone, Debug, Args)]
 pub struct ActivationArgs {
-    /// The activations: safetensors or npy files, a folder of them, or an index of shards (*.index.json). Several are read as one
-    /// matrix, in this order; those of a folder in the order of their names, 2 before 10
+    /// The activations: safetensors or npy files, a folder of them, or an index of shards (*.index.json). Several are
+    /// read as one matrix, in this order. Files of a folder are read in the order of their names, with 2 before 10
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
@@ -34,7 +34,7 @@ impl ActivationArgs {
     }
 }
 
-/// Opens files as one matrix, and says what a user would not expect of them.
+/// Opens files as one matrix, and reports what a user may not expect of them.
 pub fn open(files: &[PathBuf], tensor: Option<String>) -> Result<ActivationSet, Failure> {
     let set = ActivationSet::open(files, &OpenOptions { tensor }).map_err(Failure::with_tensor_flag)?;
     if set.prompts_were_renumbered() {
@@ -46,7 +46,7 @@ pub fn open(files: &[PathBuf], tensor: Option<String>) -> Result<ActivationSet, 
     Ok(set)
 }
 
-/// The files in words: the only one, or the first and the number of others.
+/// The files in words: the only one, or the first one and the number of the others.
 pub fn names(set: &ActivationSet) -> String {
     let first = set.files()[0].path().display();
     match set.files().len() {
