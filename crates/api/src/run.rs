@@ -29,10 +29,7 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     /// Measures the activations, starts, iterates, and verifies the result.
-    pub async fn from_start<P: FnMut(&Progress) -> ControlFlow<()>>(
-        self,
-        progress: &mut P,
-    ) -> Result<Factorization, Error> {
+    pub async fn anew<P: FnMut(&Progress) -> ControlFlow<()>>(self, progress: &mut P) -> Result<Factorization, Error> {
         let watch = &mut Watch::new(progress, self.options.max_iterations, 0.0);
         let checkpoints = Checkpoints::new(self.checkpoints);
         watch.stage(Stage::Measure);
@@ -47,7 +44,7 @@ impl Run<'_> {
     }
 
     /// Goes on from a checkpoint, and verifies the result.
-    pub async fn from_checkpoint<P: FnMut(&Progress) -> ControlFlow<()>>(
+    pub async fn resume<P: FnMut(&Progress) -> ControlFlow<()>>(
         self,
         checkpoint: &SharedReader,
         progress: &mut P,

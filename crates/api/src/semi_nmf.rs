@@ -266,8 +266,8 @@ impl SemiNmf {
         let (given, checkpoints) = (self.coefficients.as_ref(), self.checkpoints.clone());
         let run = Run { engine, activations, options, given, checkpoints };
         match &self.resume {
-            Some(checkpoint) => run.from_checkpoint(checkpoint, &mut progress).await,
-            None => run.from_start(&mut progress).await,
+            Some(checkpoint) => run.resume(checkpoint, &mut progress).await,
+            None => run.anew(&mut progress).await,
         }
     }
 
