@@ -45,7 +45,11 @@ pub struct CheckpointFolder {
     /// Held once the folder is there, where the file system has locks.
     lock: Option<File>,
     under_way: Option<UnderWay>,
+    guard: Option<Guard>,
 }
+
+/// What must hold for a checkpoint to be completed.
+type Guard = Box<dyn Fn() -> Result<(), Error> + Send>;
 
 /// What [`CheckpointFolder::request`] will give back. It is asked for when the first checkpoint is taken.
 type Request = Box<dyn FnOnce() -> Result<Vec<u8>, Error> + Send>;
@@ -90,7 +94,14 @@ impl CheckpointFolder {
             }
             delete(&path, held)?;
         }
-        Ok(CheckpointFolder { path, request: Some(Box::new(request)), next: 0, lock: None, under_way: None })
+        Ok(CheckpointFolder {
+            path,
+            request: Some(Box::new(request)),
+            next: 0,
+            lock: None,
+            under_way: None,
+            guard: None,
+        })
     }
 
     /// Opens the folder that an unfinished fit of the result `dir` left, to add checkpoints to it.
@@ -106,7 +117,7 @@ impl CheckpointFolder {
         }
         let lock = lock_of(&path)?;
         let Some(&latest) = checkpoints(&path)?.last() else { return Err(none()) };
-        Ok(CheckpointFolder { path, request: None, next: latest + 1, lock, under_way: None })
+        Ok(CheckpointFolder { path, request: None, next: latest + 1, lock, under_way: None, guard: None })
     }
 
     /// Deletes the folder of the result `dir`, if there is one: the fit is complete.
@@ -120,6 +131,17 @@ impl CheckpointFolder {
         }
         let held = lock_of(&path)?;
         delete(&path, held)
+    }
+
+    /// Completes a checkpoint only if `guard` gives no error: a checkpoint is worthless if what is fitted has changed.
+    pub fn guarded_by(mut self, guard: impl Fn() -> Result<(), Error> + Send + 'static) -> CheckpointFolder {
+        self.guard = Some(Box::new(guard));
+        self
+    }
+
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What is needed to go on, as it was given to [`begin`](Self::begin).
@@ -196,6 +218,7 @@ impl CheckpointFolder {
         written.map_err(|e| Error::io(&file, "writing", e))?;
         // What came of a file that lost bytes is worth nothing.
         check_mappings()?;
+        self.guard.as_ref().map_or(Ok(()), |guard| guard())?;
         out.get_ref().sync_all().map_err(|e| Error::io(&file, "flushing to the disk", e))?;
         drop(out);
         place(file, &self.path.join(format!("{CHECKPOINT}{}", self.next)))?;
