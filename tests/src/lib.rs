@@ -151,7 +151,7 @@ pub fn planted(seed: u64, tokens: usize, neurons: usize, rank: usize, element: E
     y.values.iter_mut().for_each(|v| *v = if *v > 1.0 { *v } else { 0.0 });
     let (clean, noise) = (oracle::product(&y, &z), Dense::random(seed + 2, tokens, neurons, ElementType::F32));
     let x = Dense::from_fn(tokens, neurons, |i, j| clean.at(i, j) + 0.1 * noise.at(i, j));
-    // What the activations hold after rounding, so that oracle and engines see the same numbers.
+    // The values that the activations hold after rounding, so that oracle and engines see the same numbers.
     Dense::from_fn(tokens, neurons, |i, j| round(x.at(i, j), element))
 }
 
