@@ -4,7 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use unmix::{
-    ActivationSource, Activations, ElementType, Engine, EngineKind, EngineLimits, Init, SemiNmf, Solver, StreamOptions,
+    ActivationSource, Activations, ElementType, Engine, EngineKind, EngineLimits, Init, PanelLayout, SemiNmf, Solver,
+    StreamOptions,
 };
 use unmix_kernels::{BufferId, CacheModel, LOSS, Recording, Resource, Traffic, Workspace};
 use unmix_runtime::{Error, Pending, Prepared, Session};
@@ -45,6 +46,10 @@ impl Engine for Counting {
 
     fn limits(&self) -> &EngineLimits {
         self.inner.limits()
+    }
+
+    fn layout(&self, source: &dyn ActivationSource) -> Result<PanelLayout, Error> {
+        self.inner.layout(source)
     }
 
     fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {

@@ -123,7 +123,9 @@ impl Encoder {
     /// As [`encode`](Self::encode).
     pub async fn encode_async(&self, engine: &dyn Engine, activations: &Activations) -> Result<Encoding, Error> {
         self.check(activations.layout().neurons)?;
-        let fit = Fit::open(engine, activations, self.options(), Begin::Anew { gathered: Vec::new() }).await?;
+        let fit =
+            Fit::open(engine, activations, self.options(), Begin::Anew { gathered: Vec::new(), copies_samples: false })
+                .await?;
         let norms: Vec<f64> = (0..self.features.rows).map(|k| norm(self.features.row(k))).collect();
         self.write_unit_features(&fit, &norms)?;
         let (mut sweeps, mut largest_change) = (0, 0f64);

@@ -36,6 +36,22 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A fit needs more memory than it may take.
+    #[error(
+        "with {placement} activations, the fit needs {needed} bytes of memory of {whose}, and {allowed} are allowed; {remedy}"
+    )]
+    Memory {
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that are allowed.
+        allowed: u64,
+        /// "the host" or "the device".
+        whose: &'static str,
+        /// "resident" or "streamed".
+        placement: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A fit cannot go on from a checkpoint.
     #[error("the checkpoint cannot be used: {problem}")]
     Checkpoint {

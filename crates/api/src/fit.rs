@@ -34,8 +34,8 @@ pub(crate) struct Fit<'a> {
 /// With what a fit begins.
 pub(crate) enum Begin<'c> {
     /// With activations that are measured. In the same pass, the first activations of the tokens `gathered`, at most one a cluster,
-    /// go to the centroids.
-    Anew { gathered: Vec<u32> },
+    /// go to the centroids, and samples of streamed activations are copied if that is wanted.
+    Anew { gathered: Vec<u32>, copies_samples: bool },
     /// With a checkpoint.
     Saved(Saved<'c>),
 }
@@ -48,8 +48,7 @@ pub(crate) struct Saved<'c> {
 }
 
 impl<'a> Fit<'a> {
-    /// Plans and allocates every buffer. Then the activations are measured, or the buffers are brought to what was saved. Measuring
-    /// streamed activations also copies the samples of the start to memory of their own.
+    /// Plans and allocates every buffer. Then the activations are measured, or the buffers are brought to what was saved.
     pub async fn open(
         engine: &'a dyn Engine,
         activations: &Activations,
@@ -61,7 +60,7 @@ impl<'a> Fit<'a> {
         let buffers = Buffers::plan(&mut workspace, &layout, &options, engine.limits());
         let panels = panels_of(&layout);
         let mut samples = Samples::of(&panels, &options);
-        if activations.is_streamed() && matches!(begin, Begin::Anew { .. }) {
+        if activations.is_streamed() && matches!(begin, Begin::Anew { copies_samples: true, .. }) {
             samples = samples.copied(&mut workspace, &options, layout.stride);
         }
         let io = SessionIo::new(engine.open(&workspace, activations)?);
@@ -70,7 +69,7 @@ impl<'a> Fit<'a> {
                 restore(&io, &workspace, &buffers, saved.buffers)?;
                 (Measured::again(&io, &panels, &buffers, saved.scale).await?, Vec::new())
             }
-            Begin::Anew { gathered } => {
+            Begin::Anew { gathered, .. } => {
                 let out = buffers.compared_centroids().first_rows(gathered.len() as u32);
                 let gather = Gather { tokens: &gathered, indices: buffers.gathered_tokens, out };
                 gather.write_tokens(&io)?;

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | what a caller sets and gets | `semi_nmf`, `options`, `option_checks`, `encode`, `host_activations`, `dense_matrix`, `factorization`, `progress`, `error` |
 //! | a fit from begin to end | `run`: opens (`fit`), measures (`measuring`), starts (`start`), iterates (`iterations`), and makes the result (`result`) |
-//! | memory | `buffers` plans every buffer; `plan` says what a fit will need; `session_io` reads and writes buffers, `gather` and `token_rows` rows of single tokens |
+//! | memory | `buffers` plans every buffer; `fit_plan` says what a fit will need, `iteration_plan` what an iteration does; `session_io` reads and writes buffers, `gather` and `token_rows` rows of single tokens |
 //! | panels | `panels`, samples of their rows (`sample`), and the `pass` over them, which alone knows what accumulates |
 //! | an iteration | `steps`: recordings of a features update, a pass and the loss; a `solver` is an update of `features_update` and one of `coefficients_update` |
 //! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |
@@ -39,9 +39,11 @@ mod error;
 mod factorization;
 mod features_update;
 mod fit;
+mod fit_plan;
 mod float_bits;
 mod gather;
 mod host_activations;
+mod iteration_plan;
 mod iteration_state;
 mod iterations;
 mod kept_entries;
@@ -52,7 +54,6 @@ mod options;
 mod outlier_tokens;
 mod panels;
 mod pass;
-mod plan;
 mod progress;
 mod report;
 mod residuals;
@@ -79,16 +80,17 @@ pub use dense_matrix::DenseMatrix;
 pub use encode::{Encoder, Encoding};
 pub use error::Error;
 pub use factorization::{Factorization, FeatureStatistics, FitSummary, Optimality};
+pub use fit_plan::{FitPlan, MemoryLimits, Placement, Streaming};
 pub use host_activations::HostActivations;
+pub use iteration_plan::Iteration;
 pub use options::{Init, Options, Solver, StopReason};
 pub use outlier_tokens::OutlierTokens;
-pub use plan::{FitPlan, Iteration};
 pub use progress::{Progress, Stage};
 pub use semi_nmf::SemiNmf;
 pub use unmix_kernels::ElementType;
 /// Errors of the engines, within [`Error::Runtime`].
 pub use unmix_runtime::Error as RuntimeError;
 pub use unmix_runtime::{
-    ActivationSource, Activations, AdapterChoice, AdapterSummary, CpuEngine, Engine, EngineKind, EngineLimits,
-    PanelLayout, StreamOptions, WgpuEngine, adapters,
+    ActivationSource, Activations, AdapterChoice, AdapterSummary, CpuEngine, DeviceMemory, Engine, EngineKind,
+    EngineLimits, PanelLayout, StreamOptions, WgpuEngine, adapters,
 };

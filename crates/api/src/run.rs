@@ -25,6 +25,8 @@ pub(crate) struct Run<'a> {
     /// Coefficients to start from.
     pub given: Option<&'a DenseMatrix>,
     pub checkpoints: Option<CheckpointSchedule>,
+    /// Whether samples of streamed activations are copied.
+    pub copies_samples: bool,
 }
 
 impl Run<'_> {
@@ -35,7 +37,7 @@ impl Run<'_> {
         watch.stage(Stage::Measure);
         let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
         let gathered = kmeans::likely_tokens(&self.options, self.activations.layout().tokens, rng.clone());
-        let begin = Begin::Anew { gathered };
+        let begin = Begin::Anew { gathered, copies_samples: self.copies_samples };
         let fit = Fit::open(self.engine, self.activations, self.options, begin).await?;
         warn_of_outliers(&fit);
         watch.stage(Stage::Start);

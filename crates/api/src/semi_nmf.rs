@@ -39,6 +39,7 @@ pub struct SemiNmf {
     coefficients: Option<DenseMatrix>,
     checkpoints: Option<CheckpointSchedule>,
     resume: Option<SharedReader>,
+    copies_samples: bool,
 }
 
 impl SemiNmf {
@@ -70,6 +71,7 @@ impl SemiNmf {
             coefficients: None,
             checkpoints: None,
             resume: None,
+            copies_samples: true,
         }
     }
 
@@ -205,8 +207,17 @@ impl SemiNmf {
             coefficients: None,
             checkpoints: None,
             resume: Some(SharedReader(Arc::new(checkpoint))),
+            copies_samples: true,
             options,
         })
+    }
+
+    /// Whether the samples of streamed activations that the start needs are copied to memory of their own. Otherwise the activations
+    /// are read again for each step of the start. The results are the same. Default true; see
+    /// [`Placement`](crate::Placement::Streamed).
+    pub fn copy_samples(mut self, copy: bool) -> Self {
+        self.copies_samples = copy;
+        self
     }
 
     /// The options that a fit will use, with the solver's defaults filled in.
@@ -264,11 +275,16 @@ impl SemiNmf {
         let options = self.options();
         self.check(&options, activations.layout())?;
         let (given, checkpoints) = (self.coefficients.as_ref(), self.checkpoints.clone());
-        let run = Run { engine, activations, options, given, checkpoints };
+        let run = Run { engine, activations, options, given, checkpoints, copies_samples: self.copies_samples };
         match &self.resume {
             Some(checkpoint) => run.resume(checkpoint, &mut progress).await,
             None => run.anew(&mut progress).await,
         }
+    }
+
+    /// Whether a fit begins, rather than going on from a checkpoint.
+    pub(crate) fn begins(&self) -> bool {
+        self.resume.is_none()
     }
 
     /// Whether the options are possible for activations cut as `layout`.

@@ -38,7 +38,8 @@ pub fn open(args: &EngineArgs, reporter: &mut Reporter) -> Result<Box<dyn Engine
     Ok(engine)
 }
 
-fn choose(args: &EngineArgs) -> Result<(Box<dyn Engine>, &'static str), Failure> {
+/// Opens the engine that the options ask for, and says why, if that is not clear.
+pub fn choose(args: &EngineArgs) -> Result<(Box<dyn Engine>, &'static str), Failure> {
     let named = AdapterChoice { name: args.adapter.clone(), ..Default::default() };
     match (args.engine, &args.adapter) {
         (EngineOption::Cpu, Some(name)) => Err(Failure::Usage(format!(

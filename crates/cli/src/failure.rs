@@ -145,6 +145,7 @@ impl Failure {
             Failure::Export(error) => usage_code(error.is_usage()),
             Failure::Fit(unmix::Error::Runtime(error)) | Failure::Engine(error) => engine_code(error),
             Failure::Fit(unmix::Error::Unsound { .. } | unmix::Error::CheckpointWrite { .. }) => 1,
+            Failure::Fit(unmix::Error::Memory { .. }) => OUT_OF_MEMORY,
             // All other errors of a fit are about what it was given.
             Failure::Fit(_) => 2,
             Failure::NoDevice(_) => 3,

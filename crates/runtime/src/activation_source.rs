@@ -1,6 +1,7 @@
 //! Where activations come from.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use unmix_kernels::ElementType;
@@ -46,6 +47,28 @@ pub trait ActivationSource: Sync {
     /// kept as long as the caller likes. `None` for rows that there are not.
     fn shared_rows(&self, _rows: Range<u64>) -> Option<Bytes> {
         None
+    }
+}
+
+impl<S: ActivationSource + Send + ?Sized> ActivationSource for Arc<S> {
+    fn tokens(&self) -> u64 {
+        (**self).tokens()
+    }
+
+    fn neurons(&self) -> u64 {
+        (**self).neurons()
+    }
+
+    fn element(&self) -> ElementType {
+        (**self).element()
+    }
+
+    fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
+        (**self).read_rows(rows, out)
+    }
+
+    fn shared_rows(&self, rows: Range<u64>) -> Option<Bytes> {
+        (**self).shared_rows(rows)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use unmix_kernels::{BufferId, Recording, Workspace};
 
-use crate::{ActivationSource, Activations, Error, StreamOptions};
+use crate::{ActivationSource, Activations, DeviceMemory, Error, PanelLayout, StreamOptions};
 
 /// A result that arrives later. The work that produces it has been submitted when this is returned.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -80,6 +80,17 @@ pub trait Engine: Send + Sync + Debug {
 
     /// What it allows.
     fn limits(&self) -> &EngineLimits;
+
+    /// Whose memory it computes in.
+    fn device_memory(&self) -> DeviceMemory {
+        DeviceMemory::OfHost
+    }
+
+    /// How it cuts activations into panels, whether they are then resident or streamed. Nothing is read.
+    ///
+    /// # Errors
+    /// If there are no activations, or a panel does not fit a binding.
+    fn layout(&self, source: &dyn ActivationSource) -> Result<PanelLayout, Error>;
 
     /// Makes activations resident in row panels.
     ///

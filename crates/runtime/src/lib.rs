@@ -4,6 +4,7 @@
 mod activation_source;
 mod activations;
 mod cpu_engine;
+mod device_memory;
 mod engine;
 mod error;
 mod host_memory;
@@ -17,6 +18,7 @@ mod wgpu_engine;
 pub use activation_source::ActivationSource;
 pub use activations::Activations;
 pub use cpu_engine::CpuEngine;
+pub use device_memory::DeviceMemory;
 pub use engine::{Engine, EngineKind, EngineLimits, Pending, Prepared, Session, block_on};
 pub use error::Error;
 pub use panel_layout::PanelLayout;

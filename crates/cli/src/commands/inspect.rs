@@ -2,15 +2,17 @@
 
 use clap::Args;
 use serde_json::json;
-use unmix::ActivationSource;
+use unmix::{ActivationSource, Engine, SemiNmf};
 use unmix_data::{InspectedFile, Inspection};
 
 use crate::activation_args::ActivationArgs;
 use crate::failure::Failure;
-use crate::memory::working_bytes;
+use crate::memory_args::MemoryArgs;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
+use crate::placement::{Planned, activations_bytes};
 use crate::rank::check_rank;
 use crate::shared_args::SharedArgs;
+use crate::{engine, placement};
 
 /// Look at activations before a fit
 ///
@@ -29,6 +31,9 @@ pub struct InspectArgs {
     /// neurons]
     #[arg(long, short = 'k', value_name = "K")]
     pub rank: Option<u32>,
+
+    #[command(flatten)]
+    pub memory: MemoryArgs,
 }
 
 /// The rank of the estimate if none is given and the activations have that many tokens and neurons.
@@ -40,25 +45,48 @@ pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
     if let Some(rank) = args.rank {
         check_rank(rank, &file)?;
     }
-    let rank = args.rank.map_or_else(|| file.tokens().min(file.neurons()).min(RANK.into()), u64::from);
+    let rank = args.rank.unwrap_or_else(|| file.tokens().min(file.neurons()).min(RANK.into()) as u32);
+    let (engine, _) = engine::choose(&shared.engine)?;
+    let planned = match placement::plan(&SemiNmf::new(rank), engine.as_ref(), &file, &args.memory) {
+        Ok(planned) => Ok(planned),
+        Err(Failure::Memory(problem)) => Err(problem),
+        Err(other) => return Err(other),
+    };
     let look = unmix_data::inspect(&file)?;
-    let element = file.element().bytes() as u64;
-    let activations = look.tokens.saturating_mul(look.neurons).saturating_mul(element);
-    let working = working_bytes(look.tokens, look.neurons, rank);
     if shared.json {
         let mut value = serde_json::to_value(&look).map_err(|error| Failure::Output(error.into()))?;
-        value["memory_of_a_fit"] = json!({
-            "rank": rank,
-            "activations_bytes": activations,
-            "working_bytes": working,
-            "total_bytes": activations.saturating_add(working),
-        });
+        value["memory_of_a_fit"] = match &planned {
+            Ok(planned) => json!({
+                "rank": rank,
+                "engine": engine.kind().name(),
+                "activations": if planned.is_streamed() { "streamed" } else { "resident" },
+                "activations_bytes": planned.plan.activations_bytes,
+                "host_bytes": planned.host_bytes(),
+                "device_bytes": planned.device_bytes(),
+            }),
+            Err(problem) => json!({ "rank": rank, "engine": engine.kind().name(), "problem": problem }),
+        };
         return output::print_json(&value);
     }
-    output::print(&report(&look, rank, activations, working, Style::stdout()))
+    let memory = match planned {
+        Ok(planned) => memory_of_a_fit(rank, engine.as_ref(), &planned),
+        Err(problem) => Style::stdout().error(&problem),
+    };
+    output::print(&report(&look, activations_bytes(&file), memory, Style::stdout()))
 }
 
-fn report(look: &Inspection, rank: u64, activations: u64, working: u64, style: Style) -> String {
+/// What a fit does with the activations, and how much memory it takes.
+fn memory_of_a_fit(rank: u32, engine: &dyn Engine, planned: &Planned) -> String {
+    let how = if planned.is_streamed() { "streamed" } else { "resident" };
+    let here = bytes(planned.plan.activations_bytes);
+    let kind = engine.kind().name();
+    format!(
+        "about {} at --rank {rank} on the {kind} engine; activations are {how}, {here} of them at once",
+        planned.words()
+    )
+}
+
+fn report(look: &Inspection, activations: u64, memory: String, style: Style) -> String {
     let mut facts = Table::new(&["", ""]);
     let mut fact = |name: &str, text: String| facts.row(vec![name.to_owned(), text]);
     let (first, left_out) = (&look.files[0], look.stored_tokens - look.tokens);
@@ -126,16 +154,7 @@ fn report(look: &Inspection, rank: u64, activations: u64, working: u64, style: S
         look.token_columns.join(", ")
     };
     fact("columns of tokens", columns);
-    let total = activations.saturating_add(working);
-    fact(
-        "memory of a fit",
-        format!(
-            "about {} at --rank {rank}: activations {}, everything else {}",
-            bytes(total),
-            bytes(activations),
-            bytes(working)
-        ),
-    );
+    fact("memory of a fit", memory);
     format!("{}\n{}", files(look, style), facts.render(style))
 }
 

@@ -110,6 +110,13 @@ impl Engine for CpuEngine {
         &self.limits
     }
 
+    fn layout(&self, source: &dyn ActivationSource) -> Result<PanelLayout, Error> {
+        let (tokens, neurons) = checked_shape(source)?;
+        let row_bytes = u64::from(neurons) * source.element().bytes() as u64;
+        let panel_bytes = self.limits.panel_bytes.max(self.panel_rows * row_bytes);
+        Ok(PanelLayout::new(tokens, neurons, source.element(), false, panel_bytes))
+    }
+
     fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {
         let layout = self.layout(source)?;
         let panels =
@@ -149,14 +156,6 @@ impl Engine for CpuEngine {
 }
 
 impl CpuEngine {
-    /// How it cuts a matrix.
-    fn layout(&self, source: &dyn ActivationSource) -> Result<PanelLayout, Error> {
-        let (tokens, neurons) = checked_shape(source)?;
-        let row_bytes = u64::from(neurons) * source.element().bytes() as u64;
-        let panel_bytes = self.limits.panel_bytes.max(self.panel_rows * row_bytes);
-        Ok(PanelLayout::new(tokens, neurons, source.element(), false, panel_bytes))
-    }
-
     /// Rows as the source has them in memory, or else a copy.
     fn load_rows(&self, source: &dyn ActivationSource, rows: Range<u64>) -> Result<Bytes, Error> {
         let (tokens, neurons) = (source.tokens(), source.neurons());

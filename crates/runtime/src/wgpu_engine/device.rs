@@ -8,9 +8,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::adapter::{Opened, check_portable, is_software};
+use super::heap::device_memory;
 use super::pool::Pool;
 use crate::lock::lock;
-use crate::{EngineLimits, Error};
+use crate::{DeviceMemory, EngineLimits, Error};
 
 /// A device and its memory, shared by the engine, its sessions and their prepared recordings.
 pub(super) struct Gpu {
@@ -18,6 +19,7 @@ pub(super) struct Gpu {
     pub queue: wgpu::Queue,
     pub name: String,
     pub software: bool,
+    pub memory: DeviceMemory,
     pub checked: bool,
     /// The device's own limits.
     pub raw_limits: wgpu::Limits,
@@ -43,6 +45,7 @@ impl Gpu {
         let software = is_software(&info);
         Ok(Gpu {
             limits: engine_limits(&raw_limits, software),
+            memory: device_memory(&device, &info),
             device,
             queue,
             name: info.name,

@@ -5,6 +5,7 @@ mod binding;
 mod borrowed;
 mod buffers;
 mod device;
+mod heap;
 mod kernels;
 mod panels;
 mod pipelines;
@@ -33,7 +34,10 @@ use self::pipelines::Compose;
 use self::session::GpuSession;
 use crate::activations::Storage;
 use crate::stream::Stream;
-use crate::{ActivationSource, Activations, Engine, EngineKind, EngineLimits, Error, Session, StreamOptions, block_on};
+use crate::{
+    ActivationSource, Activations, DeviceMemory, Engine, EngineKind, EngineLimits, Error, PanelLayout, Session,
+    StreamOptions, block_on,
+};
 
 pub use self::adapter::{AdapterChoice, AdapterSummary, adapters};
 pub use self::variants::Preference;
@@ -169,12 +173,20 @@ impl Engine for WgpuEngine {
         &self.limits
     }
 
+    fn device_memory(&self) -> DeviceMemory {
+        self.gpu.memory
+    }
+
+    fn layout(&self, source: &dyn ActivationSource) -> Result<PanelLayout, Error> {
+        upload::layout(&self.gpu, self.limits.panel_bytes, source)
+    }
+
     fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {
-        upload::load(&self.gpu, self.limits.panel_bytes, source)
+        upload::load(&self.gpu, self.layout(source)?, source)
     }
 
     fn stream(&self, source: Arc<dyn ActivationSource + Send>, options: &StreamOptions) -> Result<Activations, Error> {
-        let layout = upload::layout(&self.gpu, self.limits.panel_bytes, &*source)?;
+        let layout = self.layout(&*source)?;
         Ok(Activations { layout, storage: Storage::Streamed(Stream::new(source, options)?) })
     }
 

@@ -42,8 +42,7 @@ impl<'a> Upload<'a> {
 }
 
 /// Makes activations resident in panels.
-pub(super) fn load(gpu: &Gpu, panel_bytes: u64, source: &dyn ActivationSource) -> Result<Activations, Error> {
-    let layout = layout(gpu, panel_bytes, source)?;
+pub(super) fn load(gpu: &Gpu, layout: PanelLayout, source: &dyn ActivationSource) -> Result<Activations, Error> {
     let neurons = layout.neurons;
     // Rows without padding can go to the device from where they lie.
     let is_tight = layout.stride == neurons;

@@ -8,10 +8,12 @@ mod summary;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use unmix::{ActivationSource, EngineKind, SemiNmf, StopReason};
+use unmix::{ActivationSource, Placement, SemiNmf, StopReason};
 use unmix_data::{
-    ActivationSet, CheckpointFolder, Error, Fingerprinting, FitRecord, InputRecord, check_target, read_fit, write_fit,
+    ActivationSet, CheckpointFolder, Error, Fingerprinting, FitRecord, InputRecord, OrdinaryReads, check_target,
+    read_fit, write_fit,
 };
 
 pub use self::args::FitArgs;
@@ -22,10 +24,11 @@ use self::summary::summary;
 use crate::activation_args::names;
 use crate::failure::Failure;
 use crate::output::{self, bytes, thousands};
+use crate::placement::{Planned, activations_bytes};
 use crate::progress::Reporter;
 use crate::rank::check_rank;
 use crate::shared_args::SharedArgs;
-use crate::{engine, interrupt, memory};
+use crate::{engine, interrupt, memory, placement};
 
 /// Runs the command.
 pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
@@ -35,6 +38,9 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
         (None, None) => Err(Failure::Usage("fit: activations, --rank and --out are needed, or --resume".to_owned())),
     }
 }
+
+/// The activations of a fit, which takes their fingerprint while it reads them.
+type Source = Fingerprinting<Arc<dyn ActivationSource + Send>>;
 
 /// A fit that is about to compute.
 struct Job<'a> {
@@ -99,26 +105,27 @@ fn is_complete(dir: &Path) -> bool {
 fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     let Job { args, shared, out, replace, command_line, activations: file, start } = job;
     let engine = engine::open(&shared.engine, reporter)?;
-    check_memory(&file, args.rank, engine.kind())?;
-    let source = Fingerprinting::new(file.clone());
-    let (builder, folder, began_with) = match start {
-        Start::New(builder) => (*builder, new_folder(args, &out, &source)?, None),
-        Start::Checkpoint { folder, fingerprint } => (SemiNmf::resume(folder.latest()?)?, folder, Some(fingerprint)),
+    let (builder, checkpoints) = match start {
+        Start::New(builder) => (*builder, None),
+        Start::Checkpoint { folder, fingerprint } => (SemiNmf::resume(folder.latest()?)?, Some((folder, fingerprint))),
+    };
+    let planned = placement::plan(&builder, engine.as_ref(), &file, &args.memory)?;
+    let source: Source = Fingerprinting::new(match planned.plan.placement {
+        Placement::Resident => Arc::new(file.clone()),
+        Placement::Streamed { .. } => Arc::new(OrdinaryReads(file.clone())),
+    });
+    let (folder, began_with) = match checkpoints {
+        Some((folder, fingerprint)) => (folder, Some(fingerprint)),
+        None => (new_folder(args, &out, &source)?, None),
     };
     interrupt::catch(reporter.interrupt_notice());
 
-    reporter.stage(&format!(
-        "reading {}: {} tokens × {} neurons, {}",
-        names(&file),
-        thousands(file.tokens()),
-        thousands(file.neurons()),
-        file.element()
-    ));
-    let activations = engine.load(&source)?;
+    reporter.stage(&reading(&file, &planned));
+    let activations = planned.plan.placement.place(engine.as_ref(), Arc::new(source.clone()))?;
     Failure::if_interrupted()?;
-    let fingerprint = source.fingerprint()?;
-    Failure::if_interrupted()?;
-    if began_with.is_some_and(|began_with| began_with != fingerprint) {
+    if let Some(began_with) = began_with
+        && began_with != source.fingerprint()?
+    {
         return Err(Failure::Usage(format!(
             "{}: changed since the fit {} began (its fingerprint is another), so the fit cannot go on; start it anew, or put the \
              activations back",
@@ -126,7 +133,10 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
             out.display()
         )));
     }
-    let builder = builder.checkpoint(args.checkpoint_every, guarded(folder, &file, &fingerprint));
+    Failure::if_interrupted()?;
+    let builder = builder
+        .copy_samples(planned.plan.placement.copies_samples())
+        .checkpoint(args.checkpoint_every, guarded(folder, &file, &source));
 
     let options = builder.options();
     reporter.fit_starts(&options);
@@ -142,14 +152,14 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     reporter.fit_ends();
     // If a file was changed, this explains a result that is not sound, and makes one that seems sound worthless.
     if !matches!(fit, Err(unmix::Error::Runtime(_))) {
-        file.check_unchanged(&fingerprint)?;
+        file.check_unchanged(&source.fingerprint()?)?;
     }
 
     let fit = fit.map_err(|error| Failure::of_computation(error, &file))?;
     // Nobody else may write to the folder of checkpoints as long as the builder holds it.
     drop(builder);
     reporter.stage(&format!("writing {}", out.display()));
-    let mut record = FitRecord::new(fit, file.token_columns().clone(), InputRecord::new(&file, fingerprint));
+    let mut record = FitRecord::new(fit, file.token_columns().clone(), InputRecord::new(&file, source.fingerprint()?));
     record.run.command_line = Some(command_line);
     record.run.peak_memory_bytes = memory::peak_bytes();
     write_fit(&out, &record, replace)?;
@@ -176,35 +186,33 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
 }
 
 /// The folder for the checkpoints of a fit that begins.
-fn new_folder(
-    args: &NewFitArgs,
-    out: &Path,
-    source: &Fingerprinting<ActivationSet>,
-) -> Result<CheckpointFolder, Failure> {
+fn new_folder(args: &NewFitArgs, out: &Path, source: &Source) -> Result<CheckpointFolder, Failure> {
     let source = source.clone();
     Ok(CheckpointFolder::begin(out, args.force, move || Request::of_this_process(source.fingerprint()?))?)
 }
 
 /// The folder, which completes a checkpoint only as long as the activations are what they were.
-fn guarded(folder: CheckpointFolder, file: &ActivationSet, fingerprint: &str) -> CheckpointFolder {
-    let (file, fingerprint) = (file.clone(), fingerprint.to_owned());
+fn guarded(folder: CheckpointFolder, file: &ActivationSet, source: &Source) -> CheckpointFolder {
+    let (file, source) = (file.clone(), source.clone());
     folder.guarded_by(move || match file.check_untouched() {
         Ok(()) => Ok(()),
         // A file may have been written to without a change of its content.
-        Err(_) => file.check_unchanged(&fingerprint),
+        Err(_) => file.check_unchanged(&source.fingerprint()?),
     })
 }
 
-/// If memory ran out, the system would end the CPU engine without a message, so this is checked in advance.
-fn check_memory(file: &ActivationSet, rank: u32, engine: EngineKind) -> Result<(), Failure> {
-    let needed = memory::working_bytes(file.tokens(), file.neurons(), rank.into());
-    match memory::available_bytes() {
-        Some(available) if engine == EngineKind::Cpu && needed > available => Err(Failure::Memory(format!(
-            "{}: a fit of rank {rank} needs about {} beside the activations, but {} are free; use fewer tokens or a smaller rank",
-            names(file),
-            bytes(needed),
-            bytes(available)
-        ))),
-        _ => Ok(()),
+/// What is said when the activations are about to be read.
+fn reading(file: &ActivationSet, planned: &Planned) -> String {
+    let how = if planned.is_streamed() { "streaming" } else { "reading" };
+    let mut text = format!(
+        "{how} {}: {} tokens × {} neurons, {}",
+        names(file),
+        thousands(file.tokens()),
+        thousands(file.neurons()),
+        file.element()
+    );
+    if planned.is_streamed() {
+        text += &format!("; {} in each pass, in {} of memory", bytes(activations_bytes(file)), planned.words());
     }
+    text
 }

@@ -1,0 +1,286 @@
+//! The memory of a fit, planned before anything is allocated.
+
+use std::sync::Arc;
+
+use unmix_kernels::Workspace;
+use unmix_runtime::{ActivationSource, Activations, DeviceMemory, Engine, EngineKind, PanelLayout, StreamOptions};
+
+use crate::buffers::Buffers;
+use crate::panels::panels_of;
+use crate::sample::Samples;
+use crate::{Error, Init, SemiNmf};
+
+/// Where a fit has its activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// All of them in the engine's memory.
+    Resident,
+    /// Read in every pass.
+    Streamed {
+        /// How they are streamed.
+        options: StreamOptions,
+        /// Whether the samples for the start are copied while the activations are measured. Otherwise the activations are read again
+        /// for each step of the start.
+        copies_samples: bool,
+    },
+}
+
+impl Placement {
+    /// Has the engine load or stream activations.
+    ///
+    /// # Errors
+    /// As [`Engine::load`] and [`Engine::stream`].
+    pub fn place(
+        &self,
+        engine: &dyn Engine,
+        source: Arc<dyn ActivationSource + Send>,
+    ) -> Result<Activations, unmix_runtime::Error> {
+        match self {
+            Placement::Resident => engine.load(&*source),
+            Placement::Streamed { options, .. } => engine.stream(source, options),
+        }
+    }
+
+    /// Whether the samples for the start are copied, for [`SemiNmf::copy_samples`].
+    pub fn copies_samples(&self) -> bool {
+        matches!(self, Placement::Streamed { copies_samples: true, .. })
+    }
+}
+
+/// Whether activations are streamed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Streaming {
+    /// Where they do not fit.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Most memory that a fit may take, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Memory of the host. On an engine that computes in it, that is all memory.
+    pub host: u64,
+    /// Memory of a device that has its own.
+    pub device: u64,
+}
+
+/// The memory of a fit, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FitPlan {
+    /// Where the activations are.
+    pub placement: Placement,
+    /// The panels that are in the engine's memory at once: all of them, or the slots.
+    pub activations_bytes: u64,
+    /// What is in host memory on its way to a device.
+    pub staging_bytes: u64,
+    /// All buffers that the engine allocates when the fit begins.
+    pub workspace_bytes: u64,
+    /// What the host keeps beside the buffers at most: norms of the tokens, kept entries of the features, and copies of single
+    /// panels.
+    pub host_bytes: u64,
+    /// The factors that are returned.
+    pub result_bytes: u64,
+    kind: EngineKind,
+    memory: DeviceMemory,
+}
+
+impl FitPlan {
+    /// Most memory that the fit takes of the host. On an engine that computes in host memory, that is all of it.
+    pub fn host_peak_bytes(&self) -> u64 {
+        // The workspace of the CPU engine gives its memory back before the result takes its place.
+        let factors = match self.kind {
+            EngineKind::Cpu => self.workspace_bytes.max(self.result_bytes) + self.activations_bytes,
+            EngineKind::Gpu => self.result_bytes,
+        };
+        let host = self.host_bytes + factors;
+        let on_device = if self.kind == EngineKind::Gpu && self.memory == DeviceMemory::OfHost {
+            self.activations_bytes + self.workspace_bytes
+        } else {
+            0
+        };
+        on_device
+            + match self.placement {
+                // The staging memory is free again when the fit begins.
+                Placement::Resident => host.max(self.staging_bytes),
+                Placement::Streamed { .. } => host + self.staging_bytes,
+            }
+    }
+
+    /// Most memory that the fit takes of a device with memory of its own.
+    pub fn device_peak_bytes(&self) -> u64 {
+        match self.memory {
+            DeviceMemory::OfHost => 0,
+            DeviceMemory::Own(_) => self.activations_bytes + self.workspace_bytes,
+        }
+    }
+
+    /// What is missing, if anything: what is needed, and what is allowed.
+    fn excess(&self, limits: &MemoryLimits) -> Option<Excess> {
+        let host = Excess { needed: self.host_peak_bytes(), allowed: limits.host, whose: "the host" };
+        let device = Excess { needed: self.device_peak_bytes(), allowed: limits.device, whose: "the device" };
+        [device, host].into_iter().find(|excess| excess.needed > excess.allowed)
+    }
+}
+
+/// More memory than is allowed.
+struct Excess {
+    needed: u64,
+    allowed: u64,
+    whose: &'static str,
+}
+
+/// Bytes of host memory through which resident activations go to a device.
+const UPLOAD_BYTES: u64 = 64 << 20;
+/// Bytes that the host keeps of each token, at most: its norm, and for a while two numbers in f64 to find outliers among them.
+const TOKEN_BYTES: u64 = 20;
+/// Bytes that the host keeps of each kept entry of a feature, at most: what it is now, its sums, and what will be saved.
+const ENTRY_BYTES: u64 = 28;
+/// Bytes that a start by SVD takes of each value of its basis, at most: in f32 before and after, and thrice in f64.
+const BASIS_BYTES: u64 = 32;
+
+impl SemiNmf {
+    /// Plans the memory of a fit of activations cut as `layout`. The fit allocates just these buffers.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if an option is impossible for activations of this shape.
+    pub fn plan(&self, engine: &dyn Engine, layout: &PanelLayout, placement: Placement) -> Result<FitPlan, Error> {
+        let options = self.options();
+        self.check(&options, layout)?;
+        let mut workspace = Workspace::default();
+        Buffers::plan(&mut workspace, layout, &options, engine.limits());
+        if matches!(placement, Placement::Streamed { copies_samples: true, .. }) && self.begins() {
+            Samples::of(&panels_of(layout), &options).copied(&mut workspace, &options, layout.stride);
+        }
+        let (tokens, neurons, rank) = (layout.tokens, u64::from(layout.neurons), u64::from(options.rank));
+        let all = tokens.saturating_mul(layout.row_bytes());
+        let panel = u64::from(layout.panel_rows) * layout.row_bytes();
+        let (activations_bytes, staging_bytes) = match placement {
+            Placement::Resident => (all, all.min(UPLOAD_BYTES)),
+            Placement::Streamed { options, .. } => {
+                let slots = panel * u64::from(options.slots.min(layout.panels()));
+                (slots, slots)
+            }
+        };
+        let kept = u64::from(options.kept(layout.neurons));
+        let coefficients_of_panel = u64::from(layout.panel_rows) * rank * 4;
+        let basis_bytes = if options.init == Init::Svd { rank * neurons * BASIS_BYTES } else { 0 };
+        Ok(FitPlan {
+            placement,
+            activations_bytes,
+            staging_bytes: if engine.kind() == EngineKind::Gpu { staging_bytes } else { 0 },
+            workspace_bytes: workspace.bytes(),
+            host_bytes: (tokens * TOKEN_BYTES + rank * kept * ENTRY_BYTES + coefficients_of_panel).max(basis_bytes),
+            result_bytes: tokens.saturating_add(neurons).saturating_mul(rank * 4),
+            kind: engine.kind(),
+            memory: engine.device_memory(),
+        })
+    }
+
+    /// Plans a fit within some memory: resident if that fits, else streamed, and if not even the samples for the start fit, streamed
+    /// without copies of them.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if an option is impossible for activations of this shape, and [`Error::Memory`] if the fit does not fit.
+    pub fn plan_within(
+        &self,
+        engine: &dyn Engine,
+        layout: &PanelLayout,
+        streaming: Streaming,
+        limits: &MemoryLimits,
+    ) -> Result<FitPlan, Error> {
+        let options = StreamOptions::default();
+        let fewest = StreamOptions { slots: 2 };
+        let placements = [
+            Placement::Resident,
+            Placement::Streamed { options, copies_samples: true },
+            Placement::Streamed { options: fewest, copies_samples: true },
+            Placement::Streamed { options: fewest, copies_samples: false },
+        ];
+        let tried = match streaming {
+            Streaming::Auto => &placements[..],
+            Streaming::Always => &placements[1..],
+            Streaming::Never => &placements[..1],
+        };
+        let mut last = None;
+        for &placement in tried {
+            let plan = self.plan(engine, layout, placement)?;
+            match plan.excess(limits) {
+                None => return Ok(plan),
+                Some(excess) => last = Some((excess, plan)),
+            }
+        }
+        let Some((Excess { needed, allowed, whose }, plan)) = last else { unreachable!("a placement was tried") };
+        let remedy = match placement_words(&plan) {
+            "resident" => "let it stream the activations, use fewer tokens or a smaller rank, or allow it more memory",
+            _ => "use fewer tokens or a smaller rank, or allow it more memory",
+        };
+        Err(Error::Memory { needed, allowed, whose, placement: placement_words(&plan), remedy })
+    }
+}
+
+fn placement_words(plan: &FitPlan) -> &'static str {
+    match plan.placement {
+        Placement::Resident => "resident",
+        Placement::Streamed { .. } => "streamed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unmix_kernels::ElementType;
+    use unmix_runtime::CpuEngine;
+
+    use super::*;
+    use crate::Solver;
+
+    /// 400 panels of 1,000 tokens.
+    fn layout() -> PanelLayout {
+        PanelLayout { tokens: 400_000, neurons: 1_000, element: ElementType::F16, panel_rows: 1_000, stride: 1_000 }
+    }
+
+    fn limits(host: u64) -> MemoryLimits {
+        MemoryLimits { host, device: 0 }
+    }
+
+    #[test]
+    fn the_plan_counts_the_buffers_that_a_fit_allocates() {
+        let engine = CpuEngine::new();
+        for solver in Solver::ALL {
+            let builder = SemiNmf::new(21).solver(solver);
+            let plan = builder.plan(&engine, &layout(), Placement::Resident).unwrap();
+            let iteration = builder.plan_iteration(&layout(), engine.limits()).unwrap();
+            assert_eq!(plan.workspace_bytes, iteration.workspace.bytes());
+            assert_eq!(plan.result_bytes, (400_000 + 1_000) * 21 * 4);
+            assert_eq!(plan.activations_bytes, 800_000_000);
+            assert!(plan.host_peak_bytes() > plan.activations_bytes && plan.device_peak_bytes() == 0);
+        }
+        assert!(SemiNmf::new(1_001).plan(&engine, &layout(), Placement::Resident).is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_streamed_and_what_does_not_fit_streamed_is_refused() {
+        let (engine, layout, builder) = (CpuEngine::new(), layout(), SemiNmf::new(50));
+        let plan = |streaming, memory| builder.plan_within(&engine, &layout, streaming, &limits(memory));
+        let resident = plan(Streaming::Auto, u64::MAX).unwrap();
+        assert_eq!(resident.placement, Placement::Resident);
+        let whole = resident.host_peak_bytes();
+        assert_eq!(plan(Streaming::Auto, whole).unwrap(), resident);
+
+        let streamed = plan(Streaming::Auto, whole - 1).unwrap();
+        assert_eq!(plan(Streaming::Always, u64::MAX).unwrap(), streamed);
+        assert!(streamed.placement.copies_samples() && streamed.activations_bytes == 3 * 2_000_000);
+        let error = plan(Streaming::Never, whole - 1).unwrap_err();
+        assert!(matches!(error, Error::Memory { needed, placement: "resident", .. } if needed == whole), "{error}");
+
+        // The samples are the first that is done without.
+        let least = plan(Streaming::Auto, streamed.host_peak_bytes() - 2_000_001).unwrap();
+        assert_eq!(least.activations_bytes, 2 * 2_000_000);
+        assert!(!least.placement.copies_samples());
+        let error = plan(Streaming::Auto, least.host_peak_bytes() - 1).unwrap_err();
+        assert!(matches!(error, Error::Memory { needed, .. } if needed == least.host_peak_bytes()), "{error}");
+    }
+}
