@@ -15,9 +15,6 @@ use crate::sample::COMPARED_NEURONS;
 use crate::widths;
 use crate::{Init, Options};
 
-/// Rows that [`gathered`](Buffers::gathered) holds.
-pub(crate) const GATHERED_ROWS: u32 = 8;
-
 /// What a fit keeps of the tokens of one panel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenBuffers {
@@ -57,8 +54,9 @@ pub(crate) struct Buffers {
     pub state: BufferId,
     pub report: BufferId,
     pub maxima: BufferId,
-    /// Chosen tokens' activations.
+    /// A chosen token's activations [1, d].
     pub gathered: Matrix,
+    /// Chosen tokens: one, or one a cluster.
     pub gathered_tokens: BufferId,
     /// One word a token of a panel: its cluster, or its residual.
     pub token_words: BufferId,
@@ -118,8 +116,8 @@ impl Buffers {
             state: w.words("state", STATE_WORDS.into()),
             report: w.words("report", report_words(rank).into()),
             maxima: w.words("maxima", MAXIMUM_PARTIALS.into()),
-            gathered: w.matrix("gathered tokens", GATHERED_ROWS, neurons),
-            gathered_tokens: w.words("tokens to gather", GATHERED_ROWS.into()),
+            gathered: w.matrix("gathered token", 1, neurons),
+            gathered_tokens: w.words("tokens to gather", if by_kmeans { rank.into() } else { 1 }),
             token_words: w.words("words of the panel's tokens", rows.into()),
             centroids,
             centroid_norms: w.words("centroid norms", if by_kmeans { rank.into() } else { 1 }),
@@ -153,6 +151,11 @@ impl Buffers {
     /// ‖xᵢ‖² of a panel's tokens.
     pub fn squared_norms(&self, panel: &Panel) -> BufferId {
         if panel.every > 1 { self.sample_norms } else { self.tokens[panel.index].squared_norms }
+    }
+
+    /// The centroids' first neurons, by which k-means compares tokens.
+    pub fn compared_centroids(&self) -> Matrix {
+        self.centroids.first_columns(self.centroids.columns.min(COMPARED_NEURONS))
     }
 
     /// P for a panel, which the next panel's takes the place of.

@@ -4,9 +4,9 @@
 //! in neurons (Shafran, Geiger and Geva, "Constructing Interpretable Features from Compositional Neuron Groups", ACL 2026,
 //! <https://aclanthology.org/2026.acl-long.1959>; preprint arXiv 2506.10920).
 //!
-//! An [`Engine`] keeps the activations resident ([`Engine::load`]) or streams them ([`Engine::stream`]); [`SemiNmf`] is the builder of a fit; a [`Factorization`]
-//! is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing is printed; messages
-//! go to the `log` crate. See [`SemiNmf`] for an example.
+//! An [`Engine`] keeps the activations resident ([`Engine::load`]) or streams them ([`Engine::stream`]); [`SemiNmf`] is the builder
+//! of a fit; a [`Factorization`] is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing
+//! is printed; messages go to the `log` crate. See [`SemiNmf`] for an example.
 //!
 //! # The files
 //!
@@ -16,7 +16,7 @@
 //! |---|---|
 //! | what a caller sets and gets | `semi_nmf`, `options`, `option_checks`, `encode`, `host_activations`, `dense_matrix`, `factorization`, `progress`, `error` |
 //! | a fit from begin to end | `run`: opens (`fit`), measures (`measuring`), starts (`start`), iterates (`iterations`), and makes the result (`result`) |
-//! | memory | `buffers` plans every buffer; `plan` says what a fit will need; `session_io` reads and writes buffers, and `token_rows` rows of tokens |
+//! | memory | `buffers` plans every buffer; `plan` says what a fit will need; `session_io` reads and writes buffers, `gather` and `token_rows` rows of single tokens |
 //! | panels | `panels`, samples of their rows (`sample`), and the `pass` over them, which alone knows what accumulates |
 //! | an iteration | `steps`: recordings of a features update, a pass and the loss; a `solver` is an update of `features_update` and one of `coefficients_update` |
 //! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |
@@ -40,6 +40,7 @@ mod factorization;
 mod features_update;
 mod fit;
 mod float_bits;
+mod gather;
 mod host_activations;
 mod iteration_state;
 mod iterations;

@@ -10,12 +10,12 @@ use crate::checkpoint_handles::SharedReader;
 use crate::checkpoint_header::CheckpointHeader;
 use crate::checkpoints::{CheckpointSchedule, Checkpoints};
 use crate::course::Course;
-use crate::fit::{Fit, Saved};
+use crate::fit::{Fit, Opening, Saved};
 use crate::iterations::Iterations;
 use crate::result::result;
 use crate::start::start;
 use crate::watch::Watch;
-use crate::{DenseMatrix, Error, Factorization, Options, OutlierTokens, Progress, Stage, StopReason};
+use crate::{DenseMatrix, Error, Factorization, Options, OutlierTokens, Progress, Stage, StopReason, kmeans};
 
 /// A fit that is to be run.
 pub(crate) struct Run<'a> {
@@ -33,11 +33,13 @@ impl Run<'_> {
         let watch = &mut Watch::new(progress, self.options.max_iterations, 0.0);
         let checkpoints = Checkpoints::new(self.checkpoints);
         watch.stage(Stage::Measure);
-        let fit = Fit::open(self.engine, self.activations, self.options, None).await?;
+        let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
+        let gathered = kmeans::likely_tokens(&self.options, self.activations.layout().tokens, rng.clone());
+        let fit = Fit::open(self.engine, self.activations, self.options, Opening::Anew { gathered }).await?;
         warn_of_outliers(&fit);
         watch.stage(Stage::Start);
-        let mut rng = ChaCha8Rng::seed_from_u64(fit.options.seed);
         let start = start(&fit, self.given, &mut rng, watch).await?;
+        fit.samples.release(&fit.io);
         let iterations = Iterations::begin(&fit, start, rng, watch.seconds())?;
         let (course, stop_reason) = iterate(&fit, iterations, checkpoints, watch).await?;
         result(fit, course, stop_reason, watch).await
@@ -54,7 +56,7 @@ impl Run<'_> {
         let watch = &mut Watch::new(progress, self.options.max_iterations, header.summary.seconds);
         let checkpoints = Checkpoints::new(self.checkpoints);
         let saved = Saved { buffers: &*checkpoint.0, scale: header.scale };
-        let fit = Fit::open(self.engine, self.activations, self.options, Some(saved)).await?;
+        let fit = Fit::open(self.engine, self.activations, self.options, Opening::Saved(saved)).await?;
         let iterations = Iterations::resume(&fit, header.state)?;
         let (course, stop_reason) = iterate(&fit, iterations, checkpoints, watch).await?;
         result(fit, course, stop_reason, watch).await
