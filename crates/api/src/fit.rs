@@ -31,15 +31,6 @@ pub(crate) struct Fit<'a> {
     pub gathered: Vec<u32>,
 }
 
-/// With what a fit begins.
-pub(crate) enum Begin<'c> {
-    /// With activations that are measured. In the same pass, the first activations of the tokens `gathered`, at most one a cluster,
-    /// go to the centroids, and samples of streamed activations are copied if that is wanted.
-    Anew { gathered: Vec<u32>, copies_samples: bool },
-    /// With a checkpoint.
-    Saved(Saved<'c>),
-}
-
 /// A checkpoint's buffers, with the scale of the activations that they belong to.
 #[derive(Clone, Copy)]
 pub(crate) struct Saved<'c> {
@@ -47,33 +38,46 @@ pub(crate) struct Saved<'c> {
     pub scale: f32,
 }
 
+/// What a fit is opened with.
+pub(crate) enum Opening<'c> {
+    /// It begins. In the pass that measures the activations, those of the tokens `gathered`, at most one a cluster, go to the
+    /// centroids, and samples of streamed activations to memory of their own if that is wanted.
+    Anew { gathered: Vec<u32>, copies_samples: bool },
+    /// It goes on.
+    Saved(Saved<'c>),
+}
+
 impl<'a> Fit<'a> {
-    /// Plans and allocates every buffer. Then the activations are measured, or the buffers are brought to what was saved.
+    /// Plans and allocates every buffer. Then the activations of a fit that begins are measured, or the buffers are brought to what
+    /// a checkpoint says.
     pub async fn open(
         engine: &'a dyn Engine,
         activations: &Activations,
         options: Options,
-        begin: Begin<'_>,
+        from: Opening<'_>,
     ) -> Result<Self, Error> {
         let layout = activations.layout().clone();
         let mut workspace = Workspace::default();
         let buffers = Buffers::plan(&mut workspace, &layout, &options, engine.limits());
         let panels = panels_of(&layout);
         let mut samples = Samples::of(&panels, &options);
-        if activations.is_streamed() && matches!(begin, Begin::Anew { copies_samples: true, .. }) {
+        if activations.is_streamed() && matches!(from, Opening::Anew { copies_samples: true, .. }) {
             samples = samples.copied(&mut workspace, &options, layout.stride);
         }
         let io = SessionIo::new(engine.open(&workspace, activations)?);
-        let (measured, gathered) = match begin {
-            Begin::Saved(saved) => {
-                restore(&io, &workspace, &buffers, saved.buffers)?;
-                (Measured::again(&io, &panels, &buffers, saved.scale).await?, Vec::new())
-            }
-            Begin::Anew { gathered, .. } => {
-                let out = buffers.compared_centroids().first_rows(gathered.len() as u32);
-                let gather = Gather { tokens: &gathered, indices: buffers.gathered_tokens, out };
+        let (measured, gathered) = match from {
+            Opening::Anew { gathered, .. } => {
+                let gather = Gather {
+                    tokens: &gathered,
+                    indices: buffers.gathered_tokens,
+                    out: buffers.compared_centroids().first_rows(gathered.len() as u32),
+                };
                 gather.write_tokens(&io)?;
                 (Measured::of(&io, &panels, &buffers, &samples, &gather).await?, gathered)
+            }
+            Opening::Saved(saved) => {
+                restore(&io, &workspace, &buffers, saved.buffers)?;
+                (Measured::again(&io, &panels, &buffers, saved.scale).await?, Vec::new())
             }
         };
         let (tokens, neurons) = (layout.tokens, layout.neurons);

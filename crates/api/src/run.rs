@@ -10,7 +10,7 @@ use crate::checkpoint_handles::SharedReader;
 use crate::checkpoint_header::CheckpointHeader;
 use crate::checkpoints::{CheckpointSchedule, Checkpoints};
 use crate::course::Course;
-use crate::fit::{Begin, Fit, Saved};
+use crate::fit::{Fit, Opening, Saved};
 use crate::iterations::Iterations;
 use crate::result::result;
 use crate::start::start;
@@ -37,8 +37,8 @@ impl Run<'_> {
         watch.stage(Stage::Measure);
         let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
         let gathered = kmeans::likely_tokens(&self.options, self.activations.layout().tokens, rng.clone());
-        let begin = Begin::Anew { gathered, copies_samples: self.copies_samples };
-        let fit = Fit::open(self.engine, self.activations, self.options, begin).await?;
+        let from = Opening::Anew { gathered, copies_samples: self.copies_samples };
+        let fit = Fit::open(self.engine, self.activations, self.options, from).await?;
         warn_of_outliers(&fit);
         watch.stage(Stage::Start);
         let start = start(&fit, self.given, &mut rng, watch).await?;
@@ -59,7 +59,7 @@ impl Run<'_> {
         let watch = &mut Watch::new(progress, self.options.max_iterations, header.summary.seconds);
         let checkpoints = Checkpoints::new(self.checkpoints);
         let saved = Saved { buffers: &*checkpoint.0, scale: header.scale };
-        let fit = Fit::open(self.engine, self.activations, self.options, Begin::Saved(saved)).await?;
+        let fit = Fit::open(self.engine, self.activations, self.options, Opening::Saved(saved)).await?;
         let iterations = Iterations::resume(&fit, header.state)?;
         let (course, stop_reason) = iterate(&fit, iterations, checkpoints, watch).await?;
         result(fit, course, stop_reason, watch).await

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::choices::{InitOption, SolverOption};
 use crate::activation_args::ActivationArgs;
+use crate::memory_args::MemoryArgs;
 use crate::number_args::{at_least_zero, duration, share};
 
 /// Factorize activations into sparse features
@@ -25,23 +26,28 @@ use crate::number_args::{at_least_zero, duration, share};
   unmix fit activations.npy --rank 400 --sparsity 0.02 --solver hals --penalty 0.03 --out fit
   unmix fit a.safetensors --rank 6 --solver paper --tolerance 0 --max-iterations 20 \\
       --init-coefficients start.safetensors:coefficients --out published
+  unmix fit shards/ --rank 400 --memory 8GiB --out fit
   unmix fit --resume fit")]
 pub struct FitArgs {
     #[command(flatten)]
+    pub activations: ActivationArgs,
+
+    // Without a group of arguments in it: clap leaves groups that have one empty, and would never find it present.
+    #[command(flatten)]
     pub new: Option<NewFitArgs>,
+
+    #[command(flatten)]
+    pub memory: MemoryArgs,
 
     /// Go on with the unfinished fit of the folder DIR, from its latest checkpoint, as if it had never stopped. All other options
     /// are those that the fit began with
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "NewFitArgs", "ChoiceArgs"], help_heading = "Checkpoints")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "NewFitArgs", "ChoiceArgs", "MemoryArgs"], help_heading = "Checkpoints")]
     pub resume: Option<PathBuf>,
 }
 
-/// A fit that begins.
+/// How a fit that begins is to be.
 #[derive(Debug, Args)]
 pub struct NewFitArgs {
-    #[command(flatten)]
-    pub activations: ActivationArgs,
-
     /// Number of features
     #[arg(long, short = 'k', value_name = "K", required = false, required_unless_present = "resume")]
     pub rank: u32,

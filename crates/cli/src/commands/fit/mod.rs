@@ -19,22 +19,24 @@ use unmix_data::{
 pub use self::args::FitArgs;
 use self::args::NewFitArgs;
 pub use self::choices::SolverOption;
-use self::request::Request;
+use self::request::{BegunFit, Request};
 use self::summary::summary;
 use crate::activation_args::names;
 use crate::failure::Failure;
+use crate::memory::peak_bytes;
+use crate::memory_args::MemoryArgs;
 use crate::output::{self, bytes, thousands};
 use crate::placement::{Planned, activations_bytes};
 use crate::progress::Reporter;
 use crate::rank::check_rank;
 use crate::shared_args::SharedArgs;
-use crate::{engine, interrupt, memory, placement};
+use crate::{engine, interrupt, placement};
 
 /// Runs the command.
 pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     match (&args.resume, &args.new) {
         (Some(dir), _) => resume(dir, shared, reporter),
-        (None, Some(new)) => begin(new, shared, reporter),
+        (None, Some(new)) => begin(args, new, shared, reporter),
         (None, None) => Err(Failure::Usage("fit: activations, --rank and --out are needed, or --resume".to_owned())),
     }
 }
@@ -45,6 +47,7 @@ type Source = Fingerprinting<Arc<dyn ActivationSource + Send>>;
 /// A fit that is about to compute.
 struct Job<'a> {
     args: &'a NewFitArgs,
+    memory: &'a MemoryArgs,
     shared: &'a SharedArgs,
     /// Folder of the result.
     out: PathBuf,
@@ -65,15 +68,20 @@ enum Start {
 }
 
 /// Begins a fit. Whatever can be refused is refused before the long work.
-fn begin(args: &NewFitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+fn begin(
+    FitArgs { activations, memory, .. }: &FitArgs,
+    args: &NewFitArgs,
+    shared: &SharedArgs,
+    reporter: &mut Reporter,
+) -> Result<(), Failure> {
     builder::check(args)?;
     check_target(&args.out, args.force)?;
-    let activations = args.activations.open()?;
+    let activations = activations.open()?;
     check_rank(args.rank, &activations)?;
     let builder = builder::builder(args, activations.tokens())?;
     let command_line = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let (out, start) = (args.out.clone(), Start::New(Box::new(builder)));
-    compute(Job { args, shared, out, replace: args.force, command_line, activations, start }, reporter)
+    compute(Job { args, memory, shared, out, replace: args.force, command_line, activations, start }, reporter)
 }
 
 /// Goes on with the unfinished fit of `dir`.
@@ -87,13 +95,16 @@ fn resume(dir: &Path, shared: &SharedArgs, reporter: &mut Reporter) -> Result<()
     };
     let request = Request::parse(&folder)?;
     request.enter_directory()?;
-    let (args, began) = request.arguments()?;
-    let activations = args.activations.open()?;
+    let BegunFit { activations, args, memory, shared: begun } = request.arguments()?;
+    let activations = activations.open()?;
     // Only what says how to report comes from this command line.
-    let shared = &SharedArgs { engine: began.engine, ..shared.clone() };
+    let shared = &SharedArgs { engine: begun.engine, ..shared.clone() };
     let (command_line, fingerprint) = (request.command_line(), request.fingerprint);
     let start = Start::Checkpoint { folder, fingerprint };
-    compute(Job { args: &args, shared, out, replace: true, command_line, activations, start }, reporter)
+    compute(
+        Job { args: &args, memory: &memory, shared, out, replace: true, command_line, activations, start },
+        reporter,
+    )
 }
 
 /// Whether a folder holds a fit that was not interrupted.
@@ -103,13 +114,13 @@ fn is_complete(dir: &Path) -> bool {
 
 /// Computes, and writes the result.
 fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
-    let Job { args, shared, out, replace, command_line, activations: file, start } = job;
+    let Job { args, memory, shared, out, replace, command_line, activations: file, start } = job;
     let engine = engine::open(&shared.engine, reporter)?;
     let (builder, checkpoints) = match start {
         Start::New(builder) => (*builder, None),
         Start::Checkpoint { folder, fingerprint } => (SemiNmf::resume(folder.latest()?)?, Some((folder, fingerprint))),
     };
-    let planned = placement::plan(&builder, engine.as_ref(), &file, &args.memory)?;
+    let planned = placement::plan(&builder, engine.as_ref(), &file, memory)?;
     let source: Source = Fingerprinting::new(match planned.plan.placement {
         Placement::Resident => Arc::new(file.clone()),
         Placement::Streamed { .. } => Arc::new(OrdinaryReads(file.clone())),
@@ -161,7 +172,7 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     reporter.stage(&format!("writing {}", out.display()));
     let mut record = FitRecord::new(fit, file.token_columns().clone(), InputRecord::new(&file, source.fingerprint()?));
     record.run.command_line = Some(command_line);
-    record.run.peak_memory_bytes = memory::peak_bytes();
+    record.run.peak_memory_bytes = peak_bytes();
     write_fit(&out, &record, replace)?;
 
     if shared.json {
