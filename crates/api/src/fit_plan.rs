@@ -79,8 +79,8 @@ pub struct FitPlan {
     pub staging_bytes: u64,
     /// All buffers that the engine allocates when the fit begins.
     pub workspace_bytes: u64,
-    /// What the host keeps beside the buffers at most: norms of the tokens, kept entries of the features, and copies of single
-    /// panels.
+    /// What the host keeps beside the buffers at most: norms of the tokens, kept entries of the features, copies of single panels,
+    /// compiled kernels, and what threads compute in.
     pub host_bytes: u64,
     /// The factors that are returned.
     pub result_bytes: u64,
@@ -91,23 +91,14 @@ pub struct FitPlan {
 impl FitPlan {
     /// Most memory that the fit takes of the host. On an engine that computes in host memory, that is all of it.
     pub fn host_peak_bytes(&self) -> u64 {
+        let in_host = self.memory == DeviceMemory::OfHost;
+        let (activations, workspace) = if in_host { (self.activations_bytes, self.workspace_bytes) } else { (0, 0) };
         // The workspace of the CPU engine gives its memory back before the result takes its place.
         let factors = match self.kind {
-            EngineKind::Cpu => self.workspace_bytes.max(self.result_bytes) + self.activations_bytes,
-            EngineKind::Gpu => self.result_bytes,
+            EngineKind::Cpu => workspace.max(self.result_bytes),
+            EngineKind::Gpu => workspace + self.result_bytes,
         };
-        let host = self.host_bytes + factors;
-        let on_device = if self.kind == EngineKind::Gpu && self.memory == DeviceMemory::OfHost {
-            self.activations_bytes + self.workspace_bytes
-        } else {
-            0
-        };
-        on_device
-            + match self.placement {
-                // The staging memory is free again when the fit begins.
-                Placement::Resident => host.max(self.staging_bytes),
-                Placement::Streamed { .. } => host + self.staging_bytes,
-            }
+        activations + self.staging_bytes + self.host_bytes + factors
     }
 
     /// Most memory that the fit takes of a device with memory of its own.
@@ -133,8 +124,12 @@ struct Excess {
     whose: &'static str,
 }
 
-/// Bytes of host memory through which resident activations go to a device.
-const UPLOAD_BYTES: u64 = 64 << 20;
+/// Bytes of host memory through which resident activations go to a device, as measured. Drivers keep them.
+const UPLOAD_BYTES: u64 = 52 << 20;
+/// Bytes that compiled kernels and their compiler take on a GPU, as measured.
+const GPU_KERNEL_BYTES: u64 = 56 << 20;
+/// Bytes that threads of the CPU engine compute in, and results are written from, as measured.
+const CPU_SCRATCH_BYTES: u64 = 2 << 20;
 /// Bytes that the host keeps of each token, at most: its norm, and for a while two numbers in f64 to find outliers among them.
 const TOKEN_BYTES: u64 = 20;
 /// Bytes that the host keeps of each kept entry of a feature, at most: what it is now, its sums, and what will be saved.
@@ -166,6 +161,10 @@ impl SemiNmf {
             }
         };
         let kept = u64::from(options.kept(layout.neurons));
+        let scratch = match engine.kind() {
+            EngineKind::Cpu => CPU_SCRATCH_BYTES,
+            EngineKind::Gpu => GPU_KERNEL_BYTES,
+        };
         let coefficients_of_panel = u64::from(layout.panel_rows) * rank * 4;
         let basis_bytes = if options.init == Init::Svd { rank * neurons * BASIS_BYTES } else { 0 };
         Ok(FitPlan {
@@ -173,7 +172,8 @@ impl SemiNmf {
             activations_bytes,
             staging_bytes: if engine.kind() == EngineKind::Gpu { staging_bytes } else { 0 },
             workspace_bytes: workspace.bytes(),
-            host_bytes: (tokens * TOKEN_BYTES + rank * kept * ENTRY_BYTES + coefficients_of_panel).max(basis_bytes),
+            host_bytes: scratch
+                + (tokens * TOKEN_BYTES + rank * kept * ENTRY_BYTES + coefficients_of_panel).max(basis_bytes),
             result_bytes: tokens.saturating_add(neurons).saturating_mul(rank * 4),
             kind: engine.kind(),
             memory: engine.device_memory(),

@@ -10,7 +10,8 @@ use unmix::{ActivationSource, ElementType};
 use crate::kept_rows::KeptRows;
 use crate::token_filter::{LeftOut, NormLimit, TokenFilter};
 use crate::{
-    ActivationFile, Error, OpenOptions, TokenColumns, joined_columns, open_activations, reading_order, token_norms,
+    ActivationFile, Error, OpenOptions, OrdinaryReads, TokenColumns, joined_columns, open_activations, reading_order,
+    token_norms,
 };
 
 /// The activations of several files as one matrix, tokens × neurons, without the tokens that are left out.
@@ -245,7 +246,8 @@ impl ActivationSet {
         if touched.is_none() && !self.files.iter().any(ActivationFile::in_place) {
             return Ok(());
         }
-        let now = crate::fingerprint(self)?;
+        // A mapping would count as this process's memory, of which a fit may have less than that.
+        let now = crate::fingerprint(&OrdinaryReads(self.clone()))?;
         // Bytes may have gone missing while they were read.
         self.check_whole()?;
         if now == fingerprint {

@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use crate::harness::{Files, Run, command};
 
-/// Fits a file that `change` changes as soon as the start is being chosen.
-fn fit_while(change: impl FnOnce(&std::fs::File, u64)) -> Run {
+/// Fits a file, resident or streamed, that `change` changes as soon as the start is being chosen.
+fn fit_while(stream: &str, change: impl FnOnce(&std::fs::File, u64)) -> Run {
     let files = Files::new();
     // Enough to last until the file has been changed.
     let (tokens, neurons) = (20_000, 256);
@@ -24,6 +24,8 @@ fn fit_while(change: impl FnOnce(&std::fs::File, u64)) -> Run {
         "0",
         "--max-iterations",
         "200",
+        "--stream",
+        stream,
         "--out",
         &out,
     ])
@@ -49,18 +51,20 @@ fn fit_while(change: impl FnOnce(&std::fs::File, u64)) -> Run {
 #[cfg(unix)]
 #[test]
 fn a_file_that_is_cut_short_during_a_fit_is_an_error_that_names_it() {
-    let run = fit_while(|file, bytes| file.set_len(bytes / 2).expect("cut short")).expect(1);
-    assert!(run.stderr.contains("cut short"), "{}", run.stderr);
+    for stream in ["never", "always"] {
+        let run = fit_while(stream, |file, bytes| file.set_len(bytes / 2).expect("cut short")).expect(1);
+        assert!(run.stderr.contains("cut short"), "{}", run.stderr);
+    }
 }
 
 #[cfg(unix)]
 #[test]
 fn numbers_that_are_changed_during_a_fit_are_an_error_whatever_they_are() {
     use std::os::unix::fs::FileExt;
-    for value in [f32::NAN, 1.0] {
+    for (value, stream) in [(f32::NAN, "never"), (1.0, "never"), (f32::NAN, "always"), (1.0, "always")] {
         let bytes: Vec<u8> = std::iter::repeat_n(value.to_le_bytes(), 10_000).flatten().collect();
-        let run =
-            fit_while(|file, end| file.write_all_at(&bytes, end - bytes.len() as u64).expect("written")).expect(1);
+        let run = fit_while(stream, |file, end| file.write_all_at(&bytes, end - bytes.len() as u64).expect("written"))
+            .expect(1);
         assert!(run.stderr.contains("was changed while it was read"), "{}", run.stderr);
     }
 }

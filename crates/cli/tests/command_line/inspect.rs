@@ -17,11 +17,13 @@ fn everything_of_a_file_is_shown() {
 #[test]
 fn json_has_the_memory_of_a_fit() {
     let files = Files::new();
-    let json = unmix(&["inspect", &files.activations("x.safetensors"), "--rank", "3", "--json"]).expect(0).json();
+    let file = files.activations("x.safetensors");
+    let json = unmix(&["inspect", &file, "--rank", "3", "--engine", "cpu", "--json"]).expect(0).json();
     let memory = &json["memory_of_a_fit"];
-    let (activations, working) = (TOKENS * NEURONS * 4, 3 * 4 * (3 * TOKENS + 4 * NEURONS));
-    assert_eq!(memory["activations_bytes"], activations);
-    assert_eq!(memory["working_bytes"], working);
+    let activations = TOKENS * NEURONS * 4;
+    assert_eq!((&memory["activations_bytes"], &memory["activations"]), (&activations.into(), &"resident".into()));
+    assert_eq!((&memory["engine"], &memory["device_bytes"]), (&"cpu".into(), &0.into()));
+    assert!(memory["host_bytes"].as_u64().expect("a number") > activations as u64);
     assert_eq!((&json["tokens"], &json["stored_bytes"]), (&TOKENS.into(), &activations.into()));
     assert_eq!(json["fits_f16"], true);
 }
@@ -45,7 +47,7 @@ fn the_size_of_f64_is_that_of_the_file_beside_that_in_memory() {
     npy.extend(header.bytes());
     npy.extend((0..8000).flat_map(|i| f64::from(i).to_le_bytes()));
     let file = files.write("x.npy", npy);
-    let json = unmix(&["inspect", &file, "--json"]).expect(0).json();
+    let json = unmix(&["inspect", &file, "--engine", "cpu", "--json"]).expect(0).json();
     assert_eq!(
         (&json["stored_bytes"], &json["memory_of_a_fit"]["activations_bytes"]),
         (&64_000.into(), &32_000.into())

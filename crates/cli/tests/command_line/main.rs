@@ -18,6 +18,7 @@ mod inspect;
 mod interrupt;
 mod kills;
 mod lens;
+mod memory;
 mod paths;
 mod report;
 mod resources;

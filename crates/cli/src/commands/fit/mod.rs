@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use unmix::{ActivationSource, Placement, SemiNmf, StopReason};
+use unmix::{ActivationSource, EngineKind, SemiNmf, StopReason};
 use unmix_data::{
     ActivationSet, CheckpointFolder, Error, Fingerprinting, FitRecord, InputRecord, OrdinaryReads, check_target,
     read_fit, write_fit,
@@ -121,10 +121,10 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         Start::Checkpoint { folder, fingerprint } => (SemiNmf::resume(folder.latest()?)?, Some((folder, fingerprint))),
     };
     let planned = placement::plan(&builder, engine.as_ref(), &file, memory)?;
-    let source: Source = Fingerprinting::new(match planned.plan.placement {
-        Placement::Resident => Arc::new(file.clone()),
-        Placement::Streamed { .. } => Arc::new(OrdinaryReads(file.clone())),
-    });
+    // Only the CPU engine computes with a mapped file in place. Elsewhere its pages would be memory that nothing needs.
+    let in_place = engine.kind() == EngineKind::Cpu && !planned.is_streamed();
+    let source: Source =
+        Fingerprinting::new(if in_place { Arc::new(file.clone()) } else { Arc::new(OrdinaryReads(file.clone())) });
     let (folder, began_with) = match checkpoints {
         Some((folder, fingerprint)) => (folder, Some(fingerprint)),
         None => (new_folder(args, &out, &source)?, None),
