@@ -13,6 +13,7 @@ mod package;
 mod process;
 mod python;
 mod shader_stats;
+mod shards;
 mod system;
 mod tally;
 mod test;
@@ -66,6 +67,9 @@ cargo xtask fuzz --minutes N [--plain] [TARGET]...
                             coverage, through libFuzzer, which needs a C++ compiler. Inputs that reach something new are kept
                             in target/xtask-fuzz/corpus for the next time, and those that fail in target/xtask-fuzz/failures.
                               --plain       without coverage and compiler, as the tests do it, but with longer inputs too
+cargo xtask shards FOLDER [--tokens N] [--neurons N] [--shards N]
+                            Write synthetic f16 activations in shards (npy), for fits larger than memory: by default 8 shards
+                            of 400,000 tokens × 14,336 neurons, which take 11.5 GB.
 cargo xtask lint            Formatting, clippy and rustdoc, all without a warning.
 cargo xtask package [--no-verify]
                             Package every published crate, look for the files that must travel in it, and build it from
@@ -85,9 +89,9 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(())
         }
-        Some("test" | "test-exports" | "test-lens" | "compare" | "gpu-bundle" | "fuzz" | "lint" | "package")
-            if asks_for_help =>
-        {
+        Some(
+            "test" | "test-exports" | "test-lens" | "compare" | "gpu-bundle" | "fuzz" | "shards" | "lint" | "package",
+        ) if asks_for_help => {
             print!("{HELP}");
             Ok(())
         }
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Some("compare") => compare::run(&rest),
         Some("gpu-bundle") => gpu_bundle::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
+        Some("shards") => shards::run(&rest),
         Some("lint") => lint::run(&rest),
         Some("package") => package::run(&rest),
         // `test` starts this in a process of its own, because a driver may crash.
