@@ -19,7 +19,7 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
-/// What a run of the command gave.
+/// The result of a run of the command.
 pub struct Run {
     pub code: i32,
     pub stdout: String,
@@ -32,7 +32,7 @@ impl Run {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}\n{}", self.stdout, self.stderr))
     }
 
-    /// Checks the exit code, and that a failure says nothing on stdout and one error on stderr.
+    /// Checks the exit code. Also checks that a failure prints nothing on stdout and one error on stderr.
     pub fn expect(self, code: i32) -> Run {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
@@ -98,7 +98,7 @@ impl Files {
         names
     }
 
-    /// Activations in which tokens of the kinds 0, 1 and 2 follow one another, each with neurons of its own.
+    /// Activations in which tokens of the kinds 0, 1 and 2 follow one another. Each kind has neurons of its own.
     pub fn activations(&self, name: &str) -> String {
         self.tensors(name, &[("activations", &values(), &[TOKENS, NEURONS])])
     }
@@ -141,7 +141,7 @@ impl Files {
         self.write(name, safetensors::serialize(views, None).expect("a file"))
     }
 
-    /// A matrix of f32 [rows, columns] as an npy file, which has no columns of tokens.
+    /// A matrix of f32 [rows, columns] as an npy file, which cannot have columns of tokens.
     pub fn npy(&self, name: &str, values: &[f32], columns: usize) -> String {
         let shape = format!("({}, {columns})", values.len() / columns);
         let header = format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"));
@@ -152,15 +152,15 @@ impl Files {
         self.write(name, bytes)
     }
 
-    /// Fits the activations in `file`, and gives the folder, which is called `name`.
+    /// Fits the activations in `file`, and returns the folder of the fit, which is called `name`.
     pub fn fit(&self, file: &str, name: &str, options: &[&str]) -> String {
         let out = self.path(name);
         unmix(&[&["fit", file, "--engine", "cpu", "--out", &out, "-q"][..], options].concat()).expect(0);
         out
     }
 
-    /// Runs a command that must be refused for what it is given, with a message that has all `words`, and checks that no file
-    /// came or went.
+    /// Runs a command that must be refused because of its input, with a message that contains all `words`. Checks that
+    /// no file was added or removed.
     pub fn refused(&self, args: &[&str], words: &[&str]) {
         let before = self.names();
         let run = unmix(args).expect(2);
