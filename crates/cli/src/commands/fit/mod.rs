@@ -36,7 +36,7 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
     }
 }
 
-/// A fit that is about to compute.
+/// A fit that is ready to be computed.
 struct Job<'a> {
     args: &'a NewFitArgs,
     shared: &'a SharedArgs,
@@ -52,13 +52,13 @@ struct Job<'a> {
 
 /// Where a fit starts.
 enum Start {
-    /// At its begin.
+    /// A fit that begins.
     New(Box<SemiNmf>),
-    /// At the latest checkpoint in a folder, on activations of this fingerprint.
+    /// A fit that goes on from the latest checkpoint in a folder. It began with activations of this fingerprint.
     Checkpoint { folder: CheckpointFolder, fingerprint: String },
 }
 
-/// Begins a fit. Whatever can be refused is refused before the long work.
+/// Begins a fit. It refuses whatever can be refused before the long work.
 fn begin(args: &NewFitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     builder::check(args)?;
     check_target(&args.out, args.force)?;
@@ -83,19 +83,20 @@ fn resume(dir: &Path, shared: &SharedArgs, reporter: &mut Reporter) -> Result<()
     request.enter_directory()?;
     let (args, began) = request.arguments()?;
     let activations = args.activations.open()?;
-    // Only what says how to report comes from this command line.
+    // The engine and all other options of the fit come from its first command line. Only the options for output come
+    // from this one.
     let shared = &SharedArgs { engine: began.engine, ..shared.clone() };
     let (command_line, fingerprint) = (request.command_line(), request.fingerprint);
     let start = Start::Checkpoint { folder, fingerprint };
     compute(Job { args: &args, shared, out, replace: true, command_line, activations, start }, reporter)
 }
 
-/// Whether a folder holds a fit that was not interrupted.
+/// Whether a folder holds a fit that ended without an interruption.
 fn is_complete(dir: &Path) -> bool {
     read_fit(dir).is_ok_and(|fit| fit.run.summary.stop_reason != StopReason::Interrupted)
 }
 
-/// Computes, and writes the result.
+/// Computes the fit and writes the result.
 fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     let Job { args, shared, out, replace, command_line, activations: file, start } = job;
     let engine = engine::open(&shared.engine, reporter)?;
@@ -146,7 +147,7 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     }
 
     let fit = fit.map_err(|error| Failure::of_computation(error, &file))?;
-    // Nobody else may write to the folder of checkpoints as long as the builder holds it.
+    // The builder holds the folder of checkpoints. It must let go before anything else works on that folder.
     drop(builder);
     reporter.stage(&format!("writing {}", out.display()));
     let mut record = FitRecord::new(fit, file.token_columns().clone(), InputRecord::new(&file, fingerprint));
@@ -175,7 +176,7 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     )))
 }
 
-/// The folder for the checkpoints of a fit that begins.
+/// The folder for the checkpoints of a new fit.
 fn new_folder(
     args: &NewFitArgs,
     out: &Path,
@@ -185,12 +186,12 @@ fn new_folder(
     Ok(CheckpointFolder::begin(out, args.force, move || Request::of_this_process(source.fingerprint()?))?)
 }
 
-/// The folder, which completes a checkpoint only as long as the activations are what they were.
+/// Makes the folder complete a checkpoint only if the activations have not changed.
 fn guarded(folder: CheckpointFolder, file: &ActivationSet, fingerprint: &str) -> CheckpointFolder {
     let (file, fingerprint) = (file.clone(), fingerprint.to_owned());
     folder.guarded_by(move || match file.check_untouched() {
         Ok(()) => Ok(()),
-        // A file may have been written to without a change of its content.
+        // The file was written to, but its content may still be the same.
         Err(_) => file.check_unchanged(&fingerprint),
     })
 }
