@@ -28,6 +28,10 @@ use crate::number_args::{at_least_zero, duration, share};
   unmix fit --resume fit")]
 pub struct FitArgs {
     #[command(flatten)]
+    pub activations: ActivationArgs,
+
+    // Without a group of arguments in it: clap leaves groups that have one empty, and would never find it present.
+    #[command(flatten)]
     pub new: Option<NewFitArgs>,
 
     /// Go on with the unfinished fit of the folder DIR, from its latest checkpoint. On the same engine and device, the
@@ -39,9 +43,6 @@ pub struct FitArgs {
 /// The options of a new fit.
 #[derive(Debug, Args)]
 pub struct NewFitArgs {
-    #[command(flatten)]
-    pub activations: ActivationArgs,
-
     /// Number of features
     #[arg(long, short = 'k', value_name = "K", required = false, required_unless_present = "resume")]
     pub rank: u32,
