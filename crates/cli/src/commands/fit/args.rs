@@ -30,7 +30,7 @@ pub struct FitArgs {
     #[command(flatten)]
     pub activations: ActivationArgs,
 
-    // Without a group of arguments in it: clap leaves groups that have one empty, and would never find it present.
+    // This group must not contain another group. Otherwise clap never counts it as present.
     #[command(flatten)]
     pub new: Option<NewFitArgs>,
 

@@ -70,9 +70,9 @@ enum Command {
 pub struct BegunFit {
     /// The activations.
     pub activations: ActivationArgs,
-    /// Those of the fit.
+    /// The options of the fit.
     pub args: NewFitArgs,
-    /// Those that all commands share.
+    /// The options that all commands share.
     pub shared: SharedArgs,
 }
 
