@@ -152,7 +152,7 @@ impl CheckpointFolder {
     /// # Errors
     /// If the file cannot be read.
     pub fn request(&self) -> Result<Vec<u8>, Error> {
-        read_file(&self.path.join(REQUEST), MOST_RUN, "expected a file")
+        read_file(self.path.join(REQUEST), MOST_RUN, "expected a file")
     }
 
     /// The latest undamaged checkpoint.

@@ -36,7 +36,7 @@ pub struct FitArgs {
 
     /// Go on with the unfinished fit of the folder DIR, from its latest checkpoint. On the same engine and device, the
     /// result is the same as without the interruption. All options of the fit are those with which it began
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "NewFitArgs", "ChoiceArgs"], help_heading = "Checkpoints")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "ChoiceArgs"], help_heading = "Checkpoints")]
     pub resume: Option<PathBuf>,
 }
 
