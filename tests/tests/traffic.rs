@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use unmix::{ActivationSource, Activations, ElementType, Engine, EngineKind, EngineLimits, Init, SemiNmf, Solver};
+use unmix::{
+    ActivationSource, Activations, ElementType, Engine, EngineKind, EngineLimits, Init, SemiNmf, Solver, StreamOptions,
+};
 use unmix_kernels::{BufferId, CacheModel, LOSS, Recording, Resource, Traffic, Workspace};
 use unmix_runtime::{Error, Pending, Prepared, Session};
 use unmix_tests::{Dense, engines};
@@ -46,6 +48,10 @@ impl Engine for Counting {
 
     fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {
         self.inner.load(source)
+    }
+
+    fn stream(&self, source: Arc<dyn ActivationSource + Send>, options: &StreamOptions) -> Result<Activations, Error> {
+        self.inner.stream(source, options)
     }
 
     fn open(&self, workspace: &Workspace, activations: &Activations) -> Result<Box<dyn Session>, Error> {

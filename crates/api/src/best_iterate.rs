@@ -2,9 +2,10 @@
 
 use unmix_kernels::{Recording, normalization, normalize_coefficients};
 
-use crate::buffers::KeptEntries;
+use crate::Error;
 use crate::fit::Fit;
-use crate::{Error, Solver};
+use crate::kept_entries::KeptEntries;
+use crate::report::latest_report;
 
 /// Sweeps in a pass over the tokens.
 const SWEEPS: u32 = 8;
@@ -17,64 +18,63 @@ const SETTLED: f64 = 1e-7;
 /// them again: for features that stay as they are, sweeps lead to the best that there are. They end where these explain the
 /// activations as well as in the best iteration, whose loss was `least`.
 pub(crate) async fn restore(fit: &Fit<'_>, least: f64) -> Result<(), Error> {
-    let (neurons, values) = fit.read_entries(fit.buffers.best_kept).await?;
-    if fit.buffers.panels.iter().any(|panel| panel.best_coefficients != panel.coefficients) {
+    let (neurons, values) = fit.io.read_entries(fit.buffers.best_kept).await?;
+    if fit.buffers.tokens.iter().any(|tokens| tokens.has_copy()) {
         write_features(fit, &neurons, &values)?;
         let mut recording = Recording::new();
-        for panel in &fit.buffers.panels {
-            let (best, last) = (panel.best_coefficients, panel.coefficients);
+        for tokens in &fit.buffers.tokens {
+            let (best, last) = (tokens.best_coefficients, tokens.coefficients);
             recording.copy(best.buffer(), last.buffer(), last.elements() * 4);
         }
-        return fit.run_once(recording);
+        return fit.io.run_once(recording);
     }
     let norms = write_unit_features(fit, &neurons, &values)?;
-    fit.write(fit.buffers.scales, &norms)?;
-    fit.run_once(scaled(fit))?;
+    fit.io.write(fit.buffers.scales, &norms)?;
+    fit.io.run_once(scaled(fit))?;
     sweep(fit, Some(least)).await
 }
 
 /// Finds the coefficients of the features in place anew, from zero. From there the squared error cannot rise above ‖X‖².
 pub(crate) async fn find_from_zero(fit: &Fit<'_>) -> Result<(), Error> {
-    let (neurons, values) = fit.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
+    let (neurons, values) = fit.io.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
     write_unit_features(fit, &neurons, &values)?;
     let mut recording = Recording::new();
-    for panel in &fit.buffers.panels {
-        recording.clear(panel.coefficients.buffer());
+    for tokens in &fit.buffers.tokens {
+        recording.clear(tokens.coefficients.buffer());
     }
-    fit.run_once(recording)?;
+    fit.io.run_once(recording)?;
     sweep(fit, None).await
 }
 
 /// Sweeps the coefficients for features of unit norm until their loss is at most `least`, or no longer falls. Then the scale goes
 /// to the features, where the solver has it there.
 async fn sweep(fit: &Fit<'_>, least: Option<f64>) -> Result<(), Error> {
-    let plan = fit.plan();
-    let pass = fit.session.prepare(plan.coefficients_pass(SWEEPS))?;
+    let pass = fit.io.prepare(fit.steps().coefficients_pass(SWEEPS))?;
     let mut before = f64::INFINITY;
     for _ in 0..PASSES {
         pass.run()?;
-        let loss = fit.report().await?.loss(fit.squared_norm);
+        let loss = latest_report(fit).await?.loss(fit.measured.squared_norm);
         log::debug!("loss of the features: {loss:.9e}, wanted {least:?}");
         if least.is_some_and(|least| loss <= least) || before - loss <= SETTLED * before {
             break;
         }
         before = loss;
     }
-    if fit.options.solver == Solver::Hals {
+    if fit.options.solver.updates().features.keeps_unit_norm() {
         return Ok(());
     }
     let b = &fit.buffers;
     let mut recording = Recording::new();
-    normalization(&mut recording, b.least_squares.gram, &b.features, b.scales, 0.0);
+    normalization(&mut recording, b.sums.gram, &b.features, b.scales, 0.0);
     recording.append(scaled(fit));
-    fit.run_once(recording)
+    fit.io.run_once(recording)
 }
 
 /// The coefficients' columns times the scales.
 fn scaled(fit: &Fit<'_>) -> Recording {
     let mut recording = Recording::new();
-    for panel in &fit.buffers.panels {
-        normalize_coefficients(&mut recording, fit.buffers.scales, panel.coefficients);
+    for tokens in &fit.buffers.tokens {
+        normalize_coefficients(&mut recording, fit.buffers.scales, tokens.coefficients);
     }
     recording
 }
@@ -82,7 +82,7 @@ fn scaled(fit: &Fit<'_>) -> Recording {
 fn write_features(fit: &Fit<'_>, neurons: &[u32], values: &[f32]) -> Result<(), Error> {
     let kept = fit.buffers.features.kept as usize;
     for ((feature, neurons), values) in (0..).zip(neurons.chunks_exact(kept)).zip(values.chunks_exact(kept)) {
-        fit.write_feature(feature, neurons, values)?;
+        fit.io.write_feature(&fit.buffers.features, feature, neurons, values)?;
     }
     Ok(())
 }

@@ -1,79 +1,59 @@
 //! Every buffer of a fit, planned before anything is allocated.
 
 use unmix_kernels::{
-    BufferId, ElementType, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, Precision, Recording,
-    STATE_WORDS, STATUS_WORDS, Split, Summation, Workspace, coefficient_gram, cross_product, is_sparse, report_words,
+    BufferId, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, STATE_WORDS, STATUS_WORDS, Split,
+    Workspace, is_sparse, report_words,
 };
 use unmix_runtime::{EngineLimits, PanelLayout};
 
-use crate::kmeans::COMPARED_NEURONS;
-use crate::{Init, Options, Solver, warm_up};
+use crate::kept_entries::KeptEntries;
+use crate::panels::Panel;
+use crate::pass::Sums;
+use crate::sample::COMPARED_NEURONS;
+use crate::widths;
+use crate::{Init, Options};
 
 /// Rows that [`gathered`](Buffers::gathered) holds.
 pub(crate) const GATHERED_ROWS: u32 = 8;
 
-/// What belongs to one row panel.
+/// What a fit keeps of the tokens of one panel.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PanelBuffers {
-    /// Token of the whole matrix with which the panel starts.
-    pub first_row: u32,
-    /// X [rows, d].
-    pub activations: Matrix,
+pub(crate) struct TokenBuffers {
     /// Y [rows, K].
     pub coefficients: Matrix,
     /// Y of the best iterate; the same as `coefficients` where the last iterate is wanted, or Y can be found again.
     pub best_coefficients: Matrix,
-    /// ‖xᵢ‖² of the scaled activations [rows].
+    /// ‖xᵢ‖² of the scaled activations \[rows\].
     pub squared_norms: BufferId,
-    /// ‖xᵢ‖ as a column [rows, 1]; only for [`Solver::Hals`].
+    /// ‖xᵢ‖ as a column [rows, 1]; only where coefficients are penalized.
     pub norms: Option<Matrix>,
 }
 
-/// The kept entries of all features, each list as one row.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeptEntries {
-    /// Kept neurons of feature after feature, m of each.
-    pub indices: Matrix,
-    /// Their values.
-    pub values: Matrix,
-}
-
-impl KeptEntries {
-    /// Those of `features`.
-    pub fn of(features: &Features) -> Self {
-        let count = features.dense.rows * features.kept;
-        let row = |buffer: BufferId| Matrix {
-            resource: buffer.into(),
-            element: ElementType::F32,
-            rows: 1,
-            columns: count,
-            stride: count.next_multiple_of(4),
-            first: 0,
-        };
-        KeptEntries { indices: row(features.indices), values: row(features.values) }
+impl TokenBuffers {
+    /// Whether the best iterate's coefficients have memory of their own.
+    pub fn has_copy(&self) -> bool {
+        self.best_coefficients != self.coefficients
     }
 }
 
 /// The buffers of a fit.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffers {
-    pub panels: Vec<PanelBuffers>,
+    /// One for each panel.
+    pub tokens: Vec<TokenBuffers>,
     pub features: Features,
     /// The kept entries of the best iterate; those of `features` where the last iterate is wanted.
     pub best_kept: KeptEntries,
+    pub sums: Sums,
+    /// Some of the sums as operands of least squares.
     pub least_squares: LeastSquares,
     pub feature_gram: Matrix,
     pub scales: BufferId,
-    /// P of the panel at hand.
-    pub projections: Matrix,
-    /// A second matrix of that shape.
-    pub previous: Matrix,
-    pub inner: BufferId,
+    projections: Matrix,
+    previous: Matrix,
     pub gram_terms: BufferId,
     pub state: BufferId,
     pub report: BufferId,
-    /// Σᵢ ‖xᵢ‖ y_ik [1, K]; only for [`Solver::Hals`].
-    pub weighted_sums: Option<Matrix>,
     pub maxima: BufferId,
     /// Chosen tokens' activations.
     pub gathered: Matrix,
@@ -85,15 +65,11 @@ pub(crate) struct Buffers {
     pub centroid_norms: BufferId,
     /// ‖xᵢ‖² of a panel's sampled tokens.
     pub sample_norms: BufferId,
-    cross_split: Option<Split>,
-    gram_split: Option<Split>,
 }
 
 impl Buffers {
-    /// Plans a fit of activations cut as `layout`.
-    pub fn plan(layout: &PanelLayout, options: &Options, limits: &EngineLimits) -> (Workspace, Self) {
-        let mut workspace = Workspace::default();
-        let w = &mut workspace;
+    /// Plans a fit of activations cut as `layout`, among the buffers that `w` has already.
+    pub fn plan(w: &mut Workspace, layout: &PanelLayout, options: &Options, limits: &EngineLimits) -> Self {
         let (rank, neurons) = (options.rank, layout.neurons);
         let kept = options.kept(neurons);
         let (cross, dense) = if take_turns(options, kept, neurons) {
@@ -103,141 +79,117 @@ impl Buffers {
             (w.matrix("cross product", rank, neurons), w.matrix("features", rank, neurons))
         };
         // The warm-up may begin with wider features, in the same memory.
-        let widest = Features::in_workspace(w, dense, warm_up::widest(options, kept, neurons));
+        let widest = Features::in_workspace(w, dense, widths::widest(options, kept, neurons));
         let features = Features { kept, ..widest };
-        let centroids = if dense == cross && options.init == Init::Kmeans {
+        let by_kmeans = options.init == Init::Kmeans;
+        let centroids = if dense == cross && by_kmeans {
             w.matrix("centroids", rank, neurons.min(COMPARED_NEURONS))
         } else {
             dense
         };
-        let current = KeptEntries::of(&features);
-        let best_kept = if options.keep_best {
-            KeptEntries {
-                indices: Matrix {
-                    resource: w.words("best kept neurons", current.indices.elements()).into(),
-                    ..current.indices
-                },
-                values: Matrix {
-                    resource: w.words("best kept values", current.values.elements()).into(),
-                    ..current.values
-                },
-            }
-        } else {
-            current
-        };
-        let hals = options.solver == Solver::Hals;
-        let copies = options.keep_best && !finds_again(options, kept, neurons);
-        let panels = (0..layout.panels())
-            .map(|panel| {
-                let activations = layout.panel(panel);
-                let rows = activations.rows;
-                let coefficients = w.matrix(format!("coefficients of panel {panel}"), rows, rank);
-                PanelBuffers {
-                    first_row: layout.rows(panel).start as u32,
-                    activations,
-                    coefficients,
-                    best_coefficients: if copies {
-                        w.matrix(format!("best coefficients of panel {panel}"), rows, rank)
-                    } else {
-                        coefficients
-                    },
-                    squared_norms: w.words(format!("squared norms of panel {panel}"), rows.into()),
-                    norms: hals.then(|| w.matrix(format!("norms of panel {panel}"), rows, 1)),
-                }
-            })
-            .collect();
+        let best_kept = plan_best_kept(w, options, &features);
+        let tokens = plan_tokens(w, layout, options, kept);
         let rows = layout.panel_rows;
+        let gram = w.matrix("coefficient Gram matrix", rank, rank);
+        let factor = w.matrix("Cholesky factor", rank, rank);
+        let status = w.words("Cholesky status", STATUS_WORDS.into());
+        let penalized = options.solver.updates().coefficients.is_penalized();
         let gram_parts = parts_to_fill(rank, rank, rows, limits).max(parts_to_sum(rows, limits));
-        let buffers = Buffers {
-            panels,
+        Buffers {
+            tokens,
             features,
             best_kept,
-            least_squares: LeastSquares {
-                gram: w.matrix("coefficient Gram matrix", rank, rank),
+            sums: Sums {
                 cross,
-                factor: w.matrix("Cholesky factor", rank, rank),
-                status: w.words("Cholesky status", STATUS_WORDS.into()),
+                gram,
+                inner: w.words("inner products", PARTIAL_WORDS.into()),
+                weighted: penalized.then(|| w.matrix("weighted sums", 1, rank)),
+                cross_split: split(w, "cross product parts", parts_to_fill(rank, neurons, rows, limits), cross),
+                gram_split: split(w, "coefficient Gram parts", gram_parts, gram),
             },
+            least_squares: LeastSquares { gram, cross, factor, status },
             feature_gram: w.matrix("feature Gram matrix", rank, rank),
             scales: w.words("scales", rank.into()),
             projections: w.matrix("projections", rows, rank),
             previous: w.matrix("previous coefficients", rows, rank),
-            inner: w.words("inner products", PARTIAL_WORDS.into()),
             gram_terms: w.words("Gram terms", PARTIAL_WORDS.into()),
             state: w.words("state", STATE_WORDS.into()),
             report: w.words("report", report_words(rank).into()),
-            weighted_sums: hals.then(|| w.matrix("weighted sums", 1, rank)),
             maxima: w.words("maxima", MAXIMUM_PARTIALS.into()),
             gathered: w.matrix("gathered tokens", GATHERED_ROWS, neurons),
             gathered_tokens: w.words("tokens to gather", GATHERED_ROWS.into()),
             token_words: w.words("words of the panel's tokens", rows.into()),
             centroids,
-            centroid_norms: w.words("centroid norms", if options.init == Init::Kmeans { rank.into() } else { 1 }),
-            sample_norms: w
-                .words("norms of sampled tokens", if options.init == Init::Kmeans { rows.into() } else { 1 }),
-            cross_split: split(w, "cross product parts", parts_to_fill(rank, neurons, rows, limits), rank, neurons),
-            gram_split: split(w, "coefficient Gram parts", gram_parts, rank, rank),
-        };
-        (workspace, buffers)
+            centroid_norms: w.words("centroid norms", if by_kmeans { rank.into() } else { 1 }),
+            sample_norms: w.words("norms of sampled tokens", if by_kmeans { rows.into() } else { 1 }),
+        }
     }
 
-    /// Records what a panel adds to the cross product and the coefficient Gram matrix, or starts them with.
-    pub fn record_sums(
-        &self,
-        recording: &mut Recording,
-        panel: &PanelBuffers,
-        coefficients: Matrix,
-        scale: f32,
-        accumulate: bool,
-        precision: Precision,
-    ) {
-        self.record_cross(recording, panel.activations, coefficients, scale, accumulate, precision);
-        self.record_gram(recording, coefficients, accumulate);
+    /// Y of a panel's tokens; of a sample, the panel's first rows.
+    pub fn coefficients(&self, panel: &Panel) -> Matrix {
+        self.tokens[panel.index].coefficients.first_rows(panel.rows())
     }
 
-    /// Records what some coefficients add to their Gram matrix, or start it with.
-    pub fn record_gram(&self, recording: &mut Recording, coefficients: Matrix, accumulate: bool) {
-        coefficient_gram(recording, coefficients, self.least_squares.gram, accumulate, self.gram_split);
+    /// ‖xᵢ‖² of a panel's tokens.
+    pub fn squared_norms(&self, panel: &Panel) -> BufferId {
+        if panel.every > 1 { self.sample_norms } else { self.tokens[panel.index].squared_norms }
     }
 
-    /// Records what some rows add to the cross product alone.
-    pub fn record_cross(
-        &self,
-        recording: &mut Recording,
-        activations: Matrix,
-        coefficients: Matrix,
-        scale: f32,
-        accumulate: bool,
-        precision: Precision,
-    ) {
-        let cross = self.least_squares.cross;
-        let out = cross.first_rows(coefficients.columns).first_columns(activations.columns);
-        let summation = Summation { precision, split: self.cross_split };
-        cross_product(recording, activations, coefficients, out, scale, accumulate, summation);
+    /// P for a panel, which the next panel's takes the place of.
+    pub fn projections(&self, panel: &Panel) -> Matrix {
+        self.projections.first_rows(panel.rows())
     }
 
-    /// P for a panel.
-    pub fn projections_of(&self, panel: &PanelBuffers) -> Matrix {
-        self.projections.first_rows(panel.activations.rows)
-    }
-
-    /// The second matrix of that shape.
-    pub fn previous_of(&self, panel: &PanelBuffers) -> Matrix {
-        self.previous.first_rows(panel.activations.rows)
+    /// A second matrix of that shape.
+    pub fn previous(&self, panel: &Panel) -> Matrix {
+        self.previous.first_rows(panel.rows())
     }
 }
 
-/// Whether the dense features and the cross product can have the same memory: the features step turns this into those, and the
-/// next pass needs but the kept entries. Coordinate descent updates features in place, dense projections read them while the
-/// sums are gathered, and the other starts use both at once.
+fn plan_best_kept(w: &mut Workspace, options: &Options, features: &Features) -> KeptEntries {
+    let current = KeptEntries::of(features);
+    if !options.keep_best {
+        return current;
+    }
+    let mut copy =
+        |name: &str, entries: Matrix| Matrix { resource: w.words(name, entries.elements()).into(), ..entries };
+    KeptEntries {
+        indices: copy("best kept neurons", current.indices),
+        values: copy("best kept values", current.values),
+    }
+}
+
+fn plan_tokens(w: &mut Workspace, layout: &PanelLayout, options: &Options, kept: u32) -> Vec<TokenBuffers> {
+    let copies = options.keep_best && !finds_again(options, kept, layout.neurons);
+    let penalized = options.solver.updates().coefficients.is_penalized();
+    let mut plan = |panel: u32| {
+        let rows = layout.panel(panel).rows;
+        let coefficients = w.matrix(format!("coefficients of panel {panel}"), rows, options.rank);
+        TokenBuffers {
+            coefficients,
+            best_coefficients: if copies {
+                w.matrix(format!("best coefficients of panel {panel}"), rows, options.rank)
+            } else {
+                coefficients
+            },
+            squared_norms: w.words(format!("squared norms of panel {panel}"), rows.into()),
+            norms: penalized.then(|| w.matrix(format!("norms of panel {panel}"), rows, 1)),
+        }
+    };
+    (0..layout.panels()).map(&mut plan).collect()
+}
+
+/// Whether the dense features and the cross product can have the same memory. The update of the features turns this into those, and
+/// the next pass needs but the kept entries. Not where features are updated in place, where dense projections read features while the
+/// sums are gathered, or where the start uses both at once.
 fn take_turns(options: &Options, kept: u32, neurons: u32) -> bool {
-    options.solver == Solver::ProjectedLs && options.init != Init::Svd && is_sparse(kept, neurons)
+    finds_again(options, kept, neurons) && options.init != Init::Svd
 }
 
-/// Whether the best iterate's coefficients need no copy, for they can be found again from its features, by least squares: a copy
+/// Whether the best iterate's coefficients need no copy, for they can be found again from its features, by least squares. A copy
 /// would be a matrix of tokens × features, and would be written in most iterations.
 fn finds_again(options: &Options, kept: u32, neurons: u32) -> bool {
-    options.solver == Solver::ProjectedLs && is_sparse(kept, neurons)
+    options.solver.updates().alternate_least_squares() && is_sparse(kept, neurons)
 }
 
 /// Parts into which a product is split over tokens so that its tiles, too few by themselves, fill the device.
@@ -254,9 +206,7 @@ fn parts_to_sum(rows: u32, limits: &EngineLimits) -> u32 {
     rows.div_ceil(limits.summation_rows).min(MOST_PARTS)
 }
 
-fn split(w: &mut Workspace, name: &str, parts: u32, rank: u32, columns: u32) -> Option<Split> {
-    (parts > 1).then(|| {
-        let words = u64::from(parts) * u64::from(rank) * u64::from(columns.next_multiple_of(4));
-        Split { parts, partials: w.words(name, words) }
-    })
+/// Room for the parts of a sum that ends up in `out`.
+fn split(w: &mut Workspace, name: &str, parts: u32, out: Matrix) -> Option<Split> {
+    (parts > 1).then(|| Split { parts, partials: w.words(name, u64::from(parts) * out.elements()) })
 }

@@ -3,10 +3,10 @@
 use unmix_kernels::{Recording, Sweeps, feature_gram, hals_coefficients, project, winner_take_all};
 use unmix_runtime::{Activations, Engine, block_on};
 
-use crate::buffers::PanelBuffers;
 use crate::fit::Fit;
-use crate::residuals::squared_residuals;
-use crate::semi_nmf::{AT_LEAST_ZERO, is_f32_of_at_least_zero};
+use crate::option_checks::{AT_LEAST_ZERO, is_f32_of_at_least_zero};
+use crate::panels::Panel;
+use crate::residuals::record_squared_residuals;
 use crate::{DenseMatrix, Error, Init, Options, SemiNmf, Solver};
 
 /// Sweeps between two looks at how far coefficients still move.
@@ -123,22 +123,24 @@ impl Encoder {
     /// As [`encode`](Self::encode).
     pub async fn encode_async(&self, engine: &dyn Engine, activations: &Activations) -> Result<Encoding, Error> {
         self.check(activations.layout().neurons)?;
-        let mut fit = Fit::open(engine, activations, self.options())?;
-        fit.measure().await?;
+        let fit = Fit::open(engine, activations, self.options()).await?;
         let norms: Vec<f64> = (0..self.features.rows).map(|k| norm(self.features.row(k))).collect();
         self.write_unit_features(&fit, &norms)?;
         let (mut sweeps, mut largest_change) = (0, 0f64);
         let mut values = Vec::with_capacity(fit.tokens as usize * norms.len());
         let mut residuals = Vec::with_capacity(fit.tokens as usize);
-        for panel in fit.buffers.panels.clone() {
-            let settled = self.settle(&fit, &panel).await?;
+        for panel in &fit.panels {
+            let settled = self.settle(&fit, panel).await?;
             sweeps = sweeps.max(settled.sweeps);
             largest_change = largest_change.max(settled.change);
             values.extend(settled.coefficients);
-            residuals.extend(squared_residuals(&fit, &panel).await?);
+            let mut recording = Recording::new();
+            record_squared_residuals(&mut recording, &fit, panel);
+            fit.io.run_once(recording)?;
+            residuals.extend(fit.io.read::<f32>(fit.buffers.token_words, panel.rows().into()).await?);
         }
         // From the unit features and scaled activations inside to those that were given.
-        let scale = f64::from(fit.scale);
+        let scale = f64::from(fit.measured.scale);
         for row in values.chunks_exact_mut(norms.len()) {
             for (y, &norm) in row.iter_mut().zip(&norms) {
                 *y = if norm > 0.0 { (f64::from(*y) / scale / norm) as f32 } else { 0.0 };
@@ -149,7 +151,7 @@ impl Encoder {
         Ok(Encoding {
             coefficients: DenseMatrix { rows: fit.tokens as usize, columns: norms.len(), values },
             squared_residuals: unscale(&residuals),
-            squared_norms: unscale(&fit.token_energy),
+            squared_norms: unscale(&fit.measured.token_energy),
             sweeps,
             largest_change,
         })
@@ -198,34 +200,33 @@ impl Encoder {
             row.iter_mut().for_each(|z| *z = if norm > 0.0 { (f64::from(*z) / norm) as f32 } else { 0.0 });
         }
         let features = &fit.buffers.features;
-        fit.write_rows(features.dense, 0, &unit)?;
+        fit.io.write_rows(features.dense, 0, &unit)?;
         let mut recording = Recording::new();
         // Cuts nothing: no feature has more nonzeros than are kept. It writes their sparse form.
         winner_take_all(&mut recording, features, 0, features.dense.rows, false);
         feature_gram(&mut recording, features, fit.buffers.feature_gram);
-        fit.run_once(recording)
+        fit.io.run_once(recording)
     }
 
-    async fn settle(&self, fit: &Fit<'_>, panel: &PanelBuffers) -> Result<Settled, Error> {
+    async fn settle(&self, fit: &Fit<'_>, panel: &Panel) -> Result<Settled, Error> {
         let b = &fit.buffers;
-        let projections = b.projections_of(panel);
+        let projections = b.projections(panel);
         let mut recording = Recording::new();
-        project(&mut recording, panel.activations, &b.features, projections, fit.scale);
-        fit.run_once(recording)?;
+        project(&mut recording, panel.activations, &b.features, projections, fit.measured.scale);
+        fit.io.run_once(recording)?;
         let mut round = Recording::new();
-        let y = panel.coefficients;
+        let y = b.coefficients(panel);
         let sweeps = Sweeps { count: SWEEPS_A_ROUND, penalty: self.penalty as f32 };
-        hals_coefficients(&mut round, projections, b.feature_gram, panel.squared_norms, y, sweeps);
-        let round = fit.session.prepare(round)?;
-        let first = panel.first_row as usize;
-        let energy = &fit.token_energy[first..first + y.rows as usize];
+        hals_coefficients(&mut round, projections, b.feature_gram, b.squared_norms(panel), y, sweeps);
+        let round = fit.io.prepare(round)?;
+        let energy: Vec<f32> = panel.of_tokens(&fit.measured.token_energy).collect();
         let mut settled =
             Settled { coefficients: vec![0.0; energy.len() * y.columns as usize], sweeps: 0, change: 0.0 };
         loop {
             round.run()?;
             settled.sweeps += SWEEPS_A_ROUND;
-            let next = fit.read_matrix(y).await?.values;
-            settled.change = largest_change(&settled.coefficients, &next, energy);
+            let next = fit.io.read_matrix(y).await?.values;
+            settled.change = largest_change(&settled.coefficients, &next, &energy);
             settled.coefficients = next;
             if settled.change <= self.tolerance || settled.sweeps >= self.max_sweeps {
                 return Ok(settled);

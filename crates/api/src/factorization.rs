@@ -2,28 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Options, StopReason};
-
-/// A dense row-major f32 matrix on the host.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct DenseMatrix {
-    /// Number of rows.
-    pub rows: usize,
-    /// Number of columns.
-    pub columns: usize,
-    /// Row after row, `rows * columns` values.
-    pub values: Vec<f32>,
-}
-
-impl DenseMatrix {
-    /// Row `row`, as a slice is indexed.
-    ///
-    /// # Panics
-    /// If there is no such row.
-    pub fn row(&self, row: usize) -> &[f32] {
-        &self.values[row * self.columns..(row + 1) * self.columns]
-    }
-}
+use crate::{DenseMatrix, Options, StopReason};
 
 /// X ≈ Y Z with Y ≥ 0 and sparse rows of Z.
 ///

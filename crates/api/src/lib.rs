@@ -4,42 +4,75 @@
 //! in neurons (Shafran, Geiger and Geva, "Constructing Interpretable Features from Compositional Neuron Groups", ACL 2026,
 //! <https://aclanthology.org/2026.acl-long.1959>; preprint arXiv 2506.10920).
 //!
-//! An [`Engine`] keeps the activations resident ([`Engine::load`]); [`SemiNmf`] is the builder of a fit; a [`Factorization`]
+//! An [`Engine`] keeps the activations resident ([`Engine::load`]) or streams them ([`Engine::stream`]); [`SemiNmf`] is the builder of a fit; a [`Factorization`]
 //! is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing is printed; messages
 //! go to the `log` crate. See [`SemiNmf`] for an example.
+//!
+//! # The files
+//!
+//! Each file has one job, and none needs a file that needs it.
+//!
+//! | what | files |
+//! |---|---|
+//! | what a caller sets and gets | `semi_nmf`, `options`, `option_checks`, `encode`, `host_activations`, `dense_matrix`, `factorization`, `progress`, `error` |
+//! | a fit from begin to end | `run`: opens (`fit`), measures (`measuring`), starts (`start`), iterates (`iterations`), and makes the result (`result`) |
+//! | memory | `buffers` plans every buffer; `plan` says what a fit will need; `session_io` reads and writes buffers, and `token_rows` rows of tokens |
+//! | panels | `panels`, samples of their rows (`sample`), and the `pass` over them, which alone knows what accumulates |
+//! | an iteration | `steps`: recordings of a features update, a pass and the loss; a `solver` is an update of `features_update` and one of `coefficients_update` |
+//! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |
+//! | between iterations | what they said (`report`, `course`), `revival`, and the callback (`watch`) |
+//! | the result | `best_iterate`, `debias`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
 
 mod best_iterate;
 mod buffers;
+mod coefficients_update;
+mod course;
 mod debias;
+mod dense_matrix;
 mod encode;
 mod error;
 mod factorization;
+mod features_update;
 mod fit;
 mod host_activations;
-mod init;
-mod iteration;
+mod iterations;
+mod kept_entries;
 mod kmeans;
+mod measuring;
+mod option_checks;
 mod options;
 mod outlier_tokens;
+mod panels;
+mod pass;
+mod plan;
 mod progress;
+mod report;
 mod residuals;
 mod result;
 mod revival;
+mod run;
+mod sample;
 mod semi_nmf;
-mod solvers;
+mod session_io;
+mod solver;
+mod start;
 mod statistics;
+mod steps;
 mod svd;
+mod token_rows;
 mod verification;
 mod warm_up;
 mod watch;
+mod widths;
 
+pub use dense_matrix::DenseMatrix;
 pub use encode::{Encoder, Encoding};
 pub use error::Error;
-pub use factorization::{DenseMatrix, Factorization, FeatureStatistics, FitSummary, Optimality};
+pub use factorization::{Factorization, FeatureStatistics, FitSummary, Optimality};
 pub use host_activations::HostActivations;
-pub use iteration::Iteration;
 pub use options::{Init, Options, Solver, StopReason};
 pub use outlier_tokens::OutlierTokens;
+pub use plan::{FitPlan, Iteration};
 pub use progress::{Progress, Stage};
 pub use semi_nmf::SemiNmf;
 pub use unmix_kernels::ElementType;
@@ -47,5 +80,5 @@ pub use unmix_kernels::ElementType;
 pub use unmix_runtime::Error as RuntimeError;
 pub use unmix_runtime::{
     ActivationSource, Activations, AdapterChoice, AdapterSummary, CpuEngine, Engine, EngineKind, EngineLimits,
-    PanelLayout, WgpuEngine, adapters,
+    PanelLayout, StreamOptions, WgpuEngine, adapters,
 };

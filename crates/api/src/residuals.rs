@@ -2,16 +2,12 @@
 
 use unmix_kernels::{Recording, squared_residual};
 
-use crate::Error;
-use crate::buffers::PanelBuffers;
 use crate::fit::Fit;
+use crate::panels::Panel;
 
-/// ‖xᵢ − yᵢZ‖² of a panel's tokens, of the scaled activations. The features must be in place as a dense matrix.
-pub(crate) async fn squared_residuals(fit: &Fit<'_>, panel: &PanelBuffers) -> Result<Vec<f32>, Error> {
+/// Records ‖xᵢ − yᵢZ‖² of a panel's tokens, of the scaled activations, into the words of its tokens. The features must be in place as
+/// a dense matrix.
+pub(crate) fn record_squared_residuals(r: &mut Recording, fit: &Fit<'_>, panel: &Panel) {
     let b = &fit.buffers;
-    let mut recording = Recording::new();
-    let (x, y) = (panel.activations, panel.coefficients);
-    squared_residual(&mut recording, x, y, b.features.dense, b.token_words, fit.scale);
-    fit.run_once(recording)?;
-    fit.read(b.token_words, x.rows.into()).await
+    squared_residual(r, panel.activations, b.coefficients(panel), b.features.dense, b.token_words, fit.measured.scale);
 }

@@ -2,10 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use unmix_kernels::{Precision, Recording};
+use unmix_kernels::Precision;
 
-use crate::buffers::KeptEntries;
-use crate::fit::{Course, Fit, rows_at_once};
+use crate::course::Course;
+use crate::fit::Fit;
+use crate::kept_entries::KeptEntries;
+use crate::session_io::rows_at_once;
 use crate::statistics::{Entry, Factors, Part, statistics};
 use crate::verification::Verification;
 use crate::watch::Watch;
@@ -31,7 +33,7 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
         best_iterate::restore(&fit, course.best_loss).await?;
     }
     // The sums on the device are another iterate's, or rounded.
-    let mut found = Found::new(&fit, is_last && fit.plan().precision() == Precision::F32).await?;
+    let mut found = Found::new(&fit, is_last && fit.steps().precision() == Precision::F32).await?;
     let claimed = course.best_loss + course.best_uncertainty;
     if let Some(problem) = found.problem(&fit, claimed) {
         if !fit.options.keep_best {
@@ -60,16 +62,11 @@ impl Found {
     /// and the coefficients' Gram matrix are taken anew, unless those on the device are theirs.
     async fn new(fit: &Fit<'_>, sums_are_theirs: bool) -> Result<Self, Error> {
         if !sums_are_theirs {
-            let mut recording = Recording::new();
-            for (index, panel) in fit.buffers.panels.iter().enumerate() {
-                let coefficients = panel.coefficients;
-                fit.buffers.record_sums(&mut recording, panel, coefficients, fit.scale, index > 0, Precision::F32);
-            }
-            fit.run_once(recording)?;
+            fit.io.run_once(fit.steps().sums(Precision::F32))?;
         }
         let mut factors = Factors {
             features: entries(fit).await?,
-            gram: fit.read_matrix(fit.buffers.least_squares.gram).await?,
+            gram: fit.io.read_matrix(fit.buffers.sums.gram).await?,
             neurons: fit.neurons as usize,
         };
         if fit.options.debias {
@@ -83,13 +80,13 @@ impl Found {
     /// What is wrong with the factors, given the most that the loss of their iteration may have been.
     fn problem(&self, fit: &Fit<'_>, claimed: f64) -> Option<String> {
         let energy: f64 = self.parts.iter().map(|part| part.energy).sum();
-        if energy > MOST_ENERGY * fit.squared_norm {
-            let times = energy / fit.squared_norm;
+        if energy > MOST_ENERGY * fit.measured.squared_norm {
+            let times = energy / fit.measured.squared_norm;
             return Some(format!(
                 "features cancel one another: their parts are {times:.0e} times the activations' energy"
             ));
         }
-        self.verification.problem(fit.squared_norm, claimed)
+        self.verification.problem(fit.measured.squared_norm, claimed)
     }
 
     async fn into_factorization<P: FnMut(&Progress) -> ControlFlow<()>>(
@@ -102,21 +99,22 @@ impl Found {
         let Found { features: entries, parts, verification } = self;
         let (rank, neurons) = (fit.options.rank as usize, fit.neurons as usize);
         // Memory is free before what is returned takes its place.
-        fit.session.release(fit.buffers.least_squares.cross.buffer());
+        fit.io.release(fit.buffers.sums.cross.buffer());
         let mut coefficients = DenseMatrix {
             rows: fit.tokens as usize,
             columns: rank,
             values: Vec::with_capacity(fit.tokens as usize * rank),
         };
-        for panel in &fit.buffers.panels {
-            if panel.best_coefficients != panel.coefficients {
-                fit.session.release(panel.best_coefficients.buffer());
+        for tokens in &fit.buffers.tokens {
+            if tokens.has_copy() {
+                fit.io.release(tokens.best_coefficients.buffer());
             }
-            coefficients.values.extend(fit.read_matrix(panel.coefficients).await?.values);
-            fit.session.release(panel.coefficients.buffer());
+            coefficients.values.extend(fit.io.read_matrix(tokens.coefficients).await?.values);
+            fit.io.release(tokens.coefficients.buffer());
         }
-        let Fit { engine, session, buffers, options, scale, squared_norm, tokens, .. } = fit;
-        drop(session);
+        let Fit { engine, io, buffers, options, measured, tokens, .. } = fit;
+        drop(io);
+        let (scale, squared_norm) = (measured.scale, measured.squared_norm);
         let mut features = DenseMatrix { rows: rank, columns: neurons, values: vec![0.0; rank * neurons] };
         for (row, entries) in features.values.chunks_exact_mut(neurons).zip(&entries) {
             entries.iter().for_each(|&(neuron, value)| row[neuron as usize] = value);
@@ -165,12 +163,12 @@ impl Found {
 /// The nonzeros of the features in place, with the cross product's entries there.
 async fn entries(fit: &Fit<'_>) -> Result<Vec<Vec<Entry>>, Error> {
     let (rank, kept) = (fit.options.rank as usize, fit.buffers.features.kept as usize);
-    let cross = fit.buffers.least_squares.cross;
-    let (indices, values) = fit.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
+    let cross = fit.buffers.sums.cross;
+    let (indices, values) = fit.io.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
     let at_once = rows_at_once(cross) * kept;
     let mut features = Vec::with_capacity(rank);
     for (indices, values) in indices.chunks(at_once).zip(values.chunks(at_once)) {
-        let cross_rows = fit.read_rows(cross, features.len() as u32).await?;
+        let cross_rows = fit.io.read_rows(cross, features.len() as u32).await?;
         let rows = cross_rows.chunks_exact(cross.stride as usize);
         for ((row, indices), values) in rows.zip(indices.chunks_exact(kept)).zip(values.chunks_exact(kept)) {
             let entries = indices.iter().zip(values).filter(|(_, value)| **value != 0.0);
@@ -184,7 +182,7 @@ async fn entries(fit: &Fit<'_>) -> Result<Vec<Vec<Entry>>, Error> {
 /// Writes the features, which a cross product may have displaced or debiasing changed, and gives them in the activations' own units.
 /// The scale is a power of two, so that nothing is rounded but at the ends of the range: what is in place is what will be saved.
 fn put_in_place(fit: &Fit<'_>, factors: &mut Factors) -> Result<Vec<Vec<(u32, f32)>>, Error> {
-    let scale = f64::from(fit.scale);
+    let scale = f64::from(fit.measured.scale);
     let mut saved = Vec::with_capacity(factors.features.len());
     for (feature, entries) in (0..).zip(&mut factors.features) {
         let own: Vec<(u32, f32)> = entries.iter().map(|e| (e.neuron, (f64::from(e.value) / scale) as f32)).collect();
@@ -193,7 +191,7 @@ fn put_in_place(fit: &Fit<'_>, factors: &mut Factors) -> Result<Vec<Vec<(u32, f3
         }
         let neurons: Vec<u32> = entries.iter().map(|entry| entry.neuron).collect();
         let values: Vec<f32> = entries.iter().map(|entry| entry.value).collect();
-        fit.write_feature(feature, &neurons, &values)?;
+        fit.io.write_feature(&fit.buffers.features, feature, &neurons, &values)?;
         saved.push(own);
     }
     Ok(saved)

@@ -2,12 +2,13 @@
 
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
-
+use rand_chacha::ChaCha8Rng;
 use unmix_kernels::{Recording, project, projection, token_residuals};
 
-use crate::buffers::KeptEntries;
+use crate::Error;
 use crate::fit::Fit;
-use crate::{Error, Solver};
+use crate::kept_entries::KeptEntries;
+use crate::token_rows::{activations_of, coefficients_of};
 
 /// The kept entries of a new feature: neurons, ascending, and values.
 pub(crate) struct Replacement {
@@ -17,7 +18,11 @@ pub(crate) struct Replacement {
 
 /// A new feature for each dead one: the residual of a token drawn with a probability proportional to its squared residual,
 /// cut to the m largest magnitudes. (The coefficients follow in the next pass, by least squares from zero.)
-pub(crate) async fn replacements(fit: &mut Fit<'_>, dead: &[u32]) -> Result<Vec<(u32, Replacement)>, Error> {
+pub(crate) async fn replacements(
+    fit: &Fit<'_>,
+    dead: &[u32],
+    rng: &mut ChaCha8Rng,
+) -> Result<Vec<(u32, Replacement)>, Error> {
     if dead.is_empty() {
         return Ok(Vec::new());
     }
@@ -25,13 +30,13 @@ pub(crate) async fn replacements(fit: &mut Fit<'_>, dead: &[u32]) -> Result<Vec<
     let Ok(mut weights) = WeightedIndex::new(&residuals) else {
         return Ok(Vec::new()); // Nothing is left to explain.
     };
-    let (neurons, values) = fit.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
+    let (neurons, values) = fit.io.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
     let kept = fit.buffers.features.kept as usize;
     let mut replacements = Vec::new();
     for &feature in dead {
-        let token = weights.sample(&mut fit.rng);
+        let token = weights.sample(rng);
         let mut residual: Vec<f64> =
-            fit.token_rows(&[token as u32], fit.neurons).await?.values.iter().map(|&x| f64::from(x)).collect();
+            activations_of(fit, &[token as u32], fit.neurons).await?.values.iter().map(|&x| f64::from(x)).collect();
         for (k, &y) in coefficients_of(fit, token as u32).await?.iter().enumerate().filter(|(_, y)| **y != 0.0) {
             for (&neuron, &z) in neurons[k * kept..][..kept].iter().zip(&values[k * kept..]) {
                 residual[neuron as usize] -= f64::from(y) * f64::from(z);
@@ -54,15 +59,14 @@ pub(crate) async fn replacements(fit: &mut Fit<'_>, dead: &[u32]) -> Result<Vec<
 async fn token_residuals_of(fit: &Fit<'_>) -> Result<Vec<f32>, Error> {
     let b = &fit.buffers;
     let mut residuals = Vec::with_capacity(fit.tokens as usize);
-    for panel in &b.panels {
-        let (projections, reconstructed) = (b.projections_of(panel), b.previous_of(panel));
+    for panel in &fit.panels {
+        let (projections, reconstructed, y) = (b.projections(panel), b.previous(panel), b.coefficients(panel));
         let mut recording = Recording::new();
-        project(&mut recording, panel.activations, &b.features, projections, fit.scale);
-        projection(&mut recording, panel.coefficients, b.feature_gram, reconstructed, 1.0);
-        let norms = panel.squared_norms;
-        token_residuals(&mut recording, projections, reconstructed, panel.coefficients, norms, b.token_words);
-        fit.run_once(recording)?;
-        residuals.extend(fit.read::<f32>(b.token_words, panel.activations.rows.into()).await?);
+        project(&mut recording, panel.activations, &b.features, projections, fit.measured.scale);
+        projection(&mut recording, y, b.feature_gram, reconstructed, 1.0);
+        token_residuals(&mut recording, projections, reconstructed, y, b.squared_norms(panel), b.token_words);
+        fit.io.run_once(recording)?;
+        residuals.extend(fit.io.read::<f32>(b.token_words, panel.rows().into()).await?);
     }
     Ok(residuals)
 }
@@ -74,17 +78,8 @@ fn cut(fit: &Fit<'_>, residual: &[f64]) -> Option<Replacement> {
     neurons.truncate(kept);
     neurons.sort_unstable();
     let norm = neurons.iter().map(|&j| residual[j as usize].powi(2)).sum::<f64>().sqrt();
-    // HALS wants unit norm; elsewhere the scale lies in the feature, and any will do.
-    let divisor = if fit.options.solver == Solver::Hals { norm } else { 1.0 };
+    // Where the scale lies in the feature, any norm will do.
+    let divisor = if fit.options.solver.updates().features.keeps_unit_norm() { norm } else { 1.0 };
     let values = neurons.iter().map(|&j| (residual[j as usize] / divisor) as f32).collect();
     (norm > 0.0 && norm.is_finite()).then_some(Replacement { neurons, values })
-}
-
-async fn coefficients_of(fit: &Fit<'_>, token: u32) -> Result<Vec<f32>, Error> {
-    let panel = fit.buffers.panels.partition_point(|panel| panel.first_row <= token) - 1;
-    let panel = &fit.buffers.panels[panel];
-    let y = panel.coefficients;
-    let offset = u64::from(token - panel.first_row) * u64::from(y.stride) * 4;
-    let bytes = fit.session.read(y.buffer(), offset, u64::from(y.columns) * 4).await?;
-    Ok(bytemuck::pod_collect_to_vec(&bytes))
 }

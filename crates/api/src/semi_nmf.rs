@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
 
-use crate::fit::Fit;
+use crate::option_checks::check;
+use crate::run::run;
 use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver};
 
 /// Semi-nonnegative matrix factorization X ≈ Y Z with Y ≥ 0 and sparse rows of Z (Shafran, Geiger and Geva,
@@ -174,22 +175,18 @@ impl SemiNmf {
     /// The options that a fit will use, with the solver's defaults filled in.
     pub fn options(&self) -> Options {
         let mut options = self.options.clone();
-        let paper = options.solver == Solver::Paper;
-        options.ridge = self.ridge.unwrap_or(if paper { 1e-6 } else { 1e-7 });
-        options.sweeps = match options.solver {
-            Solver::Paper => 1,
-            Solver::Mu => self.sweeps.unwrap_or(4),
-            Solver::ProjectedLs | Solver::Hals => self.sweeps.unwrap_or(2),
-        };
-        // A multiplicative update cannot use a revived feature: its coefficients are exact zeros or a floor.
-        options.revive &= !matches!(options.solver, Solver::Paper | Solver::Mu);
-        if options.solver != Solver::ProjectedLs {
+        let updates = options.solver.updates();
+        options.ridge = self.ridge.unwrap_or(updates.features.default_ridge());
+        options.sweeps = updates.coefficients.updates(self.sweeps);
+        // Coefficients of a revived feature are zeros.
+        options.revive &= updates.coefficients.moves_zeros();
+        if !updates.alternate_least_squares() {
             (options.relaxation, options.warm_up) = (0.0, 0);
         }
         if options.init != Init::Kmeans {
             options.warm_up = 0;
         }
-        options.keep_best = self.keep_best.unwrap_or(!(paper && options.tolerance == 0.0));
+        options.keep_best = self.keep_best.unwrap_or(updates.coefficients.keeps_best(options.tolerance));
         options
     }
 
@@ -229,76 +226,11 @@ impl SemiNmf {
     ) -> Result<Factorization, Error> {
         let options = self.options();
         self.check(&options, activations.layout())?;
-        Fit::open(engine, activations, options)?.run(self.coefficients.as_ref(), &mut progress).await
+        run(engine, activations, options, self.coefficients.as_ref(), &mut progress).await
     }
 
     /// Whether the options are possible for activations cut as `layout`.
     pub(crate) fn check(&self, options: &Options, layout: &PanelLayout) -> Result<(), Error> {
         check(options, self.coefficients.as_ref(), layout)
-    }
-}
-
-/// Most updates of the coefficients in an iteration: nothing interrupts them, and more change nothing.
-const MOST_SWEEPS: u32 = 1000;
-
-/// What is said of a number that [`is_f32_of_at_least_zero`] refuses.
-pub(crate) const AT_LEAST_ZERO: &str = "a number from 0 to 3.4e38 is needed, the range of 32-bit floating point";
-
-/// Whether a number can be computed with, which happens in f32.
-pub(crate) fn is_f32_of_at_least_zero(value: f64) -> bool {
-    value >= 0.0 && (value as f32).is_finite()
-}
-
-fn check(options: &Options, given: Option<&DenseMatrix>, layout: &PanelLayout) -> Result<(), Error> {
-    let (tokens, neurons) = (layout.tokens, u64::from(layout.neurons));
-    let refuse = |option: &'static str, given: &dyn std::fmt::Display, expected: String| {
-        Err(Error::Option { option, given: given.to_string(), expected })
-    };
-    let most = tokens.min(neurons);
-    if options.rank == 0 || u64::from(options.rank) > most {
-        let expected = format!("a rank from 1 to min(tokens, neurons) = min({tokens}, {neurons}) = {most} is needed");
-        return refuse("rank", &options.rank, expected);
-    }
-    if !(options.sparsity > 0.0 && options.sparsity <= 1.0) {
-        return refuse("sparsity", &options.sparsity, "a share of the neurons above 0 and up to 1 is needed".into());
-    }
-    if !(options.relaxation >= 0.0 && options.relaxation < 1.0) {
-        return refuse("relaxation", &options.relaxation, "a share of at least 0 and below 1 is needed".into());
-    }
-    for (option, value) in [("penalty", options.penalty), ("tolerance", options.tolerance), ("ridge", options.ridge)] {
-        if !is_f32_of_at_least_zero(value) {
-            return refuse(option, &value, AT_LEAST_ZERO.into());
-        }
-    }
-    if options.sweeps > MOST_SWEEPS {
-        return refuse("sweeps", &options.sweeps, format!("at most {MOST_SWEEPS} are possible in an iteration"));
-    }
-    for (option, value) in
-        [("max_iterations", options.max_iterations), ("patience", options.patience), ("sweeps", options.sweeps)]
-    {
-        if value == 0 {
-            return refuse(option, &value, "at least 1 is needed".into());
-        }
-    }
-    match (options.init, given) {
-        (Init::Given, None) => {
-            refuse("init", &"given", "initial coefficients are needed: pass them with `init_coefficients`".into())
-        }
-        (Init::Given, Some(y)) => {
-            if (y.rows as u64, y.columns as u64) != (tokens, options.rank.into())
-                || y.values.len() != y.rows * y.columns
-            {
-                let expected = format!("{tokens} tokens × {} features are needed", options.rank);
-                return refuse("init_coefficients", &format_args!("{} × {}", y.rows, y.columns), expected);
-            }
-            match y.values.iter().position(|v| !(v.is_finite() && *v >= 0.0)) {
-                Some(at) => {
-                    let place = format!("{} at token {}, feature {}", y.values[at], at / y.columns, at % y.columns);
-                    refuse("init_coefficients", &place, "finite values of at least 0 are needed".into())
-                }
-                None => Ok(()),
-            }
-        }
-        _ => Ok(()),
     }
 }

@@ -4,10 +4,12 @@
 use std::ops::ControlFlow;
 
 use faer::{Mat, Side};
+use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use unmix_kernels::{Matrix, Precision, Recording, coefficient_gram, projection};
+use unmix_kernels::{Precision, Recording, projection};
 
 use crate::fit::Fit;
+use crate::pass::{PanelSums, Pass, Sums};
 use crate::watch::Watch;
 use crate::{DenseMatrix, Error, Progress, Stage};
 
@@ -18,7 +20,8 @@ const OVERSAMPLING: u32 = 8;
 
 /// Fills the coefficients.
 pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
-    fit: &mut Fit<'_>,
+    fit: &Fit<'_>,
+    rng: &mut ChaCha8Rng,
     watch: &mut Watch<'_, P>,
 ) -> Result<(), Error> {
     let rank = fit.options.rank;
@@ -27,25 +30,25 @@ pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
     let mut basis = DenseMatrix {
         rows: directions as usize,
         columns: fit.neurons as usize,
-        values: (0..directions as usize * fit.neurons as usize).map(|_| StandardNormal.sample(&mut fit.rng)).collect(),
+        values: (0..directions as usize * fit.neurons as usize).map(|_| StandardNormal.sample(rng)).collect(),
     };
     for iteration in 0..=POWER_ITERATIONS {
         if iteration > 0 && !watch.stage(Stage::Start) {
             break;
         }
         project(fit, &orthonormal(&basis), true)?;
-        let cross = fit.buffers.least_squares.cross.first_rows(directions);
-        basis = fit.read_matrix(cross).await?;
+        let cross = fit.buffers.sums.cross.first_rows(directions);
+        basis = fit.io.read_matrix(cross).await?;
     }
     // Within the subspace: the eigenvectors of (XVᵀ)ᵀ(XVᵀ) turn V into the leading right singular vectors.
     let basis = orthonormal(&basis);
     project(fit, &basis, false)?;
-    let gram_buffer = corner(fit.buffers.least_squares.gram, directions);
-    let gram = fit.read_matrix(gram_buffer).await?;
+    let gram = fit.buffers.sums.gram.first_rows(directions).first_columns(directions);
+    let gram = fit.io.read_matrix(gram).await?;
     let rotated = rotate(&basis, &gram);
     project(fit, &rotated, false)?;
-    for panel in &fit.buffers.panels {
-        let scores = fit.read_matrix(panel.coefficients.first_columns(directions)).await?;
+    for panel in &fit.buffers.tokens {
+        let scores = fit.io.read_matrix(panel.coefficients.first_columns(directions)).await?;
         let mut y = vec![0f32; panel.coefficients.rows as usize * rank as usize];
         for (y, scores) in y.chunks_exact_mut(rank as usize).zip(scores.values.chunks_exact(directions as usize)) {
             for (pair, &score) in y.chunks_mut(2).zip(scores) {
@@ -55,7 +58,7 @@ pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
                 }
             }
         }
-        fit.write_rows(panel.coefficients, 0, &y)?;
+        fit.io.write_rows(panel.coefficients, 0, &y)?;
     }
     Ok(())
 }
@@ -64,21 +67,17 @@ pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
 fn project(fit: &Fit<'_>, basis: &DenseMatrix, cross: bool) -> Result<(), Error> {
     let b = &fit.buffers;
     let rows = basis.rows as u32;
-    fit.write_rows(b.features.dense, 0, &basis.values)?;
+    fit.io.write_rows(b.features.dense, 0, &basis.values)?;
+    // The Gram matrix serves to turn the basis, which needs no careful sum.
+    let sums = Sums { gram_split: None, ..b.sums };
+    let pass = Pass { sums: &sums, ..fit.steps().over(&fit.panels) };
     let mut recording = Recording::new();
-    for (index, panel) in b.panels.iter().enumerate() {
-        let scores = panel.coefficients.first_columns(rows);
-        projection(&mut recording, panel.activations, b.features.dense.first_rows(rows), scores, fit.scale);
-        if cross {
-            b.record_cross(&mut recording, panel.activations, scores, fit.scale, index > 0, Precision::F32);
-        }
-        coefficient_gram(&mut recording, scores, corner(b.least_squares.gram, rows), index > 0, None);
-    }
-    fit.run_once(recording)
-}
-
-fn corner(gram: Matrix, rows: u32) -> Matrix {
-    gram.first_rows(rows).first_columns(rows)
+    pass.record(&mut recording, |r, panel| {
+        let scores = b.coefficients(panel).first_columns(rows);
+        projection(r, panel.activations, b.features.dense.first_rows(rows), scores, fit.measured.scale);
+        PanelSums { cross: cross.then_some(Precision::F32), gram: true, ..PanelSums::of(scores) }
+    });
+    fit.io.run_once(recording)
 }
 
 /// An orthonormal basis of the rows' span, as f64 QR gives it; rows that are not finite or vanish become unit vectors.

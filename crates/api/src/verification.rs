@@ -3,10 +3,11 @@
 
 use unmix_kernels::{Recording, project, projection};
 
-use crate::buffers::PanelBuffers;
-use crate::fit::{Fit, rows_at_once};
-use crate::residuals::squared_residuals;
-use crate::{Error, Solver};
+use crate::Error;
+use crate::fit::Fit;
+use crate::panels::Panel;
+use crate::residuals::record_squared_residuals;
+use crate::session_io::rows_at_once;
 
 /// Share of ‖X‖² by which an error may be above that of features of zero, and above the loss of its iteration: rounding of f32.
 const ROUNDING: f64 = 1e-6;
@@ -28,35 +29,38 @@ pub(crate) struct Verification {
 impl Verification {
     /// Looks at all tokens, with the features and coefficients in place.
     pub async fn of(fit: &Fit<'_>) -> Result<Self, Error> {
-        fit.run_once(fit.plan().feature_gram())?;
+        fit.io.run_once(fit.steps().feature_gram())?;
         let norms = feature_norms(fit).await?;
         let mut found = Verification::default();
-        for panel in &fit.buffers.panels {
-            found.loss += squared_residuals(fit, panel).await?.iter().map(|&r| f64::from(r)).sum::<f64>();
-            found.add_coefficients(fit, panel, &norms).await?;
+        for panel in &fit.panels {
+            found.add(fit, panel, &norms).await?;
         }
         Ok(found)
     }
 
     /// Adds what a panel's coefficients leave.
-    async fn add_coefficients(&mut self, fit: &Fit<'_>, panel: &PanelBuffers, norms: &[f64]) -> Result<(), Error> {
+    async fn add(&mut self, fit: &Fit<'_>, panel: &Panel, norms: &[f64]) -> Result<(), Error> {
         let b = &fit.buffers;
+        let (projections, reconstructed, y) = (b.projections(panel), b.previous(panel), b.coefficients(panel));
         let mut recording = Recording::new();
-        project(&mut recording, panel.activations, &b.features, b.projections_of(panel), fit.scale);
-        projection(&mut recording, panel.coefficients, b.feature_gram, b.previous_of(panel), 1.0);
-        fit.run_once(recording)?;
-        let penalty = if fit.options.solver == Solver::Hals { fit.options.penalty } else { 0.0 };
-        let energy = &fit.token_energy[panel.first_row as usize..];
-        let (y, stride) = (panel.coefficients, panel.coefficients.stride as usize);
+        record_squared_residuals(&mut recording, fit, panel);
+        project(&mut recording, panel.activations, &b.features, projections, fit.measured.scale);
+        projection(&mut recording, y, b.feature_gram, reconstructed, 1.0);
+        fit.io.run_once(recording)?;
+        let residuals: Vec<f32> = fit.io.read(b.token_words, panel.rows().into()).await?;
+        self.loss += residuals.into_iter().map(f64::from).sum::<f64>();
+        let penalty = fit.options.solver.updates().penalty(&fit.options);
+        let mut energy = panel.of_tokens(&fit.measured.token_energy);
+        let stride = y.stride as usize;
         let at_once = rows_at_once(y);
         for first in (0..y.rows).step_by(at_once) {
             let mut rows = Vec::with_capacity(3);
-            for matrix in [y, b.projections_of(panel), b.previous_of(panel)] {
-                rows.push(fit.read_rows(matrix, first).await?);
+            for matrix in [y, projections, reconstructed] {
+                rows.push(fit.io.read_rows(matrix, first).await?);
             }
             let [y, p, yq] = rows.as_slice() else { unreachable!("three matrices") };
             let rows = y.chunks_exact(stride).zip(p.chunks_exact(stride)).zip(yq.chunks_exact(stride));
-            for (((y, p), yq), &energy) in rows.zip(&energy[first as usize..]) {
+            for (((y, p), yq), energy) in rows.zip(energy.by_ref()) {
                 let threshold = penalty * f64::from(energy).sqrt();
                 for (((&y, &p), &yq), &norm) in y.iter().zip(p).zip(yq).zip(norms) {
                     self.bad_coefficients += u64::from(!(y >= 0.0 && y.is_finite()));
@@ -94,6 +98,6 @@ impl Verification {
 
 /// ‖z_k‖ of the features whose Gram matrix is at hand.
 async fn feature_norms(fit: &Fit<'_>) -> Result<Vec<f64>, Error> {
-    let gram = fit.read_matrix(fit.buffers.feature_gram).await?;
+    let gram = fit.io.read_matrix(fit.buffers.feature_gram).await?;
     Ok((0..gram.rows).map(|k| f64::from(gram.row(k)[k]).sqrt()).collect())
 }

@@ -1,12 +1,13 @@
-//! What an engine is: something that keeps activations resident, opens sessions over a workspace and runs recordings.
+//! What an engine is: something that takes activations, opens sessions over a workspace and runs recordings.
 
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use unmix_kernels::{BufferId, Recording, Workspace};
 
-use crate::{ActivationSource, Activations, Error};
+use crate::{ActivationSource, Activations, Error, StreamOptions};
 
 /// A result that arrives later. The work that produces it has been submitted when this is returned.
 pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -44,12 +45,15 @@ pub struct EngineLimits {
     pub summation_rows: u32,
     /// Iterations that may be submitted before the first one's loss is awaited; 0 where running is synchronous.
     pub lookahead: u32,
-    /// Most bytes of a panel of activations that suit the engine: on a CPU its caches, on a GPU its bindings. A panel has at least
-    /// one row, and `max_binding_bytes` still applies.
+    /// Most bytes of a panel of activations: what suits the caches of a CPU, or the memory of a GPU. A panel has at least one row,
+    /// and never more than `max_binding_bytes`.
     pub panel_bytes: u64,
     /// Whether rows must be padded to 16 bytes, as the shaders' wide loads require.
     pub padded_rows: bool,
 }
+
+/// Most bytes of a panel on a GPU in hardware. The panels in flight of a stream should fit the memory of a small GPU.
+const GPU_PANEL_BYTES: u64 = 256 << 20;
 
 impl EngineLimits {
     /// How the wgpu engine likes its work cut on a GPU in hardware that binds up to `max_binding_bytes` bytes.
@@ -60,7 +64,7 @@ impl EngineLimits {
             product_splits: 32,
             summation_rows: 256,
             lookahead: 2,
-            panel_bytes: max_binding_bytes.min(1 << 30) & !15,
+            panel_bytes: max_binding_bytes.min(GPU_PANEL_BYTES) & !15,
             padded_rows: true,
         }
     }
@@ -82,6 +86,14 @@ pub trait Engine: Send + Sync + Debug {
     /// # Errors
     /// If they cannot be read or do not fit in memory.
     fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error>;
+
+    /// Cuts activations into the same panels as [`load`](Self::load), but leaves them where they are. Each session reads them
+    /// panel by panel, in every recording that visits them, into a few slots of its own; a thread reads ahead. Results are the
+    /// same to the bit. The source must not change as long as it is in use.
+    ///
+    /// # Errors
+    /// If there are no activations, or a panel does not fit a binding.
+    fn stream(&self, source: Arc<dyn ActivationSource + Send>, options: &StreamOptions) -> Result<Activations, Error>;
 
     /// Allocates every buffer of `workspace`, zeroed, after checking all of them against the limits. Panels of
     /// `activations` can be bound by the session's recordings.
@@ -116,21 +128,24 @@ pub trait Session: Send + Sync {
 
 /// A recording made ready by [`Session::prepare`].
 pub trait Prepared: Send + Sync {
-    /// Runs it; on a GPU, submits it and returns at once.
+    /// Runs it; on a GPU, submits it and returns. Where activations are streamed, it waits for panels that are still being read.
     ///
     /// # Errors
-    /// If the device is lost or refuses the work.
+    /// If the device is lost or refuses the work, or activations that are streamed cannot be read. After that, some commands
+    /// may have run and others not; the session stays usable.
     fn run(&self) -> Result<(), Error>;
 
     /// Runs it with a timestamp after each command, and gives the seconds that each took; none where the engine cannot tell
-    /// them apart, and nothing ran. Slower than [`run`](Self::run), since no command overlaps another.
+    /// them apart, and nothing ran. Slower than [`run`](Self::run), since no command overlaps another. The time to read activations
+    /// that are streamed, and to bring them to the device, counts for no command.
     fn time(&self) -> Pending<Option<Vec<f64>>>;
 
     /// The recording.
     fn recording(&self) -> &Recording;
 }
 
-/// Waits for a [`Pending`] result or another future. The synchronous calls wait for their results here.
+/// Most bytes of a panel of activations: what suits the caches of a CPU, or the memory of a GPU. A panel has at least one row,
+/// and never more than `max_binding_bytes`.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     pollster::block_on(future)
 }

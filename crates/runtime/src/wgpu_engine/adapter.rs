@@ -2,9 +2,12 @@
 
 use std::cmp::Reverse;
 
-use super::timing;
 use super::variants::{Preference, usable_size};
 use crate::{Error, block_on};
+
+/// What timing needs of a device.
+pub(super) const TIMING_FEATURES: wgpu::Features =
+    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
 
 /// Which adapter to use and how to open it.
 ///
@@ -208,7 +211,7 @@ pub(super) async fn open(choice: &AdapterChoice) -> Result<Opened, Error> {
     let info = adapter.get_info();
     log::info!("using {}", describe(&info));
     // What variants of kernels and measurements may want; asking for it costs nothing where it exists.
-    let mut optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | timing::FEATURES;
+    let mut optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | TIMING_FEATURES;
     let matrices = adapter.cooperative_matrix_properties();
     if matrices.iter().any(|matrix| usable_size(matrix).is_some()) {
         optional |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;

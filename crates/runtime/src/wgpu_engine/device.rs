@@ -3,16 +3,16 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::adapter::{Opened, check_portable, is_software};
-use super::pipelines::{Compose, Pipelines};
 use super::pool::Pool;
-use super::variants::{Offer, Variants};
+use crate::lock::lock;
 use crate::{EngineLimits, Error};
 
-/// A device and what belongs to it, shared by the engine, its sessions and their prepared recordings.
+/// A device and its memory, shared by the engine, its sessions and their prepared recordings.
 pub(super) struct Gpu {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
@@ -22,8 +22,6 @@ pub(super) struct Gpu {
     /// The device's own limits.
     pub raw_limits: wgpu::Limits,
     pub limits: EngineLimits,
-    pub variants: Variants,
-    pub pipelines: Pipelines,
     pub pool: Pool,
     health: Arc<Health>,
 }
@@ -38,21 +36,19 @@ struct Health {
 }
 
 impl Gpu {
-    pub fn new(opened: Opened, checked: bool, compose: Compose) -> Result<Self, Error> {
-        let Opened { device, queue, matrices } = opened;
+    pub fn new(opened: &Opened, checked: bool) -> Result<Self, Error> {
+        let (device, queue) = (opened.device.clone(), opened.queue.clone());
         let (info, raw_limits) = (device.adapter_info(), device.limits());
         check_portable(&info.name, &raw_limits)?;
         let software = is_software(&info);
         Ok(Gpu {
             limits: engine_limits(&raw_limits, software),
-            variants: Variants::new(Offer::new(device.features(), &raw_limits, &info, &matrices)),
             device,
             queue,
             name: info.name,
             software,
             checked,
             raw_limits,
-            pipelines: Pipelines::new(compose),
             pool: Pool::default(),
             health: Arc::default(),
         })
@@ -156,6 +152,28 @@ impl Gpu {
         self.poll(wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: None })
     }
 
+    /// Maps a buffer that no submission uses any more, so that the host can write it.
+    pub fn map_for_writing(&self, what: &str, buffer: &wgpu::Buffer) -> Result<(), Error> {
+        let (send, mapped) = mpsc::channel();
+        self.call(what, 0, || {
+            buffer.map_async(wgpu::MapMode::Write, .., move |result| {
+                // Nobody listens any more if polling failed.
+                let _ = send.send(result);
+            });
+        })?;
+        loop {
+            self.poll(wgpu::PollType::Poll)?;
+            // Another thread's poll may have got hold of the callback and be about to call it.
+            match mapped.recv_timeout(Duration::from_millis(1)) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(self.lost("a buffer could not be mapped"));
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
     fn poll(&self, how: wgpu::PollType) -> Result<(), Error> {
         // wgpu 30 panics when the driver reports a loss while it waits; no lock is held there.
         match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
@@ -208,11 +226,6 @@ fn at_once(future: impl Future<Output = Option<wgpu::Error>>) -> Option<wgpu::Er
     }
 }
 
-/// Locks; what is behind our locks stays valid whatever panicked.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +238,6 @@ mod tests {
         limits.max_storage_buffer_binding_size = (1 << 31) - 1;
         limits.max_buffer_size = 1 << 40;
         let engine = engine_limits(&limits, false);
-        assert_eq!((engine.panel_bytes, engine.max_binding_bytes), (1 << 30, (1 << 31) - 16));
+        assert_eq!((engine.panel_bytes, engine.max_binding_bytes), (256 << 20, (1 << 31) - 16));
     }
 }

@@ -1,12 +1,18 @@
 //! The engine on a wgpu device: Vulkan, Metal, Direct3D 12.
 
 mod adapter;
+mod binding;
+mod borrowed;
+mod buffers;
 mod device;
+mod kernels;
+mod panels;
 mod pipelines;
 mod pool;
 mod prepared;
 mod readback;
 mod session;
+mod staging;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -19,10 +25,15 @@ use std::sync::Arc;
 use unmix_kernels::{ElementType, Kernel, Variant, Workspace, compose};
 
 use self::adapter::Opened;
+use self::borrowed::BorrowedRows;
 use self::device::Gpu;
+use self::kernels::Kernels;
+use self::panels::Panels;
+use self::pipelines::Compose;
 use self::session::GpuSession;
 use crate::activations::Storage;
-use crate::{ActivationSource, Activations, Engine, EngineKind, EngineLimits, Error, Session, block_on};
+use crate::stream::Stream;
+use crate::{ActivationSource, Activations, Engine, EngineKind, EngineLimits, Error, Session, StreamOptions, block_on};
 
 pub use self::adapter::{AdapterChoice, AdapterSummary, adapters};
 pub use self::variants::Preference;
@@ -32,6 +43,8 @@ pub use self::variants::Preference;
 #[derive(Clone)]
 pub struct WgpuEngine {
     gpu: Arc<Gpu>,
+    kernels: Arc<Kernels>,
+    limits: EngineLimits,
 }
 
 impl WgpuEngine {
@@ -49,9 +62,8 @@ impl WgpuEngine {
     /// If no adapter fits, its device does not open, or it cannot run a variant that `choice` asks for.
     pub async fn request(choice: &AdapterChoice) -> Result<Self, Error> {
         let variants = choice.wanted_variants()?;
-        let gpu = Gpu::new(adapter::open(choice).await?, choice.checked, compose)?;
-        gpu.listen();
-        let engine = WgpuEngine { gpu: Arc::new(gpu) };
+        let engine = Self::over(&adapter::open(choice).await?, choice.checked, compose)?;
+        engine.gpu.listen();
         variants.iter().try_for_each(|preference| engine.prefer(preference))?;
         Ok(engine)
     }
@@ -63,7 +75,21 @@ impl WgpuEngine {
     /// # Errors
     /// If the device was opened with less than WebGPU's default limits for compute.
     pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, Error> {
-        Ok(WgpuEngine { gpu: Arc::new(Gpu::new(Opened { device, queue, matrices: Vec::new() }, false, compose)?) })
+        Self::over(&Opened { device, queue, matrices: Vec::new() }, false, compose)
+    }
+
+    fn over(opened: &Opened, checked: bool, compose: Compose) -> Result<Self, Error> {
+        let gpu = Gpu::new(opened, checked)?;
+        let (kernels, limits) = (Kernels::new(opened, compose), gpu.limits.clone());
+        Ok(WgpuEngine { gpu: Arc::new(gpu), kernels: Arc::new(kernels), limits })
+    }
+
+    /// With panels of at most so many bytes, at least a row, for activations that this engine and clones made from now on load or
+    /// stream. Sums are taken panel by panel, so that results depend on it in their last digits. The default is 256 MiB, and
+    /// 16 MiB on a software renderer.
+    pub fn panel_bytes(mut self, bytes: u64) -> Self {
+        self.limits.panel_bytes = bytes.min(self.limits.max_binding_bytes);
+        self
     }
 
     /// Activations that already lie in a buffer of this engine's device, without a copy: `tokens` rows of `neurons`
@@ -82,7 +108,8 @@ impl WgpuEngine {
         element: ElementType,
         stride: u32,
     ) -> Result<Activations, Error> {
-        upload::borrow(&self.gpu, buffer, offset, tokens, neurons, element, stride)
+        BorrowedRows { buffer, offset, tokens, neurons, element, stride }
+            .activations(&self.gpu, self.limits.panel_bytes)
     }
 
     /// The device, for work of the caller's own beside the engine's.
@@ -103,7 +130,7 @@ impl WgpuEngine {
     /// The variants of a kernel that the device can run on operands of type `element`, in the order in which the engine
     /// takes them where nothing else is [preferred](Self::prefer). For small operands it passes over large tiles.
     pub fn variants(&self, kernel: &Kernel, element: ElementType) -> Vec<&'static Variant> {
-        self.gpu.variants.offered(kernel, element)
+        self.kernels.variants.offered(kernel, element)
     }
 
     /// Has recordings that are prepared from now on, on this engine and its clones, use a variant of a kernel.
@@ -111,7 +138,7 @@ impl WgpuEngine {
     /// # Errors
     /// If there is no such kernel or variant, or the device cannot run it; the message lists those that it can.
     pub fn prefer(&self, preference: &Preference) -> Result<(), Error> {
-        self.gpu
+        self.kernels
             .variants
             .prefer(preference)
             .map_err(|feature| Error::MissingFeature { adapter: self.gpu.name.clone(), feature })
@@ -125,7 +152,7 @@ impl WgpuEngine {
 
 impl fmt::Debug for WgpuEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WgpuEngine").field("adapter", &self.gpu.name).field("limits", &self.gpu.limits).finish()
+        f.debug_struct("WgpuEngine").field("adapter", &self.gpu.name).field("limits", &self.limits).finish()
     }
 }
 
@@ -139,21 +166,33 @@ impl Engine for WgpuEngine {
     }
 
     fn limits(&self) -> &EngineLimits {
-        &self.gpu.limits
+        &self.limits
     }
 
     fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {
-        upload::load(&self.gpu, source)
+        upload::load(&self.gpu, self.limits.panel_bytes, source)
+    }
+
+    fn stream(&self, source: Arc<dyn ActivationSource + Send>, options: &StreamOptions) -> Result<Activations, Error> {
+        let layout = upload::layout(&self.gpu, self.limits.panel_bytes, &*source)?;
+        Ok(Activations { layout, storage: Storage::Streamed(Stream::new(source, options)?) })
     }
 
     fn open(&self, workspace: &Workspace, activations: &Activations) -> Result<Box<dyn Session>, Error> {
-        let Storage::Device(panels) = &activations.storage else {
-            return Err(Error::Activations {
-                tokens: activations.layout.tokens,
-                neurons: activations.layout.neurons.into(),
-                problem: "they are resident in host memory; load them with this engine".into(),
-            });
+        let layout = &activations.layout;
+        let panels = match &activations.storage {
+            Storage::Device(panels) => Panels::Resident(Arc::clone(panels)),
+            Storage::Streamed(stream) if layout.row_bytes().is_multiple_of(16) => {
+                upload::check_panel(&self.gpu, layout)?;
+                Panels::streamed(&self.gpu, stream, layout)?
+            }
+            Storage::Streamed(_) => {
+                return Err(activations.unsuitable("streamed without padded rows; stream them with this engine"));
+            }
+            Storage::Host(_) => {
+                return Err(activations.unsuitable("they are resident in host memory; load them with this engine"));
+            }
         };
-        Ok(Box::new(GpuSession::open(&self.gpu, workspace, panels)?))
+        Ok(Box::new(GpuSession::open(&self.gpu, &self.kernels, workspace, panels)?))
     }
 }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use unmix_kernels::{Access, ComposeError, ElementType, Kernel, Variant};
 
-use super::device::{Gpu, lock};
+use super::device::Gpu;
 use crate::Error;
+use crate::lock::lock;
 
 /// Where a kernel's WGSL comes from.
 pub(super) type Compose = fn(&Kernel, ElementType, &Variant) -> Result<String, ComposeError>;

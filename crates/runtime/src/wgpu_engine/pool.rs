@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::device::lock;
+use crate::lock::lock;
 
 /// A buffer that no session asked for during this many openings is freed.
 const PATIENCE: u64 = 4;

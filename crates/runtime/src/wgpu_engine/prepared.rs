@@ -3,13 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use unmix_kernels::{Access, Command, Cost, Dispatch, Recording, Resource, Variant};
+use unmix_kernels::{Command, Cost, Recording};
 
+use super::binding::{Params, bind, check_dispatch};
+use super::buffers::Buffers;
 use super::device::Gpu;
-use super::pipelines::{Pipeline, params_bytes};
-use super::session::Buffers;
-use super::timing;
-use crate::activations::DevicePanel;
+use super::kernels::Kernels;
+use super::panels::Panels;
+use super::pipelines::Pipeline;
+use super::timing::Timer;
 use crate::{Error, Pending, Prepared};
 
 /// Work that a GPU does in some tens of milliseconds at worst, in FLOPs. Longer submissions invite watchdogs and keep
@@ -25,27 +27,12 @@ pub(super) struct GpuPrepared {
     gpu: Arc<Gpu>,
     recording: Recording,
     steps: Vec<Step>,
-    /// Ranges of `steps`, each a submission.
-    submissions: Vec<Range<usize>>,
+    submissions: Vec<Submission>,
+    /// The panels that are visited where activations are streamed.
+    visits: Vec<u32>,
+    panels: Arc<Panels>,
     /// Keeps the bound buffers out of the pool while this can still run.
     _buffers: Arc<Buffers>,
-}
-
-/// How a dispatch runs on this device.
-struct Choice {
-    variant: &'static Variant,
-    workgroups: [u32; 3],
-}
-
-impl Choice {
-    fn new(gpu: &Gpu, dispatch: &Dispatch) -> Result<Self, Error> {
-        let kernel = dispatch.kernel;
-        let Some(variant) = gpu.variants.choose(kernel, dispatch.element, dispatch.extent) else {
-            let what = format!("kernel `{}` on {} operands", kernel.name, dispatch.element);
-            return Err(gpu.refused(what, "it has no variant that the device can run"));
-        };
-        Ok(Choice { variant, workgroups: variant.workgroups(dispatch.extent) })
-    }
 }
 
 enum Step {
@@ -54,18 +41,27 @@ enum Step {
     Copy { from: wgpu::Buffer, to: wgpu::Buffer, bytes: u64 },
 }
 
+/// Steps that are submitted at once.
+struct Submission {
+    /// The panel that must be in its slot before; none where activations are resident.
+    panel: Option<u32>,
+    steps: Range<usize>,
+}
+
 impl GpuPrepared {
     pub fn new(
         gpu: &Arc<Gpu>,
+        kernels: &Kernels,
         buffers: &Arc<Buffers>,
-        panels: &[DevicePanel],
+        panels: &Arc<Panels>,
         recording: Recording,
     ) -> Result<Self, Error> {
         // Everything is checked before anything is compiled or allocated.
+        let schedule = panels.schedule(gpu, &recording)?;
         let mut choices = Vec::new();
         for dispatch in recording.dispatches() {
-            let choice = Choice::new(gpu, dispatch)?;
-            check_dispatch(gpu, buffers, panels, dispatch, choice.workgroups)?;
+            let choice = kernels.choose(gpu, dispatch)?;
+            check_dispatch(gpu, buffers, panels.count(), dispatch, choice.workgroups)?;
             choices.push(choice);
         }
         let params = Params::new(gpu, &recording)?;
@@ -75,9 +71,10 @@ impl GpuPrepared {
         for command in &recording.commands {
             let (step, work) = match command {
                 Command::Dispatch(dispatch) => {
-                    let Some((Choice { variant, workgroups }, offset)) = places.next() else { continue };
-                    let pipeline = gpu.pipelines.get(gpu, dispatch.kernel, dispatch.element, variant)?;
+                    let Some((choice, offset)) = places.next() else { continue };
+                    let pipeline = kernels.pipeline(gpu, dispatch, &choice)?;
                     let bindings = bind(gpu, buffers, panels, dispatch, &pipeline, &params, *offset)?;
+                    let workgroups = choice.workgroups;
                     (Step::Dispatch { pipeline, bindings, workgroups }, work(&dispatch.cost))
                 }
                 Command::Clear(id) => {
@@ -97,23 +94,42 @@ impl GpuPrepared {
             effort.push(work);
         }
         let budget = if gpu.software { SOFTWARE_SUBMISSION } else { GPU_SUBMISSION };
-        let submissions = cut(&effort, budget);
-        Ok(GpuPrepared { gpu: Arc::clone(gpu), recording, steps, submissions, _buffers: Arc::clone(buffers) })
+        let submissions = schedule.segments.iter().flat_map(|segment| {
+            let (panel, first) = (segment.panel, segment.commands.start);
+            let ranges = cut(&effort[segment.commands.clone()], budget).into_iter();
+            ranges.map(move |range| Submission { panel, steps: first + range.start..first + range.end })
+        });
+        let submissions = submissions.collect();
+        let visits = schedule.visits().collect();
+        let (gpu, buffers, panels) = (Arc::clone(gpu), Arc::clone(buffers), Arc::clone(panels));
+        Ok(GpuPrepared { gpu, recording, steps, submissions, visits, panels, _buffers: buffers })
+    }
+
+    /// Has each submission's steps submitted, in order, with its panel in place.
+    fn run_each(&self, mut submit: impl FnMut(&[Step]) -> Result<(), Error>) -> Result<(), Error> {
+        let mut pass = self.panels.begin(&self.visits);
+        for Submission { panel, steps } in &self.submissions {
+            if let (Some(pass), Some(panel)) = (&mut pass, panel) {
+                pass.bring(&self.gpu, *panel)?;
+            }
+            submit(&self.steps[steps.clone()])?;
+        }
+        Ok(())
     }
 }
 
 impl Prepared for GpuPrepared {
     fn run(&self) -> Result<(), Error> {
-        for range in &self.submissions {
-            let steps = &self.steps[range.clone()];
-            self.gpu.submit("a recording", |encoder| encode(encoder, steps))?;
-        }
-        Ok(())
+        self.run_each(|steps| self.gpu.submit("a recording", |encoder| encode(encoder, steps)).map(drop))
     }
 
     fn time(&self) -> Pending<Option<Vec<f64>>> {
-        let submissions = self.submissions.iter().map(|range| &self.steps[range.clone()]);
-        timing::time(&self.gpu, submissions, |encoder, step| encode(encoder, std::slice::from_ref(step)))
+        let Some(mut timer) = Timer::new(&self.gpu) else { return Box::pin(std::future::ready(Ok(None))) };
+        let one = |encoder: &mut wgpu::CommandEncoder, step: &Step| encode(encoder, std::slice::from_ref(step));
+        match self.run_each(|steps| timer.submit(steps, one)) {
+            Ok(()) => Box::pin(async move { timer.seconds().await.map(Some) }),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
     fn recording(&self) -> &Recording {
@@ -140,116 +156,6 @@ fn encode(encoder: &mut wgpu::CommandEncoder, steps: &[Step]) {
             }
         }
     }
-}
-
-/// The parameters of all dispatches, in one buffer.
-struct Params {
-    /// None where no kernel has parameters.
-    buffer: Option<wgpu::Buffer>,
-    /// Where each dispatch's start.
-    offsets: Vec<u64>,
-}
-
-impl Params {
-    fn new(gpu: &Gpu, recording: &Recording) -> Result<Self, Error> {
-        let alignment = gpu.raw_limits.min_uniform_buffer_offset_alignment as usize;
-        let (mut bytes, mut offsets) = (Vec::new(), Vec::new());
-        for dispatch in recording.dispatches() {
-            bytes.resize(bytes.len().next_multiple_of(alignment), 0);
-            offsets.push(bytes.len() as u64);
-            bytes.extend(&dispatch.params);
-            bytes.resize(bytes.len().next_multiple_of(16), 0);
-        }
-        if bytes.is_empty() {
-            return Ok(Params { buffer: None, offsets });
-        }
-        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let buffer = gpu.allocate("parameters", bytes.len() as u64, usage)?;
-        gpu.call("writing parameters", 0, || gpu.queue.write_buffer(&buffer, 0, &bytes))?;
-        Ok(Params { buffer: Some(buffer), offsets })
-    }
-}
-
-fn bind(
-    gpu: &Gpu,
-    buffers: &Buffers,
-    panels: &[DevicePanel],
-    dispatch: &Dispatch,
-    pipeline: &Pipeline,
-    params: &Params,
-    params_offset: u64,
-) -> Result<wgpu::BindGroup, Error> {
-    let part = |buffer, offset, bytes| {
-        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(bytes) })
-    };
-    let mut resources = Vec::with_capacity(dispatch.bindings.len() + 1);
-    for resource in &dispatch.bindings {
-        resources.push(match resource {
-            Resource::Buffer(id) => buffers.get(*id)?.0.as_entire_binding(),
-            Resource::Panel(index) => {
-                let panel = &panels[*index as usize];
-                part(&panel.buffer, panel.offset, panel.bytes)
-            }
-        });
-    }
-    let bytes = params_bytes(dispatch.kernel);
-    if let Some(buffer) = params.buffer.as_ref().filter(|_| bytes > 0) {
-        resources.push(part(buffer, params_offset, bytes));
-    }
-    let entries: Vec<_> =
-        (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
-    gpu.call(&format!("bindings of kernel `{}`", dispatch.kernel.name), 0, || {
-        gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(dispatch.kernel.name),
-            layout: &pipeline.layout,
-            entries: &entries,
-        })
-    })
-}
-
-/// Finds mistakes of a recording that the device would report late or not at all.
-fn check_dispatch(
-    gpu: &Gpu,
-    buffers: &Buffers,
-    panels: &[DevicePanel],
-    dispatch: &Dispatch,
-    workgroups: [u32; 3],
-) -> Result<(), Error> {
-    let name = dispatch.kernel.name;
-    let refused = |reason: String| Err(gpu.refused(format!("kernel `{name}`"), reason));
-    for (axis, workgroups) in ["x", "y", "z"].iter().zip(workgroups) {
-        if workgroups > gpu.limits.max_workgroups {
-            let what = format!("kernel `{name}` (workgroups in {axis})");
-            return Err(gpu.over_limit(what, workgroups.into(), gpu.limits.max_workgroups.into()));
-        }
-    }
-    if dispatch.bindings.len() != dispatch.kernel.access.len() || dispatch.params.len() != dispatch.kernel.params_size {
-        return refused("its bindings or parameters are not those of the kernel".into());
-    }
-    let bindings: Vec<_> = dispatch.bindings.iter().zip(dispatch.kernel.access).collect();
-    for (index, (resource, access)) in bindings.iter().enumerate() {
-        match resource {
-            Resource::Panel(panel) if *panel as usize >= panels.len() => {
-                return refused(format!("it binds panel {panel} of {}", panels.len()));
-            }
-            Resource::Panel(panel) if **access == Access::ReadWrite => {
-                return refused(format!("it writes panel {panel}, but activations are read-only"));
-            }
-            Resource::Panel(_) => {}
-            Resource::Buffer(id) => {
-                let (_, buffer) = buffers.get(*id)?;
-                let twice = bindings[..index]
-                    .iter()
-                    .any(|(other, held)| other == resource && [**held, **access].contains(&Access::ReadWrite));
-                if twice {
-                    return refused(format!(
-                        "it binds buffer `{buffer}` twice and writes it; what a dispatch writes may be bound only once"
-                    ));
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// How much a dispatch has to do, in FLOPs.

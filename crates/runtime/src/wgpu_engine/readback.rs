@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::device::{Gpu, lock};
+use super::device::Gpu;
 use crate::Error;
+use crate::lock::lock;
 
 /// Staging buffers up to this size are kept for the next read of the same size: losses are read every iteration.
 const KEPT: u64 = 1 << 20;

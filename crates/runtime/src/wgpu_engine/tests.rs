@@ -11,8 +11,7 @@ use unmix_kernels::{
 };
 
 use super::adapter::Opened;
-use super::device::Gpu;
-use super::{AdapterChoice, WgpuEngine, adapter, timing};
+use super::{AdapterChoice, WgpuEngine, adapter};
 use crate::{ActivationSource, Activations, Engine, Error, Session, block_on};
 
 fn no_twin(_: &Call<'_>, _: &mut [Memory<'_>]) {
@@ -86,9 +85,9 @@ fn wgsl(kernel: &Kernel, element: ElementType, _: &Variant) -> Result<String, Co
 fn engine_for(choice: &AdapterChoice) -> Option<WgpuEngine> {
     match block_on(adapter::open(choice)) {
         Ok(opened) => {
-            let gpu = Gpu::new(opened, choice.checked, wgsl).unwrap();
-            gpu.listen();
-            Some(WgpuEngine { gpu: gpu.into() })
+            let engine = WgpuEngine::over(&opened, choice.checked, wgsl).unwrap();
+            engine.gpu.listen();
+            Some(engine)
         }
         // Without any adapter there is nothing to test; the CPU engine has its own tests.
         Err(Error::NoAdapter { .. }) => None,
@@ -246,10 +245,8 @@ fn long_recordings_are_submitted_in_order() {
 #[test]
 fn panels_hold_padded_rows() {
     let Some(engine) = engine() else { return };
-    let mut gpu = std::sync::Arc::into_inner(engine.gpu).unwrap();
     // Rows of 5 are padded to 8 and 32 bytes; 65 rows a panel.
-    gpu.limits.panel_bytes = 65 * 32;
-    let engine = WgpuEngine { gpu: gpu.into() };
+    let engine = engine.panel_bytes(65 * 32);
     let activations = engine.load(&Ramp { tokens: 130, neurons: 5 }).unwrap();
     assert_eq!(activations.layout().panels(), 2);
     let activations = engine.load(&Ramp { tokens: 150, neurons: 5 }).unwrap();
@@ -279,9 +276,7 @@ fn many_pieces_make_a_large_panel() {
 fn an_engine_computes_on_a_callers_device_and_buffer() {
     let Some(theirs) = engine() else { return };
     let (device, queue) = (theirs.device().clone(), theirs.queue().clone());
-    let mut gpu = Gpu::new(device_of(&theirs), true, wgsl).unwrap();
-    gpu.limits.panel_bytes = 40 * 48;
-    let engine = WgpuEngine { gpu: gpu.into() };
+    let engine = WgpuEngine::over(&device_of(&theirs), true, wgsl).unwrap().panel_bytes(40 * 48);
     let alignment = u64::from(device.limits().min_storage_buffer_offset_alignment);
 
     // 100 rows of 12 elements, of which the first 8 are bound; the last row ends after them.
@@ -350,7 +345,7 @@ fn buffers_come_back_from_the_pool_zeroed() {
     first.write(values, 0, &words([3.0; 4])).unwrap();
     drop(first);
     // A prepared recording can still run, so its buffers aren't anyone else's yet.
-    let usage = super::session::USAGE;
+    let usage = super::buffers::USAGE;
     assert!(engine.gpu.pool.take(16, usage).is_none());
     prepared.run().unwrap();
     drop(prepared);
@@ -372,7 +367,7 @@ fn every_command_is_timed_where_the_device_can() {
         let commands = scale(values, 1.0).commands;
         recording.commands.extend((0..5000).flat_map(|_| commands.clone()));
         let prepared = session.prepare(recording).unwrap();
-        let able = engine.device().features().contains(timing::FEATURES);
+        let able = engine.device().features().contains(adapter::TIMING_FEATURES);
         assert!(!(able && portable_limits));
         let seconds = block_on(prepared.time()).unwrap();
         assert_eq!(seconds.as_ref().map(Vec::len), able.then_some(5001));
@@ -446,8 +441,7 @@ fn a_lost_device_is_an_error() {
     for listens in [true, false] {
         let Some(mut engine) = engine() else { return };
         if !listens {
-            let gpu = Gpu::new(device_of(&engine), false, wgsl).unwrap();
-            engine = WgpuEngine { gpu: gpu.into() };
+            engine = WgpuEngine::over(&device_of(&engine), false, wgsl).unwrap();
         }
         let (session, values) = session(&engine);
         let prepared = session.prepare(scale(values, 2.0)).unwrap();

@@ -2,41 +2,49 @@
 
 use std::sync::Arc;
 
+use super::adapter::TIMING_FEATURES;
 use super::device::Gpu;
 use super::readback::Readback;
-use crate::{Error, Pending};
-
-/// What timing needs of a device.
-pub(super) const FEATURES: wgpu::Features =
-    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
+use crate::Error;
 
 /// Steps to a submission: one timestamp is taken before the first and one after each.
 const MOST_STEPS: usize = wgpu::QUERY_SET_MAX_QUERIES as usize - 1;
 
-/// Submits steps with a timestamp between any two, and gives the seconds of each; none if the device cannot.
-pub(super) fn time<'a, Step: 'a>(
-    gpu: &Arc<Gpu>,
-    submissions: impl Iterator<Item = &'a [Step]>,
-    encode: impl Fn(&mut wgpu::CommandEncoder, &Step),
-) -> Pending<Option<Vec<f64>>> {
-    if !gpu.device.features().contains(FEATURES) {
-        return Box::pin(std::future::ready(Ok(None)));
+/// Timestamps of a recording that are on their way.
+pub(super) struct Timer {
+    gpu: Arc<Gpu>,
+    started: Vec<Readback>,
+}
+
+impl Timer {
+    /// None if the device cannot tell commands apart.
+    pub fn new(gpu: &Arc<Gpu>) -> Option<Self> {
+        let able = gpu.device.features().contains(TIMING_FEATURES);
+        able.then(|| Timer { gpu: Arc::clone(gpu), started: Vec::new() })
     }
-    let mut started = Vec::new();
-    for steps in submissions {
+
+    /// Submits steps with a timestamp between any two.
+    pub fn submit<Step>(
+        &mut self,
+        steps: &[Step],
+        encode: impl Fn(&mut wgpu::CommandEncoder, &Step),
+    ) -> Result<(), Error> {
         for steps in steps.chunks(MOST_STEPS) {
-            started.push(submit(gpu, steps, &encode));
+            self.started.push(submit(&self.gpu, steps, &encode)?);
         }
+        Ok(())
     }
-    let tick = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
-    Box::pin(async move {
+
+    /// The seconds of each step.
+    pub async fn seconds(self) -> Result<Vec<f64>, Error> {
+        let tick = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
         let mut seconds = Vec::new();
-        for readback in started {
-            let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&readback?.await?);
+        for readback in self.started {
+            let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&readback.await?);
             seconds.extend(ticks.windows(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * tick));
         }
-        Ok(Some(seconds))
-    })
+        Ok(seconds)
+    }
 }
 
 fn submit<Step>(

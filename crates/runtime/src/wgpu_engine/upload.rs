@@ -3,7 +3,8 @@
 use unmix_kernels::ElementType;
 
 use super::device::Gpu;
-use crate::activations::{DevicePanel, Storage, checked_shape};
+use crate::activation_source::checked_shape;
+use crate::activations::{DevicePanel, Storage};
 use crate::{ActivationSource, Activations, Error, PanelLayout};
 
 /// Bytes of a piece. One being read, one being gathered and two on their way to the device make 64 MiB of host memory.
@@ -41,12 +42,9 @@ impl<'a> Upload<'a> {
 }
 
 /// Makes activations resident in panels.
-pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<Activations, Error> {
-    let (tokens, neurons) = checked_shape(source)?;
-    let limits = &gpu.limits;
-    let bytes = limits.panel_bytes.min(limits.max_binding_bytes);
-    let layout = PanelLayout::new(tokens, neurons, source.element(), limits.padded_rows, bytes);
-    check_panel(gpu, &layout)?;
+pub(super) fn load(gpu: &Gpu, panel_bytes: u64, source: &dyn ActivationSource) -> Result<Activations, Error> {
+    let layout = layout(gpu, panel_bytes, source)?;
+    let neurons = layout.neurons;
     // Rows without padding can go to the device from where they lie.
     let is_tight = layout.stride == neurons;
     let row_bytes = layout.row_bytes();
@@ -55,8 +53,7 @@ pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<Activatio
     let mut piece = Vec::new();
     let mut panels = Vec::with_capacity(layout.panels() as usize);
     for index in 0..layout.panels() {
-        let rows = layout.rows(index);
-        let bytes = (rows.end - rows.start) * row_bytes;
+        let (rows, bytes) = (layout.rows(index), layout.bytes(index));
         let what = format!("activations, panel {index}");
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let buffer = gpu.allocate(&what, bytes, usage)?;
@@ -74,6 +71,14 @@ pub(super) fn load(gpu: &Gpu, source: &dyn ActivationSource) -> Result<Activatio
         panels.push(DevicePanel { buffer, offset: 0, bytes });
     }
     Ok(Activations { layout, storage: Storage::Device(panels.into()) })
+}
+
+/// How activations are cut.
+pub(super) fn layout(gpu: &Gpu, panel_bytes: u64, source: &dyn ActivationSource) -> Result<PanelLayout, Error> {
+    let (tokens, neurons) = checked_shape(source)?;
+    let layout = PanelLayout::new(tokens, neurons, source.element(), gpu.limits.padded_rows, panel_bytes);
+    check_panel(gpu, &layout)?;
+    Ok(layout)
 }
 
 /// A panel must fit one binding.
@@ -106,70 +111,4 @@ fn read_padded(
         }
     }
     Ok(())
-}
-
-/// Panels over rows of a caller's buffer, without a copy.
-pub(super) fn borrow(
-    gpu: &Gpu,
-    buffer: wgpu::Buffer,
-    offset: u64,
-    tokens: u64,
-    neurons: u32,
-    element: ElementType,
-    stride: u32,
-) -> Result<Activations, Error> {
-    let problem = |problem: String| Error::Activations { tokens, neurons: neurons.into(), problem };
-    if tokens == 0 || neurons == 0 {
-        return Err(problem("empty; at least one token and one neuron are needed".into()));
-    }
-    if stride < neurons {
-        return Err(problem(format!("rows {stride} elements apart overlap; the stride is at least the neurons")));
-    }
-    let row_bytes = u64::from(stride) * element.bytes() as u64;
-    if !row_bytes.is_multiple_of(16) {
-        return Err(problem(format!(
-            "rows are {row_bytes} bytes apart, which is not a multiple of 16; pad them to {}",
-            row_bytes.next_multiple_of(16)
-        )));
-    }
-    if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
-        return Err(problem(format!("the buffer's usage is {:?}; create it with STORAGE", buffer.usage())));
-    }
-    let alignment = u64::from(gpu.raw_limits.min_storage_buffer_offset_alignment);
-    if !offset.is_multiple_of(alignment) {
-        return Err(problem(format!("offset {offset} is not a multiple of {alignment}, as {} requires", gpu.name)));
-    }
-    // The last row may end where its neurons end (rounded up to a wide load), as it does in a cut-out of columns.
-    let row_used = (u64::from(neurons) * element.bytes() as u64).next_multiple_of(16);
-    let end = (tokens - 1).checked_mul(row_bytes).and_then(|bytes| bytes.checked_add(row_used + offset));
-    if end.is_none_or(|end| end > buffer.size()) {
-        return Err(problem(format!("the buffer has {} bytes, too few for these rows from {offset}", buffer.size())));
-    }
-
-    let limit = gpu.limits.panel_bytes.min(gpu.limits.max_binding_bytes);
-    let mut layout = PanelLayout::new(tokens, stride, element, true, limit);
-    layout.neurons = neurons;
-    if layout.panels() > 1 {
-        // Every panel but the first starts where a binding may start.
-        let step = (alignment / gcd(row_bytes, alignment)) as u32;
-        let rounded = layout.panel_rows.next_multiple_of(step);
-        let fits = u64::from(rounded) * row_bytes <= limit;
-        layout.panel_rows = if fits { rounded } else { (layout.panel_rows / step * step).max(step) };
-    }
-    check_panel(gpu, &layout)?;
-    let (size, count) = (buffer.size(), layout.panels());
-    let panels: Vec<_> = (0..count)
-        .zip(std::iter::repeat_n(buffer, count as usize))
-        .map(|(index, buffer)| {
-            let rows = layout.rows(index);
-            let start = offset + rows.start * row_bytes;
-            let bytes = ((rows.end - rows.start) * row_bytes).min((size - start) & !15);
-            DevicePanel { buffer, offset: start, bytes }
-        })
-        .collect();
-    Ok(Activations { layout, storage: Storage::Device(panels.into()) })
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }

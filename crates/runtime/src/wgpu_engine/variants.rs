@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use unmix_kernels::{ElementType, KERNELS, Kernel, Variant};
 
-use super::device::lock;
+use crate::lock::lock;
 
 /// A variant to be taken instead of the one that the engine would take, for example because it was measured to be faster.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,37 @@
-//! An iteration as data, planned without a device: for cost models and for measuring single stages.
+//! What a fit needs and does, planned without a device: its memory, and an iteration as data for cost models and for measuring
+//! single stages.
 
 use unmix_kernels::{Matrix, Recording, Workspace};
-use unmix_runtime::{EngineLimits, PanelLayout};
+use unmix_runtime::{EngineKind, EngineLimits, PanelLayout};
 
 use crate::buffers::Buffers;
-use crate::solvers::Plan;
-use crate::{Error, SemiNmf};
+use crate::panels::panels_of;
+use crate::steps::Steps;
+use crate::{Error, Init, SemiNmf};
+
+/// The memory of a fit in bytes, beside the activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FitPlan {
+    /// All buffers that the engine allocates when the fit begins.
+    pub workspace_bytes: u64,
+    /// What the host keeps beside the buffers at most: norms of the tokens, kept entries of the features, and copies of single
+    /// panels.
+    pub host_bytes: u64,
+    /// The factors that are returned.
+    pub result_bytes: u64,
+}
+
+impl FitPlan {
+    /// Most host memory that the fit takes on an engine. On the CPU the buffers are in host memory, and give theirs back before the
+    /// result takes its place.
+    pub fn host_peak_bytes(&self, engine: EngineKind) -> u64 {
+        let factors = match engine {
+            EngineKind::Cpu => self.workspace_bytes.max(self.result_bytes),
+            EngineKind::Gpu => self.result_bytes,
+        };
+        factors.saturating_add(self.host_bytes)
+    }
+}
 
 /// The commands of one iteration of a fit, and the buffers that they need.
 #[derive(Clone, Debug)]
@@ -20,7 +46,34 @@ pub struct Iteration {
     pub coefficients: Vec<Matrix>,
 }
 
+/// Bytes that the host keeps of each token, at most: its norm, and for a while two numbers in f64 to find outliers among them.
+const TOKEN_BYTES: u64 = 20;
+/// Bytes that the host keeps of each kept entry of a feature, at most: what it is now, its sums, and what will be saved.
+const ENTRY_BYTES: u64 = 28;
+/// Bytes that a start by SVD takes of each value of its basis, at most: in f32 before and after, and thrice in f64.
+const BASIS_BYTES: u64 = 32;
+
 impl SemiNmf {
+    /// Plans the memory of a fit of activations cut as `layout`, on an engine with these limits. The fit allocates just these buffers.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if an option is impossible for activations of this shape.
+    pub fn plan(&self, layout: &PanelLayout, limits: &EngineLimits) -> Result<FitPlan, Error> {
+        let options = self.options();
+        self.check(&options, layout)?;
+        let mut workspace = Workspace::default();
+        Buffers::plan(&mut workspace, layout, &options, limits);
+        let (tokens, neurons, rank) = (layout.tokens, u64::from(layout.neurons), u64::from(options.rank));
+        let kept = u64::from(options.kept(layout.neurons));
+        let panel_bytes = u64::from(layout.panel_rows) * rank * 4;
+        let basis_bytes = if options.init == Init::Svd { rank * neurons * BASIS_BYTES } else { 0 };
+        Ok(FitPlan {
+            workspace_bytes: workspace.bytes(),
+            host_bytes: (tokens * TOKEN_BYTES + rank * kept * ENTRY_BYTES + panel_bytes).max(basis_bytes),
+            result_bytes: (tokens + neurons) * rank * 4,
+        })
+    }
+
     /// Plans an iteration over activations cut as `layout`, on an engine with these limits. The activations' scale and norm,
     /// which a fit measures first, are taken to be 1.
     ///
@@ -29,16 +82,15 @@ impl SemiNmf {
     pub fn plan_iteration(&self, layout: &PanelLayout, limits: &EngineLimits) -> Result<Iteration, Error> {
         let options = self.options();
         self.check(&options, layout)?;
-        let (workspace, buffers) = Buffers::plan(layout, &options, limits);
-        let plan = Plan { options: &options, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
-        let mut recording = plan.features_step(options.relaxation);
-        recording.append(plan.pass());
-        let mut start = Recording::new();
-        for (index, panel) in buffers.panels.iter().enumerate() {
-            buffers.record_sums(&mut start, panel, panel.coefficients, plan.scale, index > 0, plan.precision());
-        }
-        start.append(plan.start());
-        let coefficients = buffers.panels.iter().map(|panel| panel.coefficients).collect();
+        let mut workspace = Workspace::default();
+        let buffers = Buffers::plan(&mut workspace, layout, &options, limits);
+        let panels = panels_of(layout);
+        let steps = Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+        let mut recording = steps.features_step(options.relaxation);
+        recording.append(steps.pass(options.sweeps));
+        let mut start = steps.sums(steps.precision());
+        start.append(steps.start());
+        let coefficients = buffers.tokens.iter().map(|tokens| tokens.coefficients).collect();
         Ok(Iteration { workspace, recording, start, coefficients })
     }
 }
@@ -73,10 +125,13 @@ mod tests {
             for (element, sparsity) in [(ElementType::F16, 0.1), (ElementType::F32, 1.0)] {
                 let (layout, limits) = (layout(element), limits());
                 let options = SemiNmf::new(RANK).solver(solver).sparsity(sparsity).keep_best(keep_best).options();
-                let (workspace, buffers) = Buffers::plan(&layout, &options, &limits);
-                let plan = Plan { options: &options, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+                let mut workspace = Workspace::default();
+                let buffers = Buffers::plan(&mut workspace, &layout, &options, &limits);
+                let panels = panels_of(&layout);
+                let steps =
+                    Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
                 let name = format!("{}, {element}, {sparsity}, keep best: {keep_best}", solver.name());
-                check(&name, &layout, &options, &workspace, &plan.pass());
+                check(&name, &layout, &options, &workspace, &steps.pass(options.sweeps));
             }
         }
     }
@@ -148,6 +203,20 @@ mod tests {
             let longest = others.filter(|spec| spec.name.contains("coefficients")).map(|spec| spec.bytes).max();
             assert!(longest.is_none_or(|bytes| bytes == panel), "{name}");
         });
+    }
+
+    #[test]
+    fn the_plan_counts_the_buffers_that_a_fit_allocates() {
+        let layout = layout(ElementType::F16);
+        for solver in Solver::ALL {
+            let builder = SemiNmf::new(RANK).solver(solver);
+            let plan = builder.plan(&layout, &limits()).unwrap();
+            let iteration = builder.plan_iteration(&layout, &limits()).unwrap();
+            assert_eq!(plan.workspace_bytes, iteration.workspace.bytes());
+            assert_eq!(plan.result_bytes, (TOKENS + u64::from(NEURONS)) * u64::from(RANK) * 4);
+            assert!(plan.host_peak_bytes(EngineKind::Cpu) > plan.host_peak_bytes(EngineKind::Gpu));
+        }
+        assert!(SemiNmf::new(NEURONS + 1).plan(&layout, &limits()).is_err());
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! The CPU engine: runs recordings with the kernels' twins on all cores.
 
+mod panels;
+mod session;
+
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
-use unmix_kernels::{
-    Access, BufferId, Call, Command, Dispatch, Memory, Recording, Resource, VECTORS_VARIABLE, Vectors, Workspace,
-    uses_amx,
-};
+use unmix_kernels::{VECTORS_VARIABLE, Vectors, Workspace, uses_amx};
 
-use crate::activations::{Storage, checked_shape};
+use self::panels::Panels;
+use self::session::CpuSession;
+use crate::activation_source::checked_shape;
+use crate::activations::Storage;
 use crate::host_memory::HostMemory;
+use crate::stream::Stream;
 use crate::{
-    ActivationSource, Activations, Engine, EngineKind, EngineLimits, Error, PanelLayout, Pending, Prepared, Session,
+    ActivationSource, Activations, Engine, EngineKind, EngineLimits, Error, PanelLayout, Session, StreamOptions,
 };
 
 /// Least and most bytes of a panel. Of the last-level cache it takes an eighth between them: the [K, d] accumulators that it adds
@@ -108,33 +111,52 @@ impl Engine for CpuEngine {
     }
 
     fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {
-        let (tokens, neurons) = checked_shape(source)?;
-        let row_bytes = u64::from(neurons) * source.element().bytes() as u64;
-        let panel_bytes = self.limits.panel_bytes.max(self.panel_rows * row_bytes);
-        let layout = PanelLayout::new(tokens, neurons, source.element(), false, panel_bytes);
+        let layout = self.layout(source)?;
         let panels =
             (0..layout.panels()).map(|panel| self.load_rows(source, layout.rows(panel))).collect::<Result<_, _>>()?;
         Ok(Activations { layout, storage: Storage::Host(panels) })
     }
 
+    fn stream(&self, source: Arc<dyn ActivationSource + Send>, options: &StreamOptions) -> Result<Activations, Error> {
+        let layout = self.layout(&*source)?;
+        Ok(Activations { layout, storage: Storage::Streamed(Stream::new(source, options)?) })
+    }
+
     fn open(&self, workspace: &Workspace, activations: &Activations) -> Result<Box<dyn Session>, Error> {
-        let Storage::Host(panels) = &activations.storage else {
-            return Err(Error::Activations {
-                tokens: activations.layout.tokens,
-                neurons: activations.layout.neurons.into(),
-                problem: "resident on another engine; load them with the CPU engine".to_owned(),
-            });
+        let layout = &activations.layout;
+        let panels = match &activations.storage {
+            Storage::Host(panels) => Panels::Resident(Arc::clone(panels)),
+            Storage::Streamed(stream) if layout.stride == layout.neurons => {
+                let bytes = u64::from(layout.panel_rows).checked_mul(layout.row_bytes());
+                let slot = || self.allocate("a panel of streamed activations", bytes);
+                let slots = (0..stream.slots(layout)).map(|_| slot()).collect::<Result<_, _>>()?;
+                Panels::streamed(stream.clone(), layout.clone(), slots)?
+            }
+            Storage::Streamed(_) => {
+                return Err(activations.unsuitable("streamed with padded rows; stream them with the CPU engine"));
+            }
+            Storage::Device(_) => {
+                return Err(activations.unsuitable("resident on another engine; load them with the CPU engine"));
+            }
         };
         let buffers = workspace
             .buffers
             .iter()
             .map(|spec| Ok(RwLock::new(self.allocate(&spec.name, Some(spec.bytes))?)))
             .collect::<Result<_, Error>>()?;
-        Ok(Box::new(CpuSession(Arc::new(State { panels: Arc::clone(panels), buffers, running: Mutex::new(()) }))))
+        Ok(Box::new(CpuSession::new(&self.adapter, panels, buffers)))
     }
 }
 
 impl CpuEngine {
+    /// How it cuts a matrix.
+    fn layout(&self, source: &dyn ActivationSource) -> Result<PanelLayout, Error> {
+        let (tokens, neurons) = checked_shape(source)?;
+        let row_bytes = u64::from(neurons) * source.element().bytes() as u64;
+        let panel_bytes = self.limits.panel_bytes.max(self.panel_rows * row_bytes);
+        Ok(PanelLayout::new(tokens, neurons, source.element(), false, panel_bytes))
+    }
+
     /// Rows as the source has them in memory, or else a copy.
     fn load_rows(&self, source: &dyn ActivationSource, rows: Range<u64>) -> Result<Bytes, Error> {
         let (tokens, neurons) = (source.tokens(), source.neurons());
@@ -164,119 +186,5 @@ impl CpuEngine {
             needed: bytes.unwrap_or(u64::MAX),
             adapter: self.adapter.clone(),
         })
-    }
-}
-
-struct State {
-    panels: Arc<[Bytes]>,
-    buffers: Vec<RwLock<HostMemory>>,
-    /// Held while a recording runs: a second thread's run must not come between its commands.
-    running: Mutex<()>,
-}
-
-impl State {
-    fn read(&self, id: BufferId) -> RwLockReadGuard<'_, HostMemory> {
-        self.buffers[id.0 as usize].read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self, id: BufferId) -> RwLockWriteGuard<'_, HostMemory> {
-        self.buffers[id.0 as usize].write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run(&self, command: &Command) {
-        match command {
-            Command::Clear(id) => self.write(*id).words_mut().fill(0),
-            Command::Copy { from, to, bytes } => {
-                let words = *bytes as usize / 4;
-                self.write(*to).words_mut()[..words].copy_from_slice(&self.read(*from).words()[..words]);
-            }
-            Command::Dispatch(dispatch) => self.dispatch(dispatch),
-        }
-    }
-
-    fn dispatch(&self, dispatch: &Dispatch) {
-        enum Guard<'a> {
-            Panel(&'a [u8]),
-            Read(RwLockReadGuard<'a, HostMemory>),
-            Write(RwLockWriteGuard<'a, HostMemory>),
-        }
-        let mut guards: Vec<Guard<'_>> = dispatch
-            .bindings
-            .iter()
-            .zip(dispatch.kernel.access)
-            .map(|(binding, access)| match (*binding, access) {
-                (Resource::Panel(panel), _) => Guard::Panel(&self.panels[panel as usize]),
-                (Resource::Buffer(id), Access::Read) => Guard::Read(self.read(id)),
-                (Resource::Buffer(id), Access::ReadWrite) => Guard::Write(self.write(id)),
-            })
-            .collect();
-        let mut bindings: Vec<Memory<'_>> = guards
-            .iter_mut()
-            .map(|guard| match guard {
-                Guard::Panel(bytes) => Memory::Read(bytes),
-                Guard::Read(memory) => Memory::Read((**memory).as_ref()),
-                Guard::Write(memory) => Memory::Write(memory.words_mut()),
-            })
-            .collect();
-        let call = Call { params: &dispatch.params, element: dispatch.element, promise: dispatch.promise };
-        (dispatch.kernel.twin)(&call, &mut bindings);
-    }
-}
-
-struct CpuSession(Arc<State>);
-
-impl Session for CpuSession {
-    fn write(&self, buffer: BufferId, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        let mut memory = self.0.write(buffer);
-        bytemuck::cast_slice_mut::<u32, u8>(memory.words_mut())[offset as usize..][..bytes.len()]
-            .copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Pending<Vec<u8>> {
-        let memory = self.0.read(buffer);
-        let bytes = (*memory).as_ref()[offset as usize..][..bytes as usize].to_vec();
-        Box::pin(std::future::ready(Ok(bytes)))
-    }
-
-    fn release(&self, buffer: BufferId) {
-        let mut memory = self.0.write(buffer);
-        // New pages take no memory until they are touched.
-        if let Some(untouched) = HostMemory::zeroed(memory.words().len()) {
-            *memory = untouched;
-        }
-    }
-
-    fn prepare(&self, recording: Recording) -> Result<Box<dyn Prepared>, Error> {
-        Ok(Box::new(CpuPrepared { state: Arc::clone(&self.0), recording }))
-    }
-}
-
-struct CpuPrepared {
-    state: Arc<State>,
-    recording: Recording,
-}
-
-impl Prepared for CpuPrepared {
-    fn run(&self) -> Result<(), Error> {
-        let _running = self.state.running.lock().unwrap_or_else(PoisonError::into_inner);
-        // Once into the thread pool, rather than for every command: waking a thread takes as long as a small one.
-        rayon::scope(|_| self.recording.commands.iter().for_each(|command| self.state.run(command)));
-        Ok(())
-    }
-
-    fn time(&self) -> Pending<Option<Vec<f64>>> {
-        let _running = self.state.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let time = |command| {
-            let started = Instant::now();
-            self.state.run(command);
-            started.elapsed().as_secs_f64()
-        };
-        let timed = rayon::scope(|_| self.recording.commands.iter().map(time).collect());
-        Box::pin(std::future::ready(Ok(Some(timed))))
-    }
-
-    fn recording(&self) -> &Recording {
-        &self.recording
     }
 }

@@ -1,0 +1,41 @@
+//! Coordinate descent on the coefficients (HALS; Cichocki and Phan 2009): sweep after sweep, each coefficient of a token goes to its
+//! least squares with the others as they are, but not below zero.
+//!
+//! Needs the tokens' squared norms where there is a penalty, and no other buffers.
+
+use unmix_kernels::{Recording, Sweeps, hals_coefficients};
+
+use super::update::{CoefficientsUpdate, Operands, Settings};
+
+/// Coordinate descent, with or without a penalty on the coefficients' sum.
+pub(crate) struct HalsCoefficients {
+    penalized: bool,
+}
+
+impl HalsCoefficients {
+    /// Towards nonnegative least squares.
+    pub const PLAIN: Self = HalsCoefficients { penalized: false };
+
+    /// With the penalty Σᵢₖ α‖xᵢ‖₂·yᵢₖ.
+    pub const PENALIZED: Self = HalsCoefficients { penalized: true };
+}
+
+impl CoefficientsUpdate for HalsCoefficients {
+    fn record(&self, r: &mut Recording, on: &Operands, settings: Settings) {
+        let penalty = if self.penalized { settings.penalty } else { 0.0 };
+        let sweeps = Sweeps { count: settings.updates, penalty };
+        hals_coefficients(r, on.projections, on.feature_gram, on.squared_norms, on.coefficients, sweeps);
+    }
+
+    fn updates(&self, asked: Option<u32>) -> u32 {
+        asked.unwrap_or(2)
+    }
+
+    fn is_penalized(&self) -> bool {
+        self.penalized
+    }
+
+    fn solves_least_squares(&self) -> bool {
+        !self.penalized
+    }
+}

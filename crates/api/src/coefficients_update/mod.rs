@@ -1,0 +1,11 @@
+//! Updates of the coefficients for given features, a file each.
+
+mod hals;
+mod multiplicative;
+mod published;
+mod update;
+
+pub(crate) use hals::HalsCoefficients;
+pub(crate) use multiplicative::MultiplicativeUpdates;
+pub(crate) use published::PublishedUpdate;
+pub(crate) use update::{CoefficientsUpdate, Operands, Settings};

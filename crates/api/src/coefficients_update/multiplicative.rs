@@ -1,0 +1,43 @@
+//! Multiplicative updates of the coefficients, several in an iteration.
+//!
+//! Needs room for the coefficients before an update. A coefficient of zero stays zero: starts must be positive, and a floor keeps
+//! coefficients, whose columns have norm 1, from becoming zero.
+
+use unmix_kernels::{Recording, multiplicative_update};
+
+use super::update::{CoefficientsUpdate, Operands, Settings};
+
+/// Floor of the coefficients.
+const FLOOR: f32 = 1e-9;
+/// Smallest ε: keeps a quotient of zeros finite.
+pub(super) const LEAST_EPSILON: f32 = 1e-30;
+
+/// Several multiplicative updates.
+pub(crate) struct MultiplicativeUpdates;
+
+impl CoefficientsUpdate for MultiplicativeUpdates {
+    fn record(&self, r: &mut Recording, on: &Operands, settings: Settings) {
+        for _ in 0..settings.updates {
+            record_one(r, on, LEAST_EPSILON, FLOOR);
+        }
+    }
+
+    fn updates(&self, asked: Option<u32>) -> u32 {
+        asked.unwrap_or(4)
+    }
+
+    fn moves_zeros(&self) -> bool {
+        false
+    }
+
+    fn solves_least_squares(&self) -> bool {
+        false
+    }
+}
+
+/// Records one update.
+pub(super) fn record_one(r: &mut Recording, on: &Operands, epsilon: f32, floor: f32) {
+    let Operands { feature_gram, projections, coefficients, previous, .. } = *on;
+    r.copy(coefficients.buffer(), previous.buffer(), coefficients.elements() * 4);
+    multiplicative_update(r, projections, feature_gram, previous, coefficients, epsilon, floor);
+}

@@ -1,0 +1,40 @@
+//! The published update of the coefficients (Shafran, Geiger and Geva, ACL 2026): one multiplicative update in an iteration, with the
+//! published ε and no floor.
+//!
+//! Buffers and invariants are those of the multiplicative updates.
+
+use unmix_kernels::Recording;
+
+use super::multiplicative::{LEAST_EPSILON, record_one};
+use super::update::{CoefficientsUpdate, Operands, Settings};
+
+/// ε of the published update.
+const EPSILON: f32 = 1e-6;
+
+/// One multiplicative update as it was published.
+pub(crate) struct PublishedUpdate;
+
+impl CoefficientsUpdate for PublishedUpdate {
+    fn record(&self, r: &mut Recording, on: &Operands, settings: Settings) {
+        // Projections and Gram matrix carry the square of the activations' scale, so ε does as well.
+        let epsilon = (EPSILON * settings.scale * settings.scale).clamp(LEAST_EPSILON, f32::MAX);
+        record_one(r, on, epsilon, 0.0);
+    }
+
+    fn updates(&self, _: Option<u32>) -> u32 {
+        1
+    }
+
+    fn moves_zeros(&self) -> bool {
+        false
+    }
+
+    fn solves_least_squares(&self) -> bool {
+        false
+    }
+
+    /// Without a tolerance the state after exactly the iterations asked for is returned, as published.
+    fn keeps_best(&self, tolerance: f64) -> bool {
+        tolerance != 0.0
+    }
+}

@@ -1,0 +1,85 @@
+//! What the iterations said.
+
+use serde::{Deserialize, Serialize};
+use unmix_kernels::Report;
+
+use crate::{Error, Options, Progress};
+
+/// What the iterations said so far. Losses are those of the scaled activations.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Course {
+    pub losses: Vec<f64>,
+    /// Objectives, where coefficients are penalized.
+    pub objectives: Vec<f64>,
+    /// Seconds from the fit's begin to the start of the iterations, and to the arrival of each loss.
+    pub start_seconds: f64,
+    pub seconds: Vec<f64>,
+    /// The iteration that is returned, its loss, and by how much that may be off.
+    pub best_iteration: u32,
+    pub best_loss: f64,
+    pub best_uncertainty: f64,
+    /// Features that were revived: (iteration, feature).
+    pub revived: Vec<(u32, u32)>,
+    /// Features that the latest report found dead.
+    pub dead: Vec<u32>,
+}
+
+impl Course {
+    /// Takes in the report of an iteration, with the penalty's sums where there is a penalty. Gives whether its iterate is finite;
+    /// where it is not, nothing is taken in.
+    pub fn take(
+        &mut self,
+        report: &Report,
+        weighted_sums: Option<&[f32]>,
+        options: &Options,
+        squared_norm: f64,
+    ) -> Result<bool, Error> {
+        let loss = report.loss(squared_norm);
+        if !loss.is_finite() {
+            log::warn!("iteration {} has no finite loss", report.iteration + 1);
+            if self.losses.is_empty() || !options.keep_best {
+                let problem = format!("the loss of iteration {} is not finite", report.iteration + 1);
+                return Err(Error::Unsound { problem });
+            }
+            return Ok(false);
+        }
+        self.losses.push(loss);
+        if report.is_best || !options.keep_best || self.best_iteration == 0 {
+            self.best_iteration = report.iteration + 1;
+            (self.best_loss, self.best_uncertainty) = (loss, report.uncertainty);
+        }
+        // A report from before a revival must not have the feature revived again.
+        let revived_since =
+            |k| self.revived.iter().any(|&(iteration, feature)| feature == k && iteration > report.iteration + 1);
+        self.dead =
+            (0..options.rank).filter(|&k| report.column_energy[k as usize] == 0.0 && !revived_since(k)).collect();
+        if let Some(sums) = weighted_sums {
+            let penalty: f64 = sums.iter().map(|&s| f64::from(s)).sum();
+            self.objectives.push(0.5 * loss + options.penalty * penalty);
+        }
+        Ok(true)
+    }
+
+    /// Whether the least loss has fallen by less than the tolerance within the last `patience` iterations.
+    pub fn has_converged(&self, options: &Options) -> bool {
+        let losses = &self.losses;
+        let Some(before) = losses.len().checked_sub(options.patience as usize).filter(|&before| before > 0) else {
+            return false;
+        };
+        let least = |losses: &[f64]| losses.iter().copied().fold(f64::INFINITY, f64::min);
+        let (old, new) = (least(&losses[..before]), least(losses));
+        options.tolerance > 0.0 && old - new < options.tolerance * old
+    }
+
+    /// What to tell the caller after `before`.
+    pub fn progress(&self, squared_norm: f64, before: &Progress) -> Progress {
+        let relative = |loss: f64| if squared_norm > 0.0 { loss / squared_norm } else { 0.0 };
+        Progress {
+            iteration: self.losses.len() as u32,
+            relative_error: self.losses.last().map_or(1.0, |&loss| relative(loss)),
+            best_relative_error: self.losses.iter().fold(1.0, |least, &loss| relative(loss).min(least)),
+            dead_features: self.dead.len() as u32,
+            ..before.clone()
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Projected least squares: Z = (YᵀY + ridge·I)⁻¹ YᵀX over all neurons, then the strongest neurons of each feature are kept.
+//!
+//! Buffers: a Cholesky factor [K, K] and its status. The columns of Y are brought to norm 1 before the next pass, and features take
+//! their norms, so that the Gram matrix of a pass has a diagonal of ones.
+
+use unmix_kernels::{Recording, Ridge, normalization, projected_least_squares};
+
+use super::update::{FeaturesUpdate, Operands, Settings};
+
+/// Projected least squares of Shafran, Geiger and Geva (ACL 2026).
+pub(crate) struct ProjectedLeastSquares {
+    /// What the ridge is relative to.
+    unit: fn(f32) -> Ridge,
+    default_ridge: f64,
+    /// Smallest norm by which a column of Y is divided.
+    norm_floor: f32,
+}
+
+impl ProjectedLeastSquares {
+    /// With a ridge that is a share of the Gram matrix's mean diagonal.
+    pub const RELATIVE: Self = ProjectedLeastSquares { unit: Ridge::Relative, default_ridge: 1e-7, norm_floor: 0.0 };
+
+    /// As in the published iteration.
+    pub const PUBLISHED: Self = ProjectedLeastSquares { unit: Ridge::Absolute, default_ridge: 1e-6, norm_floor: 1e-8 };
+}
+
+impl FeaturesUpdate for ProjectedLeastSquares {
+    fn record(&self, r: &mut Recording, on: &Operands<'_>, settings: Settings) {
+        projected_least_squares(r, on.sums, on.features, (self.unit)(settings.ridge), settings.relaxation);
+        normalization(r, on.sums.gram, on.features, on.scales, self.norm_floor);
+    }
+
+    fn default_ridge(&self) -> f64 {
+        self.default_ridge
+    }
+
+    fn keeps_unit_norm(&self) -> bool {
+        false
+    }
+
+    fn solves_least_squares(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,100 @@
+//! Measuring the activations before a fit: their scale and the norms of the tokens.
+
+use std::ops::RangeInclusive;
+
+use unmix_kernels::{MAXIMUM_PARTIALS, Recording, absolute_maximum, squared_norm};
+
+use crate::Error;
+use crate::buffers::Buffers;
+use crate::panels::Panel;
+use crate::session_io::SessionIo;
+
+/// Mean squares of the strongest token's activations with which all activations stay as they are: far from where squares overflow
+/// or vanish.
+const UNSCALED: RangeInclusive<f32> = 1e-4..=1e4;
+
+/// Binary exponent up to which activations can be scaled after their products are summed.
+const LARGEST_EXPONENT: f64 = 106.0;
+
+/// What measuring finds of the activations.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Measured {
+    /// Power of two by which activations are multiplied, so that their squares neither over- nor underflow; mostly 1.
+    pub scale: f32,
+    /// ‖xᵢ‖² of the scaled activations.
+    pub token_energy: Vec<f32>,
+    /// Σ ‖xᵢ‖² of the scaled activations.
+    pub squared_norm: f64,
+}
+
+impl Measured {
+    /// Measures the activations and leaves the norms in the buffers. That takes one pass over the activations, and two more where they
+    /// need a scale.
+    pub async fn of(io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<Self, Error> {
+        let mut measured = norms(io, panels, buffers, 1.0).await?;
+        if !measured.needs_no_scale(panels) {
+            let scale = scale(io, panels, buffers).await?;
+            measured = norms(io, panels, buffers, scale).await?;
+        }
+        measured.write_columns(io, panels, buffers)?;
+        Ok(measured)
+    }
+
+    fn needs_no_scale(&self, panels: &[Panel]) -> bool {
+        let neurons = panels.first().map_or(1, |panel| panel.activations.columns);
+        let largest = self.token_energy.iter().fold(0f32, |largest, &energy| largest.max(energy)) / neurons as f32;
+        // NaN is lost in a maximum, but not in a sum.
+        self.squared_norm.is_finite() && UNSCALED.contains(&largest)
+    }
+
+    /// Writes the norms as columns, for the sums of penalized coefficients.
+    fn write_columns(&self, io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<(), Error> {
+        for panel in panels {
+            if let Some(norms) = buffers.tokens[panel.index].norms {
+                let column: Vec<f32> =
+                    panel.of_tokens(&self.token_energy).flat_map(|e| [e.sqrt(), 0.0, 0.0, 0.0]).collect();
+                io.write(norms.buffer(), &column)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The norms of the activations times `scale`: the first pass of a fit.
+async fn norms(io: &SessionIo, panels: &[Panel], buffers: &Buffers, scale: f32) -> Result<Measured, Error> {
+    let mut recording = Recording::new();
+    for panel in panels {
+        squared_norm(&mut recording, panel.activations, buffers.squared_norms(panel), scale);
+    }
+    io.run_once(recording)?;
+    let mut token_energy = Vec::with_capacity(panels.iter().map(|panel| panel.rows() as usize).sum());
+    for panel in panels {
+        token_energy.extend(io.read::<f32>(buffers.squared_norms(panel), panel.rows().into()).await?);
+    }
+    let squared_norm = token_energy.iter().map(|&e| f64::from(e)).sum();
+    Ok(Measured { scale, token_energy, squared_norm })
+}
+
+/// The scale that takes the largest magnitude to between 1 and 2.
+async fn scale(io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<f32, Error> {
+    let mut recording = Recording::new();
+    // Magnitudes are at least zero, so that panels may all add to a maximum of zero.
+    recording.clear(buffers.maxima);
+    for panel in panels {
+        absolute_maximum(&mut recording, panel.activations, buffers.maxima, true);
+    }
+    io.run_once(recording)?;
+    let maxima: Vec<u32> = io.read(buffers.maxima, u64::from(MAXIMUM_PARTIALS)).await?;
+    let largest = f32::from_bits(maxima.into_iter().max().unwrap_or(0));
+    if !largest.is_finite() {
+        return Err(Error::NonFinite);
+    }
+    if largest == 0.0 {
+        return Ok(1.0);
+    }
+    let exponent = f64::from(largest).log2().floor();
+    if exponent.abs() > LARGEST_EXPONENT {
+        return Err(Error::OutOfRange { largest });
+    }
+    Ok((-exponent).exp2() as f32)
+}

@@ -1,0 +1,51 @@
+//! The row panels of the activations, as operands of recordings. They belong to the activations, not to a fit.
+
+use unmix_kernels::Matrix;
+use unmix_runtime::PanelLayout;
+
+/// A row panel of the activations, or a sample of its rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panel {
+    /// Number of the panel.
+    pub index: usize,
+    /// Token of the whole matrix that is the first row.
+    pub first_token: u32,
+    /// Distance of the tokens that are rows here: 1, but in a sample.
+    pub every: u32,
+    /// X [rows, d].
+    pub activations: Matrix,
+}
+
+impl Panel {
+    /// Number of rows.
+    pub fn rows(&self) -> u32 {
+        self.activations.rows
+    }
+
+    /// The panel with its first `neurons` neurons alone.
+    pub fn first_neurons(self, neurons: u32) -> Panel {
+        Panel { activations: self.activations.first_columns(neurons), ..self }
+    }
+
+    /// Whether `token` is a row of this panel, which is no sample.
+    pub fn contains(&self, token: u32) -> bool {
+        (self.first_token..self.first_token + self.rows()).contains(&token)
+    }
+
+    /// Those of `values`, one a token of the whole matrix, that belong to the rows.
+    pub fn of_tokens<'v>(&self, values: &'v [f32]) -> impl Iterator<Item = f32> + use<'v> {
+        let values = values[self.first_token as usize..].iter().step_by(self.every as usize);
+        values.take(self.rows() as usize).copied()
+    }
+}
+
+/// All panels of activations cut as `layout`.
+pub(crate) fn panels_of(layout: &PanelLayout) -> Vec<Panel> {
+    let panel = |index: u32| Panel {
+        index: index as usize,
+        first_token: layout.rows(index).start as u32,
+        every: 1,
+        activations: layout.panel(index),
+    };
+    (0..layout.panels()).map(panel).collect()
+}

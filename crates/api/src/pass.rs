@@ -1,0 +1,135 @@
+//! A pass over the panels. It alone knows in which order panels come, which of them is the first, and what accumulates.
+
+use unmix_kernels::{
+    BufferId, Matrix, Precision, Recording, Split, Summation, coefficient_gram, cross_product, inner_product,
+};
+
+use crate::panels::Panel;
+
+/// The sums over all tokens that passes leave: where they lie and how they are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sums {
+    /// YᵀX [K, d].
+    pub cross: Matrix,
+    /// YᵀY [K, K].
+    pub gram: Matrix,
+    /// ⟨Y, P⟩, as partial sums.
+    pub inner: BufferId,
+    /// Σᵢ ‖xᵢ‖ y_ik [1, K]; only where coefficients are penalized.
+    pub weighted: Option<Matrix>,
+    /// The parts in which the cross product is summed.
+    pub cross_split: Option<Split>,
+    /// The parts in which the Gram matrix is summed.
+    pub gram_split: Option<Split>,
+}
+
+/// What leaves a panel: the sums that its coefficients add to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PanelSums {
+    /// Y [rows, K], or its first columns: sums then are the first rows and columns of their matrices.
+    pub coefficients: Matrix,
+    /// Adds to the cross product, as precisely as this.
+    pub cross: Option<Precision>,
+    /// Adds to the Gram matrix.
+    pub gram: bool,
+    /// Adds the inner product with these projections.
+    pub projections: Option<Matrix>,
+    /// Adds the sums that these norms [rows, 1] weight.
+    pub norms: Option<Matrix>,
+}
+
+impl PanelSums {
+    /// Nothing yet; the sums are chosen with `PanelSums { …, ..PanelSums::of(coefficients) }`.
+    pub fn of(coefficients: Matrix) -> Self {
+        PanelSums { coefficients, cross: None, gram: false, projections: None, norms: None }
+    }
+}
+
+/// A pass over some panels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass<'a> {
+    /// The panels in the order in which they are visited.
+    pub panels: &'a [Panel],
+    /// Where sums go.
+    pub sums: &'a Sums,
+    /// Power of two by which activations are multiplied.
+    pub scale: f32,
+}
+
+impl Pass<'_> {
+    /// Records the pass. `visit` records what happens to a panel, and tells what leaves it. A panel is finished before the next one
+    /// is touched. What goes before and after the pass is recorded before and after this.
+    pub fn record(&self, r: &mut Recording, mut visit: impl FnMut(&mut Recording, &Panel) -> PanelSums) {
+        for (index, panel) in self.panels.iter().enumerate() {
+            let leaving = visit(r, panel);
+            self.add(r, panel, &leaving, index > 0);
+        }
+        // Here the sums are those of all tokens. Devices that share the tokens would add up theirs at this point.
+    }
+
+    /// Records what a panel adds to the sums, or starts them with.
+    fn add(&self, r: &mut Recording, panel: &Panel, leaving: &PanelSums, accumulate: bool) {
+        let (x, y, sums) = (panel.activations, leaving.coefficients, self.sums);
+        if let Some(precision) = leaving.cross {
+            let out = sums.cross.first_rows(y.columns).first_columns(x.columns);
+            let summation = Summation { precision, split: sums.cross_split };
+            cross_product(r, x, y, out, self.scale, accumulate, summation);
+        }
+        if leaving.gram {
+            let out = sums.gram.first_rows(y.columns).first_columns(y.columns);
+            coefficient_gram(r, y, out, accumulate, sums.gram_split);
+        }
+        if let Some(projections) = leaving.projections {
+            inner_product(r, y, projections, sums.inner, accumulate);
+        }
+        if let (Some(norms), Some(out)) = (leaving.norms, sums.weighted) {
+            cross_product(r, y, norms, out, 1.0, accumulate, Summation::default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unmix_kernels::{ElementType, Resource, Workspace};
+    use unmix_runtime::PanelLayout;
+
+    use super::*;
+    use crate::panels::panels_of;
+    use crate::sample::Sample;
+
+    /// The panels that a pass binds, dispatch after dispatch, and whether its dispatches read what they add to.
+    fn recorded(panels: &[Panel]) -> (Vec<u32>, Vec<bool>) {
+        let mut workspace = Workspace::default();
+        let y = workspace.matrix("coefficients", 100, 3);
+        let sums = Sums {
+            cross: workspace.matrix("cross product", 3, 8),
+            gram: workspace.matrix("Gram matrix", 3, 3),
+            inner: workspace.words("inner products", 512),
+            weighted: None,
+            cross_split: None,
+            gram_split: None,
+        };
+        let mut recording = Recording::new();
+        Pass { panels, sums: &sums, scale: 1.0 }.record(&mut recording, |_, panel| {
+            let coefficients = y.first_rows(panel.rows());
+            PanelSums { cross: Some(Precision::F32), gram: true, ..PanelSums::of(coefficients) }
+        });
+        let bound = recording.dispatches().filter_map(|dispatch| match dispatch.bindings[0] {
+            Resource::Panel(panel) => Some(panel),
+            Resource::Buffer(_) => None,
+        });
+        let added = recording.dispatches().map(|dispatch| !dispatch.cost.moved[2].read.is_empty());
+        (bound.collect(), added.collect())
+    }
+
+    #[test]
+    fn the_first_panel_starts_the_sums_and_the_others_add_to_them() {
+        let layout = PanelLayout { tokens: 250, neurons: 8, element: ElementType::F32, panel_rows: 100, stride: 8 };
+        let panels = panels_of(&layout);
+        assert_eq!(recorded(&panels), (vec![0, 1, 2], vec![false, false, true, true, true, true]));
+        // Of a sample the first panel may have no rows.
+        let sample = Sample::of(&panels[1..], 70);
+        assert_eq!(sample.panels.iter().map(|panel| panel.first_token).collect::<Vec<_>>(), [140, 210]);
+        assert_eq!(recorded(&sample.panels), (vec![1, 2], vec![false, false, true, true]));
+    }
+}

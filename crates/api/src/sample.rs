@@ -1,0 +1,80 @@
+//! Samples of the tokens, for what comes before the iterations. A sample is taken by the tokens' numbers, so that it does not
+//! depend on how the activations are cut into panels.
+
+use crate::panels::Panel;
+
+/// Neurons by which k-means compares tokens: the first ones, since the order of neurons means nothing.
+pub(crate) const COMPARED_NEURONS: u32 = 2048;
+/// Tokens for each cluster in the sample of k-means.
+const TOKENS_PER_CLUSTER: u64 = 16;
+/// The sample of the warm-up takes at most every fifth token: its iterations together cost a pass or two.
+const WARM_UP_EVERY: u32 = 5;
+/// Fewest tokens for each feature in the sample of the warm-up. Features that come from fewer stand for single tokens more often.
+const FEWEST_WARM_UP_TOKENS: u64 = 15;
+/// Most tokens for each feature in the sample of the warm-up; more teach nothing new.
+const MOST_WARM_UP_TOKENS: u64 = 64;
+
+/// The sampled rows of each panel that has some.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    pub panels: Vec<Panel>,
+}
+
+impl Sample {
+    /// One token of every so many.
+    pub fn of(panels: &[Panel], every: u32) -> Self {
+        let sampled = |panel: &Panel| {
+            let activations = panel.activations.sampled(panel.first_token, every)?;
+            Some(Panel { first_token: panel.first_token.next_multiple_of(every), every, activations, ..*panel })
+        };
+        Sample { panels: panels.iter().filter_map(sampled).collect() }
+    }
+
+    /// The same tokens with their first `neurons` neurons alone.
+    pub fn first_neurons(&self, neurons: u32) -> Self {
+        Sample { panels: self.panels.iter().map(|panel| panel.first_neurons(neurons)).collect() }
+    }
+}
+
+/// The sample of k-means into `rank` clusters takes one token of every so many.
+pub(crate) fn kmeans_every(tokens: u64, rank: u32) -> u32 {
+    largest_prime(tokens / (TOKENS_PER_CLUSTER * u64::from(rank)))
+}
+
+/// The sample of the warm-up takes one token of every so many; `None` if there are too few tokens for a sample.
+pub(crate) fn warm_up_every(tokens: u64, rank: u32) -> Option<u32> {
+    let rank = u64::from(rank);
+    (tokens / u64::from(WARM_UP_EVERY) >= FEWEST_WARM_UP_TOKENS * rank)
+        .then(|| largest_prime(tokens / (MOST_WARM_UP_TOKENS * rank)).max(WARM_UP_EVERY))
+}
+
+/// The largest prime up to `most`, or 1. Where all prompts have one length, a distance that has a divisor in common with that
+/// length would meet the same few positions again and again.
+fn largest_prime(most: u64) -> u32 {
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    let is_prime = |n: &u32| (2..).take_while(|d| d * d <= u64::from(*n)).all(|d| !u64::from(*n).is_multiple_of(d));
+    (2..=most).rev().find(is_prime).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_meets_every_position_of_prompts_of_one_length() {
+        assert_eq!([0, 1, 2, 3, 4, 9, 64, 625].map(largest_prime), [1, 1, 2, 3, 3, 7, 61, 619]);
+        for length in [128, 512, 625] {
+            let every = largest_prime(625) as usize;
+            let positions: std::collections::HashSet<usize> = (0..length).map(|i| i * every % length).collect();
+            assert_eq!(positions.len(), length);
+        }
+    }
+
+    #[test]
+    fn the_sample_of_the_warm_up_has_tokens_enough_for_its_features_and_not_too_many() {
+        assert_eq!(
+            [7_499, 7_500, 9_256, 1_000_000].map(|tokens| warm_up_every(tokens, 100)),
+            [None, Some(5), Some(5), Some(151)]
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! Everything that reads and writes the buffers of a session.
+
+use unmix_kernels::{BufferId, Features, Matrix, Recording};
+use unmix_runtime::{Pending, Prepared, Session};
+
+use crate::kept_entries::KeptEntries;
+use crate::{DenseMatrix, Error};
+
+/// Bytes of a matrix that are read at once. A copy of a whole matrix would be memory that nothing else needs.
+const READ_BYTES: usize = 1 << 18;
+
+/// A matrix whose rows have at least so many more elements than columns is part of a wider one, whose other columns are left
+/// alone. Fewer are padding.
+const PADDING: usize = 4;
+
+/// An engine's session with plain reads and writes of matrices and features.
+pub(crate) struct SessionIo(Box<dyn Session>);
+
+impl SessionIo {
+    /// Reads and writes the buffers of `session`.
+    pub fn new(session: Box<dyn Session>) -> Self {
+        SessionIo(session)
+    }
+
+    /// Makes a recording ready to be run many times.
+    pub fn prepare(&self, recording: Recording) -> Result<Box<dyn Prepared>, Error> {
+        Ok(self.0.prepare(recording)?)
+    }
+
+    /// Prepares and runs a recording that is needed once.
+    pub fn run_once(&self, recording: Recording) -> Result<(), Error> {
+        Ok(self.0.prepare(recording)?.run()?)
+    }
+
+    /// Says that nobody needs the content of a buffer any more.
+    pub fn release(&self, buffer: BufferId) {
+        self.0.release(buffer);
+    }
+
+    /// Starts reading the first `count` 32-bit values of a buffer.
+    pub fn read_later<T: bytemuck::Pod + Send>(&self, buffer: BufferId, count: u64) -> Pending<Vec<T>> {
+        let bytes = self.0.read(buffer, 0, count * 4);
+        Box::pin(async { Ok(words(&bytes.await?)) })
+    }
+
+    /// Reads the first `count` 32-bit values of a buffer.
+    pub async fn read<T: bytemuck::Pod>(&self, buffer: BufferId, count: u64) -> Result<Vec<T>, Error> {
+        Ok(words(&self.0.read(buffer, 0, count * 4).await?))
+    }
+
+    /// Writes values to the start of a buffer.
+    pub fn write<T: bytemuck::NoUninit>(&self, buffer: BufferId, values: &[T]) -> Result<(), Error> {
+        self.write_at(buffer, 0, values)
+    }
+
+    /// Writes values to a buffer, from its 32-bit word `first` on.
+    pub fn write_at<T: bytemuck::NoUninit>(&self, buffer: BufferId, first: u64, values: &[T]) -> Result<(), Error> {
+        Ok(self.0.write(buffer, first * 4, bytemuck::cast_slice(values))?)
+    }
+
+    /// Reads a matrix without its padding.
+    pub async fn read_matrix(&self, matrix: Matrix) -> Result<DenseMatrix, Error> {
+        let (rows, columns) = (matrix.rows as usize, matrix.columns as usize);
+        let mut values = Vec::with_capacity(rows * columns);
+        for first in (0..matrix.rows).step_by(rows_at_once(matrix)) {
+            let padded = self.read_rows(matrix, first).await?;
+            padded.chunks_exact(matrix.stride as usize).for_each(|row| values.extend_from_slice(&row[..columns]));
+        }
+        Ok(DenseMatrix { rows, columns, values })
+    }
+
+    /// Reads row `row` of a matrix without its padding.
+    pub async fn read_row(&self, matrix: Matrix, row: u32) -> Result<Vec<f32>, Error> {
+        let offset = u64::from(row) * u64::from(matrix.stride) * 4;
+        Ok(words(&self.0.read(matrix.buffer(), offset, u64::from(matrix.columns) * 4).await?))
+    }
+
+    /// Reads the next [`rows_at_once`] rows of a matrix from `first` on, with their padding.
+    pub async fn read_rows(&self, matrix: Matrix, first: u32) -> Result<Vec<f32>, Error> {
+        let rows = (rows_at_once(matrix) as u64).min(u64::from(matrix.rows - first));
+        let row_bytes = u64::from(matrix.stride) * 4;
+        Ok(words(&self.0.read(matrix.buffer(), u64::from(first) * row_bytes, rows * row_bytes).await?))
+    }
+
+    /// Writes rows without padding to a matrix, beginning with its row `first`.
+    pub fn write_rows(&self, matrix: Matrix, first: u32, values: &[f32]) -> Result<(), Error> {
+        let (columns, stride) = (matrix.columns as usize, matrix.stride as usize);
+        let offset = u64::from(first) * stride as u64;
+        if columns == stride {
+            return self.write_at(matrix.buffer(), offset, values);
+        }
+        if stride - columns >= PADDING {
+            for (row, values) in (u64::from(first)..).zip(values.chunks_exact(columns)) {
+                self.write_at(matrix.buffer(), row * stride as u64, values)?;
+            }
+            return Ok(());
+        }
+        let mut padded = vec![0f32; values.len() / columns * stride];
+        for (padded, row) in padded.chunks_exact_mut(stride).zip(values.chunks_exact(columns)) {
+            padded[..columns].copy_from_slice(row);
+        }
+        self.write_at(matrix.buffer(), offset, &padded)
+    }
+
+    /// The kept neurons and values of all features.
+    pub async fn read_entries(&self, kept: KeptEntries) -> Result<(Vec<u32>, Vec<f32>), Error> {
+        let count = u64::from(kept.indices.columns);
+        Ok((self.read(kept.indices.buffer(), count).await?, self.read(kept.values.buffer(), count).await?))
+    }
+
+    /// Writes feature `feature` of `features`: its kept neurons, ascending, and their values. Where there are fewer than features
+    /// keep, the others are zeros.
+    pub fn write_feature(
+        &self,
+        features: &Features,
+        feature: u32,
+        neurons: &[u32],
+        values: &[f32],
+    ) -> Result<(), Error> {
+        let mut dense = vec![0f32; features.dense.columns as usize];
+        for (&neuron, &value) in neurons.iter().zip(values) {
+            dense[neuron as usize] = value;
+        }
+        self.write_rows(features.dense, feature, &dense)?;
+        let first = u64::from(feature) * u64::from(features.kept);
+        let (mut neurons, mut values) = (neurons.to_vec(), values.to_vec());
+        neurons.resize(features.kept as usize, neurons.last().copied().unwrap_or(0));
+        values.resize(features.kept as usize, 0.0);
+        self.write_at(features.indices, first, &neurons)?;
+        self.write_at(features.values, first, &values)
+    }
+}
+
+/// Rows of a matrix that are read at once.
+pub(crate) fn rows_at_once(matrix: Matrix) -> usize {
+    (READ_BYTES / (matrix.stride as usize * 4)).max(1)
+}
+
+/// Bytes that an engine read, as 32-bit values.
+fn words<T: bytemuck::Pod>(bytes: &[u8]) -> Vec<T> {
+    bytemuck::pod_collect_to_vec(bytes)
+}

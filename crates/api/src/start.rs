@@ -1,0 +1,83 @@
+//! Where a fit starts: with every panel's Y and the sums (YᵀX, YᵀY) that the first features come from, or with features.
+
+use std::ops::ControlFlow;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use unmix_kernels::Precision;
+
+use crate::fit::Fit;
+use crate::watch::Watch;
+use crate::{DenseMatrix, Error, Init, Progress, kmeans, svd, warm_up};
+
+/// Share of the mean coefficient by which starts with exact zeros are raised for updates that do not move zeros.
+const POSITIVE_SHARE: f32 = 0.1;
+
+/// What a start leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Start {
+    /// Coefficients and their sums.
+    Coefficients,
+    /// Features, and coefficients of zero; `warm` after a warm-up.
+    Features { warm: bool },
+}
+
+/// Initialises the coefficients or, where that takes less work, the features.
+pub(crate) async fn start<P: FnMut(&Progress) -> ControlFlow<()>>(
+    fit: &Fit<'_>,
+    given: Option<&DenseMatrix>,
+    rng: &mut ChaCha8Rng,
+    watch: &mut Watch<'_, P>,
+) -> Result<Start, Error> {
+    let moves_zeros = fit.options.solver.updates().coefficients.moves_zeros();
+    match (fit.options.init, given) {
+        (Init::Given, Some(given)) => write_coefficients(fit, &given.values)?,
+        (Init::Kmeans | Init::Given, _) if moves_zeros => {
+            let explained = kmeans::features(fit, rng, watch).await?;
+            return Ok(Start::Features { warm: warm_up::warm_up(fit, explained, watch)? });
+        }
+        (Init::Kmeans | Init::Given, _) => kmeans::coefficients(fit, rng, watch).await?,
+        (Init::Random, _) => {
+            for tokens in &fit.buffers.tokens {
+                let y = tokens.coefficients;
+                let values: Vec<f32> = (0..y.rows as usize * y.columns as usize).map(|_| rng.random()).collect();
+                fit.io.write_rows(y, 0, &values)?;
+            }
+        }
+        (Init::Svd, _) => svd::coefficients(fit, rng, watch).await?,
+    }
+    if !moves_zeros && matches!(fit.options.init, Init::Kmeans | Init::Svd) {
+        raise_zeros(fit).await?;
+    }
+    fit.io.run_once(fit.steps().sums(Precision::F32))?;
+    Ok(Start::Coefficients)
+}
+
+fn write_coefficients(fit: &Fit<'_>, values: &[f32]) -> Result<(), Error> {
+    let mut rest = values;
+    for tokens in &fit.buffers.tokens {
+        let y = tokens.coefficients;
+        let (rows, after) = rest.split_at(y.rows as usize * y.columns as usize);
+        fit.io.write_rows(y, 0, rows)?;
+        rest = after;
+    }
+    Ok(())
+}
+
+/// Adds a share of the mean to every coefficient.
+async fn raise_zeros(fit: &Fit<'_>) -> Result<(), Error> {
+    let mut sum = 0.0;
+    for tokens in &fit.buffers.tokens {
+        sum += fit.io.read_matrix(tokens.coefficients).await?.values.iter().map(|&y| f64::from(y)).sum::<f64>();
+    }
+    let mean = sum / (fit.tokens as f64 * f64::from(fit.options.rank));
+    let floor = if mean > 0.0 { POSITIVE_SHARE * mean as f32 } else { 1.0 };
+    for tokens in &fit.buffers.tokens {
+        let mut y = fit.io.read_matrix(tokens.coefficients).await?.values;
+        y.iter_mut().for_each(|v| *v += floor);
+        fit.io.write_rows(tokens.coefficients, 0, &y)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! The steps of an iteration, as recordings. An iteration is an update of the features from the sums (YᵀX, YᵀY) alone, then one pass
+//! over the panels that updates the coefficients and gathers the next sums while a panel is at hand: X is read once.
+
+use unmix_kernels::{
+    LossTerms, Precision, Recording, feature_gram, inner_product, keep_best, loss, normalize_coefficients, project,
+};
+
+use crate::Options;
+use crate::buffers::Buffers;
+use crate::coefficients_update::{self, CoefficientsUpdate, HalsCoefficients};
+use crate::features_update;
+use crate::kept_entries::KeptEntries;
+use crate::panels::Panel;
+use crate::pass::{PanelSums, Pass};
+use crate::solver::Updates;
+
+/// Fewest tokens with which the cross product may be taken of rounded operands. With fewer tokens, the errors that a sum leaves show
+/// in the features' fourth digit, and there is little time to be saved.
+const FEWEST_ROUNDED: u64 = 1000;
+
+/// What the steps need to know of a fit.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps<'a> {
+    pub options: &'a Options,
+    /// All panels of the activations.
+    pub panels: &'a [Panel],
+    pub buffers: &'a Buffers,
+    /// Power of two that brings the activations' largest magnitude to about 1.
+    pub scale: f32,
+    /// ‖X‖² of the scaled activations.
+    pub squared_norm: f64,
+}
+
+impl<'a> Steps<'a> {
+    fn updates(&self) -> Updates {
+        self.options.solver.updates()
+    }
+
+    /// A pass over `panels` whose sums go to the fit's own.
+    pub fn over(&self, panels: &'a [Panel]) -> Pass<'a> {
+        Pass { panels, sums: &self.buffers.sums, scale: self.scale }
+    }
+
+    /// What goes before the first update of the features, once there are coefficients and their sums.
+    pub fn start(&self) -> Recording {
+        let mut recording = Recording::new();
+        self.updates().features.start(&mut recording, &self.features_operands(), self.features_settings(0.0));
+        recording
+    }
+
+    /// Z from the sums, without its Gram matrix; least squares over-relaxed by a share.
+    pub fn features_step(&self, relaxation: f64) -> Recording {
+        let mut recording = Recording::new();
+        let settings = self.features_settings(relaxation);
+        self.updates().features.record(&mut recording, &self.features_operands(), settings);
+        recording
+    }
+
+    fn features_operands(&self) -> features_update::Operands<'_> {
+        let Buffers { features, least_squares, scales, .. } = self.buffers;
+        features_update::Operands { sums: least_squares, features, scales: *scales }
+    }
+
+    fn features_settings(&self, relaxation: f64) -> features_update::Settings {
+        features_update::Settings { ridge: self.options.ridge as f32, relaxation: relaxation as f32 }
+    }
+
+    /// ZZᵀ.
+    pub fn feature_gram(&self) -> Recording {
+        let mut recording = Recording::new();
+        feature_gram(&mut recording, &self.buffers.features, self.buffers.feature_gram);
+        recording
+    }
+
+    /// The features' Gram matrix, one pass over the panels with so many updates of the coefficients, the loss, and the best iterate.
+    pub fn pass(&self, updates: u32) -> Recording {
+        let b = self.buffers;
+        let mut recording = self.feature_gram();
+        let r = &mut recording;
+        self.over(self.panels).record(r, |r, panel| PanelSums {
+            projections: Some(b.projections(panel)),
+            norms: b.tokens[panel.index].norms,
+            ..self.visit(r, panel, updates)
+        });
+        self.loss(r);
+        if self.options.keep_best {
+            let current = KeptEntries::of(&b.features);
+            keep_best(r, b.state, current.indices, b.best_kept.indices);
+            keep_best(r, b.state, current.values, b.best_kept.values);
+            for tokens in b.tokens.iter().filter(|tokens| tokens.has_copy()) {
+                keep_best(r, b.state, tokens.coefficients, tokens.best_coefficients);
+            }
+        }
+        recording
+    }
+
+    /// The features' Gram matrix and a pass over a sample, without a loss.
+    pub fn sample_pass(&self, sample: &'a [Panel]) -> Recording {
+        let mut recording = self.feature_gram();
+        self.over(sample).record(&mut recording, |r, panel| self.visit(r, panel, self.options.sweeps));
+        recording
+    }
+
+    /// The features' Gram matrix, one pass that updates the coefficients by coordinate descent, `sweeps` times for features that stay
+    /// as they are, and the loss.
+    pub fn coefficients_pass(&self, sweeps: u32) -> Recording {
+        let b = self.buffers;
+        let penalized = self.updates().coefficients.is_penalized();
+        let descent = if penalized { HalsCoefficients::PENALIZED } else { HalsCoefficients::PLAIN };
+        let mut recording = self.feature_gram();
+        let r = &mut recording;
+        self.over(self.panels).record(r, |r, panel| {
+            project(r, panel.activations, &b.features, b.projections(panel), self.scale);
+            descent.record(r, &self.coefficients_operands(panel), self.coefficients_settings(sweeps));
+            PanelSums { gram: true, projections: Some(b.projections(panel)), ..PanelSums::of(b.coefficients(panel)) }
+        });
+        self.loss(r);
+        recording
+    }
+
+    /// The cross product and the Gram matrix of the coefficients in place.
+    pub fn sums(&self, precision: Precision) -> Recording {
+        let mut recording = Recording::new();
+        self.over(self.panels).record(&mut recording, |_, panel| PanelSums {
+            cross: Some(precision),
+            gram: true,
+            ..PanelSums::of(self.buffers.coefficients(panel))
+        });
+        recording
+    }
+
+    /// The loss, from inner products and Gram matrices.
+    fn loss(&self, r: &mut Recording) {
+        let b = self.buffers;
+        let gram = b.sums.gram;
+        inner_product(r, gram, b.feature_gram, b.gram_terms, false);
+        let terms = LossTerms {
+            inner: b.sums.inner,
+            gram_terms: b.gram_terms,
+            coefficient_gram: gram,
+            feature_gram: b.feature_gram,
+        };
+        loss(r, terms, b.state, b.report, self.squared_norm as f32);
+    }
+
+    /// Updates a panel's coefficients; what they add to the next sums leaves the panel.
+    fn visit(&self, r: &mut Recording, panel: &Panel, updates: u32) -> PanelSums {
+        let b = self.buffers;
+        let coefficients = b.coefficients(panel);
+        if !self.updates().features.keeps_unit_norm() {
+            normalize_coefficients(r, b.scales, coefficients);
+        }
+        project(r, panel.activations, &b.features, b.projections(panel), self.scale);
+        let operands = self.coefficients_operands(panel);
+        self.updates().coefficients.record(r, &operands, self.coefficients_settings(updates));
+        PanelSums { cross: Some(self.precision()), gram: true, ..PanelSums::of(coefficients) }
+    }
+
+    /// How precise the cross product of an iteration is. Least squares takes it as a sum over all tokens, in which rounded operands
+    /// leave an error of about 1e-6 · K/n of the loss. What is said of a fit at its end does not come from it.
+    pub fn precision(&self) -> Precision {
+        let tokens: u64 = self.panels.iter().map(|panel| u64::from(panel.rows())).sum();
+        let rounded = self.updates().alternate_least_squares() && tokens >= FEWEST_ROUNDED;
+        if rounded { Precision::Bf16 } else { Precision::F32 }
+    }
+
+    fn coefficients_operands(&self, panel: &Panel) -> coefficients_update::Operands {
+        let b = self.buffers;
+        coefficients_update::Operands {
+            feature_gram: b.feature_gram,
+            projections: b.projections(panel),
+            coefficients: b.coefficients(panel),
+            previous: b.previous(panel),
+            squared_norms: b.squared_norms(panel),
+        }
+    }
+
+    fn coefficients_settings(&self, updates: u32) -> coefficients_update::Settings {
+        coefficients_update::Settings { updates, penalty: self.options.penalty as f32, scale: self.scale }
+    }
+}
