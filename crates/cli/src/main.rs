@@ -14,6 +14,7 @@ mod interrupt;
 mod logging;
 mod memory;
 mod model;
+mod open_files;
 mod output;
 mod progress;
 mod shared_args;
@@ -40,6 +41,7 @@ static ALLOCATOR: EndingAllocator = EndingAllocator;
 fn main() -> ExitCode {
     quiet_vulkan();
     unmix_data::catch_bus_errors();
+    open_files::raise_limit();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let mut reporter = Reporter::new(cli.shared.progress, cli.shared.quiet);
     logging::start(&cli.shared, reporter.is_json());

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::Error;
 
 /// Most mappings that are watched at once.
-const MAPPINGS: usize = 1024;
+const MAPPINGS: usize = 16_384;
 
 /// A mapping's place in memory. The handler reads it without a lock, as a handler must.
 struct Slot {

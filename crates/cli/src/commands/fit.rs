@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use unmix::{ActivationSource, DenseMatrix, EngineKind, FitSummary, Init, SemiNmf, Solver, StopReason};
 use unmix_data::{ActivationSet, Fingerprinting, FitRecord, InputRecord, check_target, read_matrix, write_fit};
 
-use crate::activation_args::{ActivationArgs, names};
+use crate::activation_args::{ActivationArgs, left_out, names};
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration, percent, thousands};
 use crate::progress::Reporter;
@@ -198,6 +198,9 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
         thousands(tokens),
         thousands(neurons)
     ));
+    if let Some(told) = left_out(file.left_out(), file.stored_tokens()) {
+        reporter.stage(&format!("leaving out {told}"));
+    }
     let source = Fingerprinting::new(file.clone());
     let activations = engine.load(&source)?;
     Failure::if_interrupted()?;

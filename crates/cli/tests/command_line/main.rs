@@ -17,6 +17,7 @@ mod inputs;
 mod inspect;
 mod interrupt;
 mod kills;
+mod leaving_out;
 mod lens;
 mod paths;
 mod report;
