@@ -1,9 +1,12 @@
 //! Activations in several files give what one file gives, to the bit, on every engine, resident and streamed.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use unmix::{CpuEngine, ElementType, Engine, Factorization, SemiNmf, Solver, StreamOptions};
+use bytes::Bytes;
+use unmix::{ActivationSource, CpuEngine, ElementType, Engine, Factorization, SemiNmf, Solver, StreamOptions};
 use unmix_data::{ActivationSet, Fingerprinting, NormLimit, OpenOptions, TokenFilter};
 use unmix_tests::{Dense, gpu_engines};
 
@@ -29,17 +32,63 @@ fn engines() -> Vec<Box<dyn Engine>> {
     engines
 }
 
-/// Fits resident and streamed activations, and checks that their fingerprint, taken meanwhile, is `fingerprint`.
+/// Activations that count the rows that are read, or used in place.
+struct Counting {
+    set: ActivationSet,
+    rows: AtomicU64,
+}
+
+impl Counting {
+    fn new(set: &ActivationSet) -> Self {
+        Counting { set: set.clone(), rows: AtomicU64::new(0) }
+    }
+
+    fn count(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+}
+
+impl ActivationSource for Counting {
+    fn tokens(&self) -> u64 {
+        self.set.tokens()
+    }
+
+    fn neurons(&self) -> u64 {
+        self.set.neurons()
+    }
+
+    fn element(&self) -> ElementType {
+        self.set.element()
+    }
+
+    fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
+        self.rows.fetch_add(rows.end - rows.start, Ordering::Relaxed);
+        self.set.read_rows(rows, out)
+    }
+
+    fn shared_rows(&self, rows: Range<u64>) -> Option<Bytes> {
+        let bytes = self.set.shared_rows(rows.clone())?;
+        self.rows.fetch_add(rows.end - rows.start, Ordering::Relaxed);
+        Some(bytes)
+    }
+}
+
+/// Fits resident and streamed activations, and checks that their fingerprint is `fingerprint` and took no read of its own.
 fn fits(engine: &dyn Engine, set: &ActivationSet, solver: Solver, fingerprint: &str) -> [Factorization; 2] {
     let settings = SemiNmf::new(6).sparsity(0.3).solver(solver).max_iterations(4).tolerance(0.0);
-    let (resident, streamed) = (Fingerprinting::new(set.clone()), Arc::new(Fingerprinting::new(set.clone())));
+    let source = || Fingerprinting::new(Counting::new(set));
+    let (resident, streamed) = (source(), Arc::new(source()));
     let activations = [
         engine.load(&resident).expect("loaded"),
         engine.stream(Arc::clone(&streamed) as _, &StreamOptions::default()).expect("a stream"),
     ];
     let fits = activations.map(|activations| settings.fit(engine, &activations).expect("a fit"));
-    assert_eq!(resident.fingerprint().expect("hashed"), fingerprint);
-    assert_eq!(streamed.fingerprint().expect("hashed"), fingerprint);
+    assert_eq!(resident.source().count(), set.tokens(), "resident activations are read once");
+    for source in [&resident, &streamed] {
+        let before = source.source().count();
+        assert_eq!(source.fingerprint().expect("hashed"), fingerprint);
+        assert_eq!(source.source().count(), before, "all rows went by before");
+    }
     fits
 }
 

@@ -204,8 +204,6 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
     let source = Fingerprinting::new(file.clone());
     let activations = engine.load(&source)?;
     Failure::if_interrupted()?;
-    let fingerprint = source.fingerprint()?;
-    Failure::if_interrupted()?;
 
     let options = builder.options();
     reporter.fit_starts(&options);
@@ -219,11 +217,13 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
         }
     });
     reporter.fit_ends();
-    // A file that was changed explains a result that is not sound, and makes one that seems so worthless.
-    if !matches!(fit, Err(unmix::Error::Runtime(_))) {
-        file.check_unchanged(&fingerprint)?;
+    if let Err(error @ unmix::Error::Runtime(_)) = fit {
+        return Err(error.into());
     }
-
+    // All has been read by now, and its fingerprint was taken meanwhile.
+    let fingerprint = source.fingerprint()?;
+    // A file that was changed explains a result that is not sound, and makes one that seems so worthless.
+    file.check_unchanged(&fingerprint)?;
     let fit = fit.map_err(|error| Failure::of_computation(error, &file))?;
     reporter.stage(&format!("writing {}", args.out.display()));
     let mut record = FitRecord::new(fit, file.token_columns().clone(), InputRecord::new(&file, fingerprint));
