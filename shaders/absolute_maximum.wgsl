@@ -1,7 +1,7 @@
-// partials[w] = max |x_ij| over rows i = w, w + 256, …, as the bits of an f32.
+// partials[w] = max |x_ij| over the rows i = w, w + 256, …, as the bits of an f32.
 //
 // x: rows × columns elements. partials: 256 words. Dispatch (256, 1, 1).
-// Magnitudes are compared as integers: float comparisons lose NaN, and may treat infinity as impossible.
+// Magnitudes are compared as integers, because float comparisons lose NaN and may treat infinity as impossible.
 
 import package::shared::elements::{ELEMENTS, key_bits, magnitude_key, masked};
 
@@ -35,7 +35,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             key = max(key, magnitude_key(masked(x[start + vector], vector * ELEMENTS, params.columns)));
         }
     }
-    // A maximum is the same in any order, so an atomic keeps runs repeatable.
+    // A maximum is the same in any order, so runs repeat in spite of the atomic.
     atomicMax(&largest, key);
     workgroupBarrier();
     if thread == 0u {

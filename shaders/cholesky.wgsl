@@ -1,17 +1,20 @@
-// Ridge Cholesky factorization U^T U = G + r I of a Gram matrix, U upper triangular, in one workgroup.
-// gram G [K, K] (symmetric), factor U [K, K] (zero below the diagonal), status: attempts used, 1 on success.
+// Cholesky factorization U^T U = G + r I of a Gram matrix with a ridge r, U upper triangular, in one workgroup.
+// gram G [K, K] (symmetric), factor U [K, K] (zero below the diagonal), status: the number of attempts, 1 if the first
+// one succeeded.
 // r = ridge, or ridge * mean_k G_kk if `relative`. A diagonal element that is not positive becomes 1. If a pivot is not
-// a positive number the work starts again with 10 r.
-// Left-looking in blocks of 16 rows: first the block's square on the diagonal, an element a thread; then the columns to
-// its right, a column a thread, as a matrix product with the rows above, staged in chunks, and a substitution in
-// registers. A column's 16 rows are the 16 components of a matrix, so that all indices are constant.
+// a positive number, the work starts again with 10 r.
+//
+// The factorization is left-looking, in blocks of 16 rows. First comes the block's square on the diagonal, one element
+// for each thread. Then come the columns to its right, one column for each thread: a matrix product with the rows
+// above, staged in chunks, and a substitution in registers. The 16 rows of a column are the 16 components of a matrix,
+// so that all indices are constant.
 
 const THREADS = 256u;
 const BLOCK = 16u;
 const BLOCK_VECTORS = BLOCK / 4u;
 // A multiple of 4.
 const CHUNK = 128u;
-// The rows of tile: those of a chunk, then those of the square.
+// The rows of `tile`: first those of a chunk, then those of the square.
 const BLOCK_ROWS = CHUNK;
 const SMALLEST_NORMAL_BITS = 0x00800000u;
 const INFINITY_BITS = 0x7f800000u;
@@ -45,7 +48,7 @@ fn staged(row: u32, column: u32) -> f32 {
     return tile[row * BLOCK_VECTORS + column / 4u][column % 4u];
 }
 
-// An element of the matrix to factorize, continued by the identity.
+// An element of the matrix to factorize. Beyond its end, the matrix goes on as the identity.
 fn element(row: u32, column: u32, ridge: f32) -> f32 {
     let is_inside = row < params.rank && column < params.rank;
     var value = 0.0;
@@ -58,8 +61,8 @@ fn element(row: u32, column: u32, ridge: f32) -> f32 {
     return value;
 }
 
-// An element of the factor above the block. Beyond the last column it is that of the last, which goes nowhere: a load under
-// no condition is no branch.
+// An element of the factor above the block. A column beyond the last one gives an element of the last, which is never
+// stored: an unconditional load avoids a branch.
 fn above(row: u32, column: u32) -> f32 {
     return factor[row * params.stride + min(column, params.rank - 1u)];
 }
@@ -76,13 +79,13 @@ fn stage(first_row: u32, count: u32, first: u32, thread: u32) {
         let row = first_row + v / BLOCK_VECTORS;
         let column = first + v % BLOCK_VECTORS * 4u;
         let four = vec4(above(row, column), above(row, column + 1u), above(row, column + 2u), above(row, column + 3u));
-        // Zero beyond the last column, or it would enter the pivots of the padding.
+        // Columns beyond the last are zero. Otherwise they would enter the pivots of the padding.
         tile[v] = select(vec4<f32>(), four, vec4(column) + vec4(0u, 1u, 2u, 3u) < vec4(params.rank));
     }
 }
 
 fn element_column(first: u32, column: u32) -> mat4x4<f32> {
-    // Off the diagonal, where there is no ridge.
+    // All of these are off the diagonal, where there is no ridge.
     return mat4x4(
         element(first, column, 0.0), element(first + 1u, column, 0.0),
         element(first + 2u, column, 0.0), element(first + 3u, column, 0.0),
@@ -97,7 +100,7 @@ fn element_column(first: u32, column: u32) -> mat4x4<f32> {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
-    // The thread's element of a square.
+    // This thread's element of a square.
     let i = thread / BLOCK;
     let j = thread % BLOCK;
 
@@ -124,7 +127,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
         attempt += 1u;
         failed = 0u;
         for (var first = 0u; first < params.rank && failed == 0u; first += BLOCK) {
-            // The square: what the rows above leave of it, ...
+            // First the square: what the rows above leave of it, ...
             var value = element(first + i, first + j, ridge);
             for (var chunk = 0u; chunk < first; chunk += CHUNK) {
                 let count = min(CHUNK, first - chunk);
@@ -139,7 +142,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
                 }
                 workgroupBarrier();
             }
-            // ... then its own factorization, right-looking; row k of `square` is not yet divided by its root.
+            // ... then its own factorization, which is right-looking. Row k of `square` is not yet divided by its root.
             var is_good = true;
             for (var k = 0u; k < BLOCK; k++) {
                 if i == k {
@@ -190,7 +193,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
                     let count = min(CHUNK, first - chunk);
                     stage(chunk, count, first, thread);
                     workgroupBarrier();
-                    // Loads side by side hide their latency.
+                    // Loads side by side hide each other's latency.
                     for (var row = 0u; row < count; row += 4u) {
                         let x0 = above(chunk + row, column);
                         let x1 = above(chunk + row + 1u, column);

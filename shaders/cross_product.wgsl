@@ -2,7 +2,7 @@
 //
 // x: rows × columns elements. y: rows × rank f32. out: splits × rank × columns f32.
 // A workgroup computes a tile of TILE features × TILE neurons over the rows of its split.
-// Extent (columns, rank, splits); split s sums rows s · split_rows to (s + 1) · split_rows - 1.
+// Extent (columns, rank, splits). Split s sums the rows s · split_rows to (s + 1) · split_rows - 1.
 
 import package::shared::elements::{ELEMENTS, QUADS, quad};
 import package::shared::register_tile::{
@@ -28,7 +28,7 @@ struct Params {
 @group(0) @binding(3) var<uniform> params: Params;
 
 const TILE_VECTORS = TILE / ELEMENTS;
-// Rows that the workgroup loads at once: a whole stage of f16 or bf16, half a stage of f32.
+// Rows that the workgroup loads at once: a whole stage of f16 or bf16, or half a stage of f32.
 const X_ROWS = THREADS / TILE_VECTORS;
 const Y_ROWS = THREADS / TILE_QUADS;
 
@@ -41,7 +41,8 @@ struct Loads {
     more_y: vec4<f32>,
 }
 
-// Where it loads. Beyond the last column or row the last one is loaded, whose products are not stored or not made.
+// Where a thread loads. Beyond the last column or row it loads the last one again. The products of these are not
+// stored, or not computed.
 struct Places {
     x: u32,
     last_x: u32,
@@ -74,7 +75,7 @@ fn stage(loads: Loads, thread: u32) {
 fn store_quad(split: u32, feature: u32, neuron: u32, sums: vec4<f32>, accumulate: bool) {
     if feature < params.rank && neuron < params.columns {
         let at = (split * params.rank + feature) * (params.out_stride / 4u) + neuron / 4u;
-        // Padding stays zero, whatever lies behind the last column of x.
+        // The padding stays zero, whatever lies behind the last column of x.
         var values = select(vec4<f32>(), params.scale * sums, neuron + vec4(0u, 1u, 2u, 3u) < vec4(params.columns));
         if accumulate {
             values += out[at];
@@ -117,7 +118,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var whole = chain / DEPTH; whole > 0u; whole--) {
             workgroupBarrier();
             multiply_half(&sums, read, 0u);
-            // The next stage is on its way while the other half is multiplied.
+            // The next stage is being loaded while the other half is multiplied.
             at.x += DEPTH * x_stride;
             at.y += DEPTH * y_stride;
             let next = load(at);

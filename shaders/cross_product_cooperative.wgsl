@@ -1,12 +1,13 @@
 // out (+)= scale · YᵀX on cooperative matrices: out_kj = scale · Σᵢ y_ik x_ij
 //
 // x: rows × columns f16. y: rows × rank f32. out: splits × rank × columns f32.
-// A workgroup computes a tile of TILE_FEATURES × TILE_NEURONS over the rows of its split, in four parts for its four subgroups
-// of 64, 32 or 8 threads; matrices are of 16 × 16 or 8 × 8. Extent (columns, rank, splits); split s sums rows s · split_rows
-// to (s + 1) · split_rows - 1.
+// A workgroup computes a tile of TILE_FEATURES × TILE_NEURONS over the rows of its split. The tile has four parts, one
+// for each of the four subgroups of 64, 32 or 8 threads. Matrices are 16 × 16 or 8 × 8.
+// Extent (columns, rank, splits). Split s sums the rows s · split_rows to (s + 1) · split_rows - 1.
 //
-// Matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. A power of two lifts y to where
-// f16 has room for both; it follows the largest magnitude so far, and sums go to the result before it changes.
+// The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. A power of two
+// lifts y to where f16 has room for both. It follows the largest magnitude so far, and before it changes, the sums go
+// to the result.
 
 enable f16;
 enable wgpu_cooperative_matrix;
@@ -60,31 +61,31 @@ const THREADS = 128u;
 @if(subgroup_8)
 const THREADS = 32u;
 
-// A part is 2 × 4 matrices, a tile 2 × 2 parts.
+// A part is 2 × 4 matrices, and a tile is 2 × 2 parts.
 const TILE_FEATURES = 4u * SIZE;
 const TILE_NEURONS = 8u * SIZE;
 // Tokens staged at once.
 const DEPTH = 32u;
-// Tokens over which one f32 sum runs before it is added to the result: over thousands it would lose digits.
+// Tokens over which one f32 sum runs before it is added to the result. A sum over thousands would lose digits.
 const CHAIN = 1024u;
 
-// Tokens lie side by side in the tiles, so that a thread reads its share of a matrix at once. The padding spreads rows over
-// the banks.
+// Tokens lie side by side in the tiles, so that a thread reads its share of a matrix at once. The padding spreads the
+// rows over the memory banks.
 const ROW = DEPTH + 8u;
 var<workgroup> x_tile: array<f16, TILE_NEURONS * ROW>;
 var<workgroup> high_tile: array<f16, TILE_FEATURES * ROW>;
 var<workgroup> low_tile: array<f16, TILE_FEATURES * ROW>;
-// Largest magnitude in y so far: the bits of a float, which compare like it.
+// The largest magnitude in y so far, as the bits of a float. They compare as the float does.
 var<workgroup> largest: atomic<u32>;
-// Whether y has become too large for the power of two.
+// Whether y has become too large for its power of two.
 var<workgroup> outgrown: u32;
-// A matrix of sums of each part on its way to memory.
+// One matrix of sums for each part, on its way to memory.
 var<workgroup> results: array<f32, PARTS * SIZE * SIZE>;
 
-// Loads of a thread for one stage: 8 neurons and 4 features, of two tokens each.
+// Loads of a thread for one stage. Each loads 8 neurons and 4 features, of two tokens.
 const TASKS = TILE_NEURONS / 8u * (DEPTH / 2u) / THREADS;
 
-// A workgroup's first feature and neuron, and its rows.
+// The first feature and neuron of a workgroup, and its rows.
 struct Tile {
     feature: u32,
     neuron: u32,
@@ -99,8 +100,8 @@ struct Loads {
     next_y: array<vec4<f32>, TASKS>,
 }
 
-// Where a thread loads a task's first token. Beyond the last row, x is loaded from it, and y is zero. Beyond the last column the
-// last ones are loaded, for results that are not stored.
+// Where a thread loads the first token of each task. Beyond the last row, x is loaded from the last row and y is zero.
+// Beyond the last column, the last column is loaded, for results that are not stored.
 struct Places {
     x: array<u32, TASKS>,
     last_x: array<u32, TASKS>,
@@ -168,7 +169,7 @@ fn stage(loads: Loads, lift: f32, thread: u32) {
         let y_at = t / (DEPTH / 2u) * 4u * ROW + token;
         for (var f = 0u; f < 4u; f++) {
             let values = lift * vec2(loads.y[task][f], loads.next_y[task][f]);
-            // Rounded by its bits: of a conversion there and back, compilers make nothing, and of the rest zero.
+            // Rounded by its bits. Compilers remove a conversion to f16 and back, which makes the rest zero.
             let rounded = bitcast<vec2<f32>>((bitcast<vec2<u32>>(values) + 0x1000u) & vec2(0xffffe000u));
             let high = vec2<f16>(rounded);
             let low = vec2<f16>(values - rounded);
@@ -184,16 +185,16 @@ fn stage(loads: Loads, lift: f32, thread: u32) {
 struct Target {
     tile: Tile,
     split: u32,
-    // The parts of which there are results: so many from this one on.
+    // The first part that has results, and the number of parts that have.
     first_part: u32,
     parts: u32,
-    // Takes back scale and lift.
+    // Undoes the scale and the lift.
     scale: f32,
-    // Whether results are added to what is there.
+    // Whether results are added to what is there already.
     accumulate: bool,
 }
 
-// Writes the matrix of each part that `results` holds, which is `row` matrices down and `column` across within the part.
+// Writes the matrix of each part that `results` holds. Within its part it is `row` matrices down and `column` across.
 fn store(to: Target, row: u32, column: u32, thread: u32) {
     for (var quad = thread; quad < to.parts * SIZE * SIZE / 4u; quad += THREADS) {
         let part = to.first_part + quad / (SIZE * SIZE / 4u);
@@ -208,7 +209,7 @@ fn store(to: Target, row: u32, column: u32, thread: u32) {
                 results[quad * 4u + 3u],
             );
             let at = (to.split * params.rank + feature) * (params.out_stride / 4u) + neuron / 4u;
-            // Padding stays zero, whatever lies behind the last column of x.
+            // The padding stays zero, whatever lies behind the last column of x.
             var values = select(vec4<f32>(), to.scale * sums, neuron + vec4(0u, 1u, 2u, 3u) < vec4(params.columns));
             if to.accumulate {
                 values += out[at];
@@ -218,15 +219,16 @@ fn store(to: Target, row: u32, column: u32, thread: u32) {
     }
 }
 
-// The power of two that lifts y, and what takes it back.
+// The power of two that lifts y, and its inverse.
 struct Lift {
     up: f32,
     down: f32,
-    // The largest magnitude for which it will do.
+    // The largest magnitude for which this power is small enough.
     limit: f32,
 }
 
-// For the bits of the largest magnitude: takes its [2ᵉ, 2ᵉ⁺¹) to [2¹³, 2¹⁴). f16 has room for twice that, and then some.
+// The lift for the bits of the largest magnitude. It takes the magnitude's [2ᵉ, 2ᵉ⁺¹) to [2¹³, 2¹⁴). f16 has room for
+// more than twice that.
 fn lift_for(bits: u32) -> Lift {
     let exponent = clamp(bits >> 23u, 16u, 254u);
     let down = bitcast<f32>((exponent - 13u) << 23u);
@@ -247,8 +249,8 @@ fn main(
         atomicStore(&largest, 0u);
     }
 
-    // With subgroups of the expected size there are as many as parts, and one pass. Where they are larger, there are more
-    // passes; where they are smaller, those without a part of their own repeat the last one, for naught.
+    // With subgroups of the expected size there are as many of them as parts, and one pass. With larger subgroups there
+    // are more passes. With smaller ones, those without a part of their own repeat the last part for nothing.
     let side_by_side = clamp(THREADS / subgroup_size, 1u, PARTS);
     let subgroup = subgroupBroadcastFirst(thread / subgroup_size);
     for (var first_part = 0u; first_part < PARTS; first_part += side_by_side) {
@@ -277,7 +279,7 @@ fn main(
             var sum13 = Sum();
             loop {
                 workgroupBarrier();
-                // The next stage is on its way while this one is multiplied.
+                // The next stage is being loaded while this one is multiplied.
                 tokens += DEPTH;
                 next = load(at, tokens, tile, thread);
                 for (var depth = 0u; depth < DEPTH; depth += SIZE) {
@@ -313,7 +315,7 @@ fn main(
                     atomicMax(&largest, bitcast<u32>(most));
                     outgrown = 1u;
                 }
-                // All have multiplied this stage, and told of larger magnitudes in the next.
+                // All threads have multiplied this stage, and have reported larger magnitudes in the next one.
                 if workgroupUniformLoad(&outgrown) != 0u || tokens >= end_of_chain {
                     break;
                 }

@@ -1,4 +1,4 @@
-// out[i] (+)= Σₚ partials[p · count + i], p ascending, so that a run repeats to the bit.
+// out[i] (+)= Σₚ partials[p · count + i], with p ascending, so that a run repeats to the bit.
 //
 // partials: parts × count vec4<f32>. out: count vec4<f32>. Dispatch min(⌈count/256⌉, 65535) workgroups, looping.
 

@@ -1,7 +1,8 @@
 // out_ik = scale · Σⱼ kept_values[k, j] · x[i, kept_indices[k, j]], for few tokens.
 //
 // x: rows × … elements, of which only the kept ones are read. kept_indices, kept_values: rank × kept. out: rows × rank f32.
-// A workgroup handles 16 tokens of one feature, 16 lanes a token. Dispatch (⌈rows/16⌉, rank, 1); x may be less, it loops.
+// A workgroup handles 16 tokens of one feature, with 16 lanes for each token. Dispatch (⌈rows/16⌉, rank, 1). With fewer
+// workgroups in x it loops.
 
 import package::shared::elements::{PER_WORD, element};
 
@@ -15,7 +16,7 @@ struct Params {
     scale: f32,
 }
 
-// Words, not vectors: single elements are read.
+// Words rather than vectors, because single elements are read.
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read> kept_indices: array<u32>;
 @group(0) @binding(2) var<storage, read> kept_values: array<f32>;
@@ -55,7 +56,7 @@ fn main(
             }
         }
         if lane == 0u && token < params.rows {
-            // Only this thread touches its sum before the next block's first barrier.
+            // Only this thread touches its sum before the first barrier of the next block.
             out[token * params.out_stride + feature] = params.scale * sums[thread];
         }
     }

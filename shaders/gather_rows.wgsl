@@ -1,7 +1,8 @@
-// out[r, j] = scale · x[indices[r] - first_row, j] for each r whose token lies in this panel; other rows stay as they are.
+// out[r, j] = scale · x[indices[r] - first_row, j] for each r whose token lies in this panel. Other rows keep their
+// values.
 //
-// x: rows × columns elements, tokens first_row to first_row + rows - 1 of the whole matrix. indices: count u32.
-// out: count × columns f32. One workgroup a row of out, looping.
+// x: rows × columns elements, the tokens first_row to first_row + rows - 1 of the whole matrix. indices: count u32.
+// out: count × columns f32. One workgroup for each row of out, looping.
 
 import package::shared::elements::{ELEMENTS, QUADS, masked, quad};
 
@@ -30,7 +31,7 @@ fn main(
 ) {
     let vectors = (params.columns + ELEMENTS - 1u) / ELEMENTS;
     for (var r = workgroup.x; r < params.count; r += workgroups.x) {
-        // Tokens before the panel wrap round to large numbers.
+        // The numbers of tokens before the panel wrap around to large numbers.
         let row = indices[r] - params.first_row;
         if row < params.rows {
             for (var vector = thread; vector < vectors; vector += THREADS) {

@@ -1,22 +1,24 @@
-// Coordinate descent (HALS; Cichocki and Phan 2009) on the coefficients with a penalty on each token's sum, `sweeps`
-// times over the features k ascending, always with the newest y:
-//   y_ik = max(0, y_ik + (P_ik - penalty |x_i| - sum_l y_il Q_lk) / Q_kk), and 0 where Q_kk = 0.
+// Coordinate descent (HALS; Cichocki and Phan 2009) on the coefficients, with a penalty on each token's sum. It goes
+// over the features k in ascending order, `sweeps` times, and always uses the newest y:
+//   y_ik = max(0, y_ik + (P_ik - penalty |x_i| - sum_l y_il Q_lk) / Q_kk), and 0 if Q_kk = 0.
 // projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], coefficients Y [rows, K].
-// A workgroup takes 64 tokens, a thread a token. Features go in blocks of 16: the residual of a block is a matrix
-// product over all features; the steps in the block follow one another in registers. A block's 16 values of a token are
-// the 16 components of a matrix, so that all indices are constant. All threads read the same rows of Q, which GPUs with
-// scalar registers load there and others broadcast; the tokens' coefficients are staged in workgroup memory.
+//
+// A workgroup takes 64 tokens, one for each thread. Features are taken in blocks of 16. The residual of a block is a
+// matrix product over all features, and the steps within the block follow one another in registers. The 16 values of a
+// token in a block are the 16 components of a matrix, so that all indices are constant. All threads read the same rows
+// of Q. GPUs with scalar registers load these there, and others broadcast them. The tokens' coefficients are staged in
+// workgroup memory.
 
 const THREADS = 64u;
 const TOKENS = 64u;
 const BLOCK = 16u;
 const BLOCK_VECTORS = BLOCK / 4u;
-// Few enough that workgroup memory leaves room for many workgroups.
+// Small enough that workgroup memory leaves room for many workgroups.
 const DEPTH = 16u;
 const DEPTH_VECTORS = DEPTH / 4u;
-// Tokens of which one vector a thread is loaded at a time.
+// Tokens that are loaded at a time, with one vector for each thread.
 const TOKEN_STEP = THREADS / DEPTH_VECTORS;
-// One word of padding a token spreads the threads over the memory banks.
+// One word of padding for each token spreads the threads over the memory banks.
 const TOKEN_WORDS = DEPTH + 1u;
 const EXPONENT_BITS = 0x7f800000u;
 
@@ -46,14 +48,14 @@ fn square_row(row: u32) -> mat4x4<f32> {
     return mat4x4(square[at], square[at + 1u], square[at + 2u], square[at + 3u]);
 }
 
-// The block's 16 columns of a row of Q, of which those beyond the row's end may be anything finite that Q holds: they have
-// to do with no feature. The caller knows that the end of Q is far enough.
+// The block's 16 columns of a row of Q. Columns beyond the end of the row may be any finite numbers that Q holds, and
+// belong to no feature. The caller knows that Q does not end before them.
 fn gram_row(row: u32, first_vector: u32) -> mat4x4<f32> {
     let at = row * (params.gram_stride / 4u) + first_vector;
     return mat4x4(feature_gram[at], feature_gram[at + 1u], feature_gram[at + 2u], feature_gram[at + 3u]);
 }
 
-// The same up to the end of Q.
+// The same for a row near the end of Q.
 fn last_gram_row(row: u32, first_vector: u32) -> mat4x4<f32> {
     return mat4x4(
         gram_vector(row, first_vector), gram_vector(row, first_vector + 1u),
@@ -99,15 +101,15 @@ fn stage(row: u32, vector: u32, four: vec4<f32>) {
     token_tile[at + 3u] = four.w;
 }
 
-// 1/q, or 0 for a feature that takes no coefficient, so that it counts as dead and can be revived. (Coefficients of the
-// order 1/sqrt(q) must be squared without overflow. NaN fails the comparison.)
+// 1/q, or 0 for a feature that takes no coefficient, so that it counts as dead and can be revived. Coefficients are of
+// the order 1/sqrt(q), and their squares must not overflow. NaN fails the comparison.
 const LEAST_ENERGY: f32 = 1e-24;
 fn inverse_of(q: f32) -> f32 {
     let takes_coefficients = q > LEAST_ENERGY && bitcast<u32>(q) < EXPONENT_BITS;
     return select(0.0, 1.0 / q, takes_coefficients);
 }
 
-// The step of a coefficient y >= 0, which it must not take below zero; NaN takes it to zero.
+// The step of a coefficient y >= 0, which must not take it below zero. NaN takes it to zero.
 fn descend(residual: f32, y: f32, inverse: f32) -> f32 {
     let step = residual * inverse;
     return select(-y, step, inverse > 0.0 && step > -y);
@@ -137,9 +139,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 token_vector(token, first_vector + 2u),
                 token_vector(token, first_vector + 3u),
             );
-            // One vector a thread.
+            // One vector for each thread.
             square[thread] = gram_vector(first + thread / BLOCK_VECTORS, first_vector + thread % BLOCK_VECTORS);
-            // In so many rows, 16 columns from the block's first do not reach beyond the end of Q.
+            // In this many rows, 16 columns from the block's first one on do not reach beyond the end of Q.
             let row_vectors = params.gram_stride / 4u;
             let end = params.rank * row_vectors;
             let whole_rows = (max(end, first_vector + BLOCK_VECTORS) - first_vector - BLOCK_VECTORS) / row_vectors;

@@ -1,14 +1,14 @@
 // Coordinate descent (HALS; Cichocki and Phan 2009) on one feature k:
-//   z_k = z_k + (cross_k - sum_l C_kl z_l) / C_kk = (cross_k - sum_(l != k) C_kl z_l) / C_kk, unchanged where C_kk = 0.
+//   z_k = z_k + (cross_k - sum_l C_kl z_l) / C_kk = (cross_k - sum_(l != k) C_kl z_l) / C_kk, unchanged if C_kk = 0.
 // cross Y^T X [K, d], coefficient_gram C = Y^T Y [K, K], features Z [K, d].
-// A workgroup takes 256 neurons, a thread 4 of them and a quarter of the sum, so that more loads are under way.
+// A workgroup takes 256 neurons. A thread takes 4 of them and a quarter of the sum, so that more loads are under way.
 
 const THREADS = 256u;
 const NEURON_VECTORS = 64u;
 const PARTS = THREADS / NEURON_VECTORS;
 // A multiple of PARTS * BATCH.
 const CHUNK = 1024u;
-// Features whose loads are under way at once.
+// Features whose loads are under way at the same time.
 const BATCH = 4u;
 const EXPONENT_BITS = 0x7f800000u;
 
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     for (var first = 0u; first < params.rank; first += CHUNK) {
         let count = min(CHUNK, params.rank - first);
         for (var l = thread; l < CHUNK; l += THREADS) {
-            // The own term cancels, and beyond the last feature there is none.
+            // The feature's own term cancels, and beyond the last feature there is none.
             var weight = 0.0;
             if l < count && first + l != k {
                 weight = coefficient_gram[k * params.gram_stride + first + l];
@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
                 for (var b = 0u; b < BATCH; b++) {
                     let weight = weights[l + b * PARTS];
-                    // A dead feature has no say, whatever its values.
+                    // A dead feature does not count, whatever its values are.
                     sum += weight * select(vec4<f32>(), values[b], weight != 0.0);
                 }
             }
@@ -78,7 +78,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if part == 0u && is_inside && is_alive {
         let at = k * row_vectors + vector;
         let value = (cross_products[at] - sums[thread]) * inverse;
-        // Padding stays zero.
+        // The padding stays zero.
         features[at] = select(vec4<f32>(), value, vec4(vector * 4u) + vec4(0u, 1u, 2u, 3u) < vec4(params.columns));
     }
 }

@@ -1,6 +1,8 @@
 // Inner product of two matrices with zeros in their padding, <A, B> = sum_ij a_ij b_ij, in 256 partial sums.
-// Each is a pair (hi, lo) whose sum is the value: a loss must resolve changes below the precision of one f32.
-// Additions are exact by TwoSum (Knuth, The Art of Computer Programming 2, 4.2.2): hi + lo = old hi + x with no error.
+// Each partial sum is a pair (hi, lo) whose sum is the value, because a loss must resolve changes below the precision
+// of one f32.
+// Additions are exact by TwoSum (Knuth, The Art of Computer Programming 2, 4.2.2): hi + lo = old hi + x without an
+// error.
 
 const THREADS = 256u;
 const WORKGROUPS = 256u;
@@ -26,7 +28,7 @@ fn two_sum(pair: vec2<f32>, value: f32) -> vec2<f32> {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    // Four pairs, one a vector component.
+    // Four pairs, one in each component of the vectors.
     var high = vec4<f32>();
     var low = vec4<f32>();
     for (var v = workgroup.x * THREADS + thread; v < params.count; v += WORKGROUPS * THREADS) {

@@ -1,5 +1,5 @@
-// Copies a matrix if this iteration's loss is the least so far, so that the host need not be asked.
-// state [4] as written by `loss`: word 2 says whether this iteration is the best.
+// Copies a matrix if the loss of this iteration is the least so far, so that the host need not be asked.
+// state [4] as `loss` writes it: word 2 says whether this iteration is the best.
 
 const THREADS = 256u;
 

@@ -1,8 +1,9 @@
-// Nearest centroid of each token's direction, argmax_k S_ik / |x_i| - |c_k|^2 / 2 (of equals, the lower), the first
-// half of a Lloyd step, and one nonzero coefficient there: 1 / |x_i|, so that Y^T X sums directions, or in the final
-// step the least-squares coefficient max(0, S_ik) / |c_k|^2.
+// The first half of a Lloyd step: the nearest centroid of each token's direction, argmax_k S_ik / |x_i| - |c_k|^2 / 2.
+// Of equals, the lower number wins.
+// The coefficient of that centroid becomes the token's only nonzero one: 1 / |x_i|, so that Y^T X sums directions, or
+// in the final step the least-squares coefficient max(0, S_ik) / |c_k|^2.
 // scores S = X C^T [rows, K], squared_norms |x_i|^2 [rows], centroid_norms |c_k|^2 [K], coefficients [rows, K],
-// assignments [rows]. A thread a token.
+// assignments [rows]. One thread for each token.
 
 const THREADS = 256u;
 const LOWEST = -3.40282346e38;
@@ -40,7 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) w
                 let k = v * 4u + c;
                 if k < params.rank {
                     let closeness = four[c] * inverse_norm - 0.5 * centroid_norms[k];
-                    // Strictly: of equals, the lower wins.
+                    // A strict comparison: of equals, the lower number wins.
                     if k == 0u || closeness > nearest_closeness {
                         nearest_score = four[c];
                         nearest = k;

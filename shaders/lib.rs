@@ -1,10 +1,10 @@
 //! Compute shaders of unmix, as text.
 //!
-//! One WGSL file a kernel, with the entry point `main`. The formula and the shapes stand at its top. A kernel that reads
-//! activations imports `shared/elements.wgsl` and has a variant for each storage type: the features `f32`, `f16` and `bf16`,
-//! exactly one of which is set. Imports and conditions are written as in WESL, of which `unmix-kernels` reads the part that
-//! its `compose/wesl.rs` names. A kernel that can be compiled in several ways has features for that too, or further files. Unless
-//! a file's name or its top says otherwise, nothing goes beyond portable WebGPU.
+//! Each kernel is a WGSL file with the entry point `main`. Its formula and shapes are at the top of the file. A kernel
+//! that reads activations imports `shared/elements.wgsl`, and has a variant for each storage type: the features `f32`,
+//! `f16` and `bf16`, exactly one of which is set. Imports and conditions are written as in WESL. `unmix-kernels` reads
+//! the part of WESL that its `compose/wesl.rs` names. A kernel that can be compiled in several ways has features for
+//! that too, or further files. Unless a file's name or its top says otherwise, it needs nothing beyond portable WebGPU.
 
 /// The modules: their paths within the package, and their text.
 pub const SOURCES: &[(&str, &str)] = &[

@@ -1,10 +1,13 @@
 // The loss from the Gram identity, |X - YZ|^2 = |X|^2 - 2 <Y, P> + <Y^T Y, Z Z^T>, and whether it is the least so far.
-// inner, gram_terms [256 pairs (hi, lo)] from `inner_product`, coefficient_gram and feature_gram [K, K], all as f32 bits.
+// One workgroup.
+// inner, gram_terms [256 pairs (hi, lo)] from `inner_product`, coefficient_gram and feature_gram [K, K], all as f32
+// bits.
 // state: iteration, least bound of a loss (f32 bits), whether this iteration is the best, the best iteration.
-// report: iteration, whether it is the best, uncertainty, 0, inner, gram_terms, diagonal of coefficient_gram. One workgroup.
+// report: iteration, whether it is the best, uncertainty, 0, inner, gram_terms, diagonal of coefficient_gram.
 //
-// Features that nearly cancel have Gram matrices that are much larger than the loss, and rounded: the loss is known up to
-// uncertainty = ROUNDING (|X|^2 + sum_k |y_k|^2 |z_k|^2). The best iterate is the one whose loss plus uncertainty is least.
+// Features that nearly cancel one another have Gram matrices much larger than the loss, and these are rounded. So the
+// loss is known only up to an uncertainty of ROUNDING (|X|^2 + sum_k |y_k|^2 |z_k|^2). The best iterate is the one with
+// the least loss plus uncertainty.
 
 const THREADS = 256u;
 const PARTIAL_WORDS = 512u;
@@ -30,7 +33,7 @@ struct Params {
 var<workgroup> sums: array<vec2<f32>, THREADS>;
 var<workgroup> energies: array<f32, THREADS>;
 
-// The sum of two pairs (hi, lo), exact up to the rounding of lo: the terms of the loss nearly cancel.
+// The sum of two pairs (hi, lo), exact up to the rounding of lo. The terms of the loss nearly cancel.
 fn add(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
     let sum = a.x + b.x;
     let added = sum - a.x;
@@ -62,7 +65,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     if thread == 0u {
         let total = add(vec2(params.squared_norm, 0.0), sums[0]);
         let uncertainty = ROUNDING * (params.squared_norm + energies[0]);
-        // Rounding may also take a loss below zero.
+        // Rounding may also make a loss negative.
         let bound = max(total.x + total.y, 0.0) + uncertainty;
         let iteration = state[0];
         let best = state[1];

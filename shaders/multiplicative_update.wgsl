@@ -1,16 +1,16 @@
-// The multiplicative update of the coefficients (Ding, Li and Jordan 2010; Shafran et al. 2026):
-//   Y = max(floor, Y0 * sqrt((P+ + Y0 Q-) / (P- + Y0 Q+ + epsilon))), M+ = max(M, 0), M- = max(-M, 0), elementwise.
+// The multiplicative update of the coefficients (Ding, Li and Jordan 2010; Shafran et al. 2026), elementwise:
+//   Y = max(floor, Y0 * sqrt((P+ + Y0 Q-) / (P- + Y0 Q+ + epsilon))), with M+ = max(M, 0) and M- = max(-M, 0).
 // projections P [rows, K], feature_gram Q [K, K] (symmetric), previous Y0, coefficients Y [rows, K].
-// A workgroup takes 64 tokens and 16 features, a thread 4 tokens and 4 features of both matrix products.
+// A workgroup takes 64 tokens and 16 features. A thread takes 4 tokens and 4 features of both matrix products.
 
 const THREADS = 64u;
 const TOKENS = 64u;
 const FEATURES = 16u;
 const FEATURE_VECTORS = FEATURES / 4u;
-// Few enough that workgroup memory leaves room for many workgroups.
+// Small enough that workgroup memory leaves room for many workgroups.
 const DEPTH = 16u;
 const DEPTH_VECTORS = DEPTH / 4u;
-// Words from a feature's staged coefficients to the next one's; the padding spreads writes over the memory banks.
+// Words from one feature's staged coefficients to the next one's. The padding spreads writes over the memory banks.
 const FEATURE_WORDS = TOKENS + 4u;
 const EXPONENT_BITS = 0x7f800000u;
 const SMALLEST_NORMAL = 1.17549435e-38;
@@ -30,7 +30,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> coefficients: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-// A row a feature, so that a thread's tokens lie side by side.
+// One row for each feature, so that a thread's tokens lie side by side.
 var<workgroup> token_tile: array<f32, DEPTH * FEATURE_WORDS>;
 var<workgroup> positive_tile: array<vec4<f32>, DEPTH * FEATURE_VECTORS>;
 var<workgroup> negative_tile: array<vec4<f32>, DEPTH * FEATURE_VECTORS>;
@@ -55,12 +55,12 @@ fn token_vector(token: u32, vector: u32) -> vec4<f32> {
     return value;
 }
 
-// The column times the row, a column of the result a token.
+// The column times the row. Each column of the result belongs to a token.
 fn outer(tokens: vec4<f32>, features: vec4<f32>) -> mat4x4<f32> {
     return mat4x4(tokens.x * features, tokens.y * features, tokens.z * features, tokens.w * features);
 }
 
-// Writes four coefficients of a token, given their elements of Y0 Q- and Y0 Q+.
+// Writes four coefficients of a token, given its elements of Y0 Q- and Y0 Q+.
 fn update(token: u32, vector: u32, raise: vec4<f32>, lower: vec4<f32>) {
     let row_vectors = params.stride / 4u;
     if token < params.rows && vector < row_vectors {
@@ -72,10 +72,10 @@ fn update(token: u32, vector: u32, raise: vec4<f32>, lower: vec4<f32>) {
         let updated = old * sqrt(ratio);
         let exponents = vec4(EXPONENT_BITS);
         let is_finite = (bitcast<vec4<u32>>(updated) & exponents) != exponents;
-        // Subnormals would slow every later product on a CPU; the two backends agree.
+        // Subnormals would slow down every later product on a CPU. Both engines remove them.
         let normal = select(updated, zero, updated < vec4(SMALLEST_NORMAL));
         let value = max(select(old, normal, is_finite), vec4(params.floor));
-        // The floor must not reach the padding.
+        // The padding must stay zero rather than become the floor.
         let is_feature = vec4(vector * 4u) + vec4(0u, 1u, 2u, 3u) < vec4(params.rank);
         coefficients[at] = select(zero, value, is_feature);
     }
@@ -87,7 +87,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let first_vector = workgroup.y * FEATURE_VECTORS;
     let token = thread / FEATURE_VECTORS * 4u;
     let feature_vector = thread % FEATURE_VECTORS;
-    // Elements of Y0 Q- and Y0 Q+, a column a token.
+    // Elements of Y0 Q- and Y0 Q+. Each column belongs to a token.
     var raises = mat4x4<f32>();
     var lowers = mat4x4<f32>();
     for (var depth = 0u; depth < params.rank; depth += DEPTH) {

@@ -1,7 +1,8 @@
-// Columns of the coefficients to unit norm, their norm to the features (official code of Shafran et al. 2026):
+// Gives the columns of the coefficients unit norm, and moves their norm to the features (official code of Shafran et
+// al. 2026):
 //   scales_k = 1 / nu_k, z_k = nu_k z_k, nu_k = max(sqrt(C_kk), norm_floor), or 1 if C_kk is not positive.
-// C = coefficient Gram matrix [K, K], features [K, d], kept_values [K, m] (their sparse form), scales [K].
-// A workgroup a feature.
+// C = coefficient Gram matrix [K, K], features [K, d], kept_values [K, m] (the features' sparse form), scales [K].
+// One workgroup for each feature.
 
 const THREADS = 256u;
 const INFINITY_BITS = 0x7f800000u;
@@ -30,7 +31,7 @@ fn main(
     for (var k = workgroup.x; k < params.rank; k += workgroups.x) {
         let energy = coefficient_gram[k * params.gram_stride + k];
         var norm = 1.0;
-        // The bits exclude NaN, which a compiler may take for positive.
+        // The comparison of bits excludes NaN, which a compiler may take for positive.
         if energy > 0.0 && bitcast<u32>(energy) <= INFINITY_BITS {
             norm = max(sqrt(energy), params.norm_floor);
         }

@@ -13,7 +13,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> coefficients: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-// 0 for padding, which thereby stays zero.
+// The padding has the scale 0, so that it stays zero.
 fn scale_of(k: u32) -> f32 {
     var scale = 0.0;
     if k < params.rank {

@@ -25,24 +25,25 @@ struct Params {
 @group(0) @binding(3) var<uniform> params: Params;
 
 // A stage of an operand is loaded in blocks of four rows times four neurons, one for each of half the threads. A thread
-// transposes its block, so that it writes whole vectors: where several threads write components of one vector, a device may write
-// all of it for each of them.
+// transposes its block, so that it writes whole vectors. If several threads wrote components of one vector, a device
+// might write all of the vector for each of them.
 const STAGING = THREADS / 2u;
-// Neighbouring threads that load from the same rows: 32 bytes of f32. More of them would write to the same memory banks.
+// Neighbouring threads that load from the same rows: 32 bytes of f32. With more of them, threads would write to the
+// same memory banks.
 const NEIGHBOURS = 2u;
 
-// A thread's blocks: four rows of an operand, four neurons of each stage.
+// Which blocks a thread loads: four rows of an operand, and four neurons of each stage.
 struct Blocks {
-    // Whether they are of tokens; otherwise they are of features.
+    // Whether the rows are tokens. Otherwise they are features.
     are_left: bool,
-    // Where the rows begin in memory, in vectors.
+    // Where each row begins in memory, in vectors.
     rows: vec4<u32>,
-    // Quads of rows, and of neurons, before them in the stage.
+    // Quads of rows, and of neurons, before the block in the stage.
     row_quad: u32,
     neuron_quad: u32,
 }
 
-// The vectors with a block's numbers, row by row.
+// The vectors that hold a block's numbers, row by row.
 struct Block {
     first: vec4<u32>,
     second: vec4<u32>,
@@ -55,7 +56,7 @@ fn blocks_of(thread: u32, workgroup: vec2<u32>) -> Blocks {
     let row_quad = group % TILE_QUADS;
     let neuron_quad = group / TILE_QUADS * NEIGHBOURS + thread % NEIGHBOURS;
     let rows = row_quad * 4u + vec4(0u, 1u, 2u, 3u);
-    // Beyond the last row it is loaded again; its products are not stored.
+    // Beyond the last row, the last row is loaded again. Its products are not stored.
     let last_token = vec4(params.rows - 1u);
     let token_rows = (params.first + min(workgroup.x * TILE + rows, last_token) * params.stride) / ELEMENTS;
     let feature_rows = min(workgroup.y * TILE + rows, vec4(params.rank - 1u)) * (params.feature_stride / 4u);
@@ -63,7 +64,8 @@ fn blocks_of(thread: u32, workgroup: vec2<u32>) -> Blocks {
     return Blocks(are_left, select(feature_rows, token_rows, are_left), row_quad, neuron_quad);
 }
 
-// The block of the stage that begins with neuron `first`. Beyond the last neuron it is loaded again; its products are not made.
+// The block of the stage that begins with neuron `first`. Beyond the last neuron, the last one is loaded again. Its
+// products are not computed.
 fn load(blocks: Blocks, first: u32) -> Block {
     let neuron = min(first + blocks.neuron_quad * 4u, params.columns - 1u);
     if blocks.are_left {
@@ -110,7 +112,7 @@ fn stage(blocks: Blocks, block: Block) {
 fn store_quad(token: u32, feature: u32, sums: vec4<f32>, accumulate: bool) {
     if token < params.rows && feature < params.rank {
         let at = token * (params.out_stride / 4u) + feature / 4u;
-        // Padding stays zero.
+        // The padding stays zero.
         var values = select(vec4<f32>(), params.scale * sums, feature + vec4(0u, 1u, 2u, 3u) < vec4(params.rank));
         if accumulate {
             values += out[at];
@@ -141,7 +143,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var whole = 0u; whole < chain / DEPTH; whole++) {
             workgroupBarrier();
             multiply_half(&sums, read, 0u);
-            // The next stage is on its way while the other half is multiplied.
+            // The next stage is being loaded while the other half is multiplied.
             let next = load(blocks, first + (whole + 1u) * DEPTH);
             multiply_half(&sums, read, DEPTH / 2u);
             workgroupBarrier();

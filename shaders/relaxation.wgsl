@@ -1,7 +1,7 @@
-// Over-relaxation of the features, before they are cut: z_k = z_k + amount (z_k - previous_k), as far again as `amount` says in
-// the direction in which least squares moves them. A feature without coefficients (C_kk = 0) stays as it is.
+// Over-relaxation of the features before they are cut: z_k = z_k + amount (z_k - previous_k). This moves them on by the
+// share `amount` of the step that least squares took. A feature without coefficients (C_kk = 0) stays as it is.
 // C = coefficient Gram matrix [K, K], features [K, d], previous features as their kept neurons and values [K, m].
-// A workgroup a feature.
+// One workgroup for each feature.
 
 const THREADS = 256u;
 

@@ -1,10 +1,11 @@
 // out_ik = scale · Σⱼ kept_values[k, j] · x[i, kept_indices[k, j]], for many tokens.
 //
 // x: rows × stride elements. kept_indices (ascending in each feature), kept_values: rank × kept. out: rows × rank f32.
-// A workgroup handles 128 features, a thread a feature, and as many tokens as elements fit in a vec4<u32>. It stages a
-// segment of 1,024 neurons after the other, coalesced, transposed so that a vec4<u32> holds one neuron for all its tokens;
-// a thread goes through the neurons that its feature keeps of the segment. So x is read once for 128 features.
-// Dispatch (⌈rank/128⌉, ⌈rows/tokens⌉, 1); y may be less, it loops.
+// A workgroup handles 128 features, one for each thread, and as many tokens as elements fit in a vec4<u32>. It stages
+// one segment of 1,024 neurons after the other. The loads are coalesced, and the stage is transposed, so that a
+// vec4<u32> holds one neuron of all its tokens. A thread then goes through the neurons of the segment that its feature
+// keeps. So x is read once for 128 features.
+// Dispatch (⌈rank/128⌉, ⌈rows/tokens⌉, 1). With fewer workgroups in y it loops.
 
 import package::shared::elements::{ELEMENTS, QUADS, quad};
 
@@ -26,12 +27,12 @@ struct Params {
 
 const THREADS = 128u;
 const NEURONS = 1024u;
-// Entries of a feature that are loaded at a time, to hide their latency.
+// Entries of a feature that are loaded at a time, which hides their latency.
 const BATCH = 4u;
 
 var<workgroup> segment: array<vec4<u32>, NEURONS>;
 
-// Where a neuron of the segment is staged: writes of adjacent threads spread over the memory banks.
+// Where a neuron of the segment is staged. It spreads the writes of adjacent threads over the memory banks.
 fn slot(neuron: u32) -> u32 {
     return neuron ^ ((neuron >> 3u) & 7u);
 }
@@ -56,7 +57,7 @@ fn stage(rows: array<vec4<u32>, ELEMENTS>, first: u32) {
         vec4(rows[1].w, rows[3].w, rows[5].w, rows[7].w));
 }
 
-// Stages the lower and the upper halves of the words of tokens 0, 2, 4, 6 and 1, 3, 5, 7: two neurons.
+// Stages the lower and the upper halves of the words of the tokens 0, 2, 4, 6 and 1, 3, 5, 7. These are two neurons.
 @if(f16 || bf16)
 fn stage_two(first: u32, even: vec4<u32>, odd: vec4<u32>) {
     segment[slot(first)] = (even & vec4(0xffffu)) | (odd << vec4(16u));
@@ -71,7 +72,7 @@ fn main(
 ) {
     let feature = workgroup.x * THREADS + thread;
     let row_vectors = params.stride / ELEMENTS;
-    // Threads beyond the last feature stage, and have no entries.
+    // Threads beyond the last feature help with staging, and have no entries.
     let entries = select(0u, params.kept, feature < params.rank);
     let first_entry = min(feature, params.rank - 1u) * params.kept;
     for (var block = workgroup.y; block * ELEMENTS < params.rows; block += workgroups.y) {
@@ -80,14 +81,14 @@ fn main(
         for (var q = 0u; q < QUADS; q++) {
             sums[q] = vec4<f32>();
         }
-        // The feature's entries are ascending: all before this one lie in earlier segments.
+        // The entries of a feature are ascending, so all entries before this one lie in earlier segments.
         var entry = 0u;
         for (var first = 0u; first < params.stride; first += NEURONS) {
             let vectors = min(NEURONS, params.stride - first) / ELEMENTS;
             for (var v = thread; v < vectors; v += THREADS) {
                 var rows: array<vec4<u32>, ELEMENTS>;
                 for (var t = 0u; t < ELEMENTS; t++) {
-                    // Of absent tokens the last one is a copy; nothing is written for them.
+                    // Copies of the last token stand in for absent ones. Nothing is written for them.
                     let token = min(first_token + t, params.rows - 1u);
                     rows[t] = x[params.first / ELEMENTS + token * row_vectors + first / ELEMENTS + v];
                 }

@@ -1,6 +1,7 @@
 // norms[i] = Σⱼ (scale · x_ij)²
 //
-// x: rows × columns elements. norms: rows f32. One workgroup a row, looping where there are more rows than workgroups.
+// x: rows × columns elements. norms: rows f32. One workgroup for each row, looping if there are more rows than
+// workgroups.
 
 import package::shared::elements::{ELEMENTS, QUADS, masked, quad};
 
@@ -32,7 +33,7 @@ fn main(
         for (var vector = thread; vector < vectors; vector += THREADS) {
             let words = masked(x[start + vector], vector * ELEMENTS, params.columns);
             for (var q = 0u; q < QUADS; q++) {
-                // Scaled before squaring, since x² may overflow.
+                // Scaled before squaring, because x² may overflow.
                 let values = params.scale * quad(words, q);
                 squares = fma(values, values, squares);
             }
@@ -45,7 +46,7 @@ fn main(
             }
         }
         if thread == 0u {
-            // Only this thread touches sums[0] before the next row's first barrier.
+            // Only this thread touches sums[0] before the first barrier of the next row.
             norms[row] = sums[0];
         }
     }

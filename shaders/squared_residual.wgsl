@@ -1,8 +1,8 @@
 // residuals[i] = Σⱼ (scale · x_ij − Σₖ y_ik z_kj)²
 //
 // x: rows × columns elements. coefficients y: rows × rank f32. features z: rank × columns f32. residuals: rows f32.
-// The difference is taken neuron by neuron, so that the residual of an exact fit is not lost among larger terms.
-// A workgroup takes TOKENS tokens, and a thread the same four neurons of all of them.
+// The difference is taken neuron by neuron, so that the residual of an exact fit does not drown in larger terms.
+// A workgroup takes TOKENS tokens. Each thread takes the same four neurons of all of them.
 
 import package::shared::elements::{ELEMENTS, masked, quad};
 
@@ -24,14 +24,14 @@ struct Params {
 
 const THREADS = 256u;
 const TOKENS = 4u;
-// Features whose coefficients are at hand at once.
+// Features whose coefficients are staged at once.
 const CHUNK = 256u;
 
 // One feature's coefficients of all tokens.
 var<workgroup> staged: array<vec4<f32>, CHUNK>;
 var<workgroup> sums: array<vec4<f32>, THREADS>;
 
-// The coefficient of a feature in a token, 0 where there is no such token.
+// The coefficient of a feature in a token, or 0 if there is no such token.
 fn coefficient(token: u32, feature: u32) -> f32 {
     var value = 0.0;
     if token < params.rows {
@@ -40,7 +40,7 @@ fn coefficient(token: u32, feature: u32) -> f32 {
     return value;
 }
 
-// Four neurons of a token from `neuron` on, scaled.
+// Four neurons of a token, from `neuron` on, scaled.
 fn activations(token: u32, neuron: u32) -> vec4<f32> {
     let first = neuron / ELEMENTS * ELEMENTS;
     let words = x[token * (params.stride / ELEMENTS) + neuron / ELEMENTS];
@@ -98,7 +98,7 @@ fn main(
                 );
             }
         }
-        // Also keeps the sums of the tokens before until they have been read.
+        // This barrier also keeps the sums of the earlier tokens until they have been read.
         workgroupBarrier();
         sums[thread] = total;
         for (var width = THREADS / 2u; width > 0u; width /= 2u) {

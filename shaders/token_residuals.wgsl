@@ -1,5 +1,6 @@
 // Squared residual of each token from the Gram identity: max(0, |x_i|^2 - sum_k y_ik (2 P_ik - (YQ)_ik)).
-// projections P, reconstructed YQ, coefficients Y [rows, K], squared_norms |x_i|^2, residuals [rows]. A thread a token.
+// projections P, reconstructed YQ, coefficients Y [rows, K], squared_norms |x_i|^2, residuals [rows]. One thread for
+// each token.
 
 const THREADS = 256u;
 
@@ -28,7 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) w
     let lanes = vec4(0u, 1u, 2u, 3u);
     for (var i = id.x; i < params.rows; i += workgroups.x * THREADS) {
         let row = i * (params.stride / 4u);
-        // Exact additions (TwoSum): a good fit leaves little of the norm.
+        // Exact additions (TwoSum), because a good fit leaves little of the norm.
         var high = vec4(squared_norms[i], 0.0, 0.0, 0.0);
         var low = vec4<f32>();
         for (var v = 0u; v * 4u < params.rank; v++) {
@@ -42,7 +43,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) w
         var pair = two_sum(vec2(high.x, (low.x + low.y) + (low.z + low.w)), high.y);
         pair = two_sum(two_sum(pair, high.z), high.w);
         let residual = pair.x + pair.y;
-        // Not max: NaN counts as zero.
+        // A comparison rather than max, so that NaN counts as zero.
         residuals[i] = select(0.0, residual, residual > 0.0);
     }
 }

@@ -1,8 +1,10 @@
-// Least squares, second half: solution = (U^T U)^-1 solution by forward and back substitution, a thread a column.
-// factor U [K, K] upper triangular from `cholesky`, solution [K, d], first the right side.
-// Rows go in blocks of 16: what the rows already solved leave of a block is a matrix product; the block itself is solved in
-// registers. A column's 16 rows are the 16 components of a matrix, so that all indices are constant. All threads read the
-// same elements of the factor, which GPUs with scalar registers load there and others broadcast.
+// The second half of least squares: solution = (U^T U)^-1 solution, by forward and back substitution. One thread for
+// each column.
+// factor U [K, K] upper triangular from `cholesky`, solution [K, d], which holds the right side at first.
+//
+// Rows are taken in blocks of 16. What the rows solved before leave of a block is a matrix product. The block itself is
+// solved in registers. The 16 rows of a column are the 16 components of a matrix, so that all indices are constant. All
+// threads read the same elements of the factor. GPUs with scalar registers load these there, and others broadcast them.
 
 const THREADS = 64u;
 const BLOCK = 16u;
@@ -19,7 +21,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> solution: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-// The block on the diagonal of the factor, or its transpose: row l has the weights with which row l enters the block.
+// The factor's block on the diagonal, or its transpose. Row l has the weights with which row l enters the other rows of
+// the block.
 var<workgroup> square: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
 var<workgroup> pivots: array<f32, BLOCK>;
 
@@ -38,7 +41,7 @@ fn factor_vector(row: u32, vector: u32) -> vec4<f32> {
     return value;
 }
 
-// Threads beyond the last column compute as that does, and store nothing.
+// Threads beyond the last column compute the same as the last column does, and store nothing.
 fn address(row: u32, column: u32) -> u32 {
     return row * params.feature_stride + min(column, params.columns - 1u);
 }
@@ -53,12 +56,12 @@ fn store(row: u32, column: u32, value: f32) {
     }
 }
 
-// Weight of row l in row first + a = U[first + l, first + a]. A vector a thread.
+// The weight of row l in row first + a is U[first + l, first + a]. One vector for each thread.
 fn stage_square(first: u32, thread: u32) {
     square[thread] = factor_vector(first + thread / BLOCK_VECTORS, first / 4u + thread % BLOCK_VECTORS);
 }
 
-// Weight of row l in row first + a = U[first + a, first + l]. Four vectors a thread.
+// The weight of row l in row first + a is U[first + a, first + l]. Four vectors for each thread.
 fn stage_transposed_square(first: u32, thread: u32) {
     let four = thread / BLOCK_VECTORS;
     let vector = thread % BLOCK_VECTORS;
@@ -78,7 +81,7 @@ fn stage_transposed_square(first: u32, thread: u32) {
     }
 }
 
-// The diagonal of the block, continued by ones.
+// The diagonal of the block. Beyond the end of the factor, it goes on with ones.
 fn stage_pivots(first: u32, thread: u32) {
     if thread < BLOCK {
         let row = first + thread;
@@ -87,14 +90,14 @@ fn stage_pivots(first: u32, thread: u32) {
     }
 }
 
-// The 16 weights U[row, first + a] with which a row above the block enters it. The last block's may reach into the next row,
-// which there is; they have to do with no row of the solution.
+// The 16 weights U[row, first + a] with which a row above the block enters it. Those of the last block may reach into
+// the factor's next row, which exists. They belong to no row of the solution.
 fn weights_of(row: u32, first: u32) -> mat4x4<f32> {
     let at = (row * params.stride + first) / 4u;
     return mat4x4(factor[at], factor[at + 1u], factor[at + 2u], factor[at + 3u]);
 }
 
-// The weights of four rows in four rows of the block: U[first + a, row + l], a column of the result for each l.
+// The weights of four rows in four rows of the block: U[first + a, row + l]. The result has a column for each l.
 fn transposed_weights_of(row: u32, first: u32) -> mat4x4<f32> {
     let at = (first * params.stride + row) / 4u;
     let row_vectors = params.stride / 4u;
@@ -130,7 +133,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         );
         stage_pivots(first, thread);
         stage_square(first, thread);
-        // Four rows at a time, as loads side by side hide their latency.
+        // Four rows at a time, because loads side by side hide each other's latency.
         for (var row = 0u; row < first; row += 4u) {
             let x0 = solution_at(row, column);
             let x1 = solution_at(row + 1u, column);
@@ -193,7 +196,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         workgroupBarrier();
     }
 
-    // U solution = w, from the last row. A thread reads only what it wrote itself.
+    // U solution = w, from the last row on. A thread reads only what it has written itself.
     for (var block = blocks; block > 0u; block--) {
         let first = (block - 1u) * BLOCK;
         var residual = mat4x4(
@@ -209,7 +212,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         stage_pivots(first, thread);
         stage_transposed_square(first, thread);
         for (var row = first + BLOCK; row < params.rank; row += 4u) {
-            // Beyond the last row there are zeros.
+            // Beyond the last row, the factor counts as zero.
             let four = vec4(
                 solution_at(row, column), solution_at(row + 1u, column),
                 solution_at(row + 2u, column), solution_at(row + 3u, column),

@@ -1,7 +1,9 @@
-// Winner-take-all: each feature keeps its m largest magnitudes (of equals, the lower neuron), the others become zero.
-// features [K, d], kept_indices [K, m] (ascending), kept_values [K, m]. A workgroup a feature.
-// With unit_norm the kept part is divided by its Euclidean norm, unless that is zero.
-// The m-th largest magnitude is found by radix selection, 8 bits at a time; magnitudes compare as integers. The kept
+// Winner-take-all: each feature keeps its m largest magnitudes, and the others become zero. Of equals, the lower neuron
+// is kept.
+// features [K, d], kept_indices [K, m] (ascending), kept_values [K, m]. One workgroup for each feature.
+// With unit_norm, the kept part is divided by its Euclidean norm, unless that is zero.
+//
+// The m-th largest magnitude is found by radix selection, 8 bits at a time. Magnitudes compare as integers. The kept
 // entries then find their places by prefix sums.
 
 const THREADS = 256u;
@@ -25,14 +27,15 @@ struct Params {
 @group(0) @binding(3) var<uniform> params: Params;
 
 var<workgroup> histogram: array<atomic<u32>, DIGITS>;
-// Two halves, so that one barrier a step is enough.
+// Two halves, so that one barrier is enough for each step.
 var<workgroup> scan: array<u32, 2u * THREADS>;
 var<workgroup> sums: array<f32, THREADS>;
 var<workgroup> largest: atomic<u32>;
-// The digit of the m-th largest, and how many with that digit are kept.
+// The digit of the m-th largest magnitude, and how many of those with this digit are kept.
 var<workgroup> chosen: vec2<u32>;
 
-// Sums of all values up to each thread's own. The caller needs a barrier before it reads or writes `scan` again.
+// For each thread, the sum of all values up to its own. The caller needs a barrier before it reads or writes `scan`
+// again.
 fn inclusive_scan(value: u32, thread: u32) -> u32 {
     var sum = value;
     var half = 0u;
@@ -47,7 +50,7 @@ fn inclusive_scan(value: u32, thread: u32) -> u32 {
     return sum;
 }
 
-// A power of two near 1 / value, given the bits of a magnitude.
+// A power of two near 1 / value, given the bits of the value's magnitude.
 fn inverse_power(magnitude: u32) -> f32 {
     let exponent = clamp(254 - i32(magnitude >> MANTISSA_BITS), 1, 253);
     return bitcast<f32>(u32(exponent) << MANTISSA_BITS);
@@ -67,7 +70,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         atomicStore(&largest, 0u);
     }
 
-    // Radix selection: `prefix` holds the digits found, `remaining` counts what is kept among equals so far.
+    // Radix selection: `prefix` holds the digits found so far, and `remaining` counts how many of the magnitudes that
+    // share them are kept.
     var prefix = 0u;
     var known = 0u;
     var remaining = kept;
@@ -90,7 +94,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             atomicMax(&largest, thread_largest);
         }
         workgroupBarrier();
-        // Thread t takes the t-th digit from the top.
+        // Thread t takes the t-th digit, counted from the top.
         let own = DIGITS - 1u - thread;
         let count = atomicLoad(&histogram[own]);
         let up_to = inclusive_scan(count, thread);
@@ -105,7 +109,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let threshold = prefix;
     let ties = remaining;
 
-    // The norm, scaled by a power of two so that it neither over- nor underflows.
+    // The norm is taken scaled by a power of two, so that it neither overflows nor underflows.
     let scale = inverse_power(atomicLoad(&largest));
     var norm = 0.0;
     if params.unit_norm != 0u {
@@ -125,12 +129,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             }
         }
         workgroupBarrier();
-        // Which ones of the equals are kept makes no difference.
+        // It makes no difference which of the equals are kept.
         let tie = scale * bitcast<f32>(threshold);
         norm = sqrt(sums[0] + f32(ties) * tie * tie);
     }
 
-    // Compaction, 1024 neurons at a time in order. The upper 16 bits of a count count larger ones, the lower equals.
+    // Compaction, 1,024 neurons at a time, in order. The upper 16 bits of a count are the larger ones, the lower 16
+    // bits the equals.
     var larger_before = 0u;
     var equal_before = 0u;
     for (var tile = 0u; tile < row_vectors; tile += THREADS) {
@@ -166,7 +171,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             larger += u32(is_larger[c]);
             equal += u32(is_equal[c]);
         }
-        // Padding stays zero.
+        // The padding stays zero.
         if v < row_vectors {
             features[row + v] = result;
         }

@@ -1,4 +1,4 @@
-//! One iteration of each solver against its one dense product alone, on the CPU at the paper's sizes.
+//! One iteration of each solver, and its one dense product alone, on the CPU at the paper's sizes.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn iteration(c: &mut Criterion) {
                     .tolerance(0.0)
                     .max_iterations(iterations as u32);
                 let summary = settings.fit(&engine, &resident).expect("fitting").summary;
-                // The start is not part of an iteration, nor is what comes after the last one.
+                // Neither the start nor what comes after the last iteration is part of an iteration.
                 let last = summary.seconds_curve.last().expect("an iteration");
                 Duration::from_secs_f64(last - summary.start_seconds)
             });

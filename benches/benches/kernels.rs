@@ -1,4 +1,5 @@
-//! Each kernel by itself: on the CPU at the paper's sizes, and on the first adapter (if one answers) at sizes for it.
+//! Each kernel by itself: on the CPU at the paper's sizes, and on the first adapter that answers, at sizes that suit
+//! it.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use unmix::{AdapterChoice, CpuEngine, ElementType, Engine, WgpuEngine};

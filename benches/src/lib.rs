@@ -25,7 +25,7 @@ impl Shape {
     pub const SMALL: Shape = Shape { tokens: 1000, neurons: 1536, rank: 100, kept: 16 };
 }
 
-/// A plain linear congruential generator: benchmarks need numbers, not randomness.
+/// A plain linear congruential generator. Benchmarks need numbers, not randomness.
 pub struct Numbers(u64);
 
 impl Numbers {
@@ -57,7 +57,7 @@ pub fn activations(shape: Shape, element: ElementType) -> HostActivations {
     .expect("sizes fit")
 }
 
-/// Operands of all kernels at one shape, with the activations in one panel where the engine's limits allow.
+/// Operands of all kernels for one shape. The activations are in one panel if the engine's limits allow it.
 pub struct Operands {
     /// How the engine cuts the activations.
     pub panels: Vec<Matrix>,
@@ -85,7 +85,7 @@ pub struct Operands {
 }
 
 impl Operands {
-    /// Allocates and fills them.
+    /// Allocates and fills the operands.
     ///
     /// # Panics
     /// If the engine fails.
@@ -161,7 +161,7 @@ impl Operands {
         self.session.write(matrix.buffer(), 0, bytemuck::cast_slice(&values)).expect("writing");
     }
 
-    /// Makes a recording ready.
+    /// Prepares a recording.
     ///
     /// # Panics
     /// If the engine refuses it.

@@ -1,4 +1,4 @@
-//! The program behind the records of concept scores runs, on the activations of the demo.
+//! Runs the program behind the records of concept scores on the activations of the demo.
 
 use std::path::Path;
 use std::process::Command;

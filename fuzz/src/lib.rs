@@ -12,8 +12,8 @@ pub fn target(name: &str) -> &'static unmix_fuzz::Target {
     unmix_fuzz::Target::named(name).expect("a target of this name")
 }
 
-/// Changes the first `size` bytes of `data`, by libFuzzer's own means or by ours, which know what headers look like. Returns
-/// how many there are now, at most `longest`.
+/// Changes the first `size` bytes of `data`, by libFuzzer's own means or by ours, which know what headers look like.
+/// Returns the new number of bytes, at most `longest`.
 pub fn mutate(target: &str, data: &mut [u8], size: usize, longest: usize, seed: u32) -> usize {
     if seed % 2 == 0 {
         return libfuzzer_sys::fuzzer_mutate(data, size, longest);

@@ -1,5 +1,5 @@
-// Stored activations: 16 bytes at a time as vec4<u32>, holding 4 f32 or 8 f16 or bf16. Exactly one of the features f32,
-// f16 and bf16 is set. The decoding needs no shader extension.
+// Stored activations, 16 bytes at a time. A vec4<u32> holds 4 f32, or 8 f16 or bf16. Exactly one of the features f32,
+// f16 and bf16 is set. Decoding needs no shader extension.
 
 // Elements in a vec4<u32>.
 @if(f32)
@@ -13,8 +13,8 @@ const QUADS = ELEMENTS / 4u;
 // Elements in a 32-bit word.
 const PER_WORD = ELEMENTS / 4u;
 
-// The stored bits with those elements zeroed that lie at or beyond `columns`, where `first` is the column of the first.
-// What the owner of the memory left there may be anything, NaN included, so bits are cleared rather than multiplied.
+// The stored bits, with the elements at or beyond `columns` zeroed. `first` is the column of the first element. The
+// owner of the memory may have left anything there, NaN included, so bits are cleared rather than multiplied by zero.
 @if(f32)
 fn masked(words: vec4<u32>, first: u32, columns: u32) -> vec4<u32> {
     return select(vec4<u32>(), words, first + vec4(0u, 1u, 2u, 3u) < vec4(columns));
@@ -27,7 +27,7 @@ fn masked(words: vec4<u32>, first: u32, columns: u32) -> vec4<u32> {
     return words & (low | high);
 }
 
-// Elements 4·`index` to 4·`index` + 3 of a vec4<u32>, for `index` < QUADS.
+// The elements 4·`index` to 4·`index` + 3 of a vec4<u32>, for `index` < QUADS.
 @if(f32)
 fn quad(words: vec4<u32>, index: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(words);
@@ -44,7 +44,7 @@ fn quad(words: vec4<u32>, index: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(vec4(pair.x << 16u, pair.x & 0xffff0000u, pair.y << 16u, pair.y & 0xffff0000u));
 }
 
-// Element `index` < PER_WORD of a 32-bit word.
+// The element `index` < PER_WORD of a 32-bit word.
 @if(f32)
 fn element(word: u32, index: u32) -> f32 {
     return bitcast<f32>(word);
@@ -58,7 +58,7 @@ fn element(word: u32, index: u32) -> f32 {
     return bitcast<f32>((word >> (16u * index)) << 16u);
 }
 
-// Largest stored magnitude in a vec4<u32>, as a key: keys compare like magnitudes, with infinity and NaN on top.
+// The largest stored magnitude in a vec4<u32>, as a key. Keys compare as magnitudes do, with infinity and NaN on top.
 @if(f32)
 fn magnitude_key(words: vec4<u32>) -> u32 {
     let keys = words & vec4(0x7fffffffu);
@@ -70,7 +70,7 @@ fn magnitude_key(words: vec4<u32>) -> u32 {
     return max(max(keys.x, keys.y), max(keys.z, keys.w));
 }
 
-// The f32 bits of the magnitude that a key stands for, without unpack2x16float, which may flush subnormals.
+// The f32 bits of the magnitude that a key stands for. unpack2x16float is not used, because it may flush subnormals.
 @if(f32)
 fn key_bits(key: u32) -> u32 {
     return key;

@@ -1,7 +1,8 @@
 // A tile of a dense product, summed in registers: out_rc = Σₜ left_tr right_tc over the depth t.
 //
-// A workgroup of 256 threads does TILE × TILE results, 64 or, with the feature wide, 128 a side. A stage of both operands lies
-// in workgroup memory, depth by depth. A thread sums quads of rows times quads of columns: SIDE quads apart from its first.
+// A workgroup of 256 threads computes TILE × TILE results: 64 × 64, or 128 × 128 with the feature `wide`. A stage of
+// both operands lies in workgroup memory, one depth after the other. A thread computes quads of rows times quads of
+// columns, which are SIDE quads apart.
 
 @if(wide)
 const TILE = 128u;
@@ -10,18 +11,18 @@ const TILE = 64u;
 const TILE_QUADS = TILE / 4u;
 
 const THREADS = 256u;
-// Threads side by side along the columns, and as many along the rows.
+// Threads side by side along the columns. There are as many along the rows.
 const SIDE = 16u;
-// Depth of a stage, as 16 KiB allow.
+// Depth of a stage, as far as 16 KiB allow.
 const DEPTH = 2048u / TILE;
-// Depth over which one f32 sum runs, a multiple of DEPTH. Then it is added to the result in memory: one sum over thousands
-// of products would lose digits, and registers for a second level of sums cost more than the traffic.
+// Depth over which one f32 sum runs, a multiple of DEPTH. Then it is added to the result in memory. One sum over
+// thousands of products would lose digits, and registers for a second level of sums would cost more than this traffic.
 const CHAIN = 256u;
 
 var<workgroup> left_tile: array<vec4<f32>, DEPTH * TILE_QUADS>;
 var<workgroup> right_tile: array<vec4<f32>, DEPTH * TILE_QUADS>;
 
-// A thread's sums. Column r of a block is row r of a quad of rows, and holds a quad of columns.
+// The sums of a thread. Column r of a block belongs to row r of a quad of rows, and holds a quad of columns.
 struct Sums {
     near: mat4x4<f32>,
     @if(wide)
@@ -32,7 +33,7 @@ struct Sums {
     across: mat4x4<f32>,
 }
 
-// Where in its tile row a thread reads.
+// Where a thread reads within a row of the tile.
 struct Read {
     left: u32,
     right: u32,
@@ -51,7 +52,7 @@ fn outer(sums: mat4x4<f32>, left: vec4<f32>, right: vec4<f32>) -> mat4x4<f32> {
     );
 }
 
-// Adds the products at one depth of the stage. What is read last is used first: one wait then serves all reads.
+// Adds the products at one depth of the stage. What is read last is used first, so that a single wait serves all reads.
 fn multiply(sums: ptr<function, Sums>, read: Read, depth: u32) {
     let left_at = depth * TILE_QUADS + read.left;
     let right_at = depth * TILE_QUADS + read.right;

@@ -25,7 +25,8 @@ use unmix_runtime::{Preference, Session, block_on};
 /// # Panics
 /// If no adapter answers: a GPU test must not be skipped. `cargo xtask test` installs a software one.
 pub fn engines() -> Vec<Box<dyn Engine>> {
-    // Several panels where there are several in practice, whatever the processor's cache.
+    // The panels are so small that there are several, as there are in practice, whatever the size of the processor's
+    // cache.
     let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new().panel_bytes(16 << 20))];
     for engine in gpu_engines() {
         engines.push(Box::new(engine));
@@ -53,8 +54,8 @@ pub fn gpu_engines() -> Vec<WgpuEngine> {
     ]
 }
 
-/// Calls `property` on the CPU engine, and on each GPU engine with each variant of `kernel` that the device can run on operands of
-/// type `element`.
+/// Calls `property` on the CPU engine, and on each GPU engine with each variant of `kernel` that the device can run on
+/// operands of type `element`.
 ///
 /// # Panics
 /// If no adapter answers.
@@ -68,7 +69,7 @@ pub fn on_every_variant(kernel: &Kernel, element: ElementType, property: impl Fn
     }
 }
 
-/// Has the engine run that variant of `kernel` on operands of type `element`.
+/// Makes the engine run that variant of `kernel` on operands of type `element`.
 ///
 /// # Panics
 /// If the device cannot run it.
@@ -89,13 +90,13 @@ pub struct Dense {
 }
 
 impl Dense {
-    /// From a function of row and column.
+    /// A matrix from a function of row and column.
     pub fn from_fn(rows: usize, columns: usize, mut f: impl FnMut(usize, usize) -> f64) -> Self {
         let values = (0..rows * columns).map(|i| f(i / columns, i % columns)).collect();
         Dense { rows, columns, values }
     }
 
-    /// Standard normal values, rounded to `element` so that every engine starts from the same numbers.
+    /// Standard normal values, rounded to `element` so that all engines start from the same numbers.
     pub fn random(seed: u64, rows: usize, columns: usize, element: ElementType) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         Self::from_fn(rows, columns, |_, _| {
@@ -151,7 +152,7 @@ fn round(value: f64, element: ElementType) -> f64 {
     }
 }
 
-/// ‖a − b‖ / ‖b‖ (Frobenius); ‖a‖ where b is zero.
+/// ‖a − b‖ / ‖b‖ (Frobenius norms), or ‖a‖ if b is zero.
 pub fn relative_difference(a: &[f32], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     let difference: f64 = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
@@ -159,7 +160,7 @@ pub fn relative_difference(a: &[f32], b: &[f64]) -> f64 {
     if size > 0.0 { (difference / size).sqrt() } else { difference.sqrt() }
 }
 
-/// Asserts that two matrices agree within `tolerance` relative (Frobenius).
+/// Asserts that two matrices agree within the relative `tolerance` (Frobenius norms).
 ///
 /// # Panics
 /// If they do not.
@@ -173,7 +174,7 @@ pub fn assert_close(what: &str, engine: &dyn Engine, got: &[f32], wanted: &[f64]
     );
 }
 
-/// A place to run single kernels: buffers with content, over activations that may matter or not.
+/// A place to run single kernels: buffers with content, over activations that may or may not matter.
 pub struct Bench<'a> {
     engine: &'a dyn Engine,
     /// The activations.
@@ -191,7 +192,7 @@ impl<'a> Bench<'a> {
         Self::over(engine, engine.load(&x.to_activations(element)).expect("loading activations"))
     }
 
-    /// A bench over activations that are resident already.
+    /// A bench over activations that an engine has loaded already.
     pub fn over(engine: &'a dyn Engine, activations: Activations) -> Self {
         Bench { engine, activations, workspace: Workspace::default(), contents: Vec::new() }
     }
@@ -201,7 +202,7 @@ impl<'a> Bench<'a> {
         Self::new(engine, &Dense::from_fn(1, 1, |_, _| 1.0), ElementType::F32)
     }
 
-    /// The one panel of the activations.
+    /// The only panel of the activations.
     ///
     /// # Panics
     /// If there are several.
@@ -210,7 +211,7 @@ impl<'a> Bench<'a> {
         self.activations.layout().panel(0)
     }
 
-    /// A matrix with content; the padding is zero.
+    /// A matrix with content. Its padding is zero.
     pub fn matrix(&mut self, content: &Dense) -> Matrix {
         let matrix = self.workspace.matrix("matrix", content.rows as u32, content.columns as u32);
         let mut padded = vec![0f32; matrix.elements() as usize];
@@ -221,7 +222,7 @@ impl<'a> Bench<'a> {
         matrix
     }
 
-    /// A matrix to be written, filled with a number that no kernel should leave behind in what it writes.
+    /// A matrix to be written. It is filled with a number that no kernel should leave behind where it writes.
     pub fn output(&mut self, rows: u32, columns: u32) -> Matrix {
         let mut matrix = self.matrix(&Dense::from_fn(rows as usize, columns.next_multiple_of(4) as usize, |_, c| {
             if c < columns as usize { 777.0 } else { 0.0 }
@@ -237,7 +238,7 @@ impl<'a> Bench<'a> {
         id
     }
 
-    /// Runs a recording and gives the session to read from.
+    /// Runs a recording, and returns the session to read from.
     ///
     /// # Panics
     /// If the engine fails.

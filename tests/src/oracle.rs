@@ -1,4 +1,4 @@
-//! The f64 oracle: dense, slow, obvious. Shares no code with the engines.
+//! The f64 oracle: dense, slow, obvious. It shares no code with the engines.
 #![allow(clippy::needless_range_loop, reason = "formulas are written with indices")]
 
 use crate::Dense;
@@ -20,7 +20,7 @@ pub fn loss(x: &Dense, y: &Dense, z: &Dense) -> f64 {
     x.values.iter().zip(&yz.values).map(|(x, v)| (x - v).powi(2)).sum()
 }
 
-/// The m largest magnitudes of each row, of equals the lower column; zero elsewhere.
+/// The m largest magnitudes of each row, and zero elsewhere. Of equals, the lower column is kept.
 pub fn winner_take_all(z: &Dense, kept: usize) -> Dense {
     let mut out = Dense::from_fn(z.rows, z.columns, |_, _| 0.0);
     for k in 0..z.rows {

@@ -3,7 +3,7 @@
 use unmix::{DenseMatrix, ElementType, Engine, Error, Factorization, Init, SemiNmf, Solver};
 use unmix_tests::{Dense, engines};
 
-/// Names of the matrices, each made for a seed by [`matrix`].
+/// Names of the matrices. [`matrix`] makes each of them for a seed.
 const CASES: [&str; 14] = [
     "all zeros",
     "zero rows",
@@ -113,7 +113,8 @@ fn coefficients_that_start_at_zero_or_at_extremes_do_no_harm() {
                 let settings = SemiNmf::new(5).sparsity(0.2).solver(solver).init_coefficients(start).max_iterations(10);
                 let what = format!("all coefficients {value:e}, {solver:?}, {}", engine.adapter());
                 let result = fit(engine.as_ref(), &x, ElementType::F16, &settings);
-                // The published iteration's ridge, an absolute number, is nothing beside such a Gram matrix, which is singular.
+                // The ridge of the published iteration is an absolute number. Beside such a Gram matrix, which is
+                // singular, it is nothing.
                 if value >= 1e6 && solver == Solver::Paper && matches!(result, Err(Error::Unsound { .. })) {
                     continue;
                 }

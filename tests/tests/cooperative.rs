@@ -1,5 +1,5 @@
-//! The variants of the cross product on cooperative matrices, on a device that has them. Not part of a plain `cargo test`, which
-//! must pass without such a device: see the feature `cooperative` in this package's manifest.
+//! The variants of the cross product on cooperative matrices, on a device that has them. They are not part of a plain
+//! `cargo test`, which must pass without such a device: see the feature `cooperative` in this package's manifest.
 
 use unmix::{AdapterChoice, ElementType, Engine, WgpuEngine};
 use unmix_kernels::{CROSS_PRODUCT, Split, Summation, Variant, cross_product};
@@ -29,7 +29,7 @@ fn variant(name: &str) -> &'static Variant {
     CROSS_PRODUCT.variants.iter().find(|variant| variant.name == name).expect("a variant of that name")
 }
 
-/// YᵀX by one variant.
+/// YᵀX, computed by one variant.
 fn product(engine: &WgpuEngine, variant: &Variant, x: &Dense, y: &Dense, parts: u32) -> Vec<f32> {
     prefer(engine, &CROSS_PRODUCT, F16, variant);
     let mut bench = Bench::new(engine, x, F16);
@@ -50,7 +50,7 @@ fn product(engine: &WgpuEngine, variant: &Variant, x: &Dense, y: &Dense, parts: 
     ran.matrix(out)
 }
 
-/// Coefficients whose token i is multiplied by `scale(i)`.
+/// Coefficients in which token i is multiplied by `scale(i)`.
 fn scaled(mut y: Dense, scale: impl Fn(usize) -> f64) -> Dense {
     let columns = y.columns;
     y.values.iter_mut().enumerate().for_each(|(i, v)| *v = f64::from((*v * scale(i / columns)) as f32));
@@ -95,7 +95,7 @@ fn small_features_beside_large_ones_keep_their_digits() {
     let (n, d, k) = (257, 40, 12);
     let x = Dense::random(3, n, d, F16);
     let mut y = Dense::random_coefficients(4, n, k);
-    // Feature k is 2⁻ᵏ of the first.
+    // Feature k is 2⁻ᵏ times the first one.
     y.values.iter_mut().enumerate().for_each(|(i, v)| *v *= 0.5f64.powi((i % k) as i32));
     let y = scaled(y, |_| 1.0);
     let wanted = oracle::product(&y.transposed(), &x).values;

@@ -34,7 +34,7 @@ fn coefficients_and_residuals_are_those_of_nonnegative_least_squares() {
         if sparse {
             z = oracle::winner_take_all(&z, 5);
         }
-        // Whatever their scale: the third is large, the fifth absent.
+        // The scale of the features must not matter: the third feature is large, and the fifth is zero.
         (0..41).for_each(|j| z.values[2 * 41 + j] *= 300.0);
         (0..41).for_each(|j| z.values[4 * 41 + j] = 0.0);
         let wanted = encode(&x, &z, alpha);

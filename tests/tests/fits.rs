@@ -16,7 +16,7 @@ fn planted(seed: u64, tokens: usize, neurons: usize, rank: usize, element: Eleme
     y.values.iter_mut().for_each(|v| *v = if *v > 1.0 { *v } else { 0.0 });
     let (clean, noise) = (oracle::product(&y, &z), Dense::random(seed + 2, tokens, neurons, ElementType::F32));
     let x = Dense::from_fn(tokens, neurons, |i, j| clean.at(i, j) + 0.1 * noise.at(i, j));
-    // What the activations hold after rounding, so that oracle and engines see the same numbers.
+    // The values that the activations hold after rounding, so that oracle and engines see the same numbers.
     match element {
         ElementType::F32 => Dense::from_fn(tokens, neurons, |i, j| f64::from(x.at(i, j) as f32)),
         ElementType::F16 => Dense::from_fn(tokens, neurons, |i, j| half::f16::from_f64(x.at(i, j)).to_f64()),
@@ -32,7 +32,7 @@ fn dense(m: &DenseMatrix) -> Dense {
     Dense { rows: m.rows, columns: m.columns, values: m.values.iter().map(|&v| v.into()).collect() }
 }
 
-/// What holds for every fit.
+/// Checks what holds for every fit.
 fn check_invariants(x: &Dense, fit: &Factorization) {
     let summary = &fit.summary;
     assert!(fit.coefficients.values.iter().all(|y| y.is_finite() && *y >= 0.0), "coefficients are at least 0");
@@ -45,8 +45,8 @@ fn check_invariants(x: &Dense, fit: &Factorization) {
     if energy > 0.0 {
         let wanted = oracle::loss(x, &dense(&fit.coefficients), &dense(&fit.features)) / energy;
         let off = (summary.relative_error - wanted).abs();
-        // The Gram identity adds up ⟨y_k, y_l⟩⟨z_k, z_l⟩: where features cancel one another, f32 rounds what they are, not
-        // what is left.
+        // The Gram identity adds up ⟨y_k, y_l⟩⟨z_k, z_l⟩. If features cancel one another, f32 rounds these terms
+        // relative to their own size, which is larger than what is left of them.
         let shares: f64 = summary.feature_statistics.iter().map(|s| s.energy_share.sqrt()).sum();
         assert!(
             off < 5e-7 * (1.0 + shares * shares),
@@ -145,7 +145,7 @@ fn hals_objective_never_rises_and_its_features_have_unit_norm() {
             let fit = fit(engine.as_ref(), &x, ElementType::F32, &settings);
             assert_eq!(fit.summary.objective_curve.len(), 25);
             for pair in fit.summary.objective_curve.windows(2) {
-                // Rounding of an f32 sum is allowed, a real rise is not.
+                // Rounding of an f32 sum is allowed, but a real rise is not.
                 assert!(pair[1] <= pair[0] * (1.0 + 2e-6), "alpha {alpha}: {} to {}", pair[0], pair[1]);
             }
             for k in 0..fit.features.rows {
@@ -299,7 +299,7 @@ fn a_warm_up_on_a_sample_is_ahead_of_a_first_pass_over_all_tokens() {
     }
 }
 
-/// Tokens that are sums of some of many sparse directions and noise, so that they form no clusters.
+/// Tokens that are sums of a few out of many sparse directions, and noise. They form no clusters.
 fn sums_of_directions(seed: u64, tokens: usize, neurons: usize, directions: usize) -> Dense {
     const ACTIVE: usize = 12;
     let kept = neurons / 100;
@@ -360,7 +360,7 @@ fn explained_share_is_what_removing_the_feature_costs() {
 
 #[test]
 fn the_loss_resolves_a_relative_change_of_one_in_a_million() {
-    // Two activation matrices whose losses differ by about 1e-6: the difference must be seen, not lost in f32.
+    // Two matrices of activations whose losses differ by about 1e-6. The difference must be visible in spite of f32.
     let x = planted(16, 2000, 96, 6, ElementType::F32);
     for engine in engines() {
         let settings = SemiNmf::new(6).sparsity(0.2).max_iterations(5).tolerance(0.0).keep_best(false);

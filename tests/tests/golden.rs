@@ -85,7 +85,8 @@ fn paper_solver_follows_the_published_losses() {
 
 #[test]
 fn the_internal_scale_does_not_change_the_published_iteration() {
-    // ε and the ridge are absolute: the fit of c·X is not c times the fit of X, and the internal scale must not hide that.
+    // ε and the ridge are absolute numbers, so the fit of c·X is not c times the fit of X. The internal scale must not
+    // hide this.
     let golden = Golden::read("paper-p0.05");
     let engine = unmix::CpuEngine::new();
     let values = golden.f32s("activations");

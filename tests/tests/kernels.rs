@@ -79,7 +79,7 @@ fn a_cross_product_of_rounded_operands_has_their_precision() {
         let out = bench.output(k as u32, d as u32);
         let summation = Summation { precision: Precision::Bf16, split: None };
         let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, summation));
-        // Half a unit of 8 bits of each operand.
+        // Each operand is wrong by at most half a unit of its 8 bits.
         assert_close("cross product of rounded operands", engine, &ran.matrix(out), &wanted.values, 2f64.powi(-8));
     });
 }
@@ -105,7 +105,7 @@ fn cross_product_accumulates_over_panels() {
 
 #[test]
 fn long_products_keep_their_digits() {
-    // Of one sign and over many tokens or neurons, where rounding errors of one long sum add up.
+    // Numbers of one sign over many tokens or neurons, so that the rounding errors of one long sum would add up.
     for element in ElementType::ALL {
         let positive = |seed, rows, columns, element| {
             let mut dense = Dense::random(seed, rows, columns, element);
@@ -184,7 +184,8 @@ fn sparse_projection_goes_through_segments_of_neurons_and_groups_of_features() {
             let (n, d, k, kept) = (19, 2571, 131, 70);
             let x = Dense::random(35, n, d, element);
             let (mut z, mut indices, values) = sparse(36, k, d, kept);
-            // All of a feature's neurons side by side, over the end of a segment, and none in the segment before.
+            // All neurons of a feature lie side by side, across the end of a segment, and none lie in the segment
+            // before.
             z.values[..d].fill(0.0);
             for (j, index) in indices[..kept].iter_mut().enumerate() {
                 *index = 2010 + j as u32;
@@ -266,7 +267,7 @@ fn gather_rows_takes_the_panel_s_own_tokens_only() {
     at_every_size(|engine, element, (n, d, _, _)| {
         let x = Dense::random(12, n, d, element);
         let mut bench = Bench::new(engine, &x, element);
-        // The panel plays tokens 100 and up of a larger matrix; token 5 belongs to another one.
+        // The panel stands for the tokens from 100 on of a larger matrix. Token 5 belongs to another panel.
         let tokens = [100 + n as u32 - 1, 5, 100];
         let (panel, indices) = (bench.panel(), bench.words(&tokens));
         let out = bench.output(3, d as u32);
@@ -593,7 +594,8 @@ fn a_loss_that_features_which_cancel_have_rounded_away_is_not_the_best() {
             partials[0] = value;
             partials
         };
-        // ‖X‖² = 100: a loss of 40, then one of 0 by features whose energies are 10⁸ times that of the activations.
+        // ‖X‖² = 100. First a loss of 40, then a loss of 0 by features whose energies are 10⁸ times that of the
+        // activations.
         let terms = [(40.0, 20.0), (60.0, 20.0)];
         let terms = terms.map(|(inner, gram)| (bench.words(&partials(inner)), bench.words(&partials(gram))));
         let grams =
@@ -683,7 +685,8 @@ fn token_residuals_match_the_residual_itself() {
 
 #[test]
 fn samples_of_the_rows_are_read_where_they_lie() {
-    // Every third row of a larger matrix, of which the panel begins with row 10: rows 12, 15, …, its third, sixth, …
+    // Every third row of a larger matrix, whose row 10 is the first of the panel. These are the rows 12, 15, …, which
+    // are its third, sixth, … row.
     let (n, d, k, kept) = (40, 130, 37, 5);
     let (z, indices, values) = sparse(51, k, d, kept);
     for element in ElementType::ALL {
@@ -755,7 +758,8 @@ fn squared_residuals_match_the_oracle() {
 
 #[test]
 fn what_is_left_of_an_exact_product_is_nothing() {
-    // More features than a workgroup stages at once, more neurons than it takes at once; numbers that no sum rounds.
+    // There are more features than a workgroup stages at once, and more neurons than it takes at once. No sum rounds
+    // these numbers.
     on_every_engine(|engine| {
         for (n, d, k) in [(5, 1_200, 300), (1, 3, 2)] {
             let whole = |seed, rows, columns| {

@@ -1,4 +1,4 @@
-//! Fits of real activations: layer 12 of SmolLM2-135M-Instruct, the cut that `unmix demo` shows.
+//! Fits of real activations: layer 12 of SmolLM2-135M-Instruct, the part that `unmix demo` shows.
 
 use unmix::{CpuEngine, DenseMatrix, Engine, Factorization, Init, SemiNmf, Solver};
 use unmix_data::{ActivationFile, OpenOptions};

@@ -1,16 +1,16 @@
-//! Hostile matrices through every solver and start: whatever is returned must be what it says it is, recomputed in f64.
+//! Hostile matrices with every solver and start. Whatever a fit returns must be what it says it is, as computed in f64.
 //!
-//! `UNMIX_TORTURE_FITS` says how many fits run on each engine, `UNMIX_TORTURE_ENGINE` (`cpu` or `gpu`) on which; the summary shows
-//! with `--nocapture`.
+//! `UNMIX_TORTURE_FITS` says how many fits run on each engine, and `UNMIX_TORTURE_ENGINE` (`cpu` or `gpu`) on which
+//! engine. `--nocapture` shows the summary.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unmix::{CpuEngine, ElementType, Engine, Error, Factorization, HostActivations, Init, SemiNmf, Solver};
 use unmix_tests::{Dense, engines, oracle};
 
-/// Fits on each engine unless told otherwise: some seconds.
+/// Default number of fits on each engine. They take some seconds.
 const FITS: u64 = 400;
-/// A GPU engine runs one of so many: a software device compiles and computes slowly.
+/// A GPU engine runs one of this many fits, because a software device compiles and computes slowly.
 const GPU_SHARE: u64 = 10;
 
 /// Kinds of matrices that have broken factorizations.
@@ -36,13 +36,14 @@ struct Case {
     x: Dense,
     element: ElementType,
     settings: SemiNmf,
-    /// Without a ridge that f32 holds, a singular Gram matrix has no solution; whether it is singular, rounding decides.
+    /// Without a ridge that f32 can hold, a singular Gram matrix has no solution. Rounding decides whether it is
+    /// singular.
     has_ridge: bool,
     described: String,
 }
 
 impl Case {
-    /// The case of a number: the same everywhere.
+    /// The case of that number. It is the same everywhere.
     fn new(number: u64) -> Case {
         let rng = &mut ChaCha8Rng::seed_from_u64(number);
         let (mut n, d) = (rng.random_range(1..80usize), rng.random_range(1..70usize));
@@ -131,10 +132,10 @@ fn rounded(x: &Dense, element: ElementType) -> Dense {
     })
 }
 
-/// What became of the fits of an engine.
+/// The results of all fits of an engine.
 #[derive(Default)]
 struct Tally {
-    /// |told − exact| of each result.
+    /// |reported − exact| for each result.
     gaps: Vec<f64>,
     /// Fits that were refused as unsound, with a ridge and without one.
     unsound: Vec<String>,
@@ -196,7 +197,7 @@ impl Tally {
         );
         self.unsound.iter().chain(&self.without_ridge).take(20).for_each(|line| println!("  unsound {line}"));
         assert!(self.problems.is_empty(), "{} of {fits}:\n{}", self.problems.len(), self.problems.join("\n"));
-        // An error is no wrong answer, but no answer either.
+        // An error is not a wrong answer, but it is no answer either.
         assert!((self.unsound.len() as u64) <= 1 + fits / 100, "{}", self.unsound.join("\n"));
     }
 }
@@ -228,7 +229,7 @@ fn every_kind_of_matrix_is_among_the_first_cases() {
 
 #[test]
 fn the_start_does_not_depend_on_how_the_tokens_are_cut() {
-    // As the sizes of caches cut them; the loss of the first iteration is what the start leaves.
+    // Panels of sizes that caches would lead to. The loss of the first iteration shows what the start has left.
     let x = Dense::random(91, 3_000, 128, ElementType::F32);
     for solver in [Solver::ProjectedLs, Solver::Hals, Solver::Mu] {
         for init in [Init::Kmeans, Init::Random, Init::Svd] {
@@ -241,8 +242,8 @@ fn the_start_does_not_depend_on_how_the_tokens_are_cut() {
                     settings.fit(&engine, &activations).unwrap().summary.loss_curve[0]
                 })
                 .collect();
-            // Sums of other panels are rounded otherwise, and tokens between two clusters may change sides; another sample
-            // would be 3e-3 to 1e-2 away.
+            // Sums over other panels round differently, and tokens between two clusters may change sides. Another
+            // sample would differ by 3e-3 to 1e-2.
             for loss in &losses {
                 assert!((loss - losses[0]).abs() < 2e-3 * losses[0], "{solver:?} from {init:?}: {losses:?}");
             }

@@ -1,4 +1,5 @@
-//! Counts the bytes of activations that executed fits bind and, by the cache model, read from memory.
+//! Counts the bytes of activations that fits bind as they run, and that they read from memory according to the cache
+//! model.
 
 use std::sync::{Arc, Mutex};
 
@@ -91,7 +92,7 @@ impl Prepared for CountingPrepared {
     }
 }
 
-/// Several panels on every engine, sizes that are multiples of nothing.
+/// There are several panels on every engine, and sizes are multiples of nothing.
 const TOKENS: usize = 1511;
 const NEURONS: usize = 3001;
 const ITERATIONS: u32 = 3;
@@ -116,7 +117,7 @@ fn an_executed_iteration_reads_the_activations_once() {
             let name = format!("{} on {}", solver.name(), engine.adapter());
             let [workspace] = &log.workspaces[..] else { panic!("{name}: {} sessions", log.workspaces.len()) };
 
-            // What runs before the first loss is the start's as well, so the iterations behind it are counted.
+            // What runs before the first loss belongs partly to the start, so only later iterations are counted.
             let is_pass = |recording: &Recording| recording.dispatches().any(|dispatch| dispatch.kernel == &LOSS);
             let passes: Vec<usize> = (0..log.recordings.len()).filter(|&i| is_pass(&log.recordings[i])).collect();
             assert_eq!(passes.len() as u32, ITERATIONS, "{name}");
@@ -129,7 +130,7 @@ fn an_executed_iteration_reads_the_activations_once() {
             let executed: u64 = log.recordings[first..=last].iter().map(bound).sum();
             assert_eq!(executed, 2 * size * u64::from(ITERATIONS - 1), "{name}: bound");
 
-            // Room for a panel and what is used between its two reads, but not for two panels.
+            // Room for a panel and for what is used between its two reads, but not for two panels.
             let cached = from_memory(&log.recordings, workspace, panels[0] / 2 * 3, first..=last);
             assert_eq!(cached, size * u64::from(ITERATIONS - 1), "{name}: cached panels");
             let uncached = from_memory(&log.recordings, workspace, panels[panels.len() - 1] / 2, first..=last);
@@ -138,7 +139,7 @@ fn an_executed_iteration_reads_the_activations_once() {
     }
 }
 
-/// Bytes of activations that the recordings in `counted` read from memory, after those before them ran.
+/// Bytes of activations that the recordings in `counted` read from memory, after the recordings before them have run.
 fn from_memory(
     recordings: &[Recording],
     workspace: &Workspace,

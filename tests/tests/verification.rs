@@ -1,4 +1,4 @@
-//! A result is verified before it is returned: what went wrong once.
+//! A result is verified before it is returned: cases that once went wrong.
 
 use std::ops::ControlFlow;
 
@@ -18,7 +18,7 @@ fn coefficients_found_again_do_not_explode_where_a_feature_has_nearly_vanished()
     for engine in engines() {
         let activations = engine.load(&open("exploding")).unwrap();
         let fit = SemiNmf::new(33).init(Init::Random).fit(engine.as_ref(), &activations).unwrap();
-        // The iterate that is returned has a loss that rounding decides; its coefficients must explain as much.
+        // Rounding decides the loss of the iterate that is returned. Its coefficients must explain as much.
         let summary = &fit.summary;
         let in_its_iteration = summary.loss_curve[summary.best_iteration as usize - 1] / summary.squared_norm;
         let found = summary.relative_error;
@@ -57,7 +57,8 @@ fn numbers_beyond_f32_are_refused() {
 
 #[test]
 fn the_error_of_an_exact_fit_is_exact() {
-    // Few distinct tokens and more features than those: Gram matrices lose the loss to rounding, the residual does not.
+    // There are few distinct tokens, and more features than those. Gram matrices lose the loss to rounding, but the
+    // residual does not.
     let distinct = Dense::random(7, 3, 32, ElementType::F32);
     let x = Dense::from_fn(150, 32, |i, j| f64::from(distinct.at(i / 50, j) as f32));
     for engine in engines() {
@@ -81,7 +82,7 @@ fn the_error_of_an_exact_fit_is_exact() {
 
 #[test]
 fn coefficients_that_are_optimal_for_their_features_leave_nothing_to_gain() {
-    // One feature and tokens along it: the coefficients' slope vanishes, and that of the feature.
+    // One feature, and tokens along it. The slope of the coefficients vanishes, and so does that of the feature.
     let z = Dense::random(8, 1, 40, ElementType::F32);
     let x = Dense::from_fn(60, 40, |i, j| f64::from(((1 + i % 5) as f64 * z.at(0, j)) as f32));
     for engine in engines() {
@@ -89,7 +90,7 @@ fn coefficients_that_are_optimal_for_their_features_leave_nothing_to_gain() {
         let fit = SemiNmf::new(1).sparsity(1.0).fit(engine.as_ref(), &activations).unwrap();
         let optimality = fit.summary.optimality.unwrap();
         assert!(optimality.coefficients < 1e-4 && optimality.features < 1e-4, "{}: {optimality:?}", engine.adapter());
-        // Against features that are cut, least squares would still gain.
+        // Compared with features that are cut, least squares would still gain.
         let x = Dense::random(9, 60, 40, ElementType::F32);
         let activations = engine.load(&x.to_activations(ElementType::F32)).unwrap();
         let fit = SemiNmf::new(3).sparsity(0.1).max_iterations(1).fit(engine.as_ref(), &activations).unwrap();

@@ -1,7 +1,9 @@
-//! Scores of each solver's features on labelled prompts: fitted on one half of them, scored on the other.
+//! Scores the features of each solver on labelled prompts. The features are fitted on one half of the prompts and
+//! scored on the other.
 //!
-//! `concept_scores ACTIVATIONS LABELS [SEEDS]`: activations with `prompt_ids` (and `token_ids`), labels as `unmix concepts`
-//! reads them. Prints a JSON object a fit, then a Markdown table of means over the seeds.
+//! `concept_scores ACTIVATIONS LABELS [SEEDS]` takes activations with `prompt_ids` (and `token_ids`), and labels as
+//! `unmix concepts` reads them. It prints a JSON object for each fit, and then a Markdown table of means over the
+//! seeds.
 
 use std::error::Error;
 
@@ -15,7 +17,7 @@ use unmix_interpret::strongest_tokens;
 
 /// Features of a fit.
 const RANK: u32 = 100;
-/// Tokens of a feature whose purity is judged.
+/// Strongest tokens by which the purity of a feature is judged.
 const TOP: usize = 25;
 /// Shuffles of the labels.
 const PERMUTATIONS: usize = 100;
@@ -74,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What is compared.
+/// The solvers that are compared.
 fn solvers() -> [(&'static str, SemiNmf); 4] {
     let fit = || SemiNmf::new(RANK).sparsity(0.01);
     [
@@ -98,7 +100,7 @@ fn gathered(source: &dyn ActivationSource, rows: &[usize]) -> Result<HostActivat
     Ok(HostActivations::from_bytes(bytes.into(), source.element(), rows.len() as u64, source.neurons())?)
 }
 
-/// For each feature the strongest tokens, as rows of the whole file.
+/// The strongest tokens of each feature, as rows of the whole file.
 fn strongest_rows(coefficients: &DenseMatrix, rows: &[usize]) -> Vec<Vec<usize>> {
     let strongest = strongest_tokens(coefficients, TOP);
     strongest.iter().map(|tokens| tokens.iter().map(|token| rows[token.row]).collect()).collect()
@@ -110,7 +112,7 @@ fn heading() -> String {
         .to_owned()
 }
 
-/// Means over seeds, with the least and the most where a figure has them.
+/// Means over the seeds, with the least and the most if a figure has them.
 fn line(name: &str, found: &[(f64, ConceptScores)]) -> String {
     let spread = |figure: &dyn Fn(&(f64, ConceptScores)) -> Option<f64>| {
         let values: Vec<f64> = found.iter().filter_map(figure).collect();

@@ -1,4 +1,4 @@
-//! The activations that a command is given, and what to leave out of them.
+//! The options that say which activations a command reads, and what to leave out of them.
 
 use std::path::PathBuf;
 
@@ -11,8 +11,8 @@ use crate::output::thousands;
 /// The files, and what to read of them.
 #[derive(Clone, Debug, Args)]
 pub struct ActivationArgs {
-    /// The activations: safetensors or npy files, a folder of them, or an index of shards (*.index.json). Several are read as one
-    /// matrix, in this order; those of a folder in the order of their names, 2 before 10
+    /// The activations: safetensors or npy files, a folder of them, or an index of shards (*.index.json). Several are
+    /// read as one matrix, in this order. Files of a folder are read in the order of their names, with 2 before 10
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
@@ -86,7 +86,7 @@ impl ChoiceArgs {
     }
 }
 
-/// Opens files as one matrix without the tokens that `filter` leaves out, and says what a user would not expect of them.
+/// Opens files as one matrix without the tokens that `filter` leaves out, and reports what a user may not expect of them.
 pub fn open(files: &[PathBuf], tensor: Option<&str>, filter: &TokenFilter) -> Result<ActivationSet, Failure> {
     let options = OpenOptions { tensor: tensor.map(str::to_owned) };
     let set = ActivationSet::open(files, &options).map_err(Failure::with_tensor_flag)?;
@@ -102,7 +102,7 @@ pub fn open(files: &[PathBuf], tensor: Option<&str>, filter: &TokenFilter) -> Re
     Ok(set.filtered(filter)?)
 }
 
-/// The files in words: the only one, or the first and the number of others.
+/// The files in words: the only one, or the first one and the number of the others.
 pub fn names(set: &ActivationSet) -> String {
     let first = set.files()[0].path().display();
     match set.files().len() {

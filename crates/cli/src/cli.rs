@@ -10,8 +10,8 @@ use crate::shared_args::SharedArgs;
 /// Factorize the activations of a neural network into sparse, readable features.
 ///
 /// unmix takes a matrix of activations (tokens × neurons) and writes it as coefficients × features by semi-nonnegative
-/// matrix factorization: each feature is a small group of neurons, and each token uses a few features with weights of at
-/// least zero. What a feature means is read off the tokens that use it most.
+/// matrix factorization. Each feature is a small group of neurons. Each token uses a few features, with weights of at
+/// least zero. You read what a feature means from the tokens that use it most.
 #[derive(Debug, Parser)]
 #[command(
     name = "unmix",

@@ -10,19 +10,19 @@ use crate::tuning;
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum EngineOption {
-    /// A GPU if there is one (no software renderer), else the CPU
+    /// A GPU if there is one (software renderers do not count), else the CPU
     #[default]
     Auto,
     /// All cores of the processor
     Cpu,
-    /// A wgpu adapter; a software renderer if there is nothing better
+    /// A GPU through wgpu, or a software renderer if there is no GPU
     Gpu,
 }
 
 /// Options that choose the engine.
 #[derive(Clone, Debug, Args)]
 pub struct EngineArgs {
-    /// Where to compute: a GPU if there is one, or as you say
+    /// Where to compute
     #[arg(long, global = true, value_enum, default_value_t, value_name = "ENGINE", help_heading = "Common options")]
     pub engine: EngineOption,
 
@@ -31,7 +31,7 @@ pub struct EngineArgs {
     pub adapter: Option<String>,
 }
 
-/// Opens the engine that is asked for, and says which one it became.
+/// Opens the engine that the options ask for, and reports which one it is.
 pub fn open(args: &EngineArgs, reporter: &mut Reporter) -> Result<Box<dyn Engine>, Failure> {
     let (engine, why) = choose(args)?;
     reporter.engine(engine.as_ref(), why);
@@ -62,7 +62,7 @@ fn choose(args: &EngineArgs) -> Result<(Box<dyn Engine>, &'static str), Failure>
     }
 }
 
-/// The engine with the variants that `unmix tune` found to be the fastest on its adapter.
+/// The engine, set to the variants that `unmix tune` found to be the fastest on its adapter.
 fn tuned(engine: WgpuEngine) -> Box<dyn Engine> {
     tuning::apply(&engine);
     Box::new(engine)

@@ -1,4 +1,4 @@
-//! What can go wrong, and the exit code that tells it.
+//! What can go wrong, and the exit code for it.
 
 use unmix::RuntimeError;
 use unmix_data::{ActivationSet, Error, StoredRow, TokenColumns, check_finite};
@@ -8,7 +8,7 @@ use unmix_interpret::{LensError, Role};
 
 use crate::interrupt;
 
-/// Exit code where memory ran out.
+/// Exit code if memory ran out.
 pub const OUT_OF_MEMORY: u8 = 4;
 
 /// Why a command did not succeed. Each message says what was found, what was expected and what to do.
@@ -17,10 +17,10 @@ pub enum Failure {
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
-    /// A file.
+    /// A problem with a file.
     #[error("{}{}", .0, file_flags(.0))]
     Data(#[from] Error),
-    /// A file whose name the error itself does not know.
+    /// A problem with a file whose name the error itself does not know.
     #[error("{}: {error}", path.display())]
     DataOf {
         /// The file.
@@ -28,34 +28,34 @@ pub enum Failure {
         /// What is wrong with it.
         error: Error,
     },
-    /// Weights of a model.
+    /// A problem with the weights of a model.
     #[error("{}{}", .0, model_flags(.0))]
     Lens(LensError),
-    /// Labels of prompts.
+    /// A problem with the labels of prompts.
     #[error(transparent)]
     Concepts(ConceptError),
-    /// Files for other tools.
+    /// A problem with files for other tools.
     #[error(transparent)]
     Export(ExportError),
-    /// The factorization.
+    /// A problem with the factorization.
     #[error("{}", in_flags(.0))]
     Fit(#[from] unmix::Error),
-    /// An engine.
+    /// A problem with an engine.
     #[error(transparent)]
     Engine(#[from] RuntimeError),
     /// No device passes what was required.
     #[error("{0}")]
     NoDevice(String),
-    /// The host's memory would not suffice.
+    /// The host does not have enough memory.
     #[error("{0}")]
     Memory(String),
-    /// A signal, Ctrl-C for one; what was found is saved if there was anything.
+    /// A signal such as Ctrl-C. If anything was found, it has been saved.
     #[error("{0}")]
     Interrupted(String),
     /// A check found something wrong.
     #[error("{0}")]
     Check(String),
-    /// Nobody reads stdout any more, as with `unmix features … | head`. Not worth a message.
+    /// Nobody reads stdout any more, as with `unmix features … | head`. This is not worth a message.
     #[error("stdout was closed")]
     ReaderGone,
     /// Stdout cannot be written to.
@@ -63,7 +63,7 @@ pub enum Failure {
     Output(std::io::Error),
 }
 
-// A file is the same to the command line, whatever it was read or written for.
+// To the command line, a problem with a file is the same whatever the file is for.
 
 impl From<LensError> for Failure {
     fn from(error: LensError) -> Failure {
@@ -93,7 +93,7 @@ impl From<ExportError> for Failure {
 }
 
 impl Failure {
-    /// Names the file, and the row in it, in an error that knows only the place in the matrix.
+    /// Adds the file, and the row in it, to an error that knows only the place in the matrix.
     pub fn in_files(error: Error, activations: &ActivationSet) -> Failure {
         match error {
             Error::NotFinite { token, neuron, value } => {
@@ -114,7 +114,7 @@ impl Failure {
         self
     }
 
-    /// The error of a computation, with the place where the activations are not finite if that is what is wrong.
+    /// The error of a computation. If the activations are not finite, it says where.
     pub fn of_computation(error: unmix::Error, activations: &ActivationSet) -> Failure {
         match error {
             unmix::Error::NonFinite => match check_finite(activations) {
@@ -125,7 +125,7 @@ impl Failure {
         }
     }
 
-    /// Adds how to name a tensor to the error that asks for it, for commands with `--tensor`.
+    /// Adds how to name a tensor to the error that asks for it. For commands with `--tensor`.
     pub fn with_tensor_flag(error: Error) -> Failure {
         match error {
             Error::AmbiguousTensor { .. } => Failure::Usage(format!("{error} with --tensor NAME")),
@@ -133,7 +133,7 @@ impl Failure {
         }
     }
 
-    /// Ends the command where a signal came before there was anything to save.
+    /// Ends the command if a signal came before there was anything to save.
     pub fn if_interrupted() -> Result<(), Failure> {
         if interrupt::requested() {
             Err(Failure::Interrupted("interrupted before the fit began; nothing was saved".to_owned()))
@@ -155,13 +155,13 @@ impl Failure {
             Failure::Export(error) => usage_code(error.is_usage()),
             Failure::Fit(unmix::Error::Runtime(error)) | Failure::Engine(error) => engine_code(error),
             Failure::Fit(unmix::Error::Unsound { .. }) => 1,
-            // All other errors of a fit are about what it was given.
+            // All other errors of a fit are about its input.
             Failure::Fit(_) => 2,
             Failure::NoDevice(_) => 3,
             Failure::Memory(_) => OUT_OF_MEMORY,
             Failure::Interrupted(_) => interrupt::exit_code(),
             Failure::Check(_) | Failure::Output(_) => 1,
-            // Whoever closed the pipe had what they wanted.
+            // The reader closed the pipe because it had what it wanted.
             Failure::ReaderGone => 0,
         }
     }
@@ -169,7 +169,7 @@ impl Failure {
 
 fn data_code(error: &Error) -> u8 {
     match error {
-        // The system refuses to map a file, say.
+        // For example, the system refuses to map a file.
         Error::Io { source, .. } | Error::Read(source) if source.kind() == std::io::ErrorKind::OutOfMemory => {
             OUT_OF_MEMORY
         }
@@ -181,7 +181,7 @@ fn usage_code(is_usage: bool) -> u8 {
     if is_usage { 2 } else { 1 }
 }
 
-/// The flag that helps where something is to be written; every command that writes has it.
+/// The option that helps if something cannot be written. Every command that writes has it.
 fn file_flags(error: &Error) -> &'static str {
     match error {
         Error::Exists(_) | Error::FileExists(_) => " with --force",
@@ -189,7 +189,7 @@ fn file_flags(error: &Error) -> &'static str {
     }
 }
 
-/// The flags that help where a tensor was not found.
+/// The options that help if a tensor was not found.
 fn model_flags(error: &LensError) -> &'static str {
     match error {
         LensError::NotFound { role: Role::DownProjection, .. } => "; name it with --down-proj NAME",
@@ -215,17 +215,17 @@ fn model_flags(error: &LensError) -> &'static str {
 fn engine_code(error: &RuntimeError) -> u8 {
     match error {
         RuntimeError::NoAdapter { .. } | RuntimeError::MissingFeature { .. } => 3,
-        // Too large for what the device can bind is, to a script, the same as too large for its memory: try less.
+        // Over a limit of the device means the same to a script as out of memory: try less.
         RuntimeError::OutOfMemory { .. } | RuntimeError::OverLimit { .. } => OUT_OF_MEMORY,
         RuntimeError::Activations { .. } | RuntimeError::Variants { .. } => 2,
         _ => 1,
     }
 }
 
-/// An error of the library in the words of the command line: `--max-iterations 0` for `max_iterations = 0`.
+/// An error of the library in the words of the command line: `--max-iterations 0` instead of `max_iterations = 0`.
 fn in_flags(error: &unmix::Error) -> String {
     match error {
-        // No option: they come from the folder of a fit.
+        // This is no option of the command line. The features come from the folder of a fit.
         unmix::Error::Option { option: "features", given, expected } => {
             format!("the features of the fit: {given}: {expected}")
         }

@@ -8,10 +8,10 @@ use unmix::FitSummary;
 use crate::output::{Style, percent};
 use unmix_interpret::{Contexts, Neuron, Occurrence, Text};
 
-/// Words of each feature that are looked at: its strongest occurrences.
+/// Strongest words of each feature that are looked at.
 pub const OCCURRENCES: usize = 10;
 
-/// What the table is about.
+/// The content of the table.
 pub struct FeatureTable<'a> {
     /// How the fit went.
     pub summary: &'a FitSummary,
@@ -19,25 +19,25 @@ pub struct FeatureTable<'a> {
     pub text: &'a Text,
     /// Where every feature is active.
     pub contexts: &'a [Contexts],
-    /// A guess at the meaning of every feature, where there are labels.
+    /// A guess at the meaning of every feature, if there are labels.
     pub hints: Option<&'a [String]>,
-    /// Strongest neurons of every feature, if they are to be shown.
+    /// Strongest neurons of every feature, if the table shows them.
     pub neurons: Option<&'a [Vec<Neuron>]>,
-    /// Contexts shown of each feature.
+    /// Contexts shown for each feature.
     pub top: usize,
-    /// Words shown on each side, at most.
+    /// Most words shown on each side.
     pub words: usize,
     /// Columns of the terminal.
     pub width: usize,
-    /// Marks.
+    /// How text is marked.
     pub style: Style,
 }
 
-/// Columns of number, variance and active share, with the blanks after each.
+/// Width of the columns for number, variance and active share, with the blanks after each.
 const NUMBERS: usize = 4 + 2 + 8 + 2 + 6 + 2;
 
 impl FeatureTable<'_> {
-    /// The table of `features`, in their order, with its heading.
+    /// The table of `features`, in this order, with its heading.
     pub fn render(&self, features: &[usize]) -> String {
         let hint_width = self.hints.map_or(0, |hints| {
             hints.iter().map(|hint| measure_text_width(hint)).max().unwrap_or(0).max("concept".len()) + 2
@@ -81,7 +81,8 @@ impl FeatureTable<'_> {
             }
             let (line, rows) = self.context(occurrence, contexts, room);
             lines.push(line);
-            // Of a prompt once is enough: its other strong words are marked there or are not far.
+            // One context from each prompt is enough. The other strong words of that prompt are marked in it or are not
+            // far away.
             shown.push(if self.text.knows_prompts() { self.text.prompt(occurrence.row) } else { rows });
         }
         if let Some(neurons) = self.neurons {
@@ -92,15 +93,15 @@ impl FeatureTable<'_> {
         lines
     }
 
-    /// A word in its context in at most `room` columns, with the feature's other strong words marked as well; and the rows
-    /// that are shown.
+    /// A word in its context in at most `room` columns, and the rows that are shown. The feature's other strong words
+    /// are marked as well.
     fn context(&self, occurrence: &Occurrence, contexts: &Contexts, room: usize) -> (String, Range<usize>) {
         let marked: Vec<&Range<usize>> = contexts.occurrences.iter().map(|o| &o.word).collect();
         let ellipses = "… ".chars().count() + " …".chars().count();
         let fits = |rows: Range<usize>| measure_text_width(&self.marked(rows, &marked)) + ellipses <= room;
         let mut window = self.text.window(occurrence.word.clone(), self.words, fits);
         if window.cut.0 {
-            // A context does not begin with the comma of what is left out.
+            // A context does not begin with the comma after what is left out.
             while !window.before.is_empty()
                 && !self.text.join(window.before.start..window.before.start + 1).contains(char::is_alphanumeric)
             {
@@ -114,7 +115,7 @@ impl FeatureTable<'_> {
         (truncate_str(&format!("{start}{text}{end}"), room, "…").into_owned(), rows)
     }
 
-    /// The text of rows on one line, with marks around the `marked` words; neighbours share their marks.
+    /// The text of rows on one line, with marks around the `marked` words. Adjacent words share their marks.
     fn marked(&self, rows: Range<usize>, marked: &[&Range<usize>]) -> String {
         let mut line = String::new();
         let mut row = rows.start;

@@ -3,7 +3,7 @@
 use console::measure_text_width;
 use unmix_interpret::report::{HealthLevel, HealthNote};
 
-/// Lines of at most `width` columns for each note, the advice below it.
+/// The notes in lines of at most `width` columns. The advice of a note is below it.
 pub fn lines<'a>(notes: impl IntoIterator<Item = &'a HealthNote>, width: usize) -> String {
     let mut text = String::new();
     for note in notes {
@@ -20,7 +20,7 @@ pub fn is_warning(note: &&HealthNote) -> bool {
     note.level == HealthLevel::Warning
 }
 
-/// Adds the words of `sentence` in lines, the first after `first`, the others after `indent`.
+/// Adds the words of `sentence` in lines. The first line begins with `first`, the others with `indent`.
 fn wrap(text: &mut String, first: &str, indent: &str, sentence: &str, width: usize) {
     let mut line = first.to_owned();
     for word in sentence.split(' ').filter(|word| !word.is_empty()) {
@@ -38,7 +38,7 @@ fn wrap(text: &mut String, first: &str, indent: &str, sentence: &str, width: usi
     }
 }
 
-/// Numbers of features behind a note, as many as are worth reading.
+/// The numbers of the features that a note is about, as many as are worth reading.
 fn numbers(features: &[usize]) -> String {
     const MOST: usize = 12;
     let shown: Vec<String> = features.iter().take(MOST).map(|k| format!("#{k}")).collect();

@@ -12,7 +12,7 @@ use crate::terminal::{self, Marks};
 pub fn start(shared: &SharedArgs, json: bool) {
     let (level, graphics) = match (shared.quiet, shared.verbose) {
         (true, _) => (LevelFilter::Error, LevelFilter::Off),
-        // Drivers and loaders have much to say that is no trouble of the user's.
+        // Drivers and loaders warn of many things that do not concern the user.
         (_, 0) => (LevelFilter::Warn, LevelFilter::Error),
         (_, 1) => (LevelFilter::Info, LevelFilter::Warn),
         _ => (LevelFilter::Debug, LevelFilter::Info),
@@ -32,14 +32,14 @@ pub fn start(shared: &SharedArgs, json: bool) {
     } else {
         builder.format(|out, record| {
             let (level, text) = (record.level().as_str().to_lowercase(), record.args().to_string());
-            // Drivers write several lines; in our own there is no line break but from a name.
+            // Drivers write several lines. Our own messages have no line breaks, so one in them comes from a name.
             let own = record.target().starts_with("unmix");
             let text = if own { terminal::line(&text, Marks::Escaped) } else { terminal::lines(&text, Marks::Escaped) };
             writeln!(out, "{level}: {text}")
         });
     }
     builder.target(env_logger::Target::Pipe(Box::new(AroundBar)));
-    // A second start, which only tests could cause, changes nothing.
+    // A second start changes nothing. Only tests could cause one.
     let _ = builder.try_init();
 }
 

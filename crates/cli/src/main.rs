@@ -1,7 +1,7 @@
 //! The `unmix` command: factorize activations and read the features.
 //!
-//! Data go to stdout, everything else to stderr, so that stdout can be piped. One place, [`main`], turns what went wrong
-//! into an exit code.
+//! Results go to stdout and everything else to stderr, so that stdout can be piped. Only [`main`] turns failures into
+//! exit codes.
 
 mod activation_args;
 mod cli;
@@ -75,9 +75,9 @@ fn run(cli: &Cli, reporter: &mut Reporter) -> Result<(), Failure> {
     }
 }
 
-/// Prints what clap says of the command line, or the help that was asked for, and ends the program.
+/// Prints clap's message about the command line, or the help that was asked for, and ends the program.
 fn refuse(error: &clap::Error) -> ! {
-    // Arguments may be names of files, and clap repeats them as they are: so it gets them made fit for a terminal.
+    // Arguments may be names of files, and clap repeats them unchanged. So clap gets them made fit for a terminal.
     let shown = std::env::args_os().map(|arg| terminal::line(&arg.to_string_lossy(), Marks::Escaped));
     if let Err(shown) = Cli::try_parse_from(shown) {
         shown.exit();
@@ -86,8 +86,8 @@ fn refuse(error: &clap::Error) -> ! {
     std::process::exit(error.exit_code())
 }
 
-/// Without a desktop session, Mesa's device-selection layer looks for one all the same, and libwayland writes an error about
-/// that to stderr before anything else is said there. The layer only reorders devices, which unmix does itself.
+/// Mesa's device-selection layer looks for a desktop session even if there is none. libwayland then writes an error to
+/// stderr before anything else is printed there. The layer only reorders devices, which unmix does itself.
 fn quiet_vulkan() {
     let set = |name| std::env::var_os(name).is_some();
     if cfg!(target_os = "linux") && !set("XDG_RUNTIME_DIR") && !set("NODEVICE_SELECT") {

@@ -10,11 +10,11 @@ use unmix_interpret::{DownProjection, LensWords, NormKind, Readout, ReadoutOptio
 use crate::failure::Failure;
 use crate::vocabulary_words::VocabularyWords;
 
-/// Promoted and suppressed tokens of each feature in reports and exports.
+/// Promoted and suppressed tokens of each feature, in reports and exports.
 const LENS_TOKENS: usize = 12;
 
-/// The model whose activations were factorized. Its tensors, the kind of its norms and what it does to logits follow from the
-/// `model_type` in the config.json beside its weights.
+/// The model whose activations were factorized. Its tensors, the kind of its norms and what it does to logits follow
+/// from the `model_type` in the config.json beside its weights.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
@@ -22,19 +22,20 @@ pub struct ModelArgs {
     #[arg(long, value_name = "PATH")]
     pub model: Vec<PathBuf>,
 
-    /// Type of the model, as `model_type` in its config.json, if that is missing or says one that is not known
+    /// Type of the model, as `model_type` in its config.json; needed if that is missing or unknown
     #[arg(long, value_name = "TYPE")]
     pub model_type: Option<String>,
 
-    /// Layer of the activations, from 0; needed if the weights have several
+    /// Layer of the activations, from 0; needed if the weights have several layers
     #[arg(long, value_name = "N")]
     pub layer: Option<u32>,
 
-    /// Expert of the activations, from 0, if tokens of the layer are routed between experts; --down-proj names a shared one
+    /// Expert of the activations, from 0, if the layer routes tokens between experts; name a shared expert with
+    /// --down-proj
     #[arg(long, value_name = "N")]
     pub expert: Option<u32>,
 
-    /// Tensor of the MLP's down-projection, [width, neurons] or [neurons, width], or of those of all experts
+    /// Tensor of the MLP's down-projection, [width, neurons] or [neurons, width], or the tensor of all experts
     #[arg(long, value_name = "NAME")]
     pub down_proj: Option<String>,
 
@@ -46,11 +47,11 @@ pub struct ModelArgs {
     #[arg(long, value_name = "NAME")]
     pub final_norm: Option<String>,
 
-    /// Kind of the final norm, if neither config.json nor the file's metadata tell it
+    /// Kind of the final norm, if neither config.json nor the file's metadata say it
     #[arg(long, value_enum, value_name = "KIND")]
     pub norm: Option<Norm>,
 
-    /// Epsilon of the final norm, if neither config.json nor the file's metadata has it
+    /// Epsilon of the final norm, if neither config.json nor the file's metadata have it
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     pub norm_epsilon: Option<f64>,
 }
@@ -60,11 +61,11 @@ pub struct ModelArgs {
 pub enum Norm {
     /// Root mean square
     Rms,
-    /// Root mean square with weights stored as their difference from one, as in Gemma
+    /// Root mean square with weights stored as their difference from 1, as in Gemma
     RmsPlusOne,
     /// Layer norm
     Layer,
-    /// Layer norm with weights stored as their difference from one, as in Nemotron
+    /// Layer norm with weights stored as their difference from 1, as in Nemotron
     LayerPlusOne,
     /// No norm
     None,
@@ -76,8 +77,8 @@ impl ModelArgs {
         !self.model.is_empty()
     }
 
-    /// Opens the weights that lead from `neurons` neurons to the logits. Rows of the unembedding behind the last one that
-    /// `words` know are padding.
+    /// Opens the weights that lead from `neurons` neurons to the logits. Rows of the unembedding after the last one
+    /// that `words` know are padding.
     pub fn readout(&self, neurons: usize, words: &VocabularyWords) -> Result<Readout, Failure> {
         let readout = Readout::open(&self.weights()?, neurons, &self.options())?;
         words.check(readout.tokens() as u64)?;
@@ -94,8 +95,8 @@ impl ModelArgs {
         Ok(DownProjection::open(&self.weights()?, neurons, &self.options())?)
     }
 
-    /// For each of `features` [K, d] the tokens that it promotes and suppresses most; those that `words` do not know by
-    /// their id.
+    /// For each of `features` [K, d], the tokens that it promotes and suppresses most. Tokens that `words` do not know
+    /// appear by their id.
     pub fn promoted_and_suppressed(
         &self,
         features: &DenseMatrix,

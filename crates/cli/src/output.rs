@@ -18,7 +18,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn write(text: &str) -> Result<(), Failure> {
-    // What came of a file that lost bytes is worth nothing.
+    // A result is worth nothing if it comes from a file that has lost bytes since.
     unmix_data::check_mappings()?;
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
@@ -39,7 +39,7 @@ pub fn path(path: &Path) -> String {
     terminal::line(&path.display().to_string(), Marks::Escaped)
 }
 
-/// A path in JSON: what is not UTF-8 in it is shown by replacement characters.
+/// A path in JSON. Replacement characters stand for what is not UTF-8 in it.
 pub fn json_path(path: &Path) -> Value {
     path.to_string_lossy().into()
 }
@@ -51,14 +51,14 @@ pub struct Style {
 }
 
 impl Style {
-    /// Marks in a terminal, and none where `NO_COLOR` is set or output goes elsewhere.
+    /// Marks in a terminal. No marks if `NO_COLOR` is set or output goes elsewhere.
     pub fn of(stream: &impl IsTerminal) -> Style {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Style { colors: stream.is_terminal() && !set("NO_COLOR") && !dumb }
     }
 
-    /// Of stdout.
+    /// The style of stdout.
     pub fn stdout() -> Style {
         Style::of(&std::io::stdout())
     }
@@ -67,22 +67,22 @@ impl Style {
     #[cfg(test)]
     pub const PLAIN: Style = Style { colors: false };
 
-    /// Headings and the word that matters.
+    /// Marks headings and the word that matters.
     pub fn strong(self, text: &str) -> String {
         self.apply(terminal::STRONG, text)
     }
 
-    /// What may be overlooked.
+    /// Marks what may be overlooked.
     pub fn faint(self, text: &str) -> String {
         self.apply(terminal::FAINT, text)
     }
 
-    /// What went well.
+    /// Marks what went well.
     pub fn good(self, text: &str) -> String {
         self.apply(terminal::GOOD, text)
     }
 
-    /// What went wrong.
+    /// Marks what went wrong.
     pub fn error(self, text: &str) -> String {
         self.apply(terminal::ERROR, text)
     }
@@ -93,7 +93,7 @@ impl Style {
     }
 }
 
-/// Columns of text that fit: `COLUMNS`, the terminal's width, or 110.
+/// Columns that text may have: those of `COLUMNS`, or of the terminal, or else 110.
 pub fn width() -> usize {
     const ELSEWHERE: usize = 110;
     let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
@@ -110,7 +110,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these columns; a title that starts with `>` is of a column aligned to the right.
+    /// A table with these columns. A title that starts with `>` belongs to a column that is aligned to the right.
     pub fn new(titles: &[&'static str]) -> Table {
         let titles = titles
             .iter()
@@ -122,12 +122,12 @@ impl Table {
         Table { titles, rows: Vec::new() }
     }
 
-    /// Adds a row. A cell stays on its line, whatever is in it.
+    /// Adds a row. A cell stays on its line, whatever it contains.
     pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells.into_iter().map(|cell| terminal::line(&cell, Marks::Kept)).collect());
     }
 
-    /// The table as text, two blanks between columns, with a heading if there are titles.
+    /// The table as text, with two blanks between columns, and with a heading if there are titles.
     pub fn render(&self, style: Style) -> String {
         let widths: Vec<usize> = self
             .titles
@@ -158,7 +158,7 @@ impl Table {
     }
 }
 
-/// An engine in words.
+/// The engine in words.
 pub fn engine(engine: &dyn Engine) -> String {
     match engine.kind() {
         EngineKind::Cpu => engine.adapter().to_owned(),

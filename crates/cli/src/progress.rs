@@ -1,4 +1,5 @@
-//! What stderr says while a command works: a bar in a terminal, plain lines elsewhere, JSON lines for programs, or nothing.
+//! What stderr says while a command works: a bar in a terminal, plain lines elsewhere, JSON lines for programs, or
+//! nothing.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +22,7 @@ pub enum ProgressMode {
     Auto,
     /// A line every second or so
     Plain,
-    /// A JSON object a line, for programs
+    /// JSON objects for programs, one on each line
     Json,
     /// Nothing
     None,
@@ -38,19 +39,19 @@ enum Mode {
 /// Least time between two plain lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The bar on the screen, for those who write to stderr beside it.
+/// The bar on the screen, for code that writes to stderr beside it.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// Tells the user how it goes.
+/// Tells the user about the progress.
 #[derive(Debug)]
 pub struct Reporter {
     mode: Mode,
     last_line: Option<Instant>,
-    /// Progress that no plain line has told yet.
+    /// Progress that no plain line has reported yet.
     untold: Option<Progress>,
     /// Seconds at which the iterations began, after the start was chosen.
     began: f64,
-    /// How the fit under way starts, and the stage that was told last.
+    /// How the running fit starts, and below it the stage that was reported last.
     start: &'static str,
     told: Option<Stage>,
 }
@@ -92,7 +93,7 @@ impl Reporter {
         );
     }
 
-    /// What to call at the first Ctrl-C, or another signal that asks to stop.
+    /// What to call at the first signal that asks to stop, such as Ctrl-C.
     pub fn interrupt_notice(&self) -> impl Fn() + Send + 'static {
         let reporter = Reporter::in_mode(self.mode);
         move || {
@@ -101,7 +102,7 @@ impl Reporter {
         }
     }
 
-    /// A fit is about to start: its activations are loaded.
+    /// Call this when a fit is about to start and its activations are loaded.
     pub fn fit_starts(&mut self, options: &Options) {
         (self.last_line, self.told, self.start) = (None, None, options.init.name());
         self.stage(&stopping(options));
@@ -116,7 +117,7 @@ impl Reporter {
         }
     }
 
-    /// What a fit says of itself.
+    /// Reports the progress of a fit.
     pub fn fit_progress(&mut self, progress: &Progress) {
         match progress.stage {
             Stage::Iterate => self.iteration(progress),
@@ -138,7 +139,7 @@ impl Reporter {
         if stage == Stage::Verify {
             self.plain_line();
         }
-        // Cloned, so that the lock is free where a line goes around the bar.
+        // The bar is cloned, so that the lock is free while a line is written around the bar.
         let bar = bar_slot().clone();
         match bar {
             Some(bar) => bar.set_message(text.clone()),
@@ -195,7 +196,7 @@ impl Reporter {
         }
     }
 
-    /// The fit is over: its bar goes, its last iteration is told.
+    /// Call this when the fit is over. It removes the bar and reports the last iteration.
     pub fn fit_ends(&mut self) {
         self.plain_line();
         if let Some(bar) = bar_slot().take() {
@@ -203,7 +204,7 @@ impl Reporter {
         }
     }
 
-    /// The last word of a command that failed. Said even where progress is not.
+    /// The last message of a command that failed. It appears even if progress does not.
     pub fn error(&mut self, failure: &Failure) {
         self.fit_ends();
         let text = if self.mode == Mode::Json {
@@ -213,7 +214,7 @@ impl Reporter {
             let failure = terminal::line(&failure.to_string(), Marks::Escaped);
             format!("{} {failure}", output::Style::of(&std::io::stderr()).error("error:"))
         };
-        // Nowhere is left to tell that stderr is closed.
+        // If stderr is closed, there is nowhere left to report it.
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 
@@ -228,9 +229,9 @@ impl Reporter {
     }
 }
 
-/// Runs `write` with the bar out of the way.
+/// Runs `write` while the bar is out of the way.
 pub fn around_bar<T>(write: impl FnOnce() -> T) -> T {
-    // Cloned, so that the lock is free while drawing: writing may log.
+    // The bar is cloned, so that the lock is free while drawing: writing may log.
     let bar = bar_slot().clone();
     match bar {
         Some(bar) => bar.suspend(write),

@@ -23,7 +23,7 @@ pub struct SharedArgs {
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Common options")]
     pub quiet: bool,
 
-    /// Log more; twice for even more. The variable RUST_LOG is heeded as well
+    /// Log more; give it twice for even more. RUST_LOG has an effect as well
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
     pub verbose: u8,
 }

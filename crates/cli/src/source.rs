@@ -1,4 +1,4 @@
-//! The activations of a fit, opened again.
+//! Opens the activations of a fit again.
 
 use std::path::{Path, PathBuf};
 
@@ -12,17 +12,19 @@ use crate::failure::Failure;
 pub struct FitActivations {
     /// The files.
     pub set: ActivationSet,
-    /// Their token columns; the fit's own for those that the files lack, if the rows are those of the fit.
+    /// Their token columns. If the rows are those of the fit, the fit's own columns take the place of columns that the
+    /// files do not have.
     pub columns: TokenColumns,
-    /// Whether they are what was fitted, so that row i belongs to row i of the coefficients.
+    /// Whether they are the activations that were fitted, so that row i belongs to row i of the coefficients.
     pub fitted: bool,
 }
 
-/// Opens `given`, or if that is empty the files that the fit in `dir` was made from, which must not have changed since.
+/// Opens `given`. If that is empty, it opens the files that the fit in `dir` was made from, which must not have changed
+/// since.
 ///
-/// Given files may hold other tokens, but must have the fit's neurons. Of several matrices in them, the one that is called
-/// like the fitted one is meant, and tokens are left out as the fit left them out, unless `choice` says otherwise. `others` is
-/// what to write for other files.
+/// Files in `given` may hold other tokens, but must have the fit's neurons. If they hold several matrices, the one with
+/// the name of the fitted one is meant. Tokens are left out as the fit left them out, unless `choice` says otherwise.
+/// `others` is what a user writes to give other files.
 pub fn open(
     dir: &Path,
     fit: &FitRecord,
@@ -94,7 +96,7 @@ pub fn check_neurons(set: &ActivationSet, fit: &FitRecord, dir: &Path) -> Result
     )))
 }
 
-/// Opens the tensor of that name, or the files' only matrix where there is none of that name.
+/// Opens the tensor of that name, or the files' only matrix if there is none of that name.
 fn open_tensor(paths: &[PathBuf], name: Option<&str>, filter: &TokenFilter) -> Result<ActivationSet, Failure> {
     match activation_args::open(paths, name, filter) {
         Err(Failure::Data(Error::NoSuchTensor { tensor, .. })) if Some(tensor.as_str()) == name => {

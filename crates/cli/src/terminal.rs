@@ -1,10 +1,12 @@
-//! Text made fit for a terminal. All that the program prints passes through here, whatever file, name or driver it is from.
+//! Makes text fit for a terminal. Everything that the program prints passes through here, whatever file, name or driver
+//! it comes from.
 //!
-//! What could move the cursor, change the terminal or turn the direction of text is shown as an escape, such as `\u{1b}`.
+//! Characters that could move the cursor, change the terminal or turn the direction of text appear as escapes, such as
+//! `\u{1b}`.
 
 use unmix_interpret::disturbs_a_terminal;
 
-/// The marks of [`Style`](crate::output::Style), and the one that ends them.
+/// The marks of [`Style`](crate::output::Style), and the mark that ends them.
 pub const STRONG: &str = "\x1b[1m";
 /// What may be overlooked.
 pub const FAINT: &str = "\x1b[2m";
@@ -12,29 +14,29 @@ pub const FAINT: &str = "\x1b[2m";
 pub const GOOD: &str = "\x1b[32m";
 /// What went wrong.
 pub const ERROR: &str = "\x1b[1;31m";
-/// The end of any other.
+/// Ends any of the other marks.
 pub const END: &str = "\x1b[0m";
 
-/// Whether marks of our own stay.
+/// Whether our own marks stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marks {
     /// They stay.
     Kept,
-    /// They are escaped like those of anybody else.
+    /// They are escaped like any others.
     Escaped,
 }
 
-/// Text on one line.
+/// Makes text on one line fit.
 pub fn line(text: &str, marks: Marks) -> String {
     escaped(text, marks, |c| c.escape_default().to_string())
 }
 
-/// Text of several lines.
+/// Makes text of several lines fit.
 pub fn lines(text: &str, marks: Marks) -> String {
     escaped(text, marks, |c| if c == '\n' { c.to_string() } else { c.escape_default().to_string() })
 }
 
-/// JSON, which means the same afterwards: only within strings are there characters to be escaped.
+/// Makes JSON fit without changing what it means. Only strings contain characters that have to be escaped.
 pub fn json(text: &str) -> String {
     escaped(text, Marks::Escaped, |c| if c == '\n' { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) })
 }

@@ -2,13 +2,14 @@
 
 use crate::failure::Failure;
 
-/// The variables in which rayon looks for a number of threads, in its order.
+/// The variables in which rayon looks for a number of threads, in rayon's order.
 const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "RAYON_RS_NUM_CPUS"];
 
-/// Threads for each processor, at most: more of them only wait for one another.
+/// Most threads for each processor. More of them would only wait for one another.
 const MOST_FOR_A_PROCESSOR: usize = 4;
 
-/// Starts the threads that share the work: as many as the environment says, within reason, or one for each processor.
+/// Starts the threads that share the work: as many as the environment says, within reason, or else one for each
+/// processor.
 pub fn start() -> Result<(), Failure> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let given = VARIABLES.into_iter().find_map(|name| Some((name, std::env::var_os(name)?)));
@@ -29,11 +30,11 @@ pub fn start() -> Result<(), Failure> {
     })
 }
 
-/// The number of threads that the variable `name` asks for by `text`, and what is wrong with it.
+/// The number of threads that `text`, the value of the variable `name`, asks for, and what is wrong with it.
 fn within_reason(name: &str, text: &str, processors: usize) -> (usize, Option<String>) {
     let most = processors.saturating_mul(MOST_FOR_A_PROCESSOR);
     match text.parse::<usize>() {
-        // As rayon has it.
+        // As in rayon.
         Ok(0) => (processors, None),
         Ok(count) if count <= most => (count, None),
         Ok(count) => {

@@ -1,4 +1,4 @@
-//! The text of a fit's tokens, from whatever tells it.
+//! The text of a fit's tokens, from whichever source gives it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use unmix_interpret::{Prompts, Text, TokenNotation};
 
 use crate::failure::Failure;
 
-/// Options that tell the text of tokens.
+/// Options that give the text of tokens.
 #[derive(Clone, Debug, Default, Args)]
 pub struct TextArgs {
-    /// JSON array with the text of each row's token, those that the fit left out as well, as `tokenizer.convert_ids_to_tokens(token_ids)` gives; goes before a
-    /// vocabulary
+    /// JSON array with the text of each row's token, also of those that the fit left out, as
+    /// `tokenizer.convert_ids_to_tokens(token_ids)` gives it; used instead of a vocabulary
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
 
@@ -21,21 +21,21 @@ pub struct TextArgs {
     pub vocabulary: Option<PathBuf>,
 }
 
-/// What words are made of.
+/// Where words come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// One string a row.
+    /// One string for each row.
     Tokens,
     /// A vocabulary and the ids of the tokens.
     Vocabulary,
-    /// Ids alone.
+    /// Ids of tokens only.
     TokenIds,
-    /// Nothing: numbers of rows.
+    /// Nothing but the numbers of rows.
     Rows,
 }
 
 impl Source {
-    /// The name in JSON.
+    /// The name of the source in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Source::Tokens => "tokens",
@@ -55,10 +55,10 @@ impl Source {
     }
 }
 
-/// Tokens of a byte-level vocabulary may be parts of a character. Decoded one by one, each becomes U+FFFD, and its bytes are
-/// lost. Warns where that is so of more tokens than a text would have by itself.
+/// Warns if more tokens have lost bytes than a text would have by itself. The tokens of a byte-level vocabulary may be
+/// parts of a character. If they are decoded one by one, each part becomes U+FFFD, and its bytes are lost.
 fn warn_of_lost_bytes(path: &Path, strings: &TokenStrings, rows: usize) {
-    /// Of so many tokens, one may well have the character in the text that the model read.
+    /// One of this many tokens may well have this character in the text that the model read.
     const TOKENS_FOR_ONE: usize = 1000;
     let lost = (0..rows).filter(|&row| strings.get(row).is_some_and(|text| text.contains('\u{fffd}'))).count();
     if lost * TOKENS_FOR_ONE > rows {
@@ -117,7 +117,7 @@ fn texts(strings: &TokenStrings) -> Vec<&str> {
     (0..strings.len()).map(|row| strings.get(row).unwrap_or_default()).collect()
 }
 
-/// Says how many tokens the vocabulary lacks.
+/// Says how many tokens are missing in the vocabulary.
 fn warn_of_unknown(path: &Path, strings: &TokenStrings, fit: &FitRecord) {
     if let Some(unknown) = strings.unknown() {
         log::warn!(

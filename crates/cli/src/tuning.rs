@@ -1,6 +1,6 @@
-//! Which variants of kernels `unmix tune` found to be the fastest, in a file of the user's cache folder.
+//! Which variants of kernels `unmix tune` found to be the fastest, in a file in the user's cache folder.
 //!
-//! A convenience that is never in the way: whatever is wrong with the file costs speed at most, and a warning.
+//! The file is a convenience. Whatever is wrong with it costs speed and a warning at most.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,14 @@ use unmix_runtime::Preference;
 
 use crate::failure::Failure;
 
-/// Overrides the folder, for tests and for those who keep caches elsewhere.
+/// The variable that overrides the folder, for tests and for users who keep caches elsewhere.
 const FOLDER_VARIABLE: &str = "UNMIX_CACHE_DIR";
 
-/// Most bytes of the file; an adapter takes a few thousand.
+/// Most bytes of the file. An adapter takes a few thousand.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// An adapter as the file knows it; what was measured on one holds for no other driver and no other version of unmix.
+/// An adapter as the file identifies it. What was measured on one holds for no other driver and no other version of
+/// unmix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// Version of unmix.
@@ -67,7 +68,7 @@ struct Stored {
     tunings: Vec<Tuning>,
 }
 
-/// The file; none on a system that has no cache folder.
+/// The file. None on a system without a cache folder.
 pub fn path() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     let given = std::env::var_os(FOLDER_VARIABLE).filter(|folder| !folder.is_empty());
@@ -78,7 +79,7 @@ pub fn path() -> Option<PathBuf> {
     Some(folder.join("tuning.json"))
 }
 
-/// All that is stored. A file that cannot be read or understood counts as empty, with a warning.
+/// Everything that is stored. A file that cannot be read or understood counts as empty, with a warning.
 pub fn stored() -> Vec<Tuning> {
     let Some(path) = path() else { return Vec::new() };
     let bytes =
@@ -104,7 +105,8 @@ pub fn stored() -> Vec<Tuning> {
     }
 }
 
-/// Stores what was measured on an adapter, in place of what was known of it and of what no version but another reads.
+/// Stores what was measured on an adapter. It replaces what was known about the adapter, and what only other versions
+/// could use.
 pub fn store(tuning: Tuning) -> Result<PathBuf, Failure> {
     let path = path().ok_or_else(|| {
         Failure::Check(format!(
@@ -126,7 +128,7 @@ pub fn store(tuning: Tuning) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// Deletes the file, and gives its path if there was one.
+/// Deletes the file, and returns its path if there was one.
 pub fn forget() -> Result<Option<PathBuf>, Failure> {
     let Some(path) = path() else { return Ok(None) };
     match std::fs::remove_file(&path) {
@@ -136,8 +138,8 @@ pub fn forget() -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-/// Has an engine run the variants that were the fastest on its adapter, if that was measured and the environment's
-/// `UNMIX_VARIANTS` does not say otherwise.
+/// Makes an engine run the variants that were the fastest on its adapter, if they were measured and `UNMIX_VARIANTS`
+/// does not say otherwise.
 pub fn apply(engine: &WgpuEngine) {
     if std::env::var_os("UNMIX_VARIANTS").is_some_and(|text| !text.is_empty()) {
         return;

@@ -1,4 +1,4 @@
-//! The text of tokens that are known by id alone.
+//! The text of tokens that are known only by their id.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 pub struct VocabularyWords(Option<(Vocabulary, TokenNotation)>);
 
 impl VocabularyWords {
-    /// From the vocabulary in that file, if there is one.
+    /// Reads the vocabulary in that file, if a file is given.
     pub fn read(path: Option<&Path>) -> Result<VocabularyWords, Failure> {
         let vocabulary = path.map(Vocabulary::read).transpose()?;
         Ok(VocabularyWords(vocabulary.map(|vocabulary| {
@@ -27,8 +27,8 @@ impl VocabularyWords {
         vocabulary.get(id.into()).map(|entry| notation.text(entry))
     }
 
-    /// Refuses a vocabulary that is not that of an unembedding of `tokens` rows. Some rows may be padding and some entries
-    /// without a row, but not most of them.
+    /// Refuses a vocabulary that cannot belong to an unembedding of `tokens` rows. Some rows may be padding, and some
+    /// entries may have no row, but not most of them.
     pub fn check(&self, tokens: u64) -> Result<(), Failure> {
         let Some((vocabulary, _)) = &self.0 else { return Ok(()) };
         let (known, entries) = (vocabulary.known_below(tokens) as u64, vocabulary.len() as u64);
@@ -42,7 +42,7 @@ impl VocabularyWords {
         )))
     }
 
-    /// A token for the table: on one line, with blanks at its ends as dots; or its id.
+    /// A token for the table: its text on one line, with blanks at its ends as dots, or else its id.
     pub fn shown(&self, id: u32) -> String {
         if self.0.is_none() {
             return id.to_string();

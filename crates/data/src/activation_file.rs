@@ -17,17 +17,18 @@ use crate::{Error, Format, TensorInfo, TokenColumns, columns, mask, tensor_choic
 /// What to read of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Name of the tensor. Without it, the file's tensor of floating-point numbers with two or three dimensions is meant, if there
-    /// is one such tensor only, its name is not that of a mask or of a column of tokens, and nothing beside it may be the
+    /// Name of the tensor. Without it, the file's only tensor of floating-point numbers with two or three dimensions is
+    /// meant. It must not have the name of a mask or of a column of tokens, and nothing else in the file may be the
     /// activations as well.
     pub tensor: Option<String>,
 }
 
-/// One tensor of activations in a memory-mapped safetensors or npy file: every row that the file holds.
+/// One tensor of activations in a memory-mapped safetensors or npy file, with every row that the file holds.
 ///
-/// f32, f16 and bf16 numbers keep their type; f64 numbers become f32 as they are read. Big-endian and Fortran-order arrays are
-/// rearranged as they are read; all else is used in place, without a copy ([`shared_rows`](ActivationSource::shared_rows)), or
-/// read by ordinary reads ([`read_rows`](ActivationSource::read_rows)).
+/// f32, f16 and bf16 numbers keep their type. f64 numbers become f32 as they are read. Big-endian and Fortran-order
+/// arrays are rearranged as they are read. Everything else is used in place without a copy
+/// ([`shared_rows`](ActivationSource::shared_rows)), or read by ordinary reads
+/// ([`read_rows`](ActivationSource::read_rows)).
 ///
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,16 +41,17 @@ pub struct ActivationFile {
 }
 
 impl ActivationFile {
-    /// Maps a file, checks its header and picks the matrix, tokens × neurons. Nothing but the header is read yet.
+    /// Maps a file, checks its header and picks the matrix, tokens × neurons. Only the header is read.
     /// [`ActivationSet`](crate::ActivationSet) reads several files, and batches of sequences.
     ///
-    /// The file must not be changed or shortened while this value or bytes shared by it live: numbers would change under
-    /// way, and reading beyond the new end stops the process, unless [`catch_bus_errors`](crate::catch_bus_errors) has been called.
-    /// [`check_unchanged`](crate::ActivationSet::check_unchanged) tells afterwards.
+    /// The file must not be changed or shortened while this value or bytes shared by it live. Otherwise numbers change
+    /// in the middle of a computation, and reading beyond the new end stops the process, unless
+    /// [`catch_bus_errors`](crate::catch_bus_errors) has been called.
+    /// [`check_unchanged`](crate::ActivationSet::check_unchanged) finds such changes afterwards.
     ///
     /// # Errors
-    /// If there is no such file, it is a folder, empty, of another format or damaged; if the tensor is missing, ambiguous, no
-    /// matrix, without rows or columns, or of a type that cannot be read.
+    /// If there is no such file, or it is a folder, empty, of another format or damaged. If the tensor is missing,
+    /// ambiguous, not a matrix, without rows or columns, or of a type that cannot be read.
     pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<ActivationFile, Error> {
         let opened = ActivationFile::open_any(path.as_ref(), options)?;
         match opened.shape {
@@ -63,7 +65,8 @@ impl ActivationFile {
         }
     }
 
-    /// As [`open`](Self::open), and a batch of sequences, [batch, sequence, neurons], as well: one sequence after another.
+    /// As [`open`](Self::open), but it also takes a batch of sequences, [batch, sequence, neurons], as one sequence
+    /// after another.
     pub(crate) fn open_any(path: &Path, options: &OpenOptions) -> Result<ActivationFile, Error> {
         let file = tensor_opening::open(path)?;
         let tensor = tensor_choice::activations(&file, options.tensor.as_deref())?.clone();
@@ -86,37 +89,37 @@ impl ActivationFile {
         self.file.format
     }
 
-    /// Name of the tensor; npy arrays have none.
+    /// Name of the tensor. npy arrays have none.
     pub fn tensor(&self) -> Option<&str> {
         Some(self.tensor.info.name.as_str()).filter(|name| !name.is_empty())
     }
 
-    /// Type of the numbers in the file, e.g. `f16`, `f64 (big-endian)`.
+    /// Type of the numbers in the file, such as `f16` or `f64 (big-endian)`.
     pub fn stored_dtype(&self) -> &str {
         &self.tensor.info.dtype
     }
 
-    /// Bytes of the matrix in the file. f64 numbers take half of it once they are read.
+    /// Bytes of the matrix in the file. f64 numbers take half as many once they are read.
     pub fn stored_bytes(&self) -> u64 {
         self.tensor.range.len() as u64
     }
 
-    /// Whether the file holds the matrix column after column.
+    /// Whether the file holds the matrix one column after the other.
     pub fn is_fortran_order(&self) -> bool {
         self.tensor.fortran
     }
 
-    /// All tensors of the file in its order.
+    /// All tensors of the file, in its order.
     pub fn tensors(&self) -> Vec<TensorInfo> {
         self.file.tensors.iter().map(|t| t.info.clone()).collect()
     }
 
-    /// The file's own key-value metadata; empty for npy.
+    /// The file's own key-value metadata. Empty for npy.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.file.metadata
     }
 
-    /// Sequences and their length, where the tensor is a batch of them: [batch, sequence, neurons].
+    /// Number of sequences and their length, if the tensor is a batch of sequences, [batch, sequence, neurons].
     pub fn batch(&self) -> Option<[u64; 2]> {
         match self.shape {
             RowShape::Tokens(_) => None,
@@ -124,31 +127,31 @@ impl ActivationFile {
         }
     }
 
-    /// The columns `token_ids`, `prompt_ids` (or `sequence_ids`) and `positions`, as far as the file holds them.
+    /// The columns `token_ids`, `prompt_ids` (or `sequence_ids`) and `positions` that the file holds.
     ///
     /// # Errors
-    /// If one of them is not a one-dimensional tensor of whole numbers with an entry a token. Beside a batch of sequences they
-    /// have its leading shape.
+    /// If one of them is not a one-dimensional tensor of whole numbers with an entry for each token. Beside a batch of
+    /// sequences, columns have the shape of its leading dimensions.
     pub fn token_columns(&self) -> Result<TokenColumns, Error> {
         columns::read(&self.file, self.shape)
     }
 
-    /// The columns of the fit whose coefficients this is.
+    /// The columns of the fit whose coefficients these are.
     pub(crate) fn columns_of_fit(&self) -> Result<TokenColumns, Error> {
         columns::read_of_fit(&self.file, self.tokens())
     }
 
-    /// Which rows are no padding, if this is a batch of sequences with a mask beside it.
+    /// Which rows are not padding, if this is a batch of sequences with a mask beside it.
     pub(crate) fn attention_mask(&self) -> Result<Option<Vec<bool>>, Error> {
         mask::attention_mask(&self.file, self.shape)
     }
 
-    /// The rows for which the tensor `name` of the file says yes.
+    /// Which rows the tensor `name` of the file keeps.
     pub(crate) fn mask(&self, name: &str) -> Result<Vec<bool>, Error> {
         mask::named(&self.file, name, self.shape)
     }
 
-    /// Whether the file has been written to since it was opened, as far as its size and its times tell.
+    /// Whether the file has been written to since it was opened, according to its size and its times.
     ///
     /// # Errors
     /// [`Error::CutShort`] if it has lost bytes.
@@ -156,12 +159,12 @@ impl ActivationFile {
         self.file.file.is_touched()
     }
 
-    /// Whether another file lies now where this one was.
+    /// Whether another file is now in the place of this one.
     pub(crate) fn is_replaced(&self) -> bool {
         self.file.file.is_replaced()
     }
 
-    /// Whether the file's bytes are what [`read_rows`](ActivationSource::read_rows) gives.
+    /// Whether the bytes of the file are what [`read_rows`](ActivationSource::read_rows) gives.
     pub(crate) fn in_place(&self) -> bool {
         !self.tensor.fortran && !self.tensor.big_endian && self.number != Number::F64
     }

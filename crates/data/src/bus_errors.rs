@@ -1,5 +1,6 @@
-//! What happens when a mapped file is cut short, or its disk fails, while it is read: the system then sends the signal SIGBUS, which
-//! ends a process without a word. Once caught, the missing bytes read as zeros, and [`check_mappings`] tells which file it was.
+//! What happens if a mapped file is cut short, or its disk fails, while it is read. The system then sends the signal
+//! SIGBUS, which ends a process without a message. Once it is caught, the missing bytes read as zeros, and
+//! [`check_mappings`] says which file it was.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -10,9 +11,9 @@ use crate::Error;
 /// Most mappings that are watched at once.
 const MAPPINGS: usize = 16_384;
 
-/// A mapping's place in memory. The handler reads it without a lock, as a handler must.
+/// The place of a mapping in memory. The handler reads it without a lock, as a handler must.
 struct Slot {
-    /// Address of the first byte; 0 where the slot is free.
+    /// Address of the first byte, or 0 if the slot is free.
     start: AtomicUsize,
     bytes: AtomicUsize,
     /// Whether bytes were missing.
@@ -23,7 +24,7 @@ static SLOTS: [Slot; MAPPINGS] =
     [const { Slot { start: AtomicUsize::new(0), bytes: AtomicUsize::new(0), broken: AtomicBool::new(false) } };
         MAPPINGS];
 
-/// Files with missing bytes whose mappings are gone, and the files of the slots.
+/// Files with missing bytes whose mappings no longer exist, and the files of the slots.
 static FILES: Mutex<Files> = Mutex::new(Files { of_slots: Vec::new(), broken: Vec::new() });
 
 struct Files {
@@ -35,10 +36,10 @@ fn files() -> std::sync::MutexGuard<'static, Files> {
     FILES.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A mapping that is watched for as long as this lives. It must end before the mapping does.
+/// A mapping that is watched as long as this value lives. This value must be dropped before the mapping.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    /// None where all slots are taken: such a mapping is not watched.
+    /// None if all slots are taken. Such a mapping is not watched.
     slot: Option<usize>,
 }
 
@@ -78,7 +79,8 @@ impl Drop for Watched {
     }
 }
 
-/// Whether every mapped file that was read so far held all of its bytes. What was computed from one that did not is worthless.
+/// Checks that every mapped file that was read so far held all of its bytes. What was computed from one that did not is
+/// worthless.
 ///
 /// # Errors
 /// [`Error::CutShort`] with the first file that did not.
@@ -92,8 +94,9 @@ pub fn check_mappings() -> Result<(), Error> {
     }
 }
 
-/// From now on, missing bytes of mapped files read as zeros instead of ending the process, and [`check_mappings`] tells of them.
-/// A handler of SIGBUS that was there before still gets the signals of other memory. Does nothing where there is no such signal.
+/// From now on, missing bytes of mapped files read as zeros instead of ending the process, and [`check_mappings`]
+/// reports them. An earlier handler of SIGBUS still gets the signals of other memory. Does nothing on systems without
+/// this signal.
 pub fn catch_bus_errors() {
     #[cfg(unix)]
     handler::install();
@@ -106,7 +109,7 @@ mod handler {
 
     use super::SLOTS;
 
-    /// The action before.
+    /// The earlier action.
     static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
     pub(super) fn install() {
@@ -130,7 +133,7 @@ mod handler {
         }
     }
 
-    /// Puts pages of zeros where the file has none any more. Calls nothing that a handler must not call.
+    /// Puts pages of zeros where the file no longer has any. It calls nothing that a handler must not call.
     extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
         // SAFETY: the system calls this with valid information on the signal.
         let address = unsafe { (*info).si_addr() } as usize;

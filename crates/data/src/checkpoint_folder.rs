@@ -12,26 +12,26 @@ use crate::staging::{LOCK, lock};
 
 /// File of what was asked for.
 const REQUEST: &str = "request.json";
-/// How the names of checkpoints begin; a number follows.
+/// Names of checkpoints begin with this. A number follows.
 const CHECKPOINT: &str = "checkpoint-";
 /// A file that is not complete yet.
 const UNDER_WAY: &str = "under-way";
-/// Checkpoints that are kept: the latest, and the one before it in case the latest is damaged.
+/// Number of checkpoints that are kept: the latest, and the one before it in case the latest is damaged.
 const GENERATIONS: usize = 2;
 /// Bytes of the hash at the end of a checkpoint.
 const HASH_BYTES: u64 = blake3::OUT_LEN as u64;
 
-/// The folder `DIR.partial` beside the place of a result, in which a fit leaves checkpoints from which it can go on.
+/// The folder `DIR.partial` beside the place of a result. A fit leaves checkpoints there, from which it can go on.
 ///
-/// A file in it takes its name only once it is complete and on the disk, so that a process that is killed at any moment leaves
-/// whole checkpoints or none. A lock tells whether a living process works on it.
+/// A file in it gets its name only when it is complete and on the disk. So a process that is killed at any moment
+/// leaves complete checkpoints or none. A lock shows whether a living process works on the folder.
 #[derive(Debug)]
 pub struct CheckpointFolder {
     path: PathBuf,
     request: Vec<u8>,
     /// Number of the next checkpoint.
     next: u64,
-    /// Held once the folder is there, where the file system has locks.
+    /// Held once the folder exists, if the file system has locks.
     lock: Option<File>,
 }
 
@@ -47,13 +47,13 @@ impl CheckpointFolder {
         Ok(place.parent.join(name))
     }
 
-    /// The folder of a fit that begins: `request` is what [`resume`](Self::resume) will give back. Nothing is created before the
-    /// first checkpoint. A folder without a checkpoint, which a killed process left, is deleted; with `force` so are checkpoints of
-    /// an earlier fit.
+    /// The folder of a fit that begins. [`resume`](Self::resume) will give `request` back. Nothing is created before
+    /// the first checkpoint. A folder without a checkpoint, which a killed process left, is deleted. With `force`, the
+    /// checkpoints of an earlier fit are deleted as well.
     ///
     /// # Errors
-    /// If an earlier fit left checkpoints there and `force` is not set, a living process works on it, or the folder holds
-    /// something else.
+    /// If an earlier fit left checkpoints there and `force` is not set, if a living process works on the folder, or if
+    /// it holds something else.
     pub fn begin(dir: impl AsRef<Path>, request: Vec<u8>, force: bool) -> Result<CheckpointFolder, Error> {
         let dir = dir.as_ref();
         let path = Self::path_for(dir)?;
@@ -95,10 +95,10 @@ impl CheckpointFolder {
         &self.request
     }
 
-    /// Adds a checkpoint, whose bytes `write` gives, and deletes all but the two latest.
+    /// Adds a checkpoint whose bytes `write` writes, and deletes all but the two latest.
     ///
     /// # Errors
-    /// If the system refuses to write. Earlier checkpoints are intact then.
+    /// If the system refuses to write. Earlier checkpoints are still intact in that case.
     pub fn save(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
         if !self.path.exists() {
             fs::create_dir(&self.path).map_err(|e| Error::io(&self.path, "creating", e))?;
@@ -115,16 +115,16 @@ impl CheckpointFolder {
         self.next += 1;
         let all = checkpoints(&self.path)?;
         for old in &all[..all.len().saturating_sub(GENERATIONS)] {
-            // What cannot be deleted is in nobody's way.
+            // A file that cannot be deleted does no harm.
             let _ = fs::remove_file(self.path.join(format!("{CHECKPOINT}{old}")));
         }
         Ok(())
     }
 
-    /// The bytes of the latest checkpoint that is undamaged.
+    /// The bytes of the latest undamaged checkpoint.
     ///
     /// # Errors
-    /// If none is.
+    /// If there is none.
     pub fn latest(&self) -> Result<impl Read + use<>, Error> {
         let mut problem = None;
         for number in checkpoints(&self.path)?.into_iter().rev() {
@@ -145,7 +145,7 @@ impl CheckpointFolder {
         if self.path.exists() { delete(&self.path, self.lock) } else { Ok(()) }
     }
 
-    /// Writes a file that takes its name once it is complete.
+    /// Writes a file that gets its name once it is complete.
     fn write(&self, name: &str, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
         let (new, path) = (self.path.join(UNDER_WAY), self.path.join(name));
         let written = File::create(&new)
@@ -195,7 +195,7 @@ fn undamaged(path: &Path) -> io::Result<io::Take<io::BufReader<File>>> {
     Ok(io::BufReader::with_capacity(1 << 20, file).take(length))
 }
 
-/// The lock of a folder of checkpoints; `None` where files cannot be locked.
+/// The lock of a folder of checkpoints, or `None` if files cannot be locked.
 fn lock_of(path: &Path) -> Result<Option<File>, Error> {
     if !path.is_dir() {
         return Err(Error::NotReplaceable { path: path.to_owned(), found: "it is no folder".to_owned() });
@@ -319,7 +319,7 @@ mod tests {
     fn a_folder_without_a_checkpoint_is_in_nobodys_way() {
         let parent = tempfile::tempdir().expect("a folder");
         let dir = parent.path().join("fit");
-        // A process that is killed in its first checkpoint leaves this.
+        // A process that is killed during its first checkpoint leaves this.
         let path = CheckpointFolder::path_for(&dir).expect("a place");
         fs::create_dir(&path).expect("created");
         for name in [REQUEST, UNDER_WAY, LOCK] {

@@ -8,16 +8,17 @@ use crate::safetensors_writer::TensorEntry;
 use crate::tensor::{Tensor, shape_text};
 use crate::tensor_file::TensorFile;
 
-/// Columns beside the activations, one entry a token; each may be absent.
+/// Columns beside the activations, with one entry for each token. Each column may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TokenColumns {
-    /// Index of the token in the model's vocabulary; `token_ids` in files, or `input_ids` beside a batch of sequences.
+    /// Index of the token in the model's vocabulary. Called `token_ids` in files, or `input_ids` beside a batch of
+    /// sequences.
     pub token_ids: Option<Vec<i64>>,
-    /// Number of the prompt that the token belongs to; `prompt_ids` or `sequence_ids` in files.
+    /// Number of the prompt that the token belongs to. Called `prompt_ids` or `sequence_ids` in files.
     pub prompt_ids: Option<Vec<i64>>,
-    /// Position of the token in its prompt; `positions` in files, or `position_ids` beside a batch of sequences.
+    /// Position of the token in its prompt. Called `positions` in files, or `position_ids` beside a batch of sequences.
     pub positions: Option<Vec<i64>>,
-    /// Where tokens were left out: the row of the token in the files of activations, counted over all of them from 0.
+    /// If tokens were left out: the row of the token in the files of activations, counted over all of them from 0.
     pub rows: Option<Vec<i64>>,
 }
 
@@ -48,14 +49,15 @@ impl TokenColumns {
     }
 }
 
-/// Whether a tensor of this name is a column of tokens and never the activations.
+/// Whether a tensor of this name is a column of tokens, which is never taken for activations.
 pub(crate) fn is_column(name: &str) -> bool {
     ["token_ids", "input_ids", "prompt_ids", "sequence_ids", "positions", "position_ids"].contains(&name)
 }
 
 /// The columns beside activations.
 pub(crate) fn read(file: &TensorFile, rows: RowShape) -> Result<TokenColumns, Error> {
-    // A captured batch has the names that its tokenizer gives. Beside tokens one after another they always meant nothing.
+    // A captured batch has the names that its tokenizer gives. Beside tokens that follow one another, these names never
+    // had a meaning.
     let names: [&[&str]; 3] = match rows {
         RowShape::Tokens(_) => [&["token_ids"], &["prompt_ids", "sequence_ids"], &["positions"]],
         RowShape::Batch { .. } => {
@@ -120,7 +122,7 @@ fn check_type(file: &TensorFile, tensor: &Tensor) -> Result<(), Error> {
     })
 }
 
-/// All whole numbers of a tensor, whatever its shape.
+/// All whole numbers of a tensor, whatever its shape is.
 fn integers(file: &TensorFile, tensor: &Tensor) -> Result<Vec<i64>, Error> {
     check_type(file, tensor)?;
     let Some(number) = tensor.number else { unreachable!("checked above") };
@@ -152,13 +154,13 @@ impl<'a> Integers<'a> {
         }
     }
 
-    /// The tensor `name`, if it has 8 bytes an element.
+    /// The tensor `name`, if its elements have 8 bytes.
     pub(crate) fn wide<'b>(&'b self, name: &'b str) -> Option<TensorEntry<'b>> {
         let Integers::Wide(values) = self else { return None };
         Some(TensorEntry { name, dtype: "I64", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) })
     }
 
-    /// The tensor `name`, if it has 4 bytes an element.
+    /// The tensor `name`, if its elements have 4 bytes.
     pub(crate) fn narrow<'b>(&'b self, name: &'b str) -> Option<TensorEntry<'b>> {
         let Integers::Narrow(values) = self else { return None };
         Some(TensorEntry { name, dtype: "I32", shape: vec![values.len()], bytes: bytemuck::cast_slice(values) })

@@ -10,12 +10,12 @@ use crate::finite::check_matrix;
 use crate::safetensors_writer::{TensorEntry, write_tensors};
 use crate::{Error, TokenColumns, write_file};
 
-/// Activations in terms of a fit's features, and what they belong to.
+/// Activations expressed by the features of a fit, and what they belong to.
 #[derive(Clone, Debug)]
 pub struct EncodingRecord {
     /// The coefficients, residuals and norms.
     pub encoding: Encoding,
-    /// Cosine of each token with each feature, [n, K], where wanted.
+    /// Cosine of each token with each feature, [n, K], if wanted.
     pub cosines: Option<DenseMatrix>,
     /// Columns of the tokens, n entries each.
     pub columns: TokenColumns,
@@ -25,17 +25,18 @@ pub struct EncodingRecord {
     pub penalty: f64,
 }
 
-/// Writes a safetensors file: `coefficients` f32 [n, K], `squared_residuals` and `squared_norms` f64 \[n\] (‖x − yZ‖² and
-/// ‖x‖² of each token), `cosines` f32 [n, K] where there are any, and the token columns.
+/// Writes a safetensors file with `coefficients` f32 [n, K], `squared_residuals` and `squared_norms` f64 \[n\] (‖x −
+/// yZ‖² and ‖x‖² of each token), `cosines` f32 [n, K] if there are any, and the token columns.
 ///
 /// # Errors
-/// If parts of the record are not of as many tokens and features as its coefficients, or not finite. As [`write_file`].
+/// If parts of the record do not have as many tokens and features as its coefficients, or are not finite. As
+/// [`write_file`].
 pub fn write_encoding(path: impl AsRef<Path>, record: &EncodingRecord, force: bool) -> Result<(), Error> {
     check(record)?;
     let EncodingRecord { encoding, cosines, columns, .. } = record;
     let columns: Vec<(&str, Integers)> =
         columns.present().map(|(name, values)| (name, Integers::new(values))).collect();
-    // Wider elements first, so that every tensor is aligned.
+    // Tensors with wider elements come first, so that every tensor is aligned.
     let mut entries = vec![
         column("squared_norms", &encoding.squared_norms),
         column("squared_residuals", &encoding.squared_residuals),

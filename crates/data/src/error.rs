@@ -24,7 +24,7 @@ pub enum Error {
     /// There is no such file.
     #[error("{}: no such file; check the path", .0.display())]
     NotFound(PathBuf),
-    /// A folder or a device where a file was meant.
+    /// A folder or a device where a file was expected.
     #[error("{}: this is {found}, not a file; {advice}", path.display())]
     NotAFile {
         /// The path.
@@ -39,7 +39,7 @@ pub enum Error {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size in bytes, or how many were there at least.
+        /// Its size in bytes, or the number of bytes that it had at least.
         found: u64,
         /// Most bytes that are read.
         most: u64,
@@ -53,7 +53,7 @@ pub enum Error {
     /// A file has other content than when it was opened.
     #[error("{}: the file was changed while it was read; nothing was saved, since it would belong to neither content: start over", .0.display())]
     Changed(PathBuf),
-    /// Another file lies now where one was opened.
+    /// Another file is now in the place of one that was opened.
     #[error("{}: the file was replaced while it was read; nothing was saved, since the file that is there now was not read: start over", .0.display())]
     Replaced(PathBuf),
     /// An unfinished fit is in the way of a new one.
@@ -83,7 +83,7 @@ pub enum Error {
     /// Another process works on a folder.
     #[error("{}: another process is working on this fit; wait for it, or choose another folder", .0.display())]
     InUse(PathBuf),
-    /// Neither the content nor the name tells a format that can be read.
+    /// Neither the content nor the name shows a format that can be read.
     #[error("{}: {found}; expected a safetensors file (.safetensors) or a NumPy array (.npy). {advice}", path.display())]
     UnknownFormat {
         /// The file.
@@ -93,14 +93,14 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
-    /// The file breaks the rules of its format, mostly by being cut short.
+    /// The file breaks the rules of its format, mostly because it was cut short.
     #[error("{}: damaged {format} file: {problem}; copy or write it again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// The format.
         format: &'static str,
-        /// Which rule.
+        /// Which rule it breaks.
         problem: String,
     },
     /// A tensor was named that the file does not hold.
@@ -113,17 +113,17 @@ pub enum Error {
         /// All tensors with types and shapes.
         held: String,
     },
-    /// No name was given and the file holds no tensor that can be meant alone.
+    /// No name was given, and no single tensor in the file can be meant.
     #[error("{}: {why}: {candidates}; name the tensor that is meant", path.display())]
     AmbiguousTensor {
         /// The file.
         path: PathBuf,
-        /// Why none is taken.
+        /// Why none of them is taken.
         why: &'static str,
-        /// The tensors that may be meant, with types and shapes.
+        /// The tensors that could be meant, with types and shapes.
         candidates: String,
     },
-    /// No name was given and the file holds no tensor of floating-point numbers with two or three dimensions.
+    /// No name was given, and the file has no tensor of floating-point numbers with two or three dimensions.
     #[error("{}: no two- or three-dimensional tensor of floating-point numbers; the file holds {held}; {advice}", path.display())]
     NoMatrix {
         /// The file.
@@ -133,7 +133,7 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
-    /// A folder without a file of activations, or with several that may be meant.
+    /// A folder without a file of activations, or with several that could be meant.
     #[error("{}: {found}; {advice}", path.display())]
     NoActivations {
         /// The folder.
@@ -143,7 +143,7 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
-    /// The same file twice where several files are read as one.
+    /// The same file twice among several that are read as one.
     #[error("{}: this file is given twice; its tokens would count twice, so name it once", .0.display())]
     GivenTwice(PathBuf),
     /// Files that cannot be read as one matrix.
@@ -151,10 +151,10 @@ pub enum Error {
     FilesDiffer {
         /// The file that differs from the first.
         path: PathBuf,
-        /// What each of the two has.
+        /// How the two differ.
         problem: String,
     },
-    /// Prompts of several files have the same numbers, and there are no others for them.
+    /// Prompts of several files have the same numbers, and no other numbers are left for them.
     #[error(
         "{}: its prompt ids repeat those of an earlier file, and there are no larger numbers to tell the prompts apart; number \
          the prompts from 0 on",
@@ -171,7 +171,7 @@ pub enum Error {
         /// What left them out, and what to do.
         why: String,
     },
-    /// An npy array has no name, so none can be asked for.
+    /// An npy array has no name, but a name was given.
     #[error("{}: an npy file holds a single array without a name, so {} cannot be picked; leave the name out", path.display(), quoted_name(tensor))]
     NamelessArray {
         /// The file.
@@ -191,7 +191,7 @@ pub enum Error {
         /// What was expected and what to do.
         expected: String,
     },
-    /// A tensor of the wrong type.
+    /// A tensor of a type that cannot be used.
     #[error("{}: {tensor} holds {found}; expected {expected}", path.display())]
     DataType {
         /// The file.
@@ -279,7 +279,7 @@ pub enum Error {
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with line and column where known.
+        /// What is wrong, with line and column if known.
         problem: String,
         /// What was expected.
         expected: &'static str,
@@ -293,7 +293,7 @@ pub enum Error {
     Labels {
         /// The file.
         path: PathBuf,
-        /// Line or entry, where known.
+        /// Line or entry, if known.
         place: Option<LabelPlace>,
         /// What is wrong.
         problem: String,
@@ -309,9 +309,9 @@ pub enum Error {
         path: PathBuf,
         /// The prompt's number.
         prompt: i64,
-        /// The first row of activations that is of this prompt.
+        /// The first row of activations that belongs to this prompt.
         row: usize,
-        /// Labels in the file.
+        /// Number of labels in the file.
         labels: usize,
         /// How labels belong to prompts, in words.
         meant: &'static str,
@@ -326,9 +326,9 @@ pub enum Error {
     TooManyLabels {
         /// The file of labels.
         path: PathBuf,
-        /// Labels in the file.
+        /// Number of labels in the file.
         labels: usize,
-        /// Prompts, if all from 0 to the last are there.
+        /// Number of prompts, if all from 0 to the last exist.
         prompts: usize,
     },
     /// A vocabulary without an entry for most token ids.
@@ -346,12 +346,12 @@ pub enum Error {
         row: usize,
         /// Rows whose ids have no entry.
         unknown: usize,
-        /// Rows with ids that are not negative.
+        /// Rows whose ids are not negative.
         tokens: usize,
-        /// Entries of the vocabulary.
+        /// Number of entries in the vocabulary.
         size: usize,
     },
-    /// Rows of a matrix of weights that there are not, or a buffer that they do not fill.
+    /// Rows that a matrix of weights does not have, or a buffer of another size than theirs.
     #[error("{}: tensor {}: {problem}", path.display(), quoted_name(tensor))]
     Rows {
         /// The file.
@@ -361,7 +361,7 @@ pub enum Error {
         /// What was asked for, and what there is.
         problem: String,
     },
-    /// No weights of a model where some were meant.
+    /// There are no weights of a model where they were expected.
     #[error("{}: no weights of a model: {found}", path.display())]
     NoWeights {
         /// The file or folder.
@@ -369,7 +369,7 @@ pub enum Error {
         /// What is there instead, and what to do.
         found: String,
     },
-    /// A file that the index of a model in shards names.
+    /// A file that an index of shards names is missing.
     #[error("{}: no such file, but {} names it; download the whole model", path.display(), index.display())]
     MissingShard {
         /// The file that is missing.
@@ -377,7 +377,7 @@ pub enum Error {
         /// The index.
         index: PathBuf,
     },
-    /// A tensor that the index of a model in shards places in a file that lacks it.
+    /// An index of shards says that a tensor is in a file that does not have it.
     #[error("{}: no tensor named {}, but {} says that it is in there; download both again", path.display(), quoted_name(tensor), index.display())]
     NotInShard {
         /// The shard.
@@ -411,7 +411,7 @@ pub enum Error {
         /// What it holds.
         found: String,
     },
-    /// The place for a result is no place for it.
+    /// A result cannot be written to this place.
     #[error("{}: {problem}", path.display())]
     BadTarget {
         /// The folder or file.
@@ -458,13 +458,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether what was given is at fault (bad path, bad file, bad data) rather than what happened meanwhile (disk full,
+    /// Whether the input is at fault (bad path, bad file, bad data), rather than what happened meanwhile (disk full,
     /// permissions, failing reads, files that another process changed).
     pub fn is_usage(&self) -> bool {
         !matches!(self, Error::Io { .. } | Error::Read(_) | Error::CutShort(_) | Error::Changed(_) | Error::Replaced(_))
     }
 
-    /// This error as one of [`ActivationSource::read_rows`](unmix::ActivationSource::read_rows).
+    /// This error in the form in which [`ActivationSource::read_rows`](unmix::ActivationSource::read_rows) returns it.
     pub(crate) fn into_read(self) -> std::io::Error {
         let kind = match &self {
             Error::Io { source, .. } => source.kind(),
@@ -474,8 +474,8 @@ impl Error {
         std::io::Error::new(kind, self)
     }
 
-    /// The error of a file that differs from the first of several. `found` says what it has, and `expected` what the first has;
-    /// both begin with a verb.
+    /// The error of a file that differs from the first of several. `found` says what it has, and `expected` what the
+    /// first one has. Both begin with a verb.
     pub(crate) fn differs(path: &Path, found: &str, first: &Path, expected: &str) -> Error {
         Error::FilesDiffer { path: path.to_owned(), problem: format!("{found}, but {} {expected}", first.display()) }
     }
@@ -484,8 +484,8 @@ impl Error {
         Error::Io { path: path.to_owned(), action, source }
     }
 
-    /// An error that came through [`ActivationSource::read_rows`](unmix::ActivationSource::read_rows), unpacked if it was
-    /// one of this crate's.
+    /// An error that came through [`ActivationSource::read_rows`](unmix::ActivationSource::read_rows). If it was one of
+    /// this crate's, it is unpacked.
     pub(crate) fn from_read(error: std::io::Error) -> Error {
         error.downcast::<Error>().unwrap_or_else(Error::Read)
     }

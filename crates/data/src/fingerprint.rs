@@ -1,4 +1,4 @@
-//! A hash that tells whether two inputs are the same.
+//! A hash that shows whether two inputs are the same.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,12 +9,13 @@ use unmix::{ActivationSource, ElementType};
 
 use crate::Error;
 
-/// Bytes hashed at a time; BLAKE3 spreads each piece over all cores.
+/// Bytes that are hashed at a time. BLAKE3 spreads each piece over all cores.
 const PIECE_BYTES: u64 = 16 << 20;
 
-/// `blake3:` and 64 hexadecimal digits over shape, element type and the elements in row order.
+/// `blake3:` and 64 hexadecimal digits, over shape, element type and the elements in row order.
 ///
-/// The same numbers have the same fingerprint whatever the file's format or order, and however many files they lie in.
+/// The same numbers have the same fingerprint, whatever the format or order of the file, and however many files they
+/// are in.
 ///
 /// # Errors
 /// If the source cannot be read.
@@ -24,8 +25,9 @@ pub fn fingerprint(source: &dyn ActivationSource) -> Result<String, Error> {
     Ok(hash.text())
 }
 
-/// A source that takes its own [`fingerprint()`] while others read it: rows are hashed as they go by in order for the first
-/// time. So a fit and its fingerprint need one read. Cheap to clone if the source is; clones share the hash.
+/// A source that takes its own [`fingerprint()`] while others read it. It hashes rows when they are read in order for
+/// the first time. So a fit and its fingerprint need only one read. Cheap to clone if the source is. Clones share the
+/// hash.
 #[derive(Clone, Debug)]
 pub struct Fingerprinting<S> {
     source: S,
@@ -34,13 +36,13 @@ pub struct Fingerprinting<S> {
 
 #[derive(Debug)]
 struct Shared {
-    /// Rows hashed so far, to tell without the lock which rows are none of the next.
+    /// Rows hashed so far. It shows without the lock which rows do not come next.
     rows: AtomicU64,
     hash: Mutex<Hash>,
 }
 
 impl<S: ActivationSource> Fingerprinting<S> {
-    /// Nothing of `source` is read yet.
+    /// A source of which nothing has been read yet.
     pub fn new(source: S) -> Self {
         let hash = Mutex::new(Hash::new(&source));
         Fingerprinting { source, shared: Arc::new(Shared { rows: AtomicU64::new(0), hash }) }
@@ -51,7 +53,7 @@ impl<S: ActivationSource> Fingerprinting<S> {
         &self.source
     }
 
-    /// The fingerprint. Reads those rows that nobody has read in order yet.
+    /// The fingerprint. It reads the rows that nobody has read in order yet.
     ///
     /// # Errors
     /// If the source cannot be read.
@@ -63,12 +65,13 @@ impl<S: ActivationSource> Fingerprinting<S> {
         Ok(hash.text())
     }
 
-    /// Hashes the bytes of `rows` if they are those that come next.
+    /// Hashes the bytes of `rows` if these rows come next.
     fn pass(&self, rows: &Range<u64>, bytes: &[u8]) {
         if rows.is_empty() || self.shared.rows.load(Ordering::Acquire) != rows.start {
             return;
         }
-        // Who finds it locked does not wait: hashing is spread over rayon's threads, and one of those may be this reader's own.
+        // A reader that finds the hash locked does not wait: hashing is spread over rayon's threads, and one of them
+        // may be this reader's own.
         let Ok(mut hash) = self.shared.hash.try_lock() else { return };
         // Another reader may have been faster.
         if hash.rows == rows.start {
@@ -115,7 +118,7 @@ impl Hash {
     fn new(source: &dyn ActivationSource) -> Self {
         let (tokens, neurons, element) = (source.tokens(), source.neurons(), source.element());
         let mut hasher = blake3::Hasher::new();
-        // A fixed-size beginning: no two inputs can share a byte string.
+        // The beginning has a fixed size, so that no two inputs share a byte string.
         hasher.update(b"unmix activations 1\0");
         hasher.update(&tokens.to_le_bytes());
         hasher.update(&neurons.to_le_bytes());
@@ -131,7 +134,7 @@ impl Hash {
         self.rows = end;
     }
 
-    /// Adds all rows that are missing.
+    /// Adds all rows that are still missing.
     fn rest(&mut self, source: &dyn ActivationSource) -> Result<(), Error> {
         let row_bytes = source.neurons() * source.element().bytes() as u64;
         let rows = (PIECE_BYTES / row_bytes.max(1)).max(1);

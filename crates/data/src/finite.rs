@@ -9,7 +9,7 @@ use crate::panels::{Panels, RowBytes};
 /// Looks for NaN and infinity in all of `source`, panel by panel on all cores.
 ///
 /// # Errors
-/// [`Error::NotFinite`] with the first place in row order; whatever reading gives.
+/// [`Error::NotFinite`] with the first place in row order, or whatever error reading gives.
 pub fn check_finite(source: &dyn ActivationSource) -> Result<(), Error> {
     let (tokens, neurons, element) = (source.tokens(), source.neurons(), source.element());
     if tokens == 0 || neurons == 0 {
@@ -59,7 +59,7 @@ fn position<const N: usize>(bytes: &[u8], bad: impl Fn([u8; N]) -> bool + Copy) 
     None
 }
 
-/// Refuses NaN and infinity in a matrix; `what` names it in the plural.
+/// Refuses NaN and infinity in a matrix. `what` names the matrix in the plural.
 pub(crate) fn check_matrix(what: &str, matrix: &DenseMatrix) -> Result<(), Error> {
     match matrix.values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),

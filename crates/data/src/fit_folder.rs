@@ -1,4 +1,4 @@
-//! The folder of a fit: `factorization.safetensors` and `run.json`, whole or not there at all.
+//! The folder of a fit: `factorization.safetensors` and `run.json`, either complete or not there at all.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,19 +18,19 @@ use crate::safetensors_writer::{TensorEntry, write_tensors};
 use crate::texts::told;
 use crate::{ActivationFile, Error, FitRecord, OpenOptions, ResultFolder, RunRecord, TokenColumns};
 
-/// Stated in every file, since factors can be scaled against each other without changing their product.
+/// Stated in every file, because factors can be scaled against each other without changing their product.
 const SCALE: &str = "activations = coefficients * features; the features carry the magnitude, coefficients are >= 0 and of the \
                      order 1/sqrt(tokens)";
 
 /// Writes a fit to the folder `dir`.
 ///
-/// As a [`ResultFolder`], `dir` never holds half a fit. With `force`, a folder that holds an earlier fit and nothing else,
-/// or nothing at all, is replaced; any other folder is left alone.
+/// Like any [`ResultFolder`], `dir` never holds half a fit. With `force`, a folder is replaced if it is empty or holds
+/// an earlier fit and nothing else. Any other folder is left alone.
 ///
 /// # Errors
-/// If `dir` exists and may not be replaced, its parent is missing, parts of the record contradict each other or are not
-/// finite, so that [`read_fit`] would not give the record back, or the system refuses to write. Nothing is left behind then,
-/// and what was in `dir` is still there.
+/// If `dir` exists and may not be replaced, or its parent is missing. If parts of the record contradict each other or
+/// are not finite, so that [`read_fit`] would not give the record back. If the system refuses to write. In each case
+/// nothing is left behind, and what was in `dir` is still there.
 pub fn write_fit(dir: impl AsRef<Path>, record: &FitRecord, force: bool) -> Result<(), Error> {
     record.check()?;
     let run = run_text(&record.run)?;
@@ -40,8 +40,8 @@ pub fn write_fit(dir: impl AsRef<Path>, record: &FitRecord, force: bool) -> Resu
     folder.finish()
 }
 
-/// The content of `run.json`. JSON has no number for NaN and infinities, so a record with one, wherever it is, would not come
-/// back; nor would one of another format version.
+/// The content of `run.json`. JSON has no numbers for NaN and infinities, so a record with such a number anywhere could
+/// not be read back. Nor could one of another format version.
 fn run_text(run: &RunRecord) -> Result<Vec<u8>, Error> {
     let refused = |found: String| Error::Inconsistent {
         what: RUN_FILE.to_owned(),
@@ -52,16 +52,16 @@ fn run_text(run: &RunRecord) -> Result<Vec<u8>, Error> {
     text.push(b'\n');
     let mut read = parse_run(Path::new(RUN_FILE), &text)
         .map_err(|problem| refused(format!("refused by its reader ({problem})")))?;
-    // Where paths are no bytes, one that is not UTF-8 comes back as it is shown.
+    // On systems where paths are not bytes, a path that is not UTF-8 comes back as it is shown.
     read.input.paths.clone_from(&run.input.paths);
     if read == *run { Ok(text) } else { Err(refused("read as something else".to_owned())) }
 }
 
-/// Reads a folder that [`write_fit`] wrote. If writing it was interrupted, that is set right first.
+/// Reads a folder that [`write_fit`] wrote. If writing it was interrupted, this is put right first.
 ///
 /// # Errors
-/// If there is no such folder, a file is missing or damaged, of another format version, the parts contradict each other, or
-/// values are NaN or infinite.
+/// If there is no such folder, a file is missing, damaged or of another format version, the parts contradict each
+/// other, or values are NaN or infinite.
 pub fn read_fit(dir: impl AsRef<Path>) -> Result<FitRecord, Error> {
     let dir = dir.as_ref();
     if let Ok(place) = Place::of(dir) {
@@ -90,12 +90,13 @@ pub fn read_fit(dir: impl AsRef<Path>) -> Result<FitRecord, Error> {
         if text_now == text {
             break (run?, factors?);
         }
-        // Another process has replaced the fit meanwhile: the factors may be those of the one and the record of the other.
+        // Another process has replaced the fit meanwhile, so the factors may belong to one fit and the record to the
+        // other.
         text = text_now;
     };
     let (features, coefficients, columns) = factors;
     let record = FitRecord { features, coefficients, columns, run };
-    // What contradicts each other has no path of its own.
+    // Parts that contradict each other have no path of their own.
     record.check().map_err(|problem| Error::DamagedFit { path: dir.to_owned(), problem: problem.into() })?;
     Ok(record)
 }
@@ -109,7 +110,7 @@ struct Versioned {
 fn parse_run(path: &Path, bytes: &[u8]) -> Result<RunRecord, Error> {
     const EXPECTED: &str = "the run.json of a fit, unchanged; fit again if it was edited";
     let json = |problem: String| Error::Json { path: path.to_owned(), problem, expected: EXPECTED };
-    // The version first: of another one, a complaint about some field would lead astray.
+    // The version comes first: for another version, a complaint about some field would mislead.
     let Versioned { format_version: version } = serde_json::from_slice(bytes).map_err(|e| {
         json(if e.is_data() { format!("no format_version ({})", told(&e)) } else { format!("not valid JSON: {e}") })
     })?;
@@ -136,17 +137,17 @@ fn read_factorization(path: &Path) -> Result<(DenseMatrix, DenseMatrix, TokenCol
     Ok((whole(&features)?, whole(&coefficients)?, coefficients.columns_of_fit()?))
 }
 
-/// Whether [`write_fit`] to `dir` would be allowed, asked before the long work rather than after it. What changes meanwhile,
-/// `write_fit` finds out itself.
+/// Checks whether [`write_fit`] to `dir` would be allowed, before the long work rather than after it. `write_fit`
+/// itself notices what changes meanwhile.
 ///
 /// # Errors
 /// As [`write_fit`] for a folder that may not be written or replaced.
 pub fn check_target(dir: impl AsRef<Path>, force: bool) -> Result<(), Error> {
-    // Permissions are best asked by trying: a folder that is never finished leaves nothing behind.
+    // The best way to check permissions is to try. A folder that is never finished leaves nothing behind.
     ResultFolder::create(dir, force, check_replaceable).map(drop)
 }
 
-/// Only an empty folder or one that holds a fit and nothing else may be replaced: nobody's own files are deleted.
+/// Only an empty folder may be replaced, or one that holds a fit and nothing else. So no user's own files are deleted.
 fn check_replaceable(dir: &Path) -> Result<(), Error> {
     let refuse = |found: String| Err(Error::NotReplaceable { path: dir.to_owned(), found });
     let (mut known, mut foreign) = (0, None);
@@ -172,7 +173,7 @@ fn write_factorization(out: impl Write, record: &FitRecord) -> std::io::Result<(
     let columns: Vec<(&str, Integers)> =
         record.columns.present().map(|(name, values)| (name, Integers::new(values))).collect();
     let mut entries = Vec::new();
-    // Wider elements first, so that every tensor is aligned.
+    // Tensors with wider elements come first, so that every tensor is aligned.
     entries.extend(columns.iter().filter_map(|(name, column)| column.wide(name)));
     entries.push(TensorEntry::matrix("coefficients", &record.coefficients));
     entries.push(TensorEntry::matrix("features", &record.features));

@@ -1,4 +1,4 @@
-//! A fit as it lies in its folder.
+//! A fit as it is stored in its folder.
 
 use serde::{Deserialize, Serialize};
 use unmix::{DenseMatrix, Factorization, FitSummary};
@@ -6,10 +6,10 @@ use unmix::{DenseMatrix, Factorization, FitSummary};
 use crate::finite::check_matrix;
 use crate::{Error, InputRecord, TokenColumns};
 
-/// Version of the folder's files. Raised when an older unmix would misread them.
+/// Version of the folder's files. It is raised when an older unmix would misread them.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// A factorization, the tokens that it is about and how it came to be.
+/// A factorization, the tokens that it is about, and how it was made.
 #[derive(Clone, Debug)]
 pub struct FitRecord {
     /// Features Z, [K, d].
@@ -22,21 +22,22 @@ pub struct FitRecord {
     pub run: RunRecord,
 }
 
-/// The content of `run.json`: the fit's summary (its fields at the top level) and what is needed to repeat it.
+/// The content of `run.json`: the fit's summary, whose fields are at the top level, and what is needed to repeat the
+/// fit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunRecord {
     /// Version of the folder's files, [`FORMAT_VERSION`].
     pub format_version: u32,
     /// Version of unmix that wrote it.
     pub unmix_version: String,
-    /// Command line, program first, if the fit came from one.
+    /// Command line, beginning with the program, if the fit came from one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command_line: Option<Vec<String>>,
-    /// Seed of everything random; the same as in the options.
+    /// Seed of everything random. The options have the same one.
     pub seed: u64,
     /// Where the activations came from.
     pub input: InputRecord,
-    /// Most memory that the process held, in bytes, where known.
+    /// Most memory that the process held, in bytes, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
     /// How the fit went, with its options.
@@ -45,8 +46,9 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    /// Reads what serializing a record wrote. The text is read twice, field by field: to take the summary's fields out of the
-    /// others at one go, serde would keep all of them as values first, many times the size of the text.
+    /// Reads what serializing a record wrote. The text is read twice, field by field. To separate the summary's fields
+    /// from the others in one pass, serde would keep all of them as values first, which takes many times the size of
+    /// the text.
     pub(crate) fn parse(text: &[u8]) -> serde_json::Result<RunRecord> {
         #[derive(Deserialize)]
         struct Own {
@@ -81,8 +83,9 @@ impl FitRecord {
         FitRecord { features, coefficients, columns, run }
     }
 
-    /// Refuses parts of different sizes or none, values that are not finite, and negative coefficients: whoever reads a fit
-    /// may rely on a row of statistics for each feature and an entry of each column for each token.
+    /// Refuses parts of different sizes or without any content, values that are not finite, and negative coefficients.
+    /// So every reader of a fit can rely on a row of statistics for each feature, and an entry of each column for each
+    /// token.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let (summary, shape) = (&self.run.summary, |m: &DenseMatrix| format!("{} × {}", m.rows, m.columns));
         let inconsistent = |what: &str, found: String, expected: String| {

@@ -1,4 +1,4 @@
-//! The index of tensors that are spread over several files, as Hugging Face writes it.
+//! The index of tensors that are spread over several files, in Hugging Face's format.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::texts::{quoted_name, told};
 /// The files that an index names, each with the tensors that it places there.
 ///
 /// # Errors
-/// If the file cannot be read, is something else, names no tensors, or names a file that does not lie beside it.
+/// If the file cannot be read, is something else, names no tensors, or names a file that is not beside it.
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Vec<String>>, Error> {
     const EXPECTED: &str = "an index of shards: {\"weight_map\": {tensor: file, …}}, as Hugging Face writes it";
     let index: Value = read_json(path, MOST_MODEL_JSON, EXPECTED)?;
@@ -22,7 +22,7 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Vec<String>>, Error> 
     };
     let mut shards: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (tensor, shard) in map {
-        // Shards lie beside their index: a path would lead to files that nobody named.
+        // Shards are beside their index. A path could lead to files that nobody named.
         let Some(shard) = shard.as_str().filter(|s| Path::new(s).file_name().is_some_and(|name| name == *s)) else {
             let problem = format!("the entry {} is {} instead of the name of a file", quoted_name(tensor), told(shard));
             return Err(wrong(path, problem, EXPECTED));
@@ -35,7 +35,7 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Vec<String>>, Error> 
     Ok(shards)
 }
 
-/// The error of a shard that could not be opened, if it is one that the index names and that is not there.
+/// The error of a shard that could not be opened, if the index names it and it is missing.
 pub(crate) fn missing(error: Error, index: &Path) -> Error {
     match error {
         Error::NotFound(path) => Error::MissingShard { path, index: index.to_owned() },

@@ -1,4 +1,4 @@
-//! The input of a fit, and how it is written as JSON: a path need not be UTF-8, but JSON must.
+//! The input of a fit, and how it is written as JSON. A path need not be UTF-8, but JSON must be.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,15 @@ use crate::{ActivationSet, TokenFilter};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "StoredInput", from = "StoredInput")]
 pub struct InputRecord {
-    /// The files in their order; none for activations from memory. In JSON, `path` is the only file and `files` are several. What
-    /// is not UTF-8 in a path is shown by replacement characters, and on Unix `path_bytes` (`file_bytes` for several) has the
-    /// path's bytes as well, in hexadecimal digits.
+    /// The files, in order. None for activations from memory. In JSON, `path` is the only file, and `files` are
+    /// several. Replacement characters stand for what is not UTF-8 in a path. On Unix, `path_bytes` (`file_bytes` for
+    /// several files) also has the bytes of the path, in hexadecimal digits.
     pub paths: Vec<PathBuf>,
-    /// Rows of the files, with those that were left out.
+    /// Rows of the files, including those that were left out.
     pub stored_tokens: u64,
-    /// What was asked to be left out.
+    /// Which tokens were to be left out.
     pub filter: TokenFilter,
-    /// Name of the tensor; absent for npy files.
+    /// Name of the tensor. Absent for npy files.
     pub tensor: Option<String>,
     /// [`fingerprint`](crate::fingerprint()) of the activations.
     pub fingerprint: String,
@@ -54,7 +54,7 @@ impl InputRecord {
 struct StoredInput {
     /// The only file.
     path: Option<String>,
-    /// The path's bytes in hexadecimal digits, where the text does not tell them.
+    /// The path's bytes in hexadecimal digits, if the text does not show them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
     /// Several files.
@@ -63,10 +63,10 @@ struct StoredInput {
     tensor: Option<String>,
     fingerprint: String,
     tokens: u64,
-    /// Absent where no row was left out.
+    /// Absent if no row was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stored_tokens: Option<u64>,
-    /// Absent where nothing was asked to be left out.
+    /// Absent if no tokens were to be left out.
     #[serde(default, skip_serializing_if = "TokenFilter::is_empty")]
     filter: TokenFilter,
     neurons: u64,
@@ -144,7 +144,7 @@ fn from_hexadecimal(digits: &str) -> Option<PathBuf> {
     rest.is_empty().then(|| std::ffi::OsString::from_vec(bytes).into())
 }
 
-/// Elsewhere paths are no bytes.
+/// On other systems, paths are not bytes.
 #[cfg(not(unix))]
 fn hexadecimal(_: &Path) -> Option<String> {
     None

@@ -11,12 +11,13 @@ use unmix::{ActivationSource, OutlierTokens};
 use crate::panels::{PanelBuffer, Panels};
 use crate::{ActivationFile, ActivationSet, Error, Format, LeftOut, TensorInfo};
 
-/// What activations are and how their numbers are spread. Statistics leave out values that are not finite.
+/// The shape of activations, and how their numbers are spread. Values that are not finite do not count in the
+/// statistics.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
-    /// The files in their order.
+    /// The files, in order.
     pub files: Vec<InspectedFile>,
-    /// Rows of all files, with those that are left out.
+    /// Rows of all files, including those that are left out.
     pub stored_tokens: u64,
     /// How many rows are left out, and why.
     pub left_out: LeftOut,
@@ -40,27 +41,27 @@ pub struct Inspection {
     pub token_norms: NormSummary,
     /// Largest |x|.
     pub max_abs: f64,
-    /// Whether all values lie in f16's range of ±65,504, so that f16 could hold them.
+    /// Whether all values are in the range of f16, ±65,504, so that f16 could hold them.
     pub fits_f16: bool,
     /// Values that are NaN or infinite.
     pub non_finite: NonFinite,
-    /// The neurons of most energy, strongest first, at most five.
+    /// The neurons with the most energy, strongest first, at most five.
     pub outlier_neurons: Vec<EnergyShare>,
-    /// The token of most energy.
+    /// The token with the most energy.
     pub strongest_token: EnergyShare,
-    /// Tokens of more than ten times the median norm.
+    /// Tokens with more than ten times the median norm.
     pub outlier_tokens: OutlierTokens,
 }
 
 /// A file of activations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InspectedFile {
-    /// The file; in JSON, what is not UTF-8 in its path is shown by replacement characters.
+    /// The file. In JSON, replacement characters stand for what is not UTF-8 in its path.
     #[serde(serialize_with = "crate::lossy_path::serialize")]
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
-    /// Name of the tensor of activations; absent in npy files.
+    /// Name of the tensor of activations. Absent for npy files.
     pub tensor: Option<String>,
     /// All tensors of the file.
     pub tensors: Vec<TensorInfo>,
@@ -68,13 +69,13 @@ pub struct InspectedFile {
     pub metadata: BTreeMap<String, String>,
     /// Rows of the tensor of activations.
     pub tokens: u64,
-    /// Sequences and their length, where the tensor is a batch of them.
+    /// Number of sequences and their length, if the tensor is a batch of sequences.
     pub batch: Option<[u64; 2]>,
     /// Type of the tensor's numbers in the file.
     pub stored_dtype: String,
     /// Bytes of the tensor in the file.
     pub stored_bytes: u64,
-    /// Whether the file holds the matrix column after column.
+    /// Whether the file holds the matrix one column after the other.
     pub fortran_order: bool,
 }
 
@@ -100,7 +101,7 @@ impl InspectedFile {
 pub struct NormSummary {
     /// Smallest.
     pub min: f64,
-    /// Median; the mean of the middle two if their number is even.
+    /// Median. If the number of tokens is even, it is the mean of the two in the middle.
     pub median: f64,
     /// Mean.
     pub mean: f64,
@@ -122,19 +123,20 @@ pub struct NonFinite {
 pub struct EnergyShare {
     /// Index of the token or neuron.
     pub index: u64,
-    /// Its share of the total energy; 0 if all is zero.
+    /// Its share of the total energy, or 0 if everything is zero.
     pub share: f64,
 }
 
-/// Reads all of the activations once, on all cores, with sums in f64. The same activations give the same numbers on any number of
-/// cores.
+/// Reads all of the activations once, on all cores, with sums in f64. The same activations give the same numbers on any
+/// number of cores.
 ///
 /// # Errors
 /// If they cannot be read.
 pub fn inspect(activations: &ActivationSet) -> Result<Inspection, Error> {
     let (tokens, neurons, element) = (activations.tokens(), activations.neurons(), activations.element());
     let panels = Panels::new(activations);
-    // A fixed cut, whatever the machine, so that sums do not depend on it; few parts, since each holds a sum a neuron.
+    // The cut is the same on every machine, so that sums do not depend on the machine. There are few parts, because
+    // each holds a sum for every neuron.
     let part_rows = tokens.div_ceil(64);
     let parts = (0..tokens.div_ceil(part_rows))
         .into_par_iter()
@@ -214,7 +216,7 @@ impl Part {
         for (neuron, value) in values.iter_mut().enumerate() {
             if !value.is_finite() {
                 self.non_finite.first.get_or_insert((token, neuron as u64));
-                // As a zero it changes no sum but the number of zeros.
+                // As a zero it changes no sum except the number of zeros.
                 *value = 0.0;
                 replaced += 1;
             }

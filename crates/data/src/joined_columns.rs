@@ -6,12 +6,12 @@ use unmix::ActivationSource;
 
 use crate::{ActivationFile, Error, TokenColumns, prompt_numbers};
 
-/// What lies beside the activations of several files, with an entry for each of their rows.
+/// What is stored beside the activations of several files, with an entry for each of their rows.
 pub(crate) struct Joined {
     pub columns: TokenColumns,
-    /// Which rows are no padding, if a file has a mask.
+    /// Which rows are not padding, if a file has a mask.
     pub mask: Option<Vec<bool>>,
-    /// Whether prompts of different files had the same numbers and got others.
+    /// Whether prompts of different files had the same numbers and got new ones.
     pub renumbered: bool,
 }
 
@@ -58,8 +58,8 @@ pub(crate) fn read(files: &[ActivationFile]) -> Result<Joined, Error> {
     Ok(Joined { columns: joined, mask, renumbered })
 }
 
-/// The columns of one file. In a batch, a sequence is a prompt unless the file says otherwise, and positions are counted over
-/// what the mask keeps, whichever side the padding is on.
+/// The columns of one file. In a batch, each sequence is a prompt unless the file says otherwise, and positions are
+/// counted over what the mask keeps, whichever side the padding is on.
 fn of_file(file: &ActivationFile, mask: Option<&[bool]>) -> Result<TokenColumns, Error> {
     let mut columns = file.token_columns()?;
     if let Some([sequences, length]) = file.batch() {

@@ -1,4 +1,4 @@
-//! JSON files, and what is said about those that are something else.
+//! JSON files, and messages about files that are something else.
 
 use std::path::Path;
 
@@ -9,26 +9,26 @@ use crate::Error;
 use crate::regular_file::read_file;
 use crate::texts::told;
 
-/// What to do where a path leads to a folder.
+/// What to do if a path leads to a folder.
 pub(crate) const FOLDER_ADVICE: &str = "name one JSON file in it";
 
-/// The content of a JSON file of at most `most` bytes; `expected` says in words what it should be.
+/// The content of a JSON file of at most `most` bytes. `expected` says in words what it should be.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path, most: u64, expected: &'static str) -> Result<T, Error> {
     parse(path, &read_file(path, most, FOLDER_ADVICE)?, expected)
 }
 
-/// What the bytes of the file `path` hold.
+/// The content of the bytes of the file `path`.
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8], expected: &'static str) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|error| not_as_expected(path, &error, expected))
 }
 
-/// The error of bytes that are no JSON, or other JSON than expected.
+/// The error of bytes that are not JSON, or that are other JSON than expected.
 pub(crate) fn not_as_expected(path: &Path, error: &serde_json::Error, expected: &'static str) -> Error {
     let text = told(error);
     wrong(path, if error.is_data() { text } else { format!("not valid JSON: {text}") }, expected)
 }
 
-/// A JSON file that is not what was expected.
+/// The error of a JSON file that is not what was expected.
 pub(crate) fn wrong(path: &Path, problem: String, expected: &'static str) -> Error {
     Error::Json { path: path.to_owned(), problem, expected }
 }

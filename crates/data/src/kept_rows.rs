@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The kept rows in ascending order, as runs of neighbours: to leave out a token a prompt takes a run a prompt, not a number a
-/// token. Cheap to clone.
+/// The kept rows in ascending order, as runs of neighbours. If one token of each prompt is left out, this takes memory
+/// for each prompt rather than for each token. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeptRows {
     runs: Arc<[Run]>,
@@ -14,9 +14,9 @@ pub(crate) struct KeptRows {
 /// Neighbouring rows that are all kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
-    /// The first of them among all rows.
+    /// Number of the first row among all rows.
     stored: u64,
-    /// The first of them among the kept rows.
+    /// Number of the first row among the kept rows.
     kept: u64,
 }
 
@@ -26,7 +26,7 @@ impl KeptRows {
         KeptRows { runs: (rows > 0).then_some(Run { stored: 0, kept: 0 }).into_iter().collect(), kept: rows }
     }
 
-    /// The rows `stored`, which ascend.
+    /// The rows `stored`, which must be ascending.
     fn of(stored: impl Iterator<Item = u64>) -> Self {
         let mut runs: Vec<Run> = Vec::new();
         let mut kept = 0;
@@ -41,7 +41,7 @@ impl KeptRows {
         KeptRows { runs: runs.into(), kept }
     }
 
-    /// Those of the kept rows for which `keep`, which has an entry for each of them, says so.
+    /// Those of the kept rows for which `keep` is true. `keep` has an entry for each of them.
     ///
     /// # Panics
     /// If it has another number of entries.
@@ -55,12 +55,12 @@ impl KeptRows {
         self.kept
     }
 
-    /// The kept rows by their numbers among all rows.
+    /// The kept rows, by their numbers among all rows.
     pub(crate) fn stored(&self) -> impl Iterator<Item = u64> {
         self.pieces(0..self.kept).flatten()
     }
 
-    /// The rows among all rows that the kept rows `rows` are, as ranges in ascending order.
+    /// The kept rows `rows` as ranges of all rows, in ascending order.
     ///
     /// # Panics
     /// If there are no such rows.

@@ -1,4 +1,4 @@
-//! What processes left beside a result that were killed while they wrote.
+//! What killed processes left beside a result that they were writing.
 
 use std::fs;
 use std::io;
@@ -9,10 +9,10 @@ use crate::staging::{LOCK, NEW, OLD, is_of_this_machine, lock, prefix};
 
 /// Finishes an interrupted replacement of the result in `place`, and deletes what dead processes left beside it.
 ///
-/// Only [staging folders](crate::staging) are touched, and of those only such whose lock no process holds. Those for other
-/// results must be of this machine as well. What cannot be read or deleted stays: it is in nobody's way.
+/// It touches only [staging folders](crate::staging), and only those whose lock no process holds. Staging folders for
+/// other results must also have been made on this machine. What cannot be read or deleted stays, and does no harm.
 pub fn settle(place: &Place) {
-    // Two machines do not write one result at a time, so it does not matter which of them left it.
+    // Two machines do not write the same result at a time, so it does not matter which of them left the folder.
     let of_place = prefix(place.name());
     let Ok(entries) = fs::read_dir(&place.parent) else { return };
     for entry in entries.flatten() {
@@ -25,8 +25,8 @@ pub fn settle(place: &Place) {
     }
 }
 
-/// Deletes a staging folder, unless a living process has it or something else is in it. If it was for `result`, and nothing is
-/// there because the process ended between two renames, the new result takes its place first.
+/// Deletes a staging folder, unless a living process has it or something else is in it. If it was for `result`, and
+/// nothing is there because the process ended between two renames, the new result is put in its place first.
 fn sweep(folder: &Path, result: Option<&Path>) -> io::Result<()> {
     if !is_staging(folder)? {
         return Ok(());
@@ -45,7 +45,7 @@ fn sweep(folder: &Path, result: Option<&Path>) -> io::Result<()> {
     deleted.or_else(|_| fs::remove_dir_all(folder))
 }
 
-/// Whether a folder holds nothing but what a staging folder may hold.
+/// Whether a folder holds only what a staging folder may hold.
 fn is_staging(folder: &Path) -> io::Result<bool> {
     if !fs::symlink_metadata(folder)?.is_dir() {
         return Ok(false);
@@ -77,7 +77,7 @@ mod tests {
         let parent = tempfile::tempdir().expect("a folder");
         let (place, staging) = replacement(parent.path());
         fs::rename(&place.path, staging.old_result()).expect("moved");
-        // As long as the process lives, it does that itself.
+        // As long as the process lives, it does this itself.
         settle(&place);
         assert!(!place.path.exists());
         staging.abandon();
@@ -116,7 +116,7 @@ mod tests {
         let (place, other) = (at("result"), at("other"));
         Staging::create(&place).expect("begun").abandon();
         Staging::create(&other).expect("begun").abandon();
-        // Killed before the lock was there.
+        // The process was killed before the lock existed.
         let unlocked = Staging::create(&place).expect("begun").abandon();
         fs::remove_file(unlocked.join(LOCK)).expect("removed");
 
@@ -126,7 +126,7 @@ mod tests {
         for name in [".unmix-mine", ".unmix-new-1a2b3c", ".unmix", "fit"] {
             fs::create_dir(parent.path().join(name)).expect("created");
         }
-        // Whether its process lives cannot be known from here, unless it was to write this result.
+        // It cannot be known from here whether its process lives, unless it was going to write this result.
         let of_machine = |place: &Place| format!("{}{}-abcdef", prefix(place.name()), "0".repeat(16));
         fs::create_dir(parent.path().join(of_machine(&other))).expect("created");
         fs::create_dir(parent.path().join(of_machine(&place))).expect("created");

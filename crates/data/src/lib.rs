@@ -1,10 +1,10 @@
-//! Files of `unmix`: activations and tokens in, factorizations out.
+//! The files of `unmix`: activations and tokens come in, factorizations go out.
 //!
-//! [`ActivationSet`] maps safetensors or npy files and is an [`ActivationSource`](unmix::ActivationSource), so it goes
-//! straight into a fit; [`check_finite`], [`inspect`] and [`fingerprint()`] look at what it holds. [`write_fit`] and
-//! [`read_fit`] keep a fit in a folder that is whole or not there at all. [`Weights`] are a model's own tensors and
-//! [`Vocabulary`] the text of its tokens. Files are distrusted: whatever their bytes, the worst that comes of them is an
-//! [`Error`] that says what was found, what was expected and what to do.
+//! [`ActivationSet`] maps safetensors or npy files. It is an [`ActivationSource`](unmix::ActivationSource), so it can
+//! be fitted directly. [`check_finite`], [`inspect`] and [`fingerprint()`] look at what it holds. [`write_fit`] and
+//! [`read_fit`] keep a fit in a folder that is either complete or not there at all. [`Weights`] are a model's own
+//! tensors, and [`Vocabulary`] is the text of its tokens. No file is trusted: whatever its bytes, the worst that can
+//! happen is an [`Error`] that says what was found, what was expected and what to do.
 
 mod activation_file;
 mod activation_set;

@@ -1,4 +1,4 @@
-//! Paths in JSON, for those who read it: what is not UTF-8 in them becomes replacement characters.
+//! Paths in JSON, for readers. Replacement characters stand for what is not UTF-8 in them.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A file in memory, and whether it is still what it was when it was opened.
+//! A mapped file, and whether it is still what it was when it was opened.
 
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use memmap2::Mmap;
 use crate::Error;
 use crate::bus_errors::Watched;
 
-/// A mapped file. Cheap to clone; the mapping ends with the last clone, and the last of its bytes.
+/// A mapped file. Cheap to clone. The mapping ends when the last clone and the last of its bytes are dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct MappedFile {
     /// All of the file.
@@ -31,7 +31,7 @@ struct Opened {
 
 #[derive(Debug)]
 struct Mapping {
-    // Dropped in this order: a mapping must not end while it is watched.
+    // Fields are dropped in this order. A mapping must not end while it is watched.
     watched: Watched,
     map: Mmap,
 }
@@ -41,7 +41,7 @@ struct Mapping {
 struct State {
     bytes: u64,
     modified: Option<SystemTime>,
-    /// When content, name or permissions were last changed: unlike `modified`, nobody can set it back.
+    /// When content, name or permissions were last changed. Unlike `modified`, nobody can set it back.
     changed: (i64, i64),
 }
 
@@ -58,7 +58,7 @@ impl State {
     }
 }
 
-/// Lets bytes keep their mapping.
+/// Makes bytes keep their mapping.
 struct Owner(Arc<Mapping>);
 
 impl AsRef<[u8]> for Owner {
@@ -76,7 +76,7 @@ impl MappedFile {
         // (`catch_bus_errors`); no Rust value with invalid bit patterns can come of it, since all of it is read as plain bytes.
         // `ActivationFile::open` tells callers so.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, "mapping into memory", e))?;
-        // Where the file is not in memory yet, it is read in large pages by systems that have them for files.
+        // If the file is not in memory yet, systems with large pages for files read it in such pages.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
         let mapping = Arc::new(Mapping { watched: Watched::new(&map, path), map });
@@ -85,11 +85,11 @@ impl MappedFile {
         Ok(MappedFile { bytes, opened: Arc::new(opened) })
     }
 
-    /// Reads bytes from `offset` on by ordinary reads, which do not touch the mapping: a file that was cut short is an error then,
-    /// and pages of the mapping take no memory.
+    /// Reads bytes from `offset` on by ordinary reads, which do not touch the mapping. So a file that was cut short is
+    /// an error, and pages of the mapping take no memory.
     ///
     /// # Errors
-    /// If the file has no such bytes any more, or the system fails to read them.
+    /// If the file no longer has such bytes, or the system fails to read them.
     pub(crate) fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), Error> {
         let Opened { path, file, .. } = &*self.opened;
         read_exact_at(file, offset, out).map_err(|error| match error.kind() {
@@ -98,7 +98,7 @@ impl MappedFile {
         })
     }
 
-    /// Whether another file has taken this one's place since it was opened. A file that is gone has left its place to none.
+    /// Whether another file has taken the place of this one since it was opened. A deleted file has not been replaced.
     pub(crate) fn is_replaced(&self) -> bool {
         let Opened { path, file, .. } = &*self.opened;
         match (std::fs::metadata(path), file.metadata()) {
@@ -107,10 +107,10 @@ impl MappedFile {
         }
     }
 
-    /// Whether the file has been written to since it was opened, as far as its size and its times tell.
+    /// Whether the file has been written to since it was opened, according to its size and its times.
     ///
     /// # Errors
-    /// If it was cut short, or cannot be looked at any more.
+    /// If it was cut short, or can no longer be looked at.
     pub(crate) fn is_touched(&self) -> Result<bool, Error> {
         let Opened { path, file, state, mapping } = &*self.opened;
         let now = file.metadata().map_err(|e| Error::io(path, "looking at the file", e))?;
@@ -149,7 +149,7 @@ fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Elsewhere a file cannot be replaced while it is mapped.
+/// On other systems a file cannot be replaced while it is mapped.
 #[cfg(not(unix))]
 fn is_same_file(_: &Metadata, _: &Metadata) -> bool {
     true

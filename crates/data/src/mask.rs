@@ -12,13 +12,13 @@ use crate::tensor_file::TensorFile;
 /// Names of the mask of a batch of sequences.
 const ATTENTION_MASKS: [&str; 2] = ["attention_mask", "mask"];
 
-/// Whether this is the name of a mask, which is never taken for the activations.
+/// Whether this is the name of a mask, which is never taken for activations.
 pub(crate) fn is_mask_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.ends_with("mask") || name.ends_with("masks")
 }
 
-/// Which tokens of a batch of sequences are no padding, by the mask beside it, if there is one.
+/// Which tokens of a batch of sequences are not padding, according to the mask beside it, if there is one.
 pub(crate) fn attention_mask(file: &TensorFile, rows: RowShape) -> Result<Option<Vec<bool>>, Error> {
     let mask = match rows {
         RowShape::Tokens(_) => None,
@@ -27,7 +27,7 @@ pub(crate) fn attention_mask(file: &TensorFile, rows: RowShape) -> Result<Option
     mask.map(|mask| truths(file, mask, rows)).transpose()
 }
 
-/// The tokens for which the tensor `name` says yes.
+/// Which tokens the tensor `name` keeps.
 pub(crate) fn named(file: &TensorFile, name: &str, rows: RowShape) -> Result<Vec<bool>, Error> {
     match file.tensor(name) {
         Some(tensor) => truths(file, tensor, rows),
@@ -35,7 +35,7 @@ pub(crate) fn named(file: &TensorFile, name: &str, rows: RowShape) -> Result<Vec
     }
 }
 
-/// An entry for each token: whether its number is other than zero.
+/// An entry for each token, which is true if the token's number is not zero.
 fn truths(file: &TensorFile, tensor: &Tensor, rows: RowShape) -> Result<Vec<bool>, Error> {
     const EXPECTED: &str = "a mask of bool or of numbers that are 0 for tokens to leave out and above 0 for others";
     let wrong = |found: String| {
@@ -59,7 +59,7 @@ fn truths(file: &TensorFile, tensor: &Tensor, rows: RowShape) -> Result<Vec<bool
             Number::F32 => ElementType::F32,
             Number::F16 => ElementType::F16,
             Number::Bf16 => ElementType::Bf16,
-            // What is beyond i64 is above zero.
+            // A number beyond i64 is above zero.
             integer => return integer.integer(bytes, tensor.big_endian).map_or(f64::MAX, |value| value as f64),
         };
         let mut value = [0f32];
@@ -69,7 +69,7 @@ fn truths(file: &TensorFile, tensor: &Tensor, rows: RowShape) -> Result<Vec<bool
     let mut truths = Vec::with_capacity(bytes.len() / number.bytes());
     for bytes in bytes.chunks_exact(number.bytes()) {
         let value = value(bytes);
-        // Masks that are added to scores have 0 where others have 1, and -inf where those have 0.
+        // Masks that are added to scores have 0 where others have 1, and -inf where others have 0.
         if value.is_nan() || value < 0.0 {
             return wrong(format!("{value}"));
         }

@@ -7,11 +7,11 @@ use unmix::{ActivationSource, DenseMatrix};
 use crate::finite::check_matrix;
 use crate::{ActivationFile, Error, OpenOptions};
 
-/// Reads a matrix of f32, f16, bf16 or f64 numbers, [rows, columns], from a safetensors or npy file, as f32. Without a name the
-/// file's only matrix of floating-point numbers is meant.
+/// Reads a matrix of f32, f16, bf16 or f64 numbers, [rows, columns], from a safetensors or npy file, as f32. Without a
+/// name, the file's only matrix of floating-point numbers is meant.
 ///
 /// # Errors
-/// As [`ActivationFile::open`]; if a number is NaN or infinite, or an f64 number is beyond f32.
+/// As [`ActivationFile::open`]. If a number is NaN or infinite, or an f64 number is beyond f32.
 pub fn read_matrix(path: impl AsRef<Path>, tensor: Option<&str>) -> Result<DenseMatrix, Error> {
     let path = path.as_ref();
     let file = ActivationFile::open(path, &OpenOptions { tensor: tensor.map(str::to_owned) })?;

@@ -3,14 +3,14 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
-/// Compares two paths folder by folder and name by name, with runs of digits in them compared as numbers.
+/// Compares two paths folder by folder and name by name. Runs of digits in names compare as numbers.
 pub(crate) fn compare(a: &Path, b: &Path) -> Ordering {
     let names = |path: &'_ Path| -> Vec<Vec<u8>> {
         path.components().map(|part| part.as_os_str().as_encoded_bytes().to_vec()).collect()
     };
     let (left, right) = (names(a), names(b));
     let by_name = left.iter().zip(&right).map(|(a, b)| compare_names(a, b)).find(|order| order.is_ne());
-    // Names may be equal as numbers and differ in zeros, as 1 and 01: their bytes decide then.
+    // Names may be equal as numbers and differ in their zeros, such as 1 and 01. In that case their bytes decide.
     by_name.unwrap_or_else(|| left.len().cmp(&right.len())).then_with(|| a.cmp(b))
 }
 
@@ -32,7 +32,7 @@ fn compare_names(mut a: &[u8], mut b: &[u8]) -> Ordering {
     }
 }
 
-/// Takes a run of digits off the front, and gives it without leading zeros.
+/// Takes a run of digits off the front, and returns it without leading zeros.
 fn number<'a>(text: &mut &'a [u8]) -> &'a [u8] {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);

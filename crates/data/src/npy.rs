@@ -1,4 +1,4 @@
-//! npy headers, distrusted.
+//! Reads npy headers, without trusting them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::texts::told;
 
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// NumPy itself refuses longer headers unless told otherwise, since parsing them can take long.
+/// NumPy itself refuses longer headers by default, because parsing them can take long.
 const LONGEST_HEADER: usize = 10_000;
 
 pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> {
@@ -138,7 +138,7 @@ fn element(dtype: &DType) -> (Option<Number>, bool, String) {
     let big = plain.endianness() == Endianness::Big;
     let name = match (number, plain.type_char(), plain.size_field()) {
         (Some(number), ..) => format!("{number}{}", if big { " (big-endian)" } else { "" }),
-        // What NumPy writes for ml_dtypes.bfloat16: the type's name is lost.
+        // NumPy writes this for ml_dtypes.bfloat16. The name of the type is lost.
         (None, TypeChar::RawData, 2) => {
             "raw 2-byte values (bfloat16? NumPy cannot store that; use safetensors)".to_owned()
         }

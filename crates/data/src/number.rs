@@ -33,7 +33,7 @@ impl Number {
         matches!(self, Number::F64 | Number::F32 | Number::F16 | Number::Bf16)
     }
 
-    /// Whole number from `bytes`, little-endian unless `big`; `Err` holds a u64 beyond i64.
+    /// The whole number in `bytes`, which are little-endian unless `big`. `Err` holds a u64 beyond i64.
     ///
     /// # Panics
     /// If the type is a float or `bytes` has another length than [`bytes`](Self::bytes).

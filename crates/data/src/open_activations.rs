@@ -1,4 +1,5 @@
-//! Opens the files that a user means by activations: files, folders of them and indexes of shards, to be read as one matrix.
+//! Opens the files that a user means by activations: files, folders of them and indexes of shards, which are read as
+//! one matrix.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -11,11 +12,11 @@ use crate::{ActivationFile, Error, OpenOptions, index_of_shards, natural_order};
 
 /// Endings of the files in a folder that are read.
 const ENDINGS: [&str; 2] = ["safetensors", "npy"];
-/// How the name of an index of shards ends.
+/// Names of indexes of shards end with this.
 const INDEX: &str = ".index.json";
 
-/// Opens all files of `paths` in order. A folder stands for its files in the natural order of their names, an index for those of
-/// its files that hold the tensor.
+/// Opens all files of `paths`, in order. A folder stands for its files in the natural order of their names. An index
+/// stands for those of its files that hold the tensor.
 pub(crate) fn open(paths: &[PathBuf], options: &OpenOptions) -> Result<Vec<ActivationFile>, Error> {
     let mut files = Vec::new();
     for path in paths {
@@ -79,7 +80,7 @@ fn open_folder(folder: &Path, options: &OpenOptions) -> Result<Vec<ActivationFil
     files.iter().map(|path| ActivationFile::open_any(path, options)).collect()
 }
 
-/// The files of an index that hold the tensor that is meant. Others may hold the columns of other tensors, for instance.
+/// The files of an index that hold the tensor. Others may hold, for instance, the columns of other tensors.
 fn open_index(index: &Path, options: &OpenOptions) -> Result<Vec<ActivationFile>, Error> {
     let mut paths: Vec<PathBuf> =
         index_of_shards::read(index)?.into_keys().map(|name| index.with_file_name(name)).collect();
@@ -100,7 +101,7 @@ fn open_index(index: &Path, options: &OpenOptions) -> Result<Vec<ActivationFile>
     }
 }
 
-/// Refuses files that are no parts of one matrix.
+/// Refuses files that are not parts of one matrix.
 fn check(files: &[ActivationFile]) -> Result<(), Error> {
     let Some(first) = files.first() else {
         return Err(Error::NoActivations {
@@ -119,7 +120,7 @@ fn check(files: &[ActivationFile]) -> Result<(), Error> {
         },
     ];
     for file in files {
-        // Where it leads to, if that can be told: a link is no other file.
+        // The place that the path leads to, if that can be found out: a link is not another file.
         let place = file.path().canonicalize().unwrap_or_else(|_| file.path().to_owned());
         if !places.insert(place) {
             return Err(Error::GivenTwice(file.path().to_owned()));

@@ -1,4 +1,4 @@
-//! Single files that are whole or not there at all.
+//! Single files that are either complete or not there at all.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,13 +12,13 @@ use crate::leftovers::settle;
 use crate::place::Place;
 use crate::staging::Staging;
 
-/// Writes the file `path` in a folder beside it, from where it takes its name once it is complete and on the disk. With
-/// `force`, an earlier file of that name is replaced; devices and the like never are. A symbolic link means the file that it
-/// leads to, whether or not that is there.
+/// Writes the file `path`. It is built in a folder beside it, and gets its name once it is complete and on the disk.
+/// With `force`, an earlier file of that name is replaced. Devices and the like are never replaced. A symbolic link
+/// stands for the file that it leads to, whether or not that file exists.
 ///
 /// # Errors
-/// If something of that name exists and may not be replaced, its folder is missing, or the system refuses to write. Nothing
-/// is left behind then.
+/// If something of that name exists and may not be replaced, its folder is missing, or the system refuses to write.
+/// Nothing is left behind in that case.
 pub fn write_file(
     path: impl AsRef<Path>,
     force: bool,
@@ -37,22 +37,22 @@ pub fn write_file(
     };
     match placed {
         Ok(()) => sync_folder(&place.parent),
-        // Someone else was faster.
+        // Another process was faster.
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::FileExists(path.to_owned())),
         Err(e) => Err(Error::io(path, "moving the file into place", e)),
     }
 }
 
-/// Whether [`write_file`] to `path` would be allowed, asked before the long work rather than after it.
+/// Checks whether [`write_file`] to `path` would be allowed, before the long work rather than after it.
 ///
 /// # Errors
 /// As [`write_file`] for a file that may not be written or replaced.
 pub fn check_file_target(path: impl AsRef<Path>, force: bool) -> Result<(), Error> {
-    // Permissions are best asked by trying: a staging folder that is dropped leaves nothing behind.
+    // The best way to check permissions is to try. A staging folder that is dropped leaves nothing behind.
     begin(path.as_ref(), force).map(drop)
 }
 
-/// The place of the file, and a folder beside it to build it in.
+/// The place of the file, and a folder beside it in which the file is built.
 fn begin(path: &Path, force: bool) -> Result<(Place, Staging), Error> {
     let bad = |problem| Err(Error::BadTarget { path: path.to_owned(), problem });
     let place = Place::of(path)?;

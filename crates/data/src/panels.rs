@@ -1,4 +1,4 @@
-//! A source's rows in panels, without a copy where it has them in memory.
+//! The rows of a source in panels, without a copy if the source has them in memory.
 
 use std::ops::Range;
 
@@ -7,7 +7,8 @@ use unmix::ActivationSource;
 
 use crate::Error;
 
-/// Values of a panel: in f32 it stays in a core's cache, and a product over it is large enough to keep the core busy.
+/// Values of a panel. As f32 they stay in a core's cache, and a product over them is large enough to keep the core
+/// busy.
 const PANEL_VALUES: usize = 1 << 18;
 
 /// A source cut into panels of rows.
@@ -16,14 +17,14 @@ pub struct Panels<'a> {
     rows: usize,
 }
 
-/// Memory for one panel, used again for the next.
+/// Memory for one panel, which is used again for the next.
 #[derive(Debug, Default)]
 pub struct PanelBuffer {
     bytes: RowBytes,
     values: Vec<f32>,
 }
 
-/// The bytes of some rows: where the source has them in memory, or a copy in memory that is used again.
+/// The bytes of some rows: in the source's memory, or in a copy whose memory is used again.
 #[derive(Debug, Default)]
 pub(crate) struct RowBytes {
     shared: Bytes,
@@ -42,12 +43,12 @@ impl<'a> Panels<'a> {
         (self.source.tokens() as usize).div_ceil(self.rows)
     }
 
-    /// Rows of every panel but the last, at least 1.
+    /// Rows of every panel except the last one. At least 1.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Values of a row, at least 1 so that one can divide by it.
+    /// Values of a row. At least 1, so that one can divide by it.
     pub fn neurons(&self) -> usize {
         (self.source.neurons() as usize).max(1)
     }
@@ -58,7 +59,7 @@ impl<'a> Panels<'a> {
         start..(start + self.rows).min(self.source.tokens() as usize)
     }
 
-    /// The values of `rows` as f32, row after row; they may be changed.
+    /// The values of `rows` as f32, one row after the other. They may be changed.
     ///
     /// # Errors
     /// If there are no such rows, or the source cannot be read.

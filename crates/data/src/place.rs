@@ -1,4 +1,4 @@
-//! Where a result goes: the path behind symbolic links, and the folder around it.
+//! Where a result goes: the path at the end of symbolic links, and the folder around it.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -7,22 +7,23 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// Symbolic links followed one after the other, at most; Linux gives up after as many.
+/// Most symbolic links that are followed one after the other. Linux gives up after as many.
 const MOST_LINKS: usize = 40;
 
 /// A place for a file or a folder.
 #[derive(Debug)]
 pub struct Place {
-    /// Its path, which leads through no symbolic link in its last part: renaming onto a link would replace the link.
+    /// Its path. The last part of the path is not a symbolic link, because renaming onto a link would replace the link.
     pub path: PathBuf,
-    /// The folder around it, which is there.
+    /// The folder around it, which exists.
     pub parent: PathBuf,
     /// What is there already.
     pub found: Option<Metadata>,
 }
 
 impl Place {
-    /// The place that `given` means. A symbolic link means the place that it leads to, whether or not anything is there.
+    /// The place that `given` means. A symbolic link stands for the place that it leads to, whether or not anything is
+    /// there.
     ///
     /// # Errors
     /// If the path names nothing that could be created, or the folder around it is missing.
@@ -39,7 +40,7 @@ impl Place {
             }
             Err(e) => return Err(Error::io(given, "looking at the path", e)),
         };
-        // Only regular files and folders are replaced: the real path of a pipe, say, is none that could be opened.
+        // Only regular files and folders are replaced. The real path of a pipe, for example, could not be opened.
         let path = match &found {
             Some(found) if found.is_dir() || found.is_file() => {
                 given.canonicalize().map_err(|e| Error::io(given, "resolving the path", e))?
@@ -67,7 +68,7 @@ impl Place {
 
 /// The path at the end of the links that begin at `path`.
 fn linked_to(path: &Path) -> PathBuf {
-    // Without a slash at the end, behind which the system would follow the link.
+    // There is no slash at the end of this path, because with one the system would follow the link.
     let mut path: PathBuf = path.components().collect();
     for _ in 0..MOST_LINKS {
         let Ok(next) = fs::read_link(&path) else { break };

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use crate::Error;
 
-/// Makes sure that prompts of different files have different numbers, so that they never become one. `files` are the prompt ids
-/// of each file, in order. Says whether any were changed.
+/// Makes sure that prompts of different files have different numbers, so that they are never merged. `files` are the
+/// prompt ids of each file, in order. Returns whether any were changed.
 ///
-/// A file whose numbers are none of an earlier file's keeps them. If the only number that it shares is that of the last prompt
-/// before it and of its own first prompt, that prompt was cut in two, and its second part gets a number beyond those of all
-/// files. Otherwise the file counts its prompts by itself, and all its numbers move beyond those of all files, in their order.
+/// A file keeps its numbers if no earlier file has any of them. It may be that the only shared number is that of the
+/// last prompt before the file and of the file's own first prompt. That prompt was cut in two, and its second part gets
+/// a number beyond those of all files. Otherwise the file counts its prompts by itself, and all its numbers are moved
+/// beyond those of all files, in their order.
 ///
 /// # Errors
 /// [`Error::PromptNumbers`] if there are no numbers beyond.

@@ -1,7 +1,8 @@
 //! Rows in the order in which a model reads their tokens.
 
-/// The rows ordered by prompt and position, if they are not in order and prompts and positions tell one: rows that were shuffled.
-/// `None` leaves them as they are: if they are in order already; or if a position comes twice in prompts of one number, since
+/// The order of the rows by prompt and position, if the rows were shuffled and prompts and positions give an order.
+/// `None` leaves the rows as they are. This is so if they are in order already, or if a position occurs twice in
+/// prompts of one number, because such a number does not stand for a single prompt.
 /// then a number does not stand for one prompt only.
 ///
 /// # Panics
@@ -18,8 +19,8 @@ pub fn reading_order(prompt_ids: &[i64], positions: &[i64]) -> Option<Vec<usize>
     Some(order)
 }
 
-/// Whether each prompt's rows lie together and its positions ascend, whatever the order of the prompts. `sorted` are the rows
-/// by prompt and position.
+/// Whether the rows of each prompt are together and its positions ascend, whatever the order of the prompts. `sorted`
+/// are the rows by prompt and position.
 fn is_in_order(prompt_ids: &[i64], positions: &[i64], sorted: &[usize]) -> bool {
     let ascend =
         (1..prompt_ids.len()).all(|row| prompt_ids[row] != prompt_ids[row - 1] || positions[row] > positions[row - 1]);
@@ -28,7 +29,8 @@ fn is_in_order(prompt_ids: &[i64], positions: &[i64], sorted: &[usize]) -> bool 
     ascend && runs == prompts
 }
 
-/// The place of each row in its prompt, from 0: in the order of [`reading_order`], or of the rows where that has none.
+/// The place of each row in its prompt, from 0. The places follow the [`reading_order`], or the order of the rows if
+/// there is none.
 pub(crate) fn places(prompt_ids: &[i64], positions: Option<&[i64]>) -> Vec<u64> {
     let order = positions.and_then(|positions| reading_order(prompt_ids, positions));
     let mut places = vec![0; prompt_ids.len()];
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn numbers_that_stand_for_several_prompts_are_left_alone() {
-        // Two batches that count their prompts from 0.
+        // Two batches that both count their prompts from 0.
         assert_eq!(reading_order(&[0, 0, 1, 1, 0, 0], &[0, 1, 0, 1, 0, 1]), None);
         assert_eq!(places(&[0, 0, 1, 1, 0, 0], Some(&[0, 1, 0, 1, 0, 1])), [0, 1, 0, 1, 0, 1]);
     }

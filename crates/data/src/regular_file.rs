@@ -1,7 +1,7 @@
-//! Opens the files that a user names, whatever they turn out to be: nothing but a regular file is read.
+//! Opens the files that a user names, whatever they turn out to be. Only regular files are read.
 //!
-//! Opening a pipe waits for its other end, and devices such as `/dev/zero` never end. So what a path leads to is asked before
-//! it is opened, and asked again of what was opened, since the path may lead elsewhere by then.
+//! Opening a pipe waits for its other end, and devices such as `/dev/zero` never end. So this module checks what a path
+//! leads to before it opens the path. It checks again what it has opened, because the path may lead elsewhere by then.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -11,15 +11,15 @@ use crate::Error;
 
 /// Most bytes of a file of labels, or of texts of tokens.
 pub(crate) const MOST_TEXT: u64 = 1 << 30;
-/// Most bytes of a vocabulary; those of today's models have up to 35 million.
+/// Most bytes of a vocabulary. Those of today's models have up to 35 million.
 pub(crate) const MOST_VOCABULARY: u64 = 512 << 20;
 /// Most bytes of a `run.json`, which grows with the number of features.
 pub(crate) const MOST_RUN: u64 = 256 << 20;
 /// Most bytes of a model's configuration, or of its index of shards.
 pub(crate) const MOST_MODEL_JSON: u64 = 64 << 20;
 
-/// Opens a regular file without waiting for anything, and says how many bytes it has. `folder` makes the error where the
-/// path leads to a folder.
+/// Opens a regular file without waiting for anything, and returns its number of bytes as well. `folder` makes the error
+/// if the path leads to a folder.
 pub(crate) fn open(path: &Path, folder: impl Fn() -> Error) -> Result<(File, u64), Error> {
     let check = |found: &Metadata| match not_regular(found) {
         None => Ok(()),
@@ -37,12 +37,12 @@ pub(crate) fn open(path: &Path, folder: impl Fn() -> Error) -> Result<(File, u64
     Ok((file, found.len()))
 }
 
-/// All bytes of a regular file of at least one byte and at most `most`. `folder_advice` says what to do where the path leads
-/// to a folder.
+/// All bytes of a regular file of at least one byte and at most `most`. `folder_advice` says what to do if the path
+/// leads to a folder.
 ///
 /// # Errors
-/// If there is no such file, it is a folder, a device or a pipe, it is empty or larger than `most`, or the system fails to
-/// read it.
+/// If there is no such file, if it is a folder, a device or a pipe, if it is empty or larger than `most`, or if the
+/// system fails to read it.
 pub fn read_file(path: impl AsRef<Path>, most: u64, folder_advice: &'static str) -> Result<Vec<u8>, Error> {
     let path = path.as_ref();
     let folder = || Error::NotAFile { path: path.to_owned(), found: "a folder", advice: folder_advice };
@@ -52,7 +52,7 @@ pub fn read_file(path: impl AsRef<Path>, most: u64, folder_advice: &'static str)
         return Err(too_large(size));
     }
     let mut bytes = Vec::with_capacity(size as usize);
-    // It may grow meanwhile, and files that the system makes up have no size.
+    // The file may grow meanwhile. Files that the system makes up have no size.
     file.take(most + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, "reading", e))?;
     match bytes.len() as u64 {
         0 => Err(Error::Empty(path.to_owned())),
@@ -61,7 +61,7 @@ pub fn read_file(path: impl AsRef<Path>, most: u64, folder_advice: &'static str)
     }
 }
 
-/// What something that is no regular file is.
+/// What something is that is not a regular file.
 fn not_regular(found: &Metadata) -> Option<&'static str> {
     if found.is_file() {
         None
@@ -75,13 +75,13 @@ fn not_regular(found: &Metadata) -> Option<&'static str> {
 fn opening(path: &Path, error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Error::NotFound(path.to_owned()),
-        // A name that no file can have: with a zero byte in it, or too long.
+        // No file can have such a name: it contains a zero byte or is too long.
         ErrorKind::InvalidInput | ErrorKind::InvalidFilename => Error::NotFound(path.to_owned()),
         _ => Error::io(path, "opening", error),
     }
 }
 
-/// Options that open for reading, and return at once where the path leads to a pipe.
+/// Options that open for reading, and that return at once if the path leads to a pipe.
 fn unblocked() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true);

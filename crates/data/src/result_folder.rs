@@ -1,4 +1,4 @@
-//! Folders of results that are whole or not there at all.
+//! Folders of results that are either complete or not there at all.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,11 +10,12 @@ use crate::leftovers::settle;
 use crate::place::Place;
 use crate::staging::Staging;
 
-/// A folder under way: its files go to a folder beside its place, which [`finish`](Self::finish) puts there.
+/// A folder that is being written. Its files go to a folder beside its place, and [`finish`](Self::finish) puts that
+/// folder in the place.
 ///
-/// Dropped before that, it leaves nothing behind, and what was in its place is still there. A process that is killed at any
-/// moment leaves the earlier or the new folder in its place, whole. What else it leaves, a folder whose name starts with
-/// `.unmix-`, goes when the next result is written or read beside it.
+/// If it is dropped before that, it leaves nothing behind, and what was in its place is still there. If the process is
+/// killed at any moment, the place holds either the earlier or the new folder, complete. Such a process may also leave
+/// a folder whose name starts with `.unmix-`. It is removed when the next result is written or read beside it.
 #[derive(Debug)]
 pub struct ResultFolder {
     /// The path as it was given.
@@ -24,8 +25,8 @@ pub struct ResultFolder {
 }
 
 impl ResultFolder {
-    /// Begins the folder `dir`; a symbolic link means the folder that it leads to. If there is one already, it is replaced in
-    /// the end provided that `force` is set and `replaceable` finds no fault with it.
+    /// Begins the folder `dir`. A symbolic link stands for the folder that it leads to. If the folder exists already,
+    /// it is replaced in the end, provided that `force` is set and `replaceable` allows it.
     ///
     /// # Errors
     /// If `dir` exists and may not be replaced, its parent is missing, or the system refuses to write there.
@@ -36,7 +37,7 @@ impl ResultFolder {
     ) -> Result<ResultFolder, Error> {
         let dir = dir.as_ref().to_owned();
         settle(&Place::of(&dir)?);
-        // Looked at again: an interrupted replacement may have been finished.
+        // The place is looked at again, because an interrupted replacement may have been finished.
         let place = Place::of(&dir)?;
         if let Some(found) = &place.found {
             if !force {
@@ -56,7 +57,7 @@ impl ResultFolder {
     /// Writes the file `name`, a path within the folder, flushes it to the disk and returns its length in bytes.
     ///
     /// # Errors
-    /// If `name` leads out of the folder, was written before, or the system refuses to write.
+    /// If `name` leads out of the folder or was written before, or if the system refuses to write.
     pub fn write(
         &self,
         name: impl AsRef<Path>,
@@ -87,14 +88,14 @@ impl ResultFolder {
         let ResultFolder { dir, place, staging } = self;
         let new = staging.new_result();
         sync_folder(&new)?;
-        // Kept until the end: it holds the earlier folder from then on.
+        // This is kept until the end, because it holds the earlier folder from then on.
         let _staging = if place.found.is_some() {
             staging
                 .replace_folder(&place.path)
                 .map_err(|e| Error::io(&dir, "putting the folder in the place of the earlier one", e))?
         } else {
             fs::rename(&new, &place.path).map_err(|e| match e.kind() {
-                // Someone else was faster.
+                // Another process was faster.
                 std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::DirectoryNotEmpty => Error::Exists(dir.clone()),
                 _ => Error::io(&dir, "moving the folder into place", e),
             })?;

@@ -1,11 +1,11 @@
-//! A part of a source's rows as a source of its own.
+//! A part of the rows of a source, as a source of its own.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use unmix::{ActivationSource, ElementType};
 
-/// Rows of another source, e.g. a portion that fits in memory.
+/// Rows of another source, for example a portion that fits in memory.
 #[derive(Clone, Debug)]
 pub struct RowRange<S> {
     source: S,
@@ -13,7 +13,7 @@ pub struct RowRange<S> {
 }
 
 impl<S: ActivationSource> RowRange<S> {
-    /// The rows `rows` of `source`, cut to those that there are.
+    /// The rows `rows` of `source`, as far as they exist.
     pub fn new(source: S, rows: Range<u64>) -> Self {
         let end = rows.end.min(source.tokens());
         RowRange { rows: rows.start.min(end)..end, source }
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(values, [12.0, 13.0, 14.0, 15.0]);
         let shared: Vec<f32> = bytemuck::pod_collect_to_vec(&part.shared_rows(0..2).expect("shared"));
         assert_eq!((shared[0], shared.len()), (8.0, 8));
-        // The source has a row of that number, the range has not.
+        // The source has a row of that number, but the range does not.
         let mut row = vec![0; 16];
         part.read_rows(2..3, &mut row).expect_err("beyond the range");
     }

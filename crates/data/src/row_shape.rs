@@ -1,18 +1,18 @@
-//! The rows of a tensor of activations: tokens one after another, or a batch of sequences.
+//! The rows of a tensor of activations: tokens that follow one another, or a batch of sequences.
 
 use crate::tensor::shape_text;
 
-/// How the tokens of a tensor are arranged, and so which shapes the tensors beside it may have.
+/// How the tokens of a tensor are arranged, which decides what shapes the tensors beside it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowShape {
     /// [tokens, neurons].
     Tokens(u64),
-    /// [batch, sequence, neurons]; the sequences lie one after another.
+    /// [batch, sequence, neurons]. The sequences follow one another.
     Batch { sequences: u64, length: u64 },
 }
 
 impl RowShape {
-    /// Rows in all. They fit: the tensor's bytes have been compared with the file's.
+    /// Number of all rows. It fits, because the tensor's bytes have been compared with the file's.
     pub(crate) fn rows(self) -> u64 {
         match self {
             RowShape::Tokens(tokens) => tokens,
@@ -34,7 +34,7 @@ impl RowShape {
         matches!(self, RowShape::Batch { sequences, .. } if shape == [sequences])
     }
 
-    /// The shape that a tensor with an entry for each token has, in words.
+    /// The shape of a tensor with an entry for each token, in words.
     pub(crate) fn expected(self) -> String {
         match self {
             RowShape::Tokens(tokens) => format!("one dimension of {tokens}"),

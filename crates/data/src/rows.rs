@@ -1,4 +1,4 @@
-//! Rows of a stored matrix in native order and type.
+//! Rows of a stored matrix, converted to native order and type.
 
 use crate::number::Number;
 
@@ -26,10 +26,10 @@ pub(crate) struct Overflow {
 }
 
 impl Stored<'_> {
-    /// Writes rows `first..first + out.len() / row` to `out`, little-endian, f64 as f32.
+    /// Writes rows `first..first + out.len() / row` to `out`, little-endian, with f64 as f32.
     ///
     /// # Panics
-    /// If the rows lie outside or the type is no float.
+    /// If there are no such rows, or the type is not a float.
     pub(crate) fn read(&self, first: usize, out: &mut [u8]) -> Result<(), Overflow> {
         match (self.number, self.big_endian) {
             (Number::F64, big) => return self.read_f64(first, out, big),
@@ -48,7 +48,8 @@ impl Stored<'_> {
 
     fn read_f64(&self, first: usize, out: &mut [u8], big: bool) -> Result<(), Overflow> {
         let value = |bytes: [u8; 8]| if big { f64::from_be_bytes(bytes) } else { f64::from_le_bytes(bytes) };
-        // Noted while converting and looked for only then: the loop stays simple.
+        // An overflow is noted during the conversion, and its place is searched only afterwards, so that the loop stays
+        // simple.
         let overflows = std::cell::Cell::new(false);
         self.gather::<8, 4>(first, out, |bytes| {
             let wide = value(bytes);
@@ -73,7 +74,7 @@ impl Stored<'_> {
         Ok(())
     }
 
-    /// Converts elements of `I` stored bytes to `O` bytes, transposing if need be.
+    /// Converts elements of `I` stored bytes to `O` bytes, and transposes if needed.
     fn gather<const I: usize, const O: usize>(
         &self,
         first: usize,

@@ -1,4 +1,4 @@
-//! Safetensors headers, distrusted.
+//! Reads safetensors headers, without trusting them.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,10 +16,10 @@ use crate::tensor::{Format, Tensor, TensorInfo};
 use crate::tensor_file::TensorFile;
 use crate::texts::{quoted_name, told};
 
-/// The format's own limit; a longer "header" is some other file.
+/// The format's own limit. A longer "header" is some other file.
 pub(crate) const LONGEST_HEADER: u64 = 100_000_000;
 
-/// The entry that is no tensor.
+/// The entry that is not a tensor.
 const METADATA: &str = "__metadata__";
 
 pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> {
@@ -75,8 +75,8 @@ pub(crate) fn parse(path: &Path, file: MappedFile) -> Result<TensorFile, Error> 
     Ok(TensorFile { path: path.to_owned(), format: Format::Safetensors, file, tensors, metadata })
 }
 
-/// The tensors of the header in `text`, which lie one after another and each have the bytes that type and shape need, and the
-/// other metadata.
+/// The tensors of the header in `text`, and its other metadata. The tensors follow one another, and each has the bytes
+/// that its type and shape need.
 fn entries(text: &[u8]) -> serde_json::Result<(Metadata, BTreeMap<String, String>)> {
     let mut parser = serde_json::Deserializer::from_slice(text);
     let header = serde::Deserializer::deserialize_map(&mut parser, Entries)?;

@@ -1,4 +1,4 @@
-//! Writes safetensors files whose bytes depend on their content alone.
+//! Writes safetensors files whose bytes depend only on their content.
 //!
 //! The crate `safetensors` keeps metadata in a hash map, so its headers differ from run to run.
 
@@ -32,18 +32,19 @@ impl<'a> TensorEntry<'a> {
     }
 }
 
-/// Writes a safetensors file of `entries` in their order; those of wider elements must come first to stay aligned.
+/// Writes a safetensors file of `entries`, in their order. Entries with wider elements must come first, so that all
+/// stay aligned.
 ///
 /// # Errors
-/// If two tensors have the same name, or type and shape of one do not go with its bytes: nobody could read that. Nothing is
-/// written then. If `out` cannot be written to.
+/// If two tensors have the same name, or the type and shape of one do not go with its bytes. Nobody could read such a
+/// file, so nothing is written. If `out` cannot be written to.
 pub fn write_tensors(
     mut out: impl Write,
     entries: &[TensorEntry<'_>],
     metadata: &BTreeMap<&str, String>,
 ) -> io::Result<()> {
     let mut header = header(entries, metadata)?;
-    // Padded with blanks so that the data start on a multiple of 8.
+    // Padded with blanks, so that the data start on a multiple of 8.
     header.resize(header.len().next_multiple_of(8), b' ');
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)?;

@@ -1,4 +1,4 @@
-//! A folder beside a result's place, in which the result is built before it takes that place.
+//! A folder beside the place of a result. The result is built in it, and then takes its place.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
@@ -10,20 +10,20 @@ use tempfile::TempDir;
 use crate::Error;
 use crate::place::Place;
 
-/// File whose lock says that the folder belongs to a living process.
+/// File whose lock shows that the folder belongs to a living process.
 pub const LOCK: &str = "lock";
-/// The result under way; after an exchange, the earlier one.
+/// The result that is being written. After an exchange, the earlier result.
 pub const NEW: &str = "new";
-/// The earlier result, where it cannot be exchanged with the new one at a stroke.
+/// The earlier result, if it cannot be exchanged with the new one in one step.
 pub const OLD: &str = "old";
 
-/// How often a folder is created anew if another process takes it for a leftover before it is locked.
+/// How often a folder is created again if another process takes it for a leftover before it is locked.
 const ATTEMPTS: usize = 10;
 
-/// A staging folder of this process. Dropped, it is deleted with all that is in it.
+/// A staging folder of this process. When dropped, it is deleted with everything in it.
 #[derive(Debug)]
 pub struct Staging {
-    // Closed first: on some file systems a folder with an open file cannot be deleted.
+    // This is closed first: on some file systems a folder with an open file cannot be deleted.
     _lock: Option<File>,
     folder: TempDir,
 }
@@ -37,13 +37,14 @@ impl Staging {
             let mut builder = tempfile::Builder::new();
             let folder = builder.prefix(&prefix).tempdir_in(&place.parent).map_err(failed)?;
             match lock(folder.path()) {
-                // Between its creation and the lock, others may have taken the folder for a leftover and deleted it.
+                // Between the creation of the folder and its lock, another process may have taken it for a leftover and
+                // deleted it.
                 Ok(Some(lock)) if folder.path().join(LOCK).exists() => {
                     return Ok(Staging { folder, _lock: Some(lock) });
                 }
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                // Where files cannot be locked, nobody takes a folder for a leftover.
+                // If files cannot be locked, no process takes a folder for a leftover.
                 Err(e) if e.kind() == io::ErrorKind::Unsupported => return Ok(Staging { folder, _lock: None }),
                 Err(e) => return Err(failed(e)),
             }
@@ -51,15 +52,15 @@ impl Staging {
         Err(failed(io::Error::other("other processes delete it again and again")))
     }
 
-    /// Where the result is built.
+    /// Path where the result is built.
     pub fn new_result(&self) -> PathBuf {
         self.folder.path().join(NEW)
     }
 
     /// Puts the new folder in the place of the earlier one at `path`, so that one of them is there at any time.
     ///
-    /// Where the system or the file system cannot exchange names, it takes two renames. Between them nothing is there; if the
-    /// process ends at that moment, [`settle`](crate::leftovers::settle) finishes the replacement.
+    /// If the system or the file system cannot exchange names, this takes two renames. Between them nothing is there.
+    /// If the process ends at that moment, [`settle`](crate::leftovers::settle) finishes the replacement.
     pub fn replace_folder(self, path: &Path) -> io::Result<Staging> {
         match exchange(&self.new_result(), path) {
             Ok(()) => Ok(self),
@@ -76,7 +77,7 @@ impl Staging {
         }
         if let Err(e) = fs::rename(&new, path) {
             if old.exists() && fs::rename(&old, path).is_err() {
-                // The only copies of both results: kept for the next process that looks.
+                // These are the only copies of both results. They are kept for the next process that looks.
                 let _ = self.folder.keep();
             }
             return Err(e);
@@ -85,20 +86,20 @@ impl Staging {
     }
 }
 
-/// How the names of staging folders for a result called `name` begin, whichever machine made them.
+/// The beginning of the names of staging folders for a result called `name`, whichever machine made them.
 pub fn prefix(name: &OsStr) -> String {
     format!(".unmix-{}-", hash(name.as_encoded_bytes()))
 }
 
-/// Whether this is the name of a staging folder that was made on this machine, for whatever result.
+/// Whether this is the name of a staging folder that was made on this machine, for any result.
 pub fn is_of_this_machine(folder: &str) -> bool {
     let mut parts = folder.split('-');
     let known = parts.next() == Some(".unmix") && parts.next().is_some_and(|part| part.len() == HASH_DIGITS);
     known && parts.next() == Some(&machine()) && parts.next().is_some() && parts.next().is_none()
 }
 
-/// The lock of a staging folder, unless a living process has it. The error is of the kind `Unsupported` where files cannot be
-/// locked.
+/// The lock of a staging folder, unless a living process has it. The error is of the kind `Unsupported` if files cannot
+/// be locked.
 pub fn lock(folder: &Path) -> io::Result<Option<File>> {
     let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
     match lock.try_lock() {
@@ -108,14 +109,14 @@ pub fn lock(folder: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Digits of a hash: with 64 bits, two names in one folder do not meet.
+/// Digits of a hash. With 64 bits, two names in one folder do not collide.
 const HASH_DIGITS: usize = 16;
 
 fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..HASH_DIGITS].to_owned()
 }
 
-/// A hash of the machine's name: locks of some network file systems hold on one machine alone.
+/// A hash of the machine's name, because the locks of some network file systems hold on one machine only.
 fn machine() -> String {
     let named = |variable| std::env::var_os(variable).map(OsString::into_encoded_bytes);
     let name =
@@ -123,7 +124,7 @@ fn machine() -> String {
     hash(&name.unwrap_or_default())
 }
 
-/// Exchanges two names at a stroke.
+/// Exchanges two names in one step.
 fn exchange(a: &Path, b: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     {
@@ -142,7 +143,7 @@ pub(crate) mod tests {
     use super::*;
 
     impl Staging {
-        /// Leaves the folder as a process does that is killed, and gives its path.
+        /// Leaves the folder as a killed process does, and returns its path.
         pub(crate) fn abandon(self) -> PathBuf {
             self.folder.keep()
         }

@@ -1,4 +1,4 @@
-//! Texts of tokens.
+//! The texts of tokens.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::{Error, Vocabulary};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenStrings {
     texts: Texts,
-    /// Entry of `texts` for each row; absent where there is one text a row.
+    /// Entry of `texts` for each row. Absent if there is one text for each row.
     entries: Option<Vec<u32>>,
     unknown: Option<UnknownTokens>,
 }
 
-/// Rows whose token ids a vocabulary lacks.
+/// Rows whose token ids are not in the vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownTokens {
     /// Number of such rows.
@@ -33,13 +33,13 @@ pub struct UnknownTokens {
 /// What a file of texts of rows holds.
 const OF_ROWS: &str = "a JSON array with one string a row of the activations";
 
-/// What stands for a token whose text is not known.
+/// The text in place of a token whose text is not known.
 pub fn unknown_token(id: i64) -> String {
     format!("[id {id}]")
 }
 
 impl TokenStrings {
-    /// Texts from a JSON array with one string a row.
+    /// Texts from a JSON array with one string for each row.
     ///
     /// # Errors
     /// If the file cannot be read, has more than 1 GiB, is something else, or does not have `tokens` strings.
@@ -94,11 +94,11 @@ impl TokenStrings {
         Ok(TokenStrings { texts, entries: Some(entries), unknown: None })
     }
 
-    /// Texts from a vocabulary. Ids that it lacks, such as the -100 of tokens that take no part in a loss, are written as
-    /// [`unknown_token`]s.
+    /// Texts from a vocabulary. Ids that it does not have appear as [`unknown_token`]s, such as the -100 of tokens that
+    /// do not count in a loss.
     ///
     /// # Errors
-    /// If the vocabulary lacks most of the ids that are not negative: it is another model's then.
+    /// If the vocabulary does not have most of the ids that are not negative. It then belongs to another model.
     pub fn from_vocabulary(vocabulary: Vocabulary, token_ids: &[i64]) -> Result<TokenStrings, Error> {
         let places: Vec<Option<u32>> = token_ids.iter().map(|&id| vocabulary.place(id)).collect();
         let rows = token_ids.iter().copied().enumerate();
@@ -110,7 +110,7 @@ impl TokenStrings {
         for &(_, id) in &unknown {
             added.entry(id).or_insert_with(|| {
                 texts.push(&unknown_token(id));
-                // Each takes bytes of memory, so their number is far from the end of u32.
+                // Each text takes bytes of memory, so their number is far below the end of u32.
                 (texts.len() - 1) as u32
             });
         }
@@ -134,7 +134,7 @@ impl TokenStrings {
         self.len() == 0
     }
 
-    /// Text of row `row`, if there is such a row. Of a vocabulary's text, 1,024 bytes at most.
+    /// Text of row `row`, if there is such a row. Texts of a vocabulary are cut after 1,024 bytes.
     pub fn get(&self, row: usize) -> Option<&str> {
         match &self.entries {
             Some(entries) => self.texts.get(*entries.get(row)? as usize).map(of_token),
@@ -142,13 +142,13 @@ impl TokenStrings {
         }
     }
 
-    /// The rows that are written as [`unknown_token`]s, if there are any.
+    /// The rows that appear as [`unknown_token`]s, if there are any.
     pub fn unknown(&self) -> Option<UnknownTokens> {
         self.unknown
     }
 }
 
-/// Refuses a vocabulary that lacks most ids; negative ones are in none, so they tell nothing.
+/// Refuses a vocabulary that does not have most of the ids. Negative ids are in no vocabulary, so they do not count.
 fn refuse_another_models(vocabulary: &Vocabulary, token_ids: &[i64], unknown: &[(usize, i64)]) -> Result<(), Error> {
     let tokens = token_ids.iter().filter(|&&id| id >= 0).count();
     let mut lacking = unknown.iter().filter(|&&(_, id)| id >= 0).peekable();

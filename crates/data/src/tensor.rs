@@ -1,4 +1,4 @@
-//! A tensor of a file: its name, type and shape, and where it lies.
+//! A tensor of a file: its name, type and shape, and where it is in the file.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::texts::{cut_name, quoted_name};
 pub enum Format {
     /// The safetensors format of Hugging Face: many named tensors in C order.
     Safetensors,
-    /// NumPy's npy, versions 1 to 3: one nameless array in C or Fortran order.
+    /// NumPy's npy, versions 1 to 3: one array without a name, in C or Fortran order.
     Npy,
 }
 
@@ -37,9 +37,9 @@ impl fmt::Display for Format {
 /// A tensor as its file describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TensorInfo {
-    /// Its name; empty in an npy file.
+    /// Its name. Empty in an npy file.
     pub name: String,
-    /// Its type in words, e.g. `f16`, `f64 (big-endian)`.
+    /// Its type in words, such as `f16` or `f64 (big-endian)`.
     pub dtype: String,
     /// Its shape.
     pub shape: Vec<u64>,
@@ -52,7 +52,7 @@ impl fmt::Display for TensorInfo {
     }
 }
 
-/// A tensor and where it lies in the file.
+/// A tensor, and where it is in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Tensor {
     pub info: TensorInfo,
@@ -60,7 +60,7 @@ pub(crate) struct Tensor {
     pub number: Option<Number>,
     pub big_endian: bool,
     pub fortran: bool,
-    /// Bytes of the file; exactly as many as type and shape need if `number` is present.
+    /// Bytes of the file. If `number` is present, there are exactly as many as type and shape need.
     pub range: Range<usize>,
 }
 
@@ -79,7 +79,7 @@ impl Tensor {
     }
 }
 
-/// `[3, 4]`, cut where there are more sides than a tensor can sensibly have.
+/// A shape as text, such as `[3, 4]`. It is cut if it has more sides than a tensor can sensibly have.
 pub(crate) fn shape_text(shape: &[u64]) -> String {
     const MOST: usize = 16;
     match shape.get(..MOST) {
@@ -88,7 +88,7 @@ pub(crate) fn shape_text(shape: &[u64]) -> String {
     }
 }
 
-/// Tensors for a message: name, type and shape, cut where it gets long.
+/// Tensors in words, for a message: name, type and shape of each. A long list is cut.
 pub(crate) fn list<'a>(tensors: impl ExactSizeIterator<Item = &'a Tensor>) -> String {
     const MOST: usize = 12;
     let count = tensors.len();
@@ -102,7 +102,7 @@ pub(crate) fn list<'a>(tensors: impl ExactSizeIterator<Item = &'a Tensor>) -> St
     text
 }
 
-/// Elements of a shape times `size`, if that many bytes can be addressed.
+/// The number of elements of a shape times `size`, if that many bytes can be addressed.
 pub(crate) fn byte_size(shape: &[u64], size: usize) -> Option<usize> {
     let elements = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side))?;
     usize::try_from(elements).ok()?.checked_mul(size)

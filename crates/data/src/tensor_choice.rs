@@ -1,4 +1,4 @@
-//! Which tensor of a file holds the activations, where none is named: the only plausible one, or none.
+//! Which tensor of a file holds the activations: the one named, else the only plausible one, or none.
 
 use crate::Error;
 use crate::columns::is_column;
@@ -7,12 +7,12 @@ use crate::number::Number;
 use crate::tensor::{Format, Tensor, TensorInfo, list, shape_text};
 use crate::tensor_file::TensorFile;
 
-/// The tensor of activations that is meant: the one named, or the only plausible one. It has [tokens, neurons] or [batch,
-/// sequence, neurons] floating-point numbers, and none of these sides is 0.
+/// The tensor of activations: the one named, or else the only plausible one. It has [tokens, neurons] or [batch,
+/// sequence, neurons] floating-point numbers, and no side of it is 0.
 pub(crate) fn activations<'a>(file: &'a TensorFile, name: Option<&str>) -> Result<&'a Tensor, Error> {
     let path = || file.path.clone();
     let tensor = match name {
-        // An npy file's only array is meant whatever it is: what is wrong with it makes the better error.
+        // The only array of an npy file is meant, whatever it is: what is wrong with it makes the better error.
         None if file.format == Format::Npy => file.tensors.first(),
         None => Some(only_plausible(file)?),
         Some(name) if file.format == Format::Npy => {
@@ -57,8 +57,8 @@ fn check(file: &TensorFile, tensor: &Tensor) -> Result<(), Error> {
     })
 }
 
-/// The file's tensor of floating-point numbers with two or three dimensions, if nothing else in the file can be the activations
-/// and its name is neither that of a mask nor that of a column of tokens.
+/// The file's tensor of floating-point numbers with two or three dimensions, if nothing else in the file can be the
+/// activations, and if its name is neither that of a mask nor that of a column of tokens.
 fn only_plausible(file: &TensorFile) -> Result<&Tensor, Error> {
     let ambiguous = |why, candidates: &[&Tensor]| {
         Err(Error::AmbiguousTensor { path: file.path.clone(), why, candidates: list(candidates.iter().copied()) })
@@ -80,7 +80,7 @@ fn only_plausible(file: &TensorFile) -> Result<&Tensor, Error> {
         };
         return Err(Error::NoMatrix { path: file.path.clone(), held: file.list(), advice });
     };
-    // Of quantised activations, the scales are a matrix too, and a smaller one.
+    // Beside quantised activations, the scales are a matrix too, but a smaller one.
     let is_rival = |tensor: &Tensor| {
         may_be_activations(tensor) && (tensor.info.shape.len() > 2 || elements(&tensor.info) > elements(&first.info))
     };
@@ -96,12 +96,13 @@ fn is_readable(tensor: &Tensor) -> bool {
     tensor.is_float() && matches!(tensor.info.shape.len(), 2 | 3)
 }
 
-/// Whether the name says that this is something about the tokens.
+/// Whether the name says that the tensor describes the tokens.
 fn is_aside(tensor: &Tensor) -> bool {
     is_mask_name(&tensor.info.name) || is_column(&tensor.info.name)
 }
 
-/// Whether numbers of this type may be activations: floating-point numbers that can be read or not, or quantised ones.
+/// Whether numbers of this type may be activations: floating-point numbers, whether or not they can be read, and
+/// quantised ones.
 fn may_be_activations(tensor: &Tensor) -> bool {
     match tensor.number {
         Some(number) => number.is_float() || matches!(number, Number::I8 | Number::U8),
@@ -109,7 +110,7 @@ fn may_be_activations(tensor: &Tensor) -> bool {
     }
 }
 
-/// In f64, since shapes of types that cannot be read may be of any size.
+/// As f64, because shapes of types that cannot be read may have any size.
 fn elements(tensor: &TensorInfo) -> f64 {
     tensor.shape.iter().map(|&side| side as f64).product()
 }

@@ -24,7 +24,7 @@ impl TensorFile {
         self.tensors.iter().find(|t| t.info.name == name)
     }
 
-    /// All tensors for a message, cut where there are many.
+    /// All tensors in words, for a message. A long list is cut.
     pub(crate) fn list(&self) -> String {
         list(self.tensors.iter())
     }

@@ -1,4 +1,4 @@
-//! Opens a file of tensors, in whichever format it is.
+//! Opens a file of tensors, whatever its format is.
 
 use std::path::Path;
 
@@ -26,13 +26,13 @@ fn map(path: &Path) -> Result<MappedFile, Error> {
     MappedFile::new(file, path)
 }
 
-/// The error of a folder: some formats consist of several files in one.
+/// The error of a folder. Some formats consist of several files in a folder.
 fn folder(path: &Path) -> Error {
     let (found, advice) = known_folder(path).unwrap_or(("a folder", "name one .safetensors or .npy file in it"));
     Error::NotAFile { path: path.to_owned(), found, advice }
 }
 
-/// What a folder is that consists of files of one of those formats, and what to do.
+/// If a folder consists of files of one of those formats: what it is, and what to do.
 pub(crate) fn known_folder(path: &Path) -> Option<(&'static str, &'static str)> {
     const ARRAYS: &str = "save the array with numpy.save or safetensors, and name that file";
     /// A file that only such folders hold, what they are, and what to do.
@@ -52,7 +52,7 @@ pub(crate) fn known_folder(path: &Path) -> Option<(&'static str, &'static str)> 
     }
 }
 
-/// The format by content, then by name: files get renamed.
+/// The format, by content first and then by name, because files get renamed.
 fn detect(path: &Path, bytes: &[u8]) -> Result<Format, Error> {
     if bytes.starts_with(npy::MAGIC) {
         return Ok(Format::Npy);

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
-/// Texts one after another: one by one, the entries of a vocabulary would take several times the memory of its file.
+/// Texts one after another. As separate strings, the entries of a vocabulary would take several times the memory of its
+/// file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Texts {
     joined: String,
@@ -80,20 +81,20 @@ impl Visitor<'_> for NextText<'_> {
     }
 }
 
-/// The text of a vocabulary's token, cut after 1,024 bytes: with a token of megabytes in many rows, the text of the rows would
-/// be larger than any memory.
+/// The text of a vocabulary's token, cut after 1,024 bytes. If a token of megabytes were in many rows, the text of the
+/// rows would be larger than any memory.
 pub(crate) fn of_token(text: &str) -> &str {
     const MOST: usize = 1024;
     let end = (0..=MOST.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or_default()]
 }
 
-/// A text in quotes for a message, cut where it is long.
+/// A text in quotes for a message. A long text is cut.
 pub(crate) fn quoted(text: &str) -> String {
     quoted_up_to(40, text)
 }
 
-/// The name of a tensor in quotes for a message: whole, but where it is longer than any sensible name.
+/// The name of a tensor in quotes for a message. It is cut only if it is longer than any sensible name.
 pub(crate) fn quoted_name(name: &str) -> String {
     quoted_up_to(MOST_NAME, name)
 }
@@ -104,8 +105,8 @@ pub(crate) fn cut_name(name: &str) -> String {
     format!("{start}{cut}")
 }
 
-/// What a library says of a file, for a message. It may quote a text of any length, which is cut in its middle: places are told
-/// at the end.
+/// A library's message about a file, for a message of ours. It may quote a text of any length, so it is cut in its
+/// middle: places are named at the end.
 pub(crate) fn told(problem: &impl fmt::Display) -> String {
     const START: usize = 300;
     const END: usize = 100;
@@ -118,7 +119,7 @@ pub(crate) fn told(problem: &impl fmt::Display) -> String {
     }
 }
 
-/// Longest name of a tensor in a message, in characters; those of today's models have up to 100.
+/// Longest name of a tensor in a message, in characters. Those of today's models have up to 100.
 const MOST_NAME: usize = 200;
 
 fn quoted_up_to(most: usize, text: &str) -> String {
@@ -126,7 +127,7 @@ fn quoted_up_to(most: usize, text: &str) -> String {
     format!("{start:?}{cut}")
 }
 
-/// The first `most` characters of a text, and a sign where there are more.
+/// The first `most` characters of a text, and a sign if there are more.
 fn start(most: usize, text: &str) -> (&str, &'static str) {
     match text.char_indices().nth(most) {
         Some((end, _)) => (&text[..end], "…"),

@@ -9,23 +9,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenFilter {
-    /// Tokens with these ids. Needs a column `token_ids`.
+    /// Leaves out tokens with these ids. This needs a column `token_ids`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skip_token_ids: Vec<i64>,
-    /// So many tokens at the beginning of each prompt, whatever else leaves them out. Needs a column `prompt_ids`, or a batch of
-    /// sequences. Prompts whose rows were shuffled are put in order by `positions` first.
+    /// Leaves out this many tokens at the beginning of each prompt, whatever else leaves tokens out. This needs a
+    /// column `prompt_ids`, or a batch of sequences. Prompts whose rows were shuffled are put in order by `positions`
+    /// first.
     #[serde(skip_serializing_if = "is_zero")]
     pub skip_first: u64,
-    /// Tokens of a larger norm. To find them, all activations are read once more.
+    /// Leaves out tokens with a larger norm. To find them, all activations are read once more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<NormLimit>,
-    /// Tokens for which this tensor is zero or false. Each file has one with an entry for each row.
+    /// Leaves out tokens for which this tensor is zero or false. Each file must have such a tensor, with an entry for
+    /// each row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
 }
 
 impl TokenFilter {
-    /// Whether it leaves out no token.
+    /// Whether the filter leaves out no token.
     pub fn is_empty(&self) -> bool {
         *self == TokenFilter::default()
     }
@@ -36,13 +38,13 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The largest norm of a token that is kept. As text, `10x` is ten times the median norm and `10` the norm 10.
+/// The largest norm of a token that is kept. As text, `10x` is ten times the median norm, and `10` is the norm 10.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum NormLimit {
-    /// This norm.
+    /// A norm.
     Norm(f64),
-    /// So many times the median norm of the tokens that nothing else leaves out.
+    /// This many times the median norm of the tokens that nothing else leaves out.
     TimesMedian(f64),
 }
 
@@ -87,25 +89,25 @@ impl TryFrom<String> for NormLimit {
     }
 }
 
-/// How many rows were left out, each counted for the first reason in this order.
+/// How many rows were left out. Each counts for the first reason that holds, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct LeftOut {
-    /// By the attention mask of a batch.
+    /// Left out by the attention mask of a batch.
     pub by_attention_mask: u64,
-    /// By the mask that [`TokenFilter::keep`] names.
+    /// Left out by the mask that [`TokenFilter::keep`] names.
     pub by_mask: u64,
-    /// By their token id.
+    /// Left out by their token id.
     pub by_token_id: u64,
-    /// As one of the first of its prompt.
+    /// Left out as one of the first tokens of their prompt.
     pub by_place: u64,
-    /// By their norm.
+    /// Left out by their norm.
     pub by_norm: u64,
-    /// The largest norm of a token that is kept, where there is a limit.
+    /// The largest norm of a token that is kept, if there is a limit.
     pub norm_limit: Option<f64>,
 }
 
 impl LeftOut {
-    /// All of them.
+    /// Number of all rows that were left out.
     pub fn total(&self) -> u64 {
         self.by_attention_mask + self.by_mask + self.by_token_id + self.by_place + self.by_norm
     }

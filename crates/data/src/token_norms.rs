@@ -6,7 +6,7 @@ use unmix::ActivationSource;
 use crate::Error;
 use crate::panels::{PanelBuffer, Panels};
 
-/// ‖x‖² of each token in f64, in one read on all cores. It is not finite where a number is not.
+/// ‖x‖² of each token in f64, taken in one read on all cores. It is not finite if a number of the token is not.
 pub(crate) fn squared_norms(source: &dyn ActivationSource) -> Result<Vec<f64>, Error> {
     let panels = Panels::new(source);
     let of_panel = |buffer: &mut PanelBuffer, panel| -> Result<Vec<f64>, Error> {

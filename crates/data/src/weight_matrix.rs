@@ -31,7 +31,7 @@ impl WeightMatrix {
             Some(number) if number.is_float() => Ok(WeightMatrix {
                 path: file.path.clone(),
                 name: tensor.info.name.clone(),
-                // Both fit: the tensor's bytes have been compared with the file's.
+                // Both fit, because the tensor's bytes have been compared with the file's.
                 rows: rows as usize,
                 columns: columns as usize,
                 number,
@@ -46,7 +46,7 @@ impl WeightMatrix {
         }
     }
 
-    /// Matrix `at` of a stack of them.
+    /// Matrix number `at` of a stack of matrices.
     ///
     /// # Errors
     /// If the tensor does not hold floating-point numbers.
@@ -91,7 +91,8 @@ impl WeightMatrix {
     /// Writes rows to `out`, [rows.len(), columns].
     ///
     /// # Errors
-    /// If there are no such rows, or `out` is of another size. If a number is NaN or infinite, or an f64 number is beyond f32.
+    /// If there are no such rows, or `out` has another size. If a number is NaN or infinite, or an f64 number is beyond
+    /// f32.
     pub fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) -> Result<(), Error> {
         if rows.start > rows.end || rows.end > self.rows || out.len() != rows.len() * self.columns {
             let problem = format!(

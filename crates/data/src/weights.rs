@@ -13,32 +13,33 @@ use crate::tensor_file::TensorFile;
 use crate::weight_matrix::WeightMatrix;
 use crate::{Error, Format, index_of_shards, tensor_opening};
 
-/// The file in which a model that is not in shards has its weights.
+/// The file with the weights of a model that is not in shards.
 const SINGLE: &str = "model.safetensors";
-/// How the name of an index of shards ends.
+/// Names of indexes of shards end with this.
 const INDEX: &str = ".safetensors.index.json";
-/// What [`config`](Weights::config) reads.
+/// The file that [`config`](Weights::config) reads.
 const CONFIG: &str = "config.json";
 
-/// The tensors of a model in safetensors files: memory-mapped, and only headers are read at opening.
+/// The tensors of a model in safetensors files. The files are memory-mapped, and opening them reads only their headers.
 ///
-/// The files must not be changed or shortened while this value or a matrix of it lives: numbers would change under way, and
-/// reading beyond the new end stops the process.
+/// The files must not be changed or shortened while this value or a matrix of it lives. Otherwise numbers change in the
+/// middle of a computation, and reading beyond the new end stops the process.
 #[derive(Clone, Debug)]
 pub struct Weights {
     files: Vec<TensorFile>,
-    /// File and place in it of each tensor.
+    /// The file of each tensor, and its place in that file.
     places: BTreeMap<String, (usize, usize)>,
     config: Option<Value>,
 }
 
 impl Weights {
-    /// Maps the files of a model. Each path is a safetensors file, an index of shards (`*.safetensors.index.json`), or a
-    /// folder: of that, its `model.safetensors`, else its index with the shards, else every safetensors file in it.
+    /// Maps the files of a model. Each path is a safetensors file, an index of shards (`*.safetensors.index.json`), or
+    /// a folder. A folder stands for its `model.safetensors`, else for its index with the shards, else for every
+    /// safetensors file in it.
     ///
     /// # Errors
-    /// If no path is given, one does not exist, holds no weights or is damaged; if an index names a shard that is not there,
-    /// or a tensor that its shard lacks; if two files hold a tensor of the same name.
+    /// If no path is given, or one does not exist, holds no weights or is damaged. If an index names a shard that is
+    /// missing, or a tensor that its shard does not have. If two files hold a tensor of the same name.
     pub fn open(paths: &[PathBuf]) -> Result<Weights, Error> {
         let mut weights = Weights { files: Vec::new(), places: BTreeMap::new(), config: None };
         for path in paths {
@@ -83,8 +84,8 @@ impl Weights {
     /// A handle on a matrix [rows, columns] of f32, f16, bf16 or f64 numbers. Nothing is read yet.
     ///
     /// # Errors
-    /// If there is no such tensor, it has other than two dimensions or none of a size above zero, or is of another type, as
-    /// quantised weights are.
+    /// If there is no such tensor, if it does not have two dimensions above zero, or if it has another type, as
+    /// quantised weights do.
     pub fn matrix(&self, name: &str) -> Result<WeightMatrix, Error> {
         let (file, tensor) = self.known(name)?;
         match tensor.info.shape.as_slice() {
@@ -93,12 +94,12 @@ impl Weights {
         }
     }
 
-    /// A handle on matrix `at` of a stack [matrices, rows, columns], as [`matrix`](Weights::matrix) gives it of a tensor with
-    /// two dimensions.
+    /// A handle on matrix number `at` of a stack [matrices, rows, columns], as [`matrix`](Weights::matrix) returns it
+    /// for a tensor with two dimensions.
     ///
     /// # Errors
-    /// If there is no such tensor, it has other than three dimensions or none of a size above zero, or is of another type; if
-    /// it has no matrix `at`.
+    /// If there is no such tensor, if it does not have three dimensions above zero, or if it has another type. If there
+    /// is no matrix of that number.
     pub fn matrix_of_stack(&self, name: &str, at: usize) -> Result<WeightMatrix, Error> {
         let (file, tensor) = self.known(name)?;
         match tensor.info.shape.as_slice() {
@@ -112,8 +113,8 @@ impl Weights {
     /// A vector of f32, f16, bf16 or f64 numbers, as f32.
     ///
     /// # Errors
-    /// If there is no such tensor, it has other than one dimension or is empty, or is of another type; if a number is not
-    /// finite, or beyond f32.
+    /// If there is no such tensor, if it does not have exactly one dimension, or if it is empty or has another type. If
+    /// a number is not finite, or is beyond f32.
     pub fn vector(&self, name: &str) -> Result<Vec<f32>, Error> {
         let (file, tensor) = self.known(name)?;
         match tensor.info.shape.as_slice() {
@@ -155,7 +156,8 @@ impl Weights {
             path.parent().unwrap_or(Path::new(""))
         };
         let config = folder.join(CONFIG);
-        // Whatever has that name is read, or refused: without a configuration, defaults would count in silence.
+        // A file of that name is read or refused, whatever it is. If it were ignored, defaults would be used without a
+        // word.
         if self.config.is_none() && config.symlink_metadata().is_ok() {
             self.config = Some(read_json(&config, MOST_MODEL_JSON, "the configuration of a model")?);
         }
@@ -206,7 +208,7 @@ impl Weights {
         names.into_iter().enumerate().try_for_each(|(tensor, name)| self.place(name, tensor))
     }
 
-    /// Adds those tensors of the shards that the index names.
+    /// Adds the tensors of the shards that the index names.
     fn add_index(&mut self, path: &Path) -> Result<(), Error> {
         let shards = index_of_shards::read(path)?;
         for (shard, tensors) in shards {
@@ -227,7 +229,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Notes where in the file that was added last a tensor lies.
+    /// Notes where in the last added file a tensor is.
     fn place(&mut self, name: String, tensor: usize) -> Result<(), Error> {
         let file = self.files.len() - 1;
         match self.places.entry(name) {

@@ -3,16 +3,16 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// More than this is refused, which ends the program: a reader that asks for it has failed, and the machine's memory belongs to
-/// others too.
+/// Larger totals are refused, which ends the program. A reader that asks for this much has failed, and other programs
+/// need the machine's memory too.
 const REFUSED: usize = 1 << 30;
 
 /// Bytes that are allocated now.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
-/// The most that `LIVE` has been since [`peak`] began to look.
+/// The largest value of `LIVE` since [`peak`] began to look.
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, with a count. It is that of every program with this crate in it.
+/// The system's allocator, with a count. Every program that contains this crate uses it.
 struct Counting;
 
 #[global_allocator]
@@ -42,7 +42,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Allocates `new` bytes in place of `old` ones, if that is not too much.
+/// Allocates `new` bytes in place of `old` ones, unless the total is too large.
 fn counted(old: usize, new: usize, allocate: impl FnOnce() -> *mut u8) -> *mut u8 {
     if new > old && LIVE.load(Relaxed).saturating_add(new - old) > REFUSED {
         return std::ptr::null_mut();
@@ -55,7 +55,7 @@ fn counted(old: usize, new: usize, allocate: impl FnOnce() -> *mut u8) -> *mut u
     pointer
 }
 
-/// Runs `work` and returns by how much the allocated bytes rose while it ran, at the most. Counts all threads.
+/// Runs `work` and returns how far the allocated bytes rose meanwhile. All threads count.
 pub fn peak(work: impl FnOnce()) -> usize {
     let before = LIVE.load(Relaxed);
     PEAK.store(before, Relaxed);
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_or_grows_counts_once() {
-        // Other tests allocate too, but far less.
+        // Other tests allocate too, but far less than this.
         let (bytes, others) = (256 << 20, 64 << 20);
         let given_back = peak(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(bytes))));
         assert!((bytes..bytes + others).contains(&given_back), "{given_back}");

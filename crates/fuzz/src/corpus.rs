@@ -1,4 +1,4 @@
-//! Inputs to begin with.
+//! The first inputs.
 
 use std::io;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub fn corpus(target: &Target) -> io::Result<Vec<Vec<u8>>> {
     Ok(inputs)
 }
 
-/// Writes the corpus of every target to a folder of its name in `folder`, an input a file.
+/// Writes the corpus of every target to a folder of the target's name in `folder`, with one file for each input.
 ///
 /// # Errors
 /// If the corpus cannot be read or written.

@@ -1,6 +1,6 @@
-//! What readers tend to stumble over.
+//! Things over which readers tend to stumble.
 
-/// Numbers as texts: ends of ranges, what is beyond them, what is no number.
+/// Numbers as text: ends of ranges, numbers beyond them, and texts that are no numbers.
 pub const NUMBERS: [&str; 36] = [
     "0",
     "1",
@@ -40,7 +40,8 @@ pub const NUMBERS: [&str; 36] = [
     "-Infinity",
 ];
 
-/// Texts between quotes: escapes, control characters of a terminal, half of a pair, bytes that are no UTF-8, paths, long ones.
+/// Texts between quotes: escapes, control characters of a terminal, half of a surrogate pair, bytes that are not UTF-8,
+/// paths, long texts.
 pub const TEXTS: [&[u8]; 27] = [
     b"",
     b" ",

@@ -1,4 +1,4 @@
-//! One input for one reader, within limits.
+//! Runs one reader on one input, within limits.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -8,19 +8,19 @@ use tempfile::TempDir;
 
 use crate::{Target, allocations, input, watchdog};
 
-/// An execution that takes longer each time is a failure.
+/// An execution is a failure if it takes longer than this each time.
 const SLOW: Duration = Duration::from_secs(2);
-/// A busy machine can make any execution slower, so that a slow one is tried this often.
+/// How often a slow execution is tried, because a busy machine can make any execution slow.
 const TRIES: usize = 3;
 /// Memory that a reader may take for each byte of its files.
 const MEMORY_FOR_A_BYTE: usize = 10;
 /// Memory that a reader may take whatever the size of its files.
 const MEMORY: usize = 64 << 20;
 
-/// Where the files of the inputs are, one after another. Whoever starts the program removes it with the folder of temporary
-/// files, since a program that is ended from outside can not.
+/// Where the files of the inputs are written, one input after another. Whoever starts the program removes this folder
+/// with the folder of temporary files, because a program that is ended from outside cannot.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-    // Readers share their work among rayon's threads. With this thread as the only one, nothing is handed over, and an
+    // Readers share their work among rayon's threads. If this thread is the only one, nothing is handed over, and an
     // execution repeats exactly.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global();
     TempDir::new().expect("a folder for temporary files").keep()
@@ -29,8 +29,9 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
 /// Reads `input` as `target` does, from files.
 ///
 /// # Panics
-/// If the reader panics, if something that it must assure does not hold, if it takes more than two seconds each time, or more
-/// memory than 10 times the input and 64 MiB. A reader that does not end at all within a minute ends the program.
+/// If the reader panics, if something that it must ensure does not hold, if it takes more than two seconds in every
+/// try, or if it takes more memory than 10 times the input and 64 MiB. A reader that has not ended after a minute ends
+/// the program.
 pub fn execute(target: &Target, input: &[u8]) {
     input::write(target, input, &FOLDER).expect("the files of an input can be written");
     let mut seconds = Duration::MAX;

@@ -1,16 +1,16 @@
-//! Inputs from a seed and a number.
+//! Makes inputs from a seed and a number.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{Target, mutate};
 
-/// The longest input that is made now and then. Memory that grows faster than the input shows only in a long one.
+/// The longest input, which is made only now and then. If memory grows faster than the input, only a long one shows it.
 const LONGEST_EVER: usize = 8 << 20;
-/// One of so many inputs may get so long: they take as much time as thousands of others.
+/// One of this many inputs may get so long. Such an input takes as much time as thousands of others.
 const RARELY: u32 = 4000;
 
-/// Makes inputs for a target. The input of a seed and a number is always the same, so that it need not be kept.
+/// Makes inputs for a target. A seed and a number always give the same input, so that it need not be kept.
 #[derive(Debug)]
 pub struct Generator {
     target: &'static Target,
@@ -19,12 +19,12 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Inputs made of those of `corpus`, which must not be empty.
+    /// Inputs made from those of `corpus`, which must not be empty.
     pub fn new(target: &'static Target, corpus: Vec<Vec<u8>>, seed: u64) -> Generator {
         Generator { target, corpus, seed }
     }
 
-    /// Input number `number`; the first are those of the corpus.
+    /// Input number `number`. The first ones are those of the corpus.
     pub fn input(&self, number: u64) -> Vec<u8> {
         if let Some(input) = usize::try_from(number).ok().and_then(|number| self.corpus.get(number)) {
             return input.clone();

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::Target;
 
-/// What stands between two files of an input. The last file holds all that is left, whatever is in it.
+/// The separator of two files in an input. The last file holds everything that is left, whatever it contains.
 const SEPARATOR: &[u8] = b"\n===== next file =====\n";
 
-/// The files of an input, `count` at most; fewer where separators are missing.
+/// The files of an input, at most `count`. There are fewer if separators are missing.
 pub fn split(input: &[u8], count: usize) -> Vec<&[u8]> {
     let mut files = Vec::with_capacity(count);
     let mut rest = input;
@@ -21,7 +21,7 @@ pub fn split(input: &[u8], count: usize) -> Vec<&[u8]> {
     files
 }
 
-/// The input of some files.
+/// The input that consists of these files.
 pub fn join<F: AsRef<[u8]>>(files: &[F]) -> Vec<u8> {
     files.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(SEPARATOR)
 }
@@ -51,7 +51,7 @@ mod tests {
         let files = [&b"{}"[..], b"", b"\n=====\x00"];
         assert_eq!(split(&join(&files), 3), files);
         assert_eq!(split(b"one", 3), [b"one"]);
-        // The last one may hold anything.
+        // The last file may hold anything.
         assert_eq!(split(&join(&files), 1), [&join(&files)]);
     }
 }

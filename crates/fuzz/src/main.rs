@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try inputs that are made of a seed, until one fails
+    /// Try inputs that are made from a seed, until one fails
     Run(RunArgs),
     /// Try the inputs of `run` in this process
     #[command(hide = true)]

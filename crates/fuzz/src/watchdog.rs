@@ -1,13 +1,13 @@
-//! Ends the program when an execution does not end.
+//! Ends the program if an execution does not end.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// No machine is so busy that it needs this long for what should take less than a millisecond.
+/// Even on a busy machine, nothing that should take less than a millisecond takes this long.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// Milliseconds from `START` to the begin of the execution that runs now, plus one; 0 where none runs.
+/// Milliseconds from `START` to the beginning of the execution that runs now, plus one. 0 if none runs.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 
 static START: LazyLock<Instant> = LazyLock::new(|| {
@@ -24,7 +24,7 @@ static START: LazyLock<Instant> = LazyLock::new(|| {
     Instant::now()
 });
 
-/// Runs `work`, watched. Returns how long it took.
+/// Runs `work` and watches it. Returns how long it took.
 pub fn timed(work: impl FnOnce()) -> Duration {
     BEGUN.store(now(), Relaxed);
     let begun = processor_time();
@@ -33,7 +33,7 @@ pub fn timed(work: impl FnOnce()) -> Duration {
     processor_time().saturating_sub(begun)
 }
 
-/// The time that processors have given this process: waiting for others does not count.
+/// The processor time that this process has used. Waiting for other processes does not count.
 #[cfg(unix)]
 fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

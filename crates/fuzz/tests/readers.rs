@@ -1,10 +1,10 @@
-//! Every reader withstands inputs from a fixed seed: no panic, no hang, little memory, and what was read is what it should be.
-//! `cargo xtask fuzz` tries more.
+//! Every reader withstands inputs from a fixed seed: no panic, no hang, little memory, and the result is what it should
+//! be. `cargo xtask fuzz` tries more inputs.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Tries that many inputs on a reader.
+/// Tries this many inputs on a reader.
 fn withstands(target: &str, executions: u32) {
     let failures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failures");
     let mut fuzz = Command::new(env!("CARGO_BIN_EXE_unmix-fuzz"));

@@ -1,20 +1,20 @@
-//! Large files of the forms that take the most memory for each of their bytes.
+//! Large files in the forms that take the most memory for each of their bytes.
 
 use unmix_fuzz::{Target, execute};
 
-/// Runs the reader `target` on files that `content` makes of one of its valid inputs.
+/// Runs the reader `target` on files that `content` makes from one of its valid inputs.
 fn withstands(target: &str, content: impl FnOnce(Vec<u8>) -> Vec<u8>) {
     let target = Target::named(target).expect("a target");
     let seed = (target.seeds)().swap_remove(0).swap_remove(0);
     execute(target, &content(seed));
 }
 
-/// A safetensors file of nothing but a header.
+/// A safetensors file that consists only of a header.
 fn header(text: &str) -> Vec<u8> {
     [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
 }
 
-/// A single test: memory is counted for the whole program.
+/// There is only one test, because memory is counted for the whole program.
 #[test]
 fn readers_take_little_memory_for_many_short_entries() {
     const MANY: usize = 2_000_000;

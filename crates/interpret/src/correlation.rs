@@ -4,13 +4,14 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use unmix::DenseMatrix;
 
-/// Correlation (Pearson's) of the columns of Y [n, K] with one another, [K, K]; 0 for a column that is constant.
+/// Pearson correlation of the columns of Y [n, K] with one another, [K, K]. It is 0 for a column that is constant.
 pub fn coefficient_correlations(coefficients: &DenseMatrix) -> DenseMatrix {
     const ROWS: usize = 4096;
     let (rows, rank) = (coefficients.rows, coefficients.columns);
     let (mut sums, mut products) = (vec![0f64; rank], Mat::<f64>::zeros(rank, rank));
     let mut part = Mat::<f32>::zeros(rank, rank);
-    // Products of a portion in f32, their sum in f64: as fast as the one, as exact as is needed.
+    // The products of a portion of the rows are taken in f32, and their sum in f64. This is as fast as f32 and precise
+    // enough.
     for values in coefficients.values.chunks((ROWS * rank).max(1)) {
         for row in values.chunks_exact(rank) {
             sums.iter_mut().zip(row).for_each(|(sum, &y)| *sum += f64::from(y));
@@ -25,7 +26,7 @@ pub fn coefficient_correlations(coefficients: &DenseMatrix) -> DenseMatrix {
     }
     let count = rows.max(1) as f64;
     let covariance = |k: usize, l: usize| products[(k, l)] / count - sums[k] / count * (sums[l] / count);
-    // What rounding leaves of a constant column is no variance.
+    // What rounding leaves of a constant column does not count as variance.
     let varies = |k: usize| covariance(k, k) > 1e-6 * products[(k, k)] / count;
     let correlation = |k: usize, l: usize| {
         if !(varies(k) && varies(l)) {

@@ -11,10 +11,10 @@ pub struct Distribution {
     pub active: u64,
     /// The largest coefficient.
     pub largest: f32,
-    /// How many coefficients above zero fall in each of equally wide bins from 0 to the largest; a bin includes its upper
-    /// end.
+    /// How many coefficients above zero fall in each of several equally wide bins from 0 to the largest. A bin includes
+    /// its upper end.
     pub counts: Vec<u64>,
-    /// The coefficients above zero at [`QUANTILES`] (nearest rank).
+    /// The coefficients above zero at the shares [`QUANTILES`] (nearest rank).
     pub quantiles: [f32; QUANTILES.len()],
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn largest_coefficients(coefficients: &DenseMatrix) -> Vec<f32> {
 /// Features that are gathered at a time, so that reading a row uses whole cache lines.
 const FEATURES: usize = 16;
 
-/// The distribution of each feature's (column's) coefficients Y [n, K] in `bins` bins.
+/// The distribution of the coefficients Y [n, K] of each feature (column), in `bins` bins.
 pub fn distributions(coefficients: &DenseMatrix, bins: usize) -> Vec<Distribution> {
     let rank = coefficients.columns;
     let groups: Vec<std::ops::Range<usize>> =
@@ -72,7 +72,7 @@ fn distribution(mut active: Vec<f32>, bins: usize) -> Distribution {
     Distribution { active: active.len() as u64, largest, counts, quantiles }
 }
 
-/// Which of `bins` equally wide bins from 0 to `largest` holds `value`; a bin includes its upper end.
+/// Which of `bins` equally wide bins from 0 to `largest` holds `value`. A bin includes its upper end.
 pub(crate) fn bin_of(value: f32, largest: f32, bins: usize) -> usize {
     let bin = (f64::from(value) / f64::from(largest) * bins as f64).ceil() as usize;
     bin.clamp(1, bins) - 1
@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn counts_and_quantiles_are_those_of_the_sorted_column() {
-        // 37 features, so that groups are of unequal size; column k holds 1..=100 times k+1, in a stirred order, and zeros.
+        // 37 features, so that the last group is smaller. Column k holds 1..=100 times k+1 in a shuffled order, and
+        // zeros.
         let (rows, rank) = (150, 37);
         let value = |i: usize, k: usize| if i < 100 { (((i * 37) % 100 + 1) * (k + 1)) as f32 } else { 0.0 };
         let values = (0..rows * rank).map(|at| value(at / rank, at % rank)).collect();

@@ -1,5 +1,5 @@
-//! How features nest: the features are factorized again, and again (the recursion of Shafran et al. 2026, section on
-//! hierarchy).
+//! How features nest: the features are factorized, then the features of that factorization, and so on (the recursion of
+//! Shafran et al. 2026, section on hierarchy).
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -10,22 +10,23 @@ use crate::contexts::{Activation, StrongestTokens};
 use crate::distribution::largest_coefficients;
 use crate::rows::{norms, unit_features};
 
-/// What the recursion is asked to do.
+/// Options of the recursion.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HierarchyOptions {
-    /// Features of each level above the first, each fewer than before.
+    /// Number of features of each level above the first. Each level has fewer than the one before.
     pub ranks: Vec<u32>,
-    /// A child is shown where its strength is at least this share of the parent's strongest child's. In (0, 1].
+    /// A child is shown if its strength is at least this share of the strength of the parent's strongest child. In (0,
+    /// 1].
     pub threshold: f64,
-    /// Most children that are shown of a parent.
+    /// Most children that are shown for a parent.
     pub most_children: usize,
     /// Seed of the factorizations.
     pub seed: u64,
 }
 
 impl HierarchyOptions {
-    /// For a fit of `rank` features: a half, a quarter and an eighth of them, as far as that leaves at least 4; children
-    /// from 0.3 of the strongest, at most 8; seed 0.
+    /// Options for a fit of `rank` features: levels of a half, a quarter and an eighth of them, unless that is fewer
+    /// than 4; children from 0.3 of the strongest on, at most 8 of them; seed 0.
     pub fn new(rank: u32) -> Self {
         let ranks = [rank / 2, rank / 4, rank / 8].into_iter().filter(|&r| r >= 4).collect();
         HierarchyOptions { ranks, threshold: 0.3, most_children: 8, seed: 0 }
@@ -35,16 +36,17 @@ impl HierarchyOptions {
 /// Weight of the penalty on strengths.
 const PENALTY: f64 = 0.1;
 
-/// A level of parents over the features below.
+/// A level of parents, above the features of the level below.
 #[derive(Clone, Debug)]
 pub struct HierarchyLevel {
-    /// The level's features [K', d], of unit norm where they are not zero.
+    /// The level's features [K', d]. They have unit norm, unless they are zero.
     pub features: DenseMatrix,
-    /// Strengths [K, K'] ≥ 0 of the features below (rows, of unit norm) in this level's: below ≈ strengths × features.
+    /// Strengths [K, K'] ≥ 0 of this level's features (columns) in those below (rows, of unit norm): below ≈ strengths
+    /// × features.
     pub strengths: DenseMatrix,
     /// ‖below − strengths × features‖² / ‖below‖².
     pub relative_error: f64,
-    /// The children shown of each parent, strongest first.
+    /// The children that are shown of each parent, strongest first.
     pub children: Vec<Vec<Child>>,
 }
 
@@ -53,7 +55,7 @@ pub struct HierarchyLevel {
 pub struct Child {
     /// Its number in the level below.
     pub feature: usize,
-    /// How much of the child the parent makes up: the length of its part, where the child's own is 1.
+    /// How much of the child the parent makes up: the length of the parent's part, relative to a child of length 1.
     pub strength: f32,
 }
 
@@ -64,12 +66,12 @@ pub struct Hierarchy {
     pub levels: Vec<HierarchyLevel>,
 }
 
-/// Factorizes the features Z [K, d] of a fit, brought to unit norm, with the first rank, the features found with the second,
-/// and so on. `kept` is the number of neurons that each of Z keeps; a level keeps as many in sum as the fit did, so that a
-/// parent can hold what its children do.
+/// Factorizes the features Z [K, d] of a fit, scaled to unit norm, with the first rank, then the features found with
+/// the second rank, and so on. `kept` is the number of neurons that each feature of Z keeps. All features of a level
+/// together keep as many neurons as those of the fit, so that a parent can hold what its children hold.
 ///
 /// # Errors
-/// If a rank is 0 or not below the one before, the threshold is outside (0, 1], or the engine fails.
+/// If a rank is 0 or not below the one before it, the threshold is outside (0, 1], or the engine fails.
 pub fn hierarchy(
     engine: &dyn Engine,
     features: &DenseMatrix,
@@ -84,9 +86,9 @@ pub fn hierarchy(
         let activations = engine.load(&HostActivations::from_f32(below.values.clone(), rows, neurons)?)?;
         let wanted = f64::from(kept) * features.rows as f64 / f64::from(rank);
         let sparsity = (wanted / below.columns as f64).clamp(1.0 / below.columns as f64, 1.0);
-        // The rank may reach the number of neurons, not pass it.
+        // The rank must not exceed the number of neurons.
         let rank = rank.min(below.columns as u32);
-        // The penalty lets a child have few parents; without it parents cancel one another out.
+        // With the penalty, a child has few parents. Without it, parents cancel one another out.
         let builder = SemiNmf::new(rank).sparsity(sparsity).solver(Solver::Hals).penalty(PENALTY).tolerance(1e-3);
         let fit = best_fit(engine, &activations, &builder, options.seed)?;
         let norms = norms(&fit.features);
@@ -105,7 +107,8 @@ pub fn hierarchy(
     Ok(Hierarchy { levels })
 }
 
-/// The fit of least error from several starts: of so few rows a start can take two from one group and none from another.
+/// The fit of least error from several starts. With so few rows, a start may take two from one group and none from
+/// another.
 fn best_fit(
     engine: &dyn Engine,
     activations: &Activations,
@@ -152,26 +155,26 @@ fn children(strengths: &DenseMatrix, parent: usize, options: &HierarchyOptions) 
 }
 
 impl Hierarchy {
-    /// How the features of each level read from the coefficients Y [n, K] of the fit: see [`NodeCoefficients`].
+    /// How the features of each level follow from the coefficients Y [n, K] of the fit: see [`NodeCoefficients`].
     pub fn node_coefficients(&self, coefficients: &DenseMatrix) -> NodeCoefficients {
         let largest = largest_coefficients(coefficients);
         NodeCoefficients { largest, weights: self.levels.iter().map(HierarchyLevel::weights).collect() }
     }
 }
 
-/// Coefficients of the features above a fit's own. That of a parent is the mean over its children shown, weighted by their
-/// strengths, of theirs; that of a feature of the fit is taken relative to its largest, so that loud features do not drown
-/// the others. All lie from 0 to 1.
+/// Coefficients of the features above those of a fit, all from 0 to 1. The coefficient of a parent is the mean of its
+/// shown children's coefficients, weighted by their strengths. The coefficient of a feature of the fit is taken
+/// relative to its largest one, so that loud features do not drown the others.
 #[derive(Clone, Debug)]
 pub struct NodeCoefficients {
     /// Largest coefficient of each feature of the fit.
     largest: Vec<f32>,
-    /// For each level, what each child has of its parent's mean.
+    /// For each level, the weight of each child in its parent's mean.
     weights: Vec<DenseMatrix>,
 }
 
 impl NodeCoefficients {
-    /// For rows of Y, [rows, K], the coefficients [rows, K'] of each level.
+    /// The coefficients [rows, K'] of each level, for rows of Y, [rows, K].
     pub fn of_rows(&self, rows: &[f32]) -> Vec<Vec<f32>> {
         let mut below: Vec<f32> = rows.to_vec();
         for row in below.chunks_exact_mut(self.largest.len().max(1)) {
@@ -200,7 +203,8 @@ impl NodeCoefficients {
 }
 
 impl HierarchyLevel {
-    /// What each child shown has of its parent's mean, [K, K']; columns sum to 1, or to 0 without children.
+    /// The weight of each shown child in its parent's mean, [K, K']. Columns sum to 1, or to 0 if there are no
+    /// children.
     fn weights(&self) -> DenseMatrix {
         let (rows, columns) = (self.strengths.rows, self.strengths.columns);
         let mut weights = DenseMatrix { rows, columns, values: vec![0.0; rows * columns] };
@@ -214,7 +218,7 @@ impl HierarchyLevel {
     }
 }
 
-/// Rows `a` [rows, K] times `b` [K, K'].
+/// The product of the rows `a` [rows, K] and `b` [K, K'].
 fn product(a: &[f32], b: &DenseMatrix) -> Vec<f32> {
     let rows = a.len() / b.rows.max(1);
     let mut out = vec![0f32; rows * b.columns];
@@ -235,7 +239,7 @@ mod tests {
 
     use super::*;
 
-    /// Four pairs of features: those of a pair share two neurons and have one of their own.
+    /// Four pairs of features. The two of a pair share two neurons, and each has one of its own.
     fn paired() -> DenseMatrix {
         let (rank, neurons) = (8, 40);
         let mut z = DenseMatrix { rows: rank, columns: neurons, values: vec![0.0; rank * neurons] };
@@ -268,7 +272,7 @@ mod tests {
             .collect();
         pairs.sort_unstable();
         assert_eq!(pairs, [[0, 1], [2, 3], [4, 5], [6, 7]]);
-        // Both of a pair are 0.94 along the parent, whatever the scale they came with; the penalty takes some of it.
+        // Both features of a pair are 0.94 along the parent, whatever their scale was. The penalty takes some of that.
         for children in &found.levels[0].children {
             for child in children {
                 assert!((0.8..0.95).contains(&child.strength), "{child:?}");
@@ -281,7 +285,7 @@ mod tests {
     #[test]
     fn a_parents_coefficient_is_the_weighted_mean_of_its_childrens() {
         let found = hierarchy(&CpuEngine::new(), &paired(), 3, &options(&[4, 2])).expect("found");
-        // Feature 7 is a thousand times as loud as the others, and no more.
+        // Feature 7 is a thousand times as loud as the others.
         let value = |at: usize| ((at * 7919) % 1013) as f32 / 1000.0 * if at % 8 == 7 { 1000.0 } else { 1.0 };
         let y = DenseMatrix { rows: 5000, columns: 8, values: (0..40_000).map(value).collect() };
         let tokens = found.node_coefficients(&y).strongest_tokens(&y, 3);

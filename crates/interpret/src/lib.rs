@@ -1,8 +1,8 @@
-//! What the features of a factorization mean: where they are active, what they make a model say, which concepts they detect,
-//! how they nest, whether a fit is healthy, and files for other tools.
+//! What the features of a factorization mean: where they are active, what they make a model say, which concepts they
+//! detect, how they nest and whether a fit is healthy. It also writes files for other tools.
 //!
-//! Everything here works on a finished fit ([`FitRecord`](unmix_data::FitRecord)) and, where it must, on the activations
-//! again, panel by panel. Nothing prints.
+//! Everything here works on a finished fit ([`FitRecord`](unmix_data::FitRecord)). Some of it also reads the
+//! activations again, panel by panel. Nothing here prints.
 //!
 //! ```
 //! use unmix::{CpuEngine, Engine, HostActivations, SemiNmf};

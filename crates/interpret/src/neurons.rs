@@ -11,11 +11,11 @@ use crate::rows::{nonzeros, squared_norm};
 pub struct Neuron {
     /// Its number.
     pub neuron: usize,
-    /// Its weight in the feature scaled to unit norm.
+    /// Its weight, for the feature scaled to unit norm.
     pub weight: f32,
 }
 
-/// The neurons of largest weight of one of the features Z [K, d], at most `most`.
+/// The neurons with the largest weights in one of the features Z [K, d], at most `most`.
 ///
 /// # Errors
 /// If there is no such feature.
@@ -32,7 +32,7 @@ pub fn strongest_neurons(features: &DenseMatrix, feature: usize, most: usize) ->
     }
 }
 
-/// The neurons of largest weight of the feature `row` [d], at most `most`.
+/// The neurons with the largest weights in the feature `row` [d], at most `most`.
 pub(crate) fn strongest_of(row: &[f32], most: usize) -> Vec<Neuron> {
     let norm = squared_norm(row).sqrt();
     let mut neurons: Vec<Neuron> =

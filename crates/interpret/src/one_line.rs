@@ -1,7 +1,8 @@
-//! Text from files, made fit to print.
+//! Makes text from files fit to print.
 
-/// Text on one line that cannot disturb what it is printed in: line breaks are shown by a sign, other control characters and
-/// marks that turn the direction of text (which would also turn what follows) as blanks.
+/// The text on one line, without anything that could disturb what it is printed in. A line break becomes a sign. Other
+/// control characters become blanks, and so do marks that turn the direction of text, which would also turn what
+/// follows.
 pub fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| match c {
@@ -12,8 +13,8 @@ pub fn one_line(text: &str) -> String {
         .collect()
 }
 
-/// Whether a character does more to a terminal than to stand there: control characters, line breaks among them, and Unicode's
-/// explicit formatting characters for bidirectional text.
+/// Whether a character does more to a terminal than to be shown: control characters, including line breaks, and
+/// Unicode's explicit formatting characters for bidirectional text.
 pub fn disturbs_a_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

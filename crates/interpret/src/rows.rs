@@ -1,4 +1,4 @@
-//! Rows of matrices, features above all: their nonzeros, norms and inner products.
+//! Rows of matrices, mostly features: their nonzeros, norms and inner products.
 
 use faer::Mat;
 use unmix::DenseMatrix;
@@ -9,7 +9,7 @@ pub(crate) fn nonzeros(row: &[f32]) -> impl Iterator<Item = (usize, f64)> {
     row.iter().enumerate().filter(|(_, z)| **z != 0.0).map(|(j, &z)| (j, f64::from(z)))
 }
 
-/// ‖row‖², in f64, since squares of small and large f32 leave its range.
+/// ‖row‖², in f64, because squares of small and large f32 numbers leave the range of f32.
 pub(crate) fn squared_norm(row: &[f32]) -> f64 {
     row.iter().map(|&z| f64::from(z).powi(2)).sum()
 }
@@ -27,23 +27,23 @@ pub fn norms(features: &DenseMatrix) -> Vec<f64> {
     (0..features.rows).map(|k| squared_norm(features.row(k)).sqrt()).collect()
 }
 
-/// The features Z [K, d] divided by their norms; rows of zeros stay zero.
+/// The features Z [K, d] divided by their norms. Rows of zeros stay zero.
 pub fn unit_features(features: &DenseMatrix) -> DenseMatrix {
     let mut unit = features.clone();
     unit.values.chunks_exact_mut(features.columns.max(1)).for_each(normalize);
     unit
 }
 
-/// Inner products of the rows of `a` [A, d] with those of `b` [B, d], which are sparse, [A, B]. Sums are in f64.
+/// Inner products [A, B] of the rows of `a` [A, d] with those of `b` [B, d], which are sparse. Sums are in f64.
 pub(crate) fn inner_products(a: &DenseMatrix, b: &DenseMatrix) -> Mat<f64> {
     let sparse: Vec<Vec<(usize, f64)>> = (0..b.rows).map(|l| nonzeros(b.row(l)).collect()).collect();
     Mat::from_fn(a.rows, b.rows, |k, l| sparse[l].iter().map(|&(j, z)| z * f64::from(a.row(k)[j])).sum())
 }
 
-/// Cosine of each row of `a` [A, d] with each row of `b` [B, d], [A, B]; 0 where one of them is all zero.
+/// Cosines [A, B] of each row of `a` [A, d] with each row of `b` [B, d]. A cosine is 0 if one of the rows is all zero.
 ///
 /// # Errors
-/// If the rows are not of the same length, or a matrix has not as many values as it has places or one that is not finite.
+/// If the rows differ in length, if a matrix does not have a value for each of its places, or if a value is not finite.
 pub fn feature_cosines(a: &DenseMatrix, b: &DenseMatrix) -> Result<DenseMatrix, Error> {
     let inconsistent = |matrix: &DenseMatrix, found: String, expected: String| {
         let what = format!("the matrix of features, {} × {},", matrix.rows, matrix.columns);
@@ -66,7 +66,7 @@ pub fn feature_cosines(a: &DenseMatrix, b: &DenseMatrix) -> Result<DenseMatrix, 
     Ok(cosines(a, b))
 }
 
-/// The same for features of one fit with one another, [K, K].
+/// The same for the features of one fit with one another, [K, K].
 pub(crate) fn mutual_cosines(features: &DenseMatrix) -> DenseMatrix {
     cosines(features, features)
 }

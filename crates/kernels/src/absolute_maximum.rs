@@ -1,4 +1,4 @@
-//! Largest magnitude of the activations, and with it whether any is NaN or infinite.
+//! The largest magnitude of the activations. It also shows whether any of them is NaN or infinite.
 
 use rayon::prelude::*;
 
@@ -27,8 +27,8 @@ struct Params {
     accumulate: u32,
 }
 
-/// Records partials\[w\] = max |x| over the rows of share w, as the bits of an f32 (`u32` order is magnitude order; NaN and
-/// infinity give 0x7f800000 or more). With `accumulate` the old partial maxima are kept.
+/// Records partials\[w\] = max |x| over the rows of share w, as the bits of an f32. The order of these `u32` is that of
+/// the magnitudes, and NaN and infinity give 0x7f800000 or more. With `accumulate` the old partial maxima are kept.
 pub fn absolute_maximum(recording: &mut Recording, activations: Matrix, partials: BufferId, accumulate: bool) {
     recording.dispatch(
         &ABSOLUTE_MAXIMUM,

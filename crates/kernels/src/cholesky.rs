@@ -1,4 +1,4 @@
-//! Ridge Cholesky factorization of the coefficient Gram matrix: the first half of projected least squares.
+//! Cholesky factorization with a ridge of the coefficient Gram matrix: the first half of projected least squares.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
@@ -26,7 +26,7 @@ struct Params {
     attempts: u32,
 }
 
-/// How much is added to the diagonal.
+/// What is added to the diagonal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ridge {
     /// This much, as published.
@@ -35,14 +35,16 @@ pub enum Ridge {
     Relative(f32),
 }
 
-/// Attempts with a ridge ten times the last one's: 1e-7 of the mean diagonal grows to 1e4 of it, which always factorizes.
+/// Most attempts. Each has a ridge ten times that of the one before: 1e-7 of the mean diagonal grows to 1e4 of it,
+/// which always factorizes.
 const ATTEMPTS: u32 = 12;
 
-/// 32-bit words of the status: attempts used, 1 on success, two spare.
+/// 32-bit words of the status: the number of attempts, which is 1 if the first one succeeded, and two spare words.
 pub const STATUS_WORDS: u32 = 4;
 
-/// Records `factor` = U with UᵀU = G + ridge·I (U upper triangular, row-major [K, K]; zero below the diagonal). A feature
-/// without coefficients (G_kk = 0) gets a unit diagonal. On failure the ridge grows tenfold and the work starts again.
+/// Records `factor` = U with UᵀU = G + ridge·I. U is upper triangular, row-major [K, K], and zero below the diagonal. A
+/// feature without coefficients (G_kk = 0) gets a unit diagonal. On failure the work starts again with a ridge ten
+/// times as large.
 pub fn cholesky(recording: &mut Recording, gram: Matrix, factor: Matrix, status: BufferId, ridge: Ridge) {
     let (ridge, relative) = match ridge {
         Ridge::Absolute(ridge) => (ridge, 0),
@@ -65,8 +67,8 @@ pub fn cholesky(recording: &mut Recording, gram: Matrix, factor: Matrix, status:
 /// Rank up to which one thread is faster than several.
 const SMALL: usize = 200;
 
-/// Replaces a symmetric matrix by its lower Cholesky factor, and what is above the diagonal by anything; `false` if it is not
-/// positive definite.
+/// Replaces a symmetric matrix by its lower Cholesky factor. What is above the diagonal becomes arbitrary. Returns
+/// `false` if the matrix is not positive definite.
 fn factorize(matrix: MatMut<'_, f64>) -> bool {
     let rank = matrix.nrows();
     let threads = if rank <= SMALL { Par::Seq } else { Par::rayon(0) };

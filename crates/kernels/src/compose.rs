@@ -9,7 +9,7 @@ mod tests;
 
 use crate::{ElementType, Kernel, Variant};
 
-/// A shader that could not be composed: a bug in `shaders/`.
+/// A shader that could not be composed, which is a bug in `shaders/`.
 #[derive(Debug, thiserror::Error)]
 #[error("shader {kernel} ({element}, {variant}) does not compose: {reason}")]
 pub struct ComposeError {

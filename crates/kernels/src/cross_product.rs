@@ -1,6 +1,6 @@
 //! The cross product YᵀX, the one dense product of an iteration.
 //!
-//! With the coefficients themselves as operand, this is the coefficient Gram matrix YᵀY.
+//! If the coefficients themselves take the place of the activations, this is the coefficient Gram matrix YᵀY.
 
 use faer::MatMut;
 
@@ -29,8 +29,8 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
     twin,
 };
 
-/// A variant on cooperative matrices of `size` × `size`, for subgroups of `subgroup` threads. What they multiply in f16 is
-/// exact in the activations and split in two in the coefficients.
+/// A variant on cooperative matrices of `size` × `size`, for subgroups of `subgroup` threads. The matrices multiply
+/// f16, which holds the activations exactly. The coefficients are split in two.
 const fn cooperative(name: &'static str, features: &'static [&'static str], size: u32, subgroup: u32) -> Variant {
     Variant {
         name,
@@ -40,7 +40,8 @@ const fn cooperative(name: &'static str, features: &'static [&'static str], size
         elements: &[ElementType::F16],
         needs: Needs {
             threads: 4 * subgroup,
-            // Rows of 80 bytes, four matrices of results, the largest magnitude and whether it has outgrown its power of two.
+            // Rows of 80 bytes, four matrices of results, the largest magnitude, and whether it has become too large
+            // for its power of two.
             workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 32,
             shader_f16: true,
             subgroup_size: Some(subgroup),
@@ -67,16 +68,16 @@ struct Params {
 /// How the sums of a cross product are taken.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summation {
-    /// How precisely.
+    /// How precise its products must be.
     pub precision: Precision,
-    /// In parts, one for each of some runs of tokens.
+    /// Whether the sum is taken in parts, each over a run of tokens.
     pub split: Option<Split>,
 }
 
 /// How a cross product is split over tokens: `parts` products, summed in fixed order through `partials`.
 #[derive(Clone, Copy, Debug)]
 pub struct Split {
-    /// Number of parts; 1 needs no partials.
+    /// Number of parts. A single part needs no partials.
     pub parts: u32,
     /// Room for `parts` results of the product.
     pub partials: BufferId,
@@ -97,7 +98,7 @@ pub fn cross_product(
     let split = summation.split.filter(|split| split.parts > 1);
     let parts = split.map_or(1, |split| split.parts);
     let split_rows = activations.rows.div_ceil(parts).max(1);
-    // Rounding up may leave the last parts without rows.
+    // Because of the rounding up, the last parts may have no rows.
     let parts = activations.rows.div_ceil(split_rows).max(1);
     let result = match split {
         Some(_) => Moved::written(u64::from(parts) * out.bytes()),
@@ -158,7 +159,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
             symmetric,
             precision,
         };
-        // The result is handled as [d, K], column-major: a feature is a contiguous column.
+        // The result is treated as [d, K], column-major, so that a feature is a contiguous column.
         let product = MatMut::from_column_major_slice_with_stride_mut(out, columns, rank, out_stride);
         match SparseCoefficients::of(&operands) {
             Some(sparse) => sparse.product(&operands, product, p.accumulate != 0),

@@ -1,4 +1,4 @@
-//! How an activation is stored.
+//! How activations are stored.
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -53,7 +53,7 @@ impl ElementType {
             },
             #[cfg(target_arch = "x86_64")]
             ElementType::F16 if is_x86_feature_detected!("avx") && is_x86_feature_detected!("f16c") => {
-                // SAFETY: the processor has been asked for what it takes.
+                // SAFETY: the processor was asked whether it has these instructions.
                 unsafe { decode_f16(bytes, out) }
             }
             ElementType::F16 => match bytemuck::try_cast_slice::<u8, f16>(bytes) {
@@ -68,7 +68,7 @@ impl ElementType {
     }
 }
 
-/// Eight at a time, twice as fast as `half`, which calls a function for each eight.
+/// Eight at a time. This is twice as fast as `half`, which makes a function call for every eight.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx,f16c")]
 fn decode_f16(bytes: &[u8], out: &mut [f32]) {

@@ -6,10 +6,10 @@ use crate::{
     sparse_projection, triangular_solve, winner_take_all,
 };
 
-/// Features Z in two forms that are kept alike: dense with zeros, and the kept neurons with their values.
+/// Features Z in two forms that always agree: dense with zeros, and the kept neurons with their values.
 #[derive(Clone, Copy, Debug)]
 pub struct Features {
-    /// Z [K, d], zero where cut.
+    /// Z [K, d], with zeros for neurons that are not kept.
     pub dense: Matrix,
     /// Kept neurons [K, m], ascending in each row.
     pub indices: BufferId,
@@ -20,7 +20,8 @@ pub struct Features {
 }
 
 impl Features {
-    /// Adds the buffers of the kept entries of features, `kept` of each, that are stored densely in `dense` [K, d].
+    /// The features in `dense` [K, d], with new buffers in the workspace for their kept entries, `kept` for each
+    /// feature.
     pub fn in_workspace(workspace: &mut Workspace, dense: Matrix, kept: u32) -> Self {
         let entries = u64::from(dense.rows) * u64::from(kept);
         Features {
@@ -31,22 +32,23 @@ impl Features {
         }
     }
 
-    /// Whether projecting by gathering the kept neurons beats the dense product.
+    /// Whether projecting by gathering the kept neurons is faster than the dense product.
     pub fn is_sparse(&self) -> bool {
         is_sparse(self.kept, self.dense.columns)
     }
 }
 
-/// Whether projecting onto features that keep `kept` of `neurons` neurons is faster by gathering those than by the dense
-/// product. (A gathered multiply-add costs several times one of a tiled product.)
+/// Whether projecting onto features that keep `kept` of `neurons` neurons is faster by gathering those than by the
+/// dense product. A gathered multiply-add costs several times as much as one of a tiled product.
 pub fn is_sparse(kept: u32, neurons: u32) -> bool {
     u64::from(kept) * 8 <= u64::from(neurons)
 }
 
-/// Up to so many tokens, workgroups for each feature fill a device better than workgroups for 128 features read faster.
+/// Up to this many tokens, one workgroup for each feature fills a device better, while one for 128 features reads
+/// faster.
 const FEW_TOKENS: u32 = 1024;
 
-/// Records P = scale · X Zᵀ [rows, K], touching only the kept neurons where that is cheaper.
+/// Records P = scale · X Zᵀ [rows, K]. It touches only the kept neurons if that is cheaper.
 pub fn project(recording: &mut Recording, activations: Matrix, features: &Features, projections: Matrix, scale: f32) {
     if features.is_sparse() {
         let Features { indices, values, kept, .. } = *features;
@@ -79,7 +81,7 @@ pub fn coefficient_gram(
 pub struct LeastSquares {
     /// C = YᵀY [K, K].
     pub gram: Matrix,
-    /// YᵀX [K, d]; may be the memory of the dense features, which then take its place.
+    /// YᵀX [K, d]. It may be the memory of the dense features, which then replace it.
     pub cross: Matrix,
     /// Room for the factor [K, K].
     pub factor: Matrix,
@@ -87,8 +89,9 @@ pub struct LeastSquares {
     pub status: BufferId,
 }
 
-/// Records projected least squares: Z = (C + ridge·I)⁻¹ YᵀX for all neurons, then winner-take-all on each feature (Shafran et al.
-/// 2026, the update of Z and its sparsity projection); in between [`relaxation`] by an amount, if not 0.
+/// Records projected least squares: Z = (C + ridge·I)⁻¹ YᵀX for all neurons, and then winner-take-all on each feature
+/// (Shafran et al. 2026, the update of Z and its sparsity projection). If `relax` is above 0, [`relaxation`] by that
+/// amount comes in between.
 pub fn projected_least_squares(
     recording: &mut Recording,
     operands: &LeastSquares,

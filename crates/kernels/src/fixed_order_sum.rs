@@ -24,7 +24,8 @@ struct Params {
     accumulate: u32,
 }
 
-/// Records `out` (+)= Σ of the `parts` matrices of `out`'s size that lie one after the other in `partials`, first to last.
+/// Records `out` (+)= the sum, from first to last, of the `parts` matrices of the size of `out` that lie one after the
+/// other in `partials`.
 pub fn fixed_order_sum(recording: &mut Recording, partials: BufferId, out: Matrix, parts: u32, accumulate: bool) {
     let vectors = out.elements() / 4;
     recording.dispatch(

@@ -1,7 +1,7 @@
-//! Projections P = X Zᵀ of few tokens onto features that keep few neurons: only the kept neurons of X are touched, by more
-//! workgroups than [`sparse_projection`](crate::sparse_projection()) would have.
+//! Projections P = X Zᵀ of few tokens onto features that keep few neurons. Only the kept neurons of X are touched, by
+//! more workgroups than [`sparse_projection`](crate::sparse_projection()) would have.
 //!
-//! With the features themselves as operand, this is the feature Gram matrix ZZᵀ.
+//! If the features themselves take the place of the activations, this is the feature Gram matrix ZZᵀ.
 
 use crate::sparse_projection::{Operands, Params, twin};
 use crate::{Access, BufferId, Kernel, Matrix, PORTABLE, Recording, workgroups};
@@ -16,12 +16,12 @@ pub static GATHER_PROJECTION: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: PORTABLE,
-    // The same computation.
+    // It computes the same.
     twin,
 };
 
-/// Records projections\[i, k\] = scale · Σⱼ kept_values\[k, j\] · x\[i, kept_indices\[k, j\]\], where each of the `rank`
-/// features keeps `kept` neurons.
+/// Records projections\[i, k\] = scale · Σⱼ kept_values\[k, j\] · x\[i, kept_indices\[k, j\]\]. Each feature keeps
+/// `kept` neurons.
 pub fn gather_projection(
     recording: &mut Recording,
     activations: Matrix,

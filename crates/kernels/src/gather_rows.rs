@@ -1,4 +1,4 @@
-//! Copies chosen tokens' activations out of a panel.
+//! Copies the activations of chosen tokens out of a panel.
 
 use crate::cpu::Elements;
 use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
@@ -25,8 +25,9 @@ struct Params {
     scale: f32,
 }
 
-/// Records out\[r\] = scale · x\[indices\[r\]\] for each of `out`'s rows whose token lies in this panel, which starts at
-/// token `first_row` of the whole matrix. Other rows of `out` stay as they are, so that one call a panel fills all.
+/// Records out\[r\] = scale · x\[indices\[r\]\] for each row of `out` whose token lies in this panel. The panel starts
+/// at token `first_row` of the whole matrix. Other rows of `out` keep their values, so that one call for each panel
+/// fills all of them.
 pub fn gather_rows(
     recording: &mut Recording,
     activations: Matrix,
@@ -50,7 +51,7 @@ pub fn gather_rows(
         &[activations.resource, indices.into(), out.resource],
         [workgroups(u64::from(out.rows)), 1, 1],
         Cost {
-            // All tokens may lie in this panel.
+            // The cost is that of a panel that holds all of these tokens.
             moved: vec![
                 activations.first_rows(out.rows.min(activations.rows)).read(),
                 Moved::read(u64::from(out.rows) * 4),

@@ -1,4 +1,4 @@
-//! Coordinate descent (HALS) on the coefficients: Cichocki and Phan 2009, with a penalty on each token's sum.
+//! Coordinate descent (HALS; Cichocki and Phan 2009) on the coefficients, with a penalty on each token's sum.
 
 use std::array;
 
@@ -11,8 +11,8 @@ use crate::cpu::{
 };
 use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
-/// Least energy Q_kk of a feature that takes coefficients, where activations are of the order 1: a coefficient of the order
-/// 1/√Q_kk must be squared in f32 without overflow.
+/// Least energy Q_kk of a feature that takes coefficients, if activations are of the order 1. A coefficient is of the
+/// order 1/√Q_kk, and its square must not overflow in f32.
 const LEAST_ENERGY: f32 = 1e-24;
 
 /// Tokens that a workgroup handles.
@@ -39,20 +39,20 @@ struct Params {
     penalty: f32,
 }
 
-/// How coefficients are updated.
+/// How the coefficients are updated.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweeps {
-    /// Sweeps over the features.
+    /// Number of sweeps over the features.
     pub count: u32,
-    /// α, at least 0.
+    /// The weight α of the penalty, at least 0.
     pub penalty: f32,
 }
 
-/// Records sweeps over the features k, for every token i on its own:
-/// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk) with the newest y, and y_ik ← 0 where Q_kk
-/// vanishes (is at most 1e-24).
+/// Records sweeps over the features k, for every token i by itself:
+/// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk), always with the newest y, and y_ik ← 0 if Q_kk is at
+/// most 1e-24.
 ///
-/// P = `projections` [rows, K], Q = `feature_gram` [K, K], `squared_norms` \[rows\] holds ‖xᵢ‖².
+/// P = `projections` [rows, K], Q = `feature_gram` [K, K]. `squared_norms` \[rows\] holds ‖xᵢ‖².
 pub fn hals_coefficients(
     recording: &mut Recording,
     projections: Matrix,
@@ -114,7 +114,7 @@ impl WithSimd for Twin<'_> {
 }
 
 impl Twin<'_> {
-    /// `V` vectors of tokens at once.
+    /// Handles `V` vectors of tokens at once.
     fn run<S: Simd, const V: usize>(self, simd: S) {
         let (rank, stride) = (self.p.rank as usize, self.p.stride as usize);
         let features = FeatureGram::new(rank, |l, k| self.gram[l * self.p.gram_stride as usize + k]);
@@ -129,7 +129,7 @@ impl Twin<'_> {
                     let (own, rest) = scratch.split_at_mut(rows);
                     let (own_projections, penalties) = rest.split_at_mut(rows);
                     for (out, values) in [(&mut *own, &*y), (own_projections, projections)] {
-                        // Lanes without a token, and what fills up the last block, compute with zeros.
+                        // Lanes without a token, and the padding of the last block, compute with zeros.
                         let kept = if norms.len() < width { 0 } else { rank * width };
                         out[kept..].fill(0.0);
                         interleave(values, stride, rank, out, width);
@@ -152,10 +152,10 @@ const fn share_tokens<S: Simd, const V: usize>() -> usize {
     if tokens > LANES { tokens } else { LANES }
 }
 
-/// ZZᵀ as the sweeps read it.
+/// ZZᵀ in the form that the sweeps read.
 struct FeatureGram {
     negated: PackedBlocks,
-    /// 1/Q_kk, or 0 for a feature that takes no coefficient; zero, too, up to the end of the last block.
+    /// 1/Q_kk, or 0 for a feature that takes no coefficient. Up to the end of the last block there are zeros.
     inverse: Vec<f32>,
 }
 
@@ -168,8 +168,8 @@ impl FeatureGram {
     }
 }
 
-/// Sweeps over the features of a share of tokens: `y` and `projections` hold each feature's values side by side, `penalties` what
-/// to take from every projection of a token.
+/// Sweeps over the features for a share of the tokens. `y` and `projections` hold the values of each feature side by
+/// side. `penalties` holds what is subtracted from every projection of a token.
 #[inline(always)]
 fn sweep<S: Simd, const V: usize>(
     simd: S,
@@ -198,7 +198,7 @@ fn sweep<S: Simd, const V: usize>(
                 for j in 0..BLOCK {
                     let y = &mut y[place(j)];
                     let old = *y;
-                    // A zero feature takes no coefficient, so that it counts as dead and can be revived.
+                    // A zero feature takes no coefficient. So it counts as dead and can be revived.
                     *y = [zero; V];
                     if inverse[j] > 0.0 {
                         *y = old;

@@ -25,8 +25,8 @@ struct Params {
 }
 
 /// Records z_k ← z_k + (crossₖ − Σₗ C_kl zₗ) / C_kk for k = `feature`, with `cross` = YᵀX [K, d] and C =
-/// `coefficient_gram` [K, K]: the exact minimiser over z_k, before [`winner_take_all`](crate::winner_take_all()) cuts it. A
-/// feature with C_kk = 0 stays as it is.
+/// `coefficient_gram` [K, K]. This is the exact minimiser over z_k, before
+/// [`winner_take_all`](crate::winner_take_all()) cuts it. A feature with C_kk = 0 stays as it is.
 pub fn hals_features(
     recording: &mut Recording,
     cross: Matrix,
@@ -79,7 +79,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
         gram[..k].iter().chain(&gram[k + 1..]).zip(others).filter(|(weight, _)| **weight != 0.0).collect();
     feature[..columns].par_chunks_mut(BLOCK_NEURONS).enumerate().for_each(|(block, out)| {
         let first = block * BLOCK_NEURONS;
-        // z_k + (cross − Σ C z)/C_kk without the own term, which cancels.
+        // z_k + (cross − Σ C z)/C_kk, without the feature's own term, which cancels.
         let end = first + out.len();
         out.copy_from_slice(&cross[first..end]);
         for (weight, other) in &others {

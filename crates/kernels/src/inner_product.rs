@@ -1,4 +1,4 @@
-//! Inner product of two matrices, in partial sums that the host adds in f64.
+//! The inner product of two matrices, in partial sums that the host adds in f64.
 
 use rayon::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, M
 
 /// Number of partial sums.
 pub const PARTIALS: u32 = 256;
-/// 32-bit words of a buffer of partial sums: a pair (hi, lo) each.
+/// 32-bit words of a buffer of partial sums. Each sum is a pair (hi, lo).
 pub const PARTIAL_WORDS: u32 = 2 * PARTIALS;
 
 /// The kernel's metadata.
@@ -27,8 +27,9 @@ struct Params {
     accumulate: u32,
 }
 
-/// Records `partials` (+)= shares of ⟨a, b⟩ = Σ a_ij b_ij. The matrices have the same shape and stride, and zeros in their
-/// padding. Each of the 256 sums is an f32 pair (hi, lo): a loss must resolve changes below the precision of one.
+/// Records `partials` (+)= shares of ⟨a, b⟩ = Σ a_ij b_ij. The matrices have the same shape and stride, and zeros in
+/// their padding. Each of the 256 sums is an f32 pair (hi, lo), because a loss must resolve changes below the precision
+/// of a single f32.
 pub fn inner_product(recording: &mut Recording, a: Matrix, b: Matrix, partials: BufferId, accumulate: bool) {
     assert_eq!((a.rows, a.stride), (b.rows, b.stride), "inner product: shapes");
     recording.dispatch(
@@ -44,7 +45,7 @@ pub fn inner_product(recording: &mut Recording, a: Matrix, b: Matrix, partials: 
     );
 }
 
-/// The sum of partial sums read back from a device.
+/// The total of partial sums that were read back from a device.
 pub fn sum_partials(partials: &[f32]) -> f64 {
     partials.iter().map(|&v| f64::from(v)).sum()
 }
@@ -66,7 +67,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     });
 }
 
-/// Σ aᵢ bᵢ, in sixteen sums that need not wait for one another.
+/// Σ aᵢ bᵢ, in sixteen sums that do not wait for one another.
 #[inline(always)]
 fn sum_of_products(a: &[f32], b: &[f32]) -> f64 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());

@@ -1,4 +1,4 @@
-//! Keeps the best iterate: copies a matrix if this iteration's loss is the least so far, without asking the host.
+//! Keeps the best iterate: copies a matrix if the loss of this iteration is the least so far. The host is not asked.
 
 use crate::loss::STATE_WORDS;
 use crate::{
@@ -32,7 +32,7 @@ pub fn keep_best(recording: &mut Recording, state: BufferId, current: Matrix, be
         &[state.into(), current.resource, best.resource],
         [workgroups(vectors.div_ceil(256)), 1, 1],
         Cost {
-            // As in an iteration that is the best so far; the others move nothing.
+            // The cost is that of an iteration that is the best so far. The others move nothing.
             moved: vec![Moved::read(u64::from(STATE_WORDS) * 4), current.read(), best.written()],
             flops: 0,
         },

@@ -11,11 +11,11 @@ pub enum Access {
     ReadWrite,
 }
 
-/// Metadata of a compute kernel. In the shader, storage binding `i` of group 0 is `access[i]` and the parameter struct
-/// is a uniform at binding `access.len()`; the entry point is called `main`.
+/// Metadata of a compute kernel. In the shader, storage binding `i` of group 0 is `access[i]`, and the parameter struct
+/// is a uniform at binding `access.len()`. The entry point is called `main`.
 #[derive(Debug)]
 pub struct Kernel {
-    /// Name of the kernel, its shader file, its Rust module and its wrapper.
+    /// Name of the kernel, of its shader file, of its Rust module and of its wrapper.
     pub name: &'static str,
     /// Storage bindings.
     pub access: &'static [Access],
@@ -23,18 +23,18 @@ pub struct Kernel {
     pub params_size: usize,
     /// Whether binding 0 holds elements of an [`ElementType`], so that the kernel is compiled for each.
     pub reads_elements: bool,
-    /// The ways in which it can be compiled, the preferred first. Some of them need nothing beyond WebGPU's default limits,
-    /// at least one for each element type.
+    /// The ways in which it can be compiled, with the preferred one first. For each element type, at least one of them
+    /// needs nothing beyond WebGPU's default limits.
     pub variants: &'static [Variant],
     /// The same computation on the CPU.
     pub twin: fn(call: &Call<'_>, bindings: &mut [Memory<'_>]),
 }
 
-/// What a CPU twin is told beside its bindings.
+/// What a CPU twin gets besides its bindings.
 pub struct Call<'a> {
     /// The kernel's parameter struct as bytes.
     pub params: &'a [u8],
-    /// Storage type of the operand at binding 0, where the kernel reads elements; otherwise f32.
+    /// Storage type of the operand at binding 0 if the kernel reads elements, or else f32.
     pub element: ElementType,
     /// What the dispatch promises.
     pub promise: Promise,
@@ -62,7 +62,7 @@ impl Kernel {
         if self.reads_elements { &ElementType::ALL } else { &[ElementType::F32] }
     }
 
-    /// The variants that read `element`, the preferred first.
+    /// The variants that read `element`, with the preferred one first.
     pub fn variants_for(&self, element: ElementType) -> impl Iterator<Item = &'static Variant> {
         self.variants.iter().filter(move |variant| variant.elements.contains(&element))
     }

@@ -40,9 +40,9 @@ pub struct Assignment {
     pub assignments: BufferId,
 }
 
-/// Records, for every token, the nearest centroid of its direction, argmax S_ik/‖xᵢ‖ − ½‖c_k‖² (of equals, the lower), and
-/// one nonzero coefficient there: 1/‖xᵢ‖, so that YᵀX sums directions; or with `final_step` the token's least-squares
-/// coefficient max(0, S_ik)/‖c_k‖².
+/// Records, for every token, the nearest centroid of its direction, argmax S_ik/‖xᵢ‖ − ½‖c_k‖². Of equals, the lower
+/// number wins. The coefficient of that centroid becomes the token's only nonzero one: 1/‖xᵢ‖, so that YᵀX sums
+/// directions, or with `final_step` the least-squares coefficient max(0, S_ik)/‖c_k‖².
 pub fn kmeans_assign(recording: &mut Recording, operands: &Assignment, final_step: bool) {
     let y = operands.coefficients;
     recording.dispatch(

@@ -1,8 +1,8 @@
-//! What the engine computes: every kernel's metadata, parameter struct, wrapper and CPU twin, and the [`Recording`] that
-//! strings them together. Knows no graphics API.
+//! What the engine computes: the metadata, parameter struct, wrapper and CPU twin of every kernel, and the
+//! [`Recording`], which is a list of calls of kernels. This crate knows no graphics API.
 //!
-//! Each kernel is a module here and a file of the same name in `shaders/`. Its wrapper is a function that records it; its
-//! twin does the same on the CPU. Reading one tells the other two.
+//! Each kernel is a module here and a file of the same name in `shaders/`. Its wrapper is a function that records it.
+//! Its twin computes the same on the CPU. If you have read one of them, you know the other two.
 
 mod absolute_maximum;
 mod cholesky;

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use crate::{Access, Command, Dispatch, Precision, Recording, Resource, Workspace};
 
 impl Recording {
-    /// The commands in order, one line each: what runs, how much work it is, what it reads, and after an arrow what it writes.
-    /// Buffers go by their names in `workspace`, over whose buffers the recording was made.
+    /// The commands in order, one on each line: what runs, how much work it is, what it reads, and after an arrow what
+    /// it writes. Buffers appear by their names in `workspace`, which must be the one that the recording was made for.
     pub fn listing(&self, workspace: &Workspace) -> String {
         let name = |resource: Resource| match resource {
             Resource::Panel(panel) => format!("panel {panel}"),

@@ -21,10 +21,12 @@ struct Params {
     squared_norm: f32,
 }
 
-/// Share of the energies at hand by which a loss from the Gram identity may be off: a few roundings of an f32.
+/// How far a loss from the Gram identity may be off, as a share of the energies involved. This is a few roundings of an
+/// f32.
 const ROUNDING: f64 = 1.0 / (1 << 21) as f64;
 
-/// 32-bit words of the state: iteration, least bound of a loss (f32 bits), whether this iteration is the best, the best iteration.
+/// 32-bit words of the state: iteration, least bound of a loss (f32 bits), whether this iteration is the best, the best
+/// iteration.
 pub const STATE_WORDS: u32 = 4;
 const HEADER_WORDS: usize = 4;
 
@@ -33,20 +35,20 @@ pub const fn report_words(rank: u32) -> u32 {
     HEADER_WORDS as u32 + 2 * PARTIAL_WORDS + rank
 }
 
-/// What the device says of an iteration.
+/// What the device reports about an iteration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// Iterations before this one.
     pub iteration: u32,
     /// Whether the device kept this iterate as the best.
     pub is_best: bool,
-    /// By how much the loss may be off: 2⁻²¹ (‖X‖² + Σₖ ‖yₖ‖²‖zₖ‖²). It is large where features nearly cancel.
+    /// How far the loss may be off: 2⁻²¹ (‖X‖² + Σₖ ‖yₖ‖²‖zₖ‖²). This is large if features nearly cancel one another.
     pub uncertainty: f64,
     /// ⟨Y, P⟩.
     pub inner: f64,
     /// ⟨YᵀY, ZZᵀ⟩.
     pub gram: f64,
-    /// Squared norms of the coefficients' columns: a zero is a dead feature.
+    /// Squared norms of the columns of the coefficients. A zero means a dead feature.
     pub column_energy: Vec<f32>,
 }
 
@@ -66,20 +68,20 @@ impl Report {
         }
     }
 
-    /// ‖X − YZ‖² in units of the scaled activations, given their ‖X‖². A loss that is lost in its rounding is told as that
-    /// rounding: the least that can be said of it. NaN where the iterate is not finite.
+    /// ‖X − YZ‖² in units of the scaled activations, given their ‖X‖². If the loss is smaller than its uncertainty, the
+    /// uncertainty is returned, because no less can be claimed. NaN if the iterate is not finite.
     pub fn loss(&self, squared_norm: f64) -> f64 {
         let loss = squared_norm - 2.0 * self.inner + self.gram;
         if loss < self.uncertainty { self.uncertainty } else { loss }
     }
 }
 
-/// Where the terms of a loss lie.
+/// Where the terms of a loss are.
 #[derive(Clone, Copy, Debug)]
 pub struct LossTerms {
     /// ⟨Y, P⟩, from [`inner_product`](crate::inner_product()).
     pub inner: BufferId,
-    /// ⟨YᵀY, ZZᵀ⟩, likewise.
+    /// ⟨YᵀY, ZZᵀ⟩, also from [`inner_product`](crate::inner_product()).
     pub gram_terms: BufferId,
     /// YᵀY [K, K].
     pub coefficient_gram: Matrix,
@@ -87,8 +89,8 @@ pub struct LossTerms {
     pub feature_gram: Matrix,
 }
 
-/// Records the loss of the iterate with these `terms`, updates `state` and writes a [`Report`]. The best iterate is the one whose loss plus
-/// uncertainty is least. A loss that is not finite is never the best.
+/// Records the loss of the iterate with these `terms`, updates `state` and writes a [`Report`]. The best iterate is the
+/// one with the least loss plus uncertainty. A loss that is not finite is never the best.
 pub fn loss(recording: &mut Recording, terms: LossTerms, state: BufferId, report: BufferId, squared_norm: f32) {
     let LossTerms { inner, gram_terms, coefficient_gram, feature_gram } = terms;
     assert_eq!(
@@ -135,7 +137,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let energies = (0..p.rank as usize).map(|k| f64::from(gram[diagonal(k)]) * f64::from(feature_gram[diagonal(k)]));
     let uncertainty = ROUNDING * (f64::from(p.squared_norm) + energies.sum::<f64>());
     let loss = f64::from(p.squared_norm) - 2.0 * sum(inner) + sum(gram_terms);
-    // Rounding may also take a loss below zero.
+    // Rounding may also make a loss negative.
     let bound = (loss.max(0.0) + uncertainty) as f32;
     let state = state.write::<u32>();
     let best = f32::from_bits(state[1]);

@@ -1,4 +1,4 @@
-//! The multiplicative update of the coefficients: Ding, Li and Jordan 2010, as in Shafran et al. 2026.
+//! The multiplicative update of the coefficients (Ding, Li and Jordan 2010, as in Shafran et al. 2026).
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -85,7 +85,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
             let count = previous.len() / stride;
             with_scratch(2 * count * rank, |scratch| {
                 let (raises, lowers) = scratch.split_at_mut(count * rank);
-                // Transposed, [K, tokens] column-major: Q is symmetric.
+                // The matrices are transposed, [K, tokens] column-major. Q is symmetric, so it needs no transposition.
                 let tokens = MatRef::from_column_major_slice_with_stride(previous, rank, count, stride);
                 for (out, gram) in [(&mut *raises, negative), (&mut *lowers, positive)] {
                     let out = MatMut::from_column_major_slice_mut(out, rank, count);
@@ -98,7 +98,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
                     for ((y, (&old, &p_ik)), (raise, lower)) in coefficients[row].iter_mut().zip(old).zip(products) {
                         let ratio = (p_ik.max(0.0) + raise) / ((-p_ik).max(0.0) + lower + p.epsilon);
                         let new = old * ratio.sqrt();
-                        // Subnormals would slow every later product tenfold.
+                        // Subnormals would make every later product ten times slower.
                         let new = if new < f32::MIN_POSITIVE { 0.0 } else { new };
                         *y = if new.is_finite() { new } else { old }.max(p.floor);
                     }

@@ -1,4 +1,4 @@
-//! Normalisation: the coefficients' columns to unit norm, the scale to the features.
+//! Normalisation: gives the columns of the coefficients unit norm, and moves the scale to the features.
 
 use rayon::prelude::*;
 
@@ -25,9 +25,10 @@ struct Params {
     norm_floor: f32,
 }
 
-/// Records, for every feature k with norm ν = max(√gram_kk, `norm_floor`): scales\[k\] = 1/ν, z_k ← ν z_k. A feature without
-/// coefficients (gram_kk = 0) stays as it is. [`normalize_coefficients`](crate::normalize_coefficients()) applies the scales
-/// to Y when its panel is next visited. (Official code of Shafran et al. 2026: columns of G divided by their norm.)
+/// Records, for every feature k with norm ν = max(√gram_kk, `norm_floor`): scales\[k\] = 1/ν and z_k ← ν z_k. A feature
+/// without coefficients (gram_kk = 0) stays as it is. [`normalize_coefficients`](crate::normalize_coefficients())
+/// applies the scales to Y when its panel is visited next. (In the official code of Shafran et al. 2026, the columns of
+/// G are divided by their norms.)
 pub fn normalization(recording: &mut Recording, gram: Matrix, features: &Features, scales: BufferId, norm_floor: f32) {
     let dense = features.dense;
     recording.dispatch(

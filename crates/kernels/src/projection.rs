@@ -1,4 +1,5 @@
-//! Dense projections P = X Zᵀ: k-means scores, and features that keep so many neurons that gathering does not pay.
+//! Dense projections P = X Zᵀ, for the scores of k-means, and for features that keep too many neurons for gathering to
+//! be faster.
 
 use crate::cpu::{Elements, Projected, dense_projection};
 use crate::variant::{TILE_64, TILE_128};

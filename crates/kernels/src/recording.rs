@@ -1,19 +1,19 @@
-//! Work as data: a [`Recording`] is a list of plain commands over named buffers. Solvers only record; an engine
-//! executes. The cost model reads bytes and FLOPs off the same list.
+//! Work as data. A [`Recording`] is a list of plain commands over named buffers. Solvers only record, and an engine
+//! executes. The cost model takes bytes and FLOPs from the same list.
 
 use std::ops::Range;
 
 use crate::kernel::Kernel;
 use crate::{ElementType, Promise};
 
-/// A buffer of a [`Workspace`], known by its position there.
+/// A buffer of a [`Workspace`], identified by its position there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BufferId(pub u32);
 
 /// Name and size of one buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BufferSpec {
-    /// What it holds, for messages and printed recordings.
+    /// What it holds, for messages and for listings of recordings.
     pub name: String,
     /// Size in bytes, a multiple of 16.
     pub bytes: u64,
@@ -52,7 +52,7 @@ impl Workspace {
 pub enum Resource {
     /// A buffer of the workspace.
     Buffer(BufferId),
-    /// A row panel of the resident activations.
+    /// A panel of rows of the activations.
     Panel(u32),
 }
 
@@ -65,48 +65,48 @@ impl From<BufferId> for Resource {
 /// A row-major matrix somewhere in memory: activations panel, coefficients, features, Gram matrix, …
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Matrix {
-    /// Where it lies.
+    /// Where it is.
     pub resource: Resource,
-    /// Storage type (f32 for everything but activation panels).
+    /// Storage type. It is f32 for everything but panels of activations.
     pub element: ElementType,
     /// Number of rows.
     pub rows: u32,
     /// Number of columns in use.
     pub columns: u32,
-    /// Elements from one row to the next. On a GPU a multiple of 16 bytes for panels; buffers always are.
+    /// Elements from one row to the next. In buffers this is always a multiple of 16 bytes, and on a GPU in panels as
+    /// well.
     pub stride: u32,
-    /// Elements before the first row: 0, but for [samples](Matrix::sampled) of activations.
+    /// Elements before the first row. It is 0, except for [samples](Matrix::sampled) of activations.
     pub first: u32,
 }
 
 impl Matrix {
     /// The first `rows` rows.
     ///
-    /// # Panics
-    /// If there are fewer.
+    /// If there are fewer rows.
     pub fn first_rows(self, rows: u32) -> Matrix {
         assert!(rows <= self.rows);
         Matrix { rows, ..self }
     }
 
-    /// Of rows that are rows `first_row`, `first_row` + 1, … of a larger matrix, those whose number there is a multiple of `step`:
-    /// the same ones however the larger matrix is cut. None if there is no such row. Kernels that project, and the cross product,
-    /// can read them.
+    /// A sample of the rows. The rows of this matrix are the rows `first_row`, `first_row` + 1, … of a larger matrix.
+    /// The sample has those whose number in the larger matrix is a multiple of `step`, so it is the same however the
+    /// larger matrix is cut. None if there is no such row. Kernels that project can read samples, and so can the cross
+    /// product.
     ///
     /// # Panics
     /// If `step` is 0.
     pub fn sampled(self, first_row: u32, step: u32) -> Option<Matrix> {
         let before = first_row.next_multiple_of(step) - first_row;
         let rows = self.rows.checked_sub(before)?.div_ceil(step);
-        // A single row has no next one; its distance need not fit.
+        // A single row has no next one, so the distance to it need not fit.
         let stride = if rows > 1 { self.stride * step } else { self.stride };
         (rows > 0).then(|| Matrix { rows, stride, first: before * self.stride, ..self })
     }
 
     /// The first `columns` columns.
     ///
-    /// # Panics
-    /// If there are fewer.
+    /// If there are fewer columns.
     pub fn first_columns(self, columns: u32) -> Matrix {
         assert!(columns <= self.columns);
         Matrix { columns, ..self }
@@ -128,34 +128,34 @@ impl Matrix {
         u64::from(self.rows) * u64::from(self.columns) * self.element.bytes() as u64
     }
 
-    /// All of it, read.
+    /// Moves all of it by reading.
     pub fn read(&self) -> Moved {
         Moved::read(self.bytes())
     }
 
-    /// All of it, written.
+    /// Moves all of it by writing.
     pub fn written(&self) -> Moved {
         Moved::written(self.bytes())
     }
 
-    /// All of it, read and written.
+    /// Moves all of it by reading and writing.
     pub fn updated(&self) -> Moved {
         Moved::updated(self.bytes())
     }
 
-    /// Where the elements in use of `count` rows from `first` lie among all elements in use, in bytes.
+    /// Where the elements in use of `count` rows from `first` on are among all elements in use, in bytes.
     pub fn row_range(&self, first: u32, count: u32) -> Range<u64> {
         let row = u64::from(self.columns) * self.element.bytes() as u64;
         u64::from(first) * row..u64::from(first + count) * row
     }
 
-    /// Elements from the first row to the last, padding included.
+    /// Elements from the first row to the last, including padding.
     pub fn elements(&self) -> u64 {
         u64::from(self.rows) * u64::from(self.stride)
     }
 }
 
-/// What a dispatch moves of one binding: byte ranges within the operand, padding left out, each byte once.
+/// What a dispatch moves of one binding: byte ranges within the operand, without padding. Each byte counts once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Moved {
     /// What is read.
@@ -180,23 +180,23 @@ impl Moved {
         Moved { read: 0..bytes, written: 0..bytes }
     }
 
-    /// The first `bytes` bytes are written, and read before that if the result is added to what is there.
+    /// The first `bytes` bytes are written. If the result is added to what is there, they are read before that.
     pub fn summed(bytes: u64, accumulate: bool) -> Self {
         if accumulate { Self::updated(bytes) } else { Self::written(bytes) }
     }
 }
 
-/// What a dispatch moves and computes: the input of the roofline model.
+/// What a dispatch moves and computes. This is the input of the roofline model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// What is moved of each binding, in the kernel's order. Empty moves nothing.
+    /// What is moved of each binding, in the kernel's order. If it is empty, nothing is moved.
     pub moved: Vec<Moved>,
-    /// Floating-point operations; a multiply-add counts as two.
+    /// Floating-point operations. A multiply-add counts as two.
     pub flops: u64,
 }
 
 impl Cost {
-    /// Bytes read and written if every operand comes from memory and goes there once.
+    /// Bytes read and written, if every operand comes from memory once and goes there once.
     pub fn bytes(&self) -> u64 {
         let length = |range: &Range<u64>| range.end - range.start;
         self.moved.iter().map(|moved| length(&moved.read) + length(&moved.written)).sum()
@@ -208,7 +208,7 @@ impl Cost {
 pub struct Dispatch {
     /// Which kernel.
     pub kernel: &'static Kernel,
-    /// Storage type of the operand at binding 0, where the kernel reads elements; otherwise f32.
+    /// Storage type of the operand at binding 0 if the kernel reads elements, or else f32.
     pub element: ElementType,
     /// What an engine may rely on or leave out.
     pub promise: Promise,
@@ -216,8 +216,8 @@ pub struct Dispatch {
     pub params: Vec<u8>,
     /// Storage bindings in the order of [`Kernel::access`].
     pub bindings: Vec<Resource>,
-    /// How much there is to do in x, y and z. The engine divides it by the tile of the variant that it picks; where a kernel
-    /// has one variant, this counts workgroups.
+    /// How much there is to do in x, y and z. The engine divides it by the tile of the variant that it picks. For a
+    /// kernel with only one variant, this is the number of workgroups.
     pub extent: [u32; 3],
     /// Cost for the roofline model.
     pub cost: Cost,
@@ -254,11 +254,12 @@ impl Recording {
         Self::default()
     }
 
-    /// Records a kernel that promises nothing, and gives the dispatch. Used by the kernels' wrappers, which know the operands' shapes.
+    /// Records a kernel that promises nothing, and returns the dispatch. The wrappers of the kernels use it, which know
+    /// the operands' shapes.
     ///
     /// # Panics
-    /// If the number of bindings or the size of the parameters is not the kernel's, if the cost is that of another number
-    /// of bindings, or if something is bound twice and written: neither a GPU nor a CPU twin can run that.
+    /// If the number of bindings or the size of the parameters is not the kernel's. If the cost is for another number
+    /// of bindings. If something is bound twice and written, which neither a GPU nor a CPU twin can run.
     pub fn dispatch<P: bytemuck::NoUninit>(
         &mut self,
         kernel: &'static Kernel,
@@ -299,7 +300,7 @@ impl Recording {
         self.commands.push(Command::Clear(buffer));
     }
 
-    /// Records a copy of the first `bytes` of `from` to the start of `to`; nothing, if they are the same.
+    /// Records a copy of the first `bytes` of `from` to the start of `to`. Records nothing if they are the same buffer.
     pub fn copy(&mut self, from: BufferId, to: BufferId, bytes: u64) {
         if from != to {
             self.commands.push(Command::Copy { from, to, bytes });
@@ -314,7 +315,7 @@ impl Recording {
         })
     }
 
-    /// Adds the commands of `other` behind its own.
+    /// Adds the commands of `other` after its own.
     pub fn append(&mut self, mut other: Recording) {
         self.commands.append(&mut other.commands);
     }

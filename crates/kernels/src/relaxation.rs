@@ -1,4 +1,4 @@
-//! Over-relaxation of the features between least squares and their cut.
+//! Over-relaxation of the features, between least squares and the cut.
 
 use rayon::prelude::*;
 
@@ -25,8 +25,8 @@ struct Params {
     amount: f32,
 }
 
-/// Records z_k ← z_k + `amount` · (z_k − previous_k) for the dense features z, where the kept entries still are those of the
-/// previous features. A feature without coefficients (gram_kk = 0) stays as it is.
+/// Records z_k ← z_k + `amount` · (z_k − previous_k) for the dense features z. The kept entries must still be those of
+/// the previous features. A feature without coefficients (gram_kk = 0) stays as it is.
 pub fn relaxation(recording: &mut Recording, gram: Matrix, features: &Features, amount: f32) {
     let (dense, entries) = (features.dense, u64::from(gram.rows) * u64::from(features.kept));
     recording.dispatch(

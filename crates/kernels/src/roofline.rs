@@ -9,18 +9,18 @@ use crate::{CROSS_PRODUCT, Command, Dispatch, ElementType, PROJECTION, Recording
 pub struct Device {
     /// Its name, in lower case.
     pub name: Cow<'static, str>,
-    /// Bytes a second between memory and the device.
+    /// Bytes per second between memory and the device.
     pub bandwidth: f64,
-    /// FLOPs a second in f32.
+    /// FLOPs per second in f32.
     pub peak: f64,
-    /// FLOPs a second of dense products of f16 or bf16 activations with f32 coefficients; at least `peak`.
+    /// FLOPs per second of dense products of f16 or bf16 activations with f32 coefficients. At least `peak`.
     pub product_peak: f64,
     /// Bytes of the last-level cache.
     pub cache_bytes: u64,
 }
 
-/// Known devices: the makers' figures, at boost clock and without sparsity. An f32 operand takes two f16 halves, high and low,
-/// on matrix units, so a product's peak is half of the data sheet's f16 figure with f32 accumulation.
+/// Known devices with their makers' figures, at boost clock and without sparsity. On matrix units an f32 operand takes
+/// two f16 halves, high and low. So the peak of a product is half of the data sheet's f16 figure with f32 accumulation.
 pub static DEVICES: &[Device] = &[
     // NVIDIA H100 data sheet, SXM5: 3.35 TB/s, FP32 67 TFLOPS, FP16 1,979 with sparsity; Hopper white paper: 50 MB of L2.
     device("h100", 3350.0, 67.0, 494.7, 50),
@@ -41,7 +41,7 @@ pub static DEVICES: &[Device] = &[
     device("m2-max", 400.0, 13.6, 13.6, 48),
 ];
 
-/// From GB/s, TFLOP/s and MB.
+/// A device from GB/s, TFLOP/s and MB.
 const fn device(name: &'static str, bandwidth: f64, peak: f64, product_peak: f64, cache: u64) -> Device {
     Device {
         name: Cow::Borrowed(name),
@@ -52,16 +52,16 @@ const fn device(name: &'static str, bandwidth: f64, peak: f64, product_peak: f64
     }
 }
 
-/// Text that describes no device.
+/// A text that does not describe a device.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum DeviceError {
-    /// No such name.
+    /// There is no known device of that name.
     #[error(
         "no device {0:?}; known are {list}, or describe one: bandwidth=GB/s,peak=TFLOP/s,cache=MB",
         list = device_names()
     )]
     Unknown(String),
-    /// A description with a wrong part.
+    /// A part of the description is wrong.
     #[error(
         "{part:?}: {problem}; a device is described by bandwidth=GB/s,peak=TFLOP/s,cache=MB and, where dense products of f16 \
          are faster, product-peak=TFLOP/s"
@@ -141,21 +141,21 @@ impl Bound {
 }
 
 impl Device {
-    /// The known device behind an adapter's name such as `NVIDIA H100 80GB HBM3`, if it is one. Of another model of that name
-    /// (PCIe, laptop), bandwidth and peak are lower.
+    /// The known device behind the name of an adapter such as `NVIDIA H100 80GB HBM3`, if there is one. Other models of
+    /// that name (PCIe, laptop) have less bandwidth and a lower peak.
     pub fn of_adapter(name: &str) -> Option<&'static Device> {
         let plain = |name: &str| name.to_lowercase().replace(['-', ' '], "");
         DEVICES.iter().find(|device| plain(name).contains(&plain(&device.name)))
     }
 
-    /// FLOPs a second at best for a dispatch.
+    /// FLOPs per second that a dispatch can reach at best.
     pub fn peak_of(&self, dispatch: &Dispatch) -> f64 {
         let product = [&CROSS_PRODUCT, &PROJECTION].contains(&dispatch.kernel);
         if product && dispatch.element != ElementType::F32 { self.product_peak } else { self.peak }
     }
 
-    /// Seconds that moving bytes and arithmetic take, each alone, for a command with its traffic. Bytes from cache and launches
-    /// are free.
+    /// Seconds that moving bytes takes by itself, and seconds that arithmetic takes by itself, for a command with its
+    /// traffic. Bytes from cache and launches are free.
     pub fn seconds(&self, command: &Command, traffic: &Traffic) -> [f64; 2] {
         let moved = (traffic.from_memory() + traffic.to_memory()) as f64 / self.bandwidth;
         let computed = match command {
@@ -166,14 +166,14 @@ impl Device {
     }
 }
 
-/// The commands of a recording that do the same to the same kind of operand, panel after panel.
+/// The commands of a recording that do the same to the same kind of operand, one panel after the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
     /// The kernel, or `copy` or `clear`.
     pub kernel: &'static str,
     /// The operand that is written, without the number of its panel.
     pub writes: String,
-    /// Places of its commands in the recording.
+    /// Positions of its commands in the recording.
     pub commands: Vec<usize>,
     /// Bytes read from memory.
     pub from_memory: u64,
@@ -183,14 +183,14 @@ pub struct Stage {
     pub to_memory: u64,
     /// Floating-point operations.
     pub flops: u64,
-    /// Least seconds, the sum over its commands.
+    /// Least seconds, summed over its commands.
     pub seconds: f64,
     /// What most of these seconds are spent on.
     pub bound: Bound,
 }
 
-/// The stages of a recording on a device, in the order in which they first occur. `traffic` is the recording's, from
-/// [`Recording::traffic`] or [`Recording::steady_traffic`] with the device's cache.
+/// The stages of a recording on a device, in the order in which they first occur. `traffic` belongs to the recording.
+/// It comes from [`Recording::traffic`] or [`Recording::steady_traffic`] with the device's cache.
 pub fn stages(recording: &Recording, workspace: &Workspace, traffic: &[Traffic], device: &Device) -> Vec<Stage> {
     let mut stages: Vec<(Stage, [f64; 2])> = Vec::new();
     for (index, (command, traffic)) in recording.commands.iter().zip(traffic).enumerate() {

@@ -1,5 +1,5 @@
-//! Projections P = X Zᵀ of many tokens onto features that keep few neurons: X is read once, and only the kept neurons are
-//! multiplied.
+//! Projections P = X Zᵀ of many tokens onto features that keep few neurons. X is read once, and only the kept neurons
+//! are multiplied.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::cpu::{Elements, LANES, arch, decode_transposed, deinterleave, with_scratch};
 use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
-/// Features that a workgroup handles, of as many tokens as elements fit in 16 bytes.
+/// Features that a workgroup handles, for as many tokens as elements fit in 16 bytes.
 const FEATURES: u32 = 128;
 
 /// The kernel's metadata.
@@ -34,8 +34,8 @@ pub(crate) struct Params {
     scale: f32,
 }
 
-/// Records projections\[i, k\] = scale · Σⱼ kept_values\[k, j\] · x\[i, kept_indices\[k, j\]\], where each of the `rank`
-/// features keeps `kept` neurons, ascending. For few tokens, [`gather_projection`](crate::gather_projection()) is faster.
+/// Records projections\[i, k\] = scale · Σⱼ kept_values\[k, j\] · x\[i, kept_indices\[k, j\]\]. Each feature keeps
+/// `kept` neurons, in ascending order. For few tokens, [`gather_projection`](crate::gather_projection()) is faster.
 pub fn sparse_projection(
     recording: &mut Recording,
     activations: Matrix,
@@ -51,7 +51,7 @@ pub fn sparse_projection(
     operands.record(recording, &SPARSE_PROJECTION, groups);
 }
 
-/// What both kernels of sparse projections are given.
+/// The operands of both kernels for sparse projections.
 pub(crate) struct Operands {
     pub activations: Matrix,
     pub kept_indices: BufferId,
@@ -81,7 +81,7 @@ impl Operands {
             &[activations.resource, kept_indices.into(), kept_values.into(), projections.resource],
             workgroups,
             Cost {
-                // Every neuron may be kept by some feature: the whole panel is the honest upper bound.
+                // Every neuron may be kept by some feature, so the whole panel is the honest upper bound.
                 moved: vec![
                     Moved::read(activations.bytes().min(rows * kept_total * activations.element.bytes() as u64)),
                     Moved::read(kept_total * 4),
@@ -94,9 +94,9 @@ impl Operands {
     }
 }
 
-/// Neurons that the twin transposes at once: the values of [`LANES`] tokens stay in the first cache.
+/// Neurons that the twin transposes at once. The values of [`LANES`] tokens stay in the first-level cache.
 const SEGMENT_NEURONS: usize = 512;
-/// Features whose sums run side by side, as one alone would wait for itself.
+/// Features whose sums run side by side, because a single one would wait for itself.
 const QUAD: usize = 4;
 
 pub(crate) fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
@@ -133,11 +133,11 @@ impl WithSimd for Twin<'_> {
 }
 
 impl Twin<'_> {
-    /// [`LANES`] tokens at once, in `V` vectors.
+    /// Handles [`LANES`] tokens at once, in `V` vectors.
     fn run<S: Simd, const V: usize>(self, simd: S) {
         let (stride, activations) = (self.out_stride, self.activations);
         self.out.par_chunks_mut(stride * LANES).enumerate().for_each(|(block, out)| {
-            // One sum more than there are features, for what fills up the quads.
+            // There is one sum more than there are features, for the padding of the quads.
             with_scratch((self.rank + 1 + SEGMENT_NEURONS) * LANES, |scratch| {
                 let (neurons, sums) = scratch.as_chunks_mut::<LANES>().0.split_at_mut(SEGMENT_NEURONS);
                 sums.fill([0.0; LANES]);
@@ -161,28 +161,30 @@ impl Twin<'_> {
 struct Segment {
     /// The first neuron.
     first: usize,
-    /// Neurons up to the last one that any feature keeps, and as many more as are decoded with it.
+    /// Number of neurons up to the last one that any feature keeps, and of those that are decoded with it.
     width: usize,
-    /// The features that keep any, by the number of neurons that they keep.
+    /// The features that keep any of them, sorted by how many they keep.
     quads: Vec<Quad>,
-    /// Of each quad, kept entries of its features side by side.
+    /// The kept entries of each quad. Those of its features lie side by side.
     entries: Vec<[Entry; QUAD]>,
 }
 
-/// Some features, and the part of the entries that is theirs. Where there are not enough, the one after the last feature.
+/// Several features, and their part of the entries. If there are too few features, the number after the last one fills
+/// the quad.
 struct Quad {
     features: [u32; QUAD],
     entries: Range<u32>,
 }
 
-/// A neuron's place in the segment, and its value. The value is zero where a feature of a quad has fewer than the others.
+/// A neuron's place in the segment, and its value. The value is zero if a feature has fewer entries than others in its
+/// quad.
 #[derive(Clone, Copy, Default)]
 struct Entry {
     place: u32,
     value: f32,
 }
 
-/// The features cut into segments; those of which nothing is kept are left out.
+/// The features cut into segments, without those of which nothing is kept.
 fn segments(indices: &[u32], values: &[f32], kept: usize, neurons: usize) -> Vec<Segment> {
     let count = indices.iter().max().map_or(0, |&last| last as usize / SEGMENT_NEURONS + 1);
     let segment = |segment: usize| {
@@ -193,7 +195,7 @@ fn segments(indices: &[u32], values: &[f32], kept: usize, neurons: usize) -> Vec
 }
 
 impl Segment {
-    /// The segment from neuron `first` on, where there are `remaining`.
+    /// The segment that begins with neuron `first`. There are `remaining` neurons from there on.
     fn new(first: usize, remaining: usize, indices: &[u32], values: &[f32], kept: usize) -> Self {
         let mut features: Vec<(u32, &[u32], &[f32])> = indices
             .chunks_exact(kept)
@@ -208,9 +210,9 @@ impl Segment {
         let nowhere = features.len() as u32;
         features.retain(|(_, indices, _)| !indices.is_empty());
         let last = features.iter().map(|(_, indices, _)| indices[indices.len() - 1] as usize).max();
-        // Whole squares are transposed faster than what is left of them.
+        // Whole squares are transposed faster than parts of squares.
         let width = last.map_or(0, |last| (last - first + 1).next_multiple_of(LANES).min(remaining));
-        // Loops of the same length one after the other, as the processor expects them.
+        // Loops of the same length follow one another, so that the processor predicts them.
         features.sort_by_key(|(_, indices, _)| indices.len());
         let mut entries = Vec::with_capacity(features.iter().map(|(_, indices, _)| indices.len()).sum());
         let mut quads = Vec::with_capacity(features.len().div_ceil(QUAD));
@@ -230,7 +232,7 @@ impl Segment {
         Segment { first, width, quads, entries }
     }
 
-    /// Adds this segment's part of the projections, `neurons` being the segment's values.
+    /// Adds this segment's part of the projections. `neurons` holds the segment's values.
     #[inline(always)]
     fn project<S: Simd, const V: usize>(
         &self,
@@ -267,7 +269,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_vectors_projects() {
-        // Features with many neighbouring neurons, and with few that are far apart; segments of which nothing is kept.
+        // Features with many neighbouring neurons, features with few that are far apart, and segments of which nothing
+        // is kept.
         for (rows, neurons, rank, kept) in [(1, 1, 1, 1), (35, 1531, 13, 3), (18, 600, 7, 90)] {
             let number = |i: usize| ((i * 7919 + 13) % 101) as f32 / 101.0 - 0.5;
             let x: Vec<f32> = (0..rows * neurons).map(number).collect();

@@ -39,7 +39,7 @@ pub fn squared_norm(recording: &mut Recording, activations: Matrix, norms: Buffe
     );
 }
 
-/// Neurons of which one f32 sum is taken; these sums are added in f64.
+/// Neurons over which one f32 sum is taken. These sums are added in f64.
 const SUMMED: usize = 64;
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {

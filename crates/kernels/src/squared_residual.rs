@@ -1,4 +1,4 @@
-//! What a factorization leaves of each token, taken neuron by neuron.
+//! What a factorization leaves of each token, neuron by neuron.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -31,9 +31,10 @@ struct Params {
     scale: f32,
 }
 
-/// Records residuals\[i\] = ‖scale · xᵢ − yᵢZ‖² for X = `activations` [rows, d], Y = `coefficients` [rows, K] and Z = `features`
-/// [K, d]. Unlike [`token_residuals`](crate::token_residuals()), which subtracts sums that nearly cancel, it subtracts neuron by
-/// neuron, so that small residuals keep their digits. The CPU skips neurons that a feature does not keep.
+/// Records residuals\[i\] = ‖scale · xᵢ − yᵢZ‖² for X = `activations` [rows, d], Y = `coefficients` [rows, K] and Z =
+/// `features` [K, d]. [`token_residuals`](crate::token_residuals()) subtracts sums that nearly cancel. This kernel
+/// subtracts neuron by neuron, so that small residuals keep their digits. The CPU skips neurons that a feature does not
+/// keep.
 pub fn squared_residual(
     recording: &mut Recording,
     activations: Matrix,
@@ -73,9 +74,9 @@ pub fn squared_residual(
     );
 }
 
-/// Neurons whose residuals of [`LANES`] tokens stay in the first cache.
+/// Neurons whose residuals of [`LANES`] tokens stay in the first-level cache.
 const SEGMENT_NEURONS: usize = 512;
-/// Neurons of which one f32 sum is taken; these sums are added in f64.
+/// Neurons over which one f32 sum is taken. These sums are added in f64.
 const SUMMED: usize = 32;
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
@@ -97,11 +98,11 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
 struct Segment {
     /// The first neuron.
     first: usize,
-    /// How many neurons.
+    /// Number of neurons.
     width: usize,
-    /// Features with nonzeros here, and where their entries end.
+    /// Features with nonzeros here, each with the end of its entries.
     features: Vec<(usize, usize)>,
-    /// The features' entries, one feature after the other: place in the segment and value.
+    /// The entries of the features, one feature after the other: place in the segment, and value.
     entries: Vec<(u32, f32)>,
 }
 
@@ -112,7 +113,7 @@ fn segments(features: &[f32], stride: usize, neurons: usize) -> Vec<Segment> {
         let mut segment = Segment { first, width, features: Vec::new(), entries: Vec::new() };
         for (feature, row) in features.chunks_exact(stride).enumerate() {
             let before = segment.entries.len();
-            // Most neurons of most features are zero: sixteen at once are passed over.
+            // Most neurons of most features are zero, so sixteen at once are skipped.
             for (at, values) in (0..).step_by(LANES).zip(row[first..first + width].chunks(LANES)) {
                 if values.iter().fold(0, |bits, value| bits | magnitude(*value)) != 0 {
                     let nonzeros = (at..).zip(values).filter(|(_, value)| **value != 0.0);
@@ -166,7 +167,7 @@ impl WithSimd for Twin<'_> {
 }
 
 impl Segment {
-    /// Turns the tokens' activations of this segment's `neurons` into their residuals, and adds the squares to `totals`.
+    /// Turns the activations in this segment's `neurons` into residuals, and adds their squares to `totals`.
     #[inline(always)]
     fn add_squares(
         &self,
@@ -210,7 +211,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_vectors_subtracts_neuron_by_neuron() {
-        // More neurons than a segment has, features without any neuron in one, and tokens that are no multiple of the lanes.
+        // More neurons than a segment has, features without a neuron in a segment, and tokens that are not a multiple
+        // of the lanes.
         for (rows, neurons, rank) in [(1, 1, 1), (35, 1531, 13), (18, 513, 3)] {
             let number = |i: usize| ((i * 7919 + 13) % 101) as f32 / 101.0 - 0.5;
             let x: Vec<f32> = (0..rows * neurons).map(number).collect();

@@ -25,7 +25,7 @@ struct Params {
 }
 
 /// Records residuals\[i\] = max(0, ‖xᵢ‖² − Σₖ y_ik (2 P_ik − (YQ)_ik)), the squared residual of token i, with P =
-/// `projections`, YQ = `reconstructed`, Y = `coefficients`, all [rows, K].
+/// `projections`, YQ = `reconstructed` and Y = `coefficients`, all [rows, K].
 pub fn token_residuals(
     recording: &mut Recording,
     projections: Matrix,

@@ -1,9 +1,10 @@
-//! Which bytes of a recording come from memory and which from cache: the commands walked with a model of a device's
+//! Which bytes of a recording come from memory, and which from cache. The commands run through a model of a device's
 //! last-level cache.
 //!
-//! The cache holds byte ranges of operands and drops the one that was used longest ago. A range larger than the cache always
-//! comes from memory and leaves nothing else behind. What is written stays in the cache until it is dropped; only then does
-//! it go to memory, and what is written again before that never does.
+//! The cache holds byte ranges of operands, and drops the range that was not used for the longest time. A range larger
+//! than the cache always comes from memory, and leaves nothing else in the cache. Written bytes stay in the cache until
+//! they are dropped, and only then go to memory. If they are written again before that, the first write never goes to
+//! memory.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -19,14 +20,14 @@ pub struct OperandTraffic {
     pub from_memory: u64,
     /// Bytes read from cache.
     pub from_cache: u64,
-    /// Bytes written that reach memory, when they do.
+    /// Bytes written that eventually reach memory.
     pub to_memory: u64,
 }
 
 /// What a command moves, operand by operand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// The operands in the order of the bindings; of a copy, source and destination.
+    /// The operands in the order of the bindings. For a copy, source and destination.
     pub operands: Vec<OperandTraffic>,
 }
 
@@ -54,15 +55,16 @@ impl Traffic {
 }
 
 impl Recording {
-    /// The traffic of each command, started with an empty cache of `cache_bytes`. `workspace` is the one that the recording's
-    /// buffers belong to. What is still only in the cache at the end counts as written to memory.
+    /// The traffic of each command, beginning with an empty cache of `cache_bytes`. The recording's buffers belong to
+    /// `workspace`. Bytes that only the cache holds at the end count as written to memory.
     pub fn traffic(&self, workspace: &Workspace, cache_bytes: u64) -> Vec<Traffic> {
         let mut model = CacheModel::new(cache_bytes);
         model.run(self, workspace);
         model.finish()
     }
 
-    /// The same in the middle of many runs of the recording, each of which finds what the one before left in the cache.
+    /// The same in the middle of many runs of the recording. Each run finds in the cache what the one before left
+    /// there.
     pub fn steady_traffic(&self, workspace: &Workspace, cache_bytes: u64) -> Vec<Traffic> {
         let mut model = CacheModel::new(cache_bytes);
         for _ in 0..3 {
@@ -74,11 +76,12 @@ impl Recording {
     }
 }
 
-/// A last-level cache, and what the commands that ran with it moved.
+/// A last-level cache, and what the commands that ran with it have moved.
 #[derive(Clone, Debug)]
 pub struct CacheModel {
     capacity: u64,
-    /// What the cache holds; of the same operand no byte twice. Used longest ago first.
+    /// What the cache holds. No byte of an operand is in it twice. The entry that was not used for the longest time
+    /// comes first.
     entries: VecDeque<Entry>,
     log: Vec<Traffic>,
 }
@@ -87,7 +90,7 @@ pub struct CacheModel {
 struct Entry {
     resource: Resource,
     range: Range<u64>,
-    /// The command and its operand that wrote this, if memory does not have it yet.
+    /// The command that wrote this, and its operand, if memory does not have it yet.
     writer: Option<(usize, usize)>,
 }
 
@@ -119,7 +122,7 @@ impl CacheModel {
         }
     }
 
-    /// Writes back what only the cache holds, and gives the traffic of every command that ran, in order.
+    /// Writes back what only the cache holds, and returns the traffic of every command that ran, in order.
     pub fn finish(mut self) -> Vec<Traffic> {
         self.flush();
         self.log
@@ -130,7 +133,7 @@ impl CacheModel {
         let traffic = operands.iter().enumerate().map(|(index, (resource, moved))| {
             let bytes = length(&moved.read);
             let mut from_cache = if bytes > self.capacity { 0 } else { self.held(*resource, &moved.read) };
-            // A kernel that reads an operand through two bindings reads it for both at the same time.
+            // If a kernel reads an operand through two bindings, it reads it for both at the same time.
             let twice = operands[..index].iter().filter(|(other, _)| other == resource);
             from_cache = twice.map(|(_, other)| length(&common(&other.read, &moved.read))).fold(from_cache, u64::max);
             OperandTraffic { resource: *resource, from_memory: bytes - from_cache, from_cache, to_memory: 0 }
@@ -141,7 +144,7 @@ impl CacheModel {
             [(*resource, &moved.read, None), (*resource, &moved.written, Some((command, index)))]
         });
         let (large, small): (Vec<_>, Vec<_>) = parts.partition(|(_, range, _)| length(range) > self.capacity);
-        // What streams past leaves nothing; the dispatch's other operands are used beside it, so they stay.
+        // Operands that stream past leave nothing. The dispatch's other operands are used beside them, so these stay.
         for (_, range, writer) in large {
             self.flush();
             self.wrote(writer, length(range));
@@ -157,7 +160,7 @@ impl CacheModel {
         own.map(|entry| length(&common(&entry.range, range))).sum()
     }
 
-    /// Makes a range the last used, and drops what no longer fits.
+    /// Marks a range as the last one used, and drops what no longer fits.
     fn touch(&mut self, resource: Resource, range: &Range<u64>, writer: Option<(usize, usize)>) {
         if range.is_empty() {
             return;
@@ -174,7 +177,7 @@ impl CacheModel {
                     kept.push_back(Entry { resource, range: rest, writer: entry.writer });
                 }
             }
-            // Reading does not bring to memory what an earlier command wrote; writing makes that needless.
+            // Reading does not bring to memory what an earlier command wrote. Writing makes that unnecessary.
             if writer.is_none() && entry.writer.is_some() {
                 unwritten.push(Entry { range: shared, ..entry });
             }
@@ -207,7 +210,7 @@ impl CacheModel {
         }
     }
 
-    /// Counts bytes that reach memory for the command that wrote them, if one did.
+    /// Counts bytes that reach memory, for the command that wrote them, if there is one.
     fn wrote(&mut self, writer: Option<(usize, usize)>, bytes: u64) {
         if let Some((command, operand)) = writer {
             self.log[command].operands[operand].to_memory += bytes;
@@ -232,7 +235,7 @@ mod tests {
     const B: Resource = Resource::Buffer(BufferId(1));
     const C: Resource = Resource::Panel(0);
 
-    /// (from memory, from cache, to memory) of each step.
+    /// (from memory, from cache, to memory) for each step.
     fn walk(capacity: u64, steps: &[&[(Resource, Moved)]]) -> Vec<(u64, u64, u64)> {
         let mut model = CacheModel::new(capacity);
         steps.iter().for_each(|operands| model.step(operands));
@@ -244,7 +247,7 @@ mod tests {
         let read = |resource, bytes| [(resource, Moved::read(bytes))];
         let (a, b, c) = (read(A, 40), read(B, 40), read(C, 40));
         let seen = walk(100, &[&a, &b, &a, &c, &b, &a]);
-        // C drops B, B drops A.
+        // C drops B, and B drops A.
         assert_eq!(seen, [(40, 0, 0), (40, 0, 0), (0, 40, 0), (40, 0, 0), (40, 0, 0), (40, 0, 0)]);
     }
 
@@ -263,7 +266,7 @@ mod tests {
         let write = [(A, Moved::written(60))];
         let read = [(A, Moved::read(60))];
         let other = [(B, Moved::read(60))];
-        // Written, read from the cache, written again; dropped by another operand and only then in memory.
+        // Written, read from the cache, and written again. Another operand drops it, and only then is it in memory.
         let seen = walk(100, &[&write, &read, &write, &other, &read]);
         assert_eq!(seen, [(0, 0, 0), (0, 60, 0), (0, 0, 60), (60, 0, 0), (60, 0, 0)]);
     }
@@ -274,7 +277,7 @@ mod tests {
         assert_eq!(walk(100, &[&part(0..30), &part(20..50), &part(0..60)]), [(30, 0, 0), (20, 10, 0), (10, 50, 0)]);
         let written = |range: Range<u64>| [(A, Moved { read: 0..0, written: range })];
         let seen = walk(100, &[&written(10..30), &part(0..40), &written(20..25), &[(C, Moved::read(200))]]);
-        // The second write takes its five bytes off the first one's.
+        // The second write takes five bytes off what the first one has to write.
         assert_eq!(seen, [(0, 0, 15), (20, 20, 0), (0, 0, 5), (200, 0, 0)]);
     }
 
@@ -296,7 +299,7 @@ mod tests {
         };
         assert_eq!(sums(&recording.traffic(&workspace, 1000)), [(0, 0, 0), (160, 0, 160)]);
         assert_eq!(sums(&recording.steady_traffic(&workspace, 1000)), [(0, 0, 0), (0, 160, 0)]);
-        // Reading `a` drops the cleared `b`; the copied one is cleared before anything drops it.
+        // Reading `a` drops `b`, which was cleared. The copy's destination is cleared before anything drops it.
         assert_eq!(sums(&recording.steady_traffic(&workspace, 200)), [(0, 0, 160), (160, 0, 0)]);
     }
 }

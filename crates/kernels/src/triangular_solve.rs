@@ -33,8 +33,8 @@ struct Params {
     feature_stride: u32,
 }
 
-/// Records `solution` ← (UᵀU)⁻¹ `solution` for U = `factor` from [`cholesky`](crate::cholesky()); `solution` [K, d] is the right
-/// side before.
+/// Records `solution` ← (UᵀU)⁻¹ `solution` for U = `factor` from [`cholesky`](crate::cholesky()). Before that,
+/// `solution` [K, d] holds the right side.
 pub fn triangular_solve(recording: &mut Recording, factor: Matrix, solution: Matrix) {
     let (rank, columns) = (u64::from(factor.rows), u64::from(solution.columns));
     recording.dispatch(
@@ -81,21 +81,22 @@ impl WithSimd for Twin<'_> {
 }
 
 impl Twin<'_> {
-    /// `V` vectors of neurons at once.
+    /// Handles `V` vectors of neurons at once.
     fn run<S: Simd, const V: usize>(self, simd: S) {
         let (rank, stride) = (self.p.rank as usize, self.p.feature_stride as usize);
         let factors = Factors::new(rank, |l, k| self.upper[l * self.p.stride as usize + k]);
         let width = SHARE_VECTORS * S::F32_LANES;
         let solution = MatMut::from_column_major_slice_mut(self.solution, stride, rank);
         for_each_share(solution, width, width, &|_, mut share| {
-            // Rows are a multiple of a page apart where d is a power of two: what is solved lies close together.
+            // If d is a power of two, rows are a multiple of a page apart. What is being solved is kept close together
+            // instead.
             with_scratch(rank.next_multiple_of(BLOCK) * width, |scratch| {
                 for (feature, part) in scratch[..rank * width].chunks_exact_mut(width).enumerate() {
                     let row = contiguous(share.as_mut().col_mut(feature));
                     part[..row.len()].copy_from_slice(row);
                     part[row.len()..].fill(0.0);
                 }
-                // What fills up the last block.
+                // The padding of the last block.
                 scratch[rank * width..].fill(0.0);
                 simd.vectorize(
                     #[inline(always)]
@@ -110,7 +111,7 @@ impl Twin<'_> {
     }
 }
 
-/// U and Uᵀ as the substitutions read them.
+/// U and Uᵀ in the form that the substitutions read.
 struct Factors {
     upper: PackedBlocks,
     transposed: PackedBlocks,
@@ -129,7 +130,7 @@ impl Factors {
         }
     }
 
-    /// Forward, then back substitution; `rows` holds [`SHARE_VECTORS`] vectors for each feature.
+    /// Forward substitution, then back substitution. `rows` holds [`SHARE_VECTORS`] vectors for each feature.
     #[inline(always)]
     fn solve<S: Simd, const V: usize>(&self, simd: S, rows: &mut [f32]) {
         let (rows, _) = S::as_mut_simd_f32s(rows);

@@ -1,26 +1,28 @@
-//! The ways in which a kernel can be compiled, as data, those with the most arithmetic a load first. An engine picks.
+//! The ways in which a kernel can be compiled, as data. Those with the most arithmetic for each load come first. An
+//! engine picks one.
 
 use crate::ElementType;
 
-/// One way to compile a kernel. All variants of a kernel have its bindings and parameters and give the same result within
-/// rounding; they differ in speed and in what they need.
+/// One way to compile a kernel. All variants of a kernel have the same bindings and parameters, and give the same
+/// result within rounding. They differ in speed and in what they need.
 #[derive(Debug)]
 pub struct Variant {
     /// Its name among the kernel's variants.
     pub name: &'static str,
-    /// The file in `shaders/`, where it is not the kernel's own: another algorithm.
+    /// The file in `shaders/`, if it is not the kernel's own. Such a variant is another algorithm.
     pub shader: Option<&'static str>,
-    /// The shader features that it sets, beside that of the element type. Those of the kernel's other variants are unset.
+    /// The shader features that it sets, besides that of the element type. Those of the kernel's other variants are not
+    /// set.
     pub features: &'static [&'static str],
-    /// How much of a dispatch's [extent](crate::Dispatch::extent) one workgroup does, in x, y and z.
+    /// How much of a dispatch's [extent](crate::Dispatch::extent) one workgroup covers, in x, y and z.
     pub tile: [u32; 3],
-    /// The storage types that it reads, where the kernel reads elements at all.
+    /// The storage types that it reads, if the kernel reads elements at all.
     pub elements: &'static [ElementType],
     /// What a device must offer.
     pub needs: Needs,
 }
 
-/// What a variant asks of a device.
+/// What a variant needs of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// Invocations in a workgroup.
@@ -30,9 +32,9 @@ pub struct Needs {
     /// Arithmetic and storage in f16.
     pub shader_f16: bool,
     /// Subgroup operations, and the subgroup size for which its workgroup is made. Every other size computes the same,
-    /// more slowly.
+    /// but more slowly.
     pub subgroup_size: Option<u32>,
-    /// Cooperative matrices of N × N × N, f16 multiplied into f32 sums.
+    /// Cooperative matrices of N × N × N, which multiply f16 and sum in f32.
     pub cooperative_matrix: Option<u32>,
 }
 
@@ -46,7 +48,7 @@ impl Needs {
         cooperative_matrix: None,
     };
 
-    /// Whether every WebGPU device has that.
+    /// Whether every WebGPU device meets these needs.
     pub fn are_portable(&self) -> bool {
         let Needs { threads, workgroup_bytes, shader_f16, subgroup_size, cooperative_matrix } = *self;
         threads <= Self::PORTABLE.threads
@@ -58,7 +60,7 @@ impl Needs {
 }
 
 impl Variant {
-    /// The one way of a kernel that has no other. Its extent counts workgroups.
+    /// The only variant of a kernel that has no other. Its extent is a number of workgroups.
     pub const PORTABLE: Variant = Variant {
         name: "portable",
         shader: None,
@@ -77,8 +79,8 @@ impl Variant {
 /// The variants of a kernel that can be compiled in one way only.
 pub const PORTABLE: &[Variant] = &[Variant::PORTABLE];
 
-/// The variants of a dense product on the register tiles of `shaders/shared/register_tile.wgsl`: the larger tile loads less
-/// for each product, the smaller one makes four times as many workgroups.
+/// The variants of a dense product on the register tiles of `shaders/shared/register_tile.wgsl`. The larger tile loads
+/// less for each product. The smaller one makes four times as many workgroups.
 pub(crate) const TILE_128: Variant =
     Variant { name: "tile_128", features: &["wide"], tile: [128, 128, 1], ..Variant::PORTABLE };
 pub(crate) const TILE_64: Variant = Variant { name: "tile_64", tile: [64, 64, 1], ..Variant::PORTABLE };

@@ -26,9 +26,10 @@ struct Params {
     count: u32,
 }
 
-/// Records, for `count` features from `first`: keep exactly m = [`Features::kept`] entries of largest |z| (of equals, the
-/// lower neuron), zero the others, and write the kept neurons, ascending, with their values to the sparse form. With
-/// `unit_norm` the kept part is divided by its Euclidean norm, unless that is zero.
+/// Records winner-take-all for `count` features from `first` on. Each keeps exactly the m = [`Features::kept`] entries
+/// with the largest |z|, and the others become zero. Of equals, the lower neuron is kept. The kept neurons, ascending,
+/// and their values are written to the sparse form. With `unit_norm` the kept part is divided by its Euclidean norm,
+/// unless that is zero.
 pub fn winner_take_all(recording: &mut Recording, features: &Features, first: u32, count: u32, unit_norm: bool) {
     let dense = features.dense;
     let entries = u64::from(features.kept) * 4;
@@ -99,11 +100,11 @@ fn keep_largest(feature: &mut [f32], indices: &mut [u32], values: &mut [f32], un
     }
 }
 
-/// Every how many neurons the magnitude is looked at that one of the largest must have.
+/// One of this many neurons is in the sample by which the magnitude of the largest entries is estimated.
 const SAMPLED: usize = 16;
 
-/// Keys of the `kept` largest entries and of some more, in no order. Of two entries the larger, or of equals that of the lower
-/// neuron, has the larger key.
+/// Keys of the `kept` largest entries and of some more, in no particular order. Of two entries, the larger one has the
+/// larger key. Of equals, the one with the lower neuron has.
 fn candidates(feature: &[f32], kept: usize) -> Vec<u64> {
     let least = probable_least(feature, kept);
     let mut keys = Vec::with_capacity(4 * kept);
@@ -118,9 +119,9 @@ fn candidates(feature: &[f32], kept: usize) -> Vec<u64> {
     keys
 }
 
-/// The bits of a magnitude below which the `kept` largest are not to be expected.
+/// The bits of a magnitude such that the `kept` largest entries are most likely not below it.
 fn probable_least(feature: &[f32], kept: usize) -> u32 {
-    // Half as many again as a sample's share, and some: chance decides over few.
+    // One and a half times the sample's share, and some more, because chance decides if there are few.
     let share = kept / SAMPLED * 3 / 2 + 8;
     let mut sample: Vec<u32> = feature.iter().step_by(SAMPLED).map(|&z| magnitude(z)).collect();
     if share < sample.len() { *sample.select_nth_unstable_by(share, |a, b| b.cmp(a)).1 } else { 0 }
@@ -153,7 +154,8 @@ mod tests {
             };
             (0..count).map(|_| next()).collect()
         };
-        // Without a pattern, with many equal ones, and with large ones only where the sample looks or where it does not.
+        // Features without a pattern, with many equal entries, and with large entries only where the sample looks or
+        // only where it does not.
         let mut features = vec![numbers(1, 9), numbers(1600, 1 << 20), numbers(1603, 7), vec![0.0; 1000]];
         for sampled in [true, false] {
             let mut feature = numbers(1600, 1 << 10);

@@ -1,13 +1,13 @@
-//! Reads RADV's assembly: its loops, and what the instructions of a loop are.
+//! Reads RADV's assembly: its loops, and the instructions of a loop.
 
 use crate::chip::{Chip, MATRIX_CYCLES, MATRIX_FLOPS};
 
-/// How much oftener a loop's body runs than what stands around the loop, when loops are compared.
+/// How much more often the body of a loop runs than what is around the loop, for comparisons of loops.
 const WEIGHT_OF_A_LEVEL: u64 = 8;
 
-/// How the names of instructions begin that read or write memory beyond the workgroup's.
+/// Beginnings of the names of instructions that read or write memory beyond the workgroup's.
 const MEMORY: [&str; 6] = ["buffer_", "global_", "flat_", "scratch_", "s_load", "s_buffer_load"];
-/// The same of those that wait or only advise.
+/// Beginnings of the names of instructions that only wait or advise.
 const WAITS: [&str; 9] = [
     "s_wait",
     "s_delay",
@@ -19,15 +19,15 @@ const WAITS: [&str; 9] = [
     "s_set_inst_prefetch",
     "s_code_end",
 ];
-/// The same of branches.
+/// Beginnings of the names of branches.
 const BRANCHES: [&str; 3] = ["s_cbranch", "s_branch", "s_endpgm"];
 
-/// Instructions by kind.
+/// Numbers of instructions of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Mix {
-    /// All of them; a dual-issue word is one.
+    /// All instructions. A dual-issue word counts as one.
     pub instructions: u32,
-    /// Vector multiply-adds, packed and dual-issue words among them.
+    /// Vector multiply-adds, including packed and dual-issue words.
     pub multiply_adds: u32,
     /// Cooperative-matrix products (WMMA).
     pub matrix: u32,
@@ -43,7 +43,7 @@ pub struct Mix {
     pub waits: u32,
     /// Branches.
     pub branches: u32,
-    /// f32 operations of a thread without matrix products, a multiply-add being two.
+    /// f32 operations of a thread, without matrix products. A multiply-add counts as two.
     pub thread_flops: u32,
 }
 
@@ -88,14 +88,14 @@ impl Mix {
         self.thread_flops * subgroup_size + self.matrix * MATRIX_FLOPS
     }
 
-    /// Cycles of a subgroup that has a SIMD for itself and never waits.
+    /// Cycles of a subgroup that has a SIMD to itself and never waits.
     pub fn cycles(&self, chip: &Chip, subgroup_size: u32) -> u32 {
         let vector = self.multiply_adds + self.vector;
         let others = self.instructions - vector - self.matrix;
         vector * chip.vector_cycles(subgroup_size) + self.matrix * MATRIX_CYCLES + others
     }
 
-    /// f32 operations in a cycle as a share of the chip's peak: that of matrix products if there are any.
+    /// f32 operations per cycle as a share of the chip's peak. If there are matrix products, it is the peak of those.
     pub fn share_of_peak(&self, chip: &Chip, subgroup_size: u32) -> f64 {
         let peak = if self.matrix > 0 { chip.matrix_peak } else { chip.peak };
         let possible = f64::from(self.cycles(chip, subgroup_size).max(1)) * f64::from(peak.max(1));
@@ -103,7 +103,7 @@ impl Mix {
     }
 }
 
-/// f32 (or f16) operations that a thread does with a vector instruction, and whether it is a multiply-add.
+/// f32 (or f16) operations of a thread in a vector instruction, and whether it is a multiply-add.
 fn flops(instruction: &str) -> (u32, bool) {
     let name = instruction.split_whitespace().next().unwrap_or_default();
     let name = name.trim_start_matches("v_").trim_start_matches("dual_");
@@ -121,19 +121,20 @@ fn flops(instruction: &str) -> (u32, bool) {
     }
 }
 
-/// The loop that runs hottest: its own instructions, without those of loops within it.
+/// The hottest loop: its own instructions, without those of loops inside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Loop {
-    /// Loops around it and itself; 0 where there is no loop and this is the whole shader.
+    /// Number of loops around it, including itself. 0 if there is no loop and this is the whole shader.
     pub depth: u32,
     /// Its instructions.
     #[serde(flatten)]
     pub mix: Mix,
 }
 
-/// Finds the hottest loop of a shader. A loop is what lies between a label and the last branch back to it. Of all loops it is
-/// the one whose own instructions do most f32 operations, each level of nesting counting eightfold (how often loops run is
-/// not in the text); where none does any, the one with most instructions, weighed likewise.
+/// Finds the hottest loop of a shader. A loop is what lies between a label and the last branch back to it. The hottest
+/// loop is the one whose own instructions do the most f32 operations. Each level of nesting counts eightfold, because
+/// the text does not say how often a loop runs. If no loop does f32 operations, it is the one with the most
+/// instructions, weighed in the same way.
 pub fn hottest_loop(assembly: &str) -> Loop {
     let lines: Vec<&str> = assembly.lines().map(code).collect();
     let loops = loops(&lines);
@@ -150,10 +151,10 @@ pub fn hottest_loop(assembly: &str) -> Loop {
     });
     let heat = |found: &Loop| {
         let weight = WEIGHT_OF_A_LEVEL.pow(found.depth);
-        // The subgroup's size does not matter here, beside matrix products that do thousands of operations.
+        // The subgroup's size does not matter here, because matrix products do thousands of operations anyway.
         (u64::from(found.mix.flops(64)) * weight, u64::from(found.mix.instructions) * weight)
     };
-    // Of equals, the first.
+    // Of equals, the first one.
     let hottest = found.reduce(|best, next| if heat(&next) > heat(&best) { next } else { best });
     hottest.unwrap_or_else(|| Loop { depth: 0, mix: own(None) })
 }
@@ -168,7 +169,7 @@ fn loops(lines: &[&str]) -> Vec<(usize, usize)> {
         let target = line.split_whitespace().last().unwrap_or_default();
         let Some(start) = lines[..end].iter().position(|line| line.strip_suffix(':') == Some(target)) else { continue };
         match loops.iter_mut().find(|(other, _)| *other == start) {
-            // `continue` branches back as well.
+            // `continue` is a branch back as well.
             Some(known) => known.1 = end,
             None => loops.push((start, end)),
         }
@@ -182,7 +183,7 @@ fn code(line: &str) -> &str {
 }
 
 fn is_instruction(line: &str) -> bool {
-    // `(then repeated 47 times)` follows padding.
+    // A line such as `(then repeated 47 times)` follows padding.
     !line.is_empty() && !line.ends_with(':') && !line.starts_with('(')
 }
 
@@ -191,7 +192,8 @@ mod tests {
     use super::*;
     use crate::chip::CHIPS;
 
-    /// A loop that stages, within it one that multiplies and leaves in its middle, beside it one that sums.
+    /// A loop that stages. Inside it is a loop that multiplies and has an exit in its middle, and beside it one that
+    /// sums.
     const SHADER: &str = "\
 BB0:
 \ts_load_b128 s[4:7], s[2:3], 0x0   ; f4080101 f8000000

@@ -1,4 +1,4 @@
-//! A Vulkan device that compiles but cannot run: RADV on a chip that is not there.
+//! A Vulkan device that compiles but cannot run: RADV for a chip that need not be there.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,12 +13,12 @@ use crate::chip::Chip;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Which chip RADV pretends to find.
+/// Variable with the chip that RADV pretends to find.
 const FAMILY: &str = "RADV_FORCE_FAMILY";
 
-/// What the driver tells about a compiled shader.
+/// What the driver reports about a compiled shader.
 pub struct Compiled {
-    /// Its statistics by their names, e.g. `VGPRs`.
+    /// Its statistics by name, such as `VGPRs`.
     pub statistics: BTreeMap<String, u64>,
     /// Threads in a subgroup.
     pub subgroup_size: u32,
@@ -26,9 +26,9 @@ pub struct Compiled {
     pub assembly: String,
 }
 
-/// The device with what must live as long as it.
+/// The device, with everything that must live as long as it does.
 pub struct Device {
-    /// The device's and the driver's names.
+    /// Names of the device and of the driver.
     pub name: String,
     executables: khr::pipeline_executable_properties::Device,
     device: ash::Device,
@@ -69,8 +69,8 @@ impl Device {
         }
     }
 
-    /// Compiles the entry point `main` of plain WGSL as the GPU engine does: without run-time checks, and with the subgroup
-    /// size for which a shader is made, if it is made for one.
+    /// Compiles the entry point `main` of plain WGSL as the GPU engine does: without run-time checks, and with the
+    /// subgroup size that the shader is made for, if it is made for a certain size.
     pub fn compile(&self, wgsl: &str, subgroup_size: Option<u32>) -> Result<Compiled> {
         let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
         let info = Validator::new(ValidationFlags::all(), Capabilities::all())
@@ -134,7 +134,7 @@ impl Device {
                 .name(c"main");
             let stage = match subgroup_size {
                 Some(_) => stage.push_next(&mut required),
-                // wgpu allows every size, as the engine asks for subgroup operations.
+                // wgpu allows every size, because the engine asks for subgroup operations.
                 None => stage.flags(vk::PipelineShaderStageCreateFlags::ALLOW_VARYING_SUBGROUP_SIZE),
             };
             let info = vk::ComputePipelineCreateInfo::default().layout(layout).stage(stage).flags(
@@ -168,7 +168,7 @@ impl Device {
             let executable = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
             let mut statistics = BTreeMap::new();
             for statistic in self.executables.get_pipeline_executable_statistics(&executable)? {
-                // All that the table shows are unsigned; what is not would be a large number.
+                // All statistics in the table are unsigned. Any other would appear as a large number.
                 statistics.insert(text(statistic.name_as_c_str()?), statistic.value.u64);
             }
             Ok(Compiled {
@@ -179,7 +179,8 @@ impl Device {
         }
     }
 
-    /// The text of the representation `Assembly`: asked for its number, then the sizes, then the texts.
+    /// The text of the representation `Assembly`. The driver is asked for the number of representations, then for their
+    /// sizes, then for the texts.
     ///
     /// # Safety
     /// As for `read`.

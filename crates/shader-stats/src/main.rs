@@ -1,5 +1,5 @@
-//! What AMD's shader compiler makes of the kernels, without a GPU. Started by `cargo xtask shader-stats`, which sets up the
-//! compiler.
+//! What AMD's shader compiler makes of the kernels, without a GPU. `cargo xtask shader-stats` sets up the compiler and
+//! starts this.
 
 mod assembly;
 mod chip;
@@ -22,7 +22,7 @@ use crate::report::{Name, Report, Row};
 #[derive(Parser)]
 #[command(name = "cargo xtask shader-stats", bin_name = "cargo xtask shader-stats")]
 struct Options {
-    /// Kernels whose name contains this; all where none is given.
+    /// Only kernels whose name contains this; all kernels if none is given.
     kernels: Vec<String>,
     /// Only this chip.
     #[arg(long, value_parser = CHIPS.map(|chip| chip.family))]
@@ -30,10 +30,10 @@ struct Options {
     /// Print JSON instead of Markdown.
     #[arg(long)]
     json: bool,
-    /// Also write what is printed to this file.
+    /// Also write the output to this file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Keep the assembly, a file for each kernel, element type, variant and chip, in this folder.
+    /// Keep the assembly in this folder, in a file for each kernel, element type, variant and chip.
     #[arg(long, value_name = "FOLDER")]
     isa: Option<PathBuf>,
     /// Fail if a kernel spills registers, or if fewer than 8 of its subgroups fit on a SIMD.

@@ -1,4 +1,4 @@
-//! The table: a row for each kernel and variant.
+//! The table, with a row for each kernel and variant.
 
 use std::fmt::{Display, Formatter, Write};
 
@@ -8,10 +8,10 @@ use crate::assembly::{Loop, hottest_loop};
 use crate::chip::Chip;
 use crate::device::Compiled;
 
-/// Fewer subgroups than this on a SIMD, as the driver counts them, do not hide the latency of memory.
+/// With fewer subgroups than this on a SIMD, as the driver counts them, the latency of memory is not hidden.
 const LEAST_OCCUPANCY: u64 = 8;
 
-/// Kernels and variants that may stay below it, and why.
+/// Kernels and variants that may stay below this number, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[(
     "cross_product",
     "cooperative_16_subgroup_32",
@@ -40,7 +40,7 @@ impl Display for Name {
     }
 }
 
-/// What became of one variant of a kernel on a chip.
+/// The result for one variant of a kernel on a chip.
 #[derive(serde::Serialize)]
 pub struct Row {
     #[serde(flatten)]
@@ -115,7 +115,7 @@ pub struct Report {
     pub product: &'static str,
     /// The driver's names of the device and of itself.
     pub device: String,
-    /// A row a variant.
+    /// One row for each variant.
     pub rows: Vec<Row>,
     /// What the chip cannot run.
     pub left_out: Vec<Name>,
@@ -159,7 +159,7 @@ pub fn markdown(reports: &[Report]) -> String {
     text
 }
 
-/// Headings; those from the fourth to last but one are numbers.
+/// Headings. The columns from the fourth to the last but one are numbers.
 const COLUMNS: [&str; 21] = [
     "kernel",
     "subgroup",

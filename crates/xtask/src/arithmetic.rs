@@ -1,6 +1,7 @@
-//! The arithmetic of other processors, with which the numeric tests run again.
+//! The arithmetic of other processors. The numeric tests run again with it.
 
-/// Test programs whose results depend on the vectors that the CPU engine uses, beside the unit tests of all libraries.
+/// Test programs whose results depend on the vectors that the CPU engine uses. The unit tests of all libraries do as
+/// well.
 pub const SUITES: [&str; 11] = [
     "kernels",
     "fits",
@@ -15,9 +16,10 @@ pub const SUITES: [&str; 11] = [
     "command_line",
 ];
 
-/// A variable of the environment and its value for each kind of arithmetic that this processor has beside what it uses by itself.
+/// The kinds of arithmetic that this processor has beside the one that it uses by itself. Each is a variable of the
+/// environment and its value.
 pub fn others() -> Vec<(&'static str, &'static str)> {
-    // Linux alone lets programs use AMX.
+    // Only Linux lets programs use AMX.
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     others_of(has(&processor, "amx_bf16"), has_avx512())
 }

@@ -1,4 +1,4 @@
-//! Chromium for the tests of the report's page: one that is there, or one that is installed for them.
+//! Chromium for the tests of the report's page: one that is there already, or one that is installed for them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,13 +8,13 @@ use crate::system::{Packages, Privilege, System};
 
 /// The variable that names the program.
 const VARIABLE: &str = "UNMIX_CHROMIUM";
-/// What it is called on the path, as the tests look for it.
+/// Names of the program on the path, in the order in which the tests look for it.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-/// Packages that may bring it, tried in turn. Debian's is `chromium`; Ubuntu's `chromium-browser` is a stub that wants
-/// snapd, and works where snapd does.
+/// Packages that may bring it, tried in turn. On Debian it is `chromium`. On Ubuntu, `chromium-browser` is a stub that
+/// needs snapd, and works where snapd does.
 const PACKAGES: [&str; 2] = ["chromium", "chromium-browser"];
 
-/// What brings it elsewhere.
+/// Packages that bring it on other systems.
 const ELSEWHERE: Packages =
     Packages { debian: "chromium", fedora: "chromium", arch: "chromium", suse: "chromium", alpine: "chromium" };
 
@@ -61,7 +61,8 @@ pub fn ensure() -> Result<(), String> {
     Err(advice(&system, &tried))
 }
 
-/// Whether one of the names on the path starts, which is then told. A stub that only asks for another package does not.
+/// Whether one of the names on the path starts. If so, it is printed. A stub that only asks for another package does
+/// not start.
 fn found(how: &str) -> bool {
     let program = NAMES.iter().find(|name| answers(&PathBuf::from(name)));
     if let Some(program) = program {

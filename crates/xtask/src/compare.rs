@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::process::{build_unmix, output_of, root, run as run_command, target};
 use crate::python;
 
-/// What can be compared: solvers of `unmix`, and the methods of `worker.py`.
+/// What can be compared: the solvers of `unmix`, and the methods of `worker.py`.
 const METHODS: [&str; 14] = [
     "unmix-projected-ls",
     "unmix-hals",
@@ -35,7 +35,7 @@ struct Options {
     iterations: u32,
     /// Iterations of other libraries.
     library_iterations: u32,
-    /// Of the activations in files.
+    /// Rank for the activations in files.
     rank: u32,
     sparsity: f64,
     seed: u32,
@@ -181,7 +181,7 @@ pub fn commit(root: &Path) -> String {
     }
 }
 
-/// The command for the record: of files the names alone, since folders differ from machine to machine.
+/// The command for the record. Of files it has only the names, because folders differ from machine to machine.
 fn as_typed(args: &[String]) -> String {
     let name = |arg: &String| match Path::new(arg).file_name() {
         Some(name) if arg.contains(['/', '\\']) => name.to_string_lossy().into_owned(),

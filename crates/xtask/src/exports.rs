@@ -1,4 +1,4 @@
-//! `cargo xtask test-exports`: exports of a fit, opened by the tools that they are for.
+//! `cargo xtask test-exports`: exports of a fit, opened by the tools that they are made for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use crate::failure::Failure;
 use crate::process::{build_unmix, root, run as run_command, target};
 use crate::python;
 
-/// The last export, made when the activations cannot be found any more.
+/// The last export. It is made after the activations are gone.
 const WITHOUT_ACTIVATIONS: &str = "saelens, without activations";
 
-/// An export and how it is opened.
+/// An export, and how to open it.
 struct Export {
     name: &'static str,
     /// Arguments of `unmix export` after the fit's folder.
@@ -34,7 +34,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let unmix = build_unmix()?;
     let demo = root.join("crates/cli/data/demo");
     let (activations, tokens) = (demo.join("activations.safetensors"), demo.join("tokens.json"));
-    // A copy is fitted, so that one export can be made after it is gone.
+    // A copy is fitted, so that one export can be made after the copy is gone.
     let fitted = work.join("activations.safetensors");
     fs::copy(&activations, &fitted).map_err(|e| format!("cannot write {}: {e}", fitted.display()))?;
     let (fit, projection) = (work.join("fit"), work.join("projection.safetensors"));
@@ -107,7 +107,8 @@ fn open(
     run_command(&mut command)?;
     let mut command = Command::new(python);
     command.arg(scripts.join(export.script)).arg(&out).arg(fit).arg(activations).args(&export.rest);
-    // Nothing may be fetched or written beside the scripts, and sparsify's kernels for GPUs must not be tried.
+    // The scripts must neither fetch anything nor write beside themselves, and must not try sparsify's kernels for
+    // GPUs.
     let variables = [
         ("HF_HUB_OFFLINE", "1"),
         ("PYTHONDONTWRITEBYTECODE", "1"),

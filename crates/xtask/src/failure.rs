@@ -3,7 +3,7 @@
 /// Why a command did not succeed.
 #[derive(Debug)]
 pub enum Failure {
-    /// What was checked is not as it should be, or could not be checked.
+    /// A check found something wrong, or could not be made.
     Failed(String),
     /// The command line makes no sense.
     Usage(String),

@@ -9,13 +9,13 @@ use crate::failure::Failure;
 use crate::process::{build_unmix, is_on_path, output_of, root, run as run_command, target};
 use crate::vulkan::loader;
 
-/// Name of the folder, also within an archive.
+/// Name of the folder, and of the folder within an archive.
 const NAME: &str = "unmix-gpu-bundle";
-/// What marks a folder as an earlier bundle, which may be replaced.
+/// The file by which an earlier bundle, which may be replaced, is recognised.
 const MARK: &str = "about.json";
-/// Most bytes that it may have.
+/// Most bytes that the bundle may have.
 const LIMIT: u64 = 60_000_000;
-/// Scripts of `compare` that are taken along.
+/// Scripts of `compare` that are part of the bundle.
 const SCRIPTS: [&str; 7] =
     ["machine.py", "matrices.py", "published.py", "runs.py", "summary.py", "test_published.py", "worker.py"];
 
@@ -73,7 +73,7 @@ fn is_archive(path: &Path) -> bool {
     path.as_os_str().to_string_lossy().ends_with(".tar.gz")
 }
 
-/// Makes the folder empty. One with anything but an earlier bundle in it is refused.
+/// Makes the folder empty. A folder that holds anything but an earlier bundle is refused.
 fn clear(folder: &Path) -> Result<(), String> {
     let file = |e| format!("cannot make {} empty: {e}", folder.display());
     if folder.join(MARK).exists() {
@@ -140,7 +140,7 @@ unmix: MIT OR Apache-2.0, {commit}. lib/libvulkan.so.1: Khronos' Vulkan loader, 
     )
 }
 
-/// The newest version of glibc whose symbols a library or program needs, by what `objdump -T` prints of it.
+/// The newest version of glibc whose symbols a library or program needs, according to the output of `objdump -T`.
 fn glibc(symbols: &str) -> Vec<u32> {
     let versions = symbols.split("GLIBC_").skip(1).map(|rest| {
         let number: &str = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! `cargo xtask test-lens`: the logit lens against transformers, on tiny models of every family that it knows.
+//! `cargo xtask test-lens`: compares the logit lens with transformers, on tiny models of every family that the lens
+//! knows.
 
 use std::fs;
 use std::process::Command;
@@ -23,7 +24,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     if fixture {
         command.arg("--fixture").arg(root.join("crates/interpret/tests/lens/data"));
     }
-    // Nothing may be fetched or written beside the scripts.
+    // The scripts must neither fetch anything nor write beside themselves.
     let variables = [("HF_HUB_OFFLINE", "1"), ("PYTHONDONTWRITEBYTECODE", "1"), ("PYTHONWARNINGS", "ignore")];
     Ok(run_command(command.envs(variables))?)
 }

@@ -15,17 +15,17 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
             return Err(format!("{component} is missing; install it with `rustup component add {component}`").into());
         }
     }
-    // The release profile, as in the tests: what is built for one serves the other.
+    // The release profile, as in the tests, so that both use the same builds.
     let mut doc = cargo(["doc", "--workspace", "--no-deps", "--release", "--keep-going"])?;
     doc.env("RUSTDOCFLAGS", "-D warnings");
     let checks: [Command; 4] = [
         cargo(["fmt", "--all", "--", "--check"])?,
-        // A workspace of its own.
+        // `fuzz` is a workspace of its own.
         cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check"])?,
         cargo(["clippy", "--workspace", "--all-targets", "--release", "--keep-going", "--", "-D", "warnings"])?,
         doc,
     ];
-    // All of them, so that one run shows everything there is to mend.
+    // All checks run, so that one run shows everything that is wrong.
     let mut failed = Vec::new();
     for mut check in checks {
         if run_command(&mut check).is_err() {

@@ -94,14 +94,14 @@ fn main() -> ExitCode {
         Some("test") => test::run(&rest),
         Some("test-exports") => exports::run(&rest),
         Some("test-lens") => lens::run(&rest),
-        // It has options of its own, `--help` among them.
+        // This command has options of its own, including `--help`.
         Some("shader-stats") => shader_stats::run(&rest),
         Some("compare") => compare::run(&rest),
         Some("gpu-bundle") => gpu_bundle::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("lint") => lint::run(&rest),
         Some("package") => package::run(&rest),
-        // Called by `test` in a process of its own, since a driver may crash.
+        // `test` starts this in a process of its own, because a driver may crash.
         Some(vulkan::LIST_DEVICES) => vulkan::print_devices(),
         Some(other) => Err(Failure::Usage(format!("there is no command {other:?}"))),
     };

@@ -1,4 +1,4 @@
-//! `cargo xtask package`: every published crate as it would be uploaded.
+//! `cargo xtask package`: every published crate, in the form in which it would be uploaded.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::failure::Failure;
 use crate::process::{cargo, output_of, root, run as run_command};
 
-/// The published crates and their folders, dependencies first.
+/// The published crates and their folders. Dependencies come first.
 const PUBLISHED: [(&str, &str); 7] = [
     ("unmix-shaders", "shaders"),
     ("unmix-kernels", "crates/kernels"),
@@ -17,7 +17,7 @@ const PUBLISHED: [(&str, &str); 7] = [
     ("unmix-cli", "crates/cli"),
 ];
 
-/// What crates.io takes at most.
+/// The largest package that crates.io takes.
 const MOST_BYTES: u64 = 10 << 20;
 
 pub fn run(args: &[String]) -> Result<(), Failure> {
@@ -79,14 +79,14 @@ fn needed(package: &str, folder: &Path) -> Result<Vec<String>, String> {
         }
         _ => {}
     }
-    // Not the sources alone: the report's page and the steering script are built in.
+    // All files, not only Rust sources: the report's page and the steering script are built in.
     files.extend(below(&folder.join("src"), "src/", &|_| true)?);
     files.sort();
     files.dedup();
     Ok(files)
 }
 
-/// Files in a folder and those below it whose name fits, with `/` between the parts of the path.
+/// Files in a folder and in those below it whose names fit. Parts of a path are separated by `/`.
 fn below(folder: &Path, prefix: &str, fits: &dyn Fn(&str) -> bool) -> Result<Vec<String>, String> {
     let mut files = Vec::new();
     if !folder.is_dir() {

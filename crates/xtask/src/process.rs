@@ -1,10 +1,10 @@
-//! Other programs: cargo, and whatever is found on the path.
+//! Other programs: cargo, and whatever is on the path.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The workspace's root.
+/// The root of the workspace.
 pub fn root() -> Result<PathBuf, String> {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("start it through cargo: `cargo xtask`")?;
     let root = Path::new(&manifest).ancestors().nth(2).filter(|root| root.join("Cargo.lock").exists());
@@ -16,8 +16,8 @@ pub fn target() -> Result<PathBuf, String> {
     Ok(root()?.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())))
 }
 
-/// Builds the workspace in the release profile and returns the path of the `unmix` command. With less than the whole
-/// workspace, wgpu would be built again with other features.
+/// Builds the workspace in the release profile and returns the path of the `unmix` command. It builds all of the
+/// workspace, because otherwise wgpu would be built again with other features.
 pub fn build_unmix() -> Result<PathBuf, String> {
     run(&mut cargo(["build", "--release", "--workspace"])?)?;
     Ok(target()?.join("release").join(format!("unmix{}", std::env::consts::EXE_SUFFIX)))
@@ -43,7 +43,7 @@ pub fn words(command: &Command) -> String {
         .join(" ")
 }
 
-/// Prints and runs a command, which shows its own output.
+/// Prints and runs a command. The command's output is shown.
 pub fn run(command: &mut Command) -> Result<(), String> {
     println!("$ {}", words(command));
     let status = command.status().map_err(|e| format!("`{}` did not start: {e}", words(command)))?;
@@ -64,13 +64,13 @@ pub fn output_of(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether a command runs and succeeds, in silence.
+/// Whether a command runs and succeeds. Its output is not shown.
 pub fn succeeds(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
 
-/// Whether a program lies on the path.
+/// Whether a program is on the path.
 pub fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())

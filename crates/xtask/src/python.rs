@@ -6,7 +6,8 @@ use std::process::Command;
 
 use crate::process::{output_of, run};
 
-/// The interpreter of a virtual environment with the packages of `requirements`, made anew when that file has changed.
+/// The interpreter of a virtual environment with the packages of `requirements`. It is made again if that file has
+/// changed.
 pub fn environment(work: &Path, requirements: &Path) -> Result<PathBuf, String> {
     let text = fs::read(requirements).map_err(|e| format!("cannot read {}: {e}", requirements.display()))?;
     let folder = work.join(format!("python-{:016x}", fnv(&text)));
@@ -48,7 +49,7 @@ fn interpreter() -> Result<String, String> {
     })
 }
 
-/// FNV-1a, which is the same in every version of Rust.
+/// The FNV-1a hash, which is the same in every version of Rust.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -13,8 +13,8 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     if !cfg!(target_os = "linux") {
         return Err("AMD's open shader compiler runs on Linux alone".to_owned().into());
     }
-    // The whole workspace, so that its dependencies are those of the tests and nothing is built twice.
-    // Nothing is printed, so that standard output is the table alone.
+    // Builds the whole workspace, so that the dependencies are those of the tests and nothing is built twice.
+    // Cargo prints nothing, so that standard output holds only the table.
     let mut build = cargo(["build", "--release", "--quiet", "--workspace", "--bin", PROGRAM])?;
     if !build.status().is_ok_and(|status| status.success()) {
         return Err(format!("`{}` failed", words(&build)).into());
@@ -22,7 +22,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let mesa = vulkan::COMPILER.ensure()?;
     let mut command = Command::new(&mesa.launcher[0]);
     command.args(&mesa.launcher[1..]).arg(program(&root()?)).args(args).envs(mesa.environment);
-    // A compiler that answers from a cache has no statistics.
+    // If the compiler answered from a cache, it would have no statistics.
     command.env("MESA_SHADER_CACHE_DISABLE", "true");
     let status = command.status().map_err(|e| format!("`{}` did not start: {e}", words(&command)))?;
     match status.code() {
@@ -32,7 +32,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// Where cargo has put it.
+/// Where cargo has put the program.
 fn program(root: &Path) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     root.join(target).join("release").join(PROGRAM)

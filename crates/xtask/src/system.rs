@@ -1,14 +1,14 @@
-//! The system that tests run on, and how packages get onto it.
+//! The system on which tests run, and how to install packages on it.
 
 use std::fs;
 use std::process::Command;
 
 use crate::process::{is_on_path, output_of, run, succeeds};
 
-/// What `/etc/os-release` says of the system: its own name, then those that it is like.
+/// What `/etc/os-release` says about the system: its own name, then the names of systems that it is like.
 pub struct System(Vec<String>);
 
-/// What brings one and the same thing on different systems, names with blanks between.
+/// The packages that bring the same thing on different systems. Names are separated by blanks.
 pub struct Packages {
     pub debian: &'static str,
     pub fedora: &'static str,
@@ -36,7 +36,7 @@ impl System {
         self.is(&["debian", "ubuntu"])
     }
 
-    /// What to do by hand, if it is known for this system.
+    /// What to do by hand, if that is known for this system.
     pub fn advice(&self, packages: &Packages) -> Option<String> {
         let (install, packages) = if self.is_debian() {
             ("apt-get install", packages.debian)
@@ -64,7 +64,7 @@ pub enum Privilege {
 }
 
 impl Privilege {
-    /// Ours, if we have any.
+    /// The privilege that this process has, if it has any.
     pub fn ours() -> Option<Self> {
         let id = output_of(Command::new("id").arg("-u")).unwrap_or_default();
         if id.trim() == "0" {
@@ -81,7 +81,7 @@ impl Privilege {
         self.apt_get(&["-qq", "update"])
     }
 
-    /// Installs packages and what they cannot do without.
+    /// Installs packages and the packages that they need.
     pub fn install(&self, packages: &[&str]) -> Result<(), String> {
         self.apt_get(&[&["-qq", "install", "-y", "--no-install-recommends"], packages].concat())
     }

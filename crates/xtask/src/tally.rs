@@ -1,11 +1,11 @@
-//! Reads what `cargo test` prints: which test programs ran, and how their tests went.
+//! Reads the output of `cargo test`: which test programs ran, and how their tests went.
 
 /// A test program, or the documentation tests of a crate.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Suite {
-    /// Its file's name without the hash, e.g. `kernels`; `doc NAME` for the documentation of a crate.
+    /// Name of its file without the hash, such as `kernels`. `doc NAME` for the documentation of a crate.
     pub name: String,
-    /// Tests that passed; none until the program has said so.
+    /// Tests that passed. None until the program has reported them.
     pub passed: Option<u64>,
 }
 
@@ -14,20 +14,20 @@ pub struct Suite {
 pub struct Tally {
     /// Every suite that was started.
     pub suites: Vec<Suite>,
-    /// Tests that passed, each as often as it ran.
+    /// Tests that passed. A test counts as often as it ran.
     pub passed: u64,
     /// Tests that failed.
     pub failed: u64,
     /// Tests that were ignored.
     pub ignored: u64,
-    /// Names of the tests that failed, each after its suite's.
+    /// Names of the tests that failed. Each comes after the name of its suite.
     pub failures: Vec<String>,
-    /// What is special about the runs at present, to be said of a failure.
+    /// What is special about the present runs. It is added to the name of a failure.
     pub condition: String,
 }
 
 impl Tally {
-    /// Takes in a line.
+    /// Takes in a line of output.
     pub fn read(&mut self, line: &str) {
         let line = without_colour(line);
         let line = line.trim();
@@ -41,7 +41,7 @@ impl Tally {
             self.failed += count(counts, "failed");
             self.ignored += count(counts, "ignored");
             if let Some(suite) = self.suites.last_mut() {
-                // Documentation tests give several results.
+                // Documentation tests report several results.
                 suite.passed = Some(suite.passed.unwrap_or(0) + passed);
             }
         } else if let Some(test) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
@@ -50,18 +50,18 @@ impl Tally {
         }
     }
 
-    /// Suites that were started and never gave a result: they crashed.
+    /// Suites that were started but never reported a result: they crashed.
     pub fn crashed(&self) -> impl Iterator<Item = &str> {
         self.suites.iter().filter(|suite| suite.passed.is_none()).map(|suite| suite.name.as_str())
     }
 
-    /// Tests that passed in the suite `name`; none if it did not run to its end.
+    /// Tests that passed in the suite `name`. None if it did not run to its end.
     pub fn passed_in(&self, name: &str) -> Option<u64> {
         self.suites.iter().filter(|suite| suite.name == name).filter_map(|suite| suite.passed).reduce(|a, b| a + b)
     }
 }
 
-/// `kernels` of `tests/kernels.rs (target/release/deps/kernels-0123456789abcdef)`.
+/// The name in a line such as `tests/kernels.rs (target/release/deps/kernels-0123456789abcdef)`: `kernels`.
 fn program_name(running: &str) -> Option<String> {
     let path = running.strip_suffix(')')?.rsplit_once('(')?.1;
     let file = path.rsplit(['/', '\\']).next()?;
@@ -69,7 +69,7 @@ fn program_name(running: &str) -> Option<String> {
     Some(stem.rsplit_once('-').map_or(stem, |(name, _)| name).to_owned())
 }
 
-/// The number before `what` in `ok. 3 passed; 0 failed; …`.
+/// The number before `what` in a line such as `ok. 3 passed; 0 failed; …`.
 fn count(counts: &str, what: &str) -> u64 {
     let parts = counts.split([';', '.']).map(str::trim);
     parts.filter_map(|part| part.strip_suffix(what)).find_map(|number| number.trim().parse().ok()).unwrap_or(0)

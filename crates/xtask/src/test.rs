@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test of the workspace, on a device that is there or made available.
+//! `cargo xtask test`: every test of the workspace, on a device that is there already or is made available.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,8 +12,8 @@ use crate::tally::Tally;
 use crate::vulkan::{self, Environment, OtherMesa};
 use crate::{arithmetic, chromium};
 
-/// Suites without which a run is no test of unmix, each with at least one passed test. Beside them, every file in a `tests/`
-/// folder must have run.
+/// Suites that every run must include, each with at least one passed test. In addition, every file in a `tests/` folder
+/// must have run.
 const NEEDED: [&str; 17] = [
     "xtask",
     "unmix_shader_stats",
@@ -44,11 +44,11 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let mut tally = Tally::default();
     let mut problems = Vec::new();
     if chromium::is_needed(args) {
-        // The other tests tell something without it.
+        // Without a browser, the other tests still say something.
         problems.extend(chromium::ensure().err());
     }
-    // Tests of other packages start the `unmix` command, which `cargo test` builds only for tests of its own package.
-    // Without `--package`, so that its dependencies are those of `cargo run` and of the tests.
+    // Tests of other packages start the `unmix` command, but `cargo test` builds it only for tests of its own package.
+    // There is no `--package`, so that the dependencies are those of `cargo run` and of the tests.
     run_command(&mut cargo(["build", "--release", "--bin", "unmix"])?)?;
     for arguments in runs(args) {
         let mut command = cargo(arguments)?;
@@ -81,7 +81,7 @@ fn runs(args: &[String]) -> Vec<Vec<String>> {
     let call = |words: &[&str]| ["test", "--release"].iter().chain(words).map(|w| (*w).to_owned()).collect::<Vec<_>>();
     if args.is_empty() {
         return vec![
-            // Not --all-targets, which would run the benchmarks too.
+            // Not --all-targets, because that would also run the benchmarks.
             call(&["--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]),
             call(&["--workspace", "--no-fail-fast", "--doc"]),
         ];
@@ -111,8 +111,9 @@ fn numeric((name, value): (&str, &str), environment: &Environment, tally: &mut T
     result
 }
 
-/// Runs the tests of kernels on cooperative matrices, which few devices have: on a lavapipe that has them. Where that cannot be
-/// had, on the device of the other tests, which must then have them; the tests say so if it does not.
+/// Runs the tests of kernels on cooperative matrices, which few devices have, on a lavapipe that has them. If that
+/// lavapipe is not to be had, they run on the device of the other tests, and fail with a message if it has no such
+/// matrices.
 fn cooperative(environment: &Environment, tally: &mut Tally) -> Result<(), String> {
     let mut words = vec!["test".to_owned()];
     let mut environment = environment.clone();
@@ -127,12 +128,12 @@ fn cooperative(environment: &Environment, tally: &mut Tally) -> Result<(), Strin
     words.extend(["--release", "--workspace", "--features", "unmix-tests/cooperative"].map(str::to_owned));
     words.extend(["--test", "cooperative"].map(str::to_owned));
     let mut command = cargo(words)?;
-    // It would choose among the devices of the other tests.
+    // This variable would choose among the devices of the other tests.
     command.env_remove("WGPU_ADAPTER_NAME");
     stream(command.envs(environment), tally)
 }
 
-/// Arguments with which cargo starts tests by the launcher of a Mesa, whatever blanks there are in its path.
+/// Arguments with which cargo starts tests through the launcher of a Mesa. Its path may contain blanks.
 fn runner(mesa: &OtherMesa) -> Result<[String; 2], String> {
     let quoted = |word: &OsString| {
         let word = word.to_str().ok_or_else(|| format!("the path {} is not UTF-8", word.display()))?;
@@ -143,18 +144,18 @@ fn runner(mesa: &OtherMesa) -> Result<[String; 2], String> {
     Ok(["--config".to_owned(), format!("target.'cfg(all())'.runner=[{}]", launcher.join(", "))])
 }
 
-/// Runs a command and prints its output as it comes, reading it.
+/// Runs a command, and prints and reads its output as it comes.
 fn stream(command: &mut Command, tally: &mut Tally) -> Result<(), String> {
     println!("$ {}", words(command));
     let failed = |e: std::io::Error| format!("cargo could not be run: {e}");
-    // One pipe for both, so that a program's results follow its name.
+    // One pipe for both streams, so that the results of a program follow its name.
     let (reader, writer) = std::io::pipe().map_err(failed)?;
     if std::io::stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
     }
     command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
     let mut child = command.spawn().map_err(failed)?;
-    // Our copies of the pipe's end must go, or it would never end.
+    // Our own copies of the pipe's end must be closed, or the pipe would never end.
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
@@ -168,7 +169,7 @@ fn stream(command: &mut Command, tally: &mut Tally) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", words(command))) }
 }
 
-/// The names of all files of integration tests of every package.
+/// The names of all files of integration tests, of every package.
 fn test_files(root: &Path) -> Vec<String> {
     let crates = fs::read_dir(root.join("crates")).into_iter().flatten().flatten().map(|entry| entry.path());
     let packages = crates.chain(["shaders", "tests", "benches"].map(|name| root.join(name)));
@@ -197,7 +198,7 @@ fn missing(tally: &Tally, files: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Prints the summary, whose last line counts.
+/// Prints the summary. Its last line has the counts.
 fn conclude(tally: &Tally, problems: &[String]) -> Result<(), Failure> {
     println!();
     for failure in &tally.failures {
@@ -213,11 +214,11 @@ fn conclude(tally: &Tally, problems: &[String]) -> Result<(), Failure> {
     if problems.is_empty() && tally.failed == 0 { Ok(()) } else { Err("the tests failed".to_owned().into()) }
 }
 
-/// A folder for `XDG_RUNTIME_DIR`, without which Mesa complains; gone with the value.
+/// A folder for `XDG_RUNTIME_DIR`, because Mesa complains without one. It is removed with the value.
 struct RuntimeFolder(PathBuf);
 
 impl RuntimeFolder {
-    /// None where the system has given us one.
+    /// None if the system has provided one.
     fn create() -> Result<Option<Self>, String> {
         if !cfg!(target_os = "linux") || std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|value| !value.is_empty()) {
             return Ok(None);

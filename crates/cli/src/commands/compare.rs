@@ -1,4 +1,4 @@
-//! `unmix compare`: how much two fits, or more, have in common.
+//! `unmix compare`: how much two or more fits have in common.
 
 use std::path::{Path, PathBuf};
 
@@ -18,12 +18,12 @@ use crate::token_text::{TextArgs, read_text};
 
 /// Compare the features of fits: how stable are they?
 ///
-/// Matches the features of each fit with those of the first, one to one, so that the sum of their cosines is largest. Fits
-/// of the same activations with other seeds tell which features are there whatever the start; fits with other options, what
-/// the options change. A feature that points the opposite way is another feature, since coefficients are never negative, so
-/// only pairs of a cosine above 0 are counterparts.
+/// Matches the features of each fit with those of the first one to one, so that the sum of their cosines is largest.
+/// Fits of the same activations with other seeds show which features are there whatever the start. Fits with other
+/// options show what the options change. A feature that points the opposite way is another feature, because
+/// coefficients are never negative. So only pairs with a cosine above 0 are counterparts.
 ///
-/// Chance is what the same matching gives when each neuron's weights are shuffled among the features of the other fit.
+/// Chance is what the same matching gives if each neuron's weights are shuffled among the features of the other fit.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix compare fit-seed-0 fit-seed-1 fit-seed-2
@@ -40,20 +40,20 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub text: TextArgs,
 
-    /// Pairs shown of each matching; --json has them all
+    /// Pairs shown for each matching; --json has them all
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub top: usize,
 }
 
-/// From this cosine on, a feature counts as found again.
+/// A feature counts as found again from this cosine on.
 const FOUND_AGAIN: f32 = 0.8;
-/// Shuffles that tell what chance gives; each has as many pairs as the matching itself.
+/// Shuffles that show what chance gives. Each has as many pairs as the matching itself.
 const SHUFFLES: usize = 3;
 
-/// Of fewer features, a shuffle has little to shuffle, so chance may reach whatever is found.
+/// With fewer features, a shuffle has so little to shuffle that chance may reach whatever is found.
 const LEAST_FEATURES: usize = 8;
 
-/// A fit with its words, where they are known.
+/// A fit with its words, if they are known.
 struct Fit<'a> {
     path: &'a Path,
     record: FitRecord,
@@ -74,7 +74,7 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// The mean over the shuffles of what is told of a matching.
+    /// The mean of a figure over the shuffles.
     fn by_chance(&self, figure: impl Fn(&Matching) -> f64) -> f64 {
         self.chance.iter().map(figure).sum::<f64>() / self.chance.len().max(1) as f64
     }
@@ -174,7 +174,7 @@ fn in_json(first: &Fit<'_>, comparison: &Comparison<'_>) -> Value {
     })
 }
 
-/// A line for each fit.
+/// One line for each fit.
 fn table(first: &Fit<'_>, comparisons: &[Comparison<'_>]) -> Table {
     let mut table =
         Table::new(&["fit", ">features", ">error", ">mean cosine", ">median", ">by chance", ">found again"]);
@@ -193,7 +193,7 @@ fn table(first: &Fit<'_>, comparisons: &[Comparison<'_>]) -> Table {
     table
 }
 
-/// What the numbers mean.
+/// What the numbers mean, in sentences.
 fn sentences(comparison: &Comparison<'_>) -> String {
     let (matching, path) = (&comparison.matching, output::path(comparison.fit.path));
     if matching.possible == 0 {
@@ -223,9 +223,9 @@ fn sentences(comparison: &Comparison<'_>) -> String {
     )
 }
 
-/// The most similar pairs, with the words of both features where they are known.
+/// The most similar pairs, with the words of both features if they are known.
 fn pairs(first: &Fit<'_>, comparison: &Comparison<'_>, top: usize, style: Style) -> String {
-    /// Columns that the numbers and the space between columns take.
+    /// Width of the numbers and of the space between columns.
     const NUMBERS: usize = 5 + 2 + 6 + 2 + 6 + 4;
     let shown: Vec<&MatchedPair> = comparison.matching.pairs.iter().take(top).collect();
     if shown.is_empty() {

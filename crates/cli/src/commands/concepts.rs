@@ -21,22 +21,23 @@ use crate::source;
 
 /// Score how well features detect concepts, on labelled prompts
 ///
-/// Needs a label for each prompt: a JSON array, JSON lines or CSV with a `concept`, and as far as wanted the prompt's `id`
-/// (its number in `prompt_ids`; if no label has one, the order counts), a wider concept `parent`, and a `split` (choose or
-/// score). Prompts labelled `neutral` are about nothing in particular.
+/// The command needs a label for each prompt, in a JSON array, JSON lines or CSV. A label has a `concept`. Optionally
+/// it has the prompt's `id` (its number in `prompt_ids`; if no label has one, their order counts), a wider concept
+/// `parent`, and a `split` (choose or score). Prompts labelled `neutral` are about nothing in particular.
 ///
-/// A prompt's score for a feature is the largest cosine between one of its tokens and the feature. For each concept, the
-/// feature that ranks half of the prompts best is chosen, and scored on the other half: AUC is its area under the ROC curve
-/// (0.5 is chance), S_CD the logarithm of its mean score on the concept's prompts over that on neutral prompts. The same is
-/// done with shuffled labels, and with the difference of mean activations, which knows the labels, in place of a feature
-/// (supervised).
+/// A prompt's score for a feature is the largest cosine between one of its tokens and the feature. For each concept,
+/// the command chooses the feature that ranks half of the prompts best, and scores it on the other half. AUC is its
+/// area under the ROC curve (0.5 is chance). S_CD is the logarithm of its mean score on the concept's prompts over that
+/// on neutral prompts. The same is done with shuffled labels, and with a direction that knows the labels, the
+/// difference of mean activations (supervised).
 ///
-/// Many features and concepts are tried, and some pair always looks good. So p is the share of the shuffles in which any pair
-/// of a feature and a concept ranks the concept's prompts as clearly as this one, both halves together. Up to 0.05, a pair
-/// is beyond chance. Where a concept has few prompts, only near-perfect scores are.
+/// Many features and concepts are tried, so some pair always looks good. This is why p is the share of the shuffles in
+/// which any pair of a feature and a concept ranks the concept's prompts as clearly as this one, over both halves
+/// together. A pair is beyond chance if p is at most 0.05. With few prompts for a concept, this takes near-perfect
+/// scores.
 ///
-/// A mean that is not above zero counts as 1e-6, so an S_CD of 10 and more only says that neutral prompts have no positive
-/// cosines. Purity is the share of a feature's strongest tokens whose prompts have the same label.
+/// A mean that is not above zero counts as 1e-6, so an S_CD of 10 and more only says that neutral prompts have no
+/// positive cosines. Purity is the share of a feature's strongest tokens whose prompts have the same label.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix concepts fit --labels labels.jsonl
@@ -67,7 +68,7 @@ pub struct ScoreArgs {
     #[command(flatten)]
     pub choice: ChoiceArgs,
 
-    /// The label of prompts about nothing in particular; without any, all other concepts take their place
+    /// The label of prompts about nothing in particular; if no prompt has it, all other concepts take their place
     #[arg(long, default_value = "neutral", value_name = "NAME")]
     pub neutral: String,
 
@@ -75,11 +76,11 @@ pub struct ScoreArgs {
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     pub level: LevelOption,
 
-    /// Tokens of a feature whose purity is judged
+    /// Strongest tokens by which the purity of a feature is judged
     #[arg(long, default_value_t = 25, value_name = "N", value_parser = at_least_one)]
     pub purity_tokens: usize,
 
-    /// How often labels are shuffled, to tell what chance gives; 0 leaves that out
+    /// How often labels are shuffled, to show what chance gives; 0 leaves this out
     #[arg(long, default_value_t = PERMUTATIONS, value_name = "N")]
     pub permutations: usize,
 
@@ -88,7 +89,7 @@ pub struct ScoreArgs {
     pub seed: u64,
 }
 
-/// Shuffles of the labels unless another number is asked for.
+/// Default number of shuffles of the labels.
 pub const PERMUTATIONS: usize = 1000;
 
 /// The levels.
@@ -105,8 +106,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "a whole number of at least 1 is needed".to_owned())
 }
 
-/// Scores the features of `fit`, the one in the folder `dir`, on labelled activations: the given ones, or those of the fit.
-/// Says as well whether these are the activations that were fitted, and which files they are in.
+/// Scores the features of `fit`, which is in the folder `dir`, on labelled activations: the given ones, or else those of
+/// the fit.
 pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabels) -> Result<Scored, Failure> {
     let activations = source::open(dir, fit, &args.activations, &args.choice, "--activations FILE")?;
     let Some(prompt_ids) = &activations.columns.prompt_ids else {
@@ -122,7 +123,7 @@ pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabel
     };
     let labelling = Labelling::new(labels, prompt_ids, &args.neutral, level)
         .map_err(|error| Failure::from(error).at_stored_row(activations.set.token_columns()))?;
-    // Coefficients are known for the tokens of the fit alone.
+    // Coefficients are known only for the tokens of the fit.
     let rows: Option<Vec<Vec<usize>>> = activations.fitted.then(|| {
         let strongest = strongest_tokens(&fit.coefficients, args.purity_tokens);
         strongest.iter().map(|tokens| tokens.iter().map(|token| token.row).collect()).collect()
@@ -136,7 +137,7 @@ pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabel
     Ok(Scored { scores, fitted: activations.fitted, set: activations.set })
 }
 
-/// Scores, and what they were taken on.
+/// Scores, and the activations that they were taken on.
 pub struct Scored {
     /// The scores.
     pub scores: ConceptScores,
@@ -168,7 +169,7 @@ pub fn run(args: &ConceptsArgs, shared: &SharedArgs) -> Result<(), Failure> {
     output::print(&text(&scores, args, fitted, labels.is_numbered()))
 }
 
-/// The features, zero where no token of the fit uses them.
+/// The features, set to zero if no token of the fit uses them.
 fn living(fit: &FitRecord) -> DenseMatrix {
     let mut features = fit.features.clone();
     let columns = features.columns;
@@ -190,14 +191,14 @@ fn text(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool, numbered: boo
     .join("\n")
 }
 
-/// The concepts, best found first.
+/// The concepts, with the one that is found best first.
 fn concept_table(scores: &ConceptScores) -> Table {
-    /// Columns that numbers and their titles take.
+    /// Width of the numbers and their titles.
     const NUMBERS: usize = 66;
     let mut table = Table::new(&["concept", ">prompts", ">feature", ">AUC", ">p", ">S_CD", ">supervised AUC", ">S_CD"]);
     let room = output::width().saturating_sub(NUMBERS).max(12);
     let mut order: Vec<_> = scores.concepts.iter().collect();
-    // Those without a score come last.
+    // Concepts without a score come last.
     order.sort_by(|a, b| b.auc.unwrap_or(-1.0).total_cmp(&a.auc.unwrap_or(-1.0)));
     for concept in order {
         table.row(vec![
@@ -261,7 +262,7 @@ fn notes(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool, numbered: bo
 
 /// How many pairs are beyond chance, and what that means.
 fn beyond_chance(scores: &ConceptScores) -> String {
-    /// With fewer shuffles, the least p-value that there can be is above [`DETECTED_P`].
+    /// With fewer shuffles, even the smallest possible p-value is above [`DETECTED_P`].
     const LEAST_PERMUTATIONS: usize = 19;
     let permutations = scores.baseline.as_ref().map_or(0, |baseline| baseline.permutations);
     if permutations < LEAST_PERMUTATIONS {

@@ -25,9 +25,10 @@ use crate::shared_args::SharedArgs;
 
 /// See the features of a small language model, in seconds
 ///
-/// Factorizes activations that come with the program: what the neurons of one MLP layer of SmolLM2-135M do while it reads
-/// 116 short texts about 24 subjects. The table shows what each feature reacts to: the words where it is strongest, in their
-/// contexts. Nobody told the features about the subjects. The same, and more, is in the report: a page to open in a browser.
+/// Factorizes activations that come with the program: what the neurons of one MLP layer of SmolLM2-135M do while the
+/// model reads 116 short texts about 24 subjects. The table shows what each feature reacts to: the words at which it is
+/// strongest, in their contexts. The subjects of the texts played no part in finding the features. The report has the
+/// same and more, on a page to open in a browser.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix demo
@@ -62,7 +63,7 @@ pub struct DemoArgs {
     pub force: bool,
 }
 
-/// Safetensors data have to lie at even addresses to be read in place.
+/// Safetensors data must begin at an even address, so that they can be read in place.
 #[repr(C, align(16))]
 struct Aligned<B: ?Sized>(B);
 
@@ -70,7 +71,7 @@ static ACTIVATIONS: &Aligned<[u8]> = &Aligned(*include_bytes!("../../data/demo/a
 static TOKENS: &str = include_str!("../../data/demo/tokens.json");
 static PROMPTS: &str = include_str!("../../data/demo/prompts.json");
 
-/// What the program carries.
+/// The data that are built into the program.
 struct Bundle {
     activations: HostActivations,
     tokens: Vec<String>,
@@ -97,7 +98,7 @@ impl Bundle {
         })
     }
 
-    /// The fit as it would lie in its folder.
+    /// The fit as it would be in its folder.
     fn record(&self, fit: Factorization) -> FitRecord {
         let columns = TokenColumns { prompt_ids: Some(self.prompt_ids.clone()), ..Default::default() };
         let input = InputRecord {
@@ -141,13 +142,13 @@ impl Bundle {
         Ok(write_file(path, force, |out| out.write_all(page.as_bytes()))?)
     }
 
-    /// Concept of the text in which a row lies.
+    /// The concept of the text to which a row belongs.
     fn concept(&self, row: usize) -> &str {
         let entry = self.labels.entry(self.prompt_ids[row]);
         entry.map_or("?", |entry| self.labels.label(entry).concept)
     }
 
-    /// The commonest concept among a feature's strongest words.
+    /// The most common concept among a feature's strongest words.
     fn hint(&self, contexts: &Contexts) -> Hint<'_> {
         let mut counts: Vec<(&str, usize)> = Vec::new();
         for concept in contexts.occurrences.iter().map(|occurrence| self.concept(occurrence.row)) {
@@ -156,18 +157,18 @@ impl Bundle {
                 None => counts.push((concept, 1)),
             }
         }
-        // Of equals, the one met first: it has the stronger words.
+        // Of equals, the one that was met first, because it has the stronger words.
         let (concept, count) = counts.iter().rev().max_by_key(|(_, count)| *count).copied().unwrap_or((NEUTRAL, 0));
         Hint { concept, count, of: contexts.occurrences.len(), spellings: contexts.spellings.len() }
     }
 }
 
-/// What a feature may be about, by the labels of the texts.
+/// What a feature may be about, according to the labels of the texts.
 struct Hint<'a> {
     concept: &'a str,
     /// How many of the feature's strongest words are in texts of that concept.
     count: usize,
-    /// How many were looked at, and how many different ones are among them.
+    /// How many words were looked at, and how many of them are different.
     of: usize,
     spellings: usize,
 }
@@ -187,9 +188,9 @@ impl Hint<'_> {
 
 /// Features shown beside those of a subject.
 const OTHERS: usize = 15;
-/// From so many of the strongest words on, a concept is shown: by chance it would be one or two.
+/// A concept is shown if at least this many of the strongest words belong to it. By chance it would be one or two.
 const HINT_FROM: usize = 4;
-/// From so many on, a feature counts as one of that concept.
+/// From this many on, a feature counts as one of that concept.
 const SUBJECT_FROM: usize = 5;
 /// The label of texts about nothing in particular.
 const NEUTRAL: &str = "neutral";
@@ -202,7 +203,7 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     let bundle = Bundle::open()?;
     let engine = engine::open(&shared.engine, reporter)?;
     let activations = engine.load(&bundle.activations)?;
-    // The penalty makes coefficients sparse, and features with few tokens are the ones that read best.
+    // The penalty makes coefficients sparse. Features with few tokens read best.
     let builder = SemiNmf::new(args.rank)
         .sparsity(args.sparsity)
         .solver(Solver::Hals)
@@ -226,12 +227,12 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share));
 
     let record = bundle.record(fit);
-    // The default name is the demo's own.
+    // The default name belongs to the demo, so it may be replaced.
     let force = args.force || args.report.is_none();
     let (fit, report) = (&record, args.report.clone().unwrap_or_else(|| std::env::temp_dir().join("unmix-demo.html")));
     let report = match bundle.write_report(&report, fit, &text, engine.as_ref(), force) {
         Ok(()) => Some(report),
-        // Asked for by name, a report that cannot be written is a failure; otherwise there is still the table.
+        // If --report names the file, failing to write it is a failure. Otherwise there is still the table.
         Err(problem) if args.report.is_some() => return Err(problem),
         Err(problem) => {
             log::warn!("no report: {problem}; say where to write it with --report FILE");
@@ -270,7 +271,7 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
         style,
     };
     let (mut subjects, others): (Vec<usize>, Vec<usize>) = order.into_iter().partition(|&k| hints[k].is_subject());
-    // Stable, so that equals stay in the order of their variance.
+    // The sort is stable, so that equals stay in the order of their variance.
     subjects.sort_by_key(|&k| Reverse(hints[k].count));
     let clear = |k: &usize| {
         let contexts = &found[*k];

@@ -20,12 +20,12 @@ use crate::source;
 
 /// Encode activations with the features of a fit
 ///
-/// Finds, for each token of the files, the coefficients of at least zero with which the features come closest to its activations:
-/// nonnegative least squares, with the penalty of the fit if that had one. The features stay as they are, so tokens that the
-/// fit never saw can be encoded, in portions that fit in memory.
+/// For each token of the files, finds the coefficients of at least zero with which the features come closest to its
+/// activations. This is nonnegative least squares, with the penalty of the fit if it had one. The features stay as they
+/// are, so tokens that the fit never saw can be encoded. The tokens are encoded in portions that fit in memory.
 ///
-/// The result is a safetensors file with `coefficients` [tokens, features], `squared_residuals` and `squared_norms` [tokens]
-/// and the columns of the files; activations ≈ coefficients @ features of the fit.
+/// The result is a safetensors file with `coefficients` [tokens, features], `squared_residuals` and `squared_norms`
+/// [tokens], and the columns of the files. Activations ≈ coefficients @ features of the fit.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix encode fit new-activations.safetensors --out encoded.safetensors
@@ -52,11 +52,11 @@ pub struct EncodeArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Write the cosine of each token with each feature as well (tensor `cosines`)
+    /// Also write the cosine of each token with each feature (tensor `cosines`)
     #[arg(long)]
     pub cosines: bool,
 
-    /// Weight of the penalty on coefficients [default: that of the fit's solver, 0 but for hals]
+    /// Weight of the penalty on coefficients [default: that of the fit, which is 0 except with hals]
     #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, allow_negative_numbers = true)]
     pub penalty: Option<f64>,
 
@@ -98,7 +98,7 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let encoding = encode(&encoder, engine.as_ref(), &source, reporter);
     let fingerprint = source.fingerprint()?;
     let cosines = args.cosines.then(|| unmix_interpret::cosines(&file, &fit.features)).transpose()?;
-    // Numbers that were changed explain an encoding that failed, and make one that did not worthless.
+    // If the numbers were changed, this explains an encoding that failed, and makes one that did not fail worthless.
     file.check_unchanged(&fingerprint)?;
     let encoding = encoding.map_err(|error| Failure::of_computation(error, &file))?;
     let columns = file.token_columns().clone();

@@ -26,9 +26,10 @@ use crate::vocabulary_words::VocabularyWords;
 
 /// Write a fit for another tool: SAELens, sparsify, delphi, SAEDashboard, Neuronpedia, steering
 ///
-/// Exports have features of unit norm; the scale moves into the coefficients. SAELens and sparsify encode by one matrix
-/// product, which can only come near the fit's own coefficients: an affine encoder is fitted to the activations for them,
-/// and its error is printed beside the fit's. The activations are looked for where `unmix fit` read them.
+/// Exports have features of unit norm. The scale moves into the coefficients. SAELens and sparsify encode by one matrix
+/// product, which can only come near the fit's own coefficients. For them, an affine encoder is fitted to the
+/// activations, and its error is printed beside the fit's. The command looks for the activations where `unmix fit` read
+/// them.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix export fit --to saelens --out my-sae
@@ -52,8 +53,8 @@ pub struct ExportArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// saelens, sparsify: the activations that were fitted, if they are not any more where run.json says: a file, a folder or an
-    /// index; give the option again for more
+    /// saelens, sparsify: the activations that were fitted, if they are no longer where run.json says: a file, a folder or
+    /// an index; give the option again for more
     #[arg(long, value_name = "FILE")]
     pub activations: Vec<PathBuf>,
 
@@ -64,11 +65,12 @@ pub struct ExportArgs {
     #[arg(long, value_enum, value_name = "HOW")]
     pub architecture: Option<ArchitectureOption>,
 
-    /// delphi: files over which the features are spread
+    /// delphi: number of files over which the features are spread
     #[arg(long, value_name = "N")]
     pub splits: Option<u32>,
 
-    /// delphi: token id that fills up rows [default: 0], and stands in for ids such as -100, which no tokenizer can decode
+    /// delphi: token id that fills up rows [default: 0] and stands in for ids that no tokenizer can decode, such as
+    /// -100
     #[arg(long, value_name = "ID")]
     pub padding: Option<i64>,
 
@@ -76,7 +78,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "NAME")]
     pub model_name: Option<String>,
 
-    /// Name of the hook or module; by default that of the layer's MLP activations
+    /// Name of the hook or module [default: that of the layer's MLP activations]
     #[arg(long, value_name = "NAME")]
     pub hook: Option<String>,
 
@@ -92,7 +94,7 @@ pub struct ExportArgs {
 pub enum ArchitectureOption {
     /// An affine encoder with a relu, one matrix product
     Standard,
-    /// Matching pursuit: no activations needed, as close, but many matrix products
+    /// Matching pursuit: needs no activations, comes as close, but takes many matrix products
     MatchingPursuit,
 }
 
@@ -159,7 +161,7 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     output::print(&as_text(args, layer, &fit, &files, report.as_ref()))
 }
 
-/// Says that token ids were replaced by the padding, as delphi cannot decode them.
+/// Warns that the padding took the place of token ids that delphi cannot decode.
 fn warn_of_replaced(record: &FitRecord, padding: Option<i64>) {
     let ids = record.columns.token_ids.iter().flatten();
     if let (count @ 1.., Some(padding)) = (ids.filter(|&&id| !is_delphi_id(id)).count(), padding) {
@@ -172,7 +174,7 @@ fn encodes(args: &ExportArgs) -> bool {
     matches!(args.to, Tool::Saelens | Tool::Sparsify) && args.architecture != Some(ArchitectureOption::MatchingPursuit)
 }
 
-/// Options that the tool has no use for are mistakes.
+/// Refuses options that the tool has no use for, because they are mistakes.
 fn refuse_strangers(args: &ExportArgs) -> Result<(), Failure> {
     let encodes = encodes(args);
     let is = |tool| args.to == tool;
@@ -199,7 +201,7 @@ fn refuse_strangers(args: &ExportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An encoder fitted to the activations, where they can be found.
+/// An encoder, fitted to the activations if these can be found.
 fn encoder(
     args: &ExportArgs,
     record: &FitRecord,

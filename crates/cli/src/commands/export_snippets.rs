@@ -6,7 +6,7 @@ use unmix_interpret::disturbs_a_terminal;
 
 use super::export_tool::Tool;
 
-/// A few lines of Python that load the folder `out`; `layer` is that of the activations, if it is known.
+/// A few lines of Python that load the folder `out`. `layer` is the layer of the activations, if known.
 pub fn snippet(tool: Tool, out: &Path, layer: Option<u32>) -> String {
     let path = python_string(out);
     match tool {
@@ -43,8 +43,8 @@ pub fn snippet(tool: Tool, out: &Path, layer: Option<u32>) -> String {
     }
 }
 
-/// The path as Python writes it: bytes that are not UTF-8 as Python's own file functions take them, and as an escape what cannot
-/// be printed.
+/// The path as a string of Python. Bytes that are not UTF-8 are written as Python's own file functions expect them.
+/// Characters that cannot be printed are written as escapes.
 fn python_string(path: &Path) -> String {
     let mut text = String::from("\"");
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {

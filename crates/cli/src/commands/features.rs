@@ -19,15 +19,15 @@ use unmix_interpret::{
 
 /// Read the features of a fit: the words where each is strongest
 ///
-/// Needs the text of the tokens to be of use: either a JSON array with one string a row (--tokens), or the model's
-/// vocabulary (--vocabulary) if the activations came with a column `token_ids`. Contexts stay within a prompt where the
-/// activations came with `prompt_ids`, `sequence_ids` or `positions`. Below the table stands what should be known before
-/// features are trusted, and what to do about it.
+/// The command needs the text of the tokens to be of use. Give either a JSON array with one string for each row
+/// (--tokens), or the model's vocabulary (--vocabulary) if the activations came with a column `token_ids`. Contexts
+/// stay within a prompt if the activations came with `prompt_ids`, `sequence_ids` or `positions`. Below the table, the
+/// command says what you should know before you trust the features, and what to do about it.
 ///
-/// It warns of dead features, of near copies (a cosine of 0.9), where the median feature is active at more than half of the
-/// tokens, where most features stand for one token each (90% of their energy), where a neuron is in more than two thirds of
-/// the features, where tokens of more than ten times the median norm hold more than half of the energy, and where more than
-/// half of the tokens use no feature.
+/// It warns of dead features, of near copies (a cosine of 0.9), and of a neuron in more than two thirds of the
+/// features. It also warns if the median feature is active at more than half of the tokens, if most features stand for
+/// one token each (90% of their energy), if tokens of more than ten times the median norm hold more than half of the
+/// energy, and if more than half of the tokens use no feature.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix features fit --vocabulary tokenizer.json
@@ -40,11 +40,12 @@ pub struct FeaturesArgs {
     #[command(flatten)]
     pub text: TextArgs,
 
-    /// Contexts shown for each feature. The 10 strongest words are looked at, or N if that is more; --json has them all
+    /// Contexts shown for each feature. The command looks at the 10 strongest words, or at N if that is more; --json
+    /// has them all
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub top: usize,
 
-    /// Words of context on each side, at most; the default is as many as fit (8 with --json)
+    /// Most words of context on each side [default: as many as fit, or 8 with --json]
     #[arg(long, value_name = "W")]
     pub context: Option<usize>,
 
@@ -52,11 +53,11 @@ pub struct FeaturesArgs {
     #[arg(long, value_name = "K", value_delimiter = ',')]
     pub feature: Vec<usize>,
 
-    /// Order of the features; `share` is by share of variance
+    /// Order of the features; `share` sorts by share of variance
     #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
     pub sort: Order,
 
-    /// Show each feature's strongest neurons and their weights (feature scaled to unit norm)
+    /// Show each feature's strongest neurons and their weights (for the feature scaled to unit norm)
     #[arg(long)]
     pub neurons: bool,
 }
@@ -67,13 +68,13 @@ pub enum Order {
     /// Share of variance, largest first
     #[default]
     Share,
-    /// Number
+    /// Number of the feature
     Index,
 }
 
-/// Words on each side in JSON, where no width limits them.
+/// Words on each side in JSON, which has no width to limit them.
 const JSON_WORDS: usize = 8;
-/// Neurons shown of a feature.
+/// Neurons shown for a feature.
 const NEURONS: usize = 6;
 /// Bins of the distribution of a feature's coefficients in JSON.
 const JSON_BINS: usize = 32;
@@ -165,17 +166,17 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
     output::print(&out)
 }
 
-/// The strongest neurons of every feature, at most `most` of each.
+/// The strongest neurons of every feature, at most `most` for each.
 fn neurons(fit: &FitRecord, most: usize) -> Result<Vec<Vec<Neuron>>, Failure> {
     Ok((0..fit.features.rows).map(|k| strongest_neurons(&fit.features, k, most)).collect::<Result<_, _>>()?)
 }
 
-/// The different words for programs.
+/// The different words, for programs.
 pub fn words_json(found: &Contexts, text: &Text) -> Value {
     found.spellings.iter().map(|s| json!({"word": text.join(s.word.clone()), "count": s.count})).collect()
 }
 
-/// A word in its context for programs.
+/// A word in its context, for programs.
 pub fn context_json(occurrence: &Occurrence, text: &Text, norm: f64, words: usize) -> Value {
     let window = text.window(occurrence.word.clone(), words, |_| true);
     json!({
@@ -188,7 +189,7 @@ pub fn context_json(occurrence: &Occurrence, text: &Text, norm: f64, words: usiz
     })
 }
 
-/// Refuses numbers, given with --feature, of features that a fit of `rank` does not have.
+/// Refuses numbers from --feature that a fit of `rank` does not have.
 pub fn check_numbers(features: &[usize], rank: usize) -> Result<(), Failure> {
     match features.iter().find(|&&k| k >= rank) {
         Some(k) => Err(Failure::Usage(format!("--feature {k}: the fit has features 0 to {}", rank - 1))),
@@ -201,7 +202,7 @@ fn order(args: &FeaturesArgs, fit: &FitRecord) -> Result<Vec<usize>, Failure> {
     let statistics = &fit.run.summary.feature_statistics;
     check_numbers(&args.feature, rank)?;
     let mut order: Vec<usize> = if args.feature.is_empty() { (0..rank).collect() } else { args.feature.clone() };
-    // Features that were asked for by number keep the order in which they were asked for.
+    // Features that --feature names keep the order in which they were named.
     if args.sort == Order::Share && args.feature.is_empty() {
         order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share));
     }

@@ -16,10 +16,12 @@ use crate::{engine, interrupt, memory};
 
 /// Factorize activations into sparse features
 ///
-/// Reads activations (tokens × neurons, or batch × sequence × neurons with the attention mask beside them; safetensors or npy
-/// in f32, f16, bf16, npy also in f64), from one file or from several as one matrix, and writes a folder with factorization.safetensors (features and coefficients) and run.json (how they came about).
+/// Reads activations from one file, or from several as one matrix. They are tokens × neurons, or batch × sequence ×
+/// neurons with the attention mask beside them, in safetensors or npy files with f32, f16, bf16 or f64 numbers. Writes
+/// a folder with factorization.safetensors (features and coefficients) and run.json (everything about the run).
 ///
-/// Ctrl-C, SIGTERM and SIGHUP stop after the current iteration and save the best features so far; a second one ends the program.
+/// Ctrl-C, SIGTERM and SIGHUP stop after the current iteration and save the best features so far. A second signal ends
+/// the program at once.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix fit activations.safetensors --rank 100 --out fit
@@ -63,7 +65,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "FILE[:TENSOR]", help_heading = "Solver")]
     pub init_coefficients: Option<String>,
 
-    /// Seed of everything random; the same seed on the same engine gives the same bits
+    /// Seed of everything random; the same seed on the same engine and device gives the same bits
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Solver")]
     pub seed: u64,
 
@@ -71,7 +73,7 @@ pub struct FitArgs {
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
     pub max_iterations: u32,
 
-    /// Stop when the error falls by less than this share within --patience iterations; 0 runs them all
+    /// Stop when the error falls by less than this share of itself within --patience iterations; 0 runs them all
     #[arg(long, default_value_t = 1e-4, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub tolerance: f64,
 
@@ -84,22 +86,22 @@ pub struct FitArgs {
     #[arg(long, value_name = "RIDGE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub ridge: Option<f64>,
 
-    /// Updates of the coefficients in an iteration, twice as many in the first after a warm-up
-    /// [default: 2; with --solver mu 4]
+    /// Updates of the coefficients in each iteration; the first one after a warm-up has twice as many [default: 2, or 4
+    /// with --solver mu]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Solver")]
     pub sweeps: Option<u32>,
 
-    /// How far the features of least squares are moved on in their direction before they are cut, a share below 1
-    /// [default: 0.4; 0 but for --solver projected-ls]
+    /// How far the features are moved beyond the least-squares solution before they are cut, as a share of the step
+    /// that leads to it; below 1 [default: 0.4 with --solver projected-ls, else 0]
     #[arg(long, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub relaxation: Option<f64>,
 
-    /// Iterations on a sample of the tokens before the first over all of them [default: 8 for --solver projected-ls after
-    /// --init kmeans, if there are 75 tokens a feature]
+    /// Iterations on a sample of the tokens before the first one over all of them [default: 8 with --solver
+    /// projected-ls and --init kmeans, if there are at least 75 tokens for each feature]
     #[arg(long, value_name = "N", help_heading = "Solver")]
     pub warm_up: Option<u32>,
 
-    /// Refit the values of the features at the end: a little less error, the same coefficients
+    /// Refit the values of the features at the end; the error falls a little, and the coefficients stay the same
     #[arg(long, help_heading = "Solver")]
     pub debias: bool,
 
@@ -108,13 +110,13 @@ pub struct FitArgs {
     pub no_revive: bool,
 }
 
-/// The solvers, with what to choose them for.
+/// The solvers, and what to choose them for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SolverOption {
     /// Projected least squares and coordinate descent: fast, good features
     #[default]
     ProjectedLs,
-    /// Coordinate descent with a penalty on coefficients: the objective never rises, coefficients are sparser
+    /// Coordinate descent with a penalty on coefficients: the objective never rises, and coefficients are sparser
     Hals,
     /// Projected least squares and multiplicative updates
     Mu,
@@ -123,7 +125,7 @@ pub enum SolverOption {
 }
 
 impl SolverOption {
-    /// The library's.
+    /// The solver as the library calls it.
     pub fn solver(self) -> Solver {
         match self {
             SolverOption::ProjectedLs => Solver::ProjectedLs,
@@ -134,7 +136,7 @@ impl SolverOption {
     }
 }
 
-/// The starts.
+/// Where a fit starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum InitOption {
     /// Clusters of tokens by direction
@@ -143,7 +145,7 @@ pub enum InitOption {
     Random,
     /// Leading singular vectors
     Svd,
-    /// Those of --init-coefficients
+    /// The coefficients in --init-coefficients
     Given,
 }
 
@@ -209,7 +211,7 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
     reporter.fit_starts(&options);
     let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
         reporter.fit_progress(progress);
-        // What comes of a file that was cut short is worth nothing.
+        // A result is worth nothing if it comes from a file that was cut short.
         if interrupt::requested() || file.check_whole().is_err() {
             ControlFlow::Break(())
         } else {
@@ -222,7 +224,7 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
     }
     // All has been read by now, and its fingerprint was taken meanwhile.
     let fingerprint = source.fingerprint()?;
-    // A file that was changed explains a result that is not sound, and makes one that seems so worthless.
+    // If a file was changed, this explains a result that is not sound, and makes one that seems sound worthless.
     file.check_unchanged(&fingerprint)?;
     let fit = fit.map_err(|error| Failure::of_computation(error, &file))?;
     reporter.stage(&format!("writing {}", args.out.display()));
@@ -293,7 +295,7 @@ pub fn check_rank(rank: u32, file: &ActivationSet) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The CPU engine would be ended by the system without a word if memory ran out, so that is foreseen here.
+/// If memory ran out, the system would end the CPU engine without a message, so this is checked in advance.
 fn check_memory(file: &ActivationSet, rank: u32, engine: EngineKind) -> Result<(), Failure> {
     let needed = memory::working_bytes(file.tokens(), file.neurons(), rank.into());
     match memory::available_bytes() {

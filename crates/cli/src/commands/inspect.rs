@@ -1,4 +1,4 @@
-//! `unmix inspect`: what a file of activations holds.
+//! `unmix inspect`: what files of activations hold.
 
 use clap::Args;
 use serde_json::json;
@@ -14,8 +14,9 @@ use crate::shared_args::SharedArgs;
 
 /// Look at activations before a fit
 ///
-/// Shows the tensors of a safetensors or npy file, or the files of several, and of the activations how their numbers are spread: signs,
-/// norms, outliers, values that are not finite, and the memory that a fit would take.
+/// Shows the tensors of a safetensors or npy file, or the list of files if there are several. Of the activations it
+/// shows how their numbers are spread: signs, norms, outliers, values that are not finite. It also shows the memory
+/// that a fit would take.
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  unmix inspect activations.safetensors --tensor layer12 --rank 400\n  unmix inspect shards/"
@@ -30,7 +31,7 @@ pub struct InspectArgs {
     pub rank: Option<u32>,
 }
 
-/// The rank of the estimate where none is asked for, if the activations have as many tokens and neurons.
+/// The rank of the estimate if none is given and the activations have that many tokens and neurons.
 const RANK: u32 = 100;
 
 /// Runs the command.
@@ -178,7 +179,7 @@ fn tensors(file: &InspectedFile, look: &Inspection) -> Table {
     tensors
 }
 
-/// A number with four digits, in scientific notation where it is very large or small.
+/// A number with four digits. It is in scientific notation if it is very large or small.
 fn number(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();

@@ -22,10 +22,11 @@ use crate::vocabulary_words::VocabularyWords;
 
 /// Read what features make the model say: the tokens that each promotes and suppresses
 ///
-/// Each feature goes through the MLP's down-projection, the model's final norm and the unembedding (the logit lens). What a
-/// feature reacts to and what it promotes differ: a feature of "nothing" and "something" may promote "else". The words where
-/// it is strongest stand above those that it promotes if the text of the tokens is there (--tokens, or --vocabulary and token
-/// ids). Late layers write for the output, and there the tokens often make sense; in early layers they rarely do.
+/// Each feature goes through the MLP's down-projection, the model's final norm and the unembedding (the logit lens). A
+/// feature may react to one thing and promote another: a feature of "nothing" and "something" may promote "else". If
+/// the text of the tokens is known (--tokens, or --vocabulary and token ids), the words at which a feature is strongest
+/// stand above those that it promotes. Late layers write for the output, and there the tokens often make sense. In
+/// early layers they rarely do.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix lens fit --model SmolLM2-135M --layer 12 --vocabulary SmolLM2-135M/tokenizer.json
@@ -47,7 +48,7 @@ pub struct LensArgs {
     #[arg(long, value_name = "J", value_delimiter = ',')]
     pub neuron: Vec<usize>,
 
-    /// Tokens of each list
+    /// Tokens in each list
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub top: usize,
 
@@ -119,7 +120,7 @@ pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
 
 /// The text of the tokens, if it is known, and where each feature is active in it.
 fn active(args: &LensArgs, fit: &FitRecord) -> Result<Option<(Text, Vec<Contexts>)>, Failure> {
-    // A vocabulary alone still tells which tokens are promoted.
+    // A vocabulary alone is still enough to show which tokens are promoted.
     if args.text.tokens.is_none() && (args.text.vocabulary.is_none() || fit.columns.token_ids.is_none()) {
         return Ok(None);
     }
@@ -128,9 +129,9 @@ fn active(args: &LensArgs, fit: &FitRecord) -> Result<Option<(Text, Vec<Contexts
     Ok(Some((text, found)))
 }
 
-/// Columns before the tokens.
+/// Width of the columns before the tokens.
 const NUMBERS: usize = 8 + 2 + 10 + 2 + 7 + 2;
-/// Columns of one token, at most.
+/// Most columns for one token.
 const TOKEN: usize = 24;
 
 /// The lines of one feature or neuron: the words where it is active, if they are known, and what it promotes and suppresses.
@@ -167,10 +168,10 @@ fn lines(
         + &line("", "suppresses", strongest.1.logit, &reading.suppressed, false)
 }
 
-/// What the numbers are, below the table.
+/// What the numbers mean, below the table.
 fn summary(readout: &Readout) -> String {
     let names = readout.names();
-    // As f32, since 1e-5 is often stored as 9.999999747e-6.
+    // As f32, because 1e-5 is often stored as 9.999999747e-6.
     let epsilon = names.epsilon as f32;
     let norm = match names.norm {
         NormKind::None => "no norm".to_owned(),

@@ -23,8 +23,8 @@ use crate::vocabulary_words::VocabularyWords;
 
 /// Write a page about the features: contexts, promoted tokens, concepts, tree, map
 ///
-/// One HTML file that needs no network and no other file. What it shows grows with what is given: --vocabulary or --tokens
-/// for words, --model for the tokens that features promote, --labels for concepts.
+/// The page is one HTML file that needs no network and no other file. Give --vocabulary or --tokens for words, --model
+/// for the tokens that features promote, and --labels for concepts.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix report fit --vocabulary tokenizer.json
@@ -49,7 +49,7 @@ pub struct ReportArgs {
     #[command(flatten)]
     pub text: TextArgs,
 
-    /// Contexts of each feature, at most
+    /// Most contexts for each feature
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub contexts: usize,
 
@@ -151,7 +151,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     output::print(&(table.render(Style::stdout()) + &warnings))
 }
 
-/// The concept of each token's prompt, where the fit knows prompts and all are labelled.
+/// The concept of each token's prompt, if the fit knows prompts and all of them have a label.
 fn prompt_names(labels: &PromptLabels, fit: &FitRecord) -> Option<Vec<String>> {
     let entries = labels.entries(fit.columns.prompt_ids.as_deref()?).ok()?;
     Some(entries.into_iter().map(|entry| labels.label(entry).concept.to_owned()).collect())

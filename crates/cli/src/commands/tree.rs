@@ -20,9 +20,9 @@ use crate::token_text::{TextArgs, read_text};
 
 /// Find how the features of a fit nest
 ///
-/// Factorizes the features themselves with fewer and fewer ranks. Each level's features are parents of those below; a
-/// parent's words are where its children are active together. Strength is how much of a child the parent makes up (1: all of
-/// it).
+/// Factorizes the features themselves with fewer and fewer ranks. The features of each level are the parents of those
+/// below. A parent's words are those where its children are active together. Strength is how much of a child the parent
+/// makes up (1: all of it).
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix tree fit --vocabulary vocab.json
@@ -38,7 +38,7 @@ pub struct TreeArgs {
     #[command(flatten)]
     pub options: HierarchyArgs,
 
-    /// Write the tree as JSON to this file as well
+    /// Also write the tree as JSON to this file
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
@@ -46,7 +46,7 @@ pub struct TreeArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Words shown of each feature
+    /// Words shown for each feature
     #[arg(long, default_value_t = 6, value_name = "N")]
     pub top: usize,
 }
@@ -54,7 +54,7 @@ pub struct TreeArgs {
 /// Options of the recursion.
 #[derive(Clone, Debug, Args)]
 pub struct HierarchyArgs {
-    /// Features of each level, falling [default: a half, a quarter and an eighth of the fit's]
+    /// Number of features of each level, falling [default: a half, a quarter and an eighth of the fit's]
     #[arg(long, value_name = "K,K,…", value_delimiter = ',', help_heading = "Tree")]
     pub ranks: Vec<u32>,
 
@@ -62,7 +62,7 @@ pub struct HierarchyArgs {
     #[arg(long, default_value_t = 0.3, value_name = "SHARE", value_parser = crate::commands::fit::share, allow_negative_numbers = true, help_heading = "Tree")]
     pub threshold: f64,
 
-    /// Most children shown of a parent
+    /// Most children shown for a parent
     #[arg(long, default_value_t = 8, value_name = "N", help_heading = "Tree")]
     pub most_children: usize,
 }
@@ -83,7 +83,7 @@ impl HierarchyArgs {
     }
 }
 
-/// Words looked at of each feature.
+/// Words that are looked at for each feature.
 const WORDS: usize = 12;
 
 /// Runs the command.
@@ -132,7 +132,7 @@ pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
 /// The words of every node.
 struct Named<'a> {
     text: &'a Text,
-    /// Of the fit's features, then of each level's.
+    /// Contexts of the fit's features, then of each level's.
     contexts: Vec<Vec<Contexts>>,
 }
 
@@ -148,7 +148,7 @@ impl<'a> Named<'a> {
         spellings.map(|s| self.text.join(s.word.clone())).collect::<Vec<_>>().join(" · ")
     }
 
-    /// The levels from the top down, each parent with its children.
+    /// The levels from the top down. Each parent has its children below it.
     fn render(&self, tree: &Hierarchy, most: usize) -> String {
         let style = Style::stdout();
         let width = output::width();

@@ -19,9 +19,9 @@ use crate::tuning::{self, Choice, Key, Tuning};
 
 /// Measure which variants of the kernels are the fastest on this GPU
 ///
-/// Some kernels can be compiled in several ways. This times each on synthetic activations. Where one is faster than what unmix
-/// takes by itself, its name is stored in the cache folder of your account, and commands that compute on this adapter use it.
-/// Results are compared: a variant that computes something else here is never taken.
+/// Some kernels can be compiled in several ways. This command times each variant on synthetic activations. If one is
+/// faster than the variant that unmix would choose, its name is stored in the cache folder of your account, and
+/// commands that compute on this adapter use it. A variant whose results differ is never stored.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -32,11 +32,11 @@ pub struct TuneArgs {
     #[command(flatten)]
     pub size: SizeArgs,
 
-    /// Only for activations of this type [default: each]
+    /// Only for activations of this type [default: every type]
     #[arg(long, value_enum, value_name = "TYPE")]
     pub element: Option<ElementOption>,
 
-    /// Times that each variant is timed; the median counts
+    /// How often each variant is timed; the median counts
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
 
@@ -53,14 +53,14 @@ pub struct TuneArgs {
 struct Timed {
     kernel: &'static str,
     element: ElementType,
-    /// None: the engine's own choice, which may differ from dispatch to dispatch.
+    /// None for the engine's own choice, which may differ from dispatch to dispatch.
     variant: Option<&'static str>,
     seconds: f64,
-    /// Whether the engine shall take it from now on.
+    /// Whether the engine uses it from now on.
     chosen: bool,
 }
 
-/// By how much a variant must be faster than the engine's own choice to be taken instead: less is noise.
+/// How much faster than the engine's own choice a variant must be to replace it. Smaller differences are noise.
 const MARGIN: f64 = 1.03;
 
 /// Runs the command.
@@ -92,7 +92,7 @@ pub fn run(args: &TuneArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
         })
     });
     let mut choices: Vec<Choice> = chosen.collect();
-    // What was measured earlier for other types stays.
+    // Measurements of other types from earlier are kept.
     if let Some(earlier) = tuning::stored().into_iter().find(|tuning| tuning.key == key) {
         let measured =
             |old: &Choice| timed.iter().any(|new| (new.kernel, new.element.name()) == (&*old.kernel, &*old.element));
@@ -136,7 +136,7 @@ pub fn run(args: &TuneArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     output::print(&format!("{found}\nStored in {}\n", output::path(&path)))
 }
 
-/// The adapter to tune: a GPU in hardware unless a software renderer is asked for.
+/// The adapter to tune: a GPU in hardware, unless a software renderer is asked for.
 fn open(shared: &SharedArgs) -> Result<WgpuEngine, Failure> {
     let EngineOption::Auto = shared.engine.engine else {
         if shared.engine.engine == EngineOption::Cpu {
@@ -179,7 +179,7 @@ fn measure(
     let shape = Shape { tokens: args.size.tokens, neurons: args.size.neurons, rank: args.size.rank, element, seed: 0 };
     let activations = engine.load(&synthetic(&shape)?)?;
     let mut timed = Vec::new();
-    // The usual fit has most kernels; with all neurons kept, projections are dense.
+    // The usual fit has most kernels. If all neurons are kept, projections are dense.
     let fits = Solver::ALL.into_iter().flat_map(|solver| [0.01, 1.0].map(|sparsity| (solver, sparsity)));
     for (solver, sparsity) in fits {
         let builder = SemiNmf::new(args.size.rank).solver(solver).sparsity(sparsity);
@@ -222,14 +222,15 @@ struct Race<'a> {
 }
 
 impl Race<'_> {
-    /// Times `recording` as the engine runs it by itself, and with each variant of its one kernel that gives the same result.
+    /// Times `recording` as the engine runs it by itself, and with each variant of its only kernel that gives the same
+    /// result.
     fn run(
         &self,
         (kernel, element): (&'static Kernel, ElementType),
         variants: &[&'static Variant],
         recording: &Recording,
     ) -> Result<Vec<Timed>, Failure> {
-        // First, because a preference cannot be taken back.
+        // This comes first, because a preference cannot be taken back.
         let expected = self.results(recording)?;
         let own = time(self.args.runs, self.session, recording)?;
         let mut timed = vec![Timed { kernel: kernel.name, element, variant: None, seconds: own, chosen: false }];
@@ -278,11 +279,11 @@ impl Race<'_> {
     }
 }
 
-/// Whether two results differ by no more than rounding, measured by the largest of the expected values.
+/// Whether two results differ only by rounding, relative to the largest of the expected values.
 fn agree(expected: &[f32], found: &[f32]) -> bool {
     const ROUNDING: f32 = 1e-4;
     let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-    // A value that is not a number agrees with nothing.
+    // NaN agrees with nothing.
     expected.iter().zip(found).all(|(a, b)| (a - b).abs() <= ROUNDING * largest)
 }
 
@@ -295,7 +296,7 @@ fn time(runs: u32, session: &dyn Session, recording: &Recording) -> Result<f64, 
             Some(commands) => commands.iter().sum(),
             None => repeated(session, recording.clone())?,
         };
-        // The first one warms up.
+        // The first run warms up.
         if run > 0 {
             seconds.push(this);
         }

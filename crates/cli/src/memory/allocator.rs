@@ -1,4 +1,4 @@
-//! The end of a program that gets no more memory: a message and an exit code, where Rust would abort.
+//! Ends a program that gets no more memory with a message and an exit code. Rust would abort it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
@@ -14,7 +14,7 @@ pub fn tell_in_json() {
     JSON.store(true, Ordering::Relaxed);
 }
 
-/// The system's allocator, but an allocation that it refuses ends the program.
+/// The system's allocator, except that an allocation which it refuses ends the program.
 pub struct EndingAllocator;
 
 // SAFETY: every method is the system allocator's own with the same arguments, and its result is passed on unless it is null.
@@ -47,7 +47,7 @@ fn granted(memory: *mut u8, bytes: usize) -> *mut u8 {
     memory
 }
 
-/// Says that memory ran out and ends the program, without allocating and without waiting for another thread.
+/// Says that memory ran out and ends the program. It neither allocates nor waits for another thread.
 #[cold]
 fn end(bytes: usize) -> ! {
     let (start, stop) = if JSON.load(Ordering::Relaxed) {
@@ -82,7 +82,8 @@ fn say(text: &[u8]) {
 
 #[cfg(unix)]
 fn exit() -> ! {
-    // SAFETY: ends the process at once, which needs nothing. What is registered to run at a usual exit might allocate.
+    // SAFETY: this ends the process at once, which needs nothing. What is registered to run at a usual exit might
+    // allocate.
     unsafe { libc::_exit(OUT_OF_MEMORY.into()) }
 }
 

@@ -1,14 +1,14 @@
-//! Memory that Linux control groups leave this process: containers and batch systems set limits by them.
+//! Memory that Linux control groups leave this process. Containers and batch systems use them to set limits.
 
 use std::path::{Component, Path};
 
-/// Where the two versions of control groups keep what.
+/// Where the two versions of control groups keep their numbers.
 struct Version {
     /// Folder below the mount.
     folder: &'static str,
     limit: &'static str,
     usage: &'static str,
-    /// Entries of `memory.stat` with pages of files, which are counted as used but given back when needed.
+    /// Entries of `memory.stat` for pages of files, which count as used but are given back when needed.
     cache: [&'static str; 2],
 }
 
@@ -22,18 +22,18 @@ const FIRST: Version = Version {
     cache: ["total_inactive_file", "total_active_file"],
 };
 
-/// The least that any group of this process has left, if one of them has a limit.
+/// The least memory that any group of this process has left, if one of them has a limit.
 pub fn available_bytes() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     least(Path::new("/sys/fs/cgroup"), &groups)
 }
 
-/// The same for a process whose `/proc/self/cgroup` is `groups`, with the groups in `mount`.
+/// The same for a process whose `/proc/self/cgroup` has the text `groups`. `mount` holds the groups.
 fn least(mount: &Path, groups: &str) -> Option<u64> {
     groups.lines().filter_map(|line| of_hierarchy(mount, line)).min()
 }
 
-/// What a group and those around it leave; `line` is `number:controllers:path`.
+/// What a group and the groups around it leave. `line` is `number:controllers:path`.
 fn of_hierarchy(mount: &Path, line: &str) -> Option<u64> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (controllers, path) = (fields.next()?, fields.next()?);
@@ -44,8 +44,8 @@ fn of_hierarchy(mount: &Path, line: &str) -> Option<u64> {
     };
     let root = mount.join(version.folder);
     let path = Path::new(path.trim_start_matches('/'));
-    // Within a container the path may be that of the machine, or lead out of what can be seen. Then its end is not there, and the
-    // root is the container's own.
+    // In a container, the path may be that of the machine, or lead out of what can be seen. Then the end of the path
+    // does not exist, and the root is the container's own.
     path.ancestors()
         .filter(|group| group.components().all(|part| matches!(part, Component::Normal(_))))
         .filter_map(|group| version.left_in(&root.join(group)))

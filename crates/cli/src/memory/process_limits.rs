@@ -1,8 +1,8 @@
-//! Memory that the limits of this process leave it (`ulimit -v`, `ulimit -d`), known on Linux.
+//! Memory that the limits of this process leave it (`ulimit -v`, `ulimit -d`). Known on Linux.
 
 use super::status::kibibytes;
 
-/// The least that any of them leaves, if there is one.
+/// The least memory that any of the limits leaves, if there is one.
 pub fn available_bytes() -> Option<u64> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     least(&limits, &std::fs::read_to_string("/proc/self/status").ok()?)

@@ -1,6 +1,6 @@
-//! Files in which Linux lists amounts of memory, one a line.
+//! Files in which Linux lists amounts of memory, one on each line.
 
-/// The bytes in the line of `text` that begins with `key`, e.g. `VmHWM:`.
+/// The bytes in the line of `text` that begins with `key`, such as `VmHWM:`.
 pub fn kibibytes(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(key))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)

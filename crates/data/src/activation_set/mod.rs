@@ -1,4 +1,4 @@
-//! Activations as a user has them: in one file or in several, with tokens to leave out.
+//! Activations as users have them: in one file or in several, with tokens to leave out.
 
 mod filtered;
 
@@ -15,15 +15,15 @@ use crate::{ActivationFile, Error, OpenOptions, TokenColumns, joined_columns, op
 
 /// The activations of several files as one matrix, tokens × neurons, without the tokens that are left out.
 ///
-/// Files are joined in their order. Of a batch of sequences, [batch, sequence, neurons], the sequences lie one after another, and
-/// positions that the mask beside it leaves out are no tokens. Bytes are used in place where the rows asked for lie together in
-/// one mapped file, and read by ordinary reads elsewhere.
+/// The files are joined in order. In a batch of sequences, [batch, sequence, neurons], the sequences follow one
+/// another, and positions that the mask beside it leaves out are no tokens. Bytes are used in place if all rows that
+/// are asked for lie together in one mapped file. Otherwise they are read by ordinary reads.
 ///
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ActivationSet {
     files: Arc<[ActivationFile]>,
-    /// The first row of each file among all rows, and behind them the number of all rows.
+    /// Number of the first row of each file among all rows, and at the end the number of all rows.
     starts: Arc<[u64]>,
     kept: KeptRows,
     columns: Arc<TokenColumns>,
@@ -37,37 +37,41 @@ pub struct ActivationSet {
 pub struct StoredRow<'a> {
     /// The file.
     pub path: &'a Path,
-    /// The row in that file, from 0. The rows of a batch are its sequences one after another.
+    /// The row in that file, from 0. The rows of a batch are those of its sequences, one sequence after another.
     pub row: u64,
 }
 
 impl ActivationSet {
-    /// Maps the files, checks their headers, picks a tensor in each and reads the columns of tokens. The activations themselves are
-    /// not read yet.
+    /// Maps the files, checks their headers, picks a tensor in each and reads the columns of tokens. The activations
+    /// themselves are not read yet.
     ///
-    /// A path is a safetensors or npy file, a folder of them or an index of shards (`*.index.json`, `{"weight_map": {tensor:
-    /// file}}`). A folder stands for its index if it has one, and else for all its safetensors and npy files in the natural order
-    /// of their names, so that `x-2` comes before `x-10`; hidden files, folders in it and files of other endings are ignored. An
-    /// index stands for those of its files that hold the tensor, in natural order.
+    /// A path is a safetensors or npy file, a folder of such files, or an index of shards (`*.index.json`,
+    /// `{"weight_map": {tensor: file}}`). A folder stands for its index, if it has one. Otherwise it stands for all its
+    /// safetensors and npy files in the natural order of their names, so that `x-2` comes before `x-10`. Hidden files,
+    /// files with other endings and folders in it are ignored. An index stands for those of its files that hold the
+    /// tensor, in natural order.
     ///
-    /// The tensor has two dimensions, [tokens, neurons], or three, [batch, sequence, neurons]. Beside three there may be tensors of
-    /// the shape [batch, sequence]: `attention_mask` or `mask`, which is zero for positions to leave out; and token columns, as
-    /// [`TokenColumns`] says. A batch without prompt ids has one prompt a sequence. One without positions has them counted from 0
-    /// over the positions that the mask keeps, whichever side the padding is on.
+    /// The tensor has two dimensions, [tokens, neurons], or three, [batch, sequence, neurons]. Beside three dimensions
+    /// there may be tensors of the shape [batch, sequence]: `attention_mask` or `mask`, which is zero at positions to
+    /// leave out, and token columns, as [`TokenColumns`] says. In a batch without prompt ids, each sequence is a
+    /// prompt. In a batch without positions, they are counted from 0 over the positions that the mask keeps, whichever
+    /// side the padding is on.
     ///
-    /// The columns of the files are joined, and prompts of different files never have the same number. If numbers repeat, those
-    /// of the later file are moved beyond all others, or only that of its first prompt if nothing but a prompt cut in two repeats.
+    /// The columns of the files are joined. Prompts of different files never have the same number. If numbers repeat,
+    /// those of the later file are moved beyond all others. If the only number that repeats is that of a prompt which
+    /// was cut in two, only that number is moved.
     ///
     /// The files must not be changed or shortened meanwhile, as [`ActivationFile::open`] says.
     ///
     /// # Errors
-    /// As [`ActivationFile::open`] for each file; if a folder holds none, a file is named twice, or files differ in neurons, type of
-    /// numbers, name of the tensor or columns; if a column or a mask does not fit; if no token is left.
+    /// As [`ActivationFile::open`] for each file. If a folder holds no such file, a file is named twice, or files
+    /// differ in neurons, type of numbers, name of the tensor or columns. If a column or a mask does not fit. If no
+    /// token is left.
     pub fn open(paths: &[PathBuf], options: &OpenOptions) -> Result<ActivationSet, Error> {
         let files = open_activations::open(paths, options)?;
         let mut starts = vec![0u64];
         for file in &files {
-            // All of them are mapped, so their rows can be counted.
+            // All of the files are mapped, so their rows can be counted.
             starts.push(starts[starts.len() - 1] + file.tokens());
         }
         let joined = joined_columns::read(&files)?;
@@ -86,7 +90,8 @@ impl ActivationSet {
         Ok(unmasked)
     }
 
-    /// The tokens for which `keep`, which has an entry for each, says so. `why` tells what left them all out, if none is left.
+    /// The tokens for which `keep` is true, which has an entry for each token. If none is left, `why` says what left
+    /// them all out.
     fn retain(&self, keep: &[bool], why: &str) -> Result<ActivationSet, Error> {
         if keep.iter().all(|&keep| keep) {
             return Ok(self.clone());
@@ -101,27 +106,28 @@ impl ActivationSet {
             let mut keep = keep.iter();
             column.retain(|_| keep.next().is_none_or(|&keep| keep));
         }
-        // They fit: a row has at least a byte in memory.
+        // The numbers fit, because a row has at least one byte in memory.
         columns.rows = Some(kept.stored().map(|row| row as i64).collect());
         Ok(ActivationSet { kept, columns: Arc::new(columns), ..self.clone() })
     }
 
-    /// The files in their order.
+    /// The files, in order.
     pub fn files(&self) -> &[ActivationFile] {
         &self.files
     }
 
-    /// Rows of all files, those that are left out as well.
+    /// Rows of all files, including those that are left out.
     pub fn stored_tokens(&self) -> u64 {
         self.starts[self.files.len()]
     }
 
-    /// The columns of the tokens, with an entry for each that is kept. `rows` is there if any is left out.
+    /// The columns of the tokens, with an entry for each token that is kept. `rows` is present if any token is left
+    /// out.
     pub fn token_columns(&self) -> &TokenColumns {
         &self.columns
     }
 
-    /// What was asked to be left out.
+    /// Which tokens were to be left out.
     pub fn filter(&self) -> &TokenFilter {
         &self.filter
     }
@@ -131,12 +137,12 @@ impl ActivationSet {
         &self.left_out
     }
 
-    /// Whether prompts were numbered anew, because files had the same numbers.
+    /// Whether prompts got other numbers because files had the same ones.
     pub fn prompts_were_renumbered(&self) -> bool {
         self.renumbered
     }
 
-    /// Where a token lies.
+    /// Where a token is stored.
     ///
     /// # Panics
     /// If there is no such token.
@@ -146,12 +152,13 @@ impl ActivationSet {
         StoredRow { path: self.files[index].path(), row }
     }
 
-    /// Whether the files still hold what they held when they were opened and had `fingerprint`, by their size, their times and, where
-    /// those cannot tell, their content: numbers that are used in place may have been changed by a process that has them mapped, too.
+    /// Checks that the files still hold what they held when they were opened and had `fingerprint`. It compares their
+    /// sizes and times and, if those cannot tell, their content: a process that has the files mapped can change numbers
+    /// that are used in place.
     ///
     /// # Errors
-    /// [`Error::Changed`] if they do not, [`Error::Replaced`] if another file lies where one was, [`Error::CutShort`] if one has lost
-    /// bytes.
+    /// [`Error::Changed`] if a file does not hold it, [`Error::Replaced`] if another file is in the place of one,
+    /// [`Error::CutShort`] if one has lost bytes.
     pub fn check_unchanged(&self, fingerprint: &str) -> Result<(), Error> {
         let touched = self.touched()?;
         if touched.is_none() && !self.files.iter().any(ActivationFile::in_place) {
@@ -166,19 +173,19 @@ impl ActivationSet {
         Err(Error::Changed(touched.unwrap_or(&self.files[0]).path().to_owned()))
     }
 
-    /// Whether the files have not been written to since they were opened, by their size and their times.
+    /// Checks that the files have not been written to since they were opened, by their sizes and times.
     ///
     /// # Errors
-    /// [`Error::Changed`] if one has, [`Error::Replaced`] if another file lies where one was, [`Error::CutShort`] if one has lost
-    /// bytes.
+    /// [`Error::Changed`] if one has, [`Error::Replaced`] if another file is in the place of one, [`Error::CutShort`]
+    /// if one has lost bytes.
     pub fn check_untouched(&self) -> Result<(), Error> {
         self.touched()?.map_or(Ok(()), |file| Err(Error::Changed(file.path().to_owned())))
     }
 
-    /// Whether the files still have all of their bytes. Cheap enough to ask again and again.
+    /// Checks that the files still have all of their bytes. This is cheap enough to ask often.
     ///
     /// # Errors
-    /// [`Error::CutShort`] if one has not.
+    /// [`Error::CutShort`] if one has lost bytes.
     pub fn check_whole(&self) -> Result<(), Error> {
         self.files.iter().try_for_each(|file| file.is_touched().map(|_| ()))
     }
@@ -198,13 +205,13 @@ impl ActivationSet {
         Ok(touched)
     }
 
-    /// The file of a row among all rows, and the row in it.
+    /// The file of a row among all rows, and the row in that file.
     fn place(&self, stored: u64) -> (usize, u64) {
         let index = self.starts.partition_point(|&start| start <= stored) - 1;
         (index, stored - self.starts[index])
     }
 
-    /// The files and the rows in them that the tokens `rows` are, in order.
+    /// The files, and the rows in them, that make up the tokens `rows`, in order.
     fn pieces(&self, rows: Range<u64>) -> impl Iterator<Item = (&ActivationFile, Range<u64>)> {
         self.kept.pieces(rows).flat_map(move |piece| {
             let mut start = piece.start;

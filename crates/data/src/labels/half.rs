@@ -1,10 +1,10 @@
-//! Prompts are halved, so that a choice is scored on prompts that did not make it.
+//! Prompts are divided into halves, so that a choice is scored on prompts that did not make it.
 
 /// Which half of the prompts a prompt belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Half {
-    /// On which features and concepts are chosen for each other; `choose` or `train` in files.
+    /// The half on which features and concepts are chosen for each other. Called `choose` or `train` in files.
     Choosing,
-    /// On which the choice is scored; `score` or `test` in files.
+    /// The half on which the choice is scored. Called `score` or `test` in files.
     Scoring,
 }

@@ -25,56 +25,57 @@ use table::{Refusal, Table};
 pub struct PromptLabel<'a> {
     /// What the prompt is about.
     pub concept: &'a str,
-    /// The wider concept that `concept` is a part of, where the file names one.
+    /// The wider concept that `concept` is a part of, if the file names one.
     pub parent: Option<&'a str>,
-    /// The prompt's half, where the file says so.
+    /// The prompt's half, if the file says which.
     pub half: Option<Half>,
 }
 
-/// The labels of prompts as a file lists them.
+/// The labels of prompts, as a file lists them.
 ///
-/// Prompts are told apart by number, the `prompt_ids` of the activations. The number of a label is its `id`; where no label
-/// has one, the first label is that of prompt 0, the next of prompt 1 and so on.
+/// Prompts are identified by number, which is the `prompt_ids` of the activations. The number of a label is its `id`.
+/// If no label has one, the first label belongs to prompt 0, the next to prompt 1, and so on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PromptLabels {
     path: PathBuf,
     len: usize,
     concepts: Names,
     parents: Names,
-    /// Of all labels or of none.
+    /// The halves of all labels, or of none.
     halves: Vec<Half>,
-    /// Prompt number and entry of each label, by number; absent where the entry is the number.
+    /// Prompt number and entry of each label, sorted by number. Absent if the entry is the number.
     numbers: Option<Vec<(i64, u32)>>,
 }
 
 impl PromptLabels {
-    /// Reads labels. Four forms are known, told apart by content, and by the name's ending where that is not enough:
+    /// Reads labels. Four forms are known. They are told apart by content, and by the ending of the name if that is not
+    /// enough:
     ///
-    /// - JSON, an array of objects with `concept` (or `label`), and as far as wanted `id` (or `prompt_id`), `parent` and
-    ///   `split`, or an array of strings, each a concept;
-    /// - JSON, an object whose `labels` are such an array;
-    /// - JSON lines, such an object a line;
+    /// - JSON: an array of objects with `concept` (or `label`) and, optionally, `id` (or `prompt_id`), `parent` and
+    ///   `split`. Or an array of strings, each of which is a concept.
+    /// - JSON: an object whose `labels` are such an array.
+    /// - JSON lines: one such object on each line.
     /// - CSV, with a heading that names these columns.
     ///
-    /// An id is a whole number, also as text: `17`, `"17"` or `17.0`. `prompt_ids`, `sequence_id` and `sequence_ids` are
-    /// names for it too, in any case of letters; of several, one that names the prompt goes before a mere `id`. `split` says
-    /// `choose` or `train` for [`Half::Choosing`], `score` or `test` for [`Half::Scoring`]. Other fields are ignored, blanks
-    /// around a name too.
+    /// An id is a whole number, which may be written as text: `17`, `"17"` or `17.0`. `prompt_ids`, `sequence_id` and
+    /// `sequence_ids` are names for it as well, in upper or lower case. If there are several, one that names the prompt
+    /// takes precedence over a mere `id`. `split` says `choose` or `train` for [`Half::Choosing`], and `score` or
+    /// `test` for [`Half::Scoring`]. Other fields are ignored, and so are blanks around a name.
     ///
     /// # Errors
-    /// If the file cannot be read, has more than 1 GiB or is none of these; if a label lacks its concept; if an id is no whole
-    /// number or occurs twice, or only some labels have one; if no label has one, but a field such as `index` counts in
-    /// another order than that of the file, since either could be meant; if `split` is given for some prompts only, or is
-    /// another word. Line or entry are named.
+    /// If the file cannot be read, has more than 1 GiB or is in none of these forms. If a label has no concept. If an
+    /// id is not a whole number or occurs twice, or only some labels have one. If no label has one, but a field such as
+    /// `index` counts in another order than that of the file, because either could be meant. If `split` is given for
+    /// only some prompts, or is another word. The error names the line or entry.
     pub fn read(path: impl AsRef<Path>) -> Result<PromptLabels, Error> {
         let path = path.as_ref();
         PromptLabels::from_bytes(path, &read_file(path, MOST_TEXT, "name the file of labels in it")?)
     }
 
-    /// Labels from the content of a file that errors call `path`.
+    /// Labels from the content of a file. Errors call it `path`.
     ///
     /// # Errors
-    /// As [`read`](Self::read), but for what can go wrong with reading.
+    /// As [`read`](Self::read), except for what can go wrong with reading.
     pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<PromptLabels, Error> {
         let path = path.as_ref();
         if bytes.len() as u64 > MOST_TEXT {
@@ -100,7 +101,7 @@ impl PromptLabels {
         (0..self.len).map(|entry| self.label(entry))
     }
 
-    /// The label of entry `entry`, from 0.
+    /// The label of entry number `entry`, from 0.
     ///
     /// # Panics
     /// If there is no such entry.
@@ -113,7 +114,7 @@ impl PromptLabels {
         }
     }
 
-    /// Whether ids tell which prompt a label is for, rather than the order of the file.
+    /// Whether ids say which prompt a label belongs to, rather than the order of the file.
     pub fn is_numbered(&self) -> bool {
         self.numbers.is_some()
     }
@@ -132,8 +133,9 @@ impl PromptLabels {
     /// For each row, the entry in [`labels`](Self::labels) of its prompt.
     ///
     /// # Errors
-    /// [`Error::Unlabelled`] with the first prompt that has no label; [`Error::TooManyLabels`] if labels belong to prompts in
-    /// the order of the file and there are more of them than prompts, so that it is not known which are left over.
+    /// [`Error::Unlabelled`] with the first prompt that has no label. [`Error::TooManyLabels`] if labels belong to
+    /// prompts in the order of the file and there are more labels than prompts, because it is not known which of them
+    /// are left over.
     pub fn entries(&self, prompt_ids: &[i64]) -> Result<Vec<usize>, Error> {
         let of = |(row, &prompt): (usize, &i64)| {
             self.entry(prompt).ok_or_else(|| Error::Unlabelled {

@@ -1,16 +1,17 @@
 //! A column of names.
 
-/// A name or none for each label, one after another in one piece of memory: a label may take few bytes of a file, and gets few
-/// bytes of memory.
+/// A name for each label, or none. All names are one after another in one piece of memory, so that a label which takes
+/// few bytes of a file takes few bytes of memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     joined: String,
-    /// End of each name in `joined`, up to the last label that has one. A file has far fewer bytes than u32 can count.
+    /// End of each name in `joined`, up to the last label that has one. A file has far fewer bytes than a u32 can
+    /// count.
     ends: Vec<u32>,
 }
 
 impl Names {
-    /// Names the label `index`, which comes after all that have a name already.
+    /// Gives a name to the label `index`, which must come after all labels that have one.
     pub fn put(&mut self, index: usize, name: &str) {
         self.ends.resize(index, self.joined.len() as u32);
         self.joined.push_str(name);

@@ -1,8 +1,8 @@
-//! Which field of a label holds the number of its prompt, and what numbers look like.
+//! Which field of a label holds the number of its prompt, and how numbers are written.
 
 use crate::texts::quoted;
 
-/// Names of the field with a prompt's number, by their [letters], the most telling first.
+/// Names of the field with a prompt's number, by their [letters]. The clearest name comes first.
 const NAMES: [(&str, &str); 6] = [
     ("promptid", "prompt_id"),
     ("promptids", "prompt_ids"),
@@ -11,25 +11,25 @@ const NAMES: [(&str, &str); 6] = [
     ("id", "id"),
     ("ids", "ids"),
 ];
-/// What the name of a field may count, and the words for the count.
+/// Things that a field may count by its name, and words for a count.
 const COUNTED: [&str; 13] = [
     "", "prompt", "sequence", "row", "sample", "example", "text", "sentence", "document", "doc", "item", "record",
     "question",
 ];
 const COUNTS: [&str; 9] = ["", "id", "ids", "index", "idx", "number", "nr", "no", "num"];
-/// Fields of a label that are looked at for a count, at most.
+/// Most fields of a label that are considered as a count.
 pub const MOST_COUNTS: usize = 16;
 
 /// The number of a label's prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id {
-    /// The field that it stood in, by its usual name.
+    /// The field that held it, by its usual name.
     pub field: &'static str,
     /// The number.
     pub number: i64,
 }
 
-/// The field of a label that holds the number of the prompt, with what is known of the field.
+/// The field of a label that holds the number of the prompt, and what is known about the field.
 #[derive(Debug)]
 pub struct IdField<T> {
     best: Option<(usize, String, T)>,
@@ -42,7 +42,7 @@ impl<T> Default for IdField<T> {
 }
 
 impl<T> IdField<T> {
-    /// Takes the field `name` of [`rank`] `rank` if it tells more than those before.
+    /// Takes the field `name`, whose [`rank`] is `rank`, if it is clearer than the fields before.
     pub fn offer(&mut self, rank: usize, name: &str, field: T) -> Result<(), String> {
         match &self.best {
             Some((least, other, _)) if rank == *least => {
@@ -56,26 +56,26 @@ impl<T> IdField<T> {
         }
     }
 
-    /// The most telling field and its usual name.
+    /// The clearest field, and its usual name.
     pub fn found(&self) -> Option<(&T, &'static str)> {
         self.best.as_ref().map(|(rank, _, field)| (field, NAMES[*rank].1))
     }
 }
 
-/// How much less than the most telling one the name of a field tells that the field is an id; nothing for other names.
+/// How much less clearly than the clearest name the name of a field says that it is an id. None for other names.
 pub fn rank(name: &str) -> Option<usize> {
     let letters = letters(name);
     NAMES.iter().position(|(usual, _)| *usual == letters)
 }
 
-/// Whether a field of this name may number labels in some way, as the index that pandas writes does.
+/// Whether a field of this name may be a count of labels, as the index that pandas writes is.
 pub fn may_count(name: &str) -> bool {
     let letters = letters(name);
     let counts = |counted| letters.strip_prefix(counted).is_some_and(|rest| COUNTS.contains(&rest));
     letters.starts_with("unnamed") || COUNTED.into_iter().any(counts)
 }
 
-/// The whole number that a text is: `17`, and `17.0` as pandas writes it where a column has gaps.
+/// The whole number in a text: `17`, or `17.0`, which pandas writes if a column has gaps.
 pub fn of_text(text: &str) -> Option<i64> {
     let text = text.trim();
     let whole = match text.split_once('.') {
@@ -86,7 +86,7 @@ pub fn of_text(text: &str) -> Option<i64> {
     whole.parse().ok()
 }
 
-/// What is wrong with an id that is no number.
+/// What is wrong with an id that is not a number.
 pub fn refused(found: &str) -> String {
     format!(
         "the id is {found}, no whole number in the range of i64; write the number that the prompt has in `prompt_ids`, or leave \
@@ -94,7 +94,7 @@ pub fn refused(found: &str) -> String {
     )
 }
 
-/// The fields that count labels: those that [may](may_count), and hold a whole number in each label.
+/// The fields that count labels: those whose names [may](may_count), and that hold a whole number in each label.
 #[derive(Debug, Default)]
 pub struct Counts {
     fields: Vec<Counted>,
@@ -103,14 +103,14 @@ pub struct Counts {
 #[derive(Debug)]
 struct Counted {
     name: String,
-    /// The count of the first label, if it counts in the order of the file.
+    /// The count of the first label, if the field counts in the order of the file.
     start: i64,
-    /// The first label of which it says something else, and what.
+    /// The first label in which it differs from that, and its value there.
     departs: Option<(usize, i64)>,
 }
 
 impl Counts {
-    /// Takes note of the whole numbers among the fields of the label `entry`. Labels come in the order of the file.
+    /// Notes the whole numbers among the fields of the label `entry`. Labels come in the order of the file.
     pub fn push(&mut self, entry: usize, values: &[(&str, i64)]) {
         if entry == 0 {
             let counted = |&(name, value): &(&str, i64)| Counted {
@@ -121,7 +121,7 @@ impl Counts {
             self.fields = values.iter().map(counted).collect();
         }
         self.fields.retain_mut(|field| {
-            // What is a number in some labels alone is text.
+            // A field that is a number in only some labels is text.
             let Some(&(_, value)) = values.iter().find(|(name, _)| *name == field.name) else { return false };
             if field.departs.is_none() && value.checked_sub(field.start) != i64::try_from(entry).ok() {
                 field.departs = Some((entry, value));
@@ -130,13 +130,14 @@ impl Counts {
         });
     }
 
-    /// A field that counts in another order than that of the file: the first label that tells, the field and its value there.
+    /// A field that counts in another order than that of the file: the first label that shows it, the field, and its
+    /// value there.
     pub fn out_of_order(&self) -> Option<(usize, &str, i64)> {
         self.fields.iter().find_map(|field| field.departs.map(|(entry, value)| (entry, field.name.as_str(), value)))
     }
 }
 
-/// The letters and digits of a name, in lower case: neither cases nor signs between words tell names apart.
+/// The letters and digits of a name, in lower case. So neither case nor signs between words make names different.
 fn letters(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }

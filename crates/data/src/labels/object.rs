@@ -8,7 +8,7 @@ use super::numbering::{self, Id, IdField, MOST_COUNTS};
 use super::scalar::Scalar;
 use super::table::Fields;
 
-/// The fields of an object that matter, as they stand there.
+/// The fields of an object that matter, unchecked.
 #[derive(Debug, Default)]
 pub struct LabelObject {
     ids: IdField<Scalar>,

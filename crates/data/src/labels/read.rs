@@ -1,4 +1,4 @@
-//! Tells the forms in which labels are written apart.
+//! Finds out in which form labels are written.
 
 use std::path::Path;
 
@@ -19,7 +19,8 @@ pub fn table(path: &Path, bytes: &[u8]) -> Result<Table, Refusal> {
     }
     match read_json::document(bytes) {
         Ok(Some(table)) => Ok(table),
-        // The text of one object over several lines cannot be JSON lines, so its own mistake is the one to tell.
+        // If one object spreads over several lines, the file cannot be JSON lines, so the error of the object is the
+        // one to report.
         Err(Problem::Json(error))
             if first != Some(&b'{') || of("json") && !error.to_string().starts_with("trailing characters") =>
         {

@@ -42,13 +42,13 @@ pub fn table(bytes: &[u8]) -> Result<Table, Refusal> {
     Ok(table)
 }
 
-/// Which columns hold what.
+/// Which columns hold which fields.
 struct Columns {
     concept: usize,
     parent: Option<usize>,
     split: Option<usize>,
     id: Option<(usize, &'static str)>,
-    /// Those that may number labels in some way, where there is no id.
+    /// Columns that may be a count of labels, if there is no id.
     counting: Vec<usize>,
 }
 
@@ -84,13 +84,13 @@ impl Columns {
     }
 }
 
-/// Whether a line has more than [`MOST_COLUMNS`]. The reader keeps several numbers for each column, many times what a file of
-/// commas has.
+/// Whether a line has more than [`MOST_COLUMNS`]. The reader keeps several numbers for each column, which is many times
+/// the size of a file of commas.
 fn is_wide(bytes: &[u8]) -> bool {
     let (mut columns, mut quoted, mut before) = (1, false, b'\n');
     for &byte in bytes {
         match byte {
-            // Only at the begin of a field does a quote open a text; two of them within one are a quote.
+            // A quote opens a text only at the beginning of a field. Two quotes within a text are one quote.
             b'"' if quoted || matches!(before, b',' | b'\n' | b'\r' | b'"') => quoted = !quoted,
             b'\n' | b'\r' if !quoted => columns = 1,
             b',' if !quoted => columns += 1,

@@ -10,13 +10,13 @@ use crate::texts::told;
 
 /// Why there are no labels.
 pub enum Problem {
-    /// The bytes are no JSON.
+    /// The bytes are not JSON.
     Json(serde_json::Error),
-    /// The JSON is something else than labels.
+    /// The JSON is something other than labels.
     Refused(Refusal),
 }
 
-/// The labels of an array, or of an object whose `labels` are one; nothing if there is an object without them.
+/// The labels of an array, or of an object whose `labels` are an array. None if the file is an object without `labels`.
 pub fn document(bytes: &[u8]) -> Result<Option<Table>, Problem> {
     let mut labels = Labels::default();
     let mut parser = serde_json::Deserializer::from_slice(bytes);
@@ -40,7 +40,7 @@ pub fn lines(bytes: &[u8]) -> Result<Table, Refusal> {
     let lines = bytes.split(|&byte| byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
     for (line, number) in lines {
         let refuse = |problem: String| Refusal::at(LabelPlace::Line(number), problem);
-        // Its line number would be 1 for every line; the column is right.
+        // The line number in this error would always be 1. Its column is right.
         let entry = serde_json::from_slice(line).map_err(|error| {
             let problem = told(&error).replace(&format!(" at line 1 column {}", error.column()), "");
             refuse(format!("not valid JSON: {problem} (column {})", error.column()))
@@ -53,7 +53,8 @@ pub fn lines(bytes: &[u8]) -> Result<Table, Refusal> {
     Ok(table)
 }
 
-/// The problem of bytes at which a reader stopped. That they are no JSON at all goes before a refusal of what they say.
+/// The problem of bytes at which a reader stopped. If they are not JSON at all, this takes precedence over a refusal of
+/// what they say.
 fn of_json(bytes: &[u8], error: serde_json::Error, refusal: Option<Refusal>) -> Problem {
     let Some(refusal) = refusal else { return Problem::Json(error) };
     match serde_json::from_slice::<IgnoredAny>(bytes) {
@@ -62,7 +63,7 @@ fn of_json(bytes: &[u8], error: serde_json::Error, refusal: Option<Refusal>) -> 
     }
 }
 
-/// Labels that are read, and why no further ones are.
+/// The labels that were read, and why no more are read.
 #[derive(Default)]
 struct Labels {
     table: Table,
@@ -89,7 +90,7 @@ impl Labels {
     }
 }
 
-/// The whole file: says whether there are labels.
+/// Reads the whole file, and says whether it has labels.
 struct Document<'a>(&'a mut Labels);
 
 impl<'de> Visitor<'de> for Document<'_> {

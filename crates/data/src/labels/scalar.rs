@@ -8,7 +8,7 @@ use serde_json::Number;
 use super::numbering;
 use crate::texts::quoted;
 
-/// A text or a number, or what else a value is in words.
+/// A text or a number. For other values, what the value is, in words.
 #[derive(Debug)]
 pub enum Scalar {
     Text(String),
@@ -20,7 +20,7 @@ pub enum Scalar {
 impl Scalar {
     /// The whole number that it is, as a number or as text.
     pub fn whole(&self) -> Option<i64> {
-        /// Beyond it, f64 leaves out whole numbers.
+        /// Beyond this number, f64 skips whole numbers.
         const EXACT: f64 = 9_007_199_254_740_992.0;
         match self {
             Scalar::Text(text) => numbering::of_text(text),

@@ -1,4 +1,4 @@
-//! Labels column by column, checked one by one as a file is read.
+//! Labels in columns. They are checked one by one as a file is read.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::names::Names;
 use super::numbering::{Counts, Id};
 use crate::texts::quoted;
 
-/// Where a label stands in its file.
+/// Where a label is in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelPlace {
     /// A line, from 1.
@@ -46,7 +46,7 @@ impl Refusal {
 #[derive(Clone, Copy, Default)]
 pub struct Fields<'a> {
     pub id: Option<Id>,
-    /// Fields that may number labels in some way, where there is no id.
+    /// Fields that may be a count of labels, if there is no id.
     pub counts: &'a [(&'a str, i64)],
     pub concept: Option<&'a str>,
     pub parent: Option<&'a str>,
@@ -59,14 +59,14 @@ pub struct Table {
     pub len: usize,
     pub concepts: Names,
     pub parents: Names,
-    /// Of all labels or of none.
+    /// The halves of all labels, or of none.
     pub halves: Vec<Half>,
-    /// Prompt and entry of all labels or of none.
+    /// Prompt and entry of all labels, or of none.
     numbers: Vec<(i64, u32)>,
-    /// The name of the field that `numbers` stood in.
+    /// The name of the field that held the `numbers`.
     id_field: Option<&'static str>,
     counts: Counts,
-    /// Line of each label, where labels stand in lines.
+    /// Line of each label, if each label is on a line of its own.
     lines: Vec<u32>,
 }
 
@@ -76,7 +76,7 @@ impl Table {
         self.push(LabelPlace::Entry(self.len), fields)
     }
 
-    /// Adds the label that stands in line `line`.
+    /// Adds the label in line `line`.
     pub fn push_line(&mut self, line: u64, fields: Fields<'_>) -> Result<(), Refusal> {
         self.push(LabelPlace::Line(line), fields)?;
         self.lines.push(line as u32);
@@ -131,7 +131,7 @@ impl Table {
         Ok(())
     }
 
-    /// Prompt and entry of each label in the order of prompts, or none if the order of the file counts.
+    /// Prompt and entry of each label, in the order of prompts. None if the order of the file counts.
     pub fn numbers(&mut self) -> Result<Option<Vec<(i64, u32)>>, Refusal> {
         if self.id_field.is_none() {
             return match self.counts.out_of_order() {

@@ -3,10 +3,10 @@
 /// How a tokenizer turns the texts of its tokens into plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenDecoder {
-    /// Every byte is written as a printable character, a blank as `Ġ`.
+    /// Every byte is written as a printable character, and a blank as `Ġ`.
     ByteLevel,
-    /// A blank is written as `▁`, a byte that is no character of its own as `<0x0A>`.
+    /// A blank is written as `▁`, and a byte that is not a character by itself as `<0x0A>`.
     SentencePiece,
-    /// Without blanks; `##` goes on with a word.
+    /// There are no blanks, and `##` continues a word.
     WordPiece,
 }

@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 
 use crate::texts::{NextText, Texts, quoted};
 
-/// Which text an id means, where several are listed under it: the lower rank goes first.
+/// Decides which text an id means if several are listed under it: the one with the lowest rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// A token added to a model, under the id that the tokenizers library gives it.
@@ -17,9 +17,9 @@ pub enum Rank {
     Stated,
 }
 
-/// Texts, each with one id or more.
+/// Texts, each with one or more ids.
 ///
-/// Read from an object from text to id, or from an array of \[text, …\] whose index is the id.
+/// They are read from an object that maps texts to ids, or from an array of \[text, …\] whose index is the id.
 #[derive(Debug, Default)]
 pub struct Entries {
     pub texts: Texts,
@@ -41,7 +41,7 @@ impl fmt::Display for SharedId {
 }
 
 impl Entries {
-    /// The texts, and their places by ascending id.
+    /// The texts, and their places sorted by id.
     pub fn by_id(self) -> Result<(Texts, Vec<(i64, u32)>), SharedId> {
         let Entries { texts, mut ids } = self;
         ids.sort_unstable();
@@ -58,7 +58,7 @@ impl Entries {
         Ok((texts, places))
     }
 
-    /// Adds an id of the text that was read last.
+    /// Adds an id to the text that was read last.
     fn name_last(&mut self, id: i64) -> Result<(), String> {
         let place = u32::try_from(self.texts.len() - 1).map_err(|_| "it has more than 4 billion entries".to_owned())?;
         self.ids.push((id, Rank::Model, place));
@@ -181,7 +181,7 @@ impl<'de> Visitor<'de> for Scored<'_> {
         if pair.next_element_seed(NextText(&mut *texts))?.is_none() {
             return Err(A::Error::invalid_value(Unexpected::Seq, &Scored(texts)));
         }
-        // Scores choose among tokens, which has been done.
+        // Scores serve to choose among tokens, which has been done already.
         while pair.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }

@@ -24,20 +24,20 @@ const EXPECTED: &str = "a vocabulary: a JSON array of strings (index = id), a JS
 pub struct Vocabulary {
     path: PathBuf,
     texts: Texts,
-    /// Ids in ascending order, each with the place of its text; absent where the place is the id.
+    /// Ids in ascending order, each with the place of its text. Absent if the place is the id.
     places: Option<Vec<(i64, u32)>>,
     decoder: Option<TokenDecoder>,
 }
 
 impl Vocabulary {
-    /// Reads a vocabulary: a JSON array of strings whose index is the id, a JSON object from text to id (`vocab.json`), or a
-    /// tokenizer as Hugging Face models have it (`tokenizer.json`, with its added tokens).
+    /// Reads a vocabulary. This is a JSON array of strings whose index is the id, a JSON object that maps texts to ids
+    /// (`vocab.json`), or the tokenizer of a Hugging Face model (`tokenizer.json`, including its added tokens).
     ///
-    /// Of a tokenizer, the texts, their ids and the kind of its decoder are read and nothing else: normalizers, merges and
-    /// whatever else turns text into tokens are passed over.
+    /// Of a tokenizer, only the texts, their ids and the kind of its decoder are read. Normalizers, merges and
+    /// everything else that turns text into tokens are ignored.
     ///
     /// # Errors
-    /// If the file cannot be read, has more than 512 MiB or is something else, or two texts share an id.
+    /// If the file cannot be read, has more than 512 MiB or is something else, or if two texts have the same id.
     pub fn read(path: impl AsRef<Path>) -> Result<Vocabulary, Error> {
         let path = path.as_ref();
         let bytes = read_file(path, MOST_VOCABULARY, FOLDER_ADVICE)?;
@@ -75,7 +75,7 @@ impl Vocabulary {
         self.len() == 0
     }
 
-    /// The text of token `id`, if there is such an id; 1,024 bytes of it at most.
+    /// The text of token `id`, if there is such an id. It is cut after 1,024 bytes.
     pub fn get(&self, id: i64) -> Option<&str> {
         self.texts.get(self.place(id)? as usize).map(of_token)
     }
@@ -94,12 +94,12 @@ impl Vocabulary {
         self.texts.iter()
     }
 
-    /// How texts become plain text, where a tokenizer.json says so.
+    /// How texts become plain text, if a tokenizer.json says so.
     pub fn decoder(&self) -> Option<TokenDecoder> {
         self.decoder
     }
 
-    /// Where in the texts token `id` is.
+    /// The place of token `id` in the texts.
     pub(crate) fn place(&self, id: i64) -> Option<u32> {
         match &self.places {
             Some(places) => {

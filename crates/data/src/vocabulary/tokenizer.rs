@@ -1,4 +1,4 @@
-//! The vocabulary within a tokenizer.json.
+//! The vocabulary in a tokenizer.json.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,7 +10,8 @@ use super::decoder::TokenDecoder;
 use super::entries::{Entries, Rank};
 use crate::texts::told;
 
-/// Whether a JSON object is a tokenizer: its `model` is an object. A vocabulary may have that word too, but as a number.
+/// Whether a JSON object is a tokenizer, which has an object as its `model`. A vocabulary may contain that word too,
+/// but with a number.
 pub fn is_one(bytes: &[u8]) -> Result<bool, serde_json::Error> {
     #[derive(Deserialize)]
     struct Probe {
@@ -19,13 +20,13 @@ pub fn is_one(bytes: &[u8]) -> Result<bool, serde_json::Error> {
 
     match serde_json::from_slice(bytes) {
         Ok(Probe { model }) => Ok(model.is_some()),
-        // A `model` of another kind.
+        // The `model` is something else.
         Err(error) if error.is_data() => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Texts with their ids, and how they become plain text where the file says so in a way that is known.
+/// Texts with their ids, and how they become plain text, if the file says so in a known way.
 pub fn read(bytes: &[u8]) -> Result<(Entries, Option<TokenDecoder>), String> {
     let Tokenizer { model, added_tokens, decoder } = serde_json::from_slice(bytes).map_err(|e| told(&e))?;
     let mut entries = model.vocab;
@@ -71,9 +72,9 @@ impl Decoder {
     }
 }
 
-/// Adds tokens to those of a model under the ids that the tokenizers library gives them: that of the same text in the model,
-/// or else the next one from the number of the model's entries on. The ids in the file are the same, unless it was edited;
-/// where they differ, they are known as well as far as nothing else has them.
+/// Adds tokens to those of a model, under the ids that the tokenizers library gives them. This is the id of the same
+/// text in the model, or else the next id from the number of the model's entries on. The ids in the file are the same,
+/// unless the file was edited. If they differ, they are known as well, as long as nothing else has them.
 fn add(entries: &mut Entries, added: &[AddedToken]) -> Result<(), String> {
     let mut next = entries.texts.len() as i64;
     let mut ids: HashMap<&str, Option<i64>> = added.iter().map(|token| (token.content.as_str(), None)).collect();

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-/// Shorter is nicer, but not worth waiting for.
+/// A shorter input is nicer, but not worth a longer wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The shortest input that was found by leaving out pieces, each half as long as the ones before, for which `fails` holds.
+/// The shortest input for which `fails` holds, found by leaving out pieces. Each round tries pieces half as long as
+/// those of the round before.
 pub fn minimize(input: &[u8], fails: impl Fn(&[u8]) -> Result<bool, String>) -> Result<Vec<u8>, String> {
     let begun = Instant::now();
     let mut shortest = input.to_vec();
@@ -25,7 +26,7 @@ pub fn minimize(input: &[u8], fails: impl Fn(&[u8]) -> Result<bool, String>) -> 
                 at = end;
             }
         }
-        // Once more with the same length where that helped.
+        // If leaving out pieces of this length helped, it is tried once more.
         if shortest.len() == before || piece > shortest.len() {
             piece /= 2;
         }

@@ -1,7 +1,8 @@
-//! Runs many executions, and keeps what fails.
+//! Runs many executions, and keeps the inputs that fail.
 //!
-//! A reader that overflows its stack or asks for too much memory ends the process that it runs in. So a worker runs the
-//! executions and notes the number of each before it begins, and this process makes the failing input again from that number.
+//! A reader that overflows its stack or asks for too much memory ends its own process. So a worker process runs the
+//! executions, and writes down the number of each before it begins. This process then makes the failing input again
+//! from that number.
 
 mod minimize;
 mod plan;
@@ -17,8 +18,8 @@ use trial::Trials;
 pub use plan::{Plan, target};
 pub use worker::{WorkerArgs, work};
 
-/// Tries the inputs of a plan. The first that fails is made as short as it can easily be, kept in the folder `failures`, and
-/// told in the error.
+/// Tries the inputs of a plan. The first input that fails is made as short as is easily possible, kept in the folder
+/// `failures`, and named in the error.
 pub fn run(plan: &Plan, failures: &Path) -> Result<(), String> {
     let trials = Trials::new(plan.target)?;
     let (executions, failure) = trials.work(plan)?;
@@ -39,7 +40,7 @@ pub fn run(plan: &Plan, failures: &Path) -> Result<(), String> {
     }
 }
 
-/// Tries the input in `file`. The error says all that is known of its failure.
+/// Tries the input in `file`. The error says everything that is known about its failure.
 pub fn execute(target: &'static Target, file: &Path) -> Result<(), String> {
     let input = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     match Trials::new(target)?.execute(&input)? {
@@ -48,12 +49,12 @@ pub fn execute(target: &'static Target, file: &Path) -> Result<(), String> {
     }
 }
 
-/// Makes the input in `file` shorter as long as it fails. The error says how it fails.
+/// Makes the input in `file` shorter as long as it still fails. The error says how it fails.
 pub fn minimize(target: &'static Target, file: &Path) -> Result<(), String> {
     minimized(&Trials::new(target)?, file)?.map_or(Ok(()), Err)
 }
 
-/// Makes the input in `file` shorter, and tells how it fails; none if it does not.
+/// Makes the input in `file` shorter, and returns how it fails, or none if it does not.
 fn minimized(trials: &Trials, file: &Path) -> Result<Option<String>, String> {
     let io = |error: std::io::Error| format!("{}: {error}", file.display());
     let input = std::fs::read(file).map_err(io)?;

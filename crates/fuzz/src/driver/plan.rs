@@ -11,13 +11,13 @@ pub struct Plan {
     /// The reader
     #[arg(value_parser = target)]
     pub target: &'static Target,
-    /// The inputs of another seed are others
+    /// Seed of the inputs
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// End after so many inputs
+    /// End after this many inputs
     #[arg(long, value_name = "N", required_unless_present = "seconds")]
     pub executions: Option<u64>,
-    /// End after so many seconds
+    /// End after this many seconds
     #[arg(long, value_name = "S")]
     pub seconds: Option<u64>,
 }
@@ -29,7 +29,7 @@ impl Plan {
         Ok(Generator::new(self.target, inputs, self.seed))
     }
 
-    /// Whether all is done after `executions` inputs in that time.
+    /// Whether the plan is fulfilled after `executions` inputs in that time.
     pub fn is_done(&self, executions: u64, time: Duration) -> bool {
         self.executions.is_some_and(|most| executions >= most)
             || self.seconds.is_some_and(|most| time.as_secs() >= most)

@@ -1,4 +1,4 @@
-//! Executions in processes of their own.
+//! Executions, each in a process of its own.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,22 +14,22 @@ use super::plan::Plan;
 pub struct Failure {
     /// How the process ended.
     status: String,
-    /// What it said.
+    /// What the process printed.
     words: String,
 }
 
 impl Failure {
-    /// Whether it is the same mistake: the same line panicked, or the process ended the same way.
+    /// Whether it is the same mistake: the same line panicked, or the process ended in the same way.
     pub fn is_like(&self, other: &Failure) -> bool {
         self.status == other.status && self.line() == other.line()
     }
 
-    /// All that the process said, with the backtrace of a panic where the environment asks for it.
+    /// Everything that the process printed. It includes the backtrace of a panic if the environment asks for one.
     pub fn in_full(&self) -> String {
         format!("{}\n{}", self.status, self.words.trim())
     }
 
-    /// `file:line:column` of a panic.
+    /// The `file:line:column` of a panic.
     fn line(&self) -> Option<&str> {
         self.words.lines().find_map(|line| line.split_once("panicked at ")).map(|(_, place)| place)
     }
@@ -46,21 +46,21 @@ impl fmt::Display for Failure {
 pub struct Trials {
     pub target: &'static Target,
     program: PathBuf,
-    /// For the files of all of them.
+    /// Folder for the files of all processes.
     folder: TempDir,
 }
 
 impl Trials {
     pub fn new(target: &'static Target) -> Result<Trials, String> {
         let program = std::env::current_exe().map_err(|error| format!("this program is not known: {error}"))?;
-        // In memory where the system has such a folder: an execution writes files.
+        // The folder is in memory if the system has such a place, because each execution writes files.
         let memory = Path::new("/dev/shm");
         let folder = tempfile::tempdir_in(memory).or_else(|_| TempDir::new());
         let folder = folder.map_err(|error| format!("no folder for temporary files: {error}"))?;
         Ok(Trials { target, program, folder })
     }
 
-    /// Tries the inputs of a plan. Returns how many were tried, and how the last failed if it did.
+    /// Tries the inputs of a plan. Returns how many were tried, and how the last one failed, if it did.
     pub fn work(&self, plan: &Plan) -> Result<(u64, Option<Failure>), String> {
         let progress = self.folder.path().join("progress");
         let mut worker = Command::new(&self.program);
@@ -78,7 +78,7 @@ impl Trials {
         }
     }
 
-    /// Tries one input. Returns how it failed if it did.
+    /// Tries one input. Returns how it failed, if it did.
     pub fn execute(&self, input: &[u8]) -> Result<Option<Failure>, String> {
         let file = self.folder.path().join("input");
         std::fs::write(&file, input).map_err(|error| format!("{}: {error}", file.display()))?;

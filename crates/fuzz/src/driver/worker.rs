@@ -10,17 +10,17 @@ use unmix_fuzz::execute;
 
 use super::plan::Plan;
 
-/// What a worker does.
+/// The arguments of a worker.
 #[derive(Args)]
 pub struct WorkerArgs {
     #[command(flatten)]
     plan: Plan,
-    /// File for the number of executions, the running one included
+    /// File for the number of executions, including the running one
     #[arg(long)]
     progress: PathBuf,
 }
 
-/// Tries the inputs of a plan. The first that fails ends the process.
+/// Tries the inputs of a plan. The first input that fails ends the process.
 pub fn work(args: &WorkerArgs) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", args.progress.display());
     let generator = args.plan.generator()?;

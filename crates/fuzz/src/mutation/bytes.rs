@@ -1,10 +1,10 @@
-//! Changes to bytes, whatever they mean.
+//! Changes to bytes, whatever the bytes mean.
 
 use rand::RngExt;
 
 use super::Change;
 
-/// Whole numbers at whose ends lengths and sizes break.
+/// Whole numbers at which lengths and sizes break.
 const ENDS: [u64; 14] = [
     0,
     1,
@@ -40,7 +40,7 @@ impl Change {
             3 => drop(bytes.drain(self.piece(length))),
             4 => bytes.truncate(self.place(length)),
             5 => {
-                // A piece once more, somewhere else.
+                // Copies a piece to another place.
                 let piece = bytes[self.piece(length)].to_vec();
                 let piece = &piece[..piece.len().min(self.room)];
                 let at = self.place(length);
@@ -48,7 +48,7 @@ impl Change {
                 self.room -= piece.len();
             }
             6 => {
-                // A piece over another.
+                // Copies a piece over another one.
                 let piece = self.piece(length);
                 let to = self.place(length - piece.len());
                 bytes.copy_within(piece, to);

@@ -1,15 +1,15 @@
-//! Makes the data of a file as long as its header says, so that a change of the header gets past the first check.
+//! Makes the data of a file as long as its header says, so that a changed header passes the first check.
 
 use serde_json::{Value, json};
 
 use super::parts::Parts;
 use crate::Form;
 
-/// No data get longer than this.
+/// Data never get longer than this.
 const LONGEST: usize = 1 << 16;
 
 impl Parts {
-    /// Makes data and header agree where they can be understood, and leaves them as they are where not.
+    /// Makes data and header agree if they can be understood. Otherwise it leaves them as they are.
     pub fn make_consistent(&mut self) {
         match self.form {
             Form::Text => {}
@@ -28,7 +28,7 @@ impl Parts {
     }
 }
 
-/// A header of safetensors with its tensors one after another, and the length of all.
+/// A safetensors header with its tensors one after another, and the length of all of them.
 fn laid_out(text: &[u8]) -> Option<(Value, usize)> {
     let mut header: Value = serde_json::from_slice(text).ok()?;
     let mut end = 0;
@@ -62,7 +62,7 @@ fn array_bytes(text: &[u8]) -> Option<usize> {
     sized(sides.map(|side| side.parse().ok()), width as usize)
 }
 
-/// Bytes of an array, if all sides are known and they are not too many.
+/// Bytes of an array, if all sides are known and the array is not too large.
 fn sized(sides: impl Iterator<Item = Option<u64>>, width: usize) -> Option<usize> {
     let sides = sides.collect::<Option<Vec<u64>>>()?;
     let elements =
@@ -70,7 +70,7 @@ fn sized(sides: impl Iterator<Item = Option<u64>>, width: usize) -> Option<usize
     elements.checked_mul(width).filter(|&bytes| bytes <= LONGEST)
 }
 
-/// Cuts data, or goes on with them from their beginning.
+/// Cuts the data, or continues them with a copy of their beginning.
 fn resize(data: &mut Vec<u8>, length: usize) {
     if data.is_empty() {
         data.push(1);

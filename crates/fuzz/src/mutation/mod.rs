@@ -1,4 +1,4 @@
-//! New inputs of old ones.
+//! Makes new inputs from old ones.
 
 mod bytes;
 mod consistency;
@@ -12,15 +12,15 @@ use crate::Target;
 use crate::input::{join, split};
 use parts::Parts;
 
-/// The longest input of everyday.
+/// The length of the longest ordinary input.
 pub const LONGEST: usize = 1 << 16;
 
-/// A new input made of `input`, and perhaps of files of `other`, of at most `longest` bytes.
+/// A new input of at most `longest` bytes, made from `input` and sometimes from files of `other`.
 pub fn mutate(target: &Target, input: &[u8], other: &[u8], longest: usize, mut random: ChaCha8Rng) -> Vec<u8> {
     let count = target.files.len();
     let mut files: Vec<Vec<u8>> = split(input, count).into_iter().map(<[u8]>::to_vec).collect();
     if random.random_ratio(1, 8) {
-        // A file of another input, where the two have one of the same kind.
+        // A file of another input, if that input has one of the same kind.
         let others = split(other, count);
         let place = random.random_range(0..files.len());
         if let Some(file) = others.get(place) {
@@ -33,7 +33,7 @@ pub fn mutate(target: &Target, input: &[u8], other: &[u8], longest: usize, mut r
     let place = random.random_range(0..files.len());
     let room = longest.saturating_sub(files.iter().map(Vec::len).sum::<usize>());
     let mut change = Change { random, words: target.words, room };
-    // Mostly few: with many, little is left of what the reader expects.
+    // Mostly few edits. With many, little is left of what the reader expects.
     let edits = 1 + change.random.random::<u8>().trailing_zeros();
     change.file(&mut files[place], target, place, edits);
     let mut made = join(&files);
@@ -45,7 +45,7 @@ pub fn mutate(target: &Target, input: &[u8], other: &[u8], longest: usize, mut r
 struct Change {
     random: ChaCha8Rng,
     words: &'static [&'static str],
-    /// By how many bytes the file may still grow.
+    /// How many bytes the file may still grow.
     room: usize,
 }
 
@@ -53,7 +53,7 @@ impl Change {
     /// Makes some edits to a file.
     fn file(&mut self, file: &mut Vec<u8>, target: &Target, place: usize, edits: u32) {
         if self.random.random_ratio(1, 16) {
-            // As plain bytes: lengths at the beginning no longer tell the truth.
+            // Edits plain bytes, so that lengths at the beginning are no longer true.
             (0..edits).for_each(|_| self.bytes(file));
             return;
         }
@@ -71,12 +71,12 @@ impl Change {
         *file = parts.into_file();
     }
 
-    /// A place in something of that length, the end included.
+    /// A place in something of that length, which may be its end.
     fn place(&mut self, length: usize) -> usize {
         self.random.random_range(0..=length)
     }
 
-    /// A piece of something of that length: mostly short.
+    /// A piece of something of that length. It is mostly short.
     fn piece(&mut self, length: usize) -> std::ops::Range<usize> {
         let start = self.place(length);
         let most = 1 << self.random.random_range(0..16);
@@ -88,9 +88,9 @@ impl Change {
         &of[self.random.random_range(0..of.len())]
     }
 
-    /// How often to repeat something of that length: a few times, or as often as there is room.
+    /// How often to repeat something of that length: a few times, or as often as there is room for.
     fn times(&mut self, length: usize) -> usize {
-        // An input that may get very long is meant to.
+        // An input that may get very long is meant to get long.
         let fill = if self.room > LONGEST { 2 } else { 16 };
         let most = if self.random.random_ratio(1, fill) { usize::MAX } else { 1 << self.random.random_range(0..8) };
         most.min(self.room / length.max(1))

@@ -1,23 +1,23 @@
-//! A file taken apart, so that its header can be changed without its length becoming a lie.
+//! A file taken apart, so that its header can be changed and its length stays true.
 
 use crate::Form;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// What a file is made of.
+/// The parts of a file.
 #[derive(Debug)]
 pub struct Parts {
     pub form: Form,
-    /// What comes before the header's length: the magic number and version of an npy file.
+    /// What comes before the length of the header: the magic number and version of an npy file.
     start: Vec<u8>,
     /// The header, or all of a text.
     pub text: Vec<u8>,
-    /// What comes behind the header.
+    /// What comes after the header.
     pub data: Vec<u8>,
 }
 
 impl Parts {
-    /// The parts of a file. A file that is not built as it should be is all text.
+    /// The parts of a file. If a file is not built as it should be, all of it counts as text.
     pub fn of(form: Form, file: &[u8]) -> Parts {
         let (start, width) = match form {
             Form::Safetensors => (0, 8),
@@ -41,7 +41,7 @@ impl Parts {
         })
     }
 
-    /// The file of these parts, with the length that the header has now.
+    /// The file with these parts, and with the length that the header has now.
     pub fn into_file(self) -> Vec<u8> {
         let length = self.text.len().to_le_bytes();
         let length = match self.form {

@@ -1,4 +1,4 @@
-//! Changes to texts of brackets, numbers, words and quoted texts: JSON, Python literals, CSV.
+//! Changes to texts made of brackets, numbers, words and quoted texts: JSON, Python literals, CSV.
 
 use std::ops::Range;
 
@@ -7,14 +7,14 @@ use rand::RngExt;
 use super::Change;
 use crate::dictionary::{NUMBERS, TEXTS, VALUES};
 
-/// Depths that no reader should follow one call a level.
+/// A depth at which no reader should make a call for each level.
 const DEEP: usize = 20_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Open,
     Close,
-    /// Between quotes.
+    /// Text between quotes.
     Text,
     Number,
     /// Letters, or a mark such as a comma.
@@ -35,7 +35,7 @@ impl Change {
             return self.bytes(text);
         }
         let mut at = self.random.random_range(0..tokens.len());
-        // Less often a comma or the end of a bracket, without which nothing else is looked at.
+        // Commas and closing brackets are chosen less often, because without them nothing else is looked at.
         for _ in 0..3 {
             if matches!(tokens[at].kind, Kind::Other | Kind::Close) {
                 at = self.random.random_range(0..tokens.len());
@@ -73,7 +73,7 @@ impl Change {
             _ => {
                 let from = self.random.random_range(0..tokens.len());
                 let other = value_of(text, &tokens, from);
-                // Only values that do not overlap can change places.
+                // Values can only change places if they do not overlap.
                 if value.end <= other.start || other.end <= value.start {
                     let (first, second) = if value.start < other.start { (value, other) } else { (other, value) };
                     let (one, two) = (text[first.clone()].to_vec(), text[second.clone()].to_vec());
@@ -84,7 +84,7 @@ impl Change {
         }
     }
 
-    /// Something to stand where a token stood.
+    /// Something to put in the place of a token.
     fn instead(&mut self, token: &[u8], kind: Kind) -> Vec<u8> {
         match kind {
             Kind::Number if self.random.random() => self.near(token),
@@ -103,7 +103,7 @@ impl Change {
         }
     }
 
-    /// A number not far from the one in a text.
+    /// A number near the one in a text.
     fn near(&mut self, number: &[u8]) -> Vec<u8> {
         let number = std::str::from_utf8(number).unwrap_or_default();
         match number.parse::<i64>() {
@@ -132,7 +132,7 @@ impl Change {
     }
 }
 
-/// The tokens of a text, blanks left out. What cannot be understood is a token of a byte.
+/// The tokens of a text, without blanks. What cannot be understood is a token of one byte.
 fn lex(text: &[u8]) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut at = 0;
@@ -159,7 +159,7 @@ fn lex(text: &[u8]) -> Vec<Token> {
     tokens
 }
 
-/// Length of the text that begins with `quote`, both quotes included.
+/// Length of the text that begins with `quote`, including both quotes.
 fn quoted(text: &[u8], quote: u8) -> usize {
     let mut escaped = false;
     let end = text[1..].iter().position(|&byte| {
@@ -170,7 +170,8 @@ fn quoted(text: &[u8], quote: u8) -> usize {
     end.map_or(1, |end| end + 2)
 }
 
-/// The value that begins with token `at`: with all that its bracket holds, and of a key with what it stands for.
+/// The value that begins with token `at`, including everything inside its bracket. If it is a key, what the key stands
+/// for is included.
 fn value_of(text: &[u8], tokens: &[Token], at: usize) -> Range<usize> {
     let start = tokens[at].range.start;
     let is_key = tokens[at].kind == Kind::Text
@@ -194,7 +195,7 @@ fn value_of(text: &[u8], tokens: &[Token], at: usize) -> Range<usize> {
     start..text.len()
 }
 
-/// A value with the comma behind it, or else the one before it.
+/// A value with the comma after it, or else the one before it.
 fn with_comma(text: &[u8], value: Range<usize>) -> Range<usize> {
     let is_comma = |byte: &u8| !byte.is_ascii_whitespace();
     let after = text[value.end..].iter().position(is_comma).map(|skip| value.end + skip);
@@ -221,7 +222,7 @@ mod tests {
         let found = values(text);
         assert_eq!(&found[..4], [text, r#""a\"": [1, -2e5]"#, ":", "[1, -2e5]"]);
         assert!(found.contains(&"-2e5") && found.contains(&"'b'"));
-        // Without an end they end with the text.
+        // A bracket that is never closed ends with the text.
         assert_eq!(values("[1, [2"), ["[1, [2", "1", ",", "[2", "2"]);
     }
 

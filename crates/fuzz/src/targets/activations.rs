@@ -138,7 +138,7 @@ pub(super) fn open_set(path: &Path, tensor: Option<&str>) {
     }
 }
 
-/// Opened activations are what they say.
+/// Checks that opened activations are what they say.
 fn examine(file: &ActivationSet) {
     let (tokens, neurons, element) = (file.tokens(), file.neurons(), file.element());
     assert!(tokens > 0 && neurons > 0, "{tokens} × {neurons}");
@@ -149,7 +149,7 @@ fn examine(file: &ActivationSet) {
     let mut whole = vec![0; tokens as usize * row];
     match file.read_rows(0..tokens, &mut whole) {
         Err(error) => {
-            // Only numbers that f32 cannot hold are found this late.
+            // Only numbers that f32 cannot hold are found as late as this.
             assert!(file.files()[0].stored_dtype().starts_with("f64"), "{error}");
             let error = check_finite(file).expect_err("a number that f32 cannot hold");
             refused(&error);
@@ -171,7 +171,7 @@ fn examine(file: &ActivationSet) {
     }
 }
 
-/// Rows are the same however many are read at a time.
+/// Checks that rows are the same however many are read at a time.
 fn same_by_row(file: &ActivationSet, whole: &[u8], row: usize) {
     let step = 7;
     for (start, rows) in (0..file.tokens()).step_by(step as usize).zip(whole.chunks(row * step as usize)) {
@@ -181,7 +181,7 @@ fn same_by_row(file: &ActivationSet, whole: &[u8], row: usize) {
     }
 }
 
-/// What is found when all numbers are looked at is what is there.
+/// Checks that the inspection of all numbers finds what is there.
 fn numbers_are_counted(file: &ActivationSet, values: &[f32]) {
     let not_finite = values.iter().filter(|value| !value.is_finite()).count();
     match check_finite(file) {

@@ -62,7 +62,7 @@ pub static FIT_FOLDER: Target = Target {
     },
 };
 
-/// A fit that has been read fits together, and can be written and read again.
+/// Checks that the parts of a fit agree, and that it can be written and read again.
 fn examine(record: &FitRecord, folder: &Path) {
     let (features, coefficients, run) = (&record.features, &record.coefficients, &record.run);
     assert_eq!(features.values.len(), features.rows * features.columns);
@@ -99,7 +99,7 @@ fn record(columns: TokenColumns) -> FitRecord {
     };
     let mut record = FitRecord::new(fit, columns, input);
     let summary = &mut record.run.summary;
-    // Inputs that are made of this one must be the same tomorrow and elsewhere.
+    // Inputs that are made from this one must be the same tomorrow and on other machines.
     (summary.seconds, summary.start_seconds) = (1.0, 0.5);
     summary.seconds_curve.iter_mut().for_each(|seconds| *seconds = 0.75);
     summary.adapter = "a processor".to_owned();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use unmix_data::{TensorEntry, write_tensors};
 
-/// A safetensors file of (name, type, shape), with numbers as data.
+/// A safetensors file of tensors with these names, types and shapes, with numbers as data.
 pub fn safetensors(tensors: &[(&str, &'static str, &[usize])]) -> Vec<u8> {
     let contents: Vec<Vec<u8>> =
         tensors.iter().map(|&(_, dtype, shape)| numbers(dtype, shape.iter().product())).collect();
@@ -19,7 +19,7 @@ pub fn safetensors(tensors: &[(&str, &'static str, &[usize])]) -> Vec<u8> {
     file
 }
 
-/// An npy file of this format version, whose type is `descr`.
+/// An npy file of this format version with elements of the type `descr`.
 pub fn npy(version: u8, descr: &str, fortran: bool, shape: &[usize], data: &[u8]) -> Vec<u8> {
     let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
     let order = if fortran { "True" } else { "False" };
@@ -29,14 +29,14 @@ pub fn npy(version: u8, descr: &str, fortran: bool, shape: &[usize], data: &[u8]
     [&b"\x93NUMPY"[..], &[version, 0], length, text.as_bytes(), data].concat()
 }
 
-/// Little-endian numbers of a type of safetensors: small, of both signs where the type has them.
+/// Little-endian numbers of a safetensors type. They are small, and have both signs if the type does.
 pub fn numbers(dtype: &str, count: usize) -> Vec<u8> {
     let float = |i: usize| (i * 7 % 5) as f32 * 0.5 - 1.0;
     (0..count)
         .flat_map(|i| match dtype {
             "F64" => f64::from(float(i)).to_le_bytes().to_vec(),
             "F32" => float(i).to_le_bytes().to_vec(),
-            // The upper half of an f32, and 0.5, 1, -1, 0.
+            // bf16 is the upper half of an f32. The f16 numbers are 0.5, 1, -1 and 0.
             "BF16" => float(i).to_le_bytes()[2..].to_vec(),
             "F16" => [0, [0x38, 0x3c, 0xbc, 0x00][i % 4]].to_vec(),
             "I64" | "U64" => (i as u64).to_le_bytes().to_vec(),

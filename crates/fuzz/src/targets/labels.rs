@@ -6,7 +6,7 @@ use super::refusal::refused;
 use crate::{File, Form, Target};
 
 const FILE: &str = "labels.json";
-/// A name for each form of labels, and one that says nothing.
+/// A name for each form of labels, and one that does not show the form.
 const NAMES: [&str; 4] = [FILE, "labels.jsonl", "labels.csv", "labels"];
 
 /// Labels in each of their forms.
@@ -43,7 +43,7 @@ pub static LABELS: Target = Target {
     read: |folder| {
         let path = folder.join(FILE);
         let bytes = std::fs::read(&path).unwrap_or_default();
-        // The name is a part of what tells the form.
+        // The form depends on the name, too.
         let labels = match NAMES[bytes.len() % NAMES.len()] {
             FILE => PromptLabels::read(path),
             name => PromptLabels::from_bytes(name, &bytes),
@@ -55,7 +55,7 @@ pub static LABELS: Target = Target {
     },
 };
 
-/// Every label can be found, and belongs to one prompt.
+/// Checks that every label can be found and belongs to one prompt.
 fn examine(labels: &PromptLabels) {
     let count = labels.labels().len();
     assert!(count > 0, "labels without labels");

@@ -108,7 +108,7 @@ pub static LENS: Target = Target {
     },
 };
 
-/// What neurons promote is a list of tokens of the vocabulary, strongest first.
+/// Checks that what neurons promote is a list of tokens of the vocabulary, strongest first.
 fn look(weights: &Weights, options: &ReadoutOptions) -> Result<(), LensError> {
     const MOST: usize = 3;
     let readout = Readout::open(weights, NEURONS, options)?;

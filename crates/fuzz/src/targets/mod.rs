@@ -15,7 +15,7 @@ mod weights;
 use crate::Target;
 
 impl Target {
-    /// All of them.
+    /// All targets.
     pub const ALL: [&'static Target; 10] = [
         &activations::SAFETENSORS,
         &activations::NPY,
@@ -29,7 +29,7 @@ impl Target {
         &lens::LENS,
     ];
 
-    /// The one of that name.
+    /// The target of that name.
     pub fn named(name: &str) -> Option<&'static Target> {
         Target::ALL.into_iter().find(|target| target.name == name)
     }

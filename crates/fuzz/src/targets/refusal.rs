@@ -5,13 +5,13 @@ use std::fmt::Display;
 use unmix_data::Error;
 use unmix_interpret::LensError;
 
-/// An error of a reader, whose files are there and can be read, so that only what they hold can be wrong. What comes from a file
-/// may be in its text as it is: whoever prints it makes it fit for that.
+/// Checks an error of a reader. The reader's files are there and can be read, so only their content can be wrong. The
+/// text of an error may contain text of a file unchanged, because whoever prints it makes it fit for that.
 pub fn refused(error: &Error) {
     is_about_the_input(error, error.is_usage());
 }
 
-/// The same of the logit lens.
+/// The same for the logit lens.
 pub fn refused_by_lens(error: &LensError) {
     is_about_the_input(error, error.is_usage());
 }

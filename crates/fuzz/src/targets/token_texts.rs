@@ -8,7 +8,7 @@ use crate::{File, Form, Target};
 
 const FILE: &str = "tokens.json";
 
-/// Arrays of texts, one a row.
+/// Arrays of texts, one for each row.
 pub static TOKEN_TEXTS: Target = Target {
     name: "token_texts",
     files: &[File { name: FILE, form: Form::Text }],
@@ -26,7 +26,7 @@ pub static TOKEN_TEXTS: Target = Target {
     read: |folder| {
         let path = folder.join(FILE);
         let strings = match TokenStrings::from_rows(&path, 6) {
-            // How many there are is in the error: with so many rows it must be read.
+            // The error says how many texts there are. With that number of rows, the file must be read.
             Err(Error::ColumnLength { found, .. }) => {
                 TokenStrings::from_rows(&path, found).expect("as many rows as there are texts")
             }

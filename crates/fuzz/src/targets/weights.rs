@@ -55,7 +55,7 @@ pub static WEIGHTS: Target = Target {
     },
 };
 
-/// What is named is there, and what is there can be read or is refused.
+/// Checks that what is named is there, and that what is there can be read or is refused.
 fn examine(weights: &Weights) {
     assert!(weights.names().len() > 0 || weights.paths().len() > 0, "weights without files");
     for name in weights.names() {

@@ -1,4 +1,4 @@
-//! What the scores would be if labels meant nothing: the same choice and the same scores with shuffled labels.
+//! The scores that labels without meaning give: the same choices and scores, with shuffled labels.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -10,7 +10,7 @@ use super::pairs::largest_standard_score;
 use super::scores::{Baseline, Spread};
 use super::selection::{Figures, choose_and_score};
 
-/// One half of the prompts: their cosines, and the concept of each.
+/// One half of the prompts: their cosines, and the concept of each prompt.
 pub struct HalfOfPrompts {
     pub evidence: Evidence,
     pub groups: Vec<usize>,
@@ -25,8 +25,9 @@ pub struct Permuted {
     largest: Vec<f64>,
 }
 
-/// Chooses and scores with labels shuffled over the prompts of each half, so that halves and concepts keep their sizes.
-/// Permutation i draws from stream i of `seed`'s generator, so the result does not depend on the number of cores.
+/// Chooses and scores with shuffled labels. They are shuffled over the prompts of each half, so that halves and
+/// concepts keep their sizes. Permutation i draws from stream i of the generator of `seed`, so the result does not
+/// depend on the number of cores.
 pub fn permuted(
     halves: [&HalfOfPrompts; 2],
     alive: &[bool],
@@ -53,7 +54,7 @@ pub fn permuted(
 }
 
 impl Permuted {
-    /// The spread of each figure; absent without permutations.
+    /// The spread of each figure. Absent without permutations.
     pub fn baseline(&self) -> Option<Baseline> {
         let spread = |figure: fn(&Figures) -> Option<f64>| Spread::of(self.figures.iter().filter_map(figure).collect());
         Some(Baseline {
@@ -64,15 +65,16 @@ impl Permuted {
         })
     }
 
-    /// How often chance reaches `auc` for `concept`, the true labels counted as one of the permutations: never below
-    /// 1 / (permutations + 1). Absent without permutations.
+    /// How often chance reaches `auc` for `concept`. The true labels count as one of the permutations, so the result is
+    /// never below 1 / (permutations + 1). Absent without permutations.
     pub fn p_value(&self, concept: usize, auc: f64) -> Option<f64> {
         let reached = self.auc.iter().filter(|found| found[concept].is_some_and(|found| found >= auc)).count();
         (!self.auc.is_empty()).then(|| (1 + reached) as f64 / (1 + self.auc.len()) as f64)
     }
 
-    /// How often any pair of a feature and a concept reaches `standard_score` by chance, the true labels counted as one of the
-    /// permutations: the p-value of a pair, corrected for all pairs that were tried. Absent without permutations.
+    /// How often any pair of a feature and a concept reaches `standard_score` by chance. This is the p-value of a pair,
+    /// corrected for all pairs that were tried. The true labels count as one of the permutations. Absent without
+    /// permutations.
     pub fn corrected_p_value(&self, standard_score: f64) -> Option<f64> {
         // Sums of the same ranks in another order differ by rounding.
         let reached = self.largest.iter().filter(|&&largest| largest >= standard_score - 1e-9).count();

@@ -1,18 +1,19 @@
-//! Which features detect which concepts beyond chance, whatever was tried.
+//! Which features detect which concepts beyond chance, although many pairs were tried.
 
 use super::baseline::Permuted;
 use super::detection::{Measures, RankExcess};
 use super::pairs::{pairs, standard_score};
 use super::scores::Detected;
 
-/// A pair of a feature and a concept counts as detected up to this p-value, which is corrected for all pairs: with labels that
-/// mean nothing, one labelling in twenty has any such pair.
+/// A pair of a feature and a concept counts as detected up to this p-value, which is corrected for all pairs. With
+/// labels that mean nothing, one labelling in twenty has any such pair.
 pub const DETECTED_P: f64 = 0.05;
-/// The half for scoring has to agree by itself, at 5% and uncorrected: standard deviations above shuffled labels.
+/// The half for scoring has to agree by itself, at 5% and without correction. In standard deviations above shuffled
+/// labels.
 const SCORING_STANDARD_SCORE: f64 = 1.645;
 
-/// The pairs whose score no pair reaches by chance, but for [`DETECTED_P`] of the shuffles: by features, and of each feature
-/// the clearest first. `concept` gives a concept's name and number of prompts.
+/// The pairs whose score is reached by any pair in at most a share of [`DETECTED_P`] of the shuffles. They are sorted
+/// by feature, and the clearest of a feature comes first. `concept` gives a concept's name and number of prompts.
 pub fn detected(
     choosing: &Measures<'_>,
     scoring: &Measures<'_>,

@@ -3,29 +3,29 @@
 use rayon::prelude::*;
 use unmix::DenseMatrix;
 
-/// What a mean cosine counts as that is not above it: logarithms need something positive.
+/// The value that a smaller mean cosine counts as, because logarithms need something positive.
 const LEAST_MEAN: f64 = 1e-6;
 
-/// S_CD, the concept-detection score of Shafran, Geiger and Geva (2026): ln(concept / neutral), the means over the prompts
-/// of a concept and over neutral ones of each prompt's largest cosine. Means below 1e-6, negative ones with them, count as
-/// 1e-6; so a feature that is active in neither has 0.
+/// S_CD, the concept-detection score of Shafran, Geiger and Geva (2026): ln(concept / neutral). `concept` and `neutral`
+/// are means of each prompt's largest cosine, over the prompts of a concept and over neutral prompts. Means below 1e-6,
+/// including negative ones, count as 1e-6. So a feature that is active in neither has an S_CD of 0.
 pub fn s_cd(concept: f64, neutral: f64) -> f64 {
     (concept.max(LEAST_MEAN) / neutral.max(LEAST_MEAN)).ln()
 }
 
-/// The prompts of one half: each direction's largest cosine in each prompt, and the prompt's rank by it.
+/// The prompts of one half: for each direction, the largest cosine in each prompt, and the prompt's rank by it.
 pub struct Evidence {
     directions: usize,
     /// \[prompts, K\].
     maxima: Vec<f64>,
-    /// \[prompts, K\], from 1; equals share the mean of their ranks.
+    /// \[prompts, K\], from 1. Prompts with equal cosines share the mean of their ranks.
     ranks: Vec<f64>,
-    /// Variance of each direction's ranks: less where prompts are equal.
+    /// Variance of each direction's ranks. It is smaller if prompts are equal.
     variances: Vec<f64>,
 }
 
 impl Evidence {
-    /// Of the prompts (rows of `maxima` \[prompts, K\]) listed.
+    /// Evidence of the prompts with these numbers, which are rows of `maxima` \[prompts, K\].
     pub fn new(maxima: &DenseMatrix, prompts: &[usize]) -> Evidence {
         let directions = maxima.columns;
         let values: Vec<f64> =
@@ -42,7 +42,7 @@ impl Evidence {
         Evidence { directions, maxima: values, ranks, variances }
     }
 
-    /// The measures for `groups`, the concept of each prompt; `concepts` stands for neutral.
+    /// The measures for `groups`, the concept of each prompt. The number `concepts` stands for neutral.
     pub fn measure(&self, groups: &[usize], concepts: usize) -> Measures<'_> {
         let directions = self.directions;
         let mut sizes = vec![0usize; concepts + 1];
@@ -60,7 +60,7 @@ impl Evidence {
     }
 }
 
-/// Sums over groups of prompts, and the scores that come of them.
+/// Sums over groups of prompts, and the scores that follow from them.
 pub struct Measures<'a> {
     evidence: &'a Evidence,
     directions: usize,
@@ -75,13 +75,13 @@ pub struct Measures<'a> {
 }
 
 impl Measures<'_> {
-    /// Whether there are prompts of `concept`, and others to tell them from.
+    /// Whether there are prompts of `concept`, and others to compare them with.
     pub fn can_score(&self, concept: usize) -> bool {
         self.sizes[concept] > 0 && self.sizes[concept] < self.prompts
     }
 
-    /// The means of the largest cosine over the concept's prompts and over neutral ones; over all others where none is
-    /// neutral.
+    /// The means of the largest cosine over the concept's prompts, and over neutral ones. If no prompt is neutral, the
+    /// second mean is over all other prompts.
     fn means(&self, concept: usize, direction: usize) -> (f64, f64) {
         let mean = |group: usize| self.maxima[group * self.directions + direction] / self.sizes[group] as f64;
         let neutral = if self.sizes[self.concepts] > 0 {
@@ -105,18 +105,18 @@ impl Measures<'_> {
         s_cd(concept, neutral)
     }
 
-    /// The area under the ROC curve: the share of pairs, one prompt of the concept and one of all others, in which the
-    /// concept's has the larger cosine; equals count half.
+    /// The area under the ROC curve: the share of pairs of a prompt of the concept and another prompt in which the
+    /// concept's prompt has the larger cosine. A pair of equal cosines counts half.
     pub fn auc(&self, concept: usize, direction: usize) -> f64 {
         let (own, others) = (self.sizes[concept] as f64, (self.prompts - self.sizes[concept]) as f64);
         (self.ranks[concept * self.directions + direction] - own * (own + 1.0) / 2.0) / (own * others)
     }
 
-    /// The sum of the ranks of the concept's prompts against that of shuffled labels.
+    /// How much larger the sum of the ranks of the concept's prompts is than with shuffled labels.
     pub fn rank_excess(&self, concept: usize, direction: usize) -> RankExcess {
         let (own, all) = (self.sizes[concept] as f64, self.prompts as f64);
         let excess = self.ranks[concept * self.directions + direction] - own * (all + 1.0) / 2.0;
-        // Of `own` ranks drawn without replacement.
+        // The variance of a sum of `own` ranks drawn without replacement.
         let variance = self.evidence.variances[direction] * own * (all - own) / (all - 1.0).max(1.0);
         RankExcess { excess, variance }
     }
@@ -125,14 +125,15 @@ impl Measures<'_> {
 /// How far the ranks of a concept's prompts lie above those of shuffled labels.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RankExcess {
-    /// Sum of the ranks less its mean over all ways to shuffle.
+    /// Sum of the ranks, minus its mean over all ways to shuffle.
     excess: f64,
-    /// Its variance over all ways to shuffle.
+    /// Variance of the sum over all ways to shuffle.
     variance: f64,
 }
 
 impl RankExcess {
-    /// The excess over both halves, whose labels are shuffled apart, in standard deviations; 0 where all prompts are equal.
+    /// The excess over both halves in standard deviations. The labels of each half are shuffled by themselves. 0 if all
+    /// prompts are equal.
     pub fn standard_score(halves: [RankExcess; 2]) -> f64 {
         let [first, second] = halves;
         let variance = first.variance + second.variance;
@@ -140,13 +141,13 @@ impl RankExcess {
     }
 }
 
-/// The rank of each value, from 1; equals share the mean of theirs.
+/// The rank of each value, from 1. Equal values share the mean of their ranks.
 fn mean_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let mut ranks = vec![0.0; values.len()];
     let mut first = 0;
-    // -0 and 0 are the same cosine, though not the same to a total order.
+    // -0 and 0 are the same cosine, although a total order tells them apart.
     for equals in order.chunk_by(|&a, &b| values[a] == values[b]) {
         let mean = first as f64 + (equals.len() + 1) as f64 / 2.0;
         equals.iter().for_each(|&prompt| ranks[prompt] = mean);
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_excess_of_ranks_is_in_standard_deviations_of_all_ways_to_shuffle() {
-        // Six prompts with a tie; two of them are of concept 0. All 15 ways to choose two, one by one.
+        // Six prompts with a tie, two of them of concept 0. The test goes through all 15 ways to choose two.
         let values = [0.1f32, 0.5, 0.5, 0.9, 0.2, 0.7];
         let evidence = Evidence::new(&DenseMatrix { rows: 6, columns: 1, values: values.into() }, &[0, 1, 2, 3, 4, 5]);
         let mut found = Vec::new();

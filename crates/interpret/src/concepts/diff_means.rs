@@ -1,5 +1,5 @@
-//! The difference of means: for each concept the direction from other activations to its own, what supervision gives for
-//! free.
+//! The difference of means: for each concept, the direction from other activations to its own. It shows what
+//! supervision gives without any training.
 
 use rayon::prelude::*;
 use unmix::{ActivationSource, DenseMatrix};
@@ -8,12 +8,13 @@ use unmix_data::{PanelBuffer, Panels};
 use super::{ConceptError, Labelling};
 use crate::cosine::check_rows;
 
-/// For each concept, \[concepts, d\], the mean activation over the tokens of its prompts less that over the tokens of
-/// neutral ones, or of all others where there are no neutral ones; prompts of the half for choosing alone. Zero where either
-/// has no tokens. Sums are taken in f64, in the order of the rows.
+/// Directions \[concepts, d\]: for each concept, the mean activation over the tokens of its prompts minus the mean over
+/// the tokens of neutral prompts. If there are no neutral prompts, the second mean is over all other tokens. Only
+/// prompts of the half for choosing count. A direction is zero if one of the means has no tokens. Sums are in f64, in
+/// the order of the rows.
 ///
 /// # Errors
-/// If the source cannot be read, or has more or fewer rows than the labelling.
+/// If the source cannot be read, or its number of rows differs from that of the labelling.
 pub fn diff_means(source: &dyn ActivationSource, labelling: &Labelling) -> Result<DenseMatrix, ConceptError> {
     check_rows(source, labelling.prompt_of_row())?;
     let (concepts, panels) = (labelling.concepts().len(), Panels::new(source));
@@ -35,7 +36,7 @@ pub fn diff_means(source: &dyn ActivationSource, labelling: &Labelling) -> Resul
                 counts[group] += 1;
             }
         }
-        // Each sum belongs to one core, so its order is that of the rows.
+        // Each sum belongs to one core, so it is taken in the order of the rows.
         sums.par_chunks_mut(neurons).zip(&rows).for_each(|(sum, rows)| {
             for row in rows {
                 sum.iter_mut().zip(*row).for_each(|(sum, &value)| *sum += f64::from(value));

@@ -6,7 +6,7 @@ pub enum ConceptError {
     /// Labels or activations that cannot be read, or do not fit each other.
     #[error(transparent)]
     Data(#[from] unmix_data::Error),
-    /// Labels that leave nothing to compare.
+    /// Labels with which there is nothing to compare.
     #[error("{}: {problem}", path.display())]
     Labels {
         /// The file of labels.
@@ -17,7 +17,7 @@ pub enum ConceptError {
 }
 
 impl ConceptError {
-    /// Whether what was given is at fault rather than the system.
+    /// Whether the input is at fault rather than the system.
     pub fn is_usage(&self) -> bool {
         match self {
             ConceptError::Data(error) => error.is_usage(),

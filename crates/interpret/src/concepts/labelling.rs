@@ -7,18 +7,18 @@ use unmix_data::{Half, PromptLabel, PromptLabels};
 
 use super::ConceptError;
 
-/// Which of a label's names counts.
+/// Which of the names in a label counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ConceptLevel {
     /// The concept.
     #[default]
     Concept,
-    /// The wider concept that it is a part of; a prompt without one stands for itself.
+    /// The wider concept that the concept is a part of. A prompt without one counts under its own concept.
     Parent,
 }
 
-/// The prompts of some activations with their labels, numbered from 0 in the order of the labels.
+/// The prompts of some activations with their labels. Prompts are numbered from 0 in the order of the labels.
 #[derive(Clone, Debug)]
 pub struct Labelling {
     level: ConceptLevel,
@@ -29,11 +29,11 @@ pub struct Labelling {
 }
 
 impl Labelling {
-    /// Labels for activations whose rows are of the prompts `prompt_ids`. Prompts with the label `neutral` are about nothing
-    /// in particular, whatever their parent.
+    /// Labels for activations whose rows belong to the prompts `prompt_ids`. Prompts with the label `neutral` are about
+    /// nothing in particular, whatever their parent is.
     ///
-    /// Unless the file says which half a prompt belongs to, every other prompt of a concept is for choosing, beginning with
-    /// the first. The halves are the same at both levels.
+    /// If the file does not say which half a prompt belongs to, every other prompt of a concept is for choosing,
+    /// beginning with the first. The halves are the same at both levels.
     ///
     /// # Errors
     /// If a prompt has no label; if all prompts have the same one; if `level` is [`ConceptLevel::Parent`] and there are no
@@ -101,12 +101,12 @@ impl Labelling {
         self.level
     }
 
-    /// Names of the concepts in alphabetical order, the neutral one left out.
+    /// Names of the concepts in alphabetical order, without the neutral one.
     pub fn concepts(&self) -> &[String] {
         &self.concepts
     }
 
-    /// For each prompt, the index of its concept; the number of concepts where it is neutral.
+    /// For each prompt, the index of its concept, or the number of concepts if the prompt is neutral.
     pub fn groups(&self) -> &[usize] {
         &self.groups
     }

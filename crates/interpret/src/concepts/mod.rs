@@ -1,10 +1,10 @@
 //! Whether features detect concepts, scored on labelled prompts as by Shafran, Geiger and Geva (ACL 2026,
 //! 2026.acl-long.1959).
 //!
-//! A [`Labelling`] says what each prompt is about and in which half it is. [`concept_scores`] chooses a concept for each
-//! feature and a feature for each concept on one half, scores the choices on the other, and does the same with shuffled
-//! labels, to tell what chance gives, and with [`diff_means`], to tell what supervision gives. Pairs that no shuffle of the
-//! labels brings about, whichever of all features and concepts are paired, are [`Detected`].
+//! A [`Labelling`] says what each prompt is about and which half it is in. [`concept_scores`] chooses a concept for
+//! each feature and a feature for each concept on one half, and scores the choices on the other. It does the same with
+//! shuffled labels, to show what chance gives, and with [`diff_means`], to show what supervision gives. A pair is
+//! [`Detected`] if shuffled labels hardly ever score any pair as highly.
 
 mod baseline;
 mod detected;
@@ -36,15 +36,15 @@ use detection::{Evidence, Measures};
 use pairs::standard_score;
 use selection::{choose_and_score, mean, median};
 
-/// Scores `features` \[K, d\] on the activations `source`, whose prompts `labelling` describes. `strongest` tells where
-/// features are strongest among the rows of `source`; without it there is no purity, and only features that are zero count
-/// as dead. The baseline takes `permutations` shuffles, drawn from `seed`.
+/// Scores `features` \[K, d\] on the activations `source`, whose prompts `labelling` describes. `strongest` says where
+/// features are strongest among the rows of `source`. Without it, no purity is known, and only features that are zero
+/// count as dead. The baseline takes `permutations` shuffles, drawn from `seed`.
 ///
 /// The activations are read three times, in panels of rows.
 ///
 /// # Errors
-/// If the source cannot be read, or features, labelling, source and `strongest` do not have the same features, neurons and
-/// tokens.
+/// If the source cannot be read, or if features, labelling, source and `strongest` do not agree in their numbers of
+/// features, neurons and tokens.
 pub fn concept_scores(
     source: &dyn ActivationSource,
     labelling: &Labelling,

@@ -2,12 +2,12 @@
 
 use super::detection::{Measures, RankExcess};
 
-/// By how much the prompts of a concept rank above those of shuffled labels for a feature, both halves together.
+/// How far the prompts of a concept rank above those of shuffled labels for a feature, over both halves together.
 pub fn standard_score(halves: [&Measures<'_>; 2], concept: usize, feature: usize) -> f64 {
     RankExcess::standard_score(halves.map(|half| half.rank_excess(concept, feature)))
 }
 
-/// The pairs of a feature alive and a concept with prompts in both halves.
+/// The pairs of a living feature and a concept with prompts in both halves.
 pub fn pairs(halves: [&Measures<'_>; 2], alive: &[bool], concepts: usize) -> impl Iterator<Item = (usize, usize)> {
     let scored: Vec<usize> = (0..concepts).filter(|&c| halves.iter().all(|half| half.can_score(c))).collect();
     let living = (0..alive.len()).filter(|&k| alive[k]);

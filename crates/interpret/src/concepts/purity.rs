@@ -11,15 +11,15 @@ use super::scores::Purity;
 /// Where features are strongest.
 #[derive(Clone, Copy, Debug)]
 pub struct StrongestRows<'a> {
-    /// For each feature, the rows of its strongest tokens, as from [`strongest_tokens`](crate::strongest_tokens); none for a
-    /// feature that no token uses.
+    /// For each feature, the rows of its strongest tokens, as from [`strongest_tokens`](crate::strongest_tokens). A
+    /// feature that no token uses has none.
     pub rows: &'a [Vec<usize>],
-    /// The token of each row, where known.
+    /// The token of each row, if known.
     pub token_ids: Option<&'a [i64]>,
 }
 
 impl StrongestRows<'_> {
-    /// Refuses what is not of `features` features and `tokens` tokens.
+    /// Refuses anything that does not have `features` features and `tokens` tokens.
     pub(super) fn check(&self, features: usize, tokens: usize) -> Result<(), Error> {
         let inconsistent = |what: &str, found: String, expected: String| {
             Err(Error::Inconsistent { what: what.to_owned(), found, expected })
@@ -43,7 +43,7 @@ impl StrongestRows<'_> {
     }
 }
 
-/// The purity of each feature; absent where no token uses it.
+/// The purity of each feature. Absent if no token uses it.
 pub fn purity(strongest: &StrongestRows, labelling: &Labelling) -> Vec<Option<Purity>> {
     let (groups, prompts) = (labelling.groups(), labelling.prompt_of_row());
     let of = |rows: &Vec<usize>| {
@@ -54,7 +54,7 @@ pub fn purity(strongest: &StrongestRows, labelling: &Labelling) -> Vec<Option<Pu
     strongest.rows.iter().map(of).collect()
 }
 
-/// Share of the values that are the most frequent one.
+/// The share of the values that equal the most frequent one.
 fn modal_share<T: Hash + Eq>(values: impl ExactSizeIterator<Item = T>) -> Option<f64> {
     let all = values.len() as f64;
     let mut counts: HashMap<T, usize> = HashMap::new();

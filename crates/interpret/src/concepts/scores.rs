@@ -1,53 +1,54 @@
-//! The scores as they are handed out.
+//! The scores as callers get them.
 
 use serde::Serialize;
 
 use super::ConceptLevel;
 
-/// How well features detect concepts. Whatever was chosen was chosen on one half of the prompts and scored on the other.
+/// How well features detect concepts. All choices were made on one half of the prompts and scored on the other.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConceptScores {
     /// Whether concepts or their parents were scored.
     pub level: ConceptLevel,
     /// Prompts with activations.
     pub prompts: usize,
-    /// Those on which features and concepts were chosen for each other.
+    /// Prompts on which features and concepts were chosen for each other.
     pub choosing_prompts: usize,
-    /// Those about nothing in particular. Where there are none, all other concepts take their place.
+    /// Prompts about nothing in particular. If there are none, all other concepts take their place.
     pub neutral_prompts: usize,
-    /// For each concept, in alphabetical order, the feature that tells its prompts best.
+    /// For each concept, in alphabetical order, the feature that recognises its prompts best.
     pub concepts: Vec<ScoredConcept>,
     /// For each feature, the concept that it is about.
     pub features: Vec<ScoredFeature>,
-    /// The pairs of a feature and a concept that are beyond chance, by features, and of each feature the clearest first. Empty
-    /// without permutations.
+    /// The pairs of a feature and a concept that are beyond chance, sorted by feature, the clearest of a feature first.
+    /// Empty without permutations.
     pub detected: Vec<Detected>,
-    /// What they come to.
+    /// A summary of these scores.
     pub summary: ScoreSummary,
-    /// What chance comes to; absent without permutations.
+    /// The summary with shuffled labels. Absent without permutations.
     pub baseline: Option<Baseline>,
 }
 
-/// The feature for a concept. Scores are absent where one of the halves has none of the concept's prompts, or no others.
+/// The feature for a concept. Scores are absent if a half has no prompts of the concept, or no other prompts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ScoredConcept {
     /// The concept.
     pub concept: String,
-    /// Its prompts, both halves together.
+    /// Number of its prompts in both halves together.
     pub prompts: usize,
     /// The feature with the largest area under the ROC curve on the half for choosing.
     pub best_feature: Option<usize>,
-    /// The feature's area under the ROC curve, 0.5 being chance: the share of pairs of a prompt of the concept and another
-    /// one in which the concept's has the larger maximum cosine.
+    /// The feature's area under the ROC curve; 0.5 is chance. It is the share of pairs of a prompt of the concept and
+    /// another prompt in which the concept's prompt has the larger maximum cosine.
     pub auc: Option<f64>,
-    /// The feature's S_CD: ln of the mean maximum cosine of the concept's prompts over that of neutral prompts.
+    /// The feature's S_CD: ln of the mean maximum cosine of the concept's prompts over the mean for neutral prompts.
     pub s_cd: Option<f64>,
-    /// How often the feature that is chosen with shuffled labels reaches that area.
+    /// How often a feature that is chosen with shuffled labels reaches that area.
     pub p_value: Option<f64>,
-    /// How often any pair of a feature and a concept is told as clearly with shuffled labels, as in [`Detected::p_value`].
+    /// How often, with shuffled labels, any pair of a feature and a concept is recognised as clearly, as in
+    /// [`Detected::p_value`].
     pub corrected_p_value: Option<f64>,
-    /// The same scores for the difference of mean activations, a direction made from the labels of the half for choosing:
-    /// what supervision reaches.
+    /// The same scores for the difference of mean activations, a direction made from the labels of the half for
+    /// choosing. They show what supervision reaches.
     pub diff_means: Option<DirectionScore>,
 }
 
@@ -67,47 +68,49 @@ pub struct ScoredFeature {
     pub feature: usize,
     /// Whether it is zero or no token uses it.
     pub dead: bool,
-    /// The concept whose mean maximum cosine exceeds the neutral one most on the half for choosing.
+    /// The concept with the largest excess of its mean maximum cosine over the neutral one, on the half for choosing.
     pub best_concept: Option<String>,
-    /// S_CD for it.
+    /// S_CD for that concept.
     pub s_cd: Option<f64>,
-    /// Area under the ROC curve for it.
+    /// Area under the ROC curve for that concept.
     pub auc: Option<f64>,
-    /// How often any pair of a feature and a concept is told as clearly with shuffled labels, as in [`Detected::p_value`].
+    /// How often, with shuffled labels, any pair of a feature and a concept is recognised as clearly, as in
+    /// [`Detected::p_value`].
     pub corrected_p_value: Option<f64>,
-    /// How alike its strongest tokens are; absent where they are not known.
+    /// How alike the feature's strongest tokens are. Absent if they are not known.
     #[serde(flatten)]
     pub purity: Option<Purity>,
 }
 
 /// A feature that detects a concept beyond chance.
 ///
-/// The labels of each half are shuffled, and for every pair of a feature and a concept the ranks of the concept's prompts are
-/// summed, in standard deviations of their sum. Detected is what no pair reaches in 95% of the shuffles, and what the half for
-/// scoring shows by itself as well. Features know no labels, so both halves can tell; that all pairs compete pays for the
-/// choice among them.
+/// The labels of each half are shuffled many times. For every pair of a feature and a concept, the ranks of the
+/// concept's prompts are summed, and the sum is expressed in standard deviations. A pair is detected if no pair at all
+/// reaches its score in 95% of the shuffles, and if the half for scoring shows it by itself as well. Features know no
+/// labels, so both halves can be used. All pairs compete, which accounts for the choice among them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Detected {
     /// Number of the feature.
     pub feature: usize,
     /// The concept.
     pub concept: String,
-    /// Its prompts, both halves together.
+    /// Number of its prompts in both halves together.
     pub prompts: usize,
     /// Area under the ROC curve on the half for scoring.
     pub auc: f64,
-    /// Share of the shuffles in which any pair of a feature and a concept is told as clearly: corrected for all pairs.
+    /// Share of the shuffles in which any pair of a feature and a concept is recognised as clearly. This corrects for
+    /// all pairs.
     pub p_value: f64,
 }
 
 /// How alike a feature's strongest tokens are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Purity {
-    /// Share of them from prompts of one concept, the most frequent; neutral counts as one.
+    /// Share of them that come from prompts of one concept, the most frequent one. Neutral counts as a concept.
     pub purity: f64,
-    /// Share of them that are one and the same token; absent without token ids.
+    /// Share of them that are the same token, the most frequent one. Absent without token ids.
     pub token_purity: Option<f64>,
-    /// The larger of the two: a feature is about a concept or about a token.
+    /// The larger of the two: a feature may be about a concept or about a token.
     pub either: f64,
 }
 
@@ -130,20 +133,21 @@ pub struct ScoreSummary {
     pub either_mean: Option<f64>,
     /// Mean over concepts of the area under the ROC curve of the difference of means.
     pub diff_means_auc_mean: Option<f64>,
-    /// Median over concepts of the difference of means' S_CD. Above 10 where neutral prompts' cosines are not positive.
+    /// Median over concepts of the S_CD of the difference of means. It is above 10 if the cosines of neutral prompts
+    /// are not positive.
     pub diff_means_s_cd_median: Option<f64>,
 }
 
-/// The summary with labels shuffled over prompts.
+/// The summary with labels shuffled over the prompts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Baseline {
     /// Number of shuffles.
     pub permutations: usize,
-    /// Of [`ScoreSummary::detects`].
+    /// Spread of [`ScoreSummary::detects`].
     pub detects: Spread,
-    /// Of [`ScoreSummary::s_cd_median`].
+    /// Spread of [`ScoreSummary::s_cd_median`].
     pub s_cd_median: Spread,
-    /// Of [`ScoreSummary::auc_mean`].
+    /// Spread of [`ScoreSummary::auc_mean`].
     pub auc_mean: Spread,
 }
 

@@ -2,7 +2,7 @@
 
 use super::detection::Measures;
 
-/// A concept that was chosen for a feature, or a feature for a concept, and how the two go together on the other half.
+/// A concept that was chosen for a feature, or a feature for a concept, and the scores of the pair on the other half.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Chosen {
     /// Index of what was chosen.
@@ -13,16 +13,16 @@ pub struct Chosen {
 
 /// All choices.
 pub struct Choices {
-    /// For each feature its concept: the one whose mean largest cosine exceeds the neutral mean most. Absent for dead
-    /// features.
+    /// For each feature, its concept: the one with the largest excess of its mean largest cosine over the neutral mean.
+    /// Absent for dead features.
     pub features: Vec<Option<Chosen>>,
-    /// For each concept its feature: the one of largest area under the ROC curve. Absent where a half has none of its
-    /// prompts.
+    /// For each concept, its feature: the one with the largest area under the ROC curve. Absent if a half has none of
+    /// its prompts.
     pub concepts: Vec<Option<Chosen>>,
 }
 
-/// Chooses by `choosing` among the features that are `alive` and the concepts with prompts in both halves, and scores by
-/// `scoring`. Of equals the first is chosen.
+/// Chooses by `choosing` among the features that are `alive` and the concepts with prompts in both halves, and scores
+/// by `scoring`. Of equals the first one is chosen.
 pub fn choose_and_score(choosing: &Measures<'_>, scoring: &Measures<'_>, alive: &[bool], concepts: usize) -> Choices {
     let scored: Vec<usize> = (0..concepts).filter(|&c| choosing.can_score(c) && scoring.can_score(c)).collect();
     let living: Vec<usize> = (0..alive.len()).filter(|&k| alive[k]).collect();
@@ -55,10 +55,10 @@ fn first_largest(candidates: &[usize], value: impl Fn(usize) -> f64) -> Option<u
     best.map(|(candidate, _)| candidate)
 }
 
-/// What all choices come to.
+/// Figures over all choices.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Share of the chosen pairs' features with an S_CD above 0.
+    /// Share of the features with a concept whose S_CD is above 0.
     pub detects: Option<f64>,
     pub s_cd_median: Option<f64>,
     /// Mean over concepts of their features' area under the ROC curve.
@@ -77,7 +77,7 @@ impl Choices {
     }
 }
 
-/// The median, if there are values; of an even number the mean of the two in the middle.
+/// The median, if there are values. For an even number of values, it is the mean of the two in the middle.
 pub fn median(mut sorted: Vec<f64>) -> Option<f64> {
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

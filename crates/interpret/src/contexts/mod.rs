@@ -31,12 +31,12 @@ pub struct Occurrence {
     pub word: Range<usize>,
 }
 
-/// A spelling among the occurrences.
+/// A spelling of the words in [`Contexts::occurrences`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spelling {
     /// Rows of its strongest occurrence.
     pub word: Range<usize>,
-    /// How many of the occurrences are spelled like that, in any case of letters.
+    /// How many of the occurrences have this spelling. Upper and lower case count as the same.
     pub count: usize,
 }
 
@@ -49,16 +49,17 @@ pub struct Contexts {
     pub spellings: Vec<Spelling>,
 }
 
-/// Tokens that are looked at for a word: those of a word are often active together, so more tokens than words are needed.
+/// Tokens that are looked at for each word. Several tokens of a word are often active together, so more tokens than
+/// words are needed.
 pub const TOKENS_A_WORD: usize = 4;
 
-/// For each feature, its `most` most active words.
+/// The `most` most active words of each feature.
 pub fn contexts(coefficients: &DenseMatrix, text: &Text, most: usize) -> Vec<Contexts> {
     let tokens = strongest_tokens(coefficients, most.saturating_mul(TOKENS_A_WORD));
     tokens.iter().map(|tokens| contexts_of_tokens(tokens, text, most)).collect()
 }
 
-/// The `most` most active words among `tokens`, which are a feature's strongest, strongest first.
+/// The `most` most active words among `tokens`, which are the strongest tokens of a feature, strongest first.
 pub fn contexts_of_tokens(tokens: &[Activation], text: &Text, most: usize) -> Contexts {
     let mut found = Contexts::default();
     let mut places: HashMap<String, usize> = HashMap::new();

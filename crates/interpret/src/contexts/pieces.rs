@@ -1,4 +1,4 @@
-//! Token strings as tokenizers write them, turned into plain text.
+//! Turns token strings, as tokenizers write them, into plain text.
 
 use unmix_data::{TokenDecoder, Vocabulary};
 
@@ -7,7 +7,7 @@ use unmix_data::{TokenDecoder, Vocabulary};
 pub struct TokenNotation(pub(super) Notation);
 
 impl TokenNotation {
-    /// The notation of a vocabulary: what its tokenizer says, or else what most entries look like.
+    /// The notation of a vocabulary: the one that its tokenizer names, or else the one that most entries look like.
     pub fn of(vocabulary: &Vocabulary) -> TokenNotation {
         TokenNotation(match vocabulary.decoder() {
             Some(TokenDecoder::ByteLevel) => Notation::ByteLevel,
@@ -17,8 +17,8 @@ impl TokenNotation {
         })
     }
 
-    /// The text of one entry, with the blank that it begins with, if it does. Part of a character is shown as `�`. The text
-    /// is as untrusted as the entry: [`one_line`](crate::one_line) makes it fit to print.
+    /// The text of one entry, including the blank that it begins with, if there is one. A part of a character is shown
+    /// as `�`. The text is no more to be trusted than the entry: [`one_line`](crate::one_line) makes it fit to print.
     pub fn text(self, entry: &str) -> String {
         let mut bytes = Vec::new();
         self.0.decode(entry, &mut bytes);
@@ -29,13 +29,13 @@ impl TokenNotation {
 /// How a vocabulary writes blanks and bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notation {
-    /// As in the text.
+    /// As in plain text.
     Plain,
-    /// GPT-2's: every byte is a printable character, a blank is `Ġ`.
+    /// That of GPT-2: every byte is a printable character, and a blank is `Ġ`.
     ByteLevel,
-    /// SentencePiece's: a blank is `▁`, a lone byte `<0x0A>`.
+    /// That of SentencePiece: a blank is `▁`, and a single byte is `<0x0A>`.
     SentencePiece,
-    /// Without any blanks, as tokens are when each is decoded by itself; WordPiece's `##` goes on with a word.
+    /// Without any blanks, as when each token is decoded by itself. WordPiece's `##` continues a word.
     Bare,
 }
 
@@ -52,7 +52,8 @@ impl Notation {
             }
             blanks |= text.ends_with(' ');
         }
-        // The sign that is there most often: tokens added to a vocabulary, such as runs of blanks, are not in its notation.
+        // The most frequent sign decides, because tokens that were added to a vocabulary, such as runs of blanks, are
+        // not in its notation.
         match plain.max(byte_level).max(sentence_piece) {
             0 if !blanks && are_bytes(strings) => Notation::ByteLevel,
             0 if !blanks => Notation::Bare,
@@ -63,7 +64,7 @@ impl Notation {
         }
     }
 
-    /// Appends the bytes that `piece` stands for; they need not be whole characters.
+    /// Appends the bytes that `piece` stands for. They need not be whole characters.
     pub fn decode(self, piece: &str, out: &mut Vec<u8>) {
         match self {
             Notation::Plain => out.extend(piece.bytes()),
@@ -73,13 +74,14 @@ impl Notation {
             },
             Notation::Bare => match piece.strip_prefix("##") {
                 Some(rest) if !rest.is_empty() => out.extend(rest.bytes()),
-                // Punctuation follows a word directly.
+                // Punctuation follows a word without a blank.
                 _ if piece.starts_with(is_inner) => out.extend(format!(" {piece}").bytes()),
                 _ => out.extend(piece.bytes()),
             },
             Notation::ByteLevel => {
                 let start = out.len();
-                // A token that was added to the vocabulary is written as it is, and mostly shows by a sign that stands for no byte.
+                // A token that was added to the vocabulary is written as it is. Mostly it can be recognised by a
+                // character that stands for no byte.
                 if piece.chars().map(byte_of).try_for_each(|byte| byte.map(|byte| out.push(byte))).is_none() {
                     out.truncate(start);
                     out.extend(piece.bytes());
@@ -89,16 +91,16 @@ impl Notation {
     }
 }
 
-/// Whether a character is the inside of a word. Characters of scripts without blanks are words of their own, and the parts
-/// of a character that is spread over tokens belong together.
+/// Whether a character is the inside of a word. In scripts without blanks each character is a word of its own. The
+/// parts of a character that is spread over several tokens belong together.
 pub fn is_inner(c: char) -> bool {
     let without_blanks =
         matches!(u32::from(c), 0x0e00..=0x0eff | 0x2e80..=0x9fff | 0xac00..=0xd7af | 0x2_0000..=0x3_ffff);
     (c.is_alphanumeric() && !without_blanks) || c == char::REPLACEMENT_CHARACTER || c == '_'
 }
 
-/// Whether these strings, of which none begins with a sign for a blank, are the bytes of text in letters beyond ASCII as GPT-2
-/// writes them. Other text in the letters that it uses for bytes gives bytes that are no text.
+/// Whether these strings, none of which begins with a sign for a blank, are text in letters beyond ASCII, written byte
+/// by byte as GPT-2 does. Other text in the letters that GPT-2 uses for bytes decodes to bytes that are no text.
 fn are_bytes<'a>(strings: impl Iterator<Item = &'a str>) -> bool {
     let bytes: Option<Vec<u8>> = strings.flat_map(str::chars).map(byte_of).collect();
     let is_text = |text: &str| !text.contains(|c: char| c.is_control() && !c.is_whitespace());
@@ -109,8 +111,8 @@ fn lone_byte(piece: &str) -> Option<u8> {
     u8::from_str_radix(piece.strip_prefix("<0x")?.strip_suffix('>')?, 16).ok()
 }
 
-/// The byte that GPT-2 writes as `c`: printable Latin-1 stands for itself, the other bytes follow one another from U+0100
-/// on.
+/// The byte that GPT-2 writes as `c`. Printable Latin-1 characters stand for themselves. The other bytes follow one
+/// another from U+0100 on.
 fn byte_of(c: char) -> Option<u8> {
     let printable = |code: u32| matches!(code, 33..=126 | 161..=172 | 174..=255);
     let code = u32::from(c);
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn each_notation_gives_the_text() {
-        // "é" is two bytes, here in two tokens.
+        // "é" consists of two bytes, which are in two tokens here.
         assert_eq!(decoded(Notation::ByteLevel, &["Ġcaf", "Ã", "©", "Ċ"]), " café\n");
         assert_eq!(decoded(Notation::ByteLevel, &["naïve 東", "Ġ"]), "naïve 東 ");
         assert_eq!(decoded(Notation::SentencePiece, &["▁caf", "<0xC3>", "<0xA9>", "<0x0A>"]), " café\n");
@@ -148,7 +150,7 @@ mod tests {
         assert_eq!(Notation::of(["The", " cat", "Ġ"].into_iter()), Notation::Plain);
         assert_eq!(Notation::of(["The ", "cat"].into_iter()), Notation::Plain);
         assert_eq!(Notation::of(["The", "cat"].into_iter()), Notation::Bare);
-        // 東京 and an emoji in pieces, without a blank; and words of languages whose letters stand for bytes.
+        // 東京 and an emoji in pieces, without a blank, and words of languages whose letters also stand for bytes.
         assert_eq!(Notation::of(["æĿ±äº", "¬", "ðŁį", "ķ"].into_iter()), Notation::ByteLevel);
         for words in [["māja", "ēka"], ["łąka", "pole"], ["été", "à"]] {
             assert_eq!(Notation::of(words.into_iter()), Notation::Bare, "{words:?}");

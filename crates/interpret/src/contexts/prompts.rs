@@ -1,4 +1,4 @@
-//! Where prompts begin and end: a context does not go beyond them.
+//! Where prompts begin and end. A context does not extend beyond its prompt.
 
 use std::ops::Range;
 
@@ -7,12 +7,12 @@ use unmix_data::TokenColumns;
 /// The rows of each prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompts {
-    /// First row of each prompt, ascending, beginning with 0.
+    /// First row of each prompt, ascending. The first one is 0.
     starts: Vec<usize>,
     rows: usize,
     /// Rows, ascending, before which tokens were left out.
     gaps: Vec<usize>,
-    /// Whether anything told where prompts begin.
+    /// Whether it is known where prompts begin.
     pub known: bool,
 }
 
@@ -27,7 +27,8 @@ impl Prompts {
         Prompts { gaps, ..prompts }
     }
 
-    /// From the number of each row's prompt; or from positions, which start anew with each prompt; or else all rows are one.
+    /// The prompts of `rows` rows. They follow from the number of each row's prompt, or else from positions, which
+    /// start anew with each prompt. Without either, all rows are one prompt.
     pub fn new(rows: usize, prompt_ids: Option<&[i64]>, positions: Option<&[i64]>) -> Prompts {
         let starts = |begins: &dyn Fn(usize) -> bool| (0..rows).filter(|&row| row == 0 || begins(row)).collect();
         let (starts, known) = match (prompt_ids, positions) {

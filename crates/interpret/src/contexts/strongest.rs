@@ -15,32 +15,32 @@ pub struct Activation {
 }
 
 impl Activation {
-    /// Larger coefficients first, of equals the earlier row.
+    /// Larger coefficients come first. Of equals, the earlier row comes first.
     fn order(&self, other: &Activation) -> Ordering {
         other.coefficient.total_cmp(&self.coefficient).then(self.row.cmp(&other.row))
     }
 }
 
-/// The `most` tokens of largest coefficient above zero for each feature (column), largest first.
+/// For each feature (column), the `most` tokens with the largest coefficients above zero, largest first.
 pub fn strongest_tokens(coefficients: &DenseMatrix, most: usize) -> Vec<Vec<Activation>> {
     let mut strongest = StrongestTokens::new(coefficients.columns, most);
     strongest.offer(0, &coefficients.values);
     strongest.finish()
 }
 
-/// The selection of [`strongest_tokens`] over rows that come in portions.
+/// Selects what [`strongest_tokens`] returns, from rows that come in portions.
 #[derive(Clone, Debug)]
 pub struct StrongestTokens {
     best: Vec<Best>,
 }
 
 impl StrongestTokens {
-    /// For `rank` features, `most` tokens of each.
+    /// A selection for `rank` features, of `most` tokens each.
     pub fn new(rank: usize, most: usize) -> Self {
         StrongestTokens { best: vec![Best::new(most); rank] }
     }
 
-    /// Looks at coefficients [rows, K] whose first row is row `first` of all.
+    /// Looks at coefficients [rows, K], whose first row has the number `first`.
     pub fn offer(&mut self, first: usize, coefficients: &[f32]) {
         const ROWS: usize = 4096;
         let rank = self.best.len();
@@ -64,18 +64,19 @@ impl StrongestTokens {
         self.best = merge(std::mem::take(&mut self.best), found);
     }
 
-    /// What was found, largest first.
+    /// The tokens found, largest first.
     pub fn finish(self) -> Vec<Vec<Activation>> {
         self.best.into_iter().map(Best::finish).collect()
     }
 }
 
-/// The best so far: up to twice as many as wanted, cut down when full, so that most offers cost one comparison.
+/// The best tokens so far. It holds up to twice as many as wanted, and is cut down when it is full, so that most offers
+/// cost a single comparison.
 #[derive(Clone, Debug)]
 struct Best {
     most: usize,
     kept: Vec<Activation>,
-    /// What a coefficient must reach to be among them.
+    /// What a coefficient must reach to be among the best.
     threshold: f32,
 }
 
@@ -85,7 +86,7 @@ impl Best {
     }
 
     fn offer(&mut self, activation: Activation) {
-        // Equals are let in: an earlier row may come later, from another core.
+        // Equals are let in, because an earlier row may come later, from another core.
         if activation.coefficient > 0.0 && activation.coefficient >= self.threshold {
             self.kept.push(activation);
             if self.kept.len() >= self.most.max(8).saturating_mul(2) {

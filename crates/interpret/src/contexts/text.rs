@@ -1,4 +1,4 @@
-//! The text of all rows, with the words and windows in it.
+//! The text of all rows, with its words and the windows around them.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,7 +18,7 @@ pub struct Text {
     words: Vec<usize>,
 }
 
-/// Rows of a word, at most: what goes on for longer, as where every character is a token and none is a blank, is cut.
+/// Most rows of a word. Longer words are cut, for example if every character is a token and there are no blanks.
 const LONGEST_WORD: usize = 64;
 
 /// The surroundings of a word.
@@ -28,18 +28,18 @@ pub struct Window {
     pub before: Range<usize>,
     /// Rows after the word.
     pub after: Range<usize>,
-    /// Whether the prompt goes on before and after the window.
+    /// Whether the prompt continues before and after the window.
     pub cut: (bool, bool),
 }
 
 impl Text {
-    /// The text of tokens, one string a row, in the tokenizer's notation that most of them look like.
+    /// The text of tokens, with one string for each row, in the tokenizer's notation that most of them look like.
     pub fn new(tokens: &[impl AsRef<str>], prompts: Prompts) -> Text {
         let notation = Notation::of(tokens.iter().map(AsRef::as_ref));
         Text::in_notation(tokens, TokenNotation(notation), prompts)
     }
 
-    /// The text of tokens, one string a row, in the notation of the vocabulary that they are from.
+    /// The text of tokens, with one string for each row, in the notation of the vocabulary that they come from.
     pub fn in_notation(tokens: &[impl AsRef<str>], notation: TokenNotation, prompts: Prompts) -> Text {
         let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(tokens.len()));
         for token in tokens {
@@ -49,11 +49,11 @@ impl Text {
         Text::of_rows(bytes, ends, prompts)
     }
 
-    /// Labels that stand for words themselves: ids or numbers of rows.
+    /// Labels that take the place of words: ids or row numbers.
     pub fn of_labels<L: std::fmt::Display>(labels: impl Iterator<Item = L>, prompts: Prompts) -> Text {
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         for label in labels {
-            // A blank before each keeps them apart.
+            // A blank before each label keeps them apart.
             bytes.extend(format!(" {label}").bytes());
             ends.push(bytes.len());
         }
@@ -86,7 +86,8 @@ impl Text {
         self.prompts.known
     }
 
-    /// The rows of the word that row `row` is a part of. Punctuation is a word of its own, and no word has more than 64 rows.
+    /// The rows of the word that row `row` belongs to. Punctuation is a word of its own, and no word has more than 64
+    /// rows.
     pub fn word(&self, row: usize) -> Range<usize> {
         let next = self.words.partition_point(|&start| start <= row);
         let start = next.checked_sub(1).map_or(0, |index| self.words[index]);
@@ -98,13 +99,13 @@ impl Text {
         self.prompts.around(row)
     }
 
-    /// The words around `word` within its prompt: up to `words` on each side, as far as `fits` lets them, which is asked
-    /// with all rows of the window that would be.
+    /// The words around `word` within its prompt, up to `words` on each side. The window stops growing when `fits`
+    /// refuses all rows that it would have.
     pub fn window(&self, word: Range<usize>, words: usize, fits: impl Fn(Range<usize>) -> bool) -> Window {
         let prompt = self.prompts.around(word.start);
         let (mut before, mut after) = (word.start, word.end);
         let (mut left, mut right) = (words, words);
-        // What comes before a word tells more of why a model is where it is: it is given the larger part.
+        // What comes before a word says more about why a model is where it is, so it gets the larger part.
         for turn in 0.. {
             let (can_left, can_right) = (left > 0 && before > prompt.start, right > 0 && after < prompt.end);
             if !can_left && !can_right {
@@ -129,12 +130,12 @@ impl Text {
         Window { before: before..word.start, after: word.end..after, cut: (before > prompt.start, after < prompt.end) }
     }
 
-    /// The text of rows, as it is.
+    /// The text of the rows, as it is.
     pub fn raw(&self, rows: Range<usize>) -> String {
         String::from_utf8_lossy(self.bytes_of(rows)).into_owned()
     }
 
-    /// The text of one row, copied only where it is not whole characters.
+    /// The text of one row. It is copied only if it is not whole characters.
     fn row(&self, row: usize) -> Cow<'_, str> {
         String::from_utf8_lossy(self.bytes_of(row..row + 1))
     }
@@ -145,8 +146,8 @@ impl Text {
         &self.bytes[start..end.max(start)]
     }
 
-    /// The text of each of these rows. Where a character is spread over rows, the last of them has it, and the others are
-    /// empty.
+    /// The text of each of these rows. If a character is spread over several rows, the last of them has it, and the
+    /// others are empty.
     pub fn pieces(&self, rows: Range<usize>) -> Vec<String> {
         let mut pieces: Vec<String> = Vec::with_capacity(rows.len());
         let mut waiting = rows.start;
@@ -162,22 +163,22 @@ impl Text {
         pieces
     }
 
-    /// The text of rows on one line, without blanks at its ends.
+    /// The text of the rows on one line, without blanks at its ends.
     pub fn join(&self, rows: Range<usize>) -> String {
         one_line(self.raw(rows).trim())
     }
 
-    /// What makes two words the same: their letters, in any case.
+    /// The key by which two words are the same: their letters, in lower case.
     pub fn spelling(&self, word: Range<usize>) -> String {
         self.join(word).to_lowercase()
     }
 
-    /// Whether a blank lies between row `row` and the one before.
+    /// Whether there is a blank between row `row` and the row before it.
     pub fn has_blank_before(&self, row: usize) -> bool {
         self.row(row).starts_with(char::is_whitespace) || row > 0 && self.row(row - 1).ends_with(char::is_whitespace)
     }
 
-    /// Whether row `row` goes on with the word of the row before.
+    /// Whether row `row` continues the word of the row before it.
     fn joins(&self, row: usize) -> bool {
         let (previous, own) = (self.row(row - 1), self.row(row));
         let (mut behind, mut ahead) = (previous.chars().rev(), own.chars());
@@ -195,7 +196,7 @@ impl Text {
     }
 }
 
-/// Whether these bytes end with the beginning of a character, whatever lies before it.
+/// Whether these bytes end within a character, whatever comes before it.
 fn ends_within_a_character(bytes: &[u8]) -> bool {
     let rest = bytes.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
     std::str::from_utf8(rest).is_err_and(|error| error.error_len().is_none())
@@ -238,7 +239,7 @@ mod tests {
         assert_eq!(t.pieces(0..4), [" caf", "", "é", " de"]);
         assert_eq!(t.pieces(0..2), [" caf", "\u{fffd}"]);
         assert_eq!(t.pieces(2..4), ["\u{fffd}", " de"]);
-        // Also where a byte that belongs to no character comes first.
+        // This also holds if a byte that belongs to no character comes first.
         let t = text(&["Ġ", "©Ã", "©"], None);
         assert_eq!(t.pieces(0..3), [" ", "", "\u{fffd}é"]);
     }

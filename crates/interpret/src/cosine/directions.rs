@@ -6,10 +6,10 @@ use unmix::DenseMatrix;
 
 use crate::rows::{nonzeros, normalize, unit_features};
 
-/// Share of nonzeros up to which a gather beats the dense product.
+/// Share of nonzeros up to which gathering them is faster than the dense product.
 const SPARSE: f64 = 0.06;
 
-/// Directions scaled to unit length; those that are zero stay zero.
+/// Directions scaled to unit length. Directions that are zero stay zero.
 pub enum Directions {
     /// \[K, d\].
     Dense(DenseMatrix),
@@ -38,7 +38,7 @@ impl Directions {
         }
     }
 
-    /// Scales the rows to unit length where they are, and writes their products with all directions to `out`, \[rows, K\].
+    /// Scales the rows to unit length in place, and writes their products with all directions to `out`, \[rows, K\].
     pub fn cosines(&self, rows: &mut [f32], out: &mut [f32]) {
         let count = self.count();
         match self {
@@ -46,7 +46,7 @@ impl Directions {
                 let neurons = matrix.columns;
                 rows.chunks_exact_mut(neurons).for_each(normalize);
                 let (height, rows) = (out.len() / count, &*rows);
-                // Row-major matrices are their transposes in faer's order.
+                // A row-major matrix is its transpose in faer's order.
                 let rows = MatRef::from_column_major_slice(rows, neurons, height);
                 let directions = MatRef::from_column_major_slice(&matrix.values, neurons, count);
                 let out = MatMut::from_column_major_slice_mut(out, count, height);

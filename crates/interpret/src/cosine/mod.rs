@@ -10,13 +10,14 @@ use unmix_data::{Error, PanelBuffer, Panels};
 
 use directions::Directions;
 
-/// The cosine of each token with each direction: \[n tokens, K\] for `directions` \[K, d\], each in -1 to 1 up to rounding.
+/// The cosine of each token with each direction: \[n tokens, K\] for `directions` \[K, d\]. Each is in -1 to 1, up to
+/// rounding.
 ///
-/// A token or a direction that is all zero has no direction, and its cosines are 0. Activations are expected to be finite
+/// A token or direction that is all zero has no direction, and its cosines are 0. Activations must be finite
 /// ([`check_finite`](unmix_data::check_finite)). Products are taken in f32, norms in f64.
 ///
 /// # Errors
-/// If the directions do not have an entry a neuron, or the source cannot be read.
+/// If the directions do not have an entry for each neuron, or the source cannot be read.
 pub fn cosines(source: &dyn ActivationSource, directions: &DenseMatrix) -> Result<DenseMatrix, Error> {
     let (directions, panels) = open(source, directions)?;
     let (tokens, count) = (source.tokens() as usize, directions.count());
@@ -33,14 +34,14 @@ pub fn cosines(source: &dyn ActivationSource, directions: &DenseMatrix) -> Resul
     Ok(DenseMatrix { rows: tokens, columns: count, values })
 }
 
-/// The largest cosine of each prompt's tokens with each direction: \[prompts, K\] for `directions` \[K, d\] and the number
-/// of each row's prompt, below `prompts`. The rows of a prompt need not follow one another; a prompt without tokens has
-/// `f32::NEG_INFINITY`.
+/// The largest cosine of each prompt's tokens with each direction: \[prompts, K\] for `directions` \[K, d\].
+/// `prompt_of_row` has the number of each row's prompt, below `prompts`. The rows of a prompt need not follow one
+/// another. A prompt without tokens has `f32::NEG_INFINITY`.
 ///
-/// The cosines of all tokens are never held at once: beside the result, memory is that of some panels of rows.
+/// The cosines of all tokens are never held at once. Beside the result, this takes the memory of a few panels of rows.
 ///
 /// # Errors
-/// As [`cosines`], and if `prompt_of_row` does not have an entry a token, or one is not below `prompts`.
+/// As [`cosines`], and if `prompt_of_row` does not have an entry for each token, or an entry is not below `prompts`.
 pub fn prompt_maxima(
     source: &dyn ActivationSource,
     directions: &DenseMatrix,
@@ -92,7 +93,7 @@ fn open<'a>(source: &'a dyn ActivationSource, directions: &DenseMatrix) -> Resul
     Ok((Directions::new(directions), Panels::new(source)))
 }
 
-/// Refuses a column of prompts that is not one entry a token.
+/// Refuses a column of prompts that does not have one entry for each token.
 pub(crate) fn check_rows(source: &dyn ActivationSource, prompt_of_row: &[u32]) -> Result<(), Error> {
     if prompt_of_row.len() as u64 == source.tokens() {
         return Ok(());

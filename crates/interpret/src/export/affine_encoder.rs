@@ -1,11 +1,11 @@
-//! An encoder of one matrix product for tools that know no other: y ≈ relu(x W + b).
+//! An encoder of one matrix product, y ≈ relu(x W + b), for tools that know no other.
 //!
-//! A fit's own coefficients solve a nonnegative least-squares problem for each token. They depend on a token x through its
-//! projections p = x Ẑᵀ alone, so W is sought as Ẑᵀ A with A [K, K]. With the activations at hand, A and b minimise
-//! Σ (ŷ − pA − b)² over the coefficients above zero and Σ max(pA + b, 0)² over those that are zero: there, the relu lets any
-//! negative number pass. That is convex. It is solved by least squares towards ŷ where ŷ > 0, and elsewhere towards the
-//! negative part of the last solution, which never raises the sum (and faster with momentum); the first pass is plain ridge
-//! regression.
+//! The coefficients of a fit solve a nonnegative least-squares problem for each token. They depend on a token x only
+//! through its projections p = x Ẑᵀ, so W has the form Ẑᵀ A with A [K, K]. If the activations are at hand, A and b
+//! minimise the sum of two terms: Σ (ŷ − pA − b)² over the coefficients above zero, and Σ max(pA + b, 0)² over those
+//! that are zero, where the relu accepts any negative number. This is convex. It is solved by repeated least squares:
+//! towards ŷ where ŷ > 0, and elsewhere towards the negative part of the last solution. This never raises the sum, and
+//! is faster with momentum. The first pass is plain ridge regression.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
@@ -17,9 +17,9 @@ use super::projections::Projections;
 use super::{ExportError, ScaledFit};
 use crate::rows::{inner_products, nonzeros};
 
-/// Passes over the projections, at most.
+/// Most passes over the projections.
 const MOST_PASSES: u32 = 60;
-/// A pass that lowers the sum by a smaller share than this is the last.
+/// A pass that lowers the sum by a smaller share than this is the last one.
 const TOLERANCE: f64 = 1e-3;
 /// Rows handled at a time.
 const ROWS: usize = 2048;
@@ -27,36 +27,36 @@ const ROWS: usize = 2048;
 /// relu(x W + b).
 #[derive(Clone, Debug, PartialEq)]
 pub struct AffineEncoder {
-    /// W [d, K]; zero for a feature that no token uses.
+    /// W [d, K]. It is zero for a feature that no token uses.
     pub weights: DenseMatrix,
     /// b, K of them.
     pub bias: Vec<f32>,
-    /// How good it is.
+    /// How good the encoder is.
     pub report: EncoderReport,
 }
 
-/// What an affine encoder loses against the fit.
+/// What an affine encoder loses compared with the fit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EncoderReport {
-    /// Whether it was fitted to activations; otherwise it is the pseudo-inverse of the features.
+    /// Whether it was fitted to activations. Otherwise it is the pseudo-inverse of the features.
     pub fitted: bool,
-    /// ‖X − relu(XW + b) Ẑ‖² / ‖X‖²; not known without activations.
+    /// ‖X − relu(XW + b) Ẑ‖² / ‖X‖². Not known without activations.
     pub relative_error: Option<f64>,
     /// ‖X − ŶẐ‖² / ‖X‖² of the fit itself.
     pub fit_relative_error: f64,
-    /// Features above zero a token, on average; not known without activations.
+    /// Mean number of features above zero at a token. Not known without activations.
     pub mean_active: Option<f64>,
-    /// The most features above zero at one token; not known without activations.
+    /// Largest number of features above zero at a token. Not known without activations.
     pub most_active: Option<usize>,
-    /// Features above zero a token in the fit itself, on average.
+    /// Mean number of features above zero at a token in the fit itself.
     pub fit_mean_active: f64,
 }
 
-/// The affine encoder of a fit: fitted to its activations [n, d] where they are given, and otherwise the pseudo-inverse
+/// The affine encoder of a fit. With activations [n, d] it is fitted to them. Without, it is the pseudo-inverse
 /// Ẑᵀ(ẐẐᵀ)⁻¹ with zero bias.
 ///
 /// # Errors
-/// If the activations cannot be read, have another shape or are not finite.
+/// If the activations cannot be read, have another shape than the fit, or are not finite.
 pub fn affine_encoder(
     fit: &ScaledFit,
     activations: Option<&dyn ActivationSource>,
@@ -94,7 +94,7 @@ pub fn affine_encoder(
     Ok(finish(fit, &map, &bias, &alive, report))
 }
 
-/// (ẐẐᵀ)⁻¹ over the features alive.
+/// (ẐẐᵀ)⁻¹ over the living features.
 fn pseudo_inverse(gram: &Mat<f64>, alive: &[bool]) -> Mat<f64> {
     let rank = alive.len();
     let unit = |k: usize, l: usize| if k == l { 1.0 } else { 0.0 };
@@ -102,7 +102,7 @@ fn pseudo_inverse(gram: &Mat<f64>, alive: &[bool]) -> Mat<f64> {
     Factorized::new(&matrix).solve(&Mat::from_fn(rank, rank, unit))
 }
 
-/// W = Ẑᵀ A, with nothing for features that are dead.
+/// W = Ẑᵀ A, with zeros for dead features.
 fn finish(fit: &ScaledFit, map: &Mat<f64>, bias: &[f64], alive: &[bool], report: EncoderReport) -> AffineEncoder {
     let (neurons, rank) = (fit.neurons(), fit.rank());
     let mut weights = vec![0f64; neurons * rank];
@@ -118,11 +118,11 @@ fn finish(fit: &ScaledFit, map: &Mat<f64>, bias: &[f64], alive: &[bool], report:
     AffineEncoder { weights: DenseMatrix { rows: neurons, columns: rank, values }, bias, report }
 }
 
-/// The regression of coefficients on projections and a constant, each scaled to unit norm.
+/// The regression of the coefficients on the projections and a constant, each scaled to unit norm.
 struct Regression<'a> {
     fit: &'a ScaledFit,
     projections: &'a Projections,
-    /// What the columns of P, and the ones behind them, are multiplied by.
+    /// The factors of the columns of P, and last of the column of ones.
     scales: Vec<f64>,
 }
 
@@ -137,7 +137,7 @@ impl<'a> Regression<'a> {
         Regression { fit, projections, scales }
     }
 
-    /// Panels of scaled rows [rows, K + 1] with the number of their first row.
+    /// Panels of scaled rows [rows, K + 1], each with the number of its first row.
     fn panels(&self) -> impl Iterator<Item = (usize, Mat<f64>)> {
         let rank = self.fit.rank();
         panels(self.projections).map(move |(first, rows)| {
@@ -146,7 +146,7 @@ impl<'a> Regression<'a> {
         })
     }
 
-    /// A and b, unscaled.
+    /// A and b, without the scaling.
     fn solve(&self) -> (Mat<f64>, Vec<f64>) {
         let rank = self.fit.rank();
         let mut normal = Mat::zeros(rank + 1, rank + 1);
@@ -155,13 +155,13 @@ impl<'a> Regression<'a> {
         }
         let normal = Factorized::new(&normal);
         let mut solution: Mat<f64> = Mat::zeros(rank + 1, rank);
-        // Where the next pass looks: beyond the solution, in the direction of the last step (Nesterov 1983), unless that led
+        // The next pass starts beyond the solution, in the direction of the last step (Nesterov 1983), unless that led
         // uphill.
         let mut ahead = solution.clone();
         let (mut last, mut steps) = (f64::INFINITY, 0u32);
         for pass in 0..MOST_PASSES {
             let (right_side, sum) = self.pass(&ahead);
-            // The first pass is at zero, the second at the plain regression.
+            // The first pass is at zero, and the second at the plain regression.
             if pass > 1 && sum > last {
                 ahead = solution.clone();
                 (last, steps) = (f64::INFINITY, 0);
@@ -182,7 +182,7 @@ impl<'a> Regression<'a> {
         (map, bias)
     }
 
-    /// Right side of the least squares after `solution`, and the sum that is minimised at `solution`.
+    /// The right side of the least squares after `solution`, and the value at `solution` of the sum that is minimised.
     fn pass(&self, solution: &Mat<f64>) -> (Mat<f64>, f64) {
         let rank = self.fit.rank();
         let mut right_side = Mat::zeros(rank + 1, rank);
@@ -203,7 +203,7 @@ impl<'a> Regression<'a> {
         (right_side, sum)
     }
 
-    /// relu(P A + b) of rows of P.
+    /// relu(P A + b) for rows of P.
     fn apply(&self, rows: MatRef<'_, f64>, map: &Mat<f64>, bias: &[f64]) -> Mat<f64> {
         let mut encoded: Mat<f64> = Mat::zeros(rows.nrows(), self.fit.rank());
         matmul(encoded.as_mut(), Accum::Replace, rows, map.as_ref(), 1.0, Par::rayon(0));
@@ -211,7 +211,7 @@ impl<'a> Regression<'a> {
     }
 }
 
-/// Panels of P in f64 with the number of their first row.
+/// Panels of P in f64, each with the number of its first row.
 fn panels(projections: &Projections) -> impl Iterator<Item = (usize, Mat<f64>)> {
     let values = &projections.values;
     (0..values.rows).step_by(ROWS).map(move |first| {
@@ -226,7 +226,7 @@ struct Evaluation {
     most_active: usize,
 }
 
-/// The error of coefficients C, given panel by panel: ‖X − CẐ‖² = ‖X‖² − 2⟨C, P⟩ + ⟨C ẐẐᵀ, C⟩.
+/// The error of coefficients C that come panel by panel: ‖X − CẐ‖² = ‖X‖² − 2⟨C, P⟩ + ⟨C ẐẐᵀ, C⟩.
 fn evaluate(
     projections: &Projections,
     gram: &Mat<f64>,

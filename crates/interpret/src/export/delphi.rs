@@ -13,17 +13,18 @@ use super::written::{begin, write_json};
 use super::{ExportError, ScaledFit, Site, WrittenFile};
 use crate::Prompts;
 
-/// delphi cuts rows into examples of 32 tokens unless told otherwise, and needs rows of a multiple of that.
+/// delphi cuts rows into examples of 32 tokens by default, and needs rows whose length is a multiple of that.
 const EXAMPLE: usize = 32;
-/// Token ids of a cache, padding included, at most: each split holds them all, in memory and in its file.
+/// Most token ids of a cache, including padding. Each split holds all of them, in memory and in its file.
 const MOST_TOKENS: usize = 1 << 28;
 
 /// What only the caller can know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DelphiOptions {
-    /// Files over which the features are spread; 5 in delphi's own caches. At most one a feature is written.
+    /// Number of files over which the features are spread. delphi's own caches have 5. No more files are written than
+    /// there are features.
     pub splits: usize,
-    /// Token id that fills rows beyond the end of their prompt, and stands in for ids that are none of a tokenizer's, such as
+    /// Token id that fills rows after the end of their prompt. It also stands in for ids that no tokenizer has, such as
     /// -100. Without it, 0 fills rows, and such ids are refused.
     pub padding: Option<i64>,
 }
@@ -34,21 +35,22 @@ impl Default for DelphiOptions {
     }
 }
 
-/// Whether delphi can decode a token id: the tokenizers that it uses take no others.
+/// Whether delphi can decode a token id. The tokenizers that it uses take no others.
 pub fn is_delphi_id(id: i64) -> bool {
     u32::try_from(id).is_ok()
 }
 
-/// Writes the folder `dir` with a folder for the module (see [`Site`]) that holds `{first}_{last}.safetensors` for each
-/// split of the features: `locations` [nnz, 3] (prompt, position, feature less `first`) u16 or u32, `activations` f16
-/// \[nnz\] and `tokens` i64 [prompts, length]; and `config.json`.
+/// Writes the folder `dir`. It has `config.json`, and a folder for the module (see [`Site`]) with a file
+/// `{first}_{last}.safetensors` for each split of the features. Each file has `locations` [nnz, 3] (prompt, position,
+/// feature minus `first`) u16 or u32, `activations` f16 \[nnz\] and `tokens` i64 [prompts, length].
 ///
-/// Prompts are rows in their order, padded to the longest, rounded up to a multiple of 32. Activations are coefficients
-/// times the power of two that `config.json` states as `activation_factor`, which is 1 unless f16 could not hold them.
+/// Prompts are rows in their order. They are padded to the length of the longest, rounded up to a multiple of 32.
+/// Activations are coefficients times a power of two, which `config.json` states as `activation_factor`. It is 1 unless
+/// f16 could not hold the coefficients.
 ///
 /// # Errors
-/// If the fit has no token ids, or some that delphi cannot decode and no padding is given to stand in for them; if nothing
-/// tells where prompts begin; if the padded tokens would be beyond all measure; if the folder cannot be written.
+/// If the fit has no token ids, or has some that delphi cannot decode while no padding stands in for them. If it is not
+/// known where prompts begin. If there would be too many padded tokens. If the folder cannot be written.
 pub fn delphi(
     dir: &Path,
     fit: &ScaledFit,
@@ -141,7 +143,8 @@ fn is_ours(name: &Path) -> bool {
     file == "config.json" || numbers.is_some_and(|(first, last)| digits(first) && digits(last))
 }
 
-/// 1, or the power of two that brings the largest coefficient to about 1 where f16 has no place or no precision for it.
+/// 1, or else the power of two that brings the largest coefficient to about 1, if f16 cannot hold the coefficients or
+/// lacks precision for them.
 fn factor(coefficients: &[f32]) -> f64 {
     let largest = f64::from(coefficients.iter().copied().fold(0f32, f32::max));
     if largest == 0.0 || (0.01..65_000.0).contains(&largest) { 1.0 } else { (-largest.log2().floor()).exp2() }
@@ -171,7 +174,7 @@ impl Cache<'_> {
                 let coefficients = &self.fit.coefficients.row(row)[features.clone()];
                 for (feature, &coefficient) in coefficients.iter().enumerate().filter(|(_, y)| **y > 0.0) {
                     let value = f16::from_f64(f64::from(coefficient) * self.factor);
-                    // delphi leaves out what is below 1e-5 as well.
+                    // delphi also leaves out whatever is below 1e-5.
                     if value.to_f32() > 1e-5 {
                         locations.push([prompt as u32, position as u32, feature as u32]);
                         activations.extend(value.to_le_bytes());

@@ -1,6 +1,6 @@
 //! Why an export was not written.
 
-/// An error of an export. Nothing is left behind then.
+/// An error of an export. Nothing is left behind in that case.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// A file: one that cannot be read, or a place that cannot be written to.
@@ -26,13 +26,13 @@ pub enum ExportError {
         /// What the fit needs, and what to do.
         expected: String,
     },
-    /// Numbers so large that the target's type cannot hold them.
+    /// Numbers that are too large for the target's type.
     #[error("{0}")]
     Range(String),
 }
 
 impl ExportError {
-    /// Whether what was given is at fault rather than the system.
+    /// Whether the input is at fault rather than the system.
     pub fn is_usage(&self) -> bool {
         match self {
             ExportError::Data(error) => error.is_usage(),

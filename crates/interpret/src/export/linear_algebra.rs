@@ -3,14 +3,14 @@
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
 
-/// Added to a unit diagonal; enough for features that are all but equal.
+/// Added to a unit diagonal. It is enough even for features that are nearly equal.
 const RIDGE: f64 = 1e-7;
 
 /// A Cholesky factorization of a positive semidefinite matrix with a unit diagonal.
 pub(super) struct Factorized(Option<Llt<f64>>);
 
 impl Factorized {
-    /// Adds a ridge, ten times more on failure.
+    /// Adds a ridge, which becomes ten times larger after each failure.
     pub fn new(matrix: &Mat<f64>) -> Factorized {
         let attempt = |ridge: f64| {
             let ridged =
@@ -20,7 +20,7 @@ impl Factorized {
         Factorized((0..7).find_map(|power| attempt(RIDGE * 10f64.powi(power))))
     }
 
-    /// The solution; zeros for a matrix that no ridge could mend.
+    /// The solution, or zeros for a matrix that no ridge could mend.
     pub fn solve(&self, right_side: &Mat<f64>) -> Mat<f64> {
         match &self.0 {
             Some(llt) => llt.solve(right_side),

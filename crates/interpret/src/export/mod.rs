@@ -1,8 +1,8 @@
 //! Files of a fit for other tools.
 //!
-//! Each target takes a [`ScaledFit`] and writes a folder that is whole or not there at all
+//! Each target takes a [`ScaledFit`] and writes a folder that is either complete or not there at all
 //! ([`ResultFolder`](unmix_data::ResultFolder)): [`saelens()`], [`sparsify()`], [`delphi()`], [`saedashboard()`],
-//! [`neuronpedia()`] and [`steering()`]. Wherever they state a scale, it is [`SCALE`].
+//! [`neuronpedia()`] and [`steering()`]. If a target states a scale, it is [`SCALE`].
 
 mod affine_encoder;
 mod delphi;

@@ -1,5 +1,5 @@
-//! Neuronpedia: batches of features as SAEDashboard's runner for it writes them (checked with SAEDashboard 0.8.0 and the
-//! package neuronpedia 1.2.1).
+//! Neuronpedia: batches of features in the form that SAEDashboard's runner for Neuronpedia writes (checked with
+//! SAEDashboard 0.8.0 and the package neuronpedia 1.2.1).
 
 use std::ops::Range;
 use std::path::Path;
@@ -16,9 +16,10 @@ use crate::neurons::strongest_of;
 use crate::rows::nonzeros;
 use crate::{LensWords, Text, TokenLogit};
 
-/// Features in a file; Neuronpedia takes no more at once.
+/// Features in a file. Neuronpedia takes no more at once.
 const BATCH: usize = 128;
-/// Features whose tokens are collected in one pass over the coefficients: whole cache lines, and little memory.
+/// Features whose tokens are collected in one pass over the coefficients. It is enough for whole cache lines, and takes
+/// little memory.
 const COLUMNS: usize = 16;
 /// Intervals of the activations' range from which examples are drawn, and bars of the histogram.
 const INTERVALS: usize = 5;
@@ -29,16 +30,16 @@ const NEURONS: usize = 10;
 const BEFORE: usize = 48;
 const AFTER: usize = 16;
 
-/// How much is written of each feature.
+/// How much is written for each feature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeuronpediaOptions {
     /// Name of the set of features.
     pub set: String,
     /// Name of the data set that the prompts come from.
     pub dataset: String,
-    /// Examples of largest activation, each from another prompt.
+    /// Number of examples with the largest activations, each from another prompt.
     pub top: usize,
-    /// Examples from each of five equal intervals of the activations.
+    /// Number of examples from each of five equal intervals of the activations.
     pub of_interval: usize,
 }
 
@@ -48,11 +49,13 @@ impl Default for NeuronpediaOptions {
     }
 }
 
-/// Writes the folder `dir` with `batch-0.json`, `batch-1.json` … of 128 features each: strongest neurons, density,
-/// histogram, examples with the texts and activations of their tokens, the vector, and `logits` if given (K of them).
+/// Writes the folder `dir` with `batch-0.json`, `batch-1.json` and so on, each for 128 features. Of each feature it has
+/// the strongest neurons, the density, a histogram, examples with the texts and activations of their tokens, the vector
+/// and, if given, its `logits` (K in all).
 ///
 /// # Errors
-/// If model or layer are not given, `logits` are not K, `text` has other rows than the fit, or the folder cannot be written.
+/// If model or layer are not given, if there are not K `logits`, if `text` has other rows than the fit, or if the
+/// folder cannot be written.
 pub fn neuronpedia(
     dir: &Path,
     fit: &ScaledFit,
@@ -97,7 +100,7 @@ pub fn neuronpedia(
         });
         files.push(write_numbers(&folder, format!("batch-{}.json", first / BATCH), &value)?);
     }
-    // Neuronpedia's own classes refuse unknown keys, so the scale has a file of its own.
+    // Neuronpedia's own classes refuse unknown keys, so the scale goes to a file of its own.
     files.push(write_json(&folder, "unmix.json", &provenance(fit, None))?);
     folder.finish()?;
     Ok(files)
@@ -109,7 +112,8 @@ fn is_ours(name: &Path) -> bool {
     name == "unmix.json" || number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-/// For each of some features the rows at which it is above zero, largest coefficient first, of equals the earlier row.
+/// For each of these features, the rows at which it is above zero, with the largest coefficient first. Of equals, the
+/// earlier row comes first.
 fn active_rows(coefficients: &DenseMatrix, columns: Range<usize>) -> Vec<Vec<usize>> {
     let mut rows = vec![Vec::new(); columns.len()];
     for (row, values) in coefficients.values.chunks_exact(coefficients.columns).enumerate() {
@@ -120,7 +124,7 @@ fn active_rows(coefficients: &DenseMatrix, columns: Range<usize>) -> Vec<Vec<usi
         }
     }
     rows.par_iter_mut().zip(columns).for_each(|(rows, k)| {
-        // Stable: equals stay in their order.
+        // The sort is stable: equals stay in order.
         rows.sort_by(|&a, &b| coefficients.row(b)[k].total_cmp(&coefficients.row(a)[k]));
     });
     rows
@@ -146,7 +150,7 @@ struct Features<'a> {
 }
 
 impl Features<'_> {
-    /// Feature `k`, of whose tokens `rows` are those above zero, strongest first.
+    /// Feature `k`. `rows` are the tokens at which it is above zero, strongest first.
     fn feature(&self, k: usize, rows: &[usize], logits: Option<&LensWords>) -> Value {
         let none = LensWords::default();
         let logits = logits.unwrap_or(&none);
@@ -188,7 +192,7 @@ impl Features<'_> {
         self.fit.coefficients.row(row)[k]
     }
 
-    /// Middles of the bars, and the tokens above zero in each.
+    /// The middles of the bars, and the number of tokens above zero in each.
     fn histogram(&self, k: usize, rows: &[usize]) -> (Vec<Value>, Vec<u64>) {
         let Some(&first) = rows.first() else { return (Vec::new(), Vec::new()) };
         let largest = self.activation(first, k);
@@ -199,7 +203,7 @@ impl Features<'_> {
         (numbers((0..BARS).map(|bar| largest * ((bar as f32 + 0.5) / BARS as f32))), heights)
     }
 
-    /// The strongest examples, then some of each interval, the upper ones first.
+    /// The strongest examples, and then some of each interval, the upper intervals first.
     fn examples(&self, k: usize, rows: &[usize]) -> Vec<Value> {
         let Some(&first) = rows.first() else { return Vec::new() };
         let largest = self.activation(first, k);
@@ -217,7 +221,7 @@ impl Features<'_> {
             let bound = |edge: usize| largest * (edge as f32 / INTERVALS as f32);
             let share = within.len() as f32 / rows.len() as f32;
             let bin = (bound(interval), bound(interval + 1), share);
-            // Evenly over the interval rather than its strongest.
+            // Evenly spread over the interval, rather than its strongest.
             let step = (within.len() / self.options.of_interval.max(1)).max(1);
             let chosen = self.one_a_prompt(within.into_iter().step_by(step), self.options.of_interval);
             examples.extend(chosen.into_iter().map(|row| self.example(k, row, bin)));
@@ -225,7 +229,7 @@ impl Features<'_> {
         examples
     }
 
-    /// The first rows that lie in different prompts, at most `most`.
+    /// At most `most` rows, the first ones that lie in different prompts.
     fn one_a_prompt(&self, rows: impl Iterator<Item = usize>, most: usize) -> Vec<usize> {
         let mut seen = std::collections::HashSet::new();
         rows.filter(|&row| seen.insert(self.text.prompt(row).start)).take(most).collect()

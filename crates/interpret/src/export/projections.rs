@@ -7,7 +7,7 @@ use unmix_data::{PanelBuffer, Panels};
 use super::{ExportError, ScaledFit};
 use crate::rows::{nonzeros, squared_norm};
 
-/// What the features see of the activations.
+/// The projections of the activations onto the features.
 pub(super) struct Projections {
     /// P [n, K].
     pub values: DenseMatrix,
@@ -16,7 +16,7 @@ pub(super) struct Projections {
 }
 
 impl Projections {
-    /// Reads the activations once, panel by panel; P takes as much memory as the coefficients. Sums are taken in f64.
+    /// Reads the activations once, panel by panel. P takes as much memory as the coefficients. Sums are in f64.
     pub fn new(fit: &ScaledFit, source: &dyn ActivationSource) -> Result<Projections, ExportError> {
         let (tokens, neurons, rank) = (fit.tokens(), fit.neurons(), fit.rank());
         if (source.tokens(), source.neurons()) != (tokens as u64, neurons as u64) {
@@ -31,7 +31,7 @@ impl Projections {
         let features: Vec<Vec<(usize, f64)>> = (0..rank).map(|k| nonzeros(fit.features.row(k)).collect()).collect();
         let panels = Panels::new(source);
         let mut values = vec![0f32; tokens * rank];
-        // A sum a panel, so that theirs does not depend on the number of cores.
+        // One sum for each panel, so that the total does not depend on the number of cores.
         let norms: Result<Vec<f64>, unmix_data::Error> = values
             .par_chunks_mut(panels.rows() * rank)
             .enumerate()

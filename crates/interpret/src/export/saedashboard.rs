@@ -11,8 +11,8 @@ use crate::Prompts;
 
 const VECTORS: &str = "vectors.json";
 
-/// Writes the folder `dir` with `vectors.json`: the features as K vectors of d numbers with unit norm, and a configuration
-/// that names model, hook and layer. SAEDashboard encodes by inner products with the vectors, x Ẑᵀ.
+/// Writes the folder `dir` with `vectors.json`: the features as K vectors of d numbers with unit norm, and a
+/// configuration that names model, hook and layer. SAEDashboard encodes by inner products with the vectors, x Ẑᵀ.
 ///
 /// # Errors
 /// If model or layer are not given, or the folder cannot be written.

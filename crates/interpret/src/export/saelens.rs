@@ -20,14 +20,14 @@ const CONFIG: &str = "cfg.json";
 pub enum Architecture<'a> {
     /// `standard`: relu(x W_enc + b_enc), one matrix product.
     Standard(&'a AffineEncoder),
-    /// `matching_pursuit`: picks the feature of the largest projection again and again. Needs no activations, comes as
-    /// close, and takes one matrix product an iteration.
+    /// `matching_pursuit`: picks the feature with the largest projection again and again. It needs no activations and
+    /// comes as close, but it takes one matrix product for each iteration.
     MatchingPursuit,
 }
 
-/// Writes the folder `dir`: `sae_weights.safetensors` (W_dec [K, d] with rows of unit norm, b_dec, and for
-/// [`Architecture::Standard`] W_enc [d, K] and b_enc \[K\], all f32) and `cfg.json`, whose metadata state the scale and
-/// errors.
+/// Writes the folder `dir` with two files. `sae_weights.safetensors` has W_dec [K, d] with rows of unit norm, b_dec
+/// and, for [`Architecture::Standard`], W_enc [d, K] and b_enc \[K\], all f32. The metadata in `cfg.json` state the
+/// scale and the errors.
 ///
 /// # Errors
 /// If the folder cannot be written.
@@ -77,8 +77,8 @@ fn config(fit: &ScaledFit, architecture: Architecture<'_>, site: &Site) -> Value
     });
     if architecture == Architecture::MatchingPursuit {
         config["architecture"] = json!("matching_pursuit");
-        // A feature that is picked twice in a row is no reason to stop; nor is any length of the residual, since features
-        // are not meant to explain everything.
+        // Pursuit must not stop when a feature is picked twice in a row. It must not stop at any length of the residual
+        // either, because features are not meant to explain everything.
         config["stop_on_duplicate_support"] = json!(false);
         config["residual_threshold"] = json!(0.0);
         config["max_iterations"] = json!(iterations(fit));
@@ -86,13 +86,13 @@ fn config(fit: &ScaledFit, architecture: Architecture<'_>, site: &Site) -> Value
     config
 }
 
-/// Twice the features that a token uses: measured on two layers of a small model, pursuit then comes as close to the
-/// activations as the affine encoder, and more iterations gain little.
+/// Twice as many as the features that a token uses. Measured on two layers of a small model, pursuit then comes as
+/// close to the activations as the affine encoder does, and more iterations gain little.
 fn iterations(fit: &ScaledFit) -> u64 {
     ((2.0 * fit.mean_active()).ceil() as u64).max(8)
 }
 
-/// What every configuration tells about where its numbers come from.
+/// What every configuration says about where its numbers come from.
 pub(super) fn provenance(fit: &ScaledFit, report: Option<&EncoderReport>) -> Value {
     let mut value = json!({
         "unmix_version": fit.unmix_version,
@@ -122,7 +122,7 @@ fn write_weights(
     write_f32(folder, WEIGHTS, &tensors)
 }
 
-/// Writes a safetensors file of f32 tensors: name, shape and values of each.
+/// Writes a safetensors file of f32 tensors. Each has a name, a shape and values.
 pub(super) fn write_f32(
     folder: &ResultFolder,
     name: &str,
@@ -135,7 +135,7 @@ pub(super) fn write_f32(
         .zip(&bytes)
         .map(|((name, shape, _), bytes)| TensorEntry { name, dtype: "F32", shape: shape.clone(), bytes })
         .collect();
-    // The key that PyTorch's loaders look for.
+    // PyTorch's loaders look for this key.
     let metadata = BTreeMap::from([("format", "pt".to_owned()), ("scale", SCALE.to_owned())]);
     let bytes = folder.write(name, |out| write_tensors(out, &entries, &metadata))?;
     Ok(WrittenFile { name: PathBuf::from(name), bytes })

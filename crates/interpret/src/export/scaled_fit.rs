@@ -7,14 +7,14 @@ use super::ExportError;
 use crate::distribution::largest_coefficients;
 use crate::{norms, unit_features};
 
-/// Stated in every export, since factors can be scaled against each other without changing their product.
+/// Stated in every export, because factors can be scaled against each other without changing their product.
 pub const SCALE: &str =
     "activations = coefficients * features; features have unit norm, coefficients carry the magnitude";
 
-/// A fit in the scale of exports: Ŷ Ẑ = Y Z with rows of Ẑ of unit norm and the norms moved into the columns of Ŷ.
+/// A fit in the scale of exports: Ŷ Ẑ = Y Z. The rows of Ẑ have unit norm, and the norms are in the columns of Ŷ.
 #[derive(Clone, Debug)]
 pub struct ScaledFit {
-    /// Ẑ [K, d]; a feature that is all zero stays so.
+    /// Ẑ [K, d]. A feature that is all zero stays zero.
     pub features: DenseMatrix,
     /// Ŷ ≥ 0, [n, K].
     pub coefficients: DenseMatrix,
@@ -77,7 +77,7 @@ impl ScaledFit {
         self.coefficients.rows
     }
 
-    /// Features that some token uses and that are not all zero.
+    /// Whether each feature is not all zero and some token uses it.
     pub(super) fn alive(&self) -> Vec<bool> {
         let mut used = vec![false; self.rank()];
         for row in self.coefficients.values.chunks_exact(self.rank()) {
@@ -86,7 +86,7 @@ impl ScaledFit {
         used
     }
 
-    /// Features that a token uses, on average.
+    /// Mean number of features that a token uses.
     pub(super) fn mean_active(&self) -> f64 {
         let active = self.coefficients.values.iter().filter(|&&y| y > 0.0).count();
         active as f64 / self.tokens().max(1) as f64

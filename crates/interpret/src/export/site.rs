@@ -1,4 +1,4 @@
-//! Which model and which place in it a fit is about. Nothing of that can be read off activations; the caller tells.
+//! Which model a fit is about, and which place in it. Activations do not show this, so the caller says it.
 
 use super::ExportError;
 
@@ -9,12 +9,12 @@ pub struct Site {
     pub model: Option<String>,
     /// Index of the layer.
     pub layer: Option<u32>,
-    /// Name of the hook; by default that of the MLP's activations in the layer.
+    /// Name of the hook. By default, the hook of the MLP's activations in the layer.
     pub hook: Option<String>,
 }
 
 impl Site {
-    /// Model and layer for a target that cannot do without.
+    /// Model and layer, for a target that needs both.
     pub(super) fn required(&self, target: &'static str) -> Result<(&str, u32), ExportError> {
         match (&self.model, self.layer) {
             (Some(model), Some(layer)) => Ok((model, layer)),
@@ -26,12 +26,12 @@ impl Site {
         }
     }
 
-    /// The hook in the words of TransformerLens: the one given, or `blocks.L.mlp.hook_post`.
+    /// The hook, as TransformerLens calls it: the one given, or `blocks.L.mlp.hook_post`.
     pub(super) fn hook_name(&self) -> Option<String> {
         self.hook.clone().or_else(|| self.layer.map(|layer| format!("blocks.{layer}.mlp.hook_post")))
     }
 
-    /// The module in the words of Hugging Face transformers: the one given, or `layers.L.mlp`.
+    /// The module, as Hugging Face transformers calls it: the one given, or `layers.L.mlp`.
     pub(super) fn module_name(&self) -> String {
         let of_layer = || self.layer.map_or_else(|| "mlp".to_owned(), |layer| format!("layers.{layer}.mlp"));
         self.hook.clone().unwrap_or_else(of_layer)

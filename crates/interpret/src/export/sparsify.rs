@@ -14,8 +14,8 @@ const CONFIG: &str = "cfg.json";
 /// Writes the folder `dir`: `sae.safetensors` (encoder.weight [K, d], encoder.bias \[K\], W_dec [K, d] with rows of unit
 /// norm, b_dec \[d\], all f32) and `cfg.json`.
 ///
-/// sparsify keeps the k largest of relu(x W + b). k is set to the most features that the encoder has above zero at any
-/// token, so that none is lost; to K if that is not known.
+/// sparsify keeps the k largest of relu(x W + b). k is the largest number of features that the encoder has above zero
+/// at any token, so that none is lost. If that number is not known, k is K.
 ///
 /// # Errors
 /// If the folder cannot be written.

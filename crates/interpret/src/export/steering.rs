@@ -12,18 +12,23 @@ use crate::{norms, unit_features};
 const TENSORS: &str = "steering.safetensors";
 const SCRIPT: &str = "steer.py";
 
-/// Writes the folder `dir`: `steering.safetensors`, all f32, with `directions` [K, d_model] (what a feature of unit norm
-/// adds to the residual stream, [`DownProjection::directions`](crate::DownProjection::directions)), `unit_directions` [K,
-/// d_model] (the same with unit norm; zeros stay zeros), `direction_norms` \[K\], `max_activations` \[K\] (the largest
-/// coefficient), `strength_units` \[K\] (`units`: the norm of what strength 1 adds) and `features` [K, d]; and `steer.py`,
-/// which adds directions to the output of a layer in PyTorch.
+/// Writes the folder `dir` with `steer.py`, which adds directions to the output of a layer in PyTorch, and
+/// `steering.safetensors`, which holds these f32 tensors:
 ///
-/// A unit is what the layer writes where the fit saw the feature strongest, if the feature alone is active:
-/// [`DownProjection::written_norms`](crate::DownProjection::written_norms) of the largest coefficients, which is
-/// `max_activations * direction_norms` in models without a norm behind the down-projection.
+/// - `directions` [K, d_model]: what a feature of unit norm adds to the residual stream,
+///   [`DownProjection::directions`](crate::DownProjection::directions).
+/// - `unit_directions` [K, d_model]: the same with unit norm. Zeros stay zeros.
+/// - `direction_norms` \[K\].
+/// - `max_activations` \[K\]: the largest coefficients.
+/// - `strength_units` \[K\], from `units`: the norm of what strength 1 adds.
+/// - `features` [K, d].
+///
+/// A unit is what the layer writes where the fit saw the feature strongest, if the feature alone is active. It is
+/// [`DownProjection::written_norms`](crate::DownProjection::written_norms) of the largest coefficients. In models
+/// without a norm after the down-projection, this is `max_activations * direction_norms`.
 ///
 /// # Errors
-/// If `directions` or `units` are not K, or the folder cannot be written.
+/// If there are not K `directions` or not K `units`, or the folder cannot be written.
 pub fn steering(
     dir: &Path,
     fit: &ScaledFit,

@@ -1,4 +1,4 @@
-//! What an export wrote, and how a folder of an earlier export is told from a user's own.
+//! What an export wrote, and how to tell the folder of an earlier export from a user's own folder.
 
 use std::path::{Path, PathBuf};
 
@@ -17,10 +17,11 @@ pub struct WrittenFile {
     pub bytes: u64,
 }
 
-/// Folders within an export's folder, at most.
+/// Most levels of folders within an export's folder.
 const DEPTH: usize = 3;
 
-/// Begins an export's folder. With `force` it replaces an earlier one whose files all have names that `ours` knows.
+/// Begins an export's folder. With `force` it replaces an earlier export, which must consist of files whose names
+/// `ours` knows.
 pub(super) fn begin(dir: &Path, force: bool, ours: impl Fn(&Path) -> bool) -> Result<ResultFolder, ExportError> {
     Ok(ResultFolder::create(dir, force, |dir| {
         match foreign(dir, Path::new(""), &ours).map_err(|source| Error::Io {
@@ -37,7 +38,7 @@ pub(super) fn begin(dir: &Path, force: bool, ours: impl Fn(&Path) -> bool) -> Re
     })?)
 }
 
-/// The first file below `root`/`within` whose path `ours` does not know, or the first folder that lies too deep.
+/// The first file below `root`/`within` whose path `ours` does not know, or the first folder that is too deep.
 fn foreign(root: &Path, within: &Path, ours: &impl Fn(&Path) -> bool) -> std::io::Result<Option<PathBuf>> {
     for entry in std::fs::read_dir(root.join(within))? {
         let entry = entry?;
@@ -65,7 +66,7 @@ pub(super) fn write_numbers(
     Ok(WrittenFile { name: name.to_owned(), bytes })
 }
 
-/// Writes a JSON file for people to read too.
+/// Writes a JSON file that people can read too.
 pub(super) fn write_json(
     folder: &ResultFolder,
     name: impl AsRef<Path>,
@@ -79,13 +80,13 @@ pub(super) fn write_json(
     Ok(WrittenFile { name: name.to_owned(), bytes })
 }
 
-/// f32 numbers as JSON with the digits that they need, rather than those of their f64 equal.
+/// f32 numbers as JSON, with only the digits that they need, rather than those of the equal f64 numbers.
 pub(super) fn numbers(values: impl IntoIterator<Item = f32>) -> Vec<Value> {
     values.into_iter().map(number).collect()
 }
 
-/// One of [`numbers`].
+/// A single one of [`numbers`].
 pub(super) fn number(value: f32) -> Value {
-    // The shortest decimal that is this f32; whichever f64 lies next to it is written in as few digits.
+    // The shortest decimal that is this f32. The f64 nearest to it is written with as few digits.
     Value::from(value.to_string().parse::<f64>().unwrap_or(f64::from(value)))
 }

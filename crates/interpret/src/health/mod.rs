@@ -1,5 +1,6 @@
-//! Is a fit sound? Features that do nothing, fire nearly everywhere, say the same twice, or stand for a single token; neurons
-//! that nearly all features share, and tokens that hold nearly everything.
+//! Whether a fit is sound. It looks for features that do nothing, are active nearly everywhere, are copies of each
+//! other or stand for a single token, for neurons that nearly all features share, and for tokens that hold nearly
+//! everything.
 
 mod neuron_use;
 mod token_use;
@@ -18,53 +19,54 @@ use token_use::token_identity;
 
 /// From this |cosine| on, two features are near copies of each other, or near opposites.
 pub const DUPLICATE_COSINE: f32 = 0.9;
-/// Features are dense where the median feature is active at more than this share of the tokens.
+/// The features of a fit are dense if the median feature is active at more than this share of the tokens.
 pub const DENSE_SHARE: f64 = 0.5;
-/// A feature that explains less than this part of what a feature explains on average is of low share.
+/// A feature has a low share if it explains less than this part of what the mean feature explains.
 pub const LOW_SHARE: f64 = 0.1;
 
-/// What is to be known of a fit before its features are read.
+/// What a reader should know about a fit before reading its features.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Health {
-    /// Features that no token uses, or without neurons.
+    /// Features that no token uses, or that have no neurons.
     pub dead: Vec<usize>,
-    /// Median over the features alive of the share of tokens at which they are active.
+    /// The share of tokens at which a feature is active: the median over the living features.
     pub median_active_share: f64,
-    /// Pairs of features of |cosine| ≥ [`DUPLICATE_COSINE`], largest |cosine| first: near copies, and near opposites.
+    /// Pairs of features with |cosine| ≥ [`DUPLICATE_COSINE`], largest |cosine| first. They are near copies, or near
+    /// opposites.
     pub duplicates: Vec<Duplicate>,
-    /// Features alive that explain less than [`LOW_SHARE`] of the mean, least first.
+    /// Living features that explain less than [`LOW_SHARE`] of the mean, least first.
     pub low_share: Vec<usize>,
-    /// Features that fire on one token of the vocabulary alone; empty where token ids are not known.
+    /// Features that stand for a single token of the vocabulary. Empty if token ids are not known.
     pub token_identity: Vec<TokenIdentity>,
     /// Neurons that at least one feature uses.
     pub used_neurons: usize,
     /// The neurons that most features share, most shared first.
     pub shared_neurons: Vec<SharedNeuron>,
-    /// Neurons that more than [`OUTLIER_NEURON_SHARE`] of the features use, where the mean neuron is in far fewer; most shared
-    /// first.
+    /// Neurons that more than [`OUTLIER_NEURON_SHARE`] of the features use, while far fewer features use the mean
+    /// neuron. Most shared first.
     pub outlier_neurons: Vec<usize>,
     /// How the features' energy is spread over the tokens.
     pub token_energy: TokenEnergy,
-    /// Mean over pairs of features alive of the share of neurons that both use: |A ∩ B| / |A ∪ B|.
+    /// The share of neurons that two living features both use, |A ∩ B| / |A ∪ B|: the mean over all pairs.
     pub mean_overlap: f64,
 }
 
-/// Two features of nearly one direction.
+/// Two features with nearly the same direction, or nearly opposite ones.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Duplicate {
-    /// The one of lower number.
+    /// The feature with the lower number.
     pub first: usize,
-    /// The other.
+    /// The other feature.
     pub second: usize,
-    /// Their cosine; −1 for opposites.
+    /// Their cosine. It is −1 for opposites.
     pub cosine: f32,
 }
 
-/// Looks at the features Z [K, d] with their coefficients Y [n, K], their statistics (K of them) and the tokens' ids (n of
-/// them), where known.
+/// Looks at the features Z [K, d] with their coefficients Y [n, K], their statistics (K of them) and, if known, the ids
+/// of the n tokens.
 ///
 /// # Panics
-/// If there are fewer statistics than features, or fewer rows of coefficients than tokens.
+/// If there are fewer statistics than features, or fewer rows of coefficients than token ids.
 pub fn health(
     features: &DenseMatrix,
     coefficients: &DenseMatrix,
@@ -137,7 +139,7 @@ mod tests {
         assert!(strongest.cosine < -0.999);
         assert_eq!(found.used_neurons, 4);
         assert_eq!(found.shared_neurons[0], SharedNeuron { neuron: 1, features: vec![0, 1, 3] });
-        // Pairs alive: (0, 1) share both of 2; (0, 3) and (1, 3) one of 3.
+        // Pairs of living features: (0, 1) share both of 2 neurons; (0, 3) and (1, 3) share one of 3.
         assert!((found.mean_overlap - (1.0 + 1.0 / 3.0 + 1.0 / 3.0) / 3.0).abs() < 1e-12);
         assert!(found.token_identity.is_empty());
     }

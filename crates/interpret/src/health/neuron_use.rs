@@ -9,15 +9,15 @@ use unmix::DenseMatrix;
 
 use crate::rows::nonzeros;
 
-/// Of fewer features than this, nothing is said about most of them.
+/// With fewer features than this, nothing is said about what most of them do.
 pub(crate) const LEAST_FEATURES: usize = 8;
-/// A neuron that more than this share of the features use is an outlier neuron, if there are at least 8 features and the mean
-/// neuron is used a third as often or less. Without the latter, every neuron of features that keep most of their neurons
-/// would be one.
+/// A neuron is an outlier if more than this share of the features use it, there are at least 8 features, and the mean
+/// neuron is used less than a third as often. Without the last condition, every neuron would be an outlier if features
+/// keep most of their neurons.
 pub const OUTLIER_NEURON_SHARE: f64 = 2.0 / 3.0;
-/// How often an outlier neuron is used, relative to the mean neuron.
+/// How much more often an outlier neuron is used than the mean neuron, at least.
 const OUTLIER_TIMES: f64 = 3.0;
-/// How many shared neurons are named.
+/// Most shared neurons that are listed.
 const SHARED_NEURONS: usize = 20;
 
 /// A neuron of several features.
@@ -29,18 +29,18 @@ pub struct SharedNeuron {
     pub features: Vec<usize>,
 }
 
-/// Who uses the neurons.
+/// Which features use the neurons.
 pub(super) struct NeuronUse {
     /// Neurons that at least one feature uses.
     pub used: usize,
     /// The neurons that most features share, most shared first.
     pub shared: Vec<SharedNeuron>,
-    /// Those of them that are outliers.
+    /// The outliers among the neurons.
     pub outliers: Vec<usize>,
 }
 
 impl NeuronUse {
-    /// Of the features Z [K, d], `alive` of which are not dead.
+    /// The use of neurons by the features Z [K, d]. `alive` of the features are not dead.
     pub fn of(features: &DenseMatrix, alive: usize) -> NeuronUse {
         let mut users: Vec<Vec<usize>> = vec![Vec::new(); features.columns];
         for k in 0..features.rows {
@@ -71,7 +71,7 @@ fn neurons(features: &DenseMatrix, feature: usize) -> impl Iterator<Item = usize
     nonzeros(features.row(feature)).map(|(j, _)| j)
 }
 
-/// Mean over pairs of the features `alive` of the share of neurons that both use.
+/// The share of neurons that two of the features `alive` both use: the mean over all pairs.
 pub(super) fn mean_overlap(features: &DenseMatrix, alive: &[usize]) -> f64 {
     let sets: Vec<Vec<usize>> = alive.iter().map(|&k| neurons(features, k).collect()).collect();
     let pairs = (sets.len() * sets.len().saturating_sub(1) / 2).max(1) as f64;
@@ -95,15 +95,16 @@ pub(super) fn mean_overlap(features: &DenseMatrix, alive: &[usize]) -> f64 {
 /// The neurons of a group of features.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NeuronGroup {
-    /// Neurons that more than half of the group use, with one sign, most used first: what its members have in common.
+    /// Neurons that more than half of the group use with the same sign, most used first. They are what the members have
+    /// in common.
     pub core: Vec<usize>,
     /// For each member, the neurons that no other member uses.
     pub exclusive: Vec<Vec<usize>>,
 }
 
-/// Core and exclusive neurons of the features `group` (Shafran et al. 2026 find both among features that nest).
+/// Core and exclusive neurons of the features `group`. Shafran et al. 2026 find both among features that nest.
 pub fn neuron_group(features: &DenseMatrix, group: &[usize]) -> NeuronGroup {
-    /// Members that use a neuron with a positive and with a negative weight.
+    /// The numbers of members that use a neuron with a positive and with a negative weight.
     type Users = (usize, usize);
     let mut users: HashMap<usize, Users> = HashMap::new();
     for &k in group {
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_neuron_in_most_features_is_an_outlier_unless_most_neurons_are() {
-        // Twenty features of two neurons of 40 each: one of its own, and neuron 7 in all but three.
+        // Twenty features over 40 neurons. Each has a neuron of its own, and all but three also have neuron 7.
         let mut values = vec![0f32; 20 * 40];
         for (k, row) in values.chunks_exact_mut(40).enumerate() {
             row[10 + k] = 1.0;
@@ -139,7 +140,7 @@ mod tests {
         let found = NeuronUse::of(&features, 20);
         assert_eq!((found.outliers, found.shared[0].neuron, found.shared[0].features.len()), (vec![7], 7, 17));
         assert_eq!(found.used, 22);
-        // Features that keep every neuron share every neuron.
+        // If features keep every neuron, they share every neuron.
         let full = DenseMatrix { values: vec![1.0; 20 * 40], ..features };
         assert_eq!(NeuronUse::of(&full, 20).outliers, [0; 0]);
         let few = DenseMatrix { rows: 3, columns: 40, values: full.values[..120].to_vec() };

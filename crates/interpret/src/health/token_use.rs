@@ -1,4 +1,4 @@
-//! Which tokens use the features, and how much of the whole lies on a few of them.
+//! Which tokens use the features, and how much of the whole a few of them hold.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 use unmix::{DenseMatrix, FeatureStatistics};
 
-/// A feature whose share of the energy of its coefficients on one token is at least this stands for that token.
+/// A feature stands for a token if at least this share of the energy of its coefficients is on that token.
 pub const TOKEN_SHARE: f64 = 0.9;
-/// A token whose norm is more than this times the median of the tokens that use a feature is an outlier token.
+/// A token is an outlier if its norm is more than this many times the median norm of the tokens that use a feature.
 pub const OUTLIER_TOKEN_NORM: f64 = 10.0;
 
 /// A feature that stands for one token.
@@ -18,27 +18,27 @@ pub struct TokenIdentity {
     pub feature: usize,
     /// The token's id.
     pub token_id: i64,
-    /// Row at which it is strongest.
+    /// Row at which the feature is strongest.
     pub row: usize,
-    /// Share of Σ yᵢₖ² that lies on that token.
+    /// Share of Σ yᵢₖ² that is on that token.
     pub share: f64,
 }
 
-/// How the features' energy is spread over the tokens. A token's energy is Σₖ yᵢₖ²‖zₖ‖²: that of its parts in the
-/// reconstruction, without what the parts have in common.
+/// How the features' energy is spread over the tokens. The energy of a token is Σₖ yᵢₖ²‖zₖ‖²: the energy of its parts
+/// in the reconstruction, without what the parts have in common.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct TokenEnergy {
     /// Share of the tokens that use no feature.
     pub unused_share: f64,
-    /// Tokens whose norm, the root of their energy, is more than [`OUTLIER_TOKEN_NORM`] times the median of those that use a
-    /// feature.
+    /// Tokens whose norm (the root of their energy) is more than [`OUTLIER_TOKEN_NORM`] times the median norm of the
+    /// tokens that use a feature.
     pub outliers: usize,
-    /// Share of all energy that lies on them.
+    /// Share of all energy that these outliers hold.
     pub outlier_share: f64,
 }
 
 impl TokenEnergy {
-    /// Of the coefficients Y [n, K], with the features' norms.
+    /// The spread for the coefficients Y [n, K], with the features' statistics.
     pub(super) fn of(coefficients: &DenseMatrix, statistics: &[FeatureStatistics]) -> TokenEnergy {
         let squared: Vec<f64> = statistics.iter().map(|s| s.norm.powi(2)).collect();
         let mut energies: Vec<f64> = coefficients
@@ -63,9 +63,9 @@ impl TokenEnergy {
     }
 }
 
-/// The features that stand for one token, by the tokens' ids, n of them.
+/// The features that stand for one token, given the ids of the n tokens.
 pub(super) fn token_identity(coefficients: &DenseMatrix, token_ids: &[i64]) -> Vec<TokenIdentity> {
-    /// Energy on a token, and where it is strongest.
+    /// The energy on a token, and the row where it is strongest.
     #[derive(Clone, Copy)]
     struct Seen {
         energy: f64,
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn few_tokens_of_large_norm_are_told_from_the_rest() {
         let statistics = vec![FeatureStatistics { norm: 2.0, ..Default::default() }; 2];
-        // 100 tokens: four of them 50 times as large as the others, ten that use nothing.
+        // 100 tokens: four of them are 50 times as large as the others, and ten use nothing.
         let value = |at: usize| match at / 2 {
             token if token < 4 => 50.0,
             token if token < 14 => 0.0,
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_feature_of_one_token_is_told_from_one_of_many() {
-        // Tokens 7 and 8 in turn; feature 0 fires on 7 alone but for a trace, feature 1 on both.
+        // Tokens 7 and 8 in turn. Feature 0 is active on 7 alone, apart from a trace. Feature 1 is active on both.
         let ids = [7, 8, 7, 8, 7];
         let values = vec![3.0, 1.0, 0.1, 1.0, 4.0, 1.0, 0.0, 1.0, 2.0, 1.0];
         let found = token_identity(&DenseMatrix { rows: 5, columns: 2, values }, &ids);

@@ -9,11 +9,11 @@ use super::LensError;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Config<'a> {
     whole: Option<&'a Value>,
-    /// The part about the text model, where there is one; else the whole.
+    /// The part about the text model, if there is one, or else the whole.
     text: Option<&'a Value>,
 }
 
-/// Where models that read images or sound as well have the part about their text model.
+/// Where models that also read images or sound keep the part about their text model.
 const PARTS: [&str; 4] = ["thinker_config", "text_config", "language_config", "llm_config"];
 
 impl<'a> Config<'a> {
@@ -28,22 +28,23 @@ impl<'a> Config<'a> {
         Config { whole, text }
     }
 
-    /// The type of the text model, or of the whole where that has none.
+    /// The type of the text model, or that of the whole if the text model has none.
     pub(super) fn model_type(&self) -> Option<&'a str> {
         self.value("model_type")?.as_str()
     }
 
-    /// An entry of the text model, or of the whole where that has none; absent also where it is null.
+    /// An entry of the text model, or of the whole if the text model does not have it. Absent also if the entry is
+    /// null.
     pub(super) fn value(&self, key: &str) -> Option<&'a Value> {
         self.entry(key).filter(|value| !value.is_null())
     }
 
-    /// As [`value`](Config::value), with null where the configuration has null.
+    /// As [`value`](Config::value), but null if the configuration has null.
     fn entry(&self, key: &str) -> Option<&'a Value> {
         [self.text, self.whole].into_iter().find_map(|part| part?.get(key))
     }
 
-    /// A number: the entry's, or `default` if there is no such entry; absent if the entry is null.
+    /// A number: that of the entry, or `default` if there is no such entry. Absent if the entry is null.
     pub(super) fn number(&self, key: &'static str, default: Option<f64>) -> Result<Option<f64>, LensError> {
         match self.entry(key) {
             None => Ok(default),
@@ -55,24 +56,24 @@ impl<'a> Config<'a> {
         }
     }
 
-    /// Whether an entry is the word true or false, if it is there.
+    /// Whether an entry is true or false, if it is there.
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
         self.value(key)?.as_bool()
     }
 
-    /// Whether the unembedding is the embedding, if something is said about it. What is said of the whole counts before what is
-    /// said of the text model, as in transformers.
+    /// Whether the unembedding is the embedding, if the configuration says so. As in transformers, the entry of the
+    /// whole counts before that of the text model.
     pub(super) fn is_tied(&self) -> Option<bool> {
         let said = |part: Option<&Value>| part?.get("tie_word_embeddings")?.as_bool();
         said(self.whole).or_else(|| said(self.text))
     }
 
-    /// Number of layers; heads that guess tokens ahead may be numbered behind them.
+    /// Number of layers. Heads that predict further tokens may have numbers beyond it.
     pub(super) fn layers(&self) -> Option<u64> {
         ["num_hidden_layers", "n_layer", "num_layers", "n_layers"].iter().find_map(|key| self.value(key)?.as_u64())
     }
 
-    /// Tokens of the vocabulary.
+    /// Number of tokens in the vocabulary.
     pub(super) fn tokens(&self) -> Option<u64> {
         self.value("vocab_size")?.as_u64()
     }

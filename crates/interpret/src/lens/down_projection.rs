@@ -1,4 +1,4 @@
-//! From the neurons of a layer to the residual stream: the down-projection, whose rows are read a block at a time.
+//! From the neurons of a layer to the residual stream: the down-projection, whose rows are read one block at a time.
 
 use rayon::prelude::*;
 use unmix::DenseMatrix;
@@ -12,23 +12,23 @@ use super::place::{Part, Place, Wanted};
 use super::{LensError, NormKind, ReadoutOptions, Role};
 use crate::rows::nonzeros;
 
-/// Numbers of the weights that are in memory at a time, for each thread.
+/// Numbers of the weights that each thread holds in memory at a time.
 const BLOCK: usize = 1 << 20;
 
-/// Norms between down-projection and residual stream in models of unknown type.
+/// Norms between down-projection and residual stream, in models of unknown type.
 const POST_NORMS: [&str; 2] = ["post_feedforward_layernorm.weight", "post_mlp_layernorm.weight"];
 
-/// What the neurons of one layer write into the residual stream: the MLP's down-projection W_out, and the norms behind it
-/// where the model has some. The matrix stays in its file.
+/// What the neurons of one layer write into the residual stream: the MLP's down-projection W_out, and the norms after
+/// it, if the model has any. The matrix stays in its file.
 #[derive(Clone, Debug)]
 pub struct DownProjection {
     matrix: WeightMatrix,
     layout: Layout,
     layer: Option<u32>,
     post_norms: Vec<PostNorm>,
-    /// ε of those.
+    /// The ε of those norms.
     epsilon: f64,
-    /// What the model multiplies its layers' output by.
+    /// The factor by which the model multiplies its layers' output.
     multiplier: f64,
 }
 
@@ -41,12 +41,13 @@ struct PostNorm {
 }
 
 impl DownProjection {
-    /// Finds it in the weights of a model, for features of `neurons` neurons, as
-    /// [`Readout::open`](super::Readout::open) does; of `options`, type, layer, expert, name and the kind of norms are heeded.
+    /// Finds the down-projection in the weights of a model, for features of `neurons` neurons, as
+    /// [`Readout::open`](super::Readout::open) does. Of `options`, it uses type, layer, expert, name and the kind of
+    /// norms.
     ///
     /// # Errors
-    /// If the tensor is not found, ambiguous, without a side of `neurons`, or of a type that cannot be read; if the model's
-    /// type is not known and no tensor is named.
+    /// If the tensor is not found, is ambiguous, has no side of `neurons`, or has a type that cannot be read. If the
+    /// model's type is not known and no tensor is named.
     pub fn open(weights: &Weights, neurons: usize, options: &ReadoutOptions) -> Result<DownProjection, LensError> {
         let model = Model::of(weights, options, Until::ResidualStream)?;
         Self::at(&model, &Self::place(&model, neurons)?, neurons)
@@ -124,7 +125,7 @@ impl DownProjection {
         }
     }
 
-    /// The layer, from 0, if the tensor's name or the options tell it.
+    /// The layer, from 0, if the tensor's name or the options say it.
     pub fn layer(&self) -> Option<u32> {
         self.layer
     }
@@ -134,12 +135,13 @@ impl DownProjection {
         self.post_norms.iter().map(|norm| norm.name.as_str())
     }
 
-    /// What features write into the residual stream: r = W_out z for each row z of `features` [K, d], times the gains of the
-    /// norms behind the down-projection where the model has some, and times the factor by which the model multiplies its
-    /// layers' output, as [K, d_model]. Sums are in f64; without biases.
+    /// What features write into the residual stream, as [K, d_model]: r = W_out z for each row z of `features` [K, d].
+    /// This is multiplied by the gains of the norms after the down-projection, if the model has any, and by the factor
+    /// by which the model multiplies its layers' output. Biases are left out. Sums are in f64.
     ///
     /// # Errors
-    /// If the features have another number of neurons than the weights; if these hold numbers that are not finite.
+    /// If the features have another number of neurons than the weights, or the weights hold numbers that are not
+    /// finite.
     pub fn directions(&self, features: &DenseMatrix) -> Result<DenseMatrix, LensError> {
         let mut directions = self.project(features)?;
         for direction in directions.chunks_exact_mut(self.width()) {
@@ -152,13 +154,13 @@ impl DownProjection {
         Ok(DenseMatrix { rows: features.rows, columns: self.width(), values })
     }
 
-    /// The norm of what the layer writes into the residual stream when each feature alone is active, with the coefficient
-    /// that `coefficients` has for it: that of the coefficient times the feature's direction where nothing is behind the
-    /// down-projection; a norm there makes it the same for all coefficients.
+    /// For each feature, the norm of what the layer writes into the residual stream when this feature alone is active,
+    /// with its coefficient in `coefficients`. Without a norm after the down-projection, it is the norm of the
+    /// coefficient times the feature's direction. With one, it is the same for all coefficients.
     ///
     /// # Errors
-    /// If the features have another number of neurons than the weights, or there is not one coefficient for each; if the
-    /// weights hold numbers that are not finite.
+    /// If the features have another number of neurons than the weights, or there is not one coefficient for each of
+    /// them. If the weights hold numbers that are not finite.
     pub fn written_norms(&self, features: &DenseMatrix, coefficients: &[f32]) -> Result<Vec<f32>, LensError> {
         if coefficients.len() != features.rows {
             let (found, expected) = (coefficients.len(), features.rows);
@@ -169,7 +171,7 @@ impl DownProjection {
             written.iter_mut().for_each(|value| *value *= f64::from(coefficient));
             for norm in &self.post_norms {
                 let square = written.iter().map(|value| value * value).sum::<f64>() / written.len() as f64;
-                // What is all zeros stays so, also where ε is zero.
+                // Zeros stay zeros, even if ε is zero.
                 let scale = if square > 0.0 { (square + self.epsilon).sqrt().recip() } else { 0.0 };
                 written.iter_mut().for_each(|value| *value *= scale);
                 norm.gain(written);
@@ -194,7 +196,7 @@ impl PostNorm {
     }
 }
 
-/// The matrix at a place: all of a tensor, or that of one expert.
+/// The matrix at a place: all of a tensor, or the part of one expert.
 fn matrix(model: &Model<'_>, place: &Place) -> Result<WeightMatrix, LensError> {
     let shape = model.weights.shape(&place.name).unwrap_or_default();
     match (shape.len(), model.options.expert) {
@@ -224,7 +226,7 @@ fn post_norms(model: &Model<'_>, place: &Place, width: usize) -> Result<Vec<Post
     let in_layer = |name: &str| -> Vec<String> {
         match (place.in_layer(name), model.options.layer) {
             (Some(name), _) => vec![name],
-            // A down-projection that is named unlike the model's own tensors may lie beside these.
+            // A down-projection that has another name than the model's own tensors may lie beside these.
             (None, Some(layer)) => {
                 let layers = model.names().map(|names| names.layers);
                 let named = |layers| PREFIXES.iter().map(move |prefix| format!("{prefix}{layers}.{layer}.{name}"));
@@ -275,7 +277,7 @@ fn project(features: &DenseMatrix, weights: &WeightMatrix, layout: Layout) -> Re
     }
 }
 
-/// Of weights [d_model, d]: each block of rows gives some columns of the directions.
+/// For weights [d_model, d]. Each block of rows gives some columns of the directions.
 fn by_outputs(nonzeros: &Nonzeros, weights: &WeightMatrix) -> Result<Vec<f64>, Error> {
     let (model, neurons) = (weights.rows(), weights.columns());
     let height = (BLOCK / neurons).clamp(1, model);
@@ -286,7 +288,7 @@ fn by_outputs(nonzeros: &Nonzeros, weights: &WeightMatrix) -> Result<Vec<f64>, E
         let product = |row: &[f32], feature: &[(usize, f64)]| -> f64 {
             feature.iter().map(|&(neuron, z)| z * f64::from(row[neuron])).sum()
         };
-        // Feature after feature, like the directions.
+        // One feature after the other, as in the directions.
         Ok(nonzeros.iter().flat_map(|f| values.chunks_exact(neurons).map(move |row| product(row, f))).collect())
     });
     let parts: Vec<Vec<f64>> = parts.collect::<Result<_, Error>>()?;
@@ -300,7 +302,7 @@ fn by_outputs(nonzeros: &Nonzeros, weights: &WeightMatrix) -> Result<Vec<f64>, E
     Ok(directions)
 }
 
-/// Of weights [d, d_model]: only the rows of neurons that some feature has are read.
+/// For weights [d, d_model]. Only the rows of neurons that some feature has are read.
 fn by_neurons(nonzeros: &Nonzeros, weights: &WeightMatrix) -> Result<Vec<f64>, Error> {
     let model = weights.columns();
     let mut used: Vec<usize> = nonzeros.iter().flatten().map(|&(neuron, _)| neuron).collect();

@@ -1,9 +1,9 @@
-//! What can go wrong when weights are looked for and used.
+//! What can go wrong when weights are searched and used.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// What a tensor is to the logit lens.
+/// The role of a tensor in the logit lens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// From neurons to the residual stream, W_out.
@@ -39,7 +39,7 @@ pub enum LensError {
     /// A file of the weights.
     #[error(transparent)]
     Data(#[from] unmix_data::Error),
-    /// No tensor has a name that is known for its role.
+    /// No tensor has a name that is known for this role.
     #[error("{files}: no {role} found; looked for {looked}; the weights hold {held}")]
     NotFound {
         /// What was looked for.
@@ -51,7 +51,7 @@ pub enum LensError {
         /// Names of the tensors that are there, shortened.
         held: String,
     },
-    /// Several tensors could be meant.
+    /// Several tensors could have this role.
     #[error("{files}: several tensors could be the {role}: {candidates}; {advice}")]
     Ambiguous {
         /// What was looked for.
@@ -63,7 +63,7 @@ pub enum LensError {
         /// What to do.
         advice: &'static str,
     },
-    /// There is no such layer in the weights.
+    /// The weights do not have this layer.
     #[error("{files}: no layer {layer}; the weights have the layers {layers}")]
     NoSuchLayer {
         /// The files.
@@ -73,7 +73,7 @@ pub enum LensError {
         /// The layers that are there.
         layers: String,
     },
-    /// There is no such expert in the layer.
+    /// The layer does not have this expert.
     #[error("{files}: no expert {expert}; the layer has these experts: {experts}")]
     NoSuchExpert {
         /// The files.
@@ -83,7 +83,7 @@ pub enum LensError {
         /// The experts that are there.
         experts: String,
     },
-    /// A tensor that was named is of another layer or expert than the one that was asked for.
+    /// A tensor was named that belongs to another layer or expert than the one that was asked for.
     #[error("tensor {tensor:?} is of {found}, but {asked} was asked for; leave one of the two out")]
     Elsewhere {
         /// The tensor.
@@ -93,7 +93,7 @@ pub enum LensError {
         /// What was asked for.
         asked: String,
     },
-    /// A type of models that is not in the table.
+    /// A type of model that is not in the table.
     #[error(
         "{files}: models of the type {model_type:?} are not known, so nothing tells their norms, scales and caps; name {missing}, \
          or say which of these types it is like: {known}"
@@ -103,12 +103,12 @@ pub enum LensError {
         files: String,
         /// The type in the configuration.
         model_type: String,
-        /// What would do without the type.
+        /// What to name in order to do without the type.
         missing: String,
         /// Types that are known.
         known: String,
     },
-    /// A type was asked for that is not in the table.
+    /// The caller asked for a type that is not in the table.
     #[error("models of the type {model_type:?} are not known; known types are {known}")]
     NoSuchType {
         /// The type.
@@ -116,7 +116,7 @@ pub enum LensError {
         /// Types that are known.
         known: String,
     },
-    /// Nothing tells the kind of a norm.
+    /// Nothing says which kind a norm is.
     #[error(
         "{files}: nothing tells of which kind the norm {norm:?} is: there is no config.json with a `model_type` beside the \
          weights; put it there, or say the type of the model or the kind of its norm"
@@ -127,7 +127,7 @@ pub enum LensError {
         /// The norm's weights.
         norm: String,
     },
-    /// Nothing tells how a square down-projection lies.
+    /// Nothing says which side of a square down-projection the neurons are on.
     #[error(
         "{files}: the down-projection {tensor:?} is square, so its shape does not tell on which side the neurons are, and there \
          is no config.json with a `model_type` beside the weights; put it there, or say the type of the model"
@@ -138,7 +138,7 @@ pub enum LensError {
         /// The down-projection.
         tensor: String,
     },
-    /// An entry of the model's configuration that is not what it should be.
+    /// An entry of the model's configuration has the wrong kind of value.
     #[error("config.json: {key} is {found}; expected {expected}")]
     Config {
         /// The entry.
@@ -148,7 +148,7 @@ pub enum LensError {
         /// What was expected.
         expected: &'static str,
     },
-    /// Metadata of a file that are not what they should be.
+    /// An entry in the metadata of a file has the wrong kind of value.
     #[error("{}: the metadata have {key} = {found:?}; expected {expected}", path.display())]
     Metadata {
         /// The file.
@@ -160,10 +160,10 @@ pub enum LensError {
         /// What was expected.
         expected: &'static str,
     },
-    /// A tensor whose sizes do not go with those of the others.
+    /// The sizes of a tensor do not go with those of the others.
     #[error("{}: tensor {tensor:?}, taken for the {role}, has shape {shape:?}; expected {expected}", path.display())]
     WrongSize {
-        /// What it was taken for.
+        /// The role that it was taken for.
         role: Role,
         /// The file.
         path: PathBuf,
@@ -174,7 +174,7 @@ pub enum LensError {
         /// What was expected, and why.
         expected: String,
     },
-    /// Rows of another width than the readout's.
+    /// Rows of another width than the weights need.
     #[error("the {what} have {found} columns, but the weights {expected}; do both come from the same model and layer?")]
     Width {
         /// Which rows.
@@ -184,7 +184,7 @@ pub enum LensError {
         /// Width that the weights need.
         expected: usize,
     },
-    /// There is no such neuron.
+    /// There is no neuron of this number.
     #[error("no neuron {neuron}; there are neurons 0 to {}", neurons.saturating_sub(1))]
     NoSuchNeuron {
         /// The number that was asked for.
@@ -192,16 +192,16 @@ pub enum LensError {
         /// How many there are.
         neurons: usize,
     },
-    /// A norm's epsilon that is none.
+    /// An epsilon of a norm that is not a finite number of at least 0.
     #[error("the epsilon of the final norm is {0}; expected a finite number of at least 0, such as 1e-5")]
     Epsilon(f64),
-    /// A direction with a NaN or an infinity.
+    /// A direction with a value that is NaN or infinite.
     #[error("direction {0} holds values that are not finite; are the features or the weights too large?")]
     NotFinite(usize),
 }
 
 impl LensError {
-    /// Whether what was given is at fault rather than the system.
+    /// Whether the input is at fault rather than the system.
     pub fn is_usage(&self) -> bool {
         match self {
             LensError::Data(error) => error.is_usage(),

@@ -1,23 +1,25 @@
-//! What is known of families of models, by the `model_type` of their configuration. The table is checked against the code of
-//! transformers: `cargo xtask test-lens` has tiny models of each made by it, and compares logits.
+//! What is known about families of models, by the `model_type` of their configuration. `cargo xtask test-lens` checks
+//! the table against transformers: it makes tiny models of each type and compares logits.
 
 use super::NormKind;
 use super::names::{GPT_2, GPT_NEOX, LFM_2, LLAMA, Layout, MPT, Names, OPT, PHI, STARCODER_2};
 
-/// Models that differ in nothing that the lens needs.
+/// Models that do not differ in anything that the lens needs.
 #[derive(Debug)]
 pub(super) struct Family {
-    /// Values of `model_type`; of models that read images or sound as well, that of the whole and that of the text model.
+    /// Values of `model_type`. For models that also read images or sound, the type of the whole and that of the text
+    /// model.
     pub model_types: &'static [&'static str],
     pub names: &'static Names,
-    /// Of a square down-projection, whose shape does not tell, in a tensor of its own and in one with those of all experts.
+    /// How a square down-projection lies, which its shape does not tell: one in a tensor of its own, and one in a
+    /// tensor with those of all experts.
     pub layout: Layout,
     pub stack_layout: Layout,
-    /// Kind of the final norm, and of the norms behind the down-projection.
+    /// Kind of the final norm, and of the norms after the down-projection.
     pub norm: NormKind,
     pub norm_has_weights: bool,
     pub norm_has_bias: bool,
-    /// Entry of the configuration with the norms' ε, if it is there, and what it is where it is left out.
+    /// Entry of the configuration with the ε of the norms, if there is such an entry, and the value if it is left out.
     pub epsilon: (Option<&'static str>, f64),
     /// Norms between the down-projection and the residual stream, the first one applied first.
     pub post_norms: &'static [PostNorm],
@@ -25,23 +27,25 @@ pub(super) struct Family {
     pub residual_multiplier: Option<&'static str>,
     pub head_bias: HeadBias,
     pub scale: Scale,
-    /// Whether logits x are capped, c tanh(x / c), by the entry `final_logit_softcapping`; and c where it is left out.
+    /// Whether logits x are capped, c tanh(x / c), by the entry `final_logit_softcapping`. The inner value is c if the
+    /// entry is left out.
     pub cap: Option<Option<f64>>,
-    /// Whether the unembedding is the embedding where the configuration does not say it.
+    /// Whether the unembedding is the embedding if the configuration does not say.
     pub is_tied: bool,
-    /// An entry of the configuration that must not be false, or the layers have no residual stream in common.
+    /// An entry of the configuration that must not be false, because then the layers would have no residual stream in
+    /// common.
     pub needs: Option<&'static str>,
 }
 
 /// A norm between a down-projection and the residual stream.
 #[derive(Debug)]
 pub(super) struct PostNorm {
-    /// Behind `PREFIX` + `layers.N.`.
+    /// Name after `PREFIX` + `layers.N.`.
     pub name: &'static str,
-    /// Whether it is behind the MLP, behind the experts, or both.
+    /// Whether it comes after the MLP, after the experts, or after both.
     pub behind_mlp: bool,
     pub behind_experts: bool,
-    /// Whether models without it exist.
+    /// Whether there are models without it.
     pub may_be_missing: bool,
 }
 
@@ -50,11 +54,11 @@ pub(super) struct PostNorm {
 pub(super) enum HeadBias {
     Never,
     Always,
-    /// If this entry of the configuration is true.
+    /// Only if this entry of the configuration is true.
     If(&'static str),
 }
 
-/// By what logits are multiplied: an entry of the configuration, and its value where it is left out.
+/// What logits are multiplied by: an entry of the configuration, and its value if it is left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Scale {
     One,
@@ -63,7 +67,7 @@ pub(super) enum Scale {
 }
 
 impl Family {
-    /// The family of that `model_type`.
+    /// The family with that `model_type`.
     pub(super) fn of(model_type: &str) -> Option<&'static Family> {
         FAMILIES.iter().find(|family| family.model_types.contains(&model_type))
     }

@@ -8,20 +8,21 @@ use super::model::Model;
 use super::place::Place;
 use super::{LensError, Role};
 
-/// What makes logits of a residual stream. The matrix stays in its file.
+/// What turns a residual stream into logits. The matrix stays in its file.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     pub unembedding: WeightMatrix,
-    /// Name and numbers, one for each row of the unembedding.
+    /// Its name, and one number for each row of the unembedding.
     pub bias: Option<(String, Vec<f32>)>,
     pub scale: f64,
     pub cap: Option<f64>,
-    /// Rows that stand for tokens; those behind them are padding.
+    /// Number of rows that stand for tokens. The rows after them are padding.
     pub tokens: usize,
 }
 
 impl Head {
-    /// The head of the model whose down-projection is at `place` and writes into a residual stream of that `width`.
+    /// The head of the model whose down-projection is at `place` and writes into a residual stream of `width`
+    /// dimensions.
     pub(super) fn of(model: &Model<'_>, place: &Place, width: usize) -> Result<Head, LensError> {
         let Model { weights, options, .. } = model;
         let separate = place.unembeddings();
@@ -46,7 +47,7 @@ impl Head {
             Some(HeadBias::Never) => None,
             Some(HeadBias::If(key)) if model.config.flag(key) != Some(true) => None,
             Some(HeadBias::Always | HeadBias::If(_)) => {
-                // The bias has the head's name also where the matrix is the embedding.
+                // The bias is named after the head even if the matrix is the embedding.
                 let names = [name].iter().chain(&separate).map(|name| bias_name(name)).collect();
                 Some(first(Role::UnembeddingBias, weights, names)?)
             }
@@ -64,7 +65,7 @@ impl Head {
         Ok(Head { unembedding, bias, scale: scale(model)?, cap: cap(model)?, tokens })
     }
 
-    /// The logit of `token`, of which the product of the unembedding and the normed residual stream is `product`.
+    /// The logit of `token`. `product` is its row of the unembedding times the normed residual stream.
     pub(super) fn logit(&self, token: usize, product: f32) -> f32 {
         if self.bias.is_none() && self.scale == 1.0 && self.cap.is_none() {
             return product;
@@ -94,7 +95,7 @@ fn scale(model: &Model<'_>) -> Result<f64, LensError> {
 
 fn cap(model: &Model<'_>) -> Result<Option<f64>, LensError> {
     const KEY: &str = "final_logit_softcapping";
-    // The entry means one thing alone, so it counts in models of unknown type as well.
+    // The entry has only one meaning, so it counts in models of unknown type as well.
     let Some(default) = model.family().map_or(Some(None), |family| family.cap) else { return Ok(None) };
     match model.config.number(KEY, default)? {
         Some(cap) if cap <= 0.0 => {

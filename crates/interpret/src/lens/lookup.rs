@@ -1,4 +1,4 @@
-//! Tensors by their names, and what to say where they are not as they should be.
+//! Finds tensors by their names, and says what is wrong with them.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ pub(super) fn bias_of(weights: &Weights, name: &str) -> Option<String> {
     weights.shape(&bias).is_some().then_some(bias)
 }
 
-/// How the bias that goes with these weights is called.
+/// The name of the bias that would go with these weights.
 pub(super) fn bias_name(name: &str) -> String {
     format!("{}.bias", name.strip_suffix(".weight").unwrap_or(name))
 }
@@ -49,14 +49,14 @@ pub(super) fn wrong_size(role: Role, weights: &Weights, name: &str, expected: St
     }
 }
 
-/// The files for a message: the first, and how many there are.
+/// The files in words: the first one, and how many there are.
 pub(super) fn files(weights: &Weights) -> String {
     let mut paths = weights.paths();
     let first = paths.next().map_or_else(String::new, |path| path.display().to_string());
     if paths.len() == 0 { first } else { format!("{first} and {} more files", paths.len()) }
 }
 
-/// Different numbers for a message, in order.
+/// Different numbers in words, in order.
 pub(super) fn numbers(numbers: impl Iterator<Item = u32>) -> String {
     let mut numbers: Vec<u32> = numbers.collect();
     numbers.sort_unstable();
@@ -64,7 +64,7 @@ pub(super) fn numbers(numbers: impl Iterator<Item = u32>) -> String {
     if numbers.is_empty() { "none".to_owned() } else { list(numbers.iter().map(ToString::to_string)) }
 }
 
-/// Names for a message, cut where there are many.
+/// Names in words, cut if there are many.
 pub(super) fn list(names: impl Iterator<Item = String>) -> String {
     const MOST: usize = 8;
     let names: Vec<String> = names.collect();
@@ -77,7 +77,7 @@ pub(super) fn vector_of_width(weights: &Weights, name: &str, role: Role, width: 
     vector_of_length(weights, name, role, width, format!("{width} entries, the width of the residual stream"))
 }
 
-/// A vector of that many entries; `expected` says so, and why.
+/// A vector of that many entries. `expected` says in words how many, and why.
 pub(super) fn vector_of_length(
     weights: &Weights,
     name: &str,

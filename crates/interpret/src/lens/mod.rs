@@ -1,12 +1,13 @@
 //! What features make a model say: the logit lens.
 //!
-//! A feature z is a direction in neuron space. The MLP's down-projection turns it into a direction of the residual stream,
-//! r = W_out z, and the model's final norm and unembedding turn that into a logit for every token, as if nothing else were
-//! in the stream. The tokens with the largest logits are those that the feature promotes (Geva et al. 2022, "Transformer
-//! Feed-Forward Layers Build Predictions by Promoting Concepts in the Vocabulary Space"; Shafran, Geiger and Geva 2026).
+//! A feature z is a direction in neuron space. The MLP's down-projection turns it into a direction of the residual
+//! stream, r = W_out z. The model's final norm and unembedding turn that into a logit for each token, as if nothing
+//! else were in the stream. The feature promotes the tokens with the largest logits (Geva et al. 2022, "Transformer
+//! Feed-Forward Layers Build Predictions by Promoting Concepts in the Vocabulary Space"; Shafran, Geiger and Geva
+//! 2026).
 //!
-//! [`Readout`] finds the weights that this takes in a model's own files; nothing of a model is ever in memory as a whole. What
-//! a model does to its residual stream follows from its `model_type`, by the table in `family.rs`.
+//! [`Readout`] finds the weights for this in a model's own files. A model is never in memory as a whole. What a model
+//! does to its residual stream follows from its `model_type`, by the table in `family.rs`.
 
 mod config;
 mod down_projection;
@@ -32,7 +33,8 @@ pub use words::{LensWords, TokenLogit};
 
 use unmix::DenseMatrix;
 
-/// Single neurons as features: for each of `neurons` a row [1, `width`] that is 1 at that neuron and 0 elsewhere.
+/// Single neurons as features. For each of `neurons` there is a row [1, `width`] that is 1 at that neuron and 0
+/// elsewhere.
 ///
 /// # Errors
 /// If there is no such neuron.

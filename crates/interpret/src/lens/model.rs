@@ -1,4 +1,4 @@
-//! What is known of a model before its tensors are looked for: options, configuration, family.
+//! What is known about a model before its tensors are searched: options, configuration, family.
 
 use unmix_data::Weights;
 
@@ -8,17 +8,17 @@ use super::lookup::files;
 use super::names::Names;
 use super::{LensError, NormKind, ReadoutOptions};
 
-/// A model and what is known of it.
+/// A model and what is known about it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Model<'a> {
     pub weights: &'a Weights,
     pub options: &'a ReadoutOptions,
     pub config: Config<'a>,
-    /// Absent where neither options nor configuration tell a type, or everything else is told.
+    /// Absent if neither options nor configuration give a type, or if the options say everything else.
     pub family: Option<(&'a str, &'static Family)>,
 }
 
-/// How far a model is needed.
+/// How far into the model the caller needs to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
     ResidualStream,
@@ -69,7 +69,7 @@ impl<'a> Model<'a> {
     }
 }
 
-/// What `options` would have to name besides for a model of unknown type.
+/// What `options` would have to name in addition, for a model of unknown type.
 fn missing(options: &ReadoutOptions, until: Until) -> Vec<&'static str> {
     let logits = until == Until::Logits;
     let has_norm = options.norm != Some(NormKind::None);

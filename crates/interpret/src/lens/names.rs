@@ -9,26 +9,26 @@ pub(super) enum Layout {
     InOut,
 }
 
-/// How a kind of models names its tensors. `PREFIX` is whatever comes before the layers, such as `model.`.
+/// How one kind of model names its tensors. `PREFIX` is whatever comes before the layers, such as `model.`.
 #[derive(Debug)]
 pub(super) struct Names {
-    /// `PREFIX` + this + `.N.` begins the names of layer N.
+    /// The names of layer N begin with `PREFIX` + this + `.N.`.
     pub layers: &'static str,
-    /// Modules of a layer whose `weight` is a down-projection, experts that every token passes among them.
+    /// Modules of a layer whose `weight` is a down-projection. Experts that every token passes count as well.
     pub down: &'static [&'static str],
-    /// What comes before and behind the number of an expert.
+    /// What comes before and after the number of an expert.
     pub experts: &'static [(&'static str, &'static str)],
-    /// Tensors of a layer that hold the down-projections of all experts, expert after expert.
+    /// Tensors of a layer that hold the down-projections of all experts, one after the other.
     pub fused: &'static [&'static str],
-    /// Behind `PREFIX`.
+    /// Name after `PREFIX`.
     pub final_norm: &'static str,
-    /// Whether whoever has these names has a layer norm, and neither scales nor caps logits.
+    /// Whether every model with these names has a layer norm, and neither scales nor caps its logits.
     pub is_plain_layer_norm: bool,
-    /// Behind `PREFIX`.
+    /// Names after `PREFIX`.
     pub embeddings: &'static [&'static str],
-    /// Whether the unembedding is the embedding where nothing says so and there is no other.
+    /// Whether the unembedding is the embedding if nothing says so and there is no other tensor.
     pub is_tied: bool,
-    /// Behind `PREFIX` or a beginning of it.
+    /// Names after `PREFIX` or after a beginning of it.
     pub heads: &'static [&'static str],
 }
 
@@ -56,7 +56,7 @@ pub(super) static LLAMA: Names = Names {
     heads: &["lm_head.weight"],
 };
 
-/// GPT-2 and its likes.
+/// GPT-2 and similar models.
 pub(super) static GPT_2: Names = Names {
     layers: "h",
     down: &["mlp.c_proj", "mlp.fc_out", "mlp.dense_4h_to_h"],
@@ -122,11 +122,11 @@ pub(super) static MPT: Names = Names {
 pub(super) static LFM_2: Names =
     Names { down: &["feed_forward.w2"], experts: &[], fused: &[], final_norm: "embedding_norm.weight", ..LLAMA };
 
-/// All of them.
+/// All names.
 pub(super) static NAMES: [&Names; 8] = [&LLAMA, &GPT_2, &GPT_NEOX, &OPT, &PHI, &STARCODER_2, &MPT, &LFM_2];
 
-/// What comes before the layers of a model that predicts tokens. Other layers are of images, of sound, or of heads that
-/// guess tokens ahead (`mtp.`).
+/// What comes before the layers of a model that predicts tokens. Other layers belong to images, to sound, or to heads
+/// that predict further tokens (`mtp.`).
 pub(super) const PREFIXES: [&str; 9] = [
     "model.",
     "transformer.",
@@ -139,12 +139,12 @@ pub(super) const PREFIXES: [&str; 9] = [
     "",
 ];
 
-/// Names in files that hold nothing else.
+/// Names in files that hold nothing but the weights for the lens.
 pub(super) const DOWN_PROJECTIONS: [&str; 2] = ["down_proj", "down_proj.weight"];
 pub(super) const UNEMBEDDINGS: [&str; 2] = ["unembedding", "unembedding.weight"];
 pub(super) const FINAL_NORMS: [&str; 2] = ["final_norm", "final_norm.weight"];
 
-/// `a.b.`, `a.` and nothing, of `a.b.`.
+/// The beginnings of a prefix: `a.b.`, `a.` and nothing for `a.b.`.
 pub(super) fn beginnings(prefix: &str) -> impl Iterator<Item = &str> {
     let whole = (!prefix.is_empty()).then_some(prefix);
     let ends = prefix.trim_end_matches('.').rmatch_indices('.').map(|(at, _)| &prefix[..=at]);

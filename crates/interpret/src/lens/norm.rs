@@ -5,7 +5,7 @@ use super::model::Model;
 use super::place::Place;
 use super::{LensError, NormKind, Role};
 
-/// Where a norm's kind and ε are in a file's metadata.
+/// Entries of a file's metadata: the kind of a norm, and its ε.
 const METADATA_KIND: &str = "norm";
 const METADATA_EPSILON: [&str; 3] = ["eps", "epsilon", "norm_epsilon"];
 /// Where ε is in the configuration of a model of unknown type.
@@ -15,10 +15,10 @@ const DEFAULT_EPSILON: f64 = 1e-5;
 /// A norm with its weights.
 #[derive(Clone, Debug)]
 pub(super) struct Norm {
-    /// Name of its weights, if it has some.
+    /// Name of its weights, if it has weights.
     pub name: Option<String>,
     pub kind: NormKind,
-    /// [d_model]; with the 1 already added where it is stored without. Empty without weights.
+    /// [d_model]. If the file stores the difference from 1, the 1 is already added here. Empty without weights.
     pub gain: Vec<f32>,
     /// [d_model], or empty.
     pub bias: Vec<f32>,
@@ -54,7 +54,7 @@ impl Norm {
         })
     }
 
-    /// The norm of `x`, computed in f64.
+    /// The norm of `x`, computed in f64. Writes to `out`.
     pub(super) fn apply(&self, x: &[f32], out: &mut [f32]) {
         let count = x.len() as f64;
         let mean = if self.kind.is_layer() { x.iter().map(|&x| f64::from(x)).sum::<f64>() / count } else { 0.0 };
@@ -68,7 +68,7 @@ impl Norm {
     }
 }
 
-/// Weights as they multiply, where they are stored as their difference from `one`.
+/// Weights as they multiply. If `one`, they are stored as their difference from 1.
 pub(super) fn plus(mut gain: Vec<f32>, one: bool) -> Vec<f32> {
     if one {
         gain.iter_mut().for_each(|gain| *gain += 1.0);
@@ -76,8 +76,8 @@ pub(super) fn plus(mut gain: Vec<f32>, one: bool) -> Vec<f32> {
     gain
 }
 
-/// The kind of the norm with these weights: from the options, else from the metadata of its file, else from the model's
-/// type, else from names that only models with layer norms have.
+/// The kind of the norm with these weights. It comes from the options, else from the metadata of its file, else from
+/// the model's type, else from names that only models with layer norms have.
 fn kind(model: &Model<'_>, place: &Place, name: Option<&str>) -> Result<NormKind, LensError> {
     if let Some(kind) = model.options.norm {
         return Ok(kind);
@@ -115,7 +115,7 @@ fn bias(model: &Model<'_>, name: &str, kind: NormKind) -> Result<Option<String>,
     }
 }
 
-/// ε of the norms of a model, of which `name` is the final one's weights.
+/// The ε of a model's norms. `name` is that of the final norm's weights.
 pub(super) fn epsilon(model: &Model<'_>, name: Option<&str>) -> Result<f64, LensError> {
     let epsilon = match (model.options.epsilon, name.map(|name| noted_epsilon(model, name)).transpose()?.flatten()) {
         (Some(given), _) => given,

@@ -1,4 +1,4 @@
-//! Where the down-projection of a layer is among a model's tensors, and what its name tells.
+//! Where the down-projection of a layer is among a model's tensors, and what its name says.
 
 use unmix_data::Weights;
 
@@ -6,24 +6,24 @@ use super::lookup::{files, list, not_found, numbers, wrong_size};
 use super::names::{DOWN_PROJECTIONS, FINAL_NORMS, NAMES, Names, PREFIXES, UNEMBEDDINGS, beginnings};
 use super::{LensError, Role};
 
-/// What of a layer a down-projection belongs to.
+/// The part of a layer that a down-projection belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// The MLP, or an expert that every token passes.
     Mlp,
     /// One of the experts between which tokens are routed.
     Expert(u32),
-    /// All of these, in a tensor of three dimensions.
+    /// All of these experts, in a tensor of three dimensions.
     Experts,
 }
 
-/// A down-projection and what its name tells.
+/// A down-projection and what its name says.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub name: String,
     pub layer: Option<u32>,
     pub part: Part,
-    /// How the model names its tensors, if that is known.
+    /// How the model names its tensors, if known.
     names: Option<&'static Names>,
     prefix: Option<String>,
 }
@@ -34,12 +34,12 @@ pub(super) struct Wanted {
     pub neurons: usize,
     pub layer: Option<u32>,
     pub expert: Option<u32>,
-    /// Layers of the model, if that is known.
+    /// Number of layers of the model, if known.
     pub layers: Option<u64>,
 }
 
 impl Place {
-    /// The place of a tensor in a model that names its tensors by `names`, or in one of unknown names.
+    /// The place of a tensor, in a model that names its tensors by `names`, or in one whose names are not known.
     pub(super) fn of(name: &str, names: Option<&'static Names>) -> Place {
         let among: &[&'static Names] = names.as_ref().map_or(&NAMES, std::slice::from_ref);
         let name = name.to_owned();
@@ -52,7 +52,7 @@ impl Place {
         }
     }
 
-    /// The only down-projection that may be meant.
+    /// The only down-projection that can be meant.
     pub(super) fn find(weights: &Weights, names: Option<&'static Names>, wanted: Wanted) -> Result<Place, LensError> {
         const ROLE: Role = Role::DownProjection;
         let known = candidates(weights, names, wanted.layers);
@@ -64,7 +64,7 @@ impl Place {
             let looked: Vec<String> = DOWN_PROJECTIONS.iter().map(ToString::to_string).chain(named).collect();
             return Err(not_found(ROLE, weights, &looked));
         }
-        // A tensor without a number is that of the one layer whose file it is in.
+        // A tensor without a number belongs to the one layer whose file it is in.
         let of_layer = |place: &&Place| wanted.layer.is_none() || place.layer.is_none() || place.layer == wanted.layer;
         let named: Vec<&Place> = known.iter().filter(of_layer).collect();
         if let (true, Some(layer)) = (named.is_empty(), wanted.layer) {
@@ -113,7 +113,7 @@ impl Place {
         }
     }
 
-    /// Where separate unembeddings are looked for.
+    /// Names under which a separate unembedding may be found.
     pub(super) fn unembeddings(&self) -> Vec<String> {
         let plain = UNEMBEDDINGS.iter().map(ToString::to_string);
         let named = self.models().flat_map(|(names, prefix)| {
@@ -125,20 +125,21 @@ impl Place {
         plain.chain(named).collect()
     }
 
-    /// Where the embedding is looked for, if it may be the unembedding: if `tied`, or if that is not known and it is so of
-    /// all models with these names.
+    /// Names under which the embedding may be found, if it may be the unembedding: if `tied` says so, or if `tied` says
+    /// nothing and all models with these names tie the two.
     pub(super) fn embeddings(&self, tied: Option<bool>) -> Vec<String> {
         let models = self.models().filter(|(names, _)| tied.unwrap_or(names.is_tied));
         models.flat_map(|(names, prefix)| names.embeddings.iter().map(move |name| format!("{prefix}{name}"))).collect()
     }
 
-    /// Where the final norm's weights are looked for.
+    /// Names under which the final norm's weights may be found.
     pub(super) fn final_norms(&self) -> Vec<String> {
         let plain = FINAL_NORMS.iter().map(ToString::to_string);
         plain.chain(self.models().map(|(names, prefix)| format!("{prefix}{}", names.final_norm))).collect()
     }
 
-    /// Whether every model whose tensors are named like this one's has a layer norm, and neither scales nor caps logits.
+    /// Whether every model that names its tensors like this one has a layer norm, and neither scales nor caps its
+    /// logits.
     pub(super) fn is_plain_layer_norm(&self) -> bool {
         self.names.is_some_and(|names| names.is_plain_layer_norm)
     }
@@ -157,13 +158,13 @@ impl Place {
     }
 }
 
-/// Everything that may be the down-projection of a layer of the text model.
+/// All tensors that may be the down-projection of a layer of the text model.
 fn candidates(weights: &Weights, names: Option<&'static Names>, layers: Option<u64>) -> Vec<Place> {
     let mut known: Vec<Place> = weights
         .names()
         .map(|name| Place::of(name, names))
         .filter(|place| place.prefix.is_some() || DOWN_PROJECTIONS.contains(&place.name.as_str()))
-        // Heads that guess tokens ahead may be numbered behind the layers.
+        // Heads that predict further tokens may have numbers beyond those of the layers.
         .filter(|place| place.layer.zip(layers).is_none_or(|(layer, layers)| u64::from(layer) < layers))
         .collect();
     let is_usual = |place: &Place| place.prefix.as_deref().is_none_or(|prefix| PREFIXES.contains(&prefix));
@@ -173,7 +174,7 @@ fn candidates(weights: &Weights, names: Option<&'static Names>, layers: Option<u
     known
 }
 
-/// Prefix, layer and part of a down-projection's name.
+/// Prefix, layer and part, from a down-projection's name.
 fn parse<'a>(name: &'a str, names: &Names) -> Option<(&'a str, u32, Part)> {
     let mut start = 0;
     for component in name.split('.') {
@@ -190,7 +191,7 @@ fn parse<'a>(name: &'a str, names: &Names) -> Option<(&'a str, u32, Part)> {
     None
 }
 
-/// What of a layer a tensor belongs to, if it is a down-projection.
+/// The part of a layer that a tensor belongs to, if it is a down-projection.
 fn part(module: &str, names: &Names) -> Option<Part> {
     if module.strip_suffix(".weight").is_some_and(|module| names.down.contains(&module)) {
         return Some(Part::Mlp);
@@ -202,7 +203,7 @@ fn part(module: &str, names: &Names) -> Option<Part> {
     names.experts.iter().find_map(number).map(Part::Expert)
 }
 
-/// A number as it is written in the name of a tensor.
+/// A number in the name of a tensor.
 fn whole_number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|number: &u32| number.to_string() == text)
 }

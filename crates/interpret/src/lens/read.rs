@@ -13,39 +13,39 @@ use super::{LensError, Readout};
 /// A token and how much a direction favours it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct TokenIdLogit {
-    /// Its id: the row of the unembedding.
+    /// Its id, which is its row of the unembedding.
     pub token_id: u32,
-    /// Its logit above the mean over all tokens.
+    /// Its logit, minus the mean over all tokens.
     pub logit: f32,
 }
 
-/// The tokens that one direction favours and disfavours most. Both lists are empty for a direction of zeros.
+/// The tokens that one direction favours and disfavours most. Both lists are empty for a direction that is zero.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LensReading {
-    /// Tokens of the largest logits, largest first; of equals the smaller id first.
+    /// Tokens with the largest logits, largest first. Of equals, the smaller id comes first.
     pub promoted: Vec<TokenIdLogit>,
-    /// Tokens of the smallest logits, smallest first; of equals the smaller id first.
+    /// Tokens with the smallest logits, smallest first. Of equals, the smaller id comes first.
     pub suppressed: Vec<TokenIdLogit>,
-    /// Mean of the logits over all tokens, which has been subtracted from each: adding a number to all logits changes no
-    /// probability, so only differences between them mean something.
+    /// Mean of the logits over all tokens. It has been subtracted from each logit: adding a number to all logits
+    /// changes no probability, so only differences between them mean something.
     pub mean_logit: f64,
 }
 
-/// Numbers of the unembedding, and of logits, that each thread has in memory at a time.
+/// Numbers of the unembedding, and of logits, that each thread holds in memory at a time.
 const BLOCK: usize = 1 << 20;
-/// Blocks between two looks at what has been found so far.
+/// Blocks after which the findings so far are put together.
 const WAVE: usize = 32;
 
 impl Readout {
-    /// The `most` tokens that each direction r [K, d_model] promotes and suppresses most: logits are the unembedding times
-    /// the final norm of r alone, as if nothing else were in the residual stream, so the scale of r does not matter beyond
-    /// ε; with the model's bias, scale and cap.
+    /// The `most` tokens that each direction r [K, d_model] promotes and suppresses most. Logits are the unembedding
+    /// times the final norm of r, with the model's bias, scale and cap. Nothing else is in the residual stream, so the
+    /// scale of r does not matter, apart from ε.
     ///
     /// Products are in f32. The same directions give the same bits on any number of threads.
     ///
     /// # Errors
-    /// If the directions have another width than the weights, or are not finite; if the weights hold numbers that are not
-    /// finite, or lead to logits that are not.
+    /// If the directions have another width than the weights, or are not finite. If the weights hold numbers that are
+    /// not finite, or lead to logits that are not.
     pub fn read(&self, directions: &DenseMatrix, most: usize) -> Result<Vec<LensReading>, LensError> {
         let (width, rank) = (self.width(), directions.rows);
         if directions.columns != width {
@@ -66,13 +66,13 @@ impl Readout {
         let height = (BLOCK / width.max(rank)).clamp(16, 4096);
         let blocks: Vec<usize> = (0..self.tokens().div_ceil(height)).collect();
         for wave in blocks.chunks(WAVE) {
-            // Each begins with what the others have to beat, so that little is kept and merged.
+            // Each block begins with what the others have to beat, so that little is kept and merged.
             let parts = wave.par_iter().map(|block| {
                 let first = block * height;
                 self.read_block(first..(first + height).min(self.tokens()), &normed, &found)
             });
             let parts: Vec<Vec<Found>> = parts.collect::<Result<_, LensError>>()?;
-            // In their order: sums are to be the same on any number of threads.
+            // The parts are merged in order, so that sums are the same on any number of threads.
             for part in parts {
                 found.iter_mut().zip(part).for_each(|(found, part)| found.merge(&part));
             }
@@ -86,7 +86,7 @@ impl Readout {
             .collect()
     }
 
-    /// The strongest among some tokens for each direction.
+    /// The strongest of a block of tokens, for each direction.
     fn read_block(
         &self,
         tokens: std::ops::Range<usize>,
@@ -113,7 +113,7 @@ impl Readout {
                 for (token, &product) in (first..).zip(logits) {
                     let logit = self.head.logit(token, product);
                     found.sum += f64::from(logit);
-                    // Makes −0 and 0 equal, as they are to everyone but `total_cmp`.
+                    // Adding 0 makes −0 and 0 equal, as they are to everything but `total_cmp`.
                     found.offer(TokenIdLogit { token_id: token as u32, logit: logit + 0.0 });
                 }
                 found
@@ -122,7 +122,7 @@ impl Readout {
     }
 }
 
-/// What has been found of one direction.
+/// What has been found so far for one direction.
 #[derive(Clone, Debug)]
 struct Found {
     promoted: Strongest,
@@ -151,7 +151,7 @@ impl Found {
         self.sum += other.sum;
     }
 
-    /// The reading of direction `row`. Weights may be so large that a logit is beyond f32.
+    /// The reading of direction `row`. Weights may be so large that a logit is beyond f32, which is an error.
     fn finish(self, row: usize, tokens: f64) -> Result<LensReading, LensError> {
         let mean_logit = self.sum / tokens;
         if !mean_logit.is_finite() {
@@ -165,18 +165,18 @@ impl Found {
     }
 }
 
-/// The tokens of largest logit times `sign`, in order.
+/// The tokens with the largest logit times `sign`, in order.
 #[derive(Clone, Debug)]
 struct Strongest {
     most: usize,
     sign: f32,
     kept: Vec<TokenIdLogit>,
-    /// What a token must come before to be of use, though it is not kept here.
+    /// A token is of use only if it comes before this one, which is kept elsewhere.
     threshold: Option<TokenIdLogit>,
 }
 
 impl Strongest {
-    /// An empty list that lets in only what this one would.
+    /// An empty list that accepts only what this one would accept.
     fn with_threshold(&self) -> Strongest {
         let threshold = (self.kept.len() == self.most).then(|| self.kept.last().copied()).flatten();
         Strongest { kept: Vec::new(), threshold, ..*self }
@@ -192,7 +192,7 @@ impl Strongest {
         self.kept.truncate(self.most);
     }
 
-    /// Stronger first, of equals the smaller id.
+    /// Stronger tokens come first. Of equals, the smaller id comes first.
     fn order(&self, a: &TokenIdLogit, b: &TokenIdLogit) -> Ordering {
         let strength = |token: &TokenIdLogit| self.sign * token.logit;
         strength(b).total_cmp(&strength(a)).then(a.token_id.cmp(&b.token_id))

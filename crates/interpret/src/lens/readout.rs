@@ -11,8 +11,9 @@ use super::norm::Norm;
 use super::place::Part;
 use super::{LensError, ReadoutNames, ReadoutOptions, Role};
 
-/// The way from the neurons of one layer to the logits: down-projection, the norms behind it where the model has some, final
-/// norm and unembedding, with its bias, scale and cap. Matrices stay in their files and are read a block at a time.
+/// The way from the neurons of one layer to the logits: the down-projection, the norms after it, if the model has any,
+/// the final norm, and the unembedding with its bias, scale and cap. Matrices stay in their files and are read one
+/// block at a time.
 #[derive(Clone, Debug)]
 pub struct Readout {
     down_projection: DownProjection,
@@ -23,28 +24,28 @@ pub struct Readout {
 }
 
 impl Readout {
-    /// Finds what it takes in the weights of a model, for features of `neurons` neurons.
+    /// Finds the tensors in the weights of a model, for features of `neurons` neurons.
     ///
-    /// How the model is built follows from its type: the `model_type` of the options, else that in the `config.json` beside
-    /// the weights; a model of several parts is read as its text model. The type tells names, kind, bias and ε of the norms,
-    /// bias, scale and cap of the logits. Types that are not known are an error, unless the options name down-projection,
-    /// unembedding, final norm and its kind; then nothing else is applied but a `final_logit_softcapping` of the
-    /// configuration, and a bias beside the unembedding.
+    /// How the model is built follows from its type. This is the `model_type` of the options, else the one in the
+    /// `config.json` beside the weights. A model of several parts is read as its text model. The type gives the names,
+    /// kind, bias and ε of the norms, and the bias, scale and cap of the logits. A type that is not known is an error,
+    /// unless the options name the down-projection, the unembedding, the final norm and its kind. In that case nothing
+    /// else is applied but a `final_logit_softcapping` of the configuration, and a bias beside the unembedding.
     ///
-    /// Where there is no type, names that are known are still found, those of files that hold nothing else among them:
-    /// `down_proj`, `unembedding` and `final_norm`. The kind of the norm then comes from the options or from the metadata
-    /// (`norm`: `rms`, `rms-plus-one`, `layer` or `layer-plus-one`) of the file that holds it; names that only models with
-    /// layer norms have, such as `ln_f`, tell it as well.
+    /// Without any type, known names are still found. These include the names `down_proj`, `unembedding` and
+    /// `final_norm` of files that hold nothing else. The kind of the norm then comes from the options, or from the
+    /// metadata (`norm`: `rms`, `rms-plus-one`, `layer` or `layer-plus-one`) of the file that holds it. Names that only
+    /// models with layer norms have, such as `ln_f`, tell it as well.
     ///
-    /// Which side of the down-projection the neurons are on shows in its shape, or where it is square in the type.
+    /// The shape of the down-projection shows which side the neurons are on. If it is square, the type does.
     ///
-    /// The norm's ε comes from the options, else from that metadata (`eps`), else from the configuration, else from the type,
-    /// and is 1e-5 if nothing says it. Rows of the unembedding behind the configuration's `vocab_size` are padding, and no
-    /// tokens.
+    /// The ε of the norm comes from the options, else from the file's metadata (`eps`), else from the configuration,
+    /// else from the type. It is 1e-5 if nothing says it. Rows of the unembedding beyond the configuration's
+    /// `vocab_size` are padding rather than tokens.
     ///
     /// # Errors
-    /// If the type of the model or the kind of its norm is not known; if a tensor is not found, ambiguous, of a size that does
-    /// not go with the others, or of a type that cannot be read.
+    /// If the type of the model or the kind of its norm is not known. If a tensor is not found, is ambiguous, has a
+    /// size that does not go with the others, or has a type that cannot be read.
     pub fn open(weights: &Weights, neurons: usize, options: &ReadoutOptions) -> Result<Readout, LensError> {
         let model = Model::of(weights, options, Until::Logits)?;
         let place = DownProjection::place(&model, neurons)?;
@@ -77,8 +78,8 @@ impl Readout {
         Ok(Readout { down_projection, bias, norm, head, names })
     }
 
-    /// With only the first `tokens` rows of the unembedding for tokens, if it has more: what is behind them is padding. The first
-    /// row always stands for a token.
+    /// The same readout, but only the first `tokens` rows of the unembedding stand for tokens, if it has more. The rows
+    /// after them are padding. The first row always stands for a token.
     #[must_use]
     pub fn with_tokens(mut self, tokens: usize) -> Readout {
         self.head.tokens = self.head.tokens.min(tokens.max(1));
@@ -100,18 +101,18 @@ impl Readout {
         self.down_projection.width()
     }
 
-    /// Tokens that the unembedding knows, without padding.
+    /// Tokens that the unembedding has, without padding.
     pub fn tokens(&self) -> usize {
         self.head.tokens
     }
 
-    /// Rows of the unembedding behind those of the tokens.
+    /// Rows of the unembedding after those of the tokens.
     pub fn padding(&self) -> usize {
         self.head.unembedding.rows() - self.head.tokens
     }
 
-    /// The down-projection's bias, d_model numbers, if it has one. It is the same for all features, so no direction contains
-    /// it.
+    /// The down-projection's bias, d_model numbers, if it has one. It is the same for all features, so it is not part
+    /// of any direction.
     pub fn bias(&self) -> Option<&[f32]> {
         self.bias.as_deref()
     }
@@ -119,7 +120,7 @@ impl Readout {
     /// What features write into the residual stream: [`DownProjection::directions`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`DownProjection::directions`].
     pub fn directions(&self, features: &DenseMatrix) -> Result<DenseMatrix, LensError> {
         self.down_projection.directions(features)
     }

@@ -1,4 +1,4 @@
-//! What a matching comes to where two fits have nothing in common.
+//! What a matching gives if two fits have nothing in common.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -11,11 +11,11 @@ use crate::rows::feature_cosines;
 
 use super::{Matching, living, match_features};
 
-/// Matches the features `first` with `shuffles` shuffled copies of `second`. A shuffle moves each neuron's weights among the
-/// features of `second` that are not zero. Each neuron is then used as often and as strongly as before, and the neurons that
-/// a feature joins are chance.
+/// Matches the features `first` with `shuffles` shuffled copies of `second`. A shuffle moves each neuron's weights
+/// among the features of `second` that are not zero. So each neuron is used as often and as strongly as before, but
+/// which neurons a feature has is left to chance.
 ///
-/// Shuffle i draws from stream i of `seed`'s generator, so the result does not depend on the number of cores.
+/// Shuffle i draws from stream i of the generator of `seed`, so the result does not depend on the number of cores.
 ///
 /// # Errors
 /// As [`match_features`].
@@ -25,7 +25,7 @@ pub fn match_by_chance(
     shuffles: usize,
     seed: u64,
 ) -> Result<Vec<Matching>, Error> {
-    // Matrices that lie are refused before they are shuffled.
+    // Matrices whose sizes contradict their values are refused before they are shuffled.
     feature_cosines(first, second)?;
     let living: Vec<usize> = living(second).collect();
     (0..shuffles)
@@ -38,7 +38,7 @@ pub fn match_by_chance(
         .collect()
 }
 
-/// The features with each column's values in another order among the rows `living`.
+/// The features, with the values of each column in another order among the rows `living`.
 fn shuffled(features: &DenseMatrix, living: &[usize], rng: &mut ChaCha8Rng) -> DenseMatrix {
     let mut copy = features.clone();
     let mut order = living.to_vec();
@@ -55,7 +55,7 @@ fn shuffled(features: &DenseMatrix, living: &[usize], rng: &mut ChaCha8Rng) -> D
 mod tests {
     use super::*;
 
-    /// Features of four neurons each, of 64, drawn at random.
+    /// Features of four neurons each, out of 64, drawn at random.
     fn features(seed: u64) -> DenseMatrix {
         use rand::RngExt;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

@@ -23,7 +23,7 @@ pub struct MatchedPair {
     pub cosine: f32,
 }
 
-/// The features of two fits, one to one.
+/// The features of two fits, matched one to one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Matching {
     /// Pairs whose cosine is above 0, most similar first.
@@ -32,21 +32,21 @@ pub struct Matching {
     pub unmatched_first: Vec<usize>,
     /// Features of the second fit without a counterpart.
     pub unmatched_second: Vec<usize>,
-    /// Pairs that there could be at most: features that are not zero, of the fit that has fewer of them.
+    /// The most pairs that there could be: the number of features that are not zero, in the fit that has fewer of them.
     pub possible: usize,
 }
 
 impl Matching {
-    /// Mean cosine over the possible pairs, 0 to 1: how stable features are from fit to fit. A feature without a counterpart
-    /// counts as 0.
+    /// Mean cosine over the possible pairs, 0 to 1. It says how stable features are from fit to fit. A feature without
+    /// a counterpart counts as 0.
     pub fn stability(&self) -> f64 {
         let sum: f64 = self.pairs.iter().map(|pair| f64::from(pair.cosine)).sum();
         if self.possible == 0 { 0.0 } else { sum / self.possible as f64 }
     }
 
-    /// Median cosine over the possible pairs; of an even number the mean of the two in the middle.
+    /// Median cosine over the possible pairs. For an even number of pairs, it is the mean of the two in the middle.
     pub fn median(&self) -> f64 {
-        // Pairs are sorted, and those that do not exist come last, as 0.
+        // Pairs are sorted. Pairs that do not exist come last and count as 0.
         let cosine = |at: usize| self.pairs.get(at).map_or(0.0, |pair| f64::from(pair.cosine));
         let middle = self.possible / 2;
         match self.possible {
@@ -56,15 +56,15 @@ impl Matching {
         }
     }
 
-    /// Pairs whose cosine is at least `cosine`.
+    /// Number of pairs whose cosine is at least `cosine`.
     pub fn at_least(&self, cosine: f32) -> usize {
         self.pairs.iter().filter(|pair| pair.cosine >= cosine).count()
     }
 }
 
-/// The one-to-one matching of the features `first` [A, d] and `second` [B, d] with the largest sum of cosines above 0 (the
-/// assignment problem, by the Hungarian algorithm). Coefficients are never negative, so the negative of a feature is another
-/// feature, and features of a cosine of 0 or less stay without a counterpart.
+/// The one-to-one matching of the features `first` [A, d] and `second` [B, d] with the largest sum of cosines above 0.
+/// This is the assignment problem, solved by the Hungarian algorithm. Coefficients are never negative, so the negative
+/// of a feature is another feature. Features whose cosine is 0 or less have no counterpart.
 ///
 /// # Errors
 /// As [`feature_cosines`].
@@ -83,7 +83,7 @@ pub fn match_features(first: &DenseMatrix, second: &DenseMatrix) -> Result<Match
     let counterparts = if first.rows == 0 {
         Vec::new()
     } else {
-        // Whole numbers order totally; nine digits are more than f32 holds.
+        // Whole numbers have a total order. Nine digits are more than f32 holds.
         let weights = Matrix::from_fn(first.rows, second.rows, |(k, l)| {
             (f64::from(cosines.row(k)[l].max(0.0)) * 1e9).round() as i64
         });
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_best_matching_is_found_where_the_greedy_one_is_not_best() {
-        // Greedily the first would take its nearest, (1, 0.9, 0), and leave the second with nothing.
+        // A greedy matching would give the first its nearest, (1, 0.9, 0), and leave the second with nothing.
         let first = features(&[&[1.0, 1.0, 0.0], &[1.0, 0.5, 0.0]]);
         let second = features(&[&[1.0, 0.9, 0.0], &[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0]]);
         let found = matched(&first, &second);
@@ -163,7 +163,7 @@ mod tests {
         let found = matched(&first, &second);
         assert_eq!(found.pairs.iter().map(|p| (p.first, p.second)).collect::<Vec<_>>(), [(1, 1)]);
         assert_eq!((found.unmatched_first, found.unmatched_second), (vec![0], vec![0]));
-        // Better a weak counterpart than an opposite one.
+        // A weak counterpart is better than an opposite one.
         let second = features(&[&[-1.0, 0.0, 0.0], &[0.1, 1.0, 0.0]]);
         let found = matched(&features(&[&[1.0, 0.0, 0.0]]), &second);
         assert_eq!((found.pairs[0].second, found.possible), (1, 1));

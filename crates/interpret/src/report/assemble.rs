@@ -1,4 +1,4 @@
-//! From a fit, and what was found out about it, to the content of the page.
+//! Makes the content of the page from a fit and what was found out about it.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::{
     coefficient_correlations, contexts_of_tokens, distributions, health, strongest_tokens,
 };
 
-/// What a report is made of. All but the fit and its text may be missing.
+/// The parts of a report. All of them are optional, except for the fit and its text.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportParts<'a> {
     /// Title of the page.
@@ -38,29 +38,30 @@ pub struct ReportParts<'a> {
     pub lens: Option<&'a [LensWords]>,
     /// How its features nest.
     pub tree: Option<&'a Hierarchy>,
-    /// Contexts shown of each feature, at most.
+    /// Most contexts that are shown for each feature.
     pub contexts: usize,
-    /// Tokens of context on each side of the strongest.
+    /// Tokens of context on each side of the strongest token.
     pub window: usize,
 }
 
 /// Bins of the histograms.
 const BINS: usize = 24;
-/// Words that stand for a feature, and occurrences of them that are looked at.
+/// Most words that stand for a feature, and most occurrences that are looked at for them.
 const WORDS: usize = 24;
-/// Similar and co-active features that are named.
+/// Most similar and most co-active features that are named.
 const RELATED: usize = 6;
-/// Least cosine and correlation to be named.
+/// Least cosine or correlation of a feature that is named.
 const LEAST_RELATED: f32 = 0.1;
-/// Neurons shown of a feature.
+/// Most neurons that are shown for a feature.
 const NEURONS: usize = 24;
-/// Contexts of a node of the tree.
+/// Most contexts of a node of the tree.
 const NODE_CONTEXTS: usize = 4;
-/// Puts the content together. It costs some passes over the coefficients and products of features with one another; the
-/// activations are not needed.
+/// Puts the content together. This takes some passes over the coefficients, and products of features with one another.
+/// The activations are not needed.
 ///
 /// # Panics
-/// If a part is not of the fit: labels of another number of tokens, scores or lens of another number of features.
+/// If a part does not belong to the fit: labels of another number of tokens, or scores or a lens of another number of
+/// features.
 pub fn assemble(parts: &ReportParts<'_>) -> Report {
     let (fit, summary) = (parts.fit, &parts.fit.run.summary);
     let rank = fit.features.rows;
@@ -188,7 +189,8 @@ fn quantiles(distribution: &Distribution) -> Vec<Quantile> {
     pairs.map(|(&probability, value)| Quantile { probability, value: value.into() }).collect()
 }
 
-/// The features most related to feature `own`, by a row of their relations to it. What is opposed to it is not related.
+/// The features most related to feature `own`, given the row of its relations to all features. Opposed features are not
+/// related.
 fn related(row: &[f32], own: usize) -> impl Iterator<Item = (usize, f64)> {
     let mut others: Vec<(usize, f32)> =
         row.iter().copied().enumerate().filter(|&(feature, value)| feature != own && value >= LEAST_RELATED).collect();

@@ -1,14 +1,14 @@
-//! Which concepts stand beside a feature, and which one names it.
+//! Which concepts are shown beside a feature, and which concept names it.
 
 use std::collections::HashMap;
 
 use super::{ConceptScore, Context};
 use crate::concepts::{ConceptLevel, ConceptScores};
 
-/// The concepts that a feature detects beyond chance, with what its own contexts say about each. A concept names the feature if
-/// it is the commonest label of the contexts as well: a score that is clearly above chance may still come from tokens at which
-/// the feature is weak, and a name that the texts below it contradict helps nobody. Where no context has a label, the clearest
-/// concept names the feature.
+/// The concepts that a feature detects beyond chance, with what the feature's own contexts say about each. A concept
+/// names the feature if it is also the most common label of the contexts. A score clearly above chance may still come
+/// from tokens at which the feature is weak, and a name that the texts below it contradict helps nobody. If no context
+/// has a label, the clearest concept names the feature.
 pub fn concepts_of(
     feature: usize,
     scores: &ConceptScores,
@@ -31,7 +31,7 @@ pub fn concepts_of(
             names: commonest.map_or(place == 0, |label| label == pair.concept),
         })
         .collect();
-    // Stable, so that the others stay in their order.
+    // The sort is stable, so the other concepts stay in order.
     found.sort_by_key(|concept| !concept.names);
     found
 }
@@ -47,15 +47,15 @@ fn labels<'a>(
     labels.map(|label| if level == ConceptLevel::Parent { parent(label) } else { label }.as_str()).collect()
 }
 
-/// The commonest of the labels; of equals the one met first, whose contexts are stronger.
+/// The most common of the labels. Of equals, the one met first, because its contexts are stronger.
 fn commonest<'a>(labels: &[&'a str]) -> Option<&'a str> {
     let count = |label: &str| labels.iter().filter(|&&other| other == label).count();
-    // The last of equals is taken, and here the first comes last.
+    // `max_by_key` takes the last of equals, which is the first one in this reversed order.
     labels.iter().rev().copied().max_by_key(|label| count(label))
 }
 
-/// Groups that colour the map: the concepts that name features, or the wider ones where those are known. Without concepts there
-/// are none.
+/// Groups that colour the map: the concepts that name features, or their wider concepts if these are known. Without
+/// concepts there are no groups.
 #[derive(Default)]
 pub struct Groups {
     /// Their names, in the order in which they were met.
@@ -123,7 +123,7 @@ mod tests {
         let comma = concepts_of(0, &scores, &contexts(&["neutral", "dance", "neutral", "poetry"]), None);
         assert_eq!(comma.iter().map(|c| (c.names, c.contexts)).collect::<Vec<_>>(), [(false, Some(1))]);
         assert_eq!(Groups::default().of(&comma, None), None);
-        // Of the two that the other detects, the one that its contexts are from comes first.
+        // Of the two concepts that the other feature detects, the one that its contexts come from is first.
         let month = concepts_of(1, &scores, &contexts(&["months", "poetry", "months"]), None);
         assert_eq!(
             month.iter().map(|c| (c.concept.as_str(), c.names)).collect::<Vec<_>>(),
@@ -136,7 +136,7 @@ mod tests {
     fn of_labels_as_common_as_each_other_the_stronger_contexts_count() {
         assert_eq!(commonest(&["b", "a", "a", "b", "c"]), Some("b"));
         assert_eq!(commonest(&[]), None);
-        // Without labels, the score alone has to do.
+        // Without labels, the score alone decides.
         let scores = scores(ConceptLevel::Concept, &[(0, "poetry"), (0, "months")]);
         let found = concepts_of(0, &scores, &[Context::default()], None);
         assert_eq!(found.iter().map(|c| (c.names, c.contexts)).collect::<Vec<_>>(), [(true, None), (false, None)]);

@@ -1,5 +1,5 @@
-//! The report as the page's script reads it: JSON in which tokens of contexts are indices into one table of strings,
-//! strengths are two hexadecimal digits, numbers have six digits, and no string is long.
+//! The report in the form that the page's script reads. It is JSON in which tokens of contexts are indices into a table
+//! of strings, strengths are two hexadecimal digits, numbers have six digits, and no string is long.
 
 use std::collections::HashMap;
 
@@ -8,15 +8,15 @@ use serde_json::{Map, Value, json};
 
 use super::model::Report;
 
-/// Characters of a token that are shown.
+/// Most characters of a token that are shown.
 const TOKEN: usize = 60;
-/// Characters of any other text that are shown.
+/// Most characters of any other text that are shown.
 const TEXT: usize = 400;
 
 /// The page's data.
 pub fn page_data(report: &Report) -> Value {
     let mut table = Table::default();
-    // Feature by feature, since a context takes far more memory on its way than in the end.
+    // One feature at a time, because a context takes far more memory on its way than in the end.
     let features: Vec<Value> = report.features.iter().map(|feature| table.value(feature)).collect();
     let tree: Vec<Value> = report
         .tree
@@ -47,7 +47,7 @@ struct Table {
 
 impl Table {
     fn value(&mut self, part: &impl Serialize) -> Value {
-        // Plain structs with string keys always have a value.
+        // Plain structs with string keys always convert to a value.
         self.shorten(serde_json::to_value(part).unwrap_or_default())
     }
 
@@ -76,14 +76,14 @@ impl Table {
         }
     }
 
-    /// `t`: where the tokens stand in the table; `s`: two digits each for their strengths.
+    /// Adds `t`, the places of the tokens in the table, and `s`, two digits for each of their strengths.
     fn pieces(&mut self, pieces: &[Value], context: &mut Map<String, Value>) {
         let mut digits = String::with_capacity(2 * pieces.len());
         let mut tokens = Vec::with_capacity(pieces.len());
         for piece in pieces {
             tokens.push(self.place(piece["text"].as_str().unwrap_or_default()));
             let strength = piece["strength"].as_f64().unwrap_or(0.0).clamp(0.0, 1.0) * 255.0;
-            // What is active at all is not rounded to nothing.
+            // Activity above zero is never rounded to zero.
             let step = if strength > 0.0 { strength.round().max(1.0) } else { 0.0 };
             digits.push_str(&format!("{:02x}", step as u8));
         }
@@ -104,7 +104,7 @@ impl Table {
 /// The beginning of a long text, with a mark that says how much is missing.
 fn cut(text: String, characters: usize) -> String {
     match text.char_indices().nth(characters) {
-        // A mark as long as what it replaces would help nobody.
+        // If the mark were as long as what it replaces, the text is kept.
         Some((end, _)) if text.chars().count() > characters + 30 => {
             let missing = text[end..].chars().count();
             format!("{}… (+{missing} characters)", &text[..end])
@@ -114,7 +114,7 @@ fn cut(text: String, characters: usize) -> String {
 }
 
 fn six_digits(number: f64) -> Value {
-    // In exponential notation, which JSON knows, and which is exact for every magnitude.
+    // In exponential notation, which JSON has and which keeps the digits at every magnitude.
     let short: f64 = format!("{number:.5e}").parse().unwrap_or(number);
     if short.fract() == 0.0 && short.abs() < 1e6 { json!(short as i64) } else { json!(short) }
 }

@@ -1,10 +1,10 @@
-//! SHA-256 in base 64, as a Content-Security-Policy names the scripts that may run.
+//! SHA-256 in base 64, by which a Content-Security-Policy names the scripts that may run.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
-/// The source expression that lets exactly `text` run: `sha256-…`.
+/// The source expression that allows exactly `text` to run: `sha256-…`.
 pub fn source_of(text: &str) -> String {
     format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(text.as_bytes())))
 }

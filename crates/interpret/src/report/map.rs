@@ -1,4 +1,5 @@
-//! Places of features on a map: features that use the same neurons, or are active at the same tokens, lie close together.
+//! Places of features on a map. Features that use the same neurons, or are active at the same tokens, lie close
+//! together.
 
 use bhtsne::tSNE;
 use faer::linalg::matmul::matmul;
@@ -9,25 +10,26 @@ use unmix::DenseMatrix;
 
 use crate::rows::normalize;
 
-/// Tokens that are looked at, at most; of more, every second, third, … is.
+/// Most tokens that are looked at. If there are more, every second, third, … token is.
 const TOKENS: usize = 16_384;
-/// From here on a map has enough features for t-SNE.
+/// Fewest features for which t-SNE is used.
 const FEWEST: usize = 8;
 const EPOCHS: usize = 600;
 /// Distance that dots keep from one another, in widths of the map.
 const APART: f64 = 0.014;
-/// Where the live features end if there are dead ones, which lie on a line at 1.
+/// Where the living features end if there are dead ones, which lie on a line at 1.
 const DEAD_MARGIN: f32 = 0.94;
 
-/// A place [x, y] for each feature (row of `features`, [K, d]), both in 0..=1 and never NaN.
+/// A place [x, y] for each feature (row of `features`, [K, d]). Both coordinates are in 0..=1 and never NaN.
 ///
-/// Distances are the mean of 1 − cosine of the features and, where `coefficients` [n, K] are given, 1 − cosine of their
-/// columns. Exact t-SNE (van der Maaten and Hinton, "Visualizing Data using t-SNE", 2008) places the features from the two
-/// principal axes of those similarities on; for fewer than 8 features these are the map. Features that are zero, or active
-/// at no token, lie apart on a line at y = 1. The same input and seed give the same map.
+/// The distance of two features is the mean of two terms: 1 − the cosine of the features and, if `coefficients` [n, K]
+/// are given, 1 − the cosine of their columns. Exact t-SNE (van der Maaten and Hinton, "Visualizing Data using t-SNE",
+/// 2008) places the features, starting from the two principal axes of these similarities. With fewer than 8 features,
+/// the two axes are the map. Features that are zero, or active at no token, lie apart on a line at y = 1. The same
+/// input and seed give the same map.
 ///
 /// # Panics
-/// If `coefficients` has not K columns.
+/// If `coefficients` does not have K columns.
 pub fn map_positions(features: &DenseMatrix, coefficients: Option<&DenseMatrix>, seed: u64) -> Vec<[f32; 2]> {
     let rank = features.rows;
     if let Some(coefficients) = coefficients {
@@ -66,9 +68,10 @@ pub fn map_positions(features: &DenseMatrix, coefficients: Option<&DenseMatrix>,
     positions
 }
 
-/// `rows` × `columns` values, each row scaled to unit norm; what is not finite counts as zero, and rows of zeros stay.
+/// `rows` × `columns` values, with each row scaled to unit norm. Values that are not finite count as zero, and rows of
+/// zeros stay zero.
 fn unit_rows(rows: usize, columns: usize, value: impl Fn(usize, usize) -> f32) -> Mat<f32> {
-    // Column after column is one feature after another.
+    // Each column is one feature.
     let mut unit = Mat::from_fn(columns, rows, |i, k| Some(value(k, i)).filter(|v| v.is_finite()).unwrap_or_default());
     for k in 0..rows {
         if let Some(feature) = unit.col_mut(k).try_as_col_major_mut() {
@@ -83,12 +86,12 @@ fn gram(unit: &Mat<f32>, chosen: &[usize]) -> Mat<f32> {
     let picked = Mat::from_fn(unit.nrows(), chosen.len(), |i, k| unit[(i, chosen[k])]);
     let mut cosines = Mat::zeros(chosen.len(), chosen.len());
     let picked: MatRef<'_, f32> = picked.as_ref();
-    // In one thread, so that the order of the sums is always the same.
+    // In a single thread, so that the order of the sums is always the same.
     matmul(cosines.as_mut(), Accum::Replace, picked.transpose(), picked, 1.0, Par::Seq);
     cosines
 }
 
-/// Coordinates on the two principal axes of points with these inner products, by orthogonal iteration.
+/// Coordinates of points with these inner products on their two principal axes, by orthogonal iteration.
 fn principal_axes(similarity: &Mat<f32>, seed: u64) -> Vec<[f64; 2]> {
     let count = similarity.nrows();
     let means: Vec<f64> =
@@ -116,7 +119,7 @@ fn principal_axes(similarity: &Mat<f32>, seed: u64) -> Vec<[f64; 2]> {
     axes
 }
 
-/// Gram–Schmidt on two columns; one that vanishes becomes zero.
+/// Gram–Schmidt on two columns. A column that vanishes becomes zero.
 fn orthonormalize(axes: &mut [[f64; 2]]) {
     for c in 0..2 {
         if c == 1 {
@@ -129,16 +132,16 @@ fn orthonormalize(axes: &mut [[f64; 2]]) {
     }
 }
 
-/// Exact t-SNE from `start`. None if it leaves the numbers, or no thread can be started.
+/// Exact t-SNE from `start`. None if a coordinate overflows, or no thread can be started.
 fn neighbour_embedding(similarity: &Mat<f32>, start: &[[f64; 2]]) -> Option<Vec<[f64; 2]>> {
     let count = start.len();
     let spread = start.iter().flatten().fold(0.0, |most: f64, v| most.max(v.abs()));
     let scale = if spread > 0.0 { 1e-2 / spread } else { 0.0 };
-    // A little apart even where two features are the same: forces between equal places are zero.
+    // Points lie a little apart even if two features are the same, because forces between equal places are zero.
     let nudge = |i: usize, c: usize| 1e-5 * (i as f64 * 2.4 + c as f64 * 1.57).cos();
     let seeds: Vec<f32> = (0..2 * count).map(|i| (start[i / 2][i % 2] * scale + nudge(i / 2, i % 2)) as f32).collect();
     let members: Vec<usize> = (0..count).collect();
-    // The library adds up in an order that depends on how threads share the work; one thread shares none.
+    // The library adds up in an order that depends on how threads share the work. A single thread has only one order.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()?;
     let flat = pool.install(|| {
         let mut embedding: tSNE<'_, f32, usize> = tSNE::new(&members);
@@ -150,7 +153,7 @@ fn neighbour_embedding(similarity: &Mat<f32>, start: &[[f64; 2]]) -> Option<Vec<
     pairs.iter().flatten().all(|v| v.is_finite()).then_some(pairs)
 }
 
-/// Stretches the points over the unit square; an axis without extent lies in the middle.
+/// Stretches the points over the unit square. If they have no extent along an axis, they lie in its middle.
 fn fit_square(mut points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     for c in 0..2 {
         let low = points.iter().map(|p| p[c]).fold(f64::INFINITY, f64::min);
@@ -162,7 +165,7 @@ fn fit_square(mut points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     points
 }
 
-/// Pushes dots that cover each other apart.
+/// Pushes dots apart that cover each other.
 fn keep_apart(points: &mut [[f64; 2]]) {
     for _ in 0..30 {
         let mut moved = false;
@@ -173,7 +176,7 @@ fn keep_apart(points: &mut [[f64; 2]]) {
                 if distance >= APART {
                     continue;
                 }
-                // Equal places part in a direction of their own.
+                // Dots in equal places part in a direction that depends on the pair.
                 let angle = (i * 7 + j) as f64;
                 let (ux, uy) =
                     if distance > 1e-9 { (dx / distance, dy / distance) } else { (angle.cos(), angle.sin()) };
@@ -193,7 +196,7 @@ fn keep_apart(points: &mut [[f64; 2]]) {
 mod tests {
     use super::*;
 
-    /// `groups` groups of `each` features: those of a group share a direction but for some noise.
+    /// `groups` groups of `each` features. The features of a group share a direction, apart from some noise.
     fn grouped(groups: usize, each: usize, neurons: usize) -> DenseMatrix {
         let mut random = ChaCha8Rng::seed_from_u64(5);
         let centres: Vec<f32> = (0..groups * neurons).map(|_| random.random::<f32>() - 0.5).collect();
@@ -234,7 +237,7 @@ mod tests {
 
     #[test]
     fn coefficients_count_beside_features() {
-        // Orthogonal features, of which the even and the odd ones are active together.
+        // Orthogonal features. The even ones are active together, and so are the odd ones.
         let rank = 16;
         let identity = (0..rank * rank).map(|i| if i / rank == i % rank { 1.0 } else { 0.0 }).collect();
         let features = DenseMatrix { rows: rank, columns: rank, values: identity };
@@ -255,7 +258,7 @@ mod tests {
     fn maps_of_few_equal_or_dead_features_have_no_nan_and_no_dot_hides_another() {
         for rank in [0, 1, 2, 3, 7, 8, 9, 23] {
             for dead in [0, 1, rank] {
-                // All that live are equal.
+                // All living features are equal.
                 let values = (0..rank * 3).map(|i| if i / 3 < dead.min(rank) { 0.0 } else { 1.0 + (i % 3) as f32 });
                 let features = DenseMatrix { rows: rank, columns: 3, values: values.collect() };
                 let positions = map_positions(&features, None, 1);

@@ -1,7 +1,8 @@
-//! The report: one HTML file with everything that is known about the features of a fit, for people, without a network.
+//! The report: one HTML file for people, with everything that is known about the features of a fit. It needs no
+//! network.
 //!
-//! [`assemble`] fills in a [`Report`] from a fit and what was found out about it; its parts are plain data and mostly
-//! optional, and [`render`] makes the page of it. [`map_positions`] places features on the page's map.
+//! [`assemble`] fills in a [`Report`] from a fit and what was found out about it. The parts of a report are plain data
+//! and mostly optional. [`render`] makes the page from it. [`map_positions`] places features on the page's map.
 
 mod assemble;
 mod badges;

@@ -1,9 +1,9 @@
-//! What the page shows, as plain data. Whoever assembles it fills in what there is and leaves the rest empty: empty parts do
-//! not appear on the page.
+//! What the page shows, as plain data. The caller fills in what it has and leaves the rest empty. Empty parts do not
+//! appear on the page.
 //!
-//! Features are referred to by their number, the row of Z from 0, everywhere: in links, in the tree, in health notes. A
-//! number that is not among [`Report::features`] is shown without a link. Shares are fractions: 0.25 is shown as 25%. Values
-//! that are not finite are shown as a dash. Text is untrusted and may hold anything.
+//! Features are referred to by number everywhere: in links, in the tree, in health notes. The number of a feature is
+//! its row of Z, from 0. A number that is not among [`Report::features`] is shown without a link. Shares are fractions:
+//! 0.25 is shown as 25%. Values that are not finite are shown as a dash. Text is not trusted and may hold anything.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +16,11 @@ pub struct Report {
     pub title: String,
     /// Where the features come from.
     pub run: RunCard,
-    /// The features, in any order; numbers must differ.
+    /// The features, in any order. Their numbers must differ.
     pub features: Vec<ReportFeature>,
     /// Names of the groups that colour the map, referred to by [`ReportFeature::group`]. May be empty.
     pub groups: Vec<String>,
-    /// How features merge into coarser ones, finest first: the nodes of `tree[0]` have features as children, those of
+    /// How features merge into coarser ones, finest first. The nodes of `tree[0]` have features as children, those of
     /// `tree[1]` have nodes of `tree[0]`, and so on. Empty if there is no tree.
     pub tree: Vec<TreeLevel>,
     /// The concepts that features were compared with. Empty if there were none.
@@ -46,19 +46,19 @@ pub struct RunCard {
     pub engine: String,
     /// The adapter's or processor's name.
     pub adapter: String,
-    /// ‖X − YZ‖² / ‖X‖². The headline shows one minus it as explained.
+    /// ‖X − YZ‖² / ‖X‖². The headline shows one minus this as the explained share.
     pub relative_error: f64,
     /// Relative error after each iteration.
     pub loss_curve: Vec<f64>,
-    /// The iteration, from 1, whose factors are shown. 0 if that is not known.
+    /// The iteration, from 1, whose factors are shown. 0 if not known.
     pub best_iteration: u32,
-    /// Why the fit ended, in words: `converged`.
+    /// Why the fit ended, in words, such as `converged`.
     pub stop_reason: String,
     /// Wall time of the fit in seconds.
     pub seconds: f64,
     /// Version of unmix.
     pub version: String,
-    /// When, in any notation; left out where the page should not change from one call to the next.
+    /// The date, in any notation. It is left out if the page should be the same from one call to the next.
     pub date: Option<String>,
     /// Numbers of the features that no token uses.
     pub dead_features: Vec<usize>,
@@ -71,9 +71,9 @@ pub struct ReportFeature {
     pub number: usize,
     /// A name of a few words, for example given by a person or a language model.
     pub label: Option<String>,
-    /// The different words at which it is strongest, strongest first. They stand in for a label where there is none.
+    /// The different words at which it is strongest, strongest first. They stand in for a label if there is none.
     pub words: Vec<WordCount>,
-    /// By how much the relative error would rise without it.
+    /// How much the relative error would rise without the feature.
     pub explained_share: f64,
     /// ‖y_k‖²‖z_k‖² / ‖X‖².
     pub energy_share: f64,
@@ -93,23 +93,24 @@ pub struct ReportFeature {
     pub promoted: Vec<TokenLogit>,
     /// Tokens that it keeps a model from saying, strongest first. Empty if not computed.
     pub suppressed: Vec<TokenLogit>,
-    /// Concepts that it detects beyond chance, the one that names it first. Empty if there are none or not computed.
+    /// Concepts that it detects beyond chance. The one that names it comes first. Empty if there are none, or if they
+    /// were not computed.
     pub concepts: Vec<ConceptScore>,
-    /// The features that point most nearly in its direction, most similar first.
+    /// The features whose directions are most similar to its own, most similar first.
     pub neighbours: Vec<Neighbour>,
     /// The features that are active at the same tokens, strongest first.
     pub co_active: Vec<CoActive>,
-    /// Its neurons, largest magnitude first. All of them or the strongest.
+    /// Its neurons, largest magnitude first: all of them, or the strongest ones.
     pub neurons: Vec<NeuronWeight>,
-    /// What should be known before it is trusted: `near copy of #31 (cosine 0.98)`. Mostly empty.
+    /// What a reader should know before trusting it, such as `near copy of #31 (cosine 0.98)`. Mostly empty.
     pub notes: Vec<String>,
     /// Place on the map, [x, y] with both in 0..=1, as [`map_positions`](crate::report::map_positions) gives them.
     pub position: Option<[f32; 2]>,
-    /// Its group, an index into [`Report::groups`], which gives it its colour on the map.
+    /// Its group, an index into [`Report::groups`]. It gives the feature its colour on the map.
     pub group: Option<usize>,
 }
 
-/// A word and how many of a feature's strongest occurrences are spelled like that.
+/// A word, and how many of a feature's strongest occurrences have this spelling.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WordCount {
     /// The word.
@@ -118,10 +119,10 @@ pub struct WordCount {
     pub count: usize,
 }
 
-/// How many coefficients lie in each of a row of bins.
+/// How many coefficients lie in each of several adjoining bins.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// Ascending edges of the bins, one more than bins.
+    /// Edges of the bins, ascending. There is one more of them than bins.
     pub edges: Vec<f64>,
     /// Tokens in each bin. The page draws them on a logarithmic scale.
     pub counts: Vec<u64>,
@@ -130,7 +131,7 @@ pub struct Histogram {
 /// A quantile of coefficients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quantile {
-    /// Which share of the coefficients is not above the value: 0.5 for the median.
+    /// The share of the coefficients that are not above the value: 0.5 for the median.
     pub probability: f64,
     /// The value.
     pub value: f64,
@@ -145,15 +146,15 @@ pub struct Context {
     pub peak: usize,
     /// Coefficient at the peak.
     pub coefficient: f64,
-    /// Number of the prompt that it is from, if known.
+    /// Number of the prompt that it comes from, if known.
     pub prompt: Option<i64>,
     /// A label of the prompt, for example its concept.
     pub prompt_label: Option<String>,
     /// Whether the prompt has more text before.
     pub cut_before: bool,
-    /// Whether the prompt has more text behind.
+    /// Whether the prompt has more text after it.
     pub cut_after: bool,
-    /// How many other contexts with the same text this one stands for.
+    /// How many other contexts with the same text are left out for this one.
     pub merged: usize,
 }
 
@@ -162,7 +163,7 @@ pub struct Context {
 pub struct Piece {
     /// Its text, blanks included.
     pub text: String,
-    /// Its coefficient relative to the largest of the feature, 0..=1. Stored on the page in 255 steps.
+    /// Its coefficient relative to the feature's largest, 0..=1. The page stores it in 255 steps.
     pub strength: f32,
 }
 
@@ -171,16 +172,16 @@ pub struct Piece {
 pub struct ConceptScore {
     /// Name of the concept.
     pub concept: String,
-    /// Prompts of the concept.
+    /// Number of prompts of the concept.
     pub prompts: u64,
-    /// Area under the ROC curve on held-out prompts: 0.5 is chance, 1 tells all prompts apart.
+    /// Area under the ROC curve on held-out prompts. 0.5 is chance, and 1 means that all prompts are told apart.
     pub auc: f64,
     /// How often shuffled labels do as well for any pair of a feature and a concept.
     pub p_value: f64,
-    /// How many of the feature's contexts are from prompts of the concept, where that is known.
+    /// How many of the feature's contexts come from prompts of the concept, if known.
     pub contexts: Option<u64>,
-    /// Whether the concept names the feature, in the list and on the map: where it is the commonest label of the feature's
-    /// contexts, or labels of contexts are not known.
+    /// Whether the concept names the feature, in the list and on the map. It does if it is the most common label of the
+    /// feature's contexts, or if it is the clearest concept and labels of contexts are not known.
     pub names: bool,
 }
 
@@ -207,16 +208,16 @@ pub struct CoActive {
 pub struct NeuronWeight {
     /// Column of the activations.
     pub neuron: usize,
-    /// Its weight in the feature scaled to unit norm, −1..=1.
+    /// Its weight, for the feature scaled to unit norm, −1..=1.
     pub weight: f64,
 }
 
 /// A level of the tree.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TreeLevel {
-    /// Its name, for example `25 groups`. The page numbers levels without one.
+    /// Its name, for example `25 groups`. The page numbers levels without a name.
     pub name: Option<String>,
-    /// Its nodes; children refer to them by index.
+    /// Its nodes. Children refer to them by index.
     pub nodes: Vec<TreeNode>,
 }
 
@@ -225,7 +226,7 @@ pub struct TreeLevel {
 pub struct TreeNode {
     /// A name of a few words.
     pub label: Option<String>,
-    /// The words at which it is strongest, strongest first. They stand in for a label where there is none.
+    /// The words at which it is strongest, strongest first. They stand in for a label if there is none.
     pub words: Vec<WordCount>,
     /// What it is made of, strongest first.
     pub children: Vec<TreeChild>,
@@ -233,12 +234,12 @@ pub struct TreeNode {
     pub contexts: Vec<Context>,
 }
 
-/// A child of a node. A feature or node may be the child of several.
+/// A child of a node. A feature or node may be a child of several nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TreeChild {
-    /// Number of the feature at the finest level, index of the node in the level below at the others.
+    /// At the finest level, the number of the feature. At the others, the index of the node in the level below.
     pub child: usize,
-    /// How much of it belongs to the node, at least 0; the larger the stronger, at best 1 at most.
+    /// How much of the child belongs to the node, at least 0. It is at most about 1, and larger is stronger.
     pub strength: f64,
 }
 
@@ -249,7 +250,7 @@ pub struct ConceptRow {
     pub concept: String,
     /// The broader concept that it belongs to.
     pub parent: Option<String>,
-    /// Prompts of the concept, if counted.
+    /// Number of prompts of the concept, if counted.
     pub prompts: Option<u64>,
     /// Number of the best feature.
     pub feature: Option<usize>,
@@ -265,7 +266,7 @@ pub struct ConceptRow {
     pub diff_means_auc: Option<f64>,
 }
 
-/// Something about the fit as a whole.
+/// A finding about the fit as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HealthNote {
     /// How serious it is.
@@ -282,12 +283,12 @@ pub struct HealthNote {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthLevel {
-    /// All is well.
+    /// Everything is well.
     Good,
     /// Worth knowing.
     #[default]
     Note,
-    /// Should be looked at before features are used.
+    /// Look at this before you use the features.
     Warning,
 }
 

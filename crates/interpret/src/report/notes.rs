@@ -1,4 +1,4 @@
-//! What a fit's health comes to, in sentences, and what to do about it.
+//! The health of a fit in sentences, and what to do about it.
 
 use unmix::{FitSummary, Options, Solver};
 
@@ -6,11 +6,12 @@ use super::{HealthLevel, HealthNote};
 use crate::health::LEAST_FEATURES;
 use crate::{DENSE_SHARE, DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, OUTLIER_TOKEN_NORM, TOKEN_SHARE};
 
-/// From this share of the whole on, what is usual becomes a warning: features of one token among the features, outlier tokens
-/// in the energy, tokens without a feature among the tokens.
+/// From this share on, something common becomes a warning: features of one token among the features, outlier tokens in
+/// the energy, tokens without a feature among the tokens.
 const MOST: f64 = 0.5;
 
-/// The health of a fit in short sentences, the serious ones first. Good news is told only where there is nothing to warn of.
+/// The health of a fit in short sentences, the serious ones first. Good news is reported only if there is nothing to
+/// warn of.
 pub fn health_notes(health: &Health, summary: &FitSummary) -> Vec<HealthNote> {
     let alive = summary.feature_statistics.len().saturating_sub(health.dead.len());
     let mut notes = vec![dead(health), copies(&health.duplicates)];
@@ -166,7 +167,7 @@ fn overlap(health: &Health, neurons: u32) -> HealthNote {
     note(HealthLevel::Note, text, &[])
 }
 
-/// The features of pairs, ascending.
+/// The features that occur in pairs, ascending.
 fn members(pairs: &[&Duplicate]) -> Vec<usize> {
     let mut features: Vec<usize> = pairs.iter().flat_map(|pair| [pair.first, pair.second]).collect();
     features.sort_unstable();
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!((found[0].level, found[0].features.as_slice()), (HealthLevel::Warning, [2, 4, 9].as_slice()));
         let has = |level, text: &str| found.iter().any(|n| n.level == level && n.text.starts_with(text));
         assert!(has(HealthLevel::Warning, "2 pairs of near copies"), "{found:?}");
-        // Coefficients are never negative, so an opposite is no copy.
+        // Coefficients are never negative, so an opposite is not a copy.
         assert!(has(HealthLevel::Note, "1 pair of near opposites"), "{found:?}");
         assert!(has(HealthLevel::Note, "1 feature explains less") && has(HealthLevel::Note, "30 of 64 neurons"));
         assert!(has(HealthLevel::Good, "no feature is dead") && has(HealthLevel::Note, "the most shared neuron 12"));

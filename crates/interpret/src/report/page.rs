@@ -8,7 +8,7 @@ use super::model::Report;
 
 const TEMPLATE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
-/// The script's files share one scope, and later ones use what earlier ones define.
+/// The files of the script share one scope. Later files use what earlier ones define.
 const SCRIPT: [&str; 8] = [
     include_str!("page/dom.js"),
     include_str!("page/data.js"),
@@ -22,9 +22,9 @@ const SCRIPT: [&str; 8] = [
 
 /// The report as one HTML file, which needs no network and no other file.
 ///
-/// Everything in `report` is taken for text. The data lie in the page as JSON without any character that means something in
-/// HTML, the script makes elements of names and text alone, and a Content-Security-Policy lets nothing run or load but the
-/// page's own script and style, by their SHA-256.
+/// Everything in `report` is treated as text. The data are in the page as JSON, without any character that means
+/// something in HTML. The script makes elements only from names and text. A Content-Security-Policy lets nothing run or
+/// load but the page's own script and style, which it names by their SHA-256.
 pub fn render(report: &Report) -> String {
     // A checkout with other line ends would change the digests that the browser computes.
     let style = unix_lines(STYLE);
@@ -40,7 +40,7 @@ pub fn render(report: &Report) -> String {
     fill(&unix_lines(TEMPLATE), &parts)
 }
 
-/// Puts parts in the places of their names. What a part holds is not looked at again.
+/// Puts parts in the places of their names. What a part holds is not searched again.
 fn fill(template: &str, parts: &[(&str, String)]) -> String {
     let mut pieces = template.split("{{");
     let mut page = pieces.next().unwrap_or_default().to_owned();
@@ -77,7 +77,8 @@ fn escape_html(text: &str) -> String {
     escaped
 }
 
-/// JSON that neither ends its element nor opens another: the characters that could stand in strings alone.
+/// JSON that neither ends its element nor opens another one. The characters that could do so occur only in strings, and
+/// are escaped there.
 fn json_in_html(value: &Value) -> String {
     let text = value.to_string();
     let mut escaped = String::with_capacity(text.len() + text.len() / 16);

@@ -1,4 +1,4 @@
-//! Stretches of text around the tokens at which something is strongest.
+//! Passages of text around the tokens at which something is strongest.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -9,19 +9,19 @@ use crate::{Activation, Text};
 /// What passages are cut from.
 pub(super) struct Passages<'a> {
     pub text: &'a Text,
-    /// Number of each row's prompt, where known.
+    /// Number of each row's prompt, if known.
     pub prompt_ids: Option<&'a [i64]>,
-    /// Label of each row's prompt, where known.
+    /// Label of each row's prompt, if known.
     pub labels: Option<&'a [String]>,
-    /// Most passages of one feature.
+    /// Most passages for one feature.
     pub most: usize,
-    /// Tokens on each side of the strongest.
+    /// Tokens on each side of the strongest token.
     pub window: usize,
 }
 
 impl Passages<'_> {
-    /// The passages around `strongest`, which are in order of strength, with `strength(rows)` for the coefficients of rows.
-    /// A token that an earlier passage shows gets none of its own, and passages of one text are one.
+    /// The passages around `strongest`, which is in order of strength. `strength(rows)` gives the coefficients of rows.
+    /// A token that an earlier passage shows gets no passage of its own, and passages with the same text are merged.
     pub fn around(&self, strongest: &[Activation], strength: impl Fn(Range<usize>) -> Vec<f32>) -> Vec<Context> {
         let largest = strongest.first().map_or(0.0, |first| first.coefficient);
         let (mut found, mut shown): (Vec<Context>, Vec<Range<usize>>) = (Vec::new(), Vec::new());
@@ -74,7 +74,7 @@ mod tests {
         let ids: Vec<i64> = (0..15).map(|i| i / 5).collect();
         let text = Text::new(&tokens, Prompts::new(15, Some(&ids), None));
         let passages = Passages { text: &text, prompt_ids: Some(&ids), labels: None, most: 9, window: 1 };
-        // Row 3 is shown by the passage around 2; rows 2 and 12 have the same words around them.
+        // Row 3 is shown by the passage around row 2. Rows 2 and 12 have the same words around them.
         let found = passages.around(&activations(&[2, 3, 12, 0, 14]), |rows| rows.map(|row| row as f32).collect());
         let texts: Vec<String> =
             found.iter().map(|c| c.pieces.iter().map(|p| p.text.as_str()).collect::<String>()).collect();

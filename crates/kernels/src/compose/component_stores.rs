@@ -1,7 +1,7 @@
 //! Finds stores to single components of vectors that a workgroup shares.
 //!
-//! WGSL lets a device write the whole vector then, and what naga makes of it for Metal and Direct3D does: neighbouring threads
-//! undo one another's writes. So threads write whole vectors, or numbers.
+//! For such a store, WGSL lets a device write the whole vector, and naga's output for Metal and Direct3D does so. Then
+//! neighbouring threads undo one another's writes. So threads must write whole vectors, or plain numbers.
 
 use naga::valid::{FunctionInfo, ModuleInfo};
 use naga::{AddressSpace, Block, Expression, Function, Handle, Module, Statement, StorageAccess, TypeInner};

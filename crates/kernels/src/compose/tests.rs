@@ -10,8 +10,8 @@ use super::component_stores::component_stores;
 use super::*;
 use crate::{Access, KERNELS, Needs, PORTABLE};
 
-/// What naga must know to accept a shader with such needs. Portable WebGPU has unpack2x16float; naga keeps it apart for
-/// OpenGL's sake.
+/// What naga must allow to accept a shader with such needs. Portable WebGPU has unpack2x16float, but naga keeps it
+/// apart because of OpenGL.
 fn capabilities(needs: &Needs) -> Capabilities {
     let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     capabilities.set(Capabilities::SHADER_FLOAT16, needs.shader_f16);
@@ -20,7 +20,8 @@ fn capabilities(needs: &Needs) -> Capabilities {
     capabilities
 }
 
-/// Calls `check` with every variant of every kernel for every element type, its name, and its module as naga sees it.
+/// Calls `check` with every variant of every kernel for every element type, with its name, and with its module as naga
+/// parses it.
 fn for_every_variant(check: impl Fn(&Kernel, &Variant, &str, &Module, &ModuleInfo)) {
     for kernel in KERNELS {
         for &element in kernel.elements() {
@@ -148,7 +149,7 @@ fn a_store_to_a_component_is_found_wherever_it_stands() {
 fn every_shader_translates_to_every_graphics_api() {
     for_every_variant(|_, variant, name, module, info| {
         spv::write_vec(module, info, &spv::Options::default(), None).unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
-        // Cooperative matrices: wgpu offers them on Vulkan and Metal, and on Metal of 8 × 8 alone.
+        // wgpu offers cooperative matrices on Vulkan and Metal. On Metal they are always 8 × 8.
         if variant.needs.cooperative_matrix.is_some_and(|size| size != 8) {
             return;
         }

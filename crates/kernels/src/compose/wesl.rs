@@ -1,14 +1,14 @@
-//! The part of WESL, which is WGSL with imports and conditions, that the shaders use:
+//! The part of WESL that the shaders use. WESL is WGSL with imports and conditions.
 //!
-//! - `import package::path::{names};` takes in the module, which declares the names at the beginning of lines. Names are not
-//!   changed, so that no two modules of a shader may declare the same one.
-//! - `@if(feature)`, `@if(feature || other)` and `@else` keep or leave out the declaration, the member of a structure or the
-//!   block that follows.
+//! - `import package::path::{names};` includes the module, which declares the names at the beginning of lines. Names
+//!   are not changed, so no two modules of a shader may declare the same name.
+//! - `@if(feature)`, `@if(feature || other)` and `@else` keep or remove the declaration, the member of a structure or
+//!   the block that follows.
 //!
-//! Comments are those of lines. What comes out is plain WGSL; naga finds what is wrong with it.
+//! Only line comments are known. The output is plain WGSL, and naga finds what is wrong with it.
 
-/// The module `root` and all that it imports as one WGSL source. `source` gives the text of a module, and `feature` says of each
-/// one that there is whether it is set.
+/// The module `root` and everything that it imports, as one WGSL source. `source` gives the text of a module. `feature`
+/// says of each feature that exists whether it is set.
 pub(super) fn compose<'a>(
     root: &str,
     source: impl Fn(&str) -> Option<&'a str>,
@@ -53,7 +53,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
-/// Each line up to its comment.
+/// Each line without its comment.
 fn without_comments(text: &str) -> String {
     text.lines().flat_map(|line| [line.split("//").next().unwrap_or(line), "\n"]).collect()
 }
@@ -75,7 +75,7 @@ fn without_imports(text: &str) -> Result<(Vec<Import>, String), String> {
     Ok((imports, rest.to_owned()))
 }
 
-/// The text without conditions, and without what stands under one that is not met.
+/// The text without conditions, and without what depends on a condition that is not met.
 fn with_conditions_met(text: &str, feature: &impl Fn(&str) -> Option<bool>) -> Result<String, String> {
     let mut kept = String::new();
     let mut rest = text;
@@ -103,13 +103,13 @@ fn is_met(condition: &str, feature: &impl Fn(&str) -> Option<bool>) -> Result<bo
     })
 }
 
-/// Bytes of the declaration, member or block with which `text` begins, with the mark or brace that ends it.
+/// Bytes of the declaration, member or block with which `text` begins, including the mark or brace that ends it.
 fn extent(text: &str) -> usize {
     let (mut depth, mut angles) = (0u32, 0u32);
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             b'(' | b'[' | b'{' => depth += 1,
-            // The end of what the thing stands in.
+            // The end of what it is part of.
             b')' | b']' | b'}' if depth == 0 => return at,
             b')' | b']' | b'}' => {
                 depth -= 1;

@@ -1,9 +1,9 @@
-//! The dense product YᵀX, and X Zᵀ in `projection.rs`, on the tiles of Intel's Advanced Matrix Extensions, AMX, which multiply bf16
-//! and sum in f32.
+//! The dense product YᵀX on the tiles of Intel's Advanced Matrix Extensions (AMX), which multiply bf16 and sum in f32.
+//! `projection.rs` has X Zᵀ.
 //!
-//! An f32 is the sum of three bf16, an f16 of two, so that products of such parts add up to those of f32.
-//! Of the products of parts, those below 2⁻²² of the whole are left out; a sum of f32 products rounds as much away. Where operands
-//! may be rounded, each is one part, the nearest bf16.
+//! An f32 is the sum of three bf16, and an f16 is the sum of two, so that the products of such parts add up to a
+//! product of f32. Products of parts that are below 2⁻²² of the whole are left out, because a sum of f32 products
+//! rounds away as much. If operands may be rounded, each has only one part, the nearest bf16.
 
 mod projection;
 mod tiles;
@@ -23,12 +23,12 @@ use crate::{ElementType, Precision};
 pub(super) use projection::amx_projection;
 use tiles::{Configured, MOST_PARTS, STEP, Sums, TILE, Tile};
 
-/// Tokens of a block: two tiles of features stay in the first cache, 48 KiB, while the neurons pass by.
+/// Tokens of a block. Two tiles of features stay in the first-level cache, 48 KiB, while the neurons pass by.
 const BLOCK_TOKENS: usize = 128;
 /// Steps of a block.
 const BLOCK_STEPS: usize = BLOCK_TOKENS / STEP;
-/// Tokens for which Y is packed at once, and whose sums are added to the result in one go: longer chains of f32 sums would lose
-/// precision.
+/// Tokens for which Y is packed at once, and whose sums are added to the result together. Longer chains of f32 sums
+/// would lose precision.
 const PACKED_TOKENS: usize = 2048;
 /// Neurons that a thread packs at once, for a second-level cache of 2 MiB.
 const SHARE_NEURONS: usize = 512;
@@ -38,7 +38,7 @@ const SQUARE: usize = 2 * TILE;
 /// Tiles that a square's sums fill.
 const TILES_OF_SUMS: usize = size_of::<Sums>() / size_of::<Tile>();
 
-/// Whether this machine has AMX and lets this process use it; `UNMIX_AMX=0` and narrower vectors say no.
+/// Whether this machine has AMX and lets this process use it. `UNMIX_AMX=0` and restricted vectors turn it off.
 pub(super) fn available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
@@ -47,7 +47,7 @@ pub(super) fn available() -> bool {
     })
 }
 
-/// out (+)= scale · XᵀY, as [`super::dense_product`], all of it where the product is symmetric.
+/// out (+)= scale · XᵀY, as [`super::dense_product`]. If the product is symmetric, all of it is computed.
 pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, accumulate: bool) {
     for first in (0..operands.rows).step_by(PACKED_TOKENS) {
         let tokens = PACKED_TOKENS.min(operands.rows - first);
@@ -67,23 +67,23 @@ pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, acc
     }
 }
 
-/// Runs `work` with so many tiles of a thread's scratch, whose content is arbitrary.
+/// Runs `work` with `count` tiles of a thread's scratch, whose content is arbitrary.
 fn with_tiles<R>(count: usize, work: impl FnOnce(&mut [Tile]) -> R) -> R {
     with_scratch(count * size_of::<Tile>() / size_of::<f32>(), |scratch| work(bytemuck::cast_slice_mut(scratch)))
 }
 
-/// Parts in which an activation is multiplied.
+/// Number of parts of an activation.
 fn parts(element: ElementType) -> usize {
     match element {
         ElementType::Bf16 => 1,
-        // 8 and 3 of 11 bits.
+        // Of 8 and 3 of its 11 bits.
         ElementType::F16 => 2,
-        // 8 of 24 bits each.
+        // Of 8 each of its 24 bits.
         ElementType::F32 => 3,
     }
 }
 
-/// Cuts the upper 16 bits, a bf16, off each value, and leaves what remains.
+/// Takes the upper 16 bits, which are a bf16, off each value, and leaves the rest.
 #[inline(always)]
 fn cut(values: &mut [f32; TILE]) -> [u32; TILE] {
     let upper = values.map(|value| value.to_bits() & 0xffff_0000);
@@ -100,7 +100,7 @@ fn nearest_bf16(value: f32) -> u16 {
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
-/// Sixteen elements as a vector, zeros where there are no more bytes.
+/// Sixteen elements as a vector, with zeros if there are not enough bytes.
 #[inline(always)]
 fn sixteen<V: Pod>(bytes: &[u8], at: usize) -> V {
     match bytes.get(at..at + size_of::<V>()) {
@@ -114,7 +114,7 @@ fn sixteen<V: Pod>(bytes: &[u8], at: usize) -> V {
     }
 }
 
-/// Two tokens side by side, the first one in the lower half.
+/// Two tokens side by side, with the first one in the lower half.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn bf16_pairs([first, second]: [__m256i; 2]) -> [u32; TILE] {
@@ -122,8 +122,8 @@ fn bf16_pairs([first, second]: [__m256i; 2]) -> [u32; TILE] {
     bytemuck::cast(_mm512_or_si512(_mm512_cvtepu16_epi32(first), second))
 }
 
-/// Cuts two tokens, or two neurons of a projection, into bf16, part after part, and lays those side by side in a row of each
-/// part's tile.
+/// Cuts two tokens, or two neurons of a projection, into bf16, one part after the other. The two lie side by side in a
+/// row of each part's tile.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn split_pairs(mut pair: [__m512; 2], row: usize, tiles: &mut [Tile]) {
@@ -144,18 +144,19 @@ fn rounded_pairs([first, second]: [__m512; 2]) -> [u32; TILE] {
     bytemuck::cast(_mm512_permutexvar_epi16(bytemuck::cast(pairs), rounded))
 }
 
-/// Y in tiles, shared by all threads: block of tokens after block, in it 16 features after 16, in that step after step, and of
-/// each step as many tiles as coefficients have parts, with a row for each feature.
+/// Y in tiles, which all threads share. It is one block of tokens after the other. Within a block there are groups of
+/// 16 features, and within a group the steps. Each step has as many tiles as coefficients have parts, with a row for
+/// each feature.
 struct PackedCoefficients<'a> {
     tiles: &'a [Tile],
     parts: usize,
-    /// Tiles of features.
+    /// Number of tiles of features.
     features: usize,
     tokens: usize,
 }
 
 impl<'a> PackedCoefficients<'a> {
-    /// Packs `tokens` tokens from `first` on into `tiles`, as many as that takes.
+    /// Packs `tokens` tokens from `first` on into `tiles`, as many as are needed.
     fn new(operands: &Operands<'_>, first: usize, tokens: usize, parts: usize, tiles: &'a mut [Tile]) -> Self {
         let features = operands.rank.div_ceil(TILE);
         let coefficients =
@@ -181,7 +182,7 @@ struct Corner {
     feature: usize,
 }
 
-/// Transposes and cuts one step's coefficients of 16 features, times `scale`.
+/// Transposes and cuts the coefficients of one step and 16 features, times `scale`.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn pack_coefficients(coefficients: Elements<'_>, at: &Corner, rank: usize, scale: f32, tiles: &mut [Tile]) {
     let features = TILE.min(rank - at.feature);
@@ -213,7 +214,7 @@ fn pack_coefficients(coefficients: Elements<'_>, at: &Corner, rank: usize, scale
 struct Share<'a> {
     operands: &'a Operands<'a>,
     coefficients: &'a PackedCoefficients<'a>,
-    /// Parts of the activations.
+    /// Number of parts of the activations.
     parts: usize,
     first_row: usize,
     neuron: usize,
@@ -239,9 +240,9 @@ impl Share<'_> {
     fn run(&self, tiles: &mut [Tile], width: usize, sums: &mut [Sums]) {
         let PackedCoefficients { tiles: coefficients, parts: y_parts, features, tokens } = self.coefficients;
         let parts = self.parts;
-        // Pairs of 16 neurons; the last one is filled up with zeros.
+        // Pairs of 16 neurons. Zeros fill up the last pair.
         let strips = width.next_multiple_of(SQUARE) / TILE;
-        // SAFETY: the product is not taken here unless AMX is permitted.
+        // SAFETY: this product is only used if AMX is permitted.
         let configured = unsafe { Configured::new() };
         for (block, coefficients) in coefficients.chunks(features * BLOCK_STEPS * y_parts).enumerate() {
             let first = block * BLOCK_TOKENS;
@@ -252,7 +253,8 @@ impl Share<'_> {
             let squares = strips / 2;
             let mut next_row = first + BLOCK_TOKENS..(first + 2 * BLOCK_TOKENS).min(*tokens);
             for (y, sums) in coefficients.chunks(2 * steps * y_parts).zip(sums.chunks_exact_mut(squares)) {
-                // The coefficients that come after these, a bit with each square, and a row of the next block.
+                // Fetches ahead: a part of the coefficients that come next, with each square, and a row of the next
+                // block.
                 let next = y.as_ptr_range().end;
                 let (y, second) = y.split_at(steps * y_parts);
                 let second = (!second.is_empty()).then_some(second);
@@ -292,8 +294,8 @@ impl Share<'_> {
         }
     }
 
-    /// Lays two tokens of 16 neurons side by side, for a block of tokens: 16 neurons after 16, in them step after step, and of
-    /// each step the parts.
+    /// Lays two tokens of 16 neurons side by side, for a block of tokens. There are groups of 16 neurons, within a
+    /// group the steps, and within each step the parts.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     fn pack(&self, first: usize, tokens: usize, width: usize, tiles: &mut [Tile]) {
         let Operands { activations, .. } = self.operands;

@@ -1,4 +1,4 @@
-//! The dense product of tall, skinny operands, YᵀX, in whatever way is fastest on the processor at hand.
+//! The dense product of tall, skinny operands, YᵀX, in the way that is fastest on this processor.
 
 use faer::MatMut;
 
@@ -7,8 +7,9 @@ use super::amx_product;
 use super::operands::Operands;
 use super::packed_product;
 
-/// Whether the dense products of the CPU twins run on AMX's tiles: where the processor has them, the system lets this process use
-/// them, `UNMIX_AMX` is not `0`, and vectors are not restricted. Results depend on it in their last digits.
+/// Whether the dense products of the CPU twins run on AMX's tiles. They do if the processor has them, the system lets
+/// this process use them, `UNMIX_AMX` is not `0`, and vectors are not restricted. Results depend on it in their last
+/// digits.
 pub fn uses_amx() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     return amx_product::available();
@@ -16,8 +17,8 @@ pub fn uses_amx() -> bool {
     false
 }
 
-/// out (+)= scale · XᵀY as [d, K], column-major with contiguous columns. Every sum is taken in one order, whatever the number
-/// of threads.
+/// out (+)= scale · XᵀY as [d, K], column-major with contiguous columns. Every sum is taken in the same order, whatever
+/// the number of threads.
 pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     if !operands.symmetric && uses_amx() {
@@ -68,7 +69,7 @@ pub(super) mod tests {
         for (name, way) in ways() {
             for shape in [(1, 1, 1), (33, 17, 5), (129, 300, 33), (1100, 70, 48), (64, 515, 100)] {
                 for element in ElementType::ALL {
-                    // Both operands may lose half a unit of 8 bits.
+                    // Each operand may lose half a unit of its 8 bits.
                     for (precision, bound) in [(Precision::F32, 5e-7), (Precision::Bf16, 2f64.powi(-8) + 5e-7)] {
                         let case = format!("{name}, {shape:?} {element} in {precision:?}");
                         check(way, &case, element, shape, precision, bound);
@@ -78,7 +79,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Holds a way's product of `(rows, neurons, rank)` against f64.
+    /// Compares the product of one way with f64, for `(rows, neurons, rank)`.
     fn check(
         way: Way,
         case: &str,
@@ -96,7 +97,7 @@ pub(super) mod tests {
         hold_against_f64(case, &operands, neurons, bound, |out, accumulate| way(&operands, out, accumulate));
     }
 
-    /// The product of all rows of X and Y, which are `rank` wide, to f32 precision.
+    /// The product of all rows of X and of Y, which is `rank` wide, to f32 precision.
     pub fn whole<'a>(activations: Elements<'a>, coefficients: &'a [f32], rank: usize) -> Operands<'a> {
         Operands {
             activations,
@@ -111,8 +112,8 @@ pub(super) mod tests {
         }
     }
 
-    /// Holds a product of so many neurons, which takes the result's place or is added to it, against f64, with an error of at most
-    /// `bound` of the sum of magnitudes.
+    /// Compares a product of `neurons` neurons with f64, both when it replaces the result and when it is added to it.
+    /// The error may be at most `bound` of the sum of magnitudes.
     pub fn hold_against_f64(
         case: &str,
         operands: &Operands<'_>,

@@ -1,4 +1,5 @@
-//! The dense product of two operands whose rows are neurons' values, X Zᵀ, in whatever way is fastest on the processor at hand.
+//! The dense product X Zᵀ of two operands whose rows hold the values of neurons, in the way that is fastest on this
+//! processor.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -21,7 +22,7 @@ pub(crate) fn dense_projection(operands: &Projected<'_>, out: &mut [f32], out_st
     decoded_projection(operands, out, out_stride);
 }
 
-/// With X decoded tile by tile, by faer.
+/// Decodes X tile by tile, and multiplies with faer.
 fn decoded_projection(operands: &Projected<'_>, out: &mut [f32], out_stride: usize) {
     let &Projected { activations, neurons, features, stride, rank, scale } = operands;
     let features = MatRef::from_row_major_slice_with_stride(features, rank, neurons, stride);
@@ -62,7 +63,7 @@ mod tests {
         for (name, way) in ways() {
             for (rows, neurons, rank) in [(1, 1, 1), (17, 33, 5), (70, 129, 33), (35, 2100, 48), (64, 515, 100)] {
                 for element in ElementType::ALL {
-                    // AMX takes features of bf16 in one part.
+                    // If features fit in bf16, AMX takes them in one part.
                     for bits in [8, 24] {
                         let case = format!("{name}, {rows} × {neurons} {element}, {rank} features of {bits} bits");
                         check(way, &case, element, [rows, neurons, rank], bits);
@@ -77,7 +78,7 @@ mod tests {
         let bytes = encoded(element, &numbers(rows * x_stride, 1).collect::<Vec<_>>());
         let mut x = vec![0f32; bytes.len() / element.bytes()];
         element.decode(&bytes, &mut x);
-        // What stands beside the features has all bits.
+        // The numbers beside the features have all bits.
         let short = |(index, z): (usize, f32)| {
             if index % stride < neurons { f32::from_bits(z.to_bits() >> (24 - bits) << (24 - bits)) } else { z }
         };

@@ -20,12 +20,12 @@ impl<'a> Elements<'a> {
         Self::new(&bytes[first as usize * element.bytes()..], element, stride)
     }
 
-    /// Elements of a row, with what is behind it, that can be read: up to the next row, or the end.
+    /// Elements that can be read from the start of a row on: up to the next row, or to the end.
     pub(crate) fn readable_of(&self, row: usize) -> usize {
         (self.bytes.len() / self.element.bytes() - row * self.stride).min(self.stride)
     }
 
-    /// How they are stored.
+    /// The storage type.
     pub(crate) fn element(&self) -> ElementType {
         self.element
     }

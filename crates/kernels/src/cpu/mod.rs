@@ -32,19 +32,19 @@ pub(crate) use vectors::arch;
 pub use vectors::{VECTORS_VARIABLE, Vectors};
 
 thread_local! {
-    /// As many buffers as were ever in use at once, shortest first.
+    /// As many buffers as were ever in use at once, the shortest first.
     static SCRATCH: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A cache line, and the widest vector.
+/// A cache line, which is also as long as the widest vector.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 struct Line([f32; LANES]);
 
-/// Runs `work` with a thread's scratch buffer of `len` floats, whose content is arbitrary. It begins with a cache line: vectors
-/// that lie across two of them take twice as long.
+/// Runs `work` with a scratch buffer of `len` floats, whose content is arbitrary. Each thread has its own. The buffer
+/// begins on a cache line, because vectors that lie across two lines take twice as long.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    // Taken out rather than borrowed: a twin that steals work while it holds one must get another.
+    // The buffer is taken out rather than borrowed: a twin that steals work while it holds one must get another.
     let lines = len.div_ceil(LANES);
     let shorter = |buffers: &[Vec<Line>], lines| buffers.partition_point(|buffer| buffer.len() < lines);
     let kept = SCRATCH.with_borrow_mut(|buffers| {
@@ -52,7 +52,7 @@ pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) ->
         if shorter < buffers.len() {
             return Some(buffers.remove(shorter));
         }
-        // The longest makes room for a longer one.
+        // The longest buffer makes room for a longer one.
         buffers.pop();
         None
     });
@@ -65,13 +65,13 @@ pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) ->
     result
 }
 
-/// The bits of |value|, which are in the order of the magnitudes.
+/// The bits of |value|. Their order is that of the magnitudes.
 #[inline(always)]
 pub(crate) fn magnitude(value: f32) -> u32 {
     value.to_bits() & 0x7fff_ffff
 }
 
-/// Splits an f64 into an f32 pair (hi, lo) whose sum is as close to it as f32 pairs get.
+/// Splits an f64 into an f32 pair (hi, lo) whose sum is as near to it as a pair of f32 can be.
 pub(crate) fn split_f64(value: f64) -> [f32; 2] {
     let hi = value as f32;
     let lo = if hi.is_finite() { (value - f64::from(hi)) as f32 } else { 0.0 };

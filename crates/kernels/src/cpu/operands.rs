@@ -3,7 +3,7 @@
 use super::Elements;
 use crate::Precision;
 
-/// Tokens that are fetched ahead: a share of a row is too short for the processor to follow by itself.
+/// Tokens that are fetched ahead. A share of a row is too short for the processor to do this by itself.
 pub(super) const AHEAD: usize = 16;
 
 /// X and Y of a product.
@@ -19,8 +19,8 @@ pub(crate) struct Operands<'a> {
     pub rows: usize,
     /// Factor of the product.
     pub scale: f32,
-    /// Whether X is Y, so that half of the product is enough: of each pair of entries that mirror one another, at least the
-    /// one below the diagonal (its feature after its neuron) is computed.
+    /// Whether X is Y, so that half of the product is enough. Of two entries that mirror one another, at least the one
+    /// below the diagonal is computed, whose feature comes after its neuron.
     pub symmetric: bool,
     /// Whether operands may be rounded.
     pub precision: Precision,

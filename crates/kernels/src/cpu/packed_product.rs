@@ -1,7 +1,8 @@
-//! The dense product of tall, skinny operands, YᵀX, with X decoded from its storage type while it is packed.
+//! The dense product of tall, skinny operands, YᵀX. X is decoded from its storage type while it is packed.
 //!
-//! As in Goto and van de Geijn 2008: tokens in blocks, X packed into strips of neurons and Y into tiles of features, and a
-//! micro-kernel that keeps a strip × tile of sums in registers while it runs over a block's tokens.
+//! It works as in Goto and van de Geijn 2008. Tokens are taken in blocks, X is packed into strips of neurons and Y into
+//! tiles of features. A micro-kernel runs over the tokens of a block, and keeps the sums of a strip and a tile in
+//! registers meanwhile.
 
 use faer::MatMut;
 use pulp::{Simd, WithSimd};
@@ -12,17 +13,18 @@ use super::shares::{contiguous, for_each_share};
 use super::vectors::arch;
 use super::{prefetch, with_scratch};
 
-/// Tokens of a block: a strip of X stays in the first cache while the tiles of Y pass by.
+/// Tokens of a block. A strip of X stays in the first-level cache while the tiles of Y pass by.
 const BLOCK_TOKENS: usize = 256;
 /// Tokens for which Y is packed at once.
 const PACKED_TOKENS: usize = 16 * BLOCK_TOKENS;
 /// Vectors of neurons in a strip.
 const STRIP_VECTORS: usize = 2;
-/// Neurons of the widest strip; shares of neurons are multiples of it.
+/// Neurons of the widest strip. Shares of neurons are multiples of it.
 const WIDEST_STRIP: usize = STRIP_VECTORS * 16;
 /// Most neurons that a thread packs at once.
 const SHARE_NEURONS: usize = 256;
-/// Numbers that a thread holds at once, a block of its neurons and their sums: most of a second-level cache of 512 KiB.
+/// Numbers that a thread holds at once: a block of its neurons and their sums. They take most of a second-level cache
+/// of 512 KiB.
 const SHARE_NUMBERS: usize = 96 << 10;
 /// Features of the widest tile.
 const WIDEST_TILE: usize = 12;
@@ -48,8 +50,8 @@ pub(super) fn packed_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, 
     }
 }
 
-/// Y packed for the micro-kernel, shared by all threads: block of tokens after block, in it tile after tile of features, in
-/// that token after token.
+/// Y packed for the micro-kernel, which all threads share. It is one block of tokens after the other, within a block
+/// one tile of features after the other, and within a tile one token after the other.
 struct PackedCoefficients<'a> {
     values: &'a [f32],
     tokens: usize,
@@ -63,7 +65,7 @@ impl<'a> PackedCoefficients<'a> {
     fn new(rows: &[f32], operands: &Operands<'_>, tokens: usize, widest: usize, values: &'a mut [f32]) -> Self {
         let (rank, stride) = (operands.rank, operands.stride);
         let count = rank.div_ceil(widest);
-        // Tiles of nearly equal width: a narrow last one would use the registers badly.
+        // Tiles have nearly equal widths, because a narrow last one would use the registers badly.
         let tiles: Vec<usize> = (0..count).map(|t| (t + 1) * rank / count - t * rank / count).collect();
         values.par_chunks_mut(BLOCK_TOKENS * rank).zip(rows.par_chunks(BLOCK_TOKENS * stride)).for_each(
             |(packed, rows)| {
@@ -82,7 +84,7 @@ impl<'a> PackedCoefficients<'a> {
     }
 }
 
-/// The tokens for which Y is packed, against all neurons.
+/// The product of the tokens for which Y is packed with all neurons.
 struct Product<'a> {
     operands: &'a Operands<'a>,
     coefficients: &'a PackedCoefficients<'a>,
@@ -91,14 +93,14 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// out (+)= the product of some neurons, from `neuron` on.
+    /// out (+)= the product for some neurons, from `neuron` on.
     fn share(&self, arch: pulp::Arch, neuron: usize, mut out: MatMut<'_, f32>) {
         let (rank, width) = (self.operands.rank, out.nrows());
         let padded = width.next_multiple_of(WIDEST_STRIP);
         with_scratch((1 + BLOCK_TOKENS + rank) * padded, |scratch| {
             let (row, scratch) = scratch.split_at_mut(padded);
             let (packed, sums) = scratch.split_at_mut(BLOCK_TOKENS * padded);
-            // What a symmetric product leaves out.
+            // A symmetric product leaves some sums out.
             sums.fill(0.0);
             arch.dispatch(Share { product: self, neuron, width, row, packed, sums });
             for (feature, sums) in sums.chunks_exact(padded).enumerate() {
@@ -108,7 +110,7 @@ impl Product<'_> {
     }
 }
 
-/// The widest tile of features whose sums, with a strip of X and one factor of Y, fit the registers.
+/// The widest tile of features whose sums fit in the registers, together with a strip of X and one factor of Y.
 struct WidestTile;
 
 impl WithSimd for WidestTile {
@@ -126,8 +128,8 @@ struct Share<'a, 'b> {
     width: usize,
     row: &'a mut [f32],
     packed: &'a mut [f32],
-    /// The sums of the tokens so far, each feature's for the neurons and their padding. Close together: rows of the result are
-    /// often a multiple of a page apart, and would push one another out of the caches.
+    /// The sums over the tokens so far. Each feature has those of the neurons and their padding. They are close
+    /// together: rows of the result are often a multiple of a page apart, and would push one another out of the caches.
     sums: &'a mut [f32],
 }
 
@@ -147,7 +149,7 @@ impl WithSimd for Share<'_, '_> {
 }
 
 impl Share<'_, '_> {
-    /// Decodes a block of tokens into strips, each token after token.
+    /// Decodes a block of tokens into strips. In each strip, one token follows the other.
     #[inline(always)]
     fn pack<S: Simd>(&mut self, first: usize, tokens: usize) {
         let strip = STRIP_VECTORS * S::F32_LANES;
@@ -203,16 +205,16 @@ impl Share<'_, '_> {
     }
 }
 
-/// Where the micro-kernel's sums go.
+/// Where the sums of the micro-kernel go.
 struct Sums<'a> {
-    /// Those of a tile's features.
+    /// The sums of a tile's features.
     values: &'a mut [f32],
     padded: usize,
     /// The strip's first neuron.
     first: usize,
 }
 
-/// The micro-kernel: a strip of X times a tile of Y, `TILE` features wide.
+/// The micro-kernel: multiplies a strip of X by a tile of Y that is `TILE` features wide.
 #[inline(always)]
 fn tile_product<S: Simd, const TILE: usize>(
     simd: S,

@@ -1,13 +1,13 @@
-//! Asks for memory before it is needed.
+//! Fetches memory before it is needed.
 
-/// Asks for the bytes' cache lines, where the processor can be asked.
+/// Fetches the cache lines of these bytes, if the processor can do that.
 #[inline(always)]
 pub(crate) fn prefetch(bytes: &[u8]) {
     bytes.chunks(64).for_each(|line| prefetch_line(line.as_ptr()));
 }
 
-/// Asks for the cache line at an address, which need not be one of ours, in the second-level cache: the first one is full of what
-/// is computed with.
+/// Fetches the cache line at an address into the second-level cache. The address need not be one of ours. The
+/// first-level cache is full of what is being computed with.
 #[inline(always)]
 pub(crate) fn prefetch_line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]

@@ -1,4 +1,4 @@
-//! What the ways to compute a projection are given.
+//! The operands of a projection, for all ways to compute it.
 
 use super::Elements;
 

@@ -1,22 +1,22 @@
-//! Elimination in blocks of features, for twins whose features depend on one another: each block's sums are kept in registers
-//! while the other features' vectors pass by, and only within the block is it one feature after the other.
+//! Elimination in blocks of features, for twins whose features depend on one another. The sums of a block are kept in
+//! registers while the vectors of the other features pass by. Only within the block do the features follow one another.
 
 use pulp::Simd;
 
 use super::LANES;
 
-/// Features of a block. Room for whole squares of [`LANES`] features is room for whole blocks.
+/// Features of a block. Room for whole squares of [`LANES`] features is also room for whole blocks.
 pub(crate) const BLOCK: usize = 8;
 const _: () = assert!(LANES.is_multiple_of(BLOCK));
 
-/// Vectors for which a block's sums are taken at once: a register for each sum, some left for factors and vectors. Each factor
-/// is then loaded for more than one product.
+/// Vectors for which the sums of a block are taken at once. Each sum has a register, and some registers are left for
+/// factors and vectors. Each factor is then loaded for more than one product.
 pub(crate) const fn vectors_at_once<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 2 } else { 1 }
 }
 
-/// A [K, K] matrix packed for [`subtract_products`]: negated, in blocks of [`BLOCK`] columns. Rows and columns beyond K are zero,
-/// up to the next multiple of [`BLOCK`].
+/// A [K, K] matrix packed for [`subtract_products`]: negated, in blocks of [`BLOCK`] columns. Rows and columns beyond K
+/// are zero, up to the next multiple of [`BLOCK`].
 pub(crate) struct PackedBlocks {
     values: Vec<[f32; BLOCK]>,
     rows: usize,
@@ -38,16 +38,16 @@ impl PackedBlocks {
         PackedBlocks { values, rows }
     }
 
-    /// The rows of block `index`: columns `index` · [`BLOCK`] and following.
+    /// The rows of block `index`, which has [`BLOCK`] columns from `index` · [`BLOCK`] on.
     pub fn block(&self, index: usize) -> &[[f32; BLOCK]] {
         &self.values[index * self.rows..][..self.rows]
     }
 }
 
-/// Sums of a block's features for `V` vectors.
+/// Sums of the features of a block, for `V` vectors.
 pub(crate) type Sums<S, const V: usize> = [[<S as Simd>::f32s; V]; BLOCK];
 
-/// sums\[j\] −= Σₗ matrix\[l, j\] · vectorsₗ for a block's columns j, where `block` holds the negated matrix.
+/// sums\[j\] −= Σₗ matrix\[l, j\] · vectorsₗ for the columns j of a block. `block` holds the negated matrix.
 #[inline(always)]
 pub(crate) fn subtract_products<S: Simd, const V: usize>(
     simd: S,

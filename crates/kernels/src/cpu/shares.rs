@@ -1,21 +1,21 @@
-//! A result with a row for each neuron, cut into shares that threads take.
+//! Cuts a result with a row for each neuron into shares, which threads take.
 
 use faer::{ColMut, MatMut};
 
-/// Runs `work` on shares of the rows of `out`, its neurons, in parallel: at most `most` neurons each, in multiples of `strip`
-/// but for the last. `work` gets a share's first neuron and its rows.
+/// Runs `work` in parallel on shares of the rows of `out`, which are neurons. A share has at most `most` neurons, and a
+/// multiple of `strip` except for the last one. `work` gets the first neuron of a share and its rows.
 pub(crate) fn for_each_share(
     out: MatMut<'_, f32>,
     most: usize,
     strip: usize,
     work: &(impl Fn(usize, MatMut<'_, f32>) + Sync),
 ) {
-    // A second share a thread, so that none waits long for the last one; more would be too narrow.
+    // Two shares for each thread, so that no thread waits long for the last one. More shares would be too narrow.
     let width = out.nrows().div_ceil(2 * rayon::current_num_threads()).next_multiple_of(strip).min(most);
     halve(0, out, width, work);
 }
 
-/// A column's values.
+/// The values of a column.
 pub(crate) fn contiguous(column: ColMut<'_, f32>) -> &mut [f32] {
     column.try_as_col_major_mut().expect("columns are contiguous").as_slice_mut()
 }

@@ -1,5 +1,5 @@
-//! The product YᵀX where nearly all coefficients are zero, as of clusters, of which a token has one: each token is added to the
-//! rows of its features.
+//! The product YᵀX if nearly all coefficients are zero, as those of clusters are, of which a token has only one. Each
+//! token is added to the rows of its features.
 
 use faer::MatMut;
 use rayon::prelude::*;
@@ -9,13 +9,13 @@ use super::shares::{contiguous, for_each_share};
 use super::vectors::arch;
 use super::{prefetch, with_scratch};
 
-/// Coefficients are sparse if at most one of so many is not zero.
+/// Coefficients are sparse if at most one of this many is not zero.
 const SPARSE: usize = 16;
 /// Tokens whose coefficients a thread looks through at once.
 const TOKENS: usize = 256;
-/// Most neurons that a thread adds at once: their sums for a feature stay in the first cache.
+/// Most neurons that a thread adds at once. Their sums for a feature stay in the first-level cache.
 const SHARE_NEURONS: usize = 2048;
-/// Tokens whose sum is added to the result in one go: longer chains of f32 sums would lose precision.
+/// Tokens whose sum is added to the result together. Longer chains of f32 sums would lose precision.
 const LONGEST_SUM: usize = 256;
 /// Shares of neurons are multiples of a cache line of f16.
 const STRIP: usize = 32;
@@ -28,11 +28,11 @@ struct Entry {
     value: f32,
 }
 
-/// Coefficients that are not zero, features in order and the tokens of each in order.
+/// The coefficients that are not zero. Features are in order, and so are the tokens of each feature.
 pub(crate) struct SparseCoefficients(Vec<Entry>);
 
 impl SparseCoefficients {
-    /// Those of `operands`, or `None` if in some run of tokens too many are not zero.
+    /// The coefficients of `operands`, or `None` if too many of them are not zero in some run of tokens.
     pub fn of(operands: &Operands<'_>) -> Option<Self> {
         let &Operands { coefficients, stride, rank, rows, .. } = operands;
         let entries_of = |(chunk, rows): (usize, &[f32])| {
@@ -107,7 +107,7 @@ mod tests {
             for element in ElementType::ALL {
                 let (first_row, stride, y_stride) = (3, neurons + 5, rank + 2);
                 let bytes = encoded(element, &numbers((first_row + rows) * stride, 1).collect::<Vec<_>>());
-                // One of 23, and numbers beside the coefficients that are none of them.
+                // One of 23 is not zero. The numbers beside the coefficients do not belong to them.
                 let value =
                     |(index, y): (usize, f32)| if index % 23 == 3 || index % y_stride >= rank { y } else { 0.0 };
                 let y: Vec<f32> = numbers(rows * y_stride, 2).enumerate().map(value).collect();

@@ -1,4 +1,4 @@
-//! Activations of a few tokens with the tokens side by side, so that one vector instruction serves them all.
+//! Puts the activations of a few tokens side by side, so that one vector instruction serves all of these tokens.
 
 use super::Elements;
 use crate::ElementType;
@@ -8,10 +8,11 @@ pub(crate) const LANES: usize = 16;
 
 /// Neurons that are transposed at once.
 const SQUARE: usize = LANES;
-/// Columns that are [interleaved](interleave) at once, to be found in the first cache when they are copied.
+/// Columns that are [interleaved](interleave) at once, so few that they are still in the first-level cache when they
+/// are copied.
 const COLUMNS: usize = 8 * SQUARE;
 
-/// out\[j\]\[t\] = x\[first_row + t, first_neuron + j\] for `tokens` ≤ 16 tokens; the lanes of absent tokens are zero.
+/// out\[j\]\[t\] = x\[first_row + t, first_neuron + j\] for `tokens` ≤ 16 tokens. The lanes of absent tokens are zero.
 pub(crate) fn decode_transposed(
     activations: Elements<'_>,
     first_row: usize,
@@ -24,7 +25,7 @@ pub(crate) fn decode_transposed(
     let remaining = neuron(squares.len());
     #[cfg(target_arch = "x86_64")]
     if tokens > 0 && x86::available() {
-        // SAFETY: the processor has been asked for what it takes.
+        // SAFETY: the processor was asked whether it has these instructions.
         unsafe { x86::decode_squares(activations, first_row, tokens, first_neuron, squares) };
         one_by_one(activations, first_row, tokens, remaining, rest);
         return;
@@ -35,8 +36,8 @@ pub(crate) fn decode_transposed(
     one_by_one(activations, first_row, tokens, remaining, rest);
 }
 
-/// out\[j · width + t\] = rows\[t · stride + j\] for `columns` columns of as many rows as there are: each column's values side by
-/// side, with room for `width` of them, a multiple of [`LANES`].
+/// out\[j · width + t\] = rows\[t · stride + j\] for `columns` columns and all rows in `rows`. The values of a column
+/// come to lie side by side, with room for `width` of them, which must be a multiple of [`LANES`].
 pub(crate) fn interleave(rows: &[f32], stride: usize, columns: usize, out: &mut [f32], width: usize) {
     let count = rows.len().div_ceil(stride);
     let rows = Elements::new(bytemuck::cast_slice(rows), ElementType::F32, stride as u32);
@@ -52,7 +53,8 @@ pub(crate) fn interleave(rows: &[f32], stride: usize, columns: usize, out: &mut 
     }
 }
 
-/// The other way round: out\[t · stride + j\] = lanes\[j · width + t\] for `columns` columns of as many rows as `out` holds, at most [`COLUMNS`].
+/// The reverse: out\[t · stride + j\] = lanes\[j · width + t\] for `columns` columns and as many rows as `out` holds,
+/// at most [`COLUMNS`].
 pub(crate) fn deinterleave(lanes: &[f32], width: usize, columns: usize, out: &mut [f32], stride: usize) {
     let present = lanes.len() / width;
     let lanes = Elements::new(bytemuck::cast_slice(lanes), ElementType::F32, width as u32);
@@ -98,7 +100,7 @@ mod x86 {
     use crate::cpu::vectors::{Vectors, vectors};
     use crate::cpu::{Elements, prefetch_line};
 
-    /// Bytes of a row that are fetched ahead: sixteen rows at once are more than the processor follows by itself.
+    /// Bytes of a row that are fetched ahead. Sixteen rows at once are more than the processor follows by itself.
     const AHEAD: usize = 1024;
 
     pub fn available() -> bool {
@@ -117,7 +119,7 @@ mod x86 {
         let size = activations.element().bytes();
         let mut rows = [[].as_slice(); LANES];
         for (t, bytes) in rows.iter_mut().enumerate() {
-            // The last token stands in for those that are absent.
+            // The last token stands in for absent ones.
             *bytes = activations.bytes(row + t.min(tokens - 1), first_neuron, squares.len() * SQUARE);
         }
         for (index, square) in squares.iter_mut().enumerate() {
@@ -150,7 +152,7 @@ mod x86 {
         }
     }
 
-    /// Four f32 of each row.
+    /// Loads four f32 of each row.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn four_neurons(rows: &[&[u8]; LANES], at: usize, out: &mut [[f32; LANES]; 4]) {
@@ -162,8 +164,8 @@ mod x86 {
         }
     }
 
-    /// Eight half-words of each of the first eight rows, those of the row eight further on in the upper lane: put there by a
-    /// load, they need no shuffle later.
+    /// Loads eight half-words of each of the first eight rows, with those of the row eight further on in the upper
+    /// lane. A load can put them there, so that no shuffle is needed later.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn with_eighth_next(rows: &[&[u8]; LANES], at: usize) -> [__m256i; 8] {
@@ -174,7 +176,7 @@ mod x86 {
         words
     }
 
-    /// Sixteen bytes of each of two rows.
+    /// Loads sixteen bytes of each of two rows.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn side_by_side(lower: &[u8], upper: &[u8], at: usize) -> __m256i {
@@ -182,14 +184,14 @@ mod x86 {
         _mm256_set_m128i(lane(upper), lane(lower))
     }
 
-    /// Sixteen f16 as f32.
+    /// Converts sixteen f16 to f32.
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     fn widened_f16(values: __m256i) -> [__m256; 2] {
         [_mm256_cvtph_ps(_mm256_castsi256_si128(values)), _mm256_cvtph_ps(_mm256_extracti128_si256(values, 1))]
     }
 
-    /// Sixteen bf16 as f32, whose upper halves they are.
+    /// Converts sixteen bf16 to f32, of which they are the upper halves.
     #[target_feature(enable = "avx2")]
     #[inline]
     fn widened_bf16(values: __m256i) -> [__m256; 2] {
@@ -285,7 +287,7 @@ mod tests {
             [(1usize, 1usize, 1, 16), (16, 16, 20, 16), (20, 37, 40, 32), (32, 300, 300, 32)]
         {
             let values: Vec<f32> = (0..rows * stride).map(|i| i as f32).collect();
-            // Room for whole squares, as twins have it, and without.
+            // With room for whole squares, as twins have it, and without.
             for room in [columns, columns.next_multiple_of(LANES)] {
                 let mut lanes = vec![-1.0; room * width];
                 interleave(&values, stride, columns, &mut lanes, width);

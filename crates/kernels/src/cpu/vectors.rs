@@ -1,16 +1,16 @@
-//! Which of the processor's vectors the twins use.
+//! Which of the processor's vector instructions the twins use.
 
 use std::sync::OnceLock;
 
 /// The variable that restricts them.
 pub const VECTORS_VARIABLE: &str = "UNMIX_VECTORS";
 
-/// Kinds of vectors. Sums depend on the kind in their last digits.
+/// Kinds of vector instructions. Sums depend on the kind in their last digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vectors {
-    /// None: one number at a time, or what the compiler makes of that.
+    /// No vectors: one number at a time, or what the compiler makes of that.
     Scalar,
-    /// AVX2, on processors with AVX-512 too. Others use their widest.
+    /// AVX2, also on processors with AVX-512. Processors without AVX2 use the widest that they have.
     Avx2,
     /// The widest that the processor has.
     Widest,
@@ -20,10 +20,11 @@ impl Vectors {
     /// All kinds.
     pub const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Widest];
 
-    /// What `UNMIX_VECTORS` says: `scalar` or `avx2`; the widest without it. It is read once.
+    /// The kind that `UNMIX_VECTORS` names: `scalar`, `avx2`, or the widest if it is not set. The variable is read
+    /// once.
     ///
     /// # Errors
-    /// The value, if it is another one. The widest vectors are then used.
+    /// The value of the variable if it names no kind. In that case the widest vectors are used.
     pub fn of_environment() -> Result<Self, &'static str> {
         static VALUE: OnceLock<Option<String>> = OnceLock::new();
         let value =
@@ -36,7 +37,7 @@ impl Vectors {
         }
     }
 
-    /// How twins are run with such vectors.
+    /// The instructions with which twins run for this kind.
     pub(crate) fn arch(self) -> pulp::Arch {
         match self {
             Self::Scalar => pulp::Arch::Scalar,
@@ -52,7 +53,7 @@ pub(crate) fn vectors() -> Vectors {
     Vectors::of_environment().unwrap_or(Vectors::Widest)
 }
 
-/// How the twins are run.
+/// The instructions with which the twins run.
 pub(crate) fn arch() -> pulp::Arch {
     static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
     *ARCH.get_or_init(|| vectors().arch())

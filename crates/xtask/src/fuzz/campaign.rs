@@ -1,4 +1,4 @@
-//! Many processes that fuzz, as many at a time as the machine has cores.
+//! Many fuzzing processes. As many run at a time as the machine has cores.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,27 +18,27 @@ pub struct Job {
     pub seconds: u64,
 }
 
-/// What a job has done, if nothing failed.
+/// The result of a job in which nothing failed.
 #[derive(Debug, Default, PartialEq)]
 pub struct Outcome {
     /// Inputs that were tried.
     pub executions: u64,
-    /// Points of the program that inputs have reached, where that is counted.
+    /// Points of the program that inputs have reached, if they are counted.
     pub covered: Option<u64>,
 }
 
-/// Where everything is, and what is to be done.
+/// The folders of a campaign and its jobs.
 #[derive(Debug)]
 pub struct Campaign {
-    /// What cargo builds.
+    /// Where cargo builds.
     pub target: PathBuf,
-    /// The inputs that reached something new; they are kept for the next campaign.
+    /// Inputs that reached something new. They are kept for the next campaign.
     pub corpus: PathBuf,
-    /// The inputs that failed.
+    /// Inputs that failed.
     pub failures: PathBuf,
-    /// For the files that readers read: in memory where the system has such a folder.
+    /// Folder for the files that readers read. It is in memory if the system has such a folder.
     pub scratch: Scratch,
-    /// Another one each time.
+    /// Differs from campaign to campaign.
     pub seed: u64,
     jobs: Vec<Job>,
     threads: usize,
@@ -64,7 +64,7 @@ impl Campaign {
         self.target.join("release").join(format!("unmix-fuzz{}", std::env::consts::EXE_SUFFIX))
     }
 
-    /// Runs `work` for every job. Returns what came of it, by target.
+    /// Runs `work` for every job. Returns the results, sorted by target.
     pub fn run(&self, work: impl Fn(&Job) -> Result<Outcome, String> + Sync) -> Vec<(String, Result<Outcome, String>)> {
         let (next, done) = (Mutex::new(self.jobs.iter()), Mutex::new(Vec::new()));
         let take = || next.lock().ok().and_then(|mut jobs| jobs.next());
@@ -86,7 +86,7 @@ impl Campaign {
     }
 }
 
-/// Every target as often as needed to keep `threads` busy.
+/// Jobs for every target, as many as are needed to keep `threads` busy.
 fn jobs(options: &Options, threads: usize) -> Vec<Job> {
     let targets = &options.targets;
     let count = targets.len() * threads.div_ceil(targets.len());
@@ -94,7 +94,7 @@ fn jobs(options: &Options, threads: usize) -> Vec<Job> {
     (0..count).map(|number| Job { target: targets[number % targets.len()].clone(), number, seconds }).collect()
 }
 
-/// A folder that is gone with the value.
+/// A folder that is removed with the value.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 

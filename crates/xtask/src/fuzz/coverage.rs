@@ -1,4 +1,4 @@
-//! Fuzzing led by coverage: libFuzzer keeps the inputs that reach something new, and makes others of them.
+//! Fuzzing led by coverage: libFuzzer keeps the inputs that reach something new, and makes others from them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use super::campaign::{Campaign, Job, Outcome};
 use crate::process::{cargo, output_of, root, run as run_command};
 
-/// What makes rustc count which points are reached and what is compared, as cargo-fuzz does. No sanitizer: those need a nightly
-/// compiler, and there is little unsafe code in a reader.
+/// Options that make rustc count which points are reached and what is compared, as cargo-fuzz does. There is no
+/// sanitizer: those need a nightly compiler, and readers have little unsafe code.
 const COUNTERS: [&str; 8] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -20,16 +20,16 @@ const COUNTERS: [&str; 8] = [
     "--cfg=fuzzing",
 ];
 
-/// The longest input. Longer ones come without libFuzzer, which would make few others.
+/// The longest input. Longer ones are tried without libFuzzer, which would make few other inputs from them.
 const LONGEST: &str = "65536";
 
-/// Builds the programs, and writes the inputs to begin with. Returns the folder of the programs.
+/// Builds the programs, and writes the first inputs. Returns the folder of the programs.
 pub fn build(campaign: &Campaign) -> Result<PathBuf, String> {
     run_command(Command::new(campaign.unmix_fuzz()).arg("corpus").arg(&campaign.corpus))?;
     let host = output_of(Command::new("rustc").arg("-vV"))?;
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("`rustc -vV` names no host")?;
     let folder = campaign.target.join("xtask-fuzz");
-    // For a target by name, so that build scripts and macros go without counters.
+    // The target is named, so that build scripts and macros are built without counters.
     let mut build = cargo(["build", "--release", "--target", host, "--manifest-path"])?;
     build.arg(root()?.join("fuzz/Cargo.toml")).arg("--target-dir").arg(&folder);
     build.env("CARGO_ENCODED_RUSTFLAGS", COUNTERS.join("\u{1f}"));
@@ -67,7 +67,7 @@ pub fn start(campaign: &Campaign, programs: &Path, job: &Job) -> Result<Outcome,
     let inputs = kept.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
     let mut failure = format!("{target}: failed ({status}); all that libFuzzer said is in {}", log.display());
     for input in inputs {
-        // It ends with an error, which is the input's failure in short.
+        // The command ends with an error, which describes the input's failure in short.
         let shorter = output_of(Command::new(campaign.unmix_fuzz()).args(["minimize", target]).arg(input.path()));
         failure.push('\n');
         failure.push_str(shorter.as_ref().unwrap_or_else(|error| error).trim_end());
@@ -75,7 +75,7 @@ pub fn start(campaign: &Campaign, programs: &Path, job: &Job) -> Result<Outcome,
     Err(failure)
 }
 
-/// The numbers in what libFuzzer says.
+/// The numbers in the output of libFuzzer.
 fn outcome(said: &str) -> Option<Outcome> {
     let number = |text: &str, name: &str| text.split_once(name)?.1.split_whitespace().next()?.parse().ok();
     let executions = said.lines().rev().find_map(|line| number(line, "stat::number_of_executed_units:"))?;

@@ -15,7 +15,7 @@ use options::Options;
 
 pub fn run(args: &[String]) -> Result<(), Failure> {
     let options = Options::parse(args, &targets()?)?;
-    // Without `--package`, so that its dependencies are those of the tests and nothing is built twice.
+    // There is no `--package`, so that the dependencies are those of the tests and nothing is built twice.
     run_command(&mut cargo(["build", "--release", "--workspace", "--bin", "unmix-fuzz"])?)?;
     let campaign = Campaign::new(&options, target()?)?;
     let outcomes = if options.plain {

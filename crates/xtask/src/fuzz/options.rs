@@ -7,7 +7,7 @@ use crate::failure::Failure;
 pub struct Options {
     /// Minutes for all targets together.
     pub minutes: f64,
-    /// Without libFuzzer.
+    /// Whether to do without libFuzzer.
     pub plain: bool,
     /// Names of targets, each once.
     pub targets: Vec<String>,

@@ -1,4 +1,4 @@
-//! Fuzzing without feedback: needs nothing that the tests do not need.
+//! Fuzzing without feedback. It needs nothing beyond what the tests need.
 
 use std::process::Command;
 

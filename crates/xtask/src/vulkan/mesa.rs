@@ -1,5 +1,6 @@
-//! Mesa's Vulkan drivers: lavapipe from the system's packages, installed or unpacked in the user's cache folder, and other
-//! versions of Mesa from Debian's suites, unpacked beside it with all libraries that they need.
+//! Mesa's Vulkan drivers. lavapipe comes from the system's packages, which are installed, or unpacked in the user's
+//! cache folder. Other versions of Mesa come from Debian's suites, and are unpacked beside it with all libraries that
+//! they need.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +11,7 @@ use crate::vulkan::environment::Environment;
 use crate::vulkan::packages::{Source, can_unpack, find, find_starting, folder, unpack as unpack_packages};
 
 const PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
-/// What brings a software device elsewhere.
+/// Packages that bring a software device on other systems.
 const ELSEWHERE: Packages = Packages {
     debian: "mesa-vulkan-drivers libvulkan1",
     fedora: "mesa-vulkan-drivers vulkan-loader",
@@ -20,10 +21,10 @@ const ELSEWHERE: Packages = Packages {
 };
 /// The loader's library within the packages.
 const LOADER: &str = "libvulkan.so.1";
-/// The driver's manifest that we write once everything is unpacked: what has it is whole.
+/// The driver's manifest, which is written once everything is unpacked. A folder that has it is complete.
 const MANIFEST: &str = "driver.json";
 
-/// A driver within the packages: its library, and how its manifest's name begins.
+/// A driver within the packages: the name of its library, and the beginning of its manifest's name.
 #[derive(Clone, Copy)]
 struct Driver {
     library: &'static str,
@@ -47,13 +48,13 @@ pub fn install(privilege: &Privilege) -> Result<(), String> {
     privilege.install(&PACKAGES)
 }
 
-/// The environment of a lavapipe that [`unpack`] has put in place.
+/// The environment of a lavapipe that an earlier [`unpack`] has put in place.
 pub fn unpacked_earlier() -> Option<Environment> {
     Unpacked::earlier(&folder("mesa").ok()?, LAVAPIPE)?.environment()
 }
 
-/// Downloads the packages, and those that they need and the system lacks, and unpacks them in the user's cache folder. The
-/// system is only read: its package sources and the list of what is installed.
+/// Downloads the packages, and those that they need and the system lacks, and unpacks them in the user's cache folder.
+/// It only reads from the system: its package sources, and the list of what is installed.
 pub fn unpack() -> Result<Environment, String> {
     let folder = folder("mesa")?;
     println!("Unpacking Mesa's lavapipe, a software Vulkan device, in {}:", folder.display());
@@ -61,7 +62,7 @@ pub fn unpack() -> Result<Environment, String> {
     unpacked.environment().ok_or_else(|| format!("{} cannot stand in LD_LIBRARY_PATH", folder.display()))
 }
 
-/// A driver in a folder of ours.
+/// A driver in one of our folders.
 struct Unpacked {
     /// The folder of its libraries.
     libraries: PathBuf,
@@ -90,11 +91,12 @@ impl Unpacked {
     }
 
     fn driver_files(&self) -> Environment {
-        // The second is the name that loaders before 1.3.207 know.
+        // Loaders before 1.3.207 know only the second name.
         ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].map(|variable| (variable, self.manifest.clone().into())).into()
     }
 
-    /// In which the system's own programs find it; none if its path cannot be put on a list of paths.
+    /// The environment in which the system's own programs find the driver. None if its path cannot be part of a list of
+    /// paths.
     fn environment(&self) -> Option<Environment> {
         let mut libraries = vec![self.libraries.clone()];
         let others = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
@@ -106,18 +108,18 @@ impl Unpacked {
     }
 }
 
-/// A Mesa of another Debian than the system. Its libraries are newer than the system's, so a program that is to use it must
-/// start with its own dynamic linker.
+/// A Mesa of another Debian than the system's. Its libraries are newer than the system's, so a program that uses it
+/// must start with its own dynamic linker.
 pub struct OtherMesa {
-    /// Where it lies.
+    /// The folder in which it is unpacked.
     pub folder: PathBuf,
-    /// What a program's command line begins with.
+    /// The beginning of a program's command line.
     pub launcher: Vec<OsString>,
-    /// Variables in which the driver is found.
+    /// Variables with which the driver is found.
     pub environment: Environment,
 }
 
-/// Which of them.
+/// One of these versions of Mesa.
 pub struct Edition {
     suite: &'static str,
     driver: Driver,
@@ -127,7 +129,7 @@ pub struct Edition {
     what: &'static str,
 }
 
-/// AMD's shader compiler on chips that are not there.
+/// AMD's shader compiler, for chips that need not be there.
 pub const COMPILER: Edition =
     Edition { suite: "trixie", driver: RADV, folder: "mesa-trixie", what: "Mesa 25 with AMD's shader compiler (RADV)" };
 
@@ -140,7 +142,7 @@ pub const COOPERATIVE: Edition = Edition {
 };
 
 impl Edition {
-    /// Gets it from the user's cache folder, filled first where that is needed.
+    /// Returns it from the user's cache folder, and fills that folder first if needed.
     pub fn ensure(&self) -> Result<OtherMesa, String> {
         let folder = folder(self.folder)?;
         let unpacked = match Unpacked::earlier(&folder, self.driver) {
@@ -169,7 +171,7 @@ impl Edition {
     }
 }
 
-/// The Vulkan loader's library: the system's, or unpacked in `work` from its package.
+/// The library of the Vulkan loader: the system's, or one that is unpacked in `work` from its package.
 pub fn loader(work: &Path) -> Result<PathBuf, String> {
     let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
     if let Some(library) = folders.iter().map(|folder| Path::new(folder).join(LOADER)).find(|path| path.is_file()) {

@@ -1,4 +1,4 @@
-//! A Vulkan device for the tests: one that answers, or a software one (Mesa's lavapipe) that is installed for it.
+//! A Vulkan device for the tests: one that answers, or a software device (Mesa's lavapipe) that is installed for them.
 
 mod environment;
 mod mesa;
@@ -19,14 +19,14 @@ pub use mesa::loader;
 /// The inner command that prints the devices.
 pub const LIST_DEVICES: &str = "list-vulkan-devices";
 
-/// Prints the devices that answer in this process, one a line.
+/// Prints the devices that answer in this process, one on each line.
 #[cfg(target_os = "linux")]
 pub fn print_devices() -> Result<(), Failure> {
     probe::devices().iter().for_each(|device| println!("{device}"));
     Ok(())
 }
 
-/// Prints nothing: elsewhere the system brings its own graphics interface.
+/// Prints nothing, because other systems bring their own graphics interface.
 #[cfg(not(target_os = "linux"))]
 pub fn print_devices() -> Result<(), Failure> {
     Ok(())
@@ -42,7 +42,7 @@ fn devices(environment: &Environment) -> Result<Vec<String>, String> {
         .stderr(Stdio::null())
         .output()
         .map_err(|e| format!("cannot start this program again: {e}"))?;
-    // A driver that crashes is none.
+    // A driver that crashes counts as none.
     let text = if output.status.success() { String::from_utf8_lossy(&output.stdout) } else { "".into() };
     Ok(text.lines().map(str::to_owned).collect())
 }

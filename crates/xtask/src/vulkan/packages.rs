@@ -1,4 +1,4 @@
-//! Debian packages unpacked in the user's cache folder. The system is only read.
+//! Debian packages that are unpacked in the user's cache folder. The system is only read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use crate::process::{is_on_path, output_of, run};
 
 /// Where packages come from.
 pub enum Source {
-    /// The system's own sources: only what it lacks is fetched.
+    /// The system's own sources. Only what the system lacks is fetched.
     System,
-    /// This suite of Debian, whatever the system is: everything is fetched, the C library included.
+    /// This suite of Debian, whatever the system is. Everything is fetched, including the C library.
     Suite(&'static str),
 }
 
-/// Names a mirror of Debian, where the system's sources name none.
+/// Variable that names a mirror of Debian, if the system's sources name none.
 const MIRROR_VARIABLE: &str = "UNMIX_DEBIAN_MIRROR";
 /// The keys that sign Debian's suites.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -31,7 +31,8 @@ pub fn can_unpack() -> bool {
     is_on_path("apt-get") && is_on_path("dpkg-deb")
 }
 
-/// Downloads packages and what they need, and unpacks them in `root` of a folder, which is whole or not there.
+/// Downloads packages and the packages that they need, and unpacks them in `root` within `folder`. `folder` is complete
+/// or not there.
 pub fn unpack(folder: &Path, source: &Source, packages: &[&str]) -> Result<(), String> {
     let work = folder.with_extension(format!("new-{}", std::process::id()));
     let unpacked = fill(&work, source, packages).and_then(|()| {
@@ -57,14 +58,14 @@ fn fill(work: &Path, source: &Source, packages: &[&str]) -> Result<(), String> {
         format!("Dir::Cache::Archives={}", archives.display()),
         "Dir::Cache::pkgcache=".to_owned(),
         "Dir::Cache::srcpkgcache=".to_owned(),
-        // The locks are the system's, which is not changed.
+        // These are the system's locks, and the system is not changed.
         "Debug::NoLocking=1".to_owned(),
         // As root, apt would download as another user, who may not write here.
         "APT::Sandbox::User=root".to_owned(),
     ];
     let mut install = vec!["-qq", "install", "-y", "--no-install-recommends", "--download-only"];
     match source {
-        // Even if they are installed: something of them must be missing.
+        // Even if they are installed, because something of them must be missing.
         Source::System => install.push("--reinstall"),
         Source::Suite(suite) => options.extend(of_suite(suite, work)?),
     }
@@ -93,7 +94,7 @@ fn fill(work: &Path, source: &Source, packages: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// Options with which apt knows one suite alone and takes nothing for installed.
+/// Options with which apt knows only one suite and takes nothing to be installed.
 fn of_suite(suite: &str, work: &Path) -> Result<Vec<String>, String> {
     if !Path::new(KEYRING).is_file() {
         return Err(format!(
@@ -119,7 +120,7 @@ fn of_suite(suite: &str, work: &Path) -> Result<Vec<String>, String> {
     ])
 }
 
-/// The text of all files in which apt's sources stand.
+/// The text of all files that list apt's sources.
 fn system_sources() -> String {
     let parts = entries(Path::new("/etc/apt/sources.list.d"));
     let mut files: Vec<PathBuf> = parts.chain([PathBuf::from("/etc/apt/sources.list")]).collect();
@@ -141,12 +142,12 @@ pub fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// The first file of a folder whose name begins so.
+/// The first file of a folder whose name begins with `start`.
 pub fn find_starting(folder: &Path, start: &str) -> Option<PathBuf> {
     entries(folder).find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start)))
 }
 
-/// A file of that name in a folder or those below it.
+/// A file of that name, in a folder or in those below it.
 pub fn find(folder: &Path, name: &str) -> Option<PathBuf> {
     let direct = folder.join(name);
     if direct.is_file() {

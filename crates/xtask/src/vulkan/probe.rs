@@ -24,7 +24,7 @@ struct InstanceCreateInfo {
     extension_names: *const *const c_char,
 }
 
-/// Room for `VkPhysicalDeviceProperties` (824 bytes), aligned as it is.
+/// Room for `VkPhysicalDeviceProperties` (824 bytes), with the same alignment.
 type Properties = [u64; 128];
 /// Where `deviceName` begins in it.
 const DEVICE_NAME: usize = 20;

@@ -10,12 +10,13 @@ use crate::failure::Failure;
 
 /// Measure the speed of an iteration on this machine
 ///
-/// Fits synthetic activations and compares the time of an iteration with that of the one dense product in it (coefficients
-/// transposed × activations), computed in f32 by the library faer on all cores: a yardstick that anyone can repeat.
+/// Fits synthetic activations, and compares the time of an iteration with the time of the one dense product in it
+/// (coefficients transposed × activations). The product is computed in f32 by the library faer on all cores, which
+/// makes it a yardstick that anyone can repeat.
 ///
-/// With --roofline nothing is measured: the time is what the bytes and FLOPs of an iteration take on a device of that
-/// bandwidth, peak and cache. With --stages every kernel is timed and compared with the roofline of the device at hand, whose
-/// bandwidth and peak are measured.
+/// With --roofline nothing is measured. The time is what the bytes and FLOPs of an iteration take on a device of that
+/// bandwidth, peak and cache. With --stages every kernel is timed and compared with the roofline of the device at hand,
+/// whose bandwidth and peak are measured.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -31,7 +32,7 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value_t, value_name = "TYPE")]
     pub element: ElementOption,
 
-    /// Iterations that are timed, after a first one that is not
+    /// Iterations that are timed, after a first one that does not count
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub iterations: u32,
 
@@ -50,15 +51,15 @@ pub struct BenchArgs {
     #[arg(long, value_name = "DEVICE", conflicts_with = "stages", help = roofline_help())]
     pub roofline: Option<Device>,
 
-    /// Rows of a panel for --roofline; by default a panel is as large as the wgpu engine makes it
+    /// Rows of a panel for --roofline [default: as many as the wgpu engine would take]
     #[arg(long, value_name = "N", requires = "roofline", value_parser = clap::value_parser!(u32).range(1..))]
     pub panel_rows: Option<u32>,
 
-    /// Time each kernel, against what the device's measured bandwidth and peak allow
+    /// Time each kernel, and compare it with what the device's measured bandwidth and peak allow
     #[arg(long)]
     pub stages: bool,
 
-    /// Last-level cache in MB for --stages, if it is not known of the device
+    /// Last-level cache in MB for --stages, if unmix does not know that of the device
     #[arg(long, value_name = "MB", requires = "stages")]
     pub cache: Option<u32>,
 }
@@ -100,7 +101,7 @@ pub enum ElementOption {
 }
 
 impl ElementOption {
-    /// The type itself.
+    /// The element type.
     pub fn element(self) -> ElementType {
         match self {
             ElementOption::F16 => ElementType::F16,
@@ -111,7 +112,7 @@ impl ElementOption {
 }
 
 impl BenchArgs {
-    /// The activations that are measured with.
+    /// The activations for the measurement.
     pub fn shape(&self) -> Shape {
         Shape {
             tokens: self.size.tokens,

@@ -1,4 +1,4 @@
-//! The time of an iteration against that of its one dense product.
+//! The time of an iteration, compared with that of its one dense product.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
 use crate::{engine, memory};
 
-/// Times that the product alone is measured.
+/// How often the product alone is measured.
 const PRODUCTS: usize = 5;
 
 /// Measures, and says how the times compare.
@@ -42,7 +42,7 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     });
     reporter.fit_ends();
     let fit = fit?;
-    // Before the product's own copies are made.
+    // The peak is read before the product makes copies of its own.
     let peak = memory::peak_bytes();
     // The first iteration warms up.
     let iteration = median(fit.summary.seconds_curve.windows(2).map(|pair| pair[1] - pair[0]).collect());
@@ -119,7 +119,7 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     output::print(&table.render(style))
 }
 
-/// Seconds of XᵀY in f32 by faer, with the output [d, K] column after column: the orientation in which it is fastest.
+/// Seconds of XᵀY in f32 by faer. The output [d, K] is column-major, which is the orientation in which it is fastest.
 pub fn product(source: &HostActivations, coefficients: &[f32], rank: usize) -> f64 {
     let (tokens, neurons, element) = (source.tokens() as usize, source.neurons() as usize, source.element());
     let mut x = vec![0f32; tokens * neurons];

@@ -14,16 +14,16 @@ use super::synthetic::{encode, stream};
 use super::timing::repeated;
 use crate::failure::Failure;
 
-/// Bytes of each of the two matrices that are streamed: more than caches hold, and what every device can bind.
+/// Bytes of each of the two matrices that are streamed. This is more than caches hold, and every device can bind it.
 const STREAMED: u64 = 128 << 20;
-/// Times that a measurement is taken; the best counts.
+/// How often a measurement is taken. The best one counts.
 const RUNS: u32 = 5;
-/// Largest square of activations in the product.
+/// Largest side of the square of activations in the product.
 const LARGEST: u32 = 4096;
-/// Most features of the product on a CPU, for their sums to stay in its caches.
+/// Most features of the product on a CPU, so that their sums stay in its caches.
 const CPU_FEATURES: u32 = 512;
 
-/// The device behind an engine, as it is measured; the size of its cache is given, known or found out.
+/// The device behind an engine, as measured. The size of its cache is given, known or found out.
 pub fn device(engine: &dyn Engine, args: &BenchArgs) -> Result<Device, Failure> {
     let peak = peak(engine, ElementType::F32, Precision::F32, args.seed)?;
     let product_peak = match args.element.element() {
@@ -39,7 +39,7 @@ pub fn device(engine: &dyn Engine, args: &BenchArgs) -> Result<Device, Failure> 
     })
 }
 
-/// Bytes a second: the better of reading two matrices and of copying one.
+/// Bytes per second: the better of reading two matrices and copying one.
 fn bandwidth(engine: &dyn Engine) -> Result<f64, Failure> {
     let mut workspace = Workspace::default();
     let columns = 8192;
@@ -60,14 +60,15 @@ fn bandwidth(engine: &dyn Engine) -> Result<f64, Failure> {
     let mut copied = Recording::new();
     copied.copy(a.buffer(), b.buffer(), STREAMED);
     let mut best = f64::INFINITY;
-    // Both move twice that many bytes.
+    // Each of them moves 2 × `STREAMED` bytes.
     for recording in [read, copied] {
         best = best.min(fastest(session.as_ref(), &recording)?);
     }
     Ok(2.0 * STREAMED as f64 / best)
 }
 
-/// FLOPs a second of a cross product of that precision, as large as it takes; on the CPU also of faer's dense product.
+/// FLOPs per second of a cross product of that precision, which grows until it takes long enough. On the CPU also of
+/// faer's dense product.
 fn peak(engine: &dyn Engine, element: ElementType, precision: Precision, seed: u64) -> Result<f64, Failure> {
     const LONG_ENOUGH: f64 = 0.05;
     let summation = Summation { precision, split: None };
@@ -109,7 +110,7 @@ fn peak(engine: &dyn Engine, element: ElementType, precision: Precision, seed: u
     }
 }
 
-/// Least seconds of a run.
+/// Seconds of the fastest run.
 fn fastest(session: &dyn Session, recording: &Recording) -> Result<f64, RuntimeError> {
     let prepared = session.prepare(recording.clone())?;
     let mut best = f64::INFINITY;
@@ -118,7 +119,7 @@ fn fastest(session: &dyn Session, recording: &Recording) -> Result<f64, RuntimeE
             Some(seconds) => seconds.iter().sum(),
             None => repeated(session, recording.clone())?,
         };
-        // A clock that stood still has measured nothing.
+        // If the clock stood still, it has measured nothing.
         if seconds > 0.0 {
             best = best.min(seconds);
         }
@@ -134,7 +135,7 @@ fn square(size: u32, element: ElementType, seed: u64) -> Result<HostActivations,
     HostActivations::from_bytes(Bytes::from(bytes), element, size.into(), size.into())
 }
 
-/// The last-level cache: that of a known GPU, or the processor's; 0 if unknown.
+/// The size of the last-level cache: that of a known GPU, or of the processor. 0 if unknown.
 fn cache_bytes(engine: &dyn Engine) -> u64 {
     match engine.kind() {
         EngineKind::Gpu => Device::of_adapter(engine.adapter()).map_or(0, |device| device.cache_bytes),

@@ -1,4 +1,4 @@
-//! `unmix bench`: how fast an iteration is on this machine, and how fast it could be on any.
+//! `unmix bench`: how fast an iteration is on this machine, and how fast it could be on any other.
 
 mod args;
 mod iteration;

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
 use crate::shared_args::SharedArgs;
 
-/// Largest binding of desktop drivers through wgpu, which wants it below 2^31.
+/// Largest binding of desktop drivers through wgpu, which requires it to be below 2^31.
 const BINDING_BYTES: u64 = (1 << 31) - 16;
 
 /// Prints the stages of an iteration at the roofline of `device`.

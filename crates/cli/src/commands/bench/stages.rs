@@ -1,4 +1,5 @@
-//! Every kernel of an iteration on the engine at hand, against what its measured bandwidth and peak allow.
+//! Times every kernel of an iteration on the engine at hand, and compares it with what its measured bandwidth and peak
+//! allow.
 
 use serde_json::{Value, json};
 use unmix::{Activations, Engine, Iteration};
@@ -112,7 +113,7 @@ fn stage_timed_json(stage: &Stage, seconds: f64, whole: f64) -> Value {
     value
 }
 
-/// Seconds of each stage, and by which clock.
+/// Seconds of each stage, and the clock that measured them.
 fn time(
     args: &BenchArgs,
     engine: &dyn Engine,
@@ -127,7 +128,7 @@ fn time(
     let mut runs = Vec::new();
     for run in 0..=args.iterations {
         let Some(seconds) = block_on(whole.time())? else { break };
-        // The first one warms up.
+        // The first run warms up.
         if run > 0 {
             runs.push(seconds);
         }
@@ -140,7 +141,7 @@ fn time(
     }
     let mut seconds = Vec::new();
     for stage in stages {
-        // Repeating a stage leaves values that no iteration has, so each begins anew.
+        // Repeating a stage leaves values that no iteration has, so each stage begins anew.
         begin(args.seed, session, iteration)?;
         whole.run()?;
         let commands = stage.commands.iter().map(|&command| iteration.recording.commands[command].clone()).collect();

@@ -9,14 +9,14 @@ use unmix::{ElementType, HostActivations};
 
 use crate::failure::Failure;
 
-/// What synthetic activations are like.
+/// Size and type of synthetic activations.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     /// Rows.
     pub tokens: u32,
     /// Columns.
     pub neurons: u32,
-    /// Features of the fit that they are for.
+    /// Number of features of the fit that the activations are for.
     pub rank: u32,
     /// Storage type.
     pub element: ElementType,
@@ -24,13 +24,15 @@ pub struct Shape {
     pub seed: u64,
 }
 
-/// Planted directions for each feature of the fit: so many that the features have to share them out, as in real activations.
-/// With one a feature the fit would be too good, its coefficients sparse, and an iteration faster than it ever is.
+/// Planted directions for each feature of the fit. There are so many that the features have to share them, as in real
+/// activations. With one direction for each feature, the fit would be too good, its coefficients too sparse, and an
+/// iteration faster than it ever is.
 const DIRECTIONS: usize = 4;
 /// Directions active in a token.
 const ACTIVE: usize = 12;
 
-/// Activations as a gated MLP makes them: noise of heavy tails, and in each token some of the planted directions.
+/// Activations similar to those of a gated MLP: noise with heavy tails, and in each token some of the planted
+/// directions.
 pub fn synthetic(shape: &Shape) -> Result<HostActivations, Failure> {
     let (tokens, neurons) = (shape.tokens as usize, shape.neurons as usize);
     let element = shape.element;
@@ -46,7 +48,8 @@ pub fn synthetic(shape: &Shape) -> Result<HostActivations, Failure> {
         || vec![0f32; neurons],
         |row, (bytes, mut rng)| {
             for pair in row.chunks_mut(4) {
-                // A product of two uniform numbers: cheap, signed, heavier in the tails than either. Four from one word.
+                // A product of two uniform numbers is cheap, signed, and has heavier tails than either. One word gives
+                // four of them.
                 let word: u64 = rng.random();
                 for (i, value) in pair.iter_mut().enumerate() {
                     let (a, b) = ((word >> (16 * i)) as u8 as i8, (word >> (16 * i + 8)) as u8 as i8);
@@ -64,12 +67,12 @@ pub fn synthetic(shape: &Shape) -> Result<HostActivations, Failure> {
     Ok(HostActivations::from_bytes(Bytes::from(data), element, tokens as u64, neurons as u64)?)
 }
 
-/// A random stream for each row, so that rows can be made on all cores.
+/// One random stream for each row, so that rows can be made on all cores.
 fn rows(seed: u64, count: usize) -> impl IndexedParallelIterator<Item = ChaCha8Rng> {
     (0..count).into_par_iter().map(move |row| stream(seed, row as u64))
 }
 
-/// A random stream of its own for each number.
+/// The random stream of that number.
 pub fn stream(seed: u64, number: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(number);

@@ -9,7 +9,7 @@ use unmix_runtime::{Session, block_on};
 
 use super::synthetic::stream;
 
-/// Random coefficients, and what follows from them before the first iteration.
+/// Writes random coefficients, and computes what follows from them before the first iteration.
 pub fn begin(seed: u64, session: &dyn Session, iteration: &Iteration) -> Result<(), RuntimeError> {
     let mut rng = stream(seed, 1 << 40);
     for y in &iteration.coefficients {
@@ -26,7 +26,8 @@ pub fn begin(seed: u64, session: &dyn Session, iteration: &Iteration) -> Result<
     session.prepare(iteration.start.clone())?.run()
 }
 
-/// Seconds of a run of `recording`, by the host's clock: of so many runs between two waits that the waits do not matter.
+/// Seconds of a run of `recording`, by the host's clock. There are so many runs between two waits that the waits do not
+/// matter.
 pub fn repeated(session: &dyn Session, recording: Recording) -> Result<f64, RuntimeError> {
     const LONG_ENOUGH: f64 = 0.1;
     let prepared = session.prepare(recording)?;

@@ -1,4 +1,4 @@
-//! The check of one engine: small fits whose every result is compared with the reference.
+//! The check of one engine: small fits, every result of which is compared with the reference.
 
 use serde_json::{Value, json};
 use unmix::{DenseMatrix, Engine, HostActivations, SemiNmf, Solver};
@@ -6,7 +6,8 @@ use unmix::{DenseMatrix, Engine, HostActivations, SemiNmf, Solver};
 use super::reference::{self, Matrix};
 use crate::failure::Failure;
 
-/// Largest deviation that passes, as a share of the largest value of the reference. Single precision is at about 1e-6.
+/// Largest deviation that passes, relative to the largest value of the reference. Single precision deviates by about
+/// 1e-6.
 pub const TOLERANCE: f64 = 1e-4;
 
 const TOKENS: usize = 300;
@@ -15,7 +16,7 @@ const RANK: usize = 7;
 const SPARSITY: f64 = 0.1;
 const ITERATIONS: u32 = 5;
 
-/// What one fit gave.
+/// The result of one fit.
 #[derive(Clone, Debug)]
 pub struct Check {
     /// Solver, in words.
@@ -24,7 +25,7 @@ pub struct Check {
     features: f64,
     coefficients: f64,
     losses: f64,
-    /// Time of the fit, the making of pipelines included.
+    /// Time of the fit, including the creation of pipelines.
     pub seconds: f64,
 }
 
@@ -39,7 +40,7 @@ impl Check {
         self.deviation() <= TOLERANCE
     }
 
-    /// For programs.
+    /// The check as JSON, for programs.
     pub fn json(&self) -> Value {
         json!({
             "solver": self.name,
@@ -72,7 +73,7 @@ pub fn check(engine: &dyn Engine) -> Result<Vec<Check>, Failure> {
                 .keep_best(false)
                 .fit(engine, &activations)?;
             let expected = reference::fit(&x, &start, fit.summary.kept_per_feature as usize, solver, ITERATIONS);
-            // As shares of ‖X‖², which is how they are judged: what is left of it is a small difference of large sums.
+            // Losses are compared as shares of ‖X‖², because a loss is a small difference of large sums.
             let energy: f64 = x.values.iter().map(|v| v * v).sum();
             let losses =
                 fit.summary.loss_curve.iter().zip(&expected.losses).map(|(found, loss)| (found - loss).abs() / energy);
@@ -87,7 +88,7 @@ pub fn check(engine: &dyn Engine) -> Result<Vec<Check>, Failure> {
         .collect()
 }
 
-/// The largest difference, as a share of the largest value expected.
+/// The largest difference, relative to the largest expected value.
 fn deviation(found: &[f32], expected: &[f64]) -> f64 {
     if found.len() != expected.len() {
         return f64::INFINITY;
@@ -96,13 +97,13 @@ fn deviation(found: &[f32], expected: &[f64]) -> f64 {
     largest(found.iter().zip(expected).map(|(&f, e)| (f64::from(f) - e).abs())) / most
 }
 
-/// The largest of numbers of at least 0; NaN if one is NaN, which `f64::max` would overlook.
+/// The largest of numbers of at least 0. NaN if one of them is NaN, which `f64::max` would overlook.
 fn largest(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().fold(0.0, |most: f64, value| if value > most || value.is_nan() { value } else { most })
 }
 
-/// Activations made of sparse features that stand out from some noise, so that single precision never decides which neurons
-/// are kept; and coefficients near the true ones.
+/// Activations made of sparse features and some noise, and coefficients near the true ones. The features stand out so
+/// much that single precision never decides which neurons are kept.
 fn problem() -> (Matrix, Matrix) {
     let mut random = Random(1);
     let kept = (SPARSITY * NEURONS as f64).ceil() as usize;
@@ -122,7 +123,7 @@ fn problem() -> (Matrix, Matrix) {
     (x, start)
 }
 
-/// Numbers in [0, 1) that are the same everywhere (SplitMix64).
+/// Random numbers in [0, 1) that are the same everywhere (SplitMix64).
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! `unmix doctor`: which devices there are, and whether they compute what they should.
+//! `unmix doctor`: which devices there are, and whether they compute correctly.
 
 mod check;
 mod reference;
@@ -16,8 +16,9 @@ use crate::shared_args::SharedArgs;
 
 /// List devices, and check that each computes correctly
 ///
-/// Fits a small problem on the CPU engine and on every adapter and compares each step with a plain reference in double
-/// precision, so that a driver that is silently wrong shows. --engine and --adapter limit what is checked.
+/// Fits a small problem on the CPU engine and on every adapter, and compares each step with a plain reference in double
+/// precision. This shows drivers that give wrong results without an error. --engine and --adapter limit what is
+/// checked.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Example:\n  unmix doctor --require gpu")]
 pub struct DoctorArgs {
@@ -110,7 +111,7 @@ fn judge(args: &DoctorArgs, shared: &SharedArgs, verdicts: &[Verdict]) -> Result
     }
     let wrong: Vec<&str> =
         verdicts.iter().filter(|verdict| !verdict.passed()).map(|verdict| verdict.name.as_str()).collect();
-    // With the requirement met, a broken second device is told in the table, but is no failure.
+    // If the requirement is met, a broken second device appears in the table, but is no failure.
     if !wrong.is_empty() && args.require.is_none() {
         let them = if wrong.len() == 1 { "it" } else { "them" };
         return Err(Failure::Check(format!(
@@ -121,7 +122,7 @@ fn judge(args: &DoctorArgs, shared: &SharedArgs, verdicts: &[Verdict]) -> Result
     Ok(())
 }
 
-/// Checks an engine. A driver may make the graphics library panic; that is a finding like others.
+/// Checks an engine. A driver may make the graphics library panic, which is a finding like any other.
 fn examine(open: impl FnOnce() -> Result<Box<dyn Engine>, unmix::RuntimeError>) -> Result<Vec<Check>, String> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|info| log::error!("{info}")));

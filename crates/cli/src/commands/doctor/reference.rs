@@ -1,4 +1,5 @@
-//! The iteration in double precision, dense and plain: what every engine is held against. Nothing of the engines is used.
+//! The iteration in double precision, dense and plain. Every engine is compared with it. It uses nothing of the
+//! engines.
 
 use std::ops::{Index, IndexMut};
 
@@ -47,7 +48,7 @@ impl Matrix {
     }
 }
 
-/// What a fit gives.
+/// The result of a fit.
 pub struct Fit {
     /// Z [K, d].
     pub features: Matrix,
@@ -57,7 +58,8 @@ pub struct Fit {
     pub losses: Vec<f64>,
 }
 
-/// `iterations` of [`Solver::Paper`] or [`Solver::ProjectedLs`] with their default settings, from coefficients `start`.
+/// Runs `iterations` iterations of [`Solver::Paper`] or [`Solver::ProjectedLs`] with their default settings, from the
+/// coefficients `start`.
 pub fn fit(x: &Matrix, start: &Matrix, kept: usize, solver: Solver, iterations: u32) -> Fit {
     let mut y = start.clone();
     let mut z = Matrix::zeros(y.columns, x.columns);
@@ -79,7 +81,7 @@ pub fn fit(x: &Matrix, start: &Matrix, kept: usize, solver: Solver, iterations: 
     Fit { features: z, coefficients: y, losses }
 }
 
-/// (YᵀY + ridge)⁻¹ YᵀX, by elimination with pivots.
+/// (YᵀY + ridge)⁻¹ YᵀX, by elimination with pivoting.
 fn least_squares(x: &Matrix, y: &Matrix, solver: Solver) -> Matrix {
     let mut gram = y.transposed().times(y);
     let rank = gram.rows;
@@ -113,7 +115,7 @@ fn keep_largest(z: &mut Matrix, kept: usize) {
     }
 }
 
-/// Brings the columns of Y to unit norm, with their scale moved to the rows of Z.
+/// Scales the columns of Y to unit norm, and moves their scale to the rows of Z.
 fn normalize(y: &mut Matrix, z: &mut Matrix, solver: Solver) {
     for k in 0..y.columns {
         let norm = (0..y.rows).map(|i| y[(i, k)].powi(2)).sum::<f64>().sqrt();
@@ -138,7 +140,7 @@ fn multiplicative_update(y: &mut Matrix, p: &Matrix, q: &Matrix) {
     });
 }
 
-/// One sweep: each coefficient in turn to its best value, the others fixed.
+/// One sweep: sets each coefficient in turn to its best value while the others stay fixed.
 fn coordinate_descent(y: &mut Matrix, p: &Matrix, q: &Matrix) {
     for i in 0..y.rows {
         for k in (0..y.columns).filter(|&k| q[(k, k)] > 0.0) {

@@ -1,4 +1,4 @@
-//! X Zᵀ on AMX's tiles: tokens in the rows of one operand, features in the columns of the other.
+//! X Zᵀ on AMX's tiles. Tokens are the rows of one operand, and features are the columns of the other.
 
 use std::arch::x86_64::*;
 
@@ -16,7 +16,7 @@ const PACKED_NEURONS: usize = 1024;
 /// Tokens that a thread packs at once.
 const SHARE_TOKENS: usize = 4 * SQUARE;
 
-/// Fewest parts of the first operand for which there is a product with several parts of the second.
+/// Fewest parts of the first operand for which a product with several parts of the second exists.
 const FEWEST_PARTS: usize = 2;
 
 /// out = scale · X Zᵀ, in rows `out_stride` apart.
@@ -42,8 +42,8 @@ pub(in super::super) fn amx_projection(operands: &Projected<'_>, out: &mut [f32]
     }
 }
 
-/// Lays pairs of neurons of 16 features side by side: step after step, and of each step a tile for every part with a row for each
-/// pair.
+/// Lays the pairs of neurons of 16 features side by side. The steps follow one another, and each step has a tile for
+/// every part, with a row for each pair.
 #[target_feature(enable = "avx512f")]
 fn pack_features(operands: &Projected<'_>, first: usize, feature: usize, parts: usize, tiles: &mut [Tile]) {
     let features = operands.rank.saturating_sub(feature).min(TILE);
@@ -61,12 +61,12 @@ fn pack_features(operands: &Projected<'_>, first: usize, feature: usize, parts: 
     }
 }
 
-/// One thread's tokens, and the neurons for which Z is packed.
+/// The tokens of one thread, and the neurons for which Z is packed.
 struct Share<'a> {
     operands: &'a Projected<'a>,
     features: &'a [Tile],
     feature_parts: usize,
-    /// Tiles of features, an even number.
+    /// Number of tiles of features, which is even.
     strips: usize,
     steps: usize,
     first: usize,
@@ -74,7 +74,7 @@ struct Share<'a> {
 }
 
 impl Share<'_> {
-    /// Projects the share's tokens on all features, by the neurons for which Z is packed.
+    /// Projects the share's tokens onto all features, over the neurons for which Z is packed.
     fn project(&self, out: &mut [f32], out_stride: usize) {
         let parts = parts(self.operands.activations.element()).max(FEWEST_PARTS);
         let feature_parts = self.feature_parts;
@@ -85,7 +85,7 @@ impl Share<'_> {
             let (tiles, sums) = scratch.split_at_mut(count * BLOCK_STEPS * parts);
             let sums: &mut [Sums] = bytemuck::cast_slice_mut(sums);
             sums.fill(Sums::zeroed());
-            // SAFETY: the projection is not taken here unless AMX is permitted.
+            // SAFETY: this projection is only used if AMX is permitted.
             let configured = unsafe { Configured::new() };
             for first_step in (0..self.steps).step_by(BLOCK_STEPS) {
                 let steps = BLOCK_STEPS.min(self.steps - first_step);
@@ -103,7 +103,7 @@ impl Share<'_> {
                         let (x, other) = x.split_at(self.steps * feature_parts);
                         let block = first_step * feature_parts..(first_step + steps) * feature_parts;
                         let x = (&x[block.clone()], &other[block]);
-                        // Nothing is far away: what is asked for is at hand.
+                        // Everything is near, so only what is already there is fetched.
                         let next = [y.as_ptr().cast(); 2];
                         configured.multiply(y, Some(second), x, feature_parts, sums, next);
                     }
@@ -120,7 +120,7 @@ impl Share<'_> {
         });
     }
 
-    /// out = scale · sums over the first neurons; out += that over later ones.
+    /// out = scale · sums for the first neurons, and out += scale · sums for later ones.
     fn add(&self, sums: &[f32; TILE], out: &mut [f32]) {
         for (out, sum) in out.iter_mut().zip(sums) {
             let sum = sum * self.operands.scale;
@@ -152,11 +152,11 @@ impl Share<'_> {
     }
 }
 
-/// Cuts 32 values into bf16, part after part, and lays those one after the other in a row of each part's tile.
+/// Cuts 32 values into bf16, one part after the other, and lays each part in a row of its tile.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
 fn split_rows(mut halves: [__m512; 2], row: usize, tiles: &mut [Tile]) {
-    // The upper half of every 32-bit word, of one vector and then the other.
+    // The upper half of every 32-bit word, first of one vector and then of the other.
     let odd: __m512i = bytemuck::cast::<[u16; STEP], _>(std::array::from_fn(|i| 2 * i as u16 + 1));
     let upper_half = _mm512_set1_epi32(!0xffff);
     for tile in tiles {

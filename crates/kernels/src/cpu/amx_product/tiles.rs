@@ -1,38 +1,38 @@
-//! AMX's tiles: permission, configuration, and the product of two pairs of them over a block of tokens.
+//! AMX's tiles: permission, configuration, and the product of two pairs of tiles over a block of tokens.
 //!
-//! In assembly, for the intrinsics are not stable in Rust; assemblers know the instructions.
+//! It is written in assembly, because the intrinsics are not stable in Rust. Assemblers know the instructions.
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
 use bytemuck::{Pod, Zeroable};
 
-/// Rows of a tile, and 32-bit columns.
+/// Rows of a tile. It has as many 32-bit columns.
 pub const TILE: usize = 16;
-/// Tokens that an instruction runs over: two bf16 for each 32-bit column.
+/// Tokens that one instruction covers: two bf16 in each 32-bit column.
 pub const STEP: usize = 2 * TILE;
 
-/// Parts of a value of 24 bits.
+/// Parts of a value with 24 bits.
 pub const MOST_PARTS: usize = 3;
 
-/// What a tile register holds, row by row.
+/// The content of a tile register, row by row.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct Tile(pub [[u32; TILE]; TILE]);
 
-/// Sums of two tiles of features times two of neurons, each feature by neuron.
+/// Sums of two tiles of features times two tiles of neurons.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct Sums(pub [[[[f32; TILE]; TILE]; 2]; 2]);
 
 /// Whether the processor has what is used here, and the operating system grants it to this process.
 pub fn permitted() -> bool {
-    // Leaf 7: AMX-BF16 and AMX-TILE. Leaf 1: OSXSAVE, without which the next line must not ask.
+    // Leaf 7: AMX-BF16 and AMX-TILE. Leaf 1: OSXSAVE, without which XGETBV below must not be used.
     const AMX: u32 = 1 << 22 | 1 << 24;
     const OSXSAVE: u32 = 1 << 27;
-    // The tiles' configuration and their data among what the operating system saves.
+    // The state that the operating system must save: the configuration of the tiles, and their data.
     const TILE_STATE: u64 = 1 << 17 | 1 << 18;
-    // Linux keeps the tiles' room from a process until it asks (x86/include/uapi/asm/prctl.h).
+    // Linux gives a process no room for tiles until it asks (x86/include/uapi/asm/prctl.h).
     const ARCH_REQ_XCOMP_PERM: libc::c_int = 0x1023;
     const XFEATURE_XTILEDATA: libc::c_int = 18;
     if !is_x86_feature_detected!("avx512bw") || !is_x86_feature_detected!("avx512bf16") {
@@ -60,14 +60,15 @@ fn state_components() -> u64 {
     }
 }
 
-/// A thread whose eight tiles all have 16 rows of 64 bytes, until this is dropped.
+/// A thread whose eight tiles all have 16 rows of 64 bytes, until this value is dropped.
 pub struct Configured(std::marker::PhantomData<*const ()>);
 
 impl Configured {
     /// # Safety
     /// [`permitted`] must have returned true.
     pub unsafe fn new() -> Self {
-        // Palette 1; then for each tile the bytes of a row (u16, from byte 16) and the rows (u8, from byte 48).
+        // Palette 1. Then for each tile the bytes of a row (u16, from byte 16 on) and the number of rows (u8, from byte
+        // 48 on).
         let mut configuration = [0u8; 64];
         configuration[0] = 1;
         for tile in 0..8 {
@@ -79,11 +80,12 @@ impl Configured {
         Configured(std::marker::PhantomData)
     }
 
-    /// Adds up products over all steps, for one tile of features or two (`y`, `second`) and two of neurons (`x`): a step has
-    /// `parts` tiles of the latter, and two or three of the former. With one tile of features the other's sums are left as they
-    /// are. (A projection has tokens for features, features for neurons, and runs over neurons.) Meanwhile it asks for the cache
-    /// lines from both of `next` on, one of each for every two or four tile products: so few at a time do not keep the tiles from
-    /// their own.
+    /// Adds up products over all steps, for two tiles of neurons (`x`) and one or two tiles of features (`y`,
+    /// `second`). A step has `parts` tiles of neurons, and two or three of features. With one tile of features, the
+    /// sums of the other stay as they are. (In a projection, tokens take the place of features and features that of
+    /// neurons, and the steps run over neurons.) Meanwhile it fetches the cache lines from both addresses of `next` on,
+    /// one line of each for every two or four tile products. These are so few at a time that they do not keep the tiles
+    /// from their own lines.
     pub fn multiply(
         &self,
         y: &[Tile],
@@ -136,8 +138,8 @@ macro_rules! x {
     };
 }
 
-/// Loads a part of the coefficients and multiplies it with what was loaded of the activations; `again!` without loading. Both ask
-/// for the next cache lines.
+/// Loads a part of the coefficients, and multiplies it by what was loaded of the activations. `again!` multiplies
+/// without loading. Both fetch the next cache lines.
 macro_rules! y {
     (2, $part:literal) => {
         concat!(
@@ -168,8 +170,8 @@ macro_rules! again {
     };
 }
 
-/// A product over all steps: `$features` tiles of features times two of neurons, in steps of `$parts` tiles of the latter and
-/// `$y_parts` of each of the former.
+/// A product over all steps: `$features` tiles of features times two tiles of neurons. A step has `$parts` tiles of
+/// neurons and `$y_parts` tiles of each tile of features.
 macro_rules! product {
     ($name:ident, $features:tt, $parts:literal, $y_parts:literal, $($step:expr),+) => {
         /// # Safety
@@ -205,8 +207,8 @@ macro_rules! product {
     };
 }
 
-/// Products of both numbers of tiles of features. Smaller ones come first; left out are those of parts whose places, from 0
-/// on, add up to more than 2, where both numbers have three.
+/// Products for both numbers of tiles of features. Smaller products come first. If both operands have three parts,
+/// products of parts whose numbers (from 0) add up to more than 2 are left out.
 macro_rules! products {
     ($two:ident, $one:ident, $parts:literal, $y_parts:literal, $($load:ident $part:tt),+) => {
         product!($two, 2, $parts, $y_parts, $(step!($load, 2, $part)),+);
@@ -230,6 +232,6 @@ products!(two_by_two_1_1, one_by_two_1_1, 1, 1, x 0, y 0);
 products!(two_by_two_1_3, one_by_two_1_3, 1, 3, x 0, y 2, y 1, y 0);
 products!(two_by_two_2_3, one_by_two_2_3, 2, 3, x 0, y 2, y 0, y 1, x 1, again _, y 0);
 products!(two_by_two_3_3, one_by_two_3_3, 3, 3, x 2, y 0, x 1, again _, y 1, x 0, again _, y 2, y 0);
-// For projections, which have no odd tile.
+// For projections, whose number of tiles is even.
 product!(two_by_two_1_2, 2, 1, 2, x!(0), y!(2, 1), y!(2, 0));
 product!(two_by_two_3_2, 2, 3, 2, x!(2), y!(2, 0), x!(1), again!(2), y!(2, 1), x!(0), again!(2), y!(2, 0));
