@@ -144,6 +144,17 @@ impl Dense {
     }
 }
 
+/// Tokens made of `rank` sparse features and noise.
+pub fn planted(seed: u64, tokens: usize, neurons: usize, rank: usize, element: ElementType) -> Dense {
+    let z = oracle::winner_take_all(&Dense::random(seed, rank, neurons, ElementType::F32), neurons.div_ceil(8));
+    let mut y = Dense::random_coefficients(seed + 1, tokens, rank);
+    y.values.iter_mut().for_each(|v| *v = if *v > 1.0 { *v } else { 0.0 });
+    let (clean, noise) = (oracle::product(&y, &z), Dense::random(seed + 2, tokens, neurons, ElementType::F32));
+    let x = Dense::from_fn(tokens, neurons, |i, j| clean.at(i, j) + 0.1 * noise.at(i, j));
+    // The values that the activations hold after rounding, so that oracle and engines see the same numbers.
+    Dense::from_fn(tokens, neurons, |i, j| round(x.at(i, j), element))
+}
+
 fn round(value: f64, element: ElementType) -> f64 {
     match element {
         ElementType::F32 => f64::from(value as f32),

@@ -3,6 +3,12 @@
 
 use crate::Dense;
 
+/// Of a matrix that is rows `first`, `first` + 1, … of a larger one, those whose number there is a multiple of `step`.
+pub fn sampled_rows(x: &Dense, first: usize, step: usize) -> Dense {
+    let rows: Vec<usize> = (0..x.rows).filter(|row| (first + row).is_multiple_of(step)).collect();
+    Dense::from_fn(rows.len(), x.columns, |i, j| x.at(rows[i], j))
+}
+
 /// A · B.
 pub fn product(a: &Dense, b: &Dense) -> Dense {
     assert_eq!(a.columns, b.rows);

@@ -7,22 +7,7 @@ use unmix::{
     CpuEngine, DenseMatrix, ElementType, Engine, EngineKind, Error, Factorization, Init, SemiNmf, Solver, Stage,
     StopReason,
 };
-use unmix_tests::{Dense, engines, oracle};
-
-/// Tokens made of `rank` sparse features and noise.
-fn planted(seed: u64, tokens: usize, neurons: usize, rank: usize, element: ElementType) -> Dense {
-    let z = oracle::winner_take_all(&Dense::random(seed, rank, neurons, ElementType::F32), neurons.div_ceil(8));
-    let mut y = Dense::random_coefficients(seed + 1, tokens, rank);
-    y.values.iter_mut().for_each(|v| *v = if *v > 1.0 { *v } else { 0.0 });
-    let (clean, noise) = (oracle::product(&y, &z), Dense::random(seed + 2, tokens, neurons, ElementType::F32));
-    let x = Dense::from_fn(tokens, neurons, |i, j| clean.at(i, j) + 0.1 * noise.at(i, j));
-    // The values that the activations hold after rounding, so that oracle and engines see the same numbers.
-    match element {
-        ElementType::F32 => Dense::from_fn(tokens, neurons, |i, j| f64::from(x.at(i, j) as f32)),
-        ElementType::F16 => Dense::from_fn(tokens, neurons, |i, j| half::f16::from_f64(x.at(i, j)).to_f64()),
-        ElementType::Bf16 => Dense::from_fn(tokens, neurons, |i, j| half::bf16::from_f64(x.at(i, j)).to_f64()),
-    }
-}
+use unmix_tests::{Dense, engines, oracle, planted};
 
 fn fit(engine: &dyn Engine, x: &Dense, element: ElementType, settings: &SemiNmf) -> Factorization {
     settings.fit(engine, &engine.load(&x.to_activations(element)).unwrap()).unwrap()

@@ -279,6 +279,37 @@ fn gather_rows_takes_the_panel_s_own_tokens_only() {
 }
 
 #[test]
+fn copy_rows_matches_the_oracle_and_writes_nothing_else() {
+    at_every_size(|engine, element, (n, d, _, _)| {
+        let x = Dense::random(34, n, d, element);
+        for (first, step) in [(0, 1), (10, 3), (2, 7)] {
+            let mut bench = Bench::new(engine, &x, element);
+            let wanted = oracle::sampled_rows(&x, first, step);
+            let Some(sampled) = bench.panel().sampled(first as u32, step as u32) else {
+                assert_eq!(wanted.rows, 0);
+                continue;
+            };
+            let bytes = sampled.rows as usize * bench.panel().stride as usize * element.bytes();
+            // Beyond the copies, a vector that must stay as it is.
+            let words = bytes.div_ceil(4) + 4;
+            let id = bench.words(&vec![0x7fc0_7fc1u32; words]);
+            let out = Matrix { resource: id.into(), stride: bench.panel().stride, first: 0, ..sampled };
+            let ran = bench.run(|r| copy_rows(r, sampled, out));
+            let copied: Vec<u8> = ran.words(id, words);
+            let mut values = Vec::new();
+            for row in copied[..bytes].chunks_exact(out.stride as usize * element.bytes()) {
+                let mut decoded = vec![0f32; d];
+                element.decode(&row[..d * element.bytes()], &mut decoded);
+                values.extend(decoded);
+            }
+            assert_close("copied rows", engine, &values, &wanted.values, 0.0);
+            let tail: Vec<u32> = bytemuck::pod_collect_to_vec(&copied[copied.len() - 16..]);
+            assert_eq!(tail, [0x7fc0_7fc1u32; 4], "beyond the copies on {}", engine.adapter());
+        }
+    });
+}
+
+#[test]
 fn fixed_order_sum_adds_the_parts() {
     on_every_engine(|engine| {
         for (accumulate, start) in [(false, 0.0), (true, 777.0)] {

@@ -1,12 +1,12 @@
 //! Activations that are read again in every pass give what resident ones give, to the bit, and are read no more than that takes.
 
 use std::io::{Error as IoError, ErrorKind};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex};
 
 use unmix::{
     ActivationSource, Activations, CpuEngine, ElementType, Encoder, Engine, EngineKind, Error, Factorization,
-    HostActivations, Init, RuntimeError, SemiNmf, Solver, StreamOptions,
+    HostActivations, Init, RuntimeError, SemiNmf, Solver, Stage, StreamOptions,
 };
 use unmix_kernels::{BufferId, Recording, Workspace, gather_rows, squared_norm};
 use unmix_runtime::{Prepared, Session, block_on};
@@ -133,6 +133,57 @@ fn slots_of_a_few_megabytes_give_the_same_bits_with_every_start() {
             let fit = |activations| settings.fit(engine.as_ref(), activations).expect("a fit");
             assert_same(&format!("{init:?} on {}", engine.adapter()), &fit(&resident), &fit(&streamed));
         }
+    }
+}
+
+/// Features that a start by k-means finds, most of them not at once: some tokens are zero, others equal.
+#[test]
+fn a_start_by_kmeans_is_the_same_where_tokens_are_zero_or_equal() {
+    let mut x = Dense::random(17, 900, 70, ElementType::F32);
+    for i in (0..900).filter(|i| i % 3 > 0) {
+        let repeated = (0..70).map(|j| x.at(i % 9, j)).collect::<Vec<_>>();
+        for (j, value) in repeated.into_iter().enumerate() {
+            x.values[i * 70 + j] = if i % 3 == 1 { 0.0 } else { value };
+        }
+    }
+    for engine in engines(100 * 288) {
+        let source = Watched::new(&x, ElementType::F32);
+        let (resident, streamed) = (resident(engine.as_ref(), &source), streamed(engine.as_ref(), &source, 3));
+        for solver in [Solver::ProjectedLs, Solver::Mu] {
+            let settings = SemiNmf::new(11).sparsity(0.2).solver(solver).max_iterations(3).tolerance(0.0);
+            let fit = |activations| settings.fit(engine.as_ref(), activations).expect("a fit");
+            assert_same(&format!("{solver:?} on {}", engine.adapter()), &fit(&resident), &fit(&streamed));
+        }
+    }
+}
+
+#[test]
+fn the_activations_are_read_once_before_the_first_iteration_and_once_in_each() {
+    let (tokens, neurons) = (6_000u64, 60);
+    let x = Dense::random(18, tokens as usize, neurons, ElementType::F32);
+    for engine in engines(300 * 240) {
+        // Warm-up and k-means take samples, which are copied while the activations are measured.
+        let settings = SemiNmf::new(8).sparsity(0.2).tolerance(0.0);
+        let source = Watched::new(&x, ElementType::F32);
+        let activations = streamed(engine.as_ref(), &source, 3);
+        let ahead = 3 * u64::from(activations.layout().panel_rows);
+        let mut read = Vec::new();
+        let fit = settings.max_iterations(5).fit_with(engine.as_ref(), &activations, |progress| {
+            read.push((progress.stage, source.rows_read()));
+            ControlFlow::Continue(())
+        });
+        let fit = fit.expect("a fit");
+        assert!(fit.summary.revived.is_empty() && activations.layout().panels() == 20);
+        let begin = read.iter().find(|(stage, _)| *stage == Stage::Iterate).expect("iterations").1;
+        assert!((tokens..=tokens + ahead).contains(&begin), "{begin} rows before the first of {tokens} tokens");
+        let warm_up = read.iter().any(|(stage, _)| matches!(stage, Stage::WarmUp { .. }));
+        assert!(warm_up, "{read:?}");
+        let verify = read.iter().find(|(stage, _)| *stage == Stage::Verify).expect("the end").1;
+        assert!((6 * tokens..=6 * tokens + ahead).contains(&verify), "{verify} rows in five iterations");
+        // The sums of the best iterate, and the verification; and sweeps, where the best iterate is not the last one.
+        let end = source.rows_read() - verify;
+        let sweeps = if fit.summary.best_iteration == 5 { 0 } else { 32 };
+        assert!(end + ahead >= 2 * tokens && end <= (2 + sweeps) * tokens + ahead, "{end} rows at the end");
     }
 }
 

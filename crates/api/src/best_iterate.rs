@@ -3,6 +3,7 @@
 use unmix_kernels::{Recording, normalization, normalize_coefficients};
 
 use crate::Error;
+use crate::buffers::TokenBuffers;
 use crate::fit::Fit;
 use crate::kept_entries::KeptEntries;
 use crate::report::latest_report;
@@ -19,7 +20,7 @@ const SETTLED: f64 = 1e-7;
 /// activations as well as in the best iteration, whose loss was `least`.
 pub(crate) async fn restore(fit: &Fit<'_>, least: f64) -> Result<(), Error> {
     let (neurons, values) = fit.io.read_entries(fit.buffers.best_kept).await?;
-    if fit.buffers.tokens.iter().any(|tokens| tokens.has_copy()) {
+    if fit.buffers.tokens.iter().any(TokenBuffers::has_copy) {
         write_features(fit, &neurons, &values)?;
         let mut recording = Recording::new();
         for tokens in &fit.buffers.tokens {

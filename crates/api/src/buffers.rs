@@ -1,5 +1,7 @@
 //! Every buffer of a fit, planned before anything is allocated.
 
+use std::collections::HashSet;
+
 use unmix_kernels::{
     BufferId, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, STATE_WORDS, STATUS_WORDS, Split,
     Workspace, is_sparse, report_words,
@@ -12,9 +14,6 @@ use crate::pass::Sums;
 use crate::sample::COMPARED_NEURONS;
 use crate::widths;
 use crate::{Init, Options};
-
-/// Rows that [`gathered`](Buffers::gathered) holds.
-pub(crate) const GATHERED_ROWS: u32 = 8;
 
 /// What a fit keeps of the tokens of one panel.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +54,9 @@ pub(crate) struct Buffers {
     pub state: BufferId,
     pub report: BufferId,
     pub maxima: BufferId,
-    /// Chosen tokens' activations.
+    /// A chosen token's activations [1, d].
     pub gathered: Matrix,
+    /// Chosen tokens: one, or one a cluster.
     pub gathered_tokens: BufferId,
     /// One word a token of a panel: its cluster, or its residual.
     pub token_words: BufferId,
@@ -116,13 +116,31 @@ impl Buffers {
             state: w.words("state", STATE_WORDS.into()),
             report: w.words("report", report_words(rank).into()),
             maxima: w.words("maxima", MAXIMUM_PARTIALS.into()),
-            gathered: w.matrix("gathered tokens", GATHERED_ROWS, neurons),
-            gathered_tokens: w.words("tokens to gather", GATHERED_ROWS.into()),
+            gathered: w.matrix("gathered token", 1, neurons),
+            gathered_tokens: w.words("tokens to gather", if by_kmeans { rank.into() } else { 1 }),
             token_words: w.words("words of the panel's tokens", rows.into()),
             centroids,
             centroid_norms: w.words("centroid norms", if by_kmeans { rank.into() } else { 1 }),
             sample_norms: w.words("norms of sampled tokens", if by_kmeans { rows.into() } else { 1 }),
         }
+    }
+
+    /// The buffers that carry a fit's state from one iteration to the next, and what was measured of the tokens. The others are
+    /// written before they are read.
+    pub fn carried(&self) -> Vec<BufferId> {
+        let mut carried = Vec::new();
+        for tokens in &self.tokens {
+            carried.extend([tokens.coefficients.buffer(), tokens.best_coefficients.buffer(), tokens.squared_norms]);
+        }
+        let Features { dense, indices, values, .. } = self.features;
+        let KeptEntries { indices: best_indices, values: best_values } = self.best_kept;
+        carried.extend([dense.buffer(), indices, values, best_indices.buffer(), best_values.buffer()]);
+        carried.extend([self.sums.cross.buffer(), self.sums.gram.buffer(), self.feature_gram.buffer()]);
+        carried.extend([self.scales, self.state]);
+        // Some are one and the same.
+        let mut seen = HashSet::new();
+        carried.retain(|buffer| seen.insert(*buffer));
+        carried
     }
 
     /// Y of a panel's tokens; of a sample, the panel's first rows.
@@ -133,6 +151,11 @@ impl Buffers {
     /// ‖xᵢ‖² of a panel's tokens.
     pub fn squared_norms(&self, panel: &Panel) -> BufferId {
         if panel.every > 1 { self.sample_norms } else { self.tokens[panel.index].squared_norms }
+    }
+
+    /// The centroids' first neurons, by which k-means compares tokens.
+    pub fn compared_centroids(&self) -> Matrix {
+        self.centroids.first_columns(self.centroids.columns.min(COMPARED_NEURONS))
     }
 
     /// P for a panel, which the next panel's takes the place of.

@@ -3,20 +3,24 @@
 use serde::{Deserialize, Serialize};
 use unmix_kernels::Report;
 
-use crate::{Error, Options, Progress};
+use crate::{Error, Options, Progress, float_bits};
 
 /// What the iterations said so far. Losses are those of the scaled activations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Course {
+    #[serde(with = "float_bits::list")]
     pub losses: Vec<f64>,
     /// Objectives, where coefficients are penalized.
+    #[serde(with = "float_bits::list")]
     pub objectives: Vec<f64>,
     /// Seconds from the fit's begin to the start of the iterations, and to the arrival of each loss.
     pub start_seconds: f64,
     pub seconds: Vec<f64>,
     /// The iteration that is returned, its loss, and by how much that may be off.
     pub best_iteration: u32,
+    #[serde(with = "float_bits")]
     pub best_loss: f64,
+    #[serde(with = "float_bits")]
     pub best_uncertainty: f64,
     /// Features that were revived: (iteration, feature).
     pub revived: Vec<(u32, u32)>,

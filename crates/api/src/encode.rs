@@ -3,7 +3,7 @@
 use unmix_kernels::{Recording, Sweeps, feature_gram, hals_coefficients, project, winner_take_all};
 use unmix_runtime::{Activations, Engine, block_on};
 
-use crate::fit::Fit;
+use crate::fit::{Fit, Opening};
 use crate::option_checks::{AT_LEAST_ZERO, is_f32_of_at_least_zero};
 use crate::panels::Panel;
 use crate::residuals::record_squared_residuals;
@@ -123,7 +123,8 @@ impl Encoder {
     /// As [`encode`](Self::encode).
     pub async fn encode_async(&self, engine: &dyn Engine, activations: &Activations) -> Result<Encoding, Error> {
         self.check(activations.layout().neurons)?;
-        let fit = Fit::open(engine, activations, self.options()).await?;
+        let from = Opening::Anew { gathered: Vec::new() };
+        let fit = Fit::open(engine, activations, self.options(), from).await?;
         let norms: Vec<f64> = (0..self.features.rows).map(|k| norm(self.features.row(k))).collect();
         self.write_unit_features(&fit, &norms)?;
         let (mut sweeps, mut largest_change) = (0, 0f64);

@@ -36,6 +36,18 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A fit cannot go on from a checkpoint.
+    #[error("the checkpoint cannot be used: {problem}")]
+    Checkpoint {
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// A checkpoint could not be stored.
+    #[error("a checkpoint could not be written: {problem}")]
+    CheckpointWrite {
+        /// What its writer says.
+        problem: String,
+    },
     /// The engine failed.
     #[error(transparent)]
     Runtime(#[from] unmix_runtime::Error),

@@ -1,14 +1,17 @@
 //! The iterations of a fit, as a value that steps.
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::ops::ControlFlow;
 
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use unmix_kernels::Report;
 use unmix_runtime::{Pending, Prepared};
 
 use crate::course::Course;
 use crate::fit::Fit;
+use crate::iteration_state::{Arrived, IterationState};
 use crate::report::report_later;
 use crate::start::Start;
 use crate::watch::Watch;
@@ -48,10 +51,10 @@ struct Recordings {
 }
 
 impl Recordings {
-    fn prepare(fit: &Fit<'_>, start: Start) -> Result<Self, Error> {
+    fn prepare(fit: &Fit<'_>, start: Start, submitted: u32) -> Result<Self, Error> {
         let (steps, sweeps) = (fit.steps(), fit.options.sweeps);
         let prepare = |recording| fit.io.prepare(recording);
-        let warm = start == Start::Features { warm: true };
+        let warm = submitted == 0 && start == Start::Features { warm: true };
         let first_pass = warm.then(|| steps.pass(sweeps.saturating_mul(FIRST_SWEEPS)));
         Ok(Recordings {
             first_features_step: prepare(steps.features_step(0.0))?,
@@ -65,7 +68,25 @@ impl Recordings {
 /// A submitted iteration whose report has not arrived yet.
 struct InFlight {
     report: Pending<Vec<u32>>,
-    weighted_sums: Option<Pending<Vec<f32>>>,
+    weighted_sums: Option<Pending<Vec<u32>>>,
+}
+
+impl InFlight {
+    async fn arrive(self) -> Result<Arrived, Error> {
+        let report = self.report.await?;
+        let weighted_sums = match self.weighted_sums {
+            Some(sums) => Some(sums.await?),
+            None => None,
+        };
+        Ok(Arrived { report, weighted_sums })
+    }
+}
+
+impl From<Arrived> for InFlight {
+    fn from(Arrived { report, weighted_sums }: Arrived) -> Self {
+        let there = |words: Vec<u32>| -> Pending<Vec<u32>> { Box::pin(ready(Ok(words))) };
+        InFlight { report: there(report), weighted_sums: weighted_sums.map(there) }
+    }
 }
 
 impl<'f> Iterations<'f> {
@@ -76,7 +97,7 @@ impl<'f> Iterations<'f> {
         }
         Ok(Iterations {
             fit,
-            recordings: Recordings::prepare(fit, start)?,
+            recordings: Recordings::prepare(fit, start, 0)?,
             rng,
             start,
             submitted: 0,
@@ -88,7 +109,49 @@ impl<'f> Iterations<'f> {
         })
     }
 
-    /// Tells the caller that the iterations begin.
+    /// Those of a fit whose buffers are what they were in this state.
+    pub fn resume(fit: &'f Fit<'f>, state: IterationState) -> Result<Self, Error> {
+        let mut rng = ChaCha8Rng::seed_from_u64(fit.options.seed);
+        rng.set_word_pos(state.random_words.into());
+        Ok(Iterations {
+            fit,
+            recordings: Recordings::prepare(fit, state.start, state.submitted)?,
+            rng,
+            start: state.start,
+            submitted: state.submitted,
+            updated: state.updated,
+            in_flight: state.in_flight.into_iter().map(InFlight::from).collect(),
+            course: state.course,
+            stop: state.stop,
+            interrupted: false,
+        })
+    }
+
+    /// All that the iterations remember beside the session's buffers. It waits for the reports in flight, but takes in none: they
+    /// would be taken in later.
+    pub async fn state(&mut self) -> Result<IterationState, Error> {
+        let mut in_flight = Vec::with_capacity(self.in_flight.len());
+        while let Some(next) = self.in_flight.pop_front() {
+            in_flight.push(next.arrive().await?);
+        }
+        self.in_flight = in_flight.iter().cloned().map(InFlight::from).collect();
+        Ok(IterationState {
+            start: self.start,
+            random_words: self.rng.get_word_pos() as u64,
+            submitted: self.submitted,
+            updated: self.updated,
+            in_flight,
+            course: self.course.clone(),
+            stop: self.stop,
+        })
+    }
+
+    /// Whether the caller asked to stop.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// Tells the caller that the iterations begin, or go on.
     pub fn announce<P: FnMut(&Progress) -> ControlFlow<()>>(&mut self, watch: &mut Watch<'_, P>) {
         let progress = self.course.progress(self.fit.measured.squared_norm, watch.latest());
         self.interrupted = !watch.tell(Progress { stage: Stage::Iterate, ..progress });
@@ -107,12 +170,9 @@ impl<'f> Iterations<'f> {
             self.submit().await?;
         }
         let Some(next) = self.in_flight.pop_front() else { return Ok(false) };
-        let report = Report::parse(&next.report.await?);
-        let weighted_sums = match next.weighted_sums {
-            Some(sums) => Some(sums.await?),
-            None => None,
-        };
-        if !self.course.take(&report, weighted_sums.as_deref(), options, fit.measured.squared_norm)? {
+        let Arrived { report, weighted_sums } = next.arrive().await?;
+        let weighted_sums = weighted_sums.as_deref().map(bytemuck::cast_slice);
+        if !self.course.take(&Report::parse(&report), weighted_sums, options, fit.measured.squared_norm)? {
             // What follows an iterate that is not finite is not finite either.
             self.stop = Some(StopReason::Diverged);
             return Ok(false);
@@ -143,8 +203,7 @@ impl<'f> Iterations<'f> {
             fit.io.write_feature(&fit.buffers.features, feature, &replacement.neurons, &replacement.values)?;
             self.course.revived.push((self.submitted + 1, feature));
         }
-        let first = if self.submitted == 0 { self.recordings.first_pass.take() } else { None };
-        first.as_ref().unwrap_or(&self.recordings.pass).run()?;
+        self.recordings.first_pass.take().as_ref().unwrap_or(&self.recordings.pass).run()?;
         self.in_flight.push_back(InFlight {
             report: report_later(fit),
             weighted_sums: fit.buffers.sums.weighted.map(|sums| fit.io.read_later(sums.buffer(), sums.columns.into())),

@@ -8,15 +8,15 @@ use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 use unmix_kernels::{Assignment, Precision, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
 
-use crate::buffers::GATHERED_ROWS;
 use crate::fit::Fit;
+use crate::gather::Gather;
 use crate::panels::Panel;
 use crate::pass::PanelSums;
-use crate::sample::{COMPARED_NEURONS, Sample, kmeans_every};
+use crate::sample::Sample;
 use crate::session_io::rows_at_once;
 use crate::token_rows::activations_of;
 use crate::watch::Watch;
-use crate::{DenseMatrix, Error, Progress, Stage};
+use crate::{DenseMatrix, Error, Init, Options, Progress, Stage};
 
 /// Lloyd steps; more do not change what a fit reaches.
 const STEPS: usize = 3;
@@ -75,25 +75,16 @@ async fn cluster<P: FnMut(&Progress) -> ControlFlow<()>>(
     watch: &mut Watch<'_, P>,
 ) -> Result<Vec<u32>, Error> {
     let rank = fit.options.rank as usize;
-    let all_neurons = Sample::of(&fit.panels, kmeans_every(fit.tokens, fit.options.rank));
-    let compared = fit.neurons.min(COMPARED_NEURONS);
+    let all_neurons = &fit.samples.kmeans;
+    let compared = fit.buffers.compared_centroids().columns;
     let sample = all_neurons.first_neurons(compared);
     let energy = &fit.measured.token_energy;
     let candidates: Vec<u32> = (0..fit.tokens as u32).filter(|&token| energy[token as usize] > 0.0).collect();
     if candidates.is_empty() {
         return Ok(vec![0; rank]);
     }
-    let mut chosen: Vec<u32> = index::sample(rng, candidates.len(), rank.min(candidates.len()))
-        .into_iter()
-        .map(|place| candidates[place])
-        .collect();
-    // Fewer tokens than clusters: the rest start as copies and are told apart by the empty clusters' redraw.
-    while chosen.len() < rank {
-        chosen.push(candidates[rng.random_range(0..candidates.len())]);
-    }
-    for (tokens, first) in chosen.chunks(GATHERED_ROWS as usize).zip((0..).step_by(GATHERED_ROWS as usize)) {
-        write(fit, first, directions(fit, tokens, compared).await?)?;
-    }
+    let chosen: Vec<u32> = draw(rng, candidates.len(), rank).into_iter().map(|place| candidates[place]).collect();
+    write_directions(fit, &chosen).await?;
     for _ in 1..STEPS {
         if !watch.stage(Stage::Start) {
             break;
@@ -103,22 +94,58 @@ async fn cluster<P: FnMut(&Progress) -> ControlFlow<()>>(
         write_means(fit, compared, &sizes).await?;
         for empty in (0..rank).filter(|&k| sizes[k] == 0) {
             let redrawn = candidates[rng.random_range(0..candidates.len())];
-            write(fit, empty as u32, directions(fit, &[redrawn], compared).await?)?;
+            let row = activations_of(fit, redrawn, compared).await?;
+            let values = direction(fit, &row, redrawn).collect();
+            write(fit, empty as u32, DenseMatrix { rows: 1, columns: compared as usize, values })?;
         }
     }
     let sizes = assign(fit, &sample.panels, false).await?;
-    sum_directions(fit, &all_neurons)?;
+    sum_directions(fit, all_neurons)?;
     Ok(sizes)
 }
 
-/// The first `neurons` activations of a few tokens, divided by the norm of all of them.
-async fn directions(fit: &Fit<'_>, tokens: &[u32], neurons: u32) -> Result<DenseMatrix, Error> {
-    let mut rows = activations_of(fit, tokens, neurons).await?;
-    for (row, &token) in rows.values.chunks_exact_mut(rows.columns).zip(tokens) {
-        let norm = f64::from(fit.measured.token_energy[token as usize]).sqrt();
-        row.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
+/// Draws tokens for the clusters to start with, as places among so many candidates.
+fn draw(rng: &mut ChaCha8Rng, candidates: usize, rank: usize) -> Vec<usize> {
+    let mut places = index::sample(rng, candidates, rank.min(candidates)).into_vec();
+    // Fewer tokens than clusters: the rest start as copies and are told apart by the empty clusters' redraw.
+    while places.len() < rank {
+        places.push(rng.random_range(0..candidates));
     }
-    Ok(rows)
+    places
+}
+
+/// The tokens that clusters will start with unless some tokens are zero, which only measuring tells; none in a fit that starts
+/// otherwise. `rng` is what the start will draw from.
+pub(crate) fn likely_tokens(options: &Options, tokens: u64, mut rng: ChaCha8Rng) -> Vec<u32> {
+    if options.init != Init::Kmeans {
+        return Vec::new();
+    }
+    draw(&mut rng, tokens as usize, options.rank as usize).into_iter().map(|token| token as u32).collect()
+}
+
+/// Makes the chosen tokens' directions the centroids. The first pass has most likely gathered their activations there already.
+async fn write_directions(fit: &Fit<'_>, chosen: &[u32]) -> Result<(), Error> {
+    let rows = fit.buffers.compared_centroids();
+    if fit.gathered != chosen {
+        let gather = Gather { tokens: chosen, indices: fit.buffers.gathered_tokens, out: rows };
+        gather.run(&fit.io, &fit.panels, fit.measured.scale)?;
+    }
+    let columns = rows.columns as usize;
+    for (tokens, first) in chosen.chunks(rows_at_once(rows)).zip((0..).step_by(rows_at_once(rows))) {
+        let padded = fit.io.read_rows(rows, first).await?;
+        let mut values = Vec::with_capacity(tokens.len() * columns);
+        for (row, &token) in padded.chunks_exact(rows.stride as usize).zip(tokens) {
+            values.extend(direction(fit, &row[..columns], token));
+        }
+        write(fit, first, DenseMatrix { rows: tokens.len(), columns, values })?;
+    }
+    Ok(())
+}
+
+/// Activations of a token, divided by the norm of all of its activations.
+fn direction<'v>(fit: &Fit<'_>, values: &'v [f32], token: u32) -> impl Iterator<Item = f32> + use<'v> {
+    let norm = f64::from(fit.measured.token_energy[token as usize]).sqrt();
+    values.iter().map(move |&value| (f64::from(value) / norm) as f32)
 }
 
 /// Makes the clusters' means, of their first `neurons`, the centroids: the sums in the cross product, divided by the sizes. A few

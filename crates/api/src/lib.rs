@@ -4,9 +4,9 @@
 //! in neurons (Shafran, Geiger and Geva, "Constructing Interpretable Features from Compositional Neuron Groups", ACL 2026,
 //! <https://aclanthology.org/2026.acl-long.1959>; preprint arXiv 2506.10920).
 //!
-//! An [`Engine`] keeps the activations resident ([`Engine::load`]) or streams them ([`Engine::stream`]); [`SemiNmf`] is the builder of a fit; a [`Factorization`]
-//! is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing is printed; messages
-//! go to the `log` crate. See [`SemiNmf`] for an example.
+//! An [`Engine`] keeps the activations resident ([`Engine::load`]) or streams them ([`Engine::stream`]); [`SemiNmf`] is the builder
+//! of a fit; a [`Factorization`] is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing
+//! is printed; messages go to the `log` crate. See [`SemiNmf`] for an example.
 //!
 //! # The files
 //!
@@ -16,15 +16,20 @@
 //! |---|---|
 //! | what a caller sets and gets | `semi_nmf`, `options`, `option_checks`, `encode`, `host_activations`, `dense_matrix`, `factorization`, `progress`, `error` |
 //! | a fit from begin to end | `run`: opens (`fit`), measures (`measuring`), starts (`start`), iterates (`iterations`), and makes the result (`result`) |
-//! | memory | `buffers` plans every buffer; `plan` says what a fit will need; `session_io` reads and writes buffers, and `token_rows` rows of tokens |
+//! | memory | `buffers` plans every buffer; `plan` says what a fit will need; `session_io` reads and writes buffers, `gather` and `token_rows` rows of single tokens |
 //! | panels | `panels`, samples of their rows (`sample`), and the `pass` over them, which alone knows what accumulates |
 //! | an iteration | `steps`: recordings of a features update, a pass and the loss; a `solver` is an update of `features_update` and one of `coefficients_update` |
 //! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |
 //! | between iterations | what they said (`report`, `course`), `revival`, and the callback (`watch`) |
+//! | checkpoints | `checkpoint` is what a caller's writer and reader see, `checkpoints` decides when, `checkpoint_header` whose they are; `iteration_state` and `saved_buffers` are what they hold; `checkpoint_handles`, `float_bits` |
 //! | the result | `best_iterate`, `debias`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
 
 mod best_iterate;
 mod buffers;
+mod checkpoint;
+mod checkpoint_handles;
+mod checkpoint_header;
+mod checkpoints;
 mod coefficients_update;
 mod course;
 mod debias;
@@ -34,7 +39,10 @@ mod error;
 mod factorization;
 mod features_update;
 mod fit;
+mod float_bits;
+mod gather;
 mod host_activations;
+mod iteration_state;
 mod iterations;
 mod kept_entries;
 mod kmeans;
@@ -52,6 +60,7 @@ mod result;
 mod revival;
 mod run;
 mod sample;
+mod saved_buffers;
 mod semi_nmf;
 mod session_io;
 mod solver;
@@ -65,6 +74,7 @@ mod warm_up;
 mod watch;
 mod widths;
 
+pub use checkpoint::{CheckpointBuffer, CheckpointReader, CheckpointSummary, CheckpointWriter};
 pub use dense_matrix::DenseMatrix;
 pub use encode::{Encoder, Encoding};
 pub use error::Error;

@@ -6,7 +6,9 @@ use unmix_kernels::{MAXIMUM_PARTIALS, Recording, absolute_maximum, squared_norm}
 
 use crate::Error;
 use crate::buffers::Buffers;
+use crate::gather::Gather;
 use crate::panels::Panel;
+use crate::sample::Samples;
 use crate::session_io::SessionIo;
 
 /// Mean squares of the strongest token's activations with which all activations stay as they are: far from where squares overflow
@@ -29,15 +31,42 @@ pub(crate) struct Measured {
 
 impl Measured {
     /// Measures the activations and leaves the norms in the buffers. That takes one pass over the activations, and two more where they
-    /// need a scale.
-    pub async fn of(io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<Self, Error> {
-        let mut measured = norms(io, panels, buffers, 1.0).await?;
+    /// need a scale. The first pass copies `samples` where they are read from copies, and the norms come with what `gather` gathers.
+    pub async fn of(
+        io: &SessionIo,
+        panels: &[Panel],
+        buffers: &Buffers,
+        samples: &Samples,
+        gather: &Gather<'_>,
+    ) -> Result<Self, Error> {
+        let mut measured = norms(io, panels, buffers, 1.0, |r, panel| {
+            samples.record_copies(r, panel);
+            gather.record(r, panel, 1.0);
+        })
+        .await?;
         if !measured.needs_no_scale(panels) {
             let scale = scale(io, panels, buffers).await?;
-            measured = norms(io, panels, buffers, scale).await?;
+            measured = norms(io, panels, buffers, scale, |r, panel| gather.record(r, panel, scale)).await?;
         }
         measured.write_columns(io, panels, buffers)?;
         Ok(measured)
+    }
+
+    /// What was measured before, with norms that are in the buffers again.
+    pub async fn again(io: &SessionIo, panels: &[Panel], buffers: &Buffers, scale: f32) -> Result<Self, Error> {
+        let measured = Measured::in_buffers(io, panels, buffers, scale).await?;
+        measured.write_columns(io, panels, buffers)?;
+        Ok(measured)
+    }
+
+    /// Reads the norms of the activations times `scale` from the buffers.
+    async fn in_buffers(io: &SessionIo, panels: &[Panel], buffers: &Buffers, scale: f32) -> Result<Self, Error> {
+        let mut token_energy = Vec::with_capacity(panels.iter().map(|panel| panel.rows() as usize).sum());
+        for panel in panels {
+            token_energy.extend(io.read::<f32>(buffers.squared_norms(panel), panel.rows().into()).await?);
+        }
+        let squared_norm = token_energy.iter().map(|&e| f64::from(e)).sum();
+        Ok(Measured { scale, token_energy, squared_norm })
     }
 
     fn needs_no_scale(&self, panels: &[Panel]) -> bool {
@@ -60,19 +89,21 @@ impl Measured {
     }
 }
 
-/// The norms of the activations times `scale`: the first pass of a fit.
-async fn norms(io: &SessionIo, panels: &[Panel], buffers: &Buffers, scale: f32) -> Result<Measured, Error> {
+/// The norms of the activations times `scale`. `visit` records what else happens to a panel.
+async fn norms(
+    io: &SessionIo,
+    panels: &[Panel],
+    buffers: &Buffers,
+    scale: f32,
+    visit: impl Fn(&mut Recording, &Panel),
+) -> Result<Measured, Error> {
     let mut recording = Recording::new();
     for panel in panels {
         squared_norm(&mut recording, panel.activations, buffers.squared_norms(panel), scale);
+        visit(&mut recording, panel);
     }
     io.run_once(recording)?;
-    let mut token_energy = Vec::with_capacity(panels.iter().map(|panel| panel.rows() as usize).sum());
-    for panel in panels {
-        token_energy.extend(io.read::<f32>(buffers.squared_norms(panel), panel.rows().into()).await?);
-    }
-    let squared_norm = token_energy.iter().map(|&e| f64::from(e)).sum();
-    Ok(Measured { scale, token_energy, squared_norm })
+    Measured::in_buffers(io, panels, buffers, scale).await
 }
 
 /// The scale that takes the largest magnitude to between 1 and 2.

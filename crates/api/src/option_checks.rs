@@ -1,5 +1,7 @@
 //! Which options are possible for which activations.
 
+use std::fmt::Display;
+
 use unmix_runtime::PanelLayout;
 
 use crate::{DenseMatrix, Error, Init, Options};
@@ -15,12 +17,13 @@ pub(crate) fn is_f32_of_at_least_zero(value: f64) -> bool {
     value >= 0.0 && (value as f32).is_finite()
 }
 
-/// Refuses options that are impossible for activations cut as `layout`, and coefficients to start from that do not fit.
-pub(crate) fn check(options: &Options, given: Option<&DenseMatrix>, layout: &PanelLayout) -> Result<(), Error> {
+fn refuse(option: &'static str, given: &dyn Display, expected: String) -> Result<(), Error> {
+    Err(Error::Option { option, given: given.to_string(), expected })
+}
+
+/// Refuses options that are impossible for activations cut as `layout`.
+pub(crate) fn check(options: &Options, layout: &PanelLayout) -> Result<(), Error> {
     let (tokens, neurons) = (layout.tokens, u64::from(layout.neurons));
-    let refuse = |option: &'static str, given: &dyn std::fmt::Display, expected: String| {
-        Err(Error::Option { option, given: given.to_string(), expected })
-    };
     let most = tokens.min(neurons);
     if options.rank == 0 || u64::from(options.rank) > most {
         let expected = format!("a rank from 1 to min(tokens, neurons) = min({tokens}, {neurons}) = {most} is needed");
@@ -47,6 +50,12 @@ pub(crate) fn check(options: &Options, given: Option<&DenseMatrix>, layout: &Pan
             return refuse(option, &value, "at least 1 is needed".into());
         }
     }
+    Ok(())
+}
+
+/// Refuses coefficients to start from that do not fit activations cut as `layout`, and their lack where they are wanted.
+pub(crate) fn check_given(options: &Options, given: Option<&DenseMatrix>, layout: &PanelLayout) -> Result<(), Error> {
+    let tokens = layout.tokens;
     match (options.init, given) {
         (Init::Given, None) => {
             refuse("init", &"given", "initial coefficients are needed: pass them with `init_coefficients`".into())

@@ -36,7 +36,7 @@ pub(crate) async fn replacements(
     for &feature in dead {
         let token = weights.sample(rng);
         let mut residual: Vec<f64> =
-            activations_of(fit, &[token as u32], fit.neurons).await?.values.iter().map(|&x| f64::from(x)).collect();
+            activations_of(fit, token as u32, fit.neurons).await?.into_iter().map(f64::from).collect();
         for (k, &y) in coefficients_of(fit, token as u32).await?.iter().enumerate().filter(|(_, y)| **y != 0.0) {
             for (&neuron, &z) in neurons[k * kept..][..kept].iter().zip(&values[k * kept..]) {
                 residual[neuron as usize] -= f64::from(y) * f64::from(z);

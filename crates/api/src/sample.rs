@@ -1,7 +1,11 @@
 //! Samples of the tokens, for what comes before the iterations. A sample is taken by the tokens' numbers, so that it does not
 //! depend on how the activations are cut into panels.
 
+use unmix_kernels::{Matrix, Recording, Workspace, copy_rows};
+
 use crate::panels::Panel;
+use crate::session_io::SessionIo;
+use crate::{Init, Options};
 
 /// Neurons by which k-means compares tokens: the first ones, since the order of neurons means nothing.
 pub(crate) const COMPARED_NEURONS: u32 = 2048;
@@ -13,6 +17,53 @@ const WARM_UP_EVERY: u32 = 5;
 const FEWEST_WARM_UP_TOKENS: u64 = 15;
 /// Most tokens for each feature in the sample of the warm-up; more teach nothing new.
 const MOST_WARM_UP_TOKENS: u64 = 64;
+
+/// The samples of a fit.
+#[derive(Clone, Debug)]
+pub(crate) struct Samples {
+    /// For k-means.
+    pub kmeans: Sample,
+    /// For the warm-up; `None` if there are too few tokens for a sample.
+    pub warm_up: Option<Sample>,
+    /// What must be copied before they can be read: the rows as they lie in the panels, and where they go.
+    copies: Vec<(Panel, Matrix)>,
+}
+
+impl Samples {
+    /// Samples of rows that are read where they lie in the panels.
+    pub fn of(panels: &[Panel], options: &Options) -> Self {
+        let tokens = panels.iter().map(|panel| u64::from(panel.rows())).sum();
+        Samples {
+            kmeans: Sample::of(panels, kmeans_every(tokens, options.rank)),
+            warm_up: warm_up_every(tokens, options.rank).map(|every| Sample::of(panels, every)),
+            copies: Vec::new(),
+        }
+    }
+
+    /// The same samples, in memory of their own among the buffers of `w`, where the fit needs them. Activations that are streamed
+    /// are then not read for them again. `stride` is the distance of rows of the panels, in elements.
+    pub fn copied(mut self, w: &mut Workspace, options: &Options, stride: u32) -> Self {
+        if options.init == Init::Kmeans {
+            self.copies.extend(self.kmeans.move_to(w, "k-means", stride));
+        }
+        if let Some(sample) = self.warm_up.as_mut().filter(|_| options.warm_up > 0) {
+            self.copies.extend(sample.move_to(w, "the warm-up", stride));
+        }
+        self
+    }
+
+    /// Records the copies of a panel's rows.
+    pub fn record_copies(&self, r: &mut Recording, panel: &Panel) {
+        for (from, to) in self.copies.iter().filter(|(from, _)| from.index == panel.index) {
+            copy_rows(r, from.activations, *to);
+        }
+    }
+
+    /// Gives the memory of the copies back.
+    pub fn release(&self, io: &SessionIo) {
+        self.copies.iter().for_each(|(_, copy)| io.release(copy.buffer()));
+    }
+}
 
 /// The sampled rows of each panel that has some.
 #[derive(Clone, Debug)]
@@ -30,6 +81,18 @@ impl Sample {
         Sample { panels: panels.iter().filter_map(sampled).collect() }
     }
 
+    /// Has the rows of each panel read from a matrix of their own. Gives what must be copied, and where to.
+    fn move_to(&mut self, w: &mut Workspace, name: &str, stride: u32) -> Vec<(Panel, Matrix)> {
+        let move_panel = |panel: &mut Panel| {
+            let from = *panel;
+            let Matrix { element, rows, columns, .. } = from.activations;
+            let name = format!("sample for {name} of panel {}", panel.index);
+            panel.activations = w.elements(name, element, rows, columns, stride);
+            (from, panel.activations)
+        };
+        self.panels.iter_mut().map(move_panel).collect()
+    }
+
     /// The same tokens with their first `neurons` neurons alone.
     pub fn first_neurons(&self, neurons: u32) -> Self {
         Sample { panels: self.panels.iter().map(|panel| panel.first_neurons(neurons)).collect() }
@@ -37,12 +100,12 @@ impl Sample {
 }
 
 /// The sample of k-means into `rank` clusters takes one token of every so many.
-pub(crate) fn kmeans_every(tokens: u64, rank: u32) -> u32 {
+fn kmeans_every(tokens: u64, rank: u32) -> u32 {
     largest_prime(tokens / (TOKENS_PER_CLUSTER * u64::from(rank)))
 }
 
 /// The sample of the warm-up takes one token of every so many; `None` if there are too few tokens for a sample.
-pub(crate) fn warm_up_every(tokens: u64, rank: u32) -> Option<u32> {
+fn warm_up_every(tokens: u64, rank: u32) -> Option<u32> {
     let rank = u64::from(rank);
     (tokens / u64::from(WARM_UP_EVERY) >= FEWEST_WARM_UP_TOKENS * rank)
         .then(|| largest_prime(tokens / (MOST_WARM_UP_TOKENS * rank)).max(WARM_UP_EVERY))

@@ -1,11 +1,16 @@
 //! The builder: what a user sets and calls.
 
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
 
-use crate::option_checks::check;
-use crate::run::run;
+use crate::checkpoint::{CheckpointReader, CheckpointSummary, CheckpointWriter};
+use crate::checkpoint_handles::{SharedReader, SharedWriter};
+use crate::checkpoints::CheckpointSchedule;
+use crate::option_checks::{check, check_given};
+use crate::run::Run;
 use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver};
 
 /// Semi-nonnegative matrix factorization X ≈ Y Z with Y ≥ 0 and sparse rows of Z (Shafran, Geiger and Geva,
@@ -32,6 +37,8 @@ pub struct SemiNmf {
     ridge: Option<f64>,
     keep_best: Option<bool>,
     coefficients: Option<DenseMatrix>,
+    checkpoints: Option<CheckpointSchedule>,
+    resume: Option<SharedReader>,
 }
 
 impl SemiNmf {
@@ -61,6 +68,8 @@ impl SemiNmf {
             ridge: None,
             keep_best: None,
             coefficients: None,
+            checkpoints: None,
+            resume: None,
         }
     }
 
@@ -172,6 +181,34 @@ impl SemiNmf {
         self
     }
 
+    /// Takes checkpoints, from which a fit that ends before its time can go on. One is taken between two iterations when this time has
+    /// passed since the last one or since the fit began, and one more when the progress callback has stopped the iterations. None are
+    /// taken if the time is zero, or if the callback broke before the iterations. Default none.
+    pub fn checkpoint(mut self, every: Duration, writer: impl CheckpointWriter + 'static) -> Self {
+        self.checkpoints = Some(CheckpointSchedule { every, writer: SharedWriter(Arc::new(Mutex::new(writer))) });
+        self
+    }
+
+    /// A factorization that goes on from a checkpoint, with the options of its fit, which must stay as they are. On the same engine and
+    /// device it ends with the same bits as if it had not been interrupted. The activations must be the same ones, which is not checked
+    /// beyond their shape: a caller who reads them from files compares the files.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the checkpoint is damaged or another version of unmix wrote it. The fit itself refuses activations of
+    /// another shape, other options and other engines in the same way.
+    pub fn resume(checkpoint: impl CheckpointReader + 'static) -> Result<Self, Error> {
+        let CheckpointSummary { options, .. } = CheckpointSummary::of_header(checkpoint.header())?;
+        Ok(SemiNmf {
+            sweeps: Some(options.sweeps),
+            ridge: Some(options.ridge),
+            keep_best: Some(options.keep_best),
+            coefficients: None,
+            checkpoints: None,
+            resume: Some(SharedReader(Arc::new(checkpoint))),
+            options,
+        })
+    }
+
     /// The options that a fit will use, with the solver's defaults filled in.
     pub fn options(&self) -> Options {
         let mut options = self.options.clone();
@@ -194,8 +231,8 @@ impl SemiNmf {
     ///
     /// # Errors
     /// If an option is impossible for these activations ([`Error::Option`]), they hold NaN or infinity
-    /// ([`Error::NonFinite`]), the result does not hold against them ([`Error::Unsound`]), or the engine fails
-    /// ([`Error::Runtime`]).
+    /// ([`Error::NonFinite`]), the result does not hold against them ([`Error::Unsound`]), a checkpoint does not belong to them
+    /// ([`Error::Checkpoint`]) or cannot be written ([`Error::CheckpointWrite`]), or the engine fails ([`Error::Runtime`]).
     pub fn fit(&self, engine: &dyn Engine, activations: &Activations) -> Result<Factorization, Error> {
         self.fit_with(engine, activations, |_| ControlFlow::Continue(()))
     }
@@ -226,11 +263,18 @@ impl SemiNmf {
     ) -> Result<Factorization, Error> {
         let options = self.options();
         self.check(&options, activations.layout())?;
-        run(engine, activations, options, self.coefficients.as_ref(), &mut progress).await
+        let (given, checkpoints) = (self.coefficients.as_ref(), self.checkpoints.clone());
+        let run = Run { engine, activations, options, given, checkpoints };
+        match &self.resume {
+            Some(checkpoint) => run.resume(checkpoint, &mut progress).await,
+            None => run.anew(&mut progress).await,
+        }
     }
 
     /// Whether the options are possible for activations cut as `layout`.
     pub(crate) fn check(&self, options: &Options, layout: &PanelLayout) -> Result<(), Error> {
-        check(options, self.coefficients.as_ref(), layout)
+        check(options, layout)?;
+        // Behind a checkpoint there is a start already.
+        if self.resume.is_some() { Ok(()) } else { check_given(options, self.coefficients.as_ref(), layout) }
     }
 }

@@ -58,6 +58,16 @@ impl SessionIo {
         Ok(self.0.write(buffer, first * 4, bytemuck::cast_slice(values))?)
     }
 
+    /// Reads bytes of a buffer.
+    pub async fn read_bytes(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>, Error> {
+        Ok(self.0.read(buffer, offset, bytes).await?)
+    }
+
+    /// Writes bytes to a buffer.
+    pub fn write_bytes(&self, buffer: BufferId, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        Ok(self.0.write(buffer, offset, bytes)?)
+    }
+
     /// Reads a matrix without its padding.
     pub async fn read_matrix(&self, matrix: Matrix) -> Result<DenseMatrix, Error> {
         let (rows, columns) = (matrix.rows as usize, matrix.columns as usize);

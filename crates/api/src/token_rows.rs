@@ -1,26 +1,18 @@
 //! Rows of chosen tokens: their activations and coefficients.
 
-use unmix_kernels::{Matrix, Recording, gather_rows};
+use unmix_kernels::Matrix;
 
+use crate::Error;
 use crate::fit::Fit;
-use crate::{DenseMatrix, Error};
+use crate::gather::Gather;
 
-/// The first `neurons` scaled activations of chosen tokens, at most [`GATHERED_ROWS`](crate::buffers::GATHERED_ROWS) of them, one
-/// row each.
-pub(crate) async fn activations_of(fit: &Fit<'_>, tokens: &[u32], neurons: u32) -> Result<DenseMatrix, Error> {
+/// The first `neurons` scaled activations of a token.
+pub(crate) async fn activations_of(fit: &Fit<'_>, token: u32, neurons: u32) -> Result<Vec<f32>, Error> {
     let b = &fit.buffers;
-    fit.io.write(b.gathered_tokens, tokens)?;
-    let stride = neurons.next_multiple_of(4);
-    let out = Matrix { rows: tokens.len() as u32, columns: neurons, stride, ..b.gathered };
-    let mut recording = Recording::new();
-    for panel in &fit.panels {
-        if tokens.iter().any(|&token| panel.contains(token)) {
-            let activations = panel.first_neurons(neurons).activations;
-            gather_rows(&mut recording, activations, panel.first_token, b.gathered_tokens, out, fit.measured.scale);
-        }
-    }
-    fit.io.run_once(recording)?;
-    fit.io.read_matrix(out).await
+    let out = Matrix { columns: neurons, stride: neurons.next_multiple_of(4), ..b.gathered };
+    let gather = Gather { tokens: &[token], indices: b.gathered_tokens, out };
+    gather.run(&fit.io, &fit.panels, fit.measured.scale)?;
+    fit.io.read_row(out, 0).await
 }
 
 /// The coefficients of a token.

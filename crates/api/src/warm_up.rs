@@ -6,7 +6,7 @@ use unmix_kernels::Recording;
 use unmix_runtime::Prepared;
 
 use crate::fit::Fit;
-use crate::sample::{Sample, warm_up_every};
+use crate::sample::Sample;
 use crate::steps::Steps;
 use crate::watch::Watch;
 use crate::widths::{widest, widths};
@@ -27,13 +27,12 @@ pub(crate) fn warm_up<P: FnMut(&Progress) -> ControlFlow<()>>(
     watch: &mut Watch<'_, P>,
 ) -> Result<bool, Error> {
     let of = fit.options.warm_up;
-    let Some(every) = warm_up_every(fit.tokens, fit.options.rank).filter(|_| of > 0) else {
+    let Some(sample) = fit.samples.warm_up.as_ref().filter(|_| of > 0) else {
         return Ok(false);
     };
     let kept = fit.buffers.features.kept;
     let wide = explained < CLUSTERED && widest(&fit.options, kept, fit.neurons) > kept;
     log::debug!("clusters explain {explained:.3} of the directions; features begin wide: {wide}");
-    let sample = Sample::of(&fit.panels, every);
     let mut prepared: Option<(Iteration, Box<dyn Prepared>)> = None;
     let mut before = None;
     for (iteration, after) in (1..=of).zip(widths(of, wide)) {
@@ -42,7 +41,7 @@ pub(crate) fn warm_up<P: FnMut(&Progress) -> ControlFlow<()>>(
         }
         let iteration = Iteration { before: before.unwrap_or(1), after, onward: before == Some(after) };
         if prepared.as_ref().is_none_or(|(other, _)| *other != iteration) {
-            prepared = Some((iteration, fit.io.prepare(iteration.record(fit, &sample))?));
+            prepared = Some((iteration, fit.io.prepare(iteration.record(fit, sample))?));
         }
         if let Some((_, steps)) = &prepared {
             steps.run()?;

@@ -9,13 +9,15 @@ use crate::{Progress, Stage};
 pub(crate) struct Watch<'p, P> {
     callback: &'p mut P,
     started: Instant,
+    /// Seconds that the fit had taken before, where it goes on from a checkpoint.
+    before: f64,
     latest: Progress,
     interrupted: bool,
 }
 
 impl<'p, P: FnMut(&Progress) -> ControlFlow<()>> Watch<'p, P> {
-    /// A fit of at most `max_iterations` begins now.
-    pub fn new(callback: &'p mut P, max_iterations: u32) -> Self {
+    /// A fit of at most `max_iterations` begins now, or goes on after so many seconds before.
+    pub fn new(callback: &'p mut P, max_iterations: u32, before: f64) -> Self {
         let latest = Progress {
             stage: Stage::Measure,
             iteration: 0,
@@ -25,12 +27,12 @@ impl<'p, P: FnMut(&Progress) -> ControlFlow<()>> Watch<'p, P> {
             dead_features: 0,
             seconds: 0.0,
         };
-        Watch { callback, started: Instant::now(), latest, interrupted: false }
+        Watch { callback, started: Instant::now(), before, latest, interrupted: false }
     }
 
     /// Seconds since the fit began.
     pub fn seconds(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
+        self.before + self.started.elapsed().as_secs_f64()
     }
 
     /// Says that a stage begins. Gives whether the fit goes on: once the caller has asked it to stop, it never does.

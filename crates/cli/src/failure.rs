@@ -154,7 +154,7 @@ impl Failure {
             Failure::Concepts(error) => usage_code(error.is_usage()),
             Failure::Export(error) => usage_code(error.is_usage()),
             Failure::Fit(unmix::Error::Runtime(error)) | Failure::Engine(error) => engine_code(error),
-            Failure::Fit(unmix::Error::Unsound { .. }) => 1,
+            Failure::Fit(unmix::Error::Unsound { .. } | unmix::Error::CheckpointWrite { .. }) => 1,
             // All other errors of a fit are about its input.
             Failure::Fit(_) => 2,
             Failure::NoDevice(_) => 3,

@@ -1,38 +1,64 @@
 //! The folder of an unfinished fit: what was asked for, and the two latest checkpoints.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::TempPath;
+use unmix::{CheckpointBuffer, CheckpointReader, CheckpointWriter};
+
 use crate::Error;
+use crate::bus_errors::check_mappings;
 use crate::durable::{fill, sync_folder};
 use crate::place::Place;
+use crate::regular_file::{MOST_RUN, read_file};
+use crate::safetensors_writer::{Described, beginning};
 use crate::staging::{LOCK, lock};
+use crate::tensor_file::TensorFile;
+use crate::tensor_opening::open as open_tensors;
 
 /// File of what was asked for.
 const REQUEST: &str = "request.json";
-/// Names of checkpoints begin with this. A number follows.
+/// How the names of checkpoints begin; a number follows.
 const CHECKPOINT: &str = "checkpoint-";
-/// A file that is not complete yet.
+/// A file that is not complete.
 const UNDER_WAY: &str = "under-way";
-/// Number of checkpoints that are kept: the latest, and the one before it in case the latest is damaged.
+/// Checkpoints that are kept: the latest, and the one before it in case the latest is damaged.
 const GENERATIONS: usize = 2;
-/// Bytes of the hash at the end of a checkpoint.
-const HASH_BYTES: u64 = blake3::OUT_LEN as u64;
+/// Key of the fit's header in a checkpoint's metadata.
+const HEADER: &str = "header";
+/// Name of the tensor that holds the hash of all before it.
+const HASH: &str = "blake3";
 
-/// The folder `DIR.partial` beside the place of a result. A fit leaves checkpoints there, from which it can go on.
+/// The folder `DIR.partial` beside the place of a result, in which a fit leaves checkpoints from which it can go on.
 ///
-/// A file in it gets its name only when it is complete and on the disk. So a process that is killed at any moment
-/// leaves complete checkpoints or none. A lock shows whether a living process works on the folder.
-#[derive(Debug)]
+/// A file in it takes its name only once it is complete and on the disk, so that a process that is killed at any moment leaves
+/// whole checkpoints or none. A lock tells whether a living process works on it. A checkpoint is a safetensors file: its tensors are
+/// the fit's buffers as bytes, its metadata the fit's header, and its last tensor the BLAKE3 hash of all before it.
 pub struct CheckpointFolder {
     path: PathBuf,
-    request: Vec<u8>,
+    request: Option<Request>,
     /// Number of the next checkpoint.
     next: u64,
-    /// Held once the folder exists, if the file system has locks.
+    /// Held once the folder is there, where the file system has locks.
     lock: Option<File>,
+    under_way: Option<UnderWay>,
+    guard: Option<Guard>,
+}
+
+/// What must hold for a checkpoint to be completed.
+type Guard = Box<dyn Fn() -> Result<(), Error> + Send>;
+
+/// What [`CheckpointFolder::request`] will give back. It is asked for when the first checkpoint is taken.
+type Request = Box<dyn FnOnce() -> Result<Vec<u8>, Error> + Send>;
+
+/// A checkpoint that is being written. Dropped, it is deleted.
+struct UnderWay {
+    file: TempPath,
+    out: BufWriter<File>,
+    hasher: blake3::Hasher,
 }
 
 impl CheckpointFolder {
@@ -47,14 +73,18 @@ impl CheckpointFolder {
         Ok(place.parent.join(name))
     }
 
-    /// The folder of a fit that begins. [`resume`](Self::resume) will give `request` back. Nothing is created before
-    /// the first checkpoint. A folder without a checkpoint, which a killed process left, is deleted. With `force`, the
-    /// checkpoints of an earlier fit are deleted as well.
+    /// The folder of a fit that begins. `request` gives what is needed to go on later; it is called at the first checkpoint, and
+    /// nothing is created before. A folder without a checkpoint, which a killed process left, is deleted; with `force` so are
+    /// checkpoints of an earlier fit.
     ///
     /// # Errors
-    /// If an earlier fit left checkpoints there and `force` is not set, if a living process works on the folder, or if
-    /// it holds something else.
-    pub fn begin(dir: impl AsRef<Path>, request: Vec<u8>, force: bool) -> Result<CheckpointFolder, Error> {
+    /// If an earlier fit left checkpoints there and `force` is not set, a living process works on it, or the folder holds
+    /// something else.
+    pub fn begin(
+        dir: impl AsRef<Path>,
+        force: bool,
+        request: impl FnOnce() -> Result<Vec<u8>, Error> + Send + 'static,
+    ) -> Result<CheckpointFolder, Error> {
         let dir = dir.as_ref();
         let path = Self::path_for(dir)?;
         if path.symlink_metadata().is_ok() {
@@ -64,10 +94,17 @@ impl CheckpointFolder {
             }
             delete(&path, held)?;
         }
-        Ok(CheckpointFolder { path, request, next: 0, lock: None })
+        Ok(CheckpointFolder {
+            path,
+            request: Some(Box::new(request)),
+            next: 0,
+            lock: None,
+            under_way: None,
+            guard: None,
+        })
     }
 
-    /// Opens the folder that an unfinished fit of the result `dir` left.
+    /// Opens the folder that an unfinished fit of the result `dir` left, to add checkpoints to it.
     ///
     /// # Errors
     /// If there is no checkpoint, a living process works on it, or the folder cannot be read.
@@ -80,9 +117,26 @@ impl CheckpointFolder {
         }
         let lock = lock_of(&path)?;
         let Some(&latest) = checkpoints(&path)?.last() else { return Err(none()) };
-        let file = path.join(REQUEST);
-        let request = fs::read(&file).map_err(|e| Error::io(&file, "reading", e))?;
-        Ok(CheckpointFolder { path, request, next: latest + 1, lock })
+        Ok(CheckpointFolder { path, request: None, next: latest + 1, lock, under_way: None, guard: None })
+    }
+
+    /// Deletes the folder of the result `dir`, if there is one: the fit is complete.
+    ///
+    /// # Errors
+    /// If a living process works on it, it holds something else, or the system refuses.
+    pub fn discard(dir: impl AsRef<Path>) -> Result<(), Error> {
+        let path = Self::path_for(dir)?;
+        if path.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let held = lock_of(&path)?;
+        delete(&path, held)
+    }
+
+    /// Completes a checkpoint only if `guard` gives no error: a checkpoint is worthless if what is fitted has changed.
+    pub fn guarded_by(mut self, guard: impl Fn() -> Result<(), Error> + Send + 'static) -> CheckpointFolder {
+        self.guard = Some(Box::new(guard));
+        self
     }
 
     /// The folder's path.
@@ -90,112 +144,154 @@ impl CheckpointFolder {
         &self.path
     }
 
-    /// What was asked for.
-    pub fn request(&self) -> &[u8] {
-        &self.request
-    }
-
-    /// Adds a checkpoint whose bytes `write` writes, and deletes all but the two latest.
+    /// What is needed to go on, as it was given to [`begin`](Self::begin).
     ///
     /// # Errors
-    /// If the system refuses to write. Earlier checkpoints are still intact in that case.
-    pub fn save(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
-        if !self.path.exists() {
-            fs::create_dir(&self.path).map_err(|e| Error::io(&self.path, "creating", e))?;
-            self.lock = lock_of(&self.path)?;
-            let request = &self.request;
-            self.write(REQUEST, |out| out.write_all(request))?;
-        }
-        self.write(&format!("{CHECKPOINT}{}", self.next), |out| {
-            let mut hashing = Hashing { out, hasher: blake3::Hasher::new() };
-            write(&mut hashing)?;
-            let Hashing { out, hasher } = hashing;
-            out.write_all(hasher.finalize().as_bytes())
-        })?;
-        self.next += 1;
-        let all = checkpoints(&self.path)?;
-        for old in &all[..all.len().saturating_sub(GENERATIONS)] {
-            // A file that cannot be deleted does no harm.
-            let _ = fs::remove_file(self.path.join(format!("{CHECKPOINT}{old}")));
-        }
-        Ok(())
+    /// If it cannot be read.
+    pub fn request(&self) -> Result<Vec<u8>, Error> {
+        read_file(&self.path.join(REQUEST), MOST_RUN, "expected a file")
     }
 
-    /// The bytes of the latest undamaged checkpoint.
+    /// The latest checkpoint that is undamaged.
     ///
     /// # Errors
-    /// If there is none.
-    pub fn latest(&self) -> Result<impl Read + use<>, Error> {
+    /// If none is.
+    pub fn latest(&self) -> Result<StoredCheckpoint, Error> {
         let mut problem = None;
         for number in checkpoints(&self.path)?.into_iter().rev() {
-            let path = self.path.join(format!("{CHECKPOINT}{number}"));
-            match undamaged(&path) {
-                Ok(content) => return Ok(content),
-                Err(error) => problem = problem.or(Some(Error::io(&path, "reading", error))),
+            match StoredCheckpoint::open(&self.path.join(format!("{CHECKPOINT}{number}"))) {
+                Ok(checkpoint) => return Ok(checkpoint),
+                Err(error) => problem = problem.or(Some(error)),
             }
         }
         Err(problem.unwrap_or_else(|| Error::NotFound(self.path.clone())))
     }
 
-    /// Deletes the folder: the fit is complete.
-    ///
-    /// # Errors
-    /// If the system refuses.
-    pub fn remove(self) -> Result<(), Error> {
-        if self.path.exists() { delete(&self.path, self.lock) } else { Ok(()) }
+    /// Creates the folder, with what was asked for in it.
+    fn create(&mut self) -> Result<(), Error> {
+        let Some(request) = self.request.take() else { return Ok(()) };
+        let request = request()?;
+        fs::create_dir(&self.path).map_err(|e| Error::io(&self.path, "creating", e))?;
+        self.lock = lock_of(&self.path)?;
+        let (new, path) = (self.new_file()?, self.path.join(REQUEST));
+        let file = File::create(&new).map_err(|e| Error::io(&new, "creating", e))?;
+        fill(&file, &path, |out| out.write_all(&request))?;
+        place(new, &path)?;
+        sync_folder(&self.path)
     }
 
-    /// Writes a file that gets its name once it is complete.
-    fn write(&self, name: &str, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
-        let (new, path) = (self.path.join(UNDER_WAY), self.path.join(name));
-        let written = File::create(&new)
-            .map_err(|e| Error::io(&new, "creating", e))
-            .and_then(|file| fill(&file, &path, write))
-            .and_then(|()| fs::rename(&new, &path).map_err(|e| Error::io(&path, "moving the file into place", e)));
-        if written.is_err() {
-            let _ = fs::remove_file(&new);
+    /// Where a file is written before it takes its name; deleted when dropped.
+    fn new_file(&self) -> Result<TempPath, Error> {
+        let path = self.path.join(UNDER_WAY);
+        TempPath::try_from_path(&path).map_err(|e| Error::io(&path, "creating", e))
+    }
+
+    fn begin_checkpoint(&mut self, header: &str, buffers: &[CheckpointBuffer]) -> Result<(), Error> {
+        self.create()?;
+        let shapes: Vec<[usize; 1]> = buffers.iter().map(|buffer| [buffer.bytes as usize]).collect();
+        let described = buffers.iter().zip(&shapes).map(|(buffer, shape)| (buffer.name.as_str(), &shape[..]));
+        let tensors = described.chain([(HASH, &[blake3::OUT_LEN][..])]).map(|(name, shape)| Described {
+            name,
+            dtype: "U8",
+            shape,
+            bytes: shape[0],
+        });
+        let metadata = BTreeMap::from([("format", "unmix-checkpoint".to_owned()), (HEADER, header.to_owned())]);
+        let beginning =
+            beginning(tensors, &metadata).map_err(|e| Error::io(&self.path, "describing a checkpoint", e))?;
+        let file = self.new_file()?;
+        let out = File::create(&file).map_err(|e| Error::io(&file, "creating", e))?;
+        let out = BufWriter::with_capacity(1 << 20, out);
+        self.under_way = Some(UnderWay { file, out, hasher: blake3::Hasher::new() });
+        self.add(&beginning)
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let Some(UnderWay { file, out, hasher }) = &mut self.under_way else { return Ok(()) };
+        hasher.update(bytes);
+        out.write_all(bytes).map_err(|e| Error::io(file, "writing", e))
+    }
+
+    fn finish_checkpoint(&mut self) -> Result<(), Error> {
+        let Some(UnderWay { file, mut out, hasher }) = self.under_way.take() else { return Ok(()) };
+        let written = out.write_all(hasher.finalize().as_bytes()).and_then(|()| out.flush());
+        written.map_err(|e| Error::io(&file, "writing", e))?;
+        // What came of a file that lost bytes is worth nothing.
+        check_mappings()?;
+        self.guard.as_ref().map_or(Ok(()), |guard| guard())?;
+        out.get_ref().sync_all().map_err(|e| Error::io(&file, "flushing to the disk", e))?;
+        drop(out);
+        place(file, &self.path.join(format!("{CHECKPOINT}{}", self.next)))?;
+        sync_folder(&self.path)?;
+        self.next += 1;
+        let all = checkpoints(&self.path)?;
+        for old in &all[..all.len().saturating_sub(GENERATIONS)] {
+            // What cannot be deleted is in nobody's way.
+            let _ = fs::remove_file(self.path.join(format!("{CHECKPOINT}{old}")));
         }
-        written.and_then(|()| sync_folder(&self.path))
+        Ok(())
     }
 }
 
-/// Passes bytes on and hashes them.
-struct Hashing<'a> {
-    out: &'a mut dyn Write,
-    hasher: blake3::Hasher,
-}
-
-impl Write for Hashing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        Ok(written)
+impl CheckpointWriter for CheckpointFolder {
+    fn begin(&mut self, header: &str, buffers: &[CheckpointBuffer]) -> io::Result<()> {
+        self.begin_checkpoint(header, buffers).map_err(io::Error::other)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.add(bytes).map_err(io::Error::other)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.finish_checkpoint().map_err(io::Error::other)
     }
 }
 
-/// A checkpoint's content, if it has the hash at its end.
-fn undamaged(path: &Path) -> io::Result<io::Take<io::BufReader<File>>> {
-    use std::io::Seek;
-
-    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the checkpoint is damaged");
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len().checked_sub(HASH_BYTES).ok_or_else(damaged)?;
-    let mut hasher = blake3::Hasher::new();
-    io::copy(&mut (&mut file).take(length), &mut hasher)?;
-    let mut expected = [0; HASH_BYTES as usize];
-    file.read_exact(&mut expected)?;
-    if *hasher.finalize().as_bytes() != expected {
-        return Err(damaged());
-    }
-    file.rewind()?;
-    Ok(io::BufReader::with_capacity(1 << 20, file).take(length))
+/// A checkpoint in a file, whose hash is right.
+#[derive(Debug)]
+pub struct StoredCheckpoint {
+    file: TensorFile,
 }
 
-/// The lock of a folder of checkpoints, or `None` if files cannot be locked.
+impl StoredCheckpoint {
+    fn open(path: &Path) -> Result<StoredCheckpoint, Error> {
+        let file = open_tensors(path)?;
+        let bytes = &file.file.bytes;
+        let hash = bytes.len().checked_sub(blake3::OUT_LEN).map(|end| bytes.split_at(end));
+        let whole = hash.is_some_and(|(content, hash)| blake3::hash(content).as_bytes() == hash);
+        if !whole || !file.metadata.contains_key(HEADER) {
+            return Err(Error::Damaged {
+                path: path.to_owned(),
+                format: "checkpoint",
+                problem: "its content does not have the hash at its end".to_owned(),
+            });
+        }
+        Ok(StoredCheckpoint { file })
+    }
+}
+
+impl CheckpointReader for StoredCheckpoint {
+    fn header(&self) -> &str {
+        &self.file.metadata[HEADER]
+    }
+
+    fn read(&self, name: &str, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let missing = || io::Error::new(io::ErrorKind::UnexpectedEof, "the checkpoint does not hold these bytes");
+        let tensor = self.file.tensor(name).ok_or_else(missing)?;
+        let offset = usize::try_from(offset).map_err(|_| missing())?;
+        let end = offset.checked_add(out.len()).ok_or_else(missing)?;
+        let data = self.file.data(tensor);
+        out.copy_from_slice(data.get(offset..end).ok_or_else(missing)?);
+        check_mappings().map_err(io::Error::other)
+    }
+}
+
+/// Gives a complete file its name.
+fn place(file: TempPath, path: &Path) -> Result<(), Error> {
+    file.persist(path).map_err(|e| Error::io(path, "moving the file into place", e.error))
+}
+
+/// The lock of a folder of checkpoints; `None` where files cannot be locked.
 fn lock_of(path: &Path) -> Result<Option<File>, Error> {
     if !path.is_dir() {
         return Err(Error::NotReplaceable { path: path.to_owned(), found: "it is no folder".to_owned() });
@@ -243,13 +339,26 @@ fn delete(path: &Path, lock: Option<File>) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    fn saved(folder: &mut CheckpointFolder, text: &str) {
-        folder.save(|out| out.write_all(text.as_bytes())).expect("saved");
+    fn begin(dir: &Path, force: bool) -> Result<CheckpointFolder, Error> {
+        CheckpointFolder::begin(dir, force, || Ok(b"asked".to_vec()))
+    }
+
+    fn save(folder: &mut CheckpointFolder, text: &str) -> io::Result<()> {
+        let buffer = |name: &str| CheckpointBuffer { name: name.to_owned(), bytes: text.len() as u64 };
+        folder.begin(&format!("header of {text}"), &[buffer("first one"), buffer("second")])?;
+        folder.write(text.as_bytes())?;
+        folder.write(text.to_uppercase().as_bytes())?;
+        folder.finish()
     }
 
     fn latest(folder: &CheckpointFolder) -> String {
-        let mut text = String::new();
-        folder.latest().expect("a checkpoint").read_to_string(&mut text).expect("text");
+        let checkpoint = folder.latest().expect("a checkpoint");
+        let text = checkpoint.header().strip_prefix("header of ").expect("its header").to_owned();
+        let mut bytes = vec![0; text.len() - 1];
+        checkpoint.read("second", 1, &mut bytes).expect("read");
+        assert_eq!(bytes, text[1..].to_uppercase().as_bytes());
+        checkpoint.read("second", 2, &mut bytes).expect_err("beyond the end");
+        checkpoint.read("third", 0, &mut bytes).expect_err("no such buffer");
         text
     }
 
@@ -257,44 +366,55 @@ mod tests {
     fn a_fit_goes_on_from_its_latest_checkpoint_and_leaves_nothing_when_it_is_complete() {
         let parent = tempfile::tempdir().expect("a folder");
         let dir = parent.path().join("fit");
-        let mut begun = CheckpointFolder::begin(&dir, b"asked".to_vec(), false).expect("begun");
+        let mut begun = begin(&dir, false).expect("begun");
         assert_eq!(fs::read_dir(parent.path()).expect("listed").count(), 0, "nothing before the first checkpoint");
         for text in ["one", "two", "three"] {
-            saved(&mut begun, text);
+            save(&mut begun, text).expect("saved");
         }
-        assert_eq!(checkpoints(begun.path()).expect("listed"), [1, 2]);
+        assert_eq!(checkpoints(&begun.path).expect("listed"), [1, 2]);
         drop(begun);
         let mut resumed = CheckpointFolder::resume(&dir).expect("resumed");
-        assert_eq!((resumed.request(), latest(&resumed).as_str()), (&b"asked"[..], "three"));
-        saved(&mut resumed, "four");
+        assert_eq!((resumed.request().expect("read"), latest(&resumed).as_str()), (b"asked".to_vec(), "three"));
+        save(&mut resumed, "four").expect("saved");
         assert_eq!(latest(&resumed), "four");
-        resumed.remove().expect("removed");
+        drop(resumed);
+        CheckpointFolder::discard(&dir).expect("removed");
         assert_eq!(fs::read_dir(parent.path()).expect("listed").count(), 0);
         assert!(matches!(CheckpointFolder::resume(&dir), Err(Error::NoCheckpoint { .. })));
+        CheckpointFolder::discard(&dir).expect("there is none");
     }
 
     #[test]
     fn a_damaged_checkpoint_is_passed_over() {
         let parent = tempfile::tempdir().expect("a folder");
-        let mut folder = CheckpointFolder::begin(parent.path().join("fit"), Vec::new(), false).expect("begun");
-        saved(&mut folder, "one");
-        saved(&mut folder, "two");
-        fs::write(folder.path().join("checkpoint-1"), "cut short").expect("damaged");
-        assert_eq!(latest(&folder), "one");
-        fs::write(folder.path().join("checkpoint-0"), "").expect("damaged");
+        let mut folder = begin(&parent.path().join("fit"), false).expect("begun");
+        save(&mut folder, "one").expect("saved");
+        save(&mut folder, "two").expect("saved");
+        let path = folder.path.join("checkpoint-1");
+        let whole = fs::read(&path).expect("read");
+        for at in [9, whole.len() - 40, whole.len() - 1] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, damaged).expect("damaged");
+            assert_eq!(latest(&folder), "one", "byte {at}");
+        }
+        fs::write(folder.path.join("checkpoint-0"), "").expect("damaged");
         assert!(folder.latest().is_err());
     }
 
     #[test]
-    fn a_failed_checkpoint_leaves_the_earlier_one() {
+    fn a_checkpoint_that_is_not_completed_leaves_the_earlier_one() {
         let parent = tempfile::tempdir().expect("a folder");
-        let mut folder = CheckpointFolder::begin(parent.path().join("fit"), Vec::new(), false).expect("begun");
-        saved(&mut folder, "one");
-        let full = folder.save(|out| out.write_all(b"half").and_then(|()| Err(io::ErrorKind::StorageFull.into())));
-        assert!(matches!(full, Err(Error::Io { .. })));
+        let dir = parent.path().join("fit");
+        let mut folder = begin(&dir, false).expect("begun");
+        save(&mut folder, "one").expect("saved");
+        folder.begin("half", &[]).expect("begun");
+        assert!(folder.path.join(UNDER_WAY).exists());
+        drop(folder);
+        let mut folder = CheckpointFolder::resume(&dir).expect("resumed");
+        assert!(!folder.path.join(UNDER_WAY).exists());
         assert_eq!(latest(&folder), "one");
-        assert!(!folder.path().join(UNDER_WAY).exists());
-        saved(&mut folder, "two");
+        save(&mut folder, "two").expect("saved");
         assert_eq!(latest(&folder), "two");
     }
 
@@ -302,16 +422,17 @@ mod tests {
     fn checkpoints_are_not_lost_by_a_new_fit_unless_it_is_forced() {
         let parent = tempfile::tempdir().expect("a folder");
         let dir = parent.path().join("fit");
-        let mut first = CheckpointFolder::begin(&dir, Vec::new(), false).expect("begun");
-        saved(&mut first, "one");
-        assert!(matches!(CheckpointFolder::begin(&dir, Vec::new(), true), Err(Error::InUse(_))), "it is at work");
+        let mut first = begin(&dir, false).expect("begun");
+        save(&mut first, "one").expect("saved");
+        assert!(matches!(begin(&dir, true), Err(Error::InUse(_))), "it is at work");
+        assert!(matches!(CheckpointFolder::resume(&dir), Err(Error::InUse(_))), "it is at work");
         drop(first);
-        assert!(matches!(CheckpointFolder::begin(&dir, Vec::new(), false), Err(Error::Unfinished { .. })));
+        assert!(matches!(begin(&dir, false), Err(Error::Unfinished { .. })));
         let foreign = parent.path().join("fit.partial").join("notes.txt");
         fs::write(&foreign, "mine").expect("written");
-        assert!(matches!(CheckpointFolder::begin(&dir, Vec::new(), true), Err(Error::NotReplaceable { .. })));
+        assert!(matches!(begin(&dir, true), Err(Error::NotReplaceable { .. })));
         fs::remove_file(foreign).expect("removed");
-        CheckpointFolder::begin(&dir, Vec::new(), true).expect("replaced");
+        begin(&dir, true).expect("replaced");
         assert_eq!(fs::read_dir(parent.path()).expect("listed").count(), 0);
     }
 
@@ -319,14 +440,14 @@ mod tests {
     fn a_folder_without_a_checkpoint_is_in_nobodys_way() {
         let parent = tempfile::tempdir().expect("a folder");
         let dir = parent.path().join("fit");
-        // A process that is killed during its first checkpoint leaves this.
+        // A process that is killed in its first checkpoint leaves this.
         let path = CheckpointFolder::path_for(&dir).expect("a place");
         fs::create_dir(&path).expect("created");
         for name in [REQUEST, UNDER_WAY, LOCK] {
             fs::write(path.join(name), "half").expect("written");
         }
         assert!(matches!(CheckpointFolder::resume(&dir), Err(Error::NoCheckpoint { .. })));
-        CheckpointFolder::begin(&dir, Vec::new(), false).expect("begun");
+        begin(&dir, false).expect("begun");
         assert!(!path.exists());
     }
 }

@@ -63,7 +63,7 @@ mod weights;
 pub use activation_file::{ActivationFile, OpenOptions};
 pub use activation_set::{ActivationSet, StoredRow};
 pub use bus_errors::{catch_bus_errors, check_mappings};
-pub use checkpoint_folder::CheckpointFolder;
+pub use checkpoint_folder::{CheckpointFolder, StoredCheckpoint};
 pub use columns::TokenColumns;
 pub use encoding_file::{EncodingRecord, write_encoding};
 pub use error::Error;

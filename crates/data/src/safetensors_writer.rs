@@ -43,36 +43,64 @@ pub fn write_tensors(
     entries: &[TensorEntry<'_>],
     metadata: &BTreeMap<&str, String>,
 ) -> io::Result<()> {
-    let mut header = header(entries, metadata)?;
-    // Padded with blanks, so that the data start on a multiple of 8.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
+    let described = entries.iter().map(|TensorEntry { name, dtype, shape, bytes }| Described {
+        name,
+        dtype,
+        shape,
+        bytes: bytes.len(),
+    });
+    out.write_all(&beginning(described, metadata)?)?;
     for entry in entries {
         out.write_all(entry.bytes)?;
     }
     out.flush()
 }
 
-fn header(entries: &[TensorEntry<'_>], metadata: &BTreeMap<&str, String>) -> io::Result<Vec<u8>> {
+/// A tensor whose elements follow later.
+pub(crate) struct Described<'a> {
+    /// Its name in the file.
+    pub name: &'a str,
+    /// Type of its elements as safetensors spells it.
+    pub dtype: &'a str,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Bytes of its elements.
+    pub bytes: usize,
+}
+
+/// All that goes before the elements of tensors: the length of the header, and the header.
+///
+/// # Errors
+/// As [`write_tensors`].
+pub(crate) fn beginning<'a>(
+    tensors: impl Iterator<Item = Described<'a>>,
+    metadata: &BTreeMap<&str, String>,
+) -> io::Result<Vec<u8>> {
+    let mut header = header(tensors, metadata)?;
+    // Padded with blanks so that the data start on a multiple of 8.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut beginning = (header.len() as u64).to_le_bytes().to_vec();
+    beginning.append(&mut header);
+    Ok(beginning)
+}
+
+fn header<'a>(tensors: impl Iterator<Item = Described<'a>>, metadata: &BTreeMap<&str, String>) -> io::Result<Vec<u8>> {
     let refused = |problem: String| Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), json!(metadata));
     let mut end = 0;
-    for entry in entries {
-        let TensorEntry { name, dtype, shape, bytes } = entry;
+    for Described { name, dtype, shape, bytes } in tensors {
         let start = end;
-        end += bytes.len();
+        end += bytes;
         let info = json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]});
         // Readers are strict, so a tensor that they would refuse is not written.
-        let alone = json!({*name: {"dtype": dtype, "shape": shape, "data_offsets": [0, bytes.len()]}});
+        let alone = json!({name: {"dtype": dtype, "shape": shape, "data_offsets": [0, bytes]}});
         if let Err(problem) = serde_json::from_value::<Metadata>(alone) {
             return refused(format!(
-                "tensor {name:?} of type {dtype} and shape {shape:?} cannot be written from {} bytes: {problem}",
-                bytes.len()
+                "tensor {name:?} of type {dtype} and shape {shape:?} cannot be written from {bytes} bytes: {problem}"
             ));
         }
-        if header.insert((*name).to_owned(), info).is_some() {
+        if header.insert(name.to_owned(), info).is_some() {
             return refused(format!("two tensors cannot both be called {name:?}; give each a name of its own"));
         }
     }

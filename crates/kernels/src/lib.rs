@@ -7,6 +7,7 @@
 mod absolute_maximum;
 mod cholesky;
 mod compose;
+mod copy_rows;
 mod cpu;
 mod cross_product;
 mod element_type;
@@ -43,6 +44,7 @@ mod workgroups;
 pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absolute_maximum};
 pub use cholesky::{CHOLESKY, Ridge, STATUS_WORDS, cholesky};
 pub use compose::{ComposeError, compose};
+pub use copy_rows::{COPY_ROWS, copy_rows};
 pub use cpu::{VECTORS_VARIABLE, Vectors, uses_amx};
 pub use cross_product::{CROSS_PRODUCT, Split, Summation, cross_product};
 pub use element_type::ElementType;
@@ -82,6 +84,7 @@ use workgroups::workgroups;
 pub static KERNELS: &[&Kernel] = &[
     &ABSOLUTE_MAXIMUM,
     &CHOLESKY,
+    &COPY_ROWS,
     &CROSS_PRODUCT,
     &FIXED_ORDER_SUM,
     &GATHER_PROJECTION,

@@ -41,6 +41,20 @@ impl Workspace {
         Matrix { resource: Resource::Buffer(id), element: ElementType::F32, rows, columns, stride, first: 0 }
     }
 
+    /// Adds a matrix of stored elements, rows `stride` elements apart: a copy of activations.
+    pub fn elements(
+        &mut self,
+        name: impl Into<String>,
+        element: ElementType,
+        rows: u32,
+        columns: u32,
+        stride: u32,
+    ) -> Matrix {
+        let bytes = u64::from(rows) * u64::from(stride) * element.bytes() as u64;
+        let id = self.words(name, bytes.div_ceil(4));
+        Matrix { resource: Resource::Buffer(id), element, rows, columns, stride, first: 0 }
+    }
+
     /// Total bytes of all buffers.
     pub fn bytes(&self) -> u64 {
         self.buffers.iter().map(|b| b.bytes).sum()

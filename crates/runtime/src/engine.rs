@@ -144,8 +144,7 @@ pub trait Prepared: Send + Sync {
     fn recording(&self) -> &Recording;
 }
 
-/// Most bytes of a panel of activations: what suits the caches of a CPU, or the memory of a GPU. A panel has at least one row,
-/// and never more than `max_binding_bytes`.
+/// Waits for a [`Pending`] result or another future. The synchronous calls wait for their results here.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     pollster::block_on(future)
 }

@@ -44,6 +44,12 @@ impl PanelLayout {
         first..(first + u64::from(self.panel_rows)).min(self.tokens)
     }
 
+    /// All panels in the order of passes that follow one another, from panel `first` on.
+    pub(crate) fn panels_from(&self, first: u32) -> impl Iterator<Item = u32> + use<> {
+        let count = self.panels();
+        (0..count).map(move |after| (first + after) % count)
+    }
+
     /// Panel `panel` as an operand of a recording.
     pub fn panel(&self, panel: u32) -> Matrix {
         let rows = self.rows(panel);

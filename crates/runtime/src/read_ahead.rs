@@ -33,7 +33,7 @@ struct State<S> {
     /// What is still to be visited.
     now: VecDeque<u32>,
     /// What will be visited after that, presumably.
-    next: Arc<[u32]>,
+    next: Vec<u32>,
     /// The panel that could not be read. Nothing is read until somebody asks for it or something else is announced.
     failed: Option<(u32, Error)>,
     closing: bool,
@@ -85,7 +85,7 @@ impl<S: Send + 'static> ReadAhead<S> {
             full: Vec::new(),
             taken: Vec::new(),
             now: VecDeque::new(),
-            next: [].into(),
+            next: Vec::new(),
             failed: None,
             closing: false,
         };
@@ -102,10 +102,12 @@ impl<S: Send + 'static> ReadAhead<S> {
 impl<S> ReadAhead<S> {
     /// Says which panels will be [taken](Self::take) from now on, and which after those, presumably. What was announced before
     /// is off; panels that are in slots stay there while nothing else needs the room.
-    pub fn announce(&self, now: impl IntoIterator<Item = u32>, next: Arc<[u32]>) {
+    pub fn announce(&self, now: Vec<u32>, next: impl IntoIterator<Item = u32>) {
         let mut state = lock(&self.shared.state);
-        state.now = now.into_iter().collect();
-        state.next = next;
+        state.now = now.into();
+        state.next.clear();
+        let more = state.slots;
+        state.next.extend(next.into_iter().take(more));
         state.failed = None;
         self.shared.changed.notify_all();
     }
@@ -127,7 +129,7 @@ impl<S> ReadAhead<S> {
             }
             if let Some((_, error)) = state.failed.take_if(|(failed, _)| *failed == panel) {
                 state.now.clear();
-                state.next = [].into();
+                state.next.clear();
                 return Err(error);
             }
             state = self.shared.wait(state);
@@ -239,7 +241,7 @@ mod tests {
     }
 
     fn run(ahead: &ReadAhead<u32>, visits: &[u32]) {
-        ahead.announce(visits.iter().copied(), visits.into());
+        ahead.announce(visits.to_vec(), visits.to_vec());
         for &panel in visits {
             assert_eq!(*ahead.take(panel).expect("a panel"), panel);
         }
@@ -289,7 +291,7 @@ mod tests {
     fn a_slot_that_is_spent_is_filled_again() {
         let (ahead, read) = ahead(3, None);
         for _ in 0..2 {
-            ahead.announce([0, 1], [].into());
+            ahead.announce(vec![0, 1], []);
             for panel in [0, 1] {
                 let taken = ahead.take(panel).expect("a panel");
                 assert_eq!(*taken, panel);
@@ -303,7 +305,7 @@ mod tests {
     fn a_failure_is_returned_where_its_panel_is_wanted_and_not_before() {
         let (ahead, _) = ahead(3, Some(2));
         for _ in 0..2 {
-            ahead.announce([0, 1, 2, 3], [0].into());
+            ahead.announce(vec![0, 1, 2, 3], [0]);
             assert!(ahead.take(0).is_ok() && ahead.take(1).is_ok());
             assert!(matches!(ahead.take(2), Err(Error::Read(text)) if text == "panel 2"));
         }
@@ -315,7 +317,7 @@ mod tests {
     fn it_can_be_dropped_at_any_moment() {
         for taken in 0..3 {
             let (ahead, _) = ahead(2, Some(2));
-            ahead.announce([0, 1, 2], [].into());
+            ahead.announce(vec![0, 1, 2], []);
             for panel in 0..taken {
                 drop(ahead.take(panel));
             }

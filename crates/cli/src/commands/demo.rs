@@ -39,7 +39,7 @@ pub struct DemoArgs {
     pub rank: u32,
 
     /// Share of the neurons that a feature keeps
-    #[arg(long, short = 'p', default_value_t = 0.03, value_name = "SHARE", value_parser = super::fit::share, allow_negative_numbers = true)]
+    #[arg(long, short = 'p', default_value_t = 0.03, value_name = "SHARE", value_parser = crate::number_args::share, allow_negative_numbers = true)]
     pub sparsity: f64,
 
     /// Seed of the random start

@@ -10,9 +10,9 @@ use unmix_data::{
 };
 
 use crate::activation_args::{self, ChoiceArgs, left_out, names};
-use crate::commands::fit::at_least_zero;
 use crate::engine;
 use crate::failure::Failure;
+use crate::number_args::at_least_zero;
 use crate::output::{self, Style, Table, percent, thousands};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;

@@ -6,10 +6,10 @@ use unmix::ActivationSource;
 use unmix_data::{InspectedFile, Inspection};
 
 use crate::activation_args::{ActivationArgs, left_out};
-use crate::commands::fit::check_rank;
 use crate::failure::Failure;
 use crate::memory::working_bytes;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
+use crate::rank::check_rank;
 use crate::shared_args::SharedArgs;
 
 /// Look at activations before a fit

@@ -59,7 +59,7 @@ pub struct HierarchyArgs {
     pub ranks: Vec<u32>,
 
     /// Show children of at least this share of the strongest child's strength
-    #[arg(long, default_value_t = 0.3, value_name = "SHARE", value_parser = crate::commands::fit::share, allow_negative_numbers = true, help_heading = "Tree")]
+    #[arg(long, default_value_t = 0.3, value_name = "SHARE", value_parser = crate::number_args::share, allow_negative_numbers = true, help_heading = "Tree")]
     pub threshold: f64,
 
     /// Most children shown for a parent

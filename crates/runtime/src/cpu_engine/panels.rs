@@ -39,12 +39,9 @@ impl Panels {
     }
 
     /// A run begins that [takes](Self::take) these panels, in this order.
-    pub fn announce(&self, visits: &Arc<[u32]>) {
-        if let Panels::Streamed(ahead, _) = self
-            && !visits.is_empty()
-        {
-            // A pass is followed by the next one, as a rule.
-            ahead.announce(visits.iter().copied(), Arc::clone(visits));
+    pub fn announce(&self, visits: &[u32]) {
+        if let (Panels::Streamed(ahead, layout), Some(last)) = (self, visits.last()) {
+            ahead.announce(visits.to_vec(), layout.panels_from(*last));
         }
     }
 

@@ -118,7 +118,7 @@ struct CpuPrepared {
     recording: Recording,
     schedule: Schedule,
     /// The panels that are visited where activations are streamed.
-    visits: Arc<[u32]>,
+    visits: Vec<u32>,
 }
 
 impl CpuPrepared {

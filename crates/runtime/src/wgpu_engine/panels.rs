@@ -92,15 +92,12 @@ impl Panels {
     /// A run begins that visits these panels, in this order. None where there is nothing to be brought.
     pub fn begin(&self, visits: &[u32]) -> Option<Pass<'_>> {
         let Panels::Streamed(slots) = self else { return None };
-        if visits.is_empty() {
-            return None;
-        }
+        let last = visits.last()?;
         let held = lock(&slots.held);
         let mut later = held.clone();
-        let now = slots.missing(visits, &mut later);
-        // A pass is followed by the next one, as a rule.
-        let next = slots.missing(visits, &mut later);
-        slots.ahead.announce(now, next.into());
+        let now = slots.missing(visits.iter().copied(), &mut later);
+        let next = slots.missing(slots.layout.panels_from(*last), &mut later);
+        slots.ahead.announce(now, next);
         Some(Pass { slots, held })
     }
 }
@@ -111,9 +108,8 @@ impl Slots {
     }
 
     /// The visited panels that must be brought where `held` are the panels in the slots; `held` becomes what is there afterwards.
-    fn missing(&self, visits: &[u32], held: &mut [Option<u32>]) -> Vec<u32> {
-        let brought = |&panel: &u32| held[self.slot(panel)].replace(panel) != Some(panel);
-        visits.iter().copied().filter(brought).collect()
+    fn missing(&self, visits: impl Iterator<Item = u32>, held: &mut [Option<u32>]) -> Vec<u32> {
+        visits.filter(|&panel| held[self.slot(panel)].replace(panel) != Some(panel)).collect()
     }
 }
 

@@ -5,8 +5,9 @@ use unmix::{ElementType, SemiNmf};
 use unmix_kernels::{Device, device_names};
 
 use super::synthetic::Shape;
-use crate::commands::fit::{SolverOption, share};
+use crate::commands::fit::SolverOption;
 use crate::failure::Failure;
+use crate::number_args::share;
 
 /// Measure the speed of an iteration on this machine
 ///

@@ -1,0 +1,73 @@
+//! The header of a checkpoint: whose it is, and the state of the iterations.
+
+use serde::{Deserialize, Serialize};
+use unmix_runtime::{Engine, PanelLayout};
+
+use crate::checkpoint::CheckpointSummary;
+use crate::iteration_state::IterationState;
+use crate::{Error, Options};
+
+/// All of a checkpoint but the buffers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CheckpointHeader {
+    pub summary: CheckpointSummary,
+    /// Rows of every panel but the last: sums are taken panel by panel.
+    pub panel_rows: u32,
+    /// Power of two by which activations are multiplied.
+    pub scale: f32,
+    pub state: IterationState,
+}
+
+impl CheckpointHeader {
+    /// Reads a header, and refuses one of another version.
+    pub fn parse(header: &str) -> Result<Self, Error> {
+        CheckpointSummary::of_header(header)?;
+        serde_json::from_str(header)
+            .map_err(|error| refusal(format!("its header cannot be read ({error}); start the fit anew")))
+    }
+
+    /// Refuses to go on with other options or other activations than the fit's, or on another engine.
+    pub fn check(&self, options: &Options, layout: &PanelLayout, engine: &dyn Engine) -> Result<(), Error> {
+        let CheckpointSummary { tokens, neurons, element, .. } = &self.summary;
+        let here = engine.kind().name();
+        if self.summary.engine != here {
+            let problem = format!(
+                "it was written on the engine `{}`, and this is `{here}`; resume on that engine",
+                self.summary.engine
+            );
+            return Err(refusal(problem));
+        }
+        if (*tokens, *neurons, element.as_str()) != (layout.tokens, layout.neurons, layout.element.name()) {
+            return Err(refusal(format!(
+                "it belongs to {tokens} tokens × {neurons} neurons in {element}, and these activations are {} × {} in {}; \
+                 resume with the fit's own activations",
+                layout.tokens, layout.neurons, layout.element
+            )));
+        }
+        if self.summary.options != *options {
+            return Err(refusal(
+                "its fit has other options; resume with the options of the checkpoint, or start the fit anew"
+                    .to_owned(),
+            ));
+        }
+        if self.panel_rows != layout.panel_rows {
+            return Err(refusal(format!(
+                "its fit cut the activations into panels of {} tokens, and this engine cuts them into panels of {}; \
+                 resume on a machine or device of the same kind",
+                self.panel_rows, layout.panel_rows
+            )));
+        }
+        if self.summary.adapter != engine.adapter() {
+            log::warn!(
+                "the checkpoint was written on {}, and this is {}; the result may differ in its last digits",
+                self.summary.adapter,
+                engine.adapter()
+            );
+        }
+        Ok(())
+    }
+}
+
+fn refusal(problem: String) -> Error {
+    Error::Checkpoint { problem }
+}

@@ -1,0 +1,90 @@
+//! When a fit's checkpoints are taken.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use crate::checkpoint::CheckpointSummary;
+use crate::checkpoint_handles::SharedWriter;
+use crate::checkpoint_header::CheckpointHeader;
+use crate::fit::Fit;
+use crate::iterations::Iterations;
+use crate::saved_buffers::save;
+use crate::watch::Watch;
+use crate::{Error, Progress};
+
+/// How often checkpoints are taken, and who stores them.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckpointSchedule {
+    /// The least time between two checkpoints; none are taken if it is zero.
+    pub every: Duration,
+    pub writer: SharedWriter,
+}
+
+/// The checkpoints of a fit under way.
+pub(crate) struct Checkpoints {
+    /// None where no more checkpoints are to be taken.
+    schedule: Option<CheckpointSchedule>,
+    /// When the last one was complete, or the fit began.
+    last: Instant,
+}
+
+impl Checkpoints {
+    /// Of a fit that begins now.
+    pub fn new(schedule: Option<CheckpointSchedule>) -> Self {
+        Checkpoints { schedule: schedule.filter(|schedule| !schedule.every.is_zero()), last: Instant::now() }
+    }
+
+    /// Takes a checkpoint between two steps if it is time for one. When the caller has just asked to stop, it is time for the last one:
+    /// iterations end now, but could go on from there.
+    pub async fn between_steps<P: FnMut(&Progress) -> ControlFlow<()>>(
+        &mut self,
+        fit: &Fit<'_>,
+        iterations: &mut Iterations<'_>,
+        watch: &Watch<'_, P>,
+    ) -> Result<(), Error> {
+        let interrupted = iterations.is_interrupted();
+        let due = |schedule: &CheckpointSchedule| interrupted || self.last.elapsed() >= schedule.every;
+        if let Some(schedule) = self.schedule.as_ref().filter(|schedule| due(schedule)) {
+            take(fit, iterations, watch.seconds(), &schedule.writer).await?;
+            self.last = Instant::now();
+        }
+        if interrupted {
+            self.end();
+        }
+        Ok(())
+    }
+
+    /// Takes no more checkpoints.
+    pub fn end(&mut self) {
+        self.schedule = None;
+    }
+}
+
+async fn take(
+    fit: &Fit<'_>,
+    iterations: &mut Iterations<'_>,
+    seconds: f64,
+    writer: &SharedWriter,
+) -> Result<(), Error> {
+    let state = iterations.state().await?;
+    let layout = &fit.layout;
+    let header = CheckpointHeader {
+        summary: CheckpointSummary {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: fit.engine.kind().name().to_owned(),
+            adapter: fit.engine.adapter().to_owned(),
+            tokens: layout.tokens,
+            neurons: layout.neurons,
+            element: layout.element.name().to_owned(),
+            options: fit.options.clone(),
+            iterations: state.course.losses.len() as u32,
+            seconds,
+        },
+        panel_rows: layout.panel_rows,
+        scale: fit.measured.scale,
+        state,
+    };
+    let header =
+        serde_json::to_string(&header).map_err(|error| Error::CheckpointWrite { problem: error.to_string() })?;
+    save(&fit.io, &fit.workspace, &fit.buffers, &header, writer).await
+}

@@ -1,0 +1,40 @@
+//! Gathering the activations of single tokens.
+
+use unmix_kernels::{BufferId, Matrix, Recording, gather_rows};
+
+use crate::Error;
+use crate::panels::Panel;
+use crate::session_io::SessionIo;
+
+/// The first activations of some tokens, scaled, as a row each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gather<'a> {
+    pub tokens: &'a [u32],
+    /// Room for the tokens on the device.
+    pub indices: BufferId,
+    /// The rows [tokens, neurons that are gathered].
+    pub out: Matrix,
+}
+
+impl Gather<'_> {
+    /// Says which tokens are gathered by what is recorded.
+    pub fn write_tokens(&self, io: &SessionIo) -> Result<(), Error> {
+        io.write(self.indices, self.tokens)
+    }
+
+    /// Records it for the tokens of a panel. A panel that has none of them is not visited.
+    pub fn record(&self, r: &mut Recording, panel: &Panel, scale: f32) {
+        if self.tokens.iter().any(|&token| panel.contains(token)) {
+            let activations = panel.first_neurons(self.out.columns).activations;
+            gather_rows(r, activations, panel.first_token, self.indices, self.out, scale);
+        }
+    }
+
+    /// Gathers from all panels.
+    pub fn run(&self, io: &SessionIo, panels: &[Panel], scale: f32) -> Result<(), Error> {
+        self.write_tokens(io)?;
+        let mut recording = Recording::new();
+        panels.iter().for_each(|panel| self.record(&mut recording, panel, scale));
+        io.run_once(recording)
+    }
+}

@@ -1,0 +1,125 @@
+//! The command line of `unmix fit`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::choices::{InitOption, SolverOption};
+use crate::activation_args::ActivationArgs;
+use crate::number_args::{at_least_zero, duration, share};
+
+/// Factorize activations into sparse features
+///
+/// Reads activations from one file, or from several as one matrix. They are tokens × neurons, or batch × sequence ×
+/// neurons with the attention mask beside them, in safetensors or npy files with f32, f16, bf16 or f64 numbers. Writes
+/// a folder with factorization.safetensors (features and coefficients) and run.json (everything about the run).
+///
+/// Ctrl-C, SIGTERM and SIGHUP stop after the current iteration, save the best features so far, and leave a checkpoint. A second
+/// signal ends the program at once.
+#[derive(Debug, Args)]
+#[command(mut_arg("files", |files| files.required(false).required_unless_present("resume")))]
+#[command(after_long_help = "Examples:
+  unmix fit activations.safetensors --rank 100 --out fit
+  unmix fit shards/ --rank 400 --out fit
+  unmix fit activations.npy --rank 400 --sparsity 0.02 --solver hals --penalty 0.03 --out fit
+  unmix fit a.safetensors --rank 6 --solver paper --tolerance 0 --max-iterations 20 \\
+      --init-coefficients start.safetensors:coefficients --out published
+  unmix fit --resume fit")]
+pub struct FitArgs {
+    #[command(flatten)]
+    pub new: Option<NewFitArgs>,
+
+    /// Go on with the unfinished fit of the folder DIR, from its latest checkpoint, as if it had never stopped. All other options
+    /// are those that the fit began with
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "NewFitArgs", "ChoiceArgs"], help_heading = "Checkpoints")]
+    pub resume: Option<PathBuf>,
+}
+
+/// A fit that begins.
+#[derive(Debug, Args)]
+pub struct NewFitArgs {
+    #[command(flatten)]
+    pub activations: ActivationArgs,
+
+    /// Number of features
+    #[arg(long, short = 'k', value_name = "K", required = false, required_unless_present = "resume")]
+    pub rank: u32,
+
+    /// Folder to write; it must not exist yet
+    #[arg(long, short, value_name = "DIR", required = false, required_unless_present = "resume")]
+    pub out: PathBuf,
+
+    /// Replace an earlier fit in that folder
+    #[arg(long)]
+    pub force: bool,
+
+    /// Share of the neurons that each feature keeps, above 0 and up to 1
+    #[arg(long, short = 'p', default_value_t = 0.01, value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
+    pub sparsity: f64,
+
+    /// How features and coefficients are updated
+    #[arg(long, value_enum, default_value_t, value_name = "SOLVER", help_heading = "Solver")]
+    pub solver: SolverOption,
+
+    /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser [default: 0.02]
+    #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
+    pub penalty: Option<f64>,
+
+    /// Where the fit starts [default: kmeans, or given with --init-coefficients]
+    #[arg(long, value_enum, value_name = "START", help_heading = "Solver")]
+    pub init: Option<InitOption>,
+
+    /// Start from these coefficients (tokens × features, at least 0), as FILE or FILE:TENSOR
+    #[arg(long, value_name = "FILE[:TENSOR]", help_heading = "Solver")]
+    pub init_coefficients: Option<String>,
+
+    /// Seed of everything random; the same seed on the same engine and device gives the same bits
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Solver")]
+    pub seed: u64,
+
+    /// Most iterations
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
+    pub max_iterations: u32,
+
+    /// Stop when the error falls by less than this share of itself within --patience iterations; 0 runs them all
+    #[arg(long, default_value_t = 1e-4, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
+    pub tolerance: f64,
+
+    /// Iterations over which the tolerance is judged
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
+    pub patience: u32,
+
+    /// Ridge of the least-squares step, as a share of the Gram matrix's mean diagonal [default: 1e-7; with --solver paper an
+    /// absolute 1e-6]
+    #[arg(long, value_name = "RIDGE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
+    pub ridge: Option<f64>,
+
+    /// Updates of the coefficients in each iteration; the first one after a warm-up has twice as many [default: 2, or 4
+    /// with --solver mu]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Solver")]
+    pub sweeps: Option<u32>,
+
+    /// How far the features are moved beyond the least-squares solution before they are cut, as a share of the step
+    /// that leads to it; below 1 [default: 0.4 with --solver projected-ls, else 0]
+    #[arg(long, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
+    pub relaxation: Option<f64>,
+
+    /// Iterations on a sample of the tokens before the first one over all of them [default: 8 with --solver
+    /// projected-ls and --init kmeans, if there are at least 75 tokens for each feature]
+    #[arg(long, value_name = "N", help_heading = "Solver")]
+    pub warm_up: Option<u32>,
+
+    /// Refit the values of the features at the end; the error falls a little, and the coefficients stay the same
+    #[arg(long, help_heading = "Solver")]
+    pub debias: bool,
+
+    /// Leave features dead that no token uses any more, instead of starting them anew
+    #[arg(long, help_heading = "Solver")]
+    pub no_revive: bool,
+
+    /// Least time between two checkpoints, from which `--resume` goes on, e.g. 30s, 5m or 100ms; 0 takes none. They are kept in
+    /// the folder DIR.partial until the fit is complete
+    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = duration, help_heading = "Checkpoints")]
+    pub checkpoint_every: Duration,
+}

@@ -1,0 +1,100 @@
+//! From the command line to the library's builder.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use unmix::{DenseMatrix, Init, SemiNmf};
+use unmix_data::read_matrix;
+
+use super::args::NewFitArgs;
+use super::choices::{InitOption, SolverOption};
+use crate::failure::Failure;
+
+/// Refuses options that contradict each other.
+pub fn check(args: &NewFitArgs) -> Result<(), Failure> {
+    if args.init == Some(InitOption::Given) && args.init_coefficients.is_none() {
+        return Err(Failure::Usage(
+            "--init given: needs coefficients to start from; add --init-coefficients FILE".to_owned(),
+        ));
+    }
+    if let (Some(init), Some(_)) = (args.init.filter(|&init| init != InitOption::Given), &args.init_coefficients) {
+        let name = init.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        return Err(Failure::Usage(format!("--init {name}: contradicts --init-coefficients; leave out one of them")));
+    }
+    if args.penalty.is_some() && args.solver != SolverOption::Hals {
+        return Err(Failure::Usage(
+            "--penalty: only --solver hals has a penalty; choose that solver or leave it out".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// A fit of so many tokens as the options ask for it.
+pub fn builder(args: &NewFitArgs, tokens: u64) -> Result<SemiNmf, Failure> {
+    let given =
+        args.init_coefficients.as_deref().map(|given| initial_coefficients(given, tokens, args.rank)).transpose()?;
+    let mut builder = SemiNmf::new(args.rank)
+        .sparsity(args.sparsity)
+        .solver(args.solver.solver())
+        .seed(args.seed)
+        .max_iterations(args.max_iterations)
+        .tolerance(args.tolerance)
+        .patience(args.patience)
+        .revive(!args.no_revive)
+        .debias(args.debias);
+    if let Some(alpha) = args.penalty {
+        builder = builder.penalty(alpha);
+    }
+    if let Some(ridge) = args.ridge {
+        builder = builder.ridge(ridge);
+    }
+    if let Some(sweeps) = args.sweeps {
+        builder = builder.sweeps(sweeps);
+    }
+    if let Some(relaxation) = args.relaxation {
+        builder = builder.relaxation(relaxation);
+    }
+    if let Some(iterations) = args.warm_up {
+        builder = builder.warm_up(iterations);
+    }
+    Ok(match (args.init, given) {
+        (_, Some(coefficients)) => builder.init_coefficients(coefficients),
+        (Some(InitOption::Random), None) => builder.init(Init::Random),
+        (Some(InitOption::Svd), None) => builder.init(Init::Svd),
+        _ => builder.init(Init::Kmeans),
+    })
+}
+
+/// Reads `FILE` or `FILE:TENSOR`.
+fn named_matrix(given: &str) -> Result<DenseMatrix, Failure> {
+    let (path, tensor) = match given.rsplit_once(':') {
+        // A colon may also be part of a path, as in `C:\start.npy`.
+        Some((path, tensor)) if !Path::new(given).exists() && !tensor.contains(['/', '\\']) && !path.is_empty() => {
+            (path, Some(tensor))
+        }
+        _ => (given, None),
+    };
+    read_matrix(path, tensor).map_err(|error| match error {
+        unmix_data::Error::AmbiguousTensor { .. } => Failure::Usage(format!("{error}, as {path}:NAME")),
+        other => other.into(),
+    })
+}
+
+fn initial_coefficients(given: &str, tokens: u64, rank: u32) -> Result<DenseMatrix, Failure> {
+    let matrix = named_matrix(given)?;
+    if (matrix.rows as u64, matrix.columns as u64) != (tokens, rank.into()) {
+        return Err(Failure::Usage(format!(
+            "--init-coefficients {given}: the matrix is {} × {}, but {tokens} tokens × {rank} features are needed",
+            matrix.rows, matrix.columns
+        )));
+    }
+    if let Some(at) = matrix.values.iter().position(|&y| y < 0.0) {
+        return Err(Failure::Usage(format!(
+            "--init-coefficients {given}: {} at token {}, feature {}; coefficients are at least 0",
+            matrix.values[at],
+            at / matrix.columns,
+            at % matrix.columns
+        )));
+    }
+    Ok(matrix)
+}

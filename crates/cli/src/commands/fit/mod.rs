@@ -1,0 +1,213 @@
+//! `unmix fit`: activations in, a folder with features and coefficients out.
+
+mod args;
+mod builder;
+mod choices;
+mod request;
+mod summary;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use unmix::{ActivationSource, EngineKind, SemiNmf, StopReason};
+use unmix_data::{
+    ActivationSet, CheckpointFolder, Error, Fingerprinting, FitRecord, InputRecord, check_target, read_fit, write_fit,
+};
+
+pub use self::args::FitArgs;
+use self::args::NewFitArgs;
+pub use self::choices::SolverOption;
+use self::request::Request;
+use self::summary::summary;
+use crate::activation_args::{left_out, names};
+use crate::failure::Failure;
+use crate::output::{self, bytes, thousands};
+use crate::progress::Reporter;
+use crate::rank::check_rank;
+use crate::shared_args::SharedArgs;
+use crate::{engine, interrupt, memory};
+
+/// Runs the command.
+pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    match (&args.resume, &args.new) {
+        (Some(dir), _) => resume(dir, shared, reporter),
+        (None, Some(new)) => begin(new, shared, reporter),
+        (None, None) => Err(Failure::Usage("fit: activations, --rank and --out are needed, or --resume".to_owned())),
+    }
+}
+
+/// A fit that is about to compute.
+struct Job<'a> {
+    args: &'a NewFitArgs,
+    shared: &'a SharedArgs,
+    /// Folder of the result.
+    out: PathBuf,
+    /// Whether an earlier fit there is replaced.
+    replace: bool,
+    /// The command line with which the fit began.
+    command_line: Vec<String>,
+    activations: ActivationSet,
+    start: Start,
+}
+
+/// Where a fit starts.
+enum Start {
+    /// At its begin.
+    New(Box<SemiNmf>),
+    /// At the latest checkpoint in a folder, on activations of this fingerprint.
+    Checkpoint { folder: CheckpointFolder, fingerprint: String },
+}
+
+/// Begins a fit. Whatever can be refused is refused before the long work.
+fn begin(args: &NewFitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    builder::check(args)?;
+    check_target(&args.out, args.force)?;
+    let activations = args.activations.open()?;
+    check_rank(args.rank, &activations)?;
+    let builder = builder::builder(args, activations.tokens())?;
+    let command_line = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let (out, start) = (args.out.clone(), Start::New(Box::new(builder)));
+    compute(Job { args, shared, out, replace: args.force, command_line, activations, start }, reporter)
+}
+
+/// Goes on with the unfinished fit of `dir`.
+fn resume(dir: &Path, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    let out = std::path::absolute(dir).map_err(|error| Failure::Usage(format!("{}: {error}", dir.display())))?;
+    let folder = match CheckpointFolder::resume(&out) {
+        Err(Error::NoCheckpoint { .. }) if is_complete(&out) => {
+            return output::print(&format!("The fit {} is complete. There is nothing to resume.\n", dir.display()));
+        }
+        folder => folder?,
+    };
+    let request = Request::parse(&folder)?;
+    request.enter_directory()?;
+    let (args, began) = request.arguments()?;
+    let activations = args.activations.open()?;
+    // Only what says how to report comes from this command line.
+    let shared = &SharedArgs { engine: began.engine, ..shared.clone() };
+    let (command_line, fingerprint) = (request.command_line(), request.fingerprint);
+    let start = Start::Checkpoint { folder, fingerprint };
+    compute(Job { args: &args, shared, out, replace: true, command_line, activations, start }, reporter)
+}
+
+/// Whether a folder holds a fit that was not interrupted.
+fn is_complete(dir: &Path) -> bool {
+    read_fit(dir).is_ok_and(|fit| fit.run.summary.stop_reason != StopReason::Interrupted)
+}
+
+/// Computes, and writes the result.
+fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
+    let Job { args, shared, out, replace, command_line, activations: file, start } = job;
+    let engine = engine::open(&shared.engine, reporter)?;
+    check_memory(&file, args.rank, engine.kind())?;
+    let source = Fingerprinting::new(file.clone());
+    let (builder, folder, began_with) = match start {
+        Start::New(builder) => (*builder, new_folder(args, &out, &source)?, None),
+        Start::Checkpoint { folder, fingerprint } => (SemiNmf::resume(folder.latest()?)?, folder, Some(fingerprint)),
+    };
+    interrupt::catch(reporter.interrupt_notice());
+
+    reporter.stage(&format!(
+        "reading {}: {} tokens × {} neurons, {}",
+        names(&file),
+        thousands(file.tokens()),
+        thousands(file.neurons()),
+        file.element()
+    ));
+    if let Some(told) = left_out(file.left_out(), file.stored_tokens()) {
+        reporter.stage(&format!("leaving out {told}"));
+    }
+    let activations = engine.load(&source)?;
+    Failure::if_interrupted()?;
+    let fingerprint = source.fingerprint()?;
+    Failure::if_interrupted()?;
+    if began_with.is_some_and(|began_with| began_with != fingerprint) {
+        return Err(Failure::Usage(format!(
+            "{}: changed since the fit {} began (its fingerprint is another), so the fit cannot go on; start it anew, or put the \
+             activations back",
+            names(&file),
+            out.display()
+        )));
+    }
+    let builder = builder.checkpoint(args.checkpoint_every, guarded(folder, &file, &fingerprint));
+
+    let options = builder.options();
+    reporter.fit_starts(&options);
+    let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
+        reporter.fit_progress(progress);
+        // A result is worth nothing if it comes from a file that was cut short.
+        if interrupt::requested() || file.check_whole().is_err() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    reporter.fit_ends();
+    // If a file was changed, this explains a result that is not sound, and makes one that seems sound worthless.
+    if !matches!(fit, Err(unmix::Error::Runtime(_))) {
+        file.check_unchanged(&fingerprint)?;
+    }
+
+    let fit = fit.map_err(|error| Failure::of_computation(error, &file))?;
+    // Nobody else may write to the folder of checkpoints as long as the builder holds it.
+    drop(builder);
+    reporter.stage(&format!("writing {}", out.display()));
+    let mut record = FitRecord::new(fit, file.token_columns().clone(), InputRecord::new(&file, fingerprint));
+    record.run.command_line = Some(command_line);
+    record.run.peak_memory_bytes = memory::peak_bytes();
+    write_fit(&out, &record, replace)?;
+
+    if shared.json {
+        output::print_json(&record.run)?;
+    } else {
+        output::print(&summary(&record, &out))?;
+    }
+    if record.run.summary.stop_reason != StopReason::Interrupted {
+        return Ok(CheckpointFolder::discard(&out)?);
+    }
+    let done = record.run.summary.iterations;
+    let how = if CheckpointFolder::resume(&out).is_ok() {
+        format!("; `unmix fit --resume {}` goes on from there", out.display())
+    } else {
+        String::new()
+    };
+    Err(Failure::Interrupted(format!(
+        "interrupted after {done} of {} iterations; the best so far is saved in {}{how}",
+        options.max_iterations,
+        out.display()
+    )))
+}
+
+/// The folder for the checkpoints of a fit that begins.
+fn new_folder(
+    args: &NewFitArgs,
+    out: &Path,
+    source: &Fingerprinting<ActivationSet>,
+) -> Result<CheckpointFolder, Failure> {
+    let source = source.clone();
+    Ok(CheckpointFolder::begin(out, args.force, move || Request::of_this_process(source.fingerprint()?))?)
+}
+
+/// The folder, which completes a checkpoint only as long as the activations are what they were.
+fn guarded(folder: CheckpointFolder, file: &ActivationSet, fingerprint: &str) -> CheckpointFolder {
+    let (file, fingerprint) = (file.clone(), fingerprint.to_owned());
+    folder.guarded_by(move || match file.check_untouched() {
+        Ok(()) => Ok(()),
+        // A file may have been written to without a change of its content.
+        Err(_) => file.check_unchanged(&fingerprint),
+    })
+}
+
+/// If memory ran out, the system would end the CPU engine without a message, so this is checked in advance.
+fn check_memory(file: &ActivationSet, rank: u32, engine: EngineKind) -> Result<(), Failure> {
+    let needed = memory::working_bytes(file.tokens(), file.neurons(), rank.into());
+    match memory::available_bytes() {
+        Some(available) if engine == EngineKind::Cpu && needed > available => Err(Failure::Memory(format!(
+            "{}: a fit of rank {rank} needs about {} beside the activations, but {} are free; use fewer tokens or a smaller rank",
+            names(file),
+            bytes(needed),
+            bytes(available)
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,64 @@
+//! What is said of a fit at its end.
+
+use std::path::Path;
+
+use unmix::{FitSummary, StopReason};
+use unmix_data::FitRecord;
+
+use crate::output::{Style, Table, bytes, duration, percent, thousands};
+
+/// The result in a table.
+pub fn summary(record: &FitRecord, out: &Path) -> String {
+    let (run, s) = (&record.run, &record.run.summary);
+    let mut table = Table::new(&["", ""]);
+    let style = Style::stdout();
+    let mut fact = |name: &str, text: String| table.row(vec![name.to_owned(), text]);
+    let explained = percent(1.0 - s.relative_error);
+    fact("relative error", format!("{} ({explained} explained)", style.strong(&format!("{:.6}", s.relative_error))));
+    fact("iterations", format!("{}; {}{}", s.iterations, why(s), best(s)));
+    let dead = match s.dead_features.len() {
+        0 => "none dead".to_owned(),
+        count => format!("{count} dead"),
+    };
+    let mut revived: Vec<u32> = s.revived.iter().map(|&(_, feature)| feature).collect();
+    revived.sort_unstable();
+    revived.dedup();
+    let revived = if revived.is_empty() { String::new() } else { format!(", {} revived on the way", revived.len()) };
+    fact(
+        "features",
+        format!(
+            "{} of {} of {} neurons, {dead}{revived}",
+            s.options.rank,
+            s.kept_per_feature,
+            thousands(s.neurons.into())
+        ),
+    );
+    fact("time", format!("{} on {} ({})", duration(s.seconds), s.engine, s.adapter));
+    if let Some(peak) = run.peak_memory_bytes {
+        fact("memory", format!("{} at most", bytes(peak)));
+    }
+    fact("saved in", out.display().to_string());
+    let text = if record.columns.token_ids.is_some() { "--vocabulary tokenizer.json" } else { "--tokens TOKENS.json" };
+    fact("next", format!("unmix features {} {text}", out.display()));
+    table.render(style)
+}
+
+fn why(summary: &FitSummary) -> String {
+    let options = &summary.options;
+    match summary.stop_reason {
+        StopReason::Converged => {
+            format!("the error fell by less than {} of itself in {}", options.tolerance, options.patience)
+        }
+        StopReason::MaxIterations => "as many as were allowed".to_owned(),
+        StopReason::Interrupted => "interrupted".to_owned(),
+        StopReason::Diverged => "the next one overflowed".to_owned(),
+    }
+}
+
+fn best(summary: &FitSummary) -> String {
+    match summary.best_iteration {
+        best if best == summary.iterations => String::new(),
+        best if summary.options.keep_best => format!("; number {best} was the best and is kept"),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,25 @@
+//! The iteration of each solver as a list that one can open and read: a line for each command. A line says which kernel runs, how much
+//! it moves and computes, what it reads, and after the arrow what it writes.
+
+use unmix::{CpuEngine, ElementType, Engine, EngineLimits, PanelLayout, SemiNmf, Solver};
+
+/// The commands before the first iteration and those of an iteration, for 3 features of 32 neurons over two panels of tokens.
+fn listing(solver: Solver, limits: &EngineLimits) -> String {
+    let layout = PanelLayout { tokens: 2000, neurons: 32, element: ElementType::F16, panel_rows: 1024, stride: 32 };
+    let iteration = SemiNmf::new(3).sparsity(0.1).solver(solver).plan_iteration(&layout, limits).expect("a plan");
+    let list = |recording: &unmix_kernels::Recording| recording.listing(&iteration.workspace);
+    format!("before the first iteration:\n{}\nan iteration:\n{}", list(&iteration.start), list(&iteration.recording))
+}
+
+#[test]
+fn iterations_on_the_cpu() {
+    for solver in Solver::ALL {
+        insta::assert_snapshot!(solver.name(), listing(solver, CpuEngine::new().limits()));
+    }
+}
+
+#[test]
+fn an_iteration_on_a_gpu_takes_its_sums_in_parts() {
+    let limits = EngineLimits::of_gpu(1 << 30);
+    insta::assert_snapshot!("projected-ls-on-a-gpu", listing(Solver::ProjectedLs, &limits));
+}
