@@ -28,6 +28,10 @@ use crate::number_args::{at_least_zero, duration, share};
   unmix fit --resume fit")]
 pub struct FitArgs {
     #[command(flatten)]
+    pub activations: ActivationArgs,
+
+    // Without a group of arguments in it: clap leaves groups that have one empty, and would never find it present.
+    #[command(flatten)]
     pub new: Option<NewFitArgs>,
 
     /// Go on with the unfinished fit of the folder DIR, from its latest checkpoint, as if it had never stopped. All other options
@@ -36,12 +40,9 @@ pub struct FitArgs {
     pub resume: Option<PathBuf>,
 }
 
-/// A fit that begins.
+/// How a fit that begins is to be.
 #[derive(Debug, Args)]
 pub struct NewFitArgs {
-    #[command(flatten)]
-    pub activations: ActivationArgs,
-
     /// Number of features
     #[arg(long, short = 'k', value_name = "K", required = false, required_unless_present = "resume")]
     pub rank: u32,

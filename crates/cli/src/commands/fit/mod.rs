@@ -17,9 +17,9 @@ use unmix_data::{
 pub use self::args::FitArgs;
 use self::args::NewFitArgs;
 pub use self::choices::SolverOption;
-use self::request::Request;
+use self::request::{BegunFit, Request};
 use self::summary::summary;
-use crate::activation_args::{left_out, names};
+use crate::activation_args::{ActivationArgs, left_out, names};
 use crate::failure::Failure;
 use crate::output::{self, bytes, thousands};
 use crate::progress::Reporter;
@@ -31,7 +31,7 @@ use crate::{engine, interrupt, memory};
 pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     match (&args.resume, &args.new) {
         (Some(dir), _) => resume(dir, shared, reporter),
-        (None, Some(new)) => begin(new, shared, reporter),
+        (None, Some(new)) => begin(&args.activations, new, shared, reporter),
         (None, None) => Err(Failure::Usage("fit: activations, --rank and --out are needed, or --resume".to_owned())),
     }
 }
@@ -59,10 +59,15 @@ enum Start {
 }
 
 /// Begins a fit. Whatever can be refused is refused before the long work.
-fn begin(args: &NewFitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+fn begin(
+    activations: &ActivationArgs,
+    args: &NewFitArgs,
+    shared: &SharedArgs,
+    reporter: &mut Reporter,
+) -> Result<(), Failure> {
     builder::check(args)?;
     check_target(&args.out, args.force)?;
-    let activations = args.activations.open()?;
+    let activations = activations.open()?;
     check_rank(args.rank, &activations)?;
     let builder = builder::builder(args, activations.tokens())?;
     let command_line = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -81,10 +86,10 @@ fn resume(dir: &Path, shared: &SharedArgs, reporter: &mut Reporter) -> Result<()
     };
     let request = Request::parse(&folder)?;
     request.enter_directory()?;
-    let (args, began) = request.arguments()?;
-    let activations = args.activations.open()?;
+    let BegunFit { activations, args, shared: begun } = request.arguments()?;
+    let activations = activations.open()?;
     // Only what says how to report comes from this command line.
-    let shared = &SharedArgs { engine: began.engine, ..shared.clone() };
+    let shared = &SharedArgs { engine: begun.engine, ..shared.clone() };
     let (command_line, fingerprint) = (request.command_line(), request.fingerprint);
     let start = Start::Checkpoint { folder, fingerprint };
     compute(Job { args: &args, shared, out, replace: true, command_line, activations, start }, reporter)

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use unmix_data::{CheckpointFolder, Error};
 
 use super::args::{FitArgs, NewFitArgs};
+use crate::activation_args::ActivationArgs;
 use crate::failure::Failure;
 use crate::shared_args::SharedArgs;
 
@@ -65,6 +66,16 @@ enum Command {
     Fit(FitArgs),
 }
 
+/// The options with which a fit began.
+pub struct BegunFit {
+    /// The activations.
+    pub activations: ActivationArgs,
+    /// Those of the fit.
+    pub args: NewFitArgs,
+    /// Those that all commands share.
+    pub shared: SharedArgs,
+}
+
 impl Request {
     /// This process's own, as JSON, for activations of this fingerprint.
     pub fn of_this_process(fingerprint: String) -> Result<Vec<u8>, Error> {
@@ -96,10 +107,12 @@ impl Request {
     }
 
     /// The options with which the fit began.
-    pub fn arguments(&self) -> Result<(NewFitArgs, SharedArgs), Failure> {
+    pub fn arguments(&self) -> Result<BegunFit, Failure> {
         let parsed = CommandLine::try_parse_from(self.arguments.iter().cloned().map(OsString::from));
         match parsed {
-            Ok(CommandLine { command: Command::Fit(FitArgs { new: Some(new), .. }), shared }) => Ok((new, shared)),
+            Ok(CommandLine { command: Command::Fit(FitArgs { activations, new: Some(args), .. }), shared }) => {
+                Ok(BegunFit { activations, args, shared })
+            }
             _ => Err(Failure::Usage(format!(
                 "this version of unmix does not understand the command line with which the fit began ({}); start the fit anew",
                 self.command_line().join(" ")
