@@ -48,7 +48,7 @@ fn saves_what_was_found(signal: &str, code: i32) {
     // What was saved is a fit like any other.
     let features = unmix(&["features", &out, "--json"]).expect(0).json();
     assert_eq!(features["features"].as_array().expect("an array").len(), 3);
-    assert_eq!(files.names(), ["out", "x.safetensors"]);
+    assert_eq!(files.names(), ["out", "out.partial", "x.safetensors"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod bench;
 mod changed_files;
+mod checkpoints;
 mod compare;
 mod concepts;
 mod demo;

@@ -36,7 +36,7 @@ pub struct FitArgs {
 
     /// Go on with the unfinished fit of the folder DIR, from its latest checkpoint, as if it had never stopped. All other options
     /// are those that the fit began with
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "NewFitArgs", "ChoiceArgs"], help_heading = "Checkpoints")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "ChoiceArgs"], help_heading = "Checkpoints")]
     pub resume: Option<PathBuf>,
 }
 

@@ -9,7 +9,7 @@ mod summary;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use unmix::{ActivationSource, EngineKind, SemiNmf, StopReason};
+use unmix::{ActivationSource, CheckpointReader, CheckpointSummary, EngineKind, SemiNmf, StopReason};
 use unmix_data::{
     ActivationSet, CheckpointFolder, Error, Fingerprinting, FitRecord, InputRecord, check_target, read_fit, write_fit,
 };
@@ -30,7 +30,11 @@ use crate::{engine, interrupt, memory};
 /// Runs the command.
 pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     match (&args.resume, &args.new) {
-        (Some(dir), _) => resume(dir, shared, reporter),
+        (Some(dir), None) => resume(dir, shared, reporter),
+        (Some(_), Some(_)) => Err(Failure::Usage(
+            "--resume: a fit goes on with the options that it began with; leave out all other options of a fit"
+                .to_owned(),
+        )),
         (None, Some(new)) => begin(&args.activations, new, shared, reporter),
         (None, None) => Err(Failure::Usage("fit: activations, --rank and --out are needed, or --resume".to_owned())),
     }
@@ -108,7 +112,12 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     let source = Fingerprinting::new(file.clone());
     let (builder, folder, began_with) = match start {
         Start::New(builder) => (*builder, new_folder(args, &out, &source)?, None),
-        Start::Checkpoint { folder, fingerprint } => (SemiNmf::resume(folder.latest()?)?, folder, Some(fingerprint)),
+        Start::Checkpoint { folder, fingerprint } => {
+            let checkpoint = folder.latest()?;
+            let CheckpointSummary { iterations, options, .. } = CheckpointSummary::of_header(checkpoint.header())?;
+            reporter.stage(&format!("going on after iteration {iterations} of {}", options.max_iterations));
+            (SemiNmf::resume(checkpoint)?, folder, Some(fingerprint))
+        }
     };
     interrupt::catch(reporter.interrupt_notice());
 
