@@ -18,6 +18,7 @@ mod inputs;
 mod inspect;
 mod interrupt;
 mod kills;
+mod leaving_out;
 mod lens;
 mod paths;
 mod report;

@@ -19,7 +19,7 @@ use self::args::NewFitArgs;
 pub use self::choices::SolverOption;
 use self::request::{BegunFit, Request};
 use self::summary::summary;
-use crate::activation_args::{ActivationArgs, names};
+use crate::activation_args::{ActivationArgs, left_out, names};
 use crate::failure::Failure;
 use crate::output::{self, bytes, thousands};
 use crate::progress::Reporter;
@@ -129,6 +129,9 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         thousands(file.neurons()),
         file.element()
     ));
+    if let Some(told) = left_out(file.left_out(), file.stored_tokens()) {
+        reporter.stage(&format!("leaving out {told}"));
+    }
     let activations = engine.load(&source)?;
     Failure::if_interrupted()?;
     let fingerprint = source.fingerprint()?;
