@@ -18,6 +18,7 @@ use crate::number_args::{at_least_zero, duration, share};
 /// Ctrl-C, SIGTERM and SIGHUP stop after the current iteration, save the best features so far, and leave a checkpoint.
 /// A second signal ends the program at once.
 #[derive(Debug, Args)]
+#[command(override_usage = "unmix fit [OPTIONS] --rank <K> --out <DIR> <FILE>...\n       unmix fit --resume <DIR>")]
 #[command(mut_arg("files", |files| files.required(false).required_unless_present("resume")))]
 #[command(after_long_help = "Examples:
   unmix fit activations.safetensors --rank 100 --out fit
