@@ -1,7 +1,9 @@
-// out[i, :] = x[i, :], as it is stored: rows that may lie far apart become rows one after the other.
+// out[i, :] = x[i, :], in the type in which x is stored. Rows of x may be far apart. Rows of out are next to each
+// other.
 //
-// x: rows × columns elements, `stride` elements apart, from element `first` on. out: rows × columns elements of the same type,
-// `out_stride` elements apart. What the padding of x holds may come along. One workgroup a row, looping.
+// x: rows × columns elements. Rows are `stride` elements apart, and the first one begins at element `first`. out: rows
+// × columns elements of the same type, whose rows are `out_stride` elements apart. The padding of x may be copied too.
+// Each workgroup copies one row, then the row `workgroups` further on, and so on.
 
 import package::shared::elements::{ELEMENTS};
 

@@ -1,5 +1,6 @@
 //! What the cross-crate tests share: the f64 oracle, the engines under test, and a bench on which single kernels run.
 
+mod dense;
 pub mod oracle;
 
 /// The Rust code of the guides and of the crates' READMEs, compiled with the doc tests.
@@ -13,11 +14,12 @@ mod guides {
     struct Data;
 }
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use unmix::{Activations, AdapterChoice, CpuEngine, ElementType, Engine, HostActivations, WgpuEngine};
+use unmix::{Activations, AdapterChoice, CpuEngine, ElementType, Engine, WgpuEngine};
 use unmix_kernels::{BufferId, Kernel, Matrix, Recording, Variant, Workspace};
 use unmix_runtime::{Preference, Session, block_on};
+
+pub use crate::dense::Dense;
+use crate::dense::round;
 
 /// Every engine that a property must hold on: the CPU, the adapter as it is, and the adapter held to WebGPU's default limits
 /// with every run-time check on.
@@ -78,72 +80,6 @@ pub fn prefer(engine: &WgpuEngine, kernel: &Kernel, element: ElementType, varian
     engine.prefer(&preference).expect("an offered variant");
 }
 
-/// A matrix of f64, row-major.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dense {
-    /// Rows.
-    pub rows: usize,
-    /// Columns.
-    pub columns: usize,
-    /// Values, row after row.
-    pub values: Vec<f64>,
-}
-
-impl Dense {
-    /// A matrix from a function of row and column.
-    pub fn from_fn(rows: usize, columns: usize, mut f: impl FnMut(usize, usize) -> f64) -> Self {
-        let values = (0..rows * columns).map(|i| f(i / columns, i % columns)).collect();
-        Dense { rows, columns, values }
-    }
-
-    /// Standard normal values, rounded to `element` so that all engines start from the same numbers.
-    pub fn random(seed: u64, rows: usize, columns: usize, element: ElementType) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        Self::from_fn(rows, columns, |_, _| {
-            // The sum of twelve uniforms is close enough to normal here.
-            let value = (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
-            round(value, element)
-        })
-    }
-
-    /// Random values of at least 0, about a third of them exactly 0.
-    pub fn random_coefficients(seed: u64, rows: usize, columns: usize) -> Self {
-        let mut dense = Self::random(seed, rows, columns, ElementType::F32);
-        dense.values.iter_mut().for_each(|v| *v = (*v + 0.4).max(0.0));
-        dense
-    }
-
-    /// The value at a place.
-    pub fn at(&self, row: usize, column: usize) -> f64 {
-        self.values[row * self.columns + column]
-    }
-
-    /// The matrix with rows and columns exchanged.
-    pub fn transposed(&self) -> Self {
-        Self::from_fn(self.columns, self.rows, |i, j| self.at(j, i))
-    }
-
-    /// The values as f32.
-    pub fn to_f32(&self) -> Vec<f32> {
-        self.values.iter().map(|&v| v as f32).collect()
-    }
-
-    /// As activations stored in `element`.
-    ///
-    /// # Panics
-    /// Never: the sizes fit.
-    pub fn to_activations(&self, element: ElementType) -> HostActivations {
-        let (n, d) = (self.rows as u64, self.columns as u64);
-        let values = self.values.iter().copied();
-        match element {
-            ElementType::F32 => HostActivations::from_f32(values.map(|v| v as f32).collect(), n, d),
-            ElementType::F16 => HostActivations::from_f16(values.map(half::f16::from_f64).collect(), n, d),
-            ElementType::Bf16 => HostActivations::from_bf16(values.map(half::bf16::from_f64).collect(), n, d),
-        }
-        .expect("sizes fit")
-    }
-}
-
 /// Tokens made of `rank` sparse features and noise.
 pub fn planted(seed: u64, tokens: usize, neurons: usize, rank: usize, element: ElementType) -> Dense {
     let z = oracle::winner_take_all(&Dense::random(seed, rank, neurons, ElementType::F32), neurons.div_ceil(8));
@@ -153,14 +89,6 @@ pub fn planted(seed: u64, tokens: usize, neurons: usize, rank: usize, element: E
     let x = Dense::from_fn(tokens, neurons, |i, j| clean.at(i, j) + 0.1 * noise.at(i, j));
     // The values that the activations hold after rounding, so that oracle and engines see the same numbers.
     Dense::from_fn(tokens, neurons, |i, j| round(x.at(i, j), element))
-}
-
-fn round(value: f64, element: ElementType) -> f64 {
-    match element {
-        ElementType::F32 => f64::from(value as f32),
-        ElementType::F16 => half::f16::from_f64(value).to_f64(),
-        ElementType::Bf16 => half::bf16::from_f64(value).to_f64(),
-    }
 }
 
 /// ‖a − b‖ / ‖b‖ (Frobenius norms), or ‖a‖ if b is zero.

@@ -1,9 +1,10 @@
 //! The f64 oracle: dense, slow, obvious. It shares no code with the engines.
 #![allow(clippy::needless_range_loop, reason = "formulas are written with indices")]
 
-use crate::Dense;
+use crate::dense::Dense;
 
-/// Of a matrix that is rows `first`, `first` + 1, … of a larger one, those whose number there is a multiple of `step`.
+/// `x` is a part of a larger matrix: its rows `first`, `first` + 1, and so on. Returns the rows of `x` whose number in
+/// the larger matrix is a multiple of `step`.
 pub fn sampled_rows(x: &Dense, first: usize, step: usize) -> Dense {
     let rows: Vec<usize> = (0..x.rows).filter(|row| (first + row).is_multiple_of(step)).collect();
     Dense::from_fn(rows.len(), x.columns, |i, j| x.at(rows[i], j))

@@ -1,4 +1,4 @@
-//! Checkpoints: a fit that goes on from one ends with the same bits as a fit that nothing interrupted.
+//! Checkpoints: a fit that goes on from a checkpoint ends with the same bits as a fit without an interruption.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,9 +12,9 @@ use unmix::{
 };
 use unmix_tests::{Dense, engines, planted};
 
-/// Longer than any fit here.
+/// Longer than any fit here takes.
 const NEVER: Duration = Duration::from_secs(3600);
-/// A checkpoint between any two iterations.
+/// So short that a checkpoint is taken between any two iterations.
 const ALWAYS: Duration = Duration::from_nanos(1);
 
 /// A checkpoint in memory.
@@ -37,13 +37,13 @@ impl CheckpointReader for Stored {
     }
 }
 
-/// Keeps every checkpoint, and holds the writing fit to what the trait says.
+/// Keeps every checkpoint, and checks that the fit calls it as the trait says.
 #[derive(Clone, Default)]
 struct Store {
     complete: Arc<Mutex<Vec<Stored>>>,
     buffers: Vec<CheckpointBuffer>,
     unfinished: Stored,
-    /// Fails after so many complete checkpoints.
+    /// If set, writing fails after this number of complete checkpoints.
     room: Option<usize>,
 }
 
@@ -84,7 +84,7 @@ impl CheckpointWriter for Store {
     }
 }
 
-/// Everything of a fit but times.
+/// Asserts that two fits are equal in everything but times.
 fn assert_same(wanted: &Factorization, found: &Factorization, what: &str) {
     let bits = |m: &DenseMatrix| m.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&wanted.features), bits(&found.features), "{what}: features");
@@ -99,7 +99,8 @@ fn assert_same(wanted: &Factorization, found: &Factorization, what: &str) {
     assert!(found.summary.seconds_curve.is_sorted(), "{what}: {:?}", found.summary.seconds_curve);
 }
 
-/// Goes on from every checkpoint of a fit, and compares. Gives the uninterrupted fit and the number of checkpoints.
+/// Resumes a fit from each of its checkpoints, and compares each result with the uninterrupted fit. Returns that fit
+/// and the number of checkpoints.
 fn assert_every_checkpoint_leads_there(
     engine: &dyn Engine,
     activations: &Activations,
@@ -127,7 +128,7 @@ fn a_fit_ends_with_the_same_bits_from_every_checkpoint() {
             let settings = SemiNmf::new(7).sparsity(0.1).solver(solver).max_iterations(6).tolerance(0.0);
             let what = format!("{} on {}", solver.name(), engine.adapter());
             let (fit, checkpoints) = assert_every_checkpoint_leads_there(&*engine, &activations, &settings, &what);
-            // One before every iteration, and one when all were taken in.
+            // There is one before each iteration, and one after the last.
             assert_eq!((fit.summary.iterations, checkpoints), (6, 7), "{what}");
         }
     }

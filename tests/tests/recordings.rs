@@ -1,5 +1,5 @@
-//! The iteration of each solver as a list that one can open and read: a line for each command. A line says which kernel runs, how much
-//! it moves and computes, what it reads, and after the arrow what it writes.
+//! The iteration of each solver, as a list for people to read. Each line is a command. It says which kernel runs, how
+//! many bytes it moves, how much it computes, and what it reads. What it writes comes after the arrow.
 
 use unmix::{CpuEngine, ElementType, Engine, EngineLimits, PanelLayout, SemiNmf, Solver};
 

@@ -1,4 +1,4 @@
-//! Activations that are read again in every pass give what resident ones give, to the bit, and are read no more than that takes.
+//! Streamed activations give the same bits as resident ones, and are read no more often than necessary.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::ops::{ControlFlow, Range};
@@ -12,17 +12,17 @@ use unmix_kernels::{BufferId, Recording, Workspace, gather_rows, squared_norm};
 use unmix_runtime::{Prepared, Session, block_on};
 use unmix_tests::{Dense, gpu_engines};
 
-/// Activations whose reads are noted, and of which some rows may be out of reach.
+/// Activations that record which rows were read. Some rows may be unreadable.
 struct Watched {
     inner: HostActivations,
     reads: Mutex<Vec<Range<u64>>>,
-    /// From this row on nothing can be read, in this way.
+    /// From this row on, reads fail in this way.
     fault: Option<(u64, Fault)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
-    /// As a file that is cut short.
+    /// Like a file that was cut short.
     EndOfFile,
     Panic,
 }
@@ -36,7 +36,7 @@ impl Watched {
         Arc::new(Watched { inner: x.to_activations(element), reads: Mutex::default(), fault })
     }
 
-    /// Rows that have been read, each as often as it was.
+    /// Number of rows read. A row that was read twice counts twice.
     fn rows_read(&self) -> u64 {
         self.reads.lock().unwrap().iter().map(|rows| rows.end - rows.start).sum()
     }
@@ -68,7 +68,7 @@ impl ActivationSource for Watched {
     }
 }
 
-/// Every engine, with panels of at most so many bytes.
+/// Every engine, with panels of at most `panel_bytes` bytes.
 fn engines(panel_bytes: u64) -> Vec<Box<dyn Engine>> {
     let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new().panel_bytes(panel_bytes))];
     for engine in gpu_engines() {
@@ -90,7 +90,7 @@ fn resident(engine: &dyn Engine, source: &Watched) -> Activations {
     activations
 }
 
-/// Everything of a fit but how long it took.
+/// Asserts that two fits are equal in everything but times.
 fn assert_same(what: &str, a: &Factorization, b: &Factorization) {
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     assert!(bits(&a.coefficients.values) == bits(&b.coefficients.values), "{what}: coefficients");
@@ -102,7 +102,7 @@ fn assert_same(what: &str, a: &Factorization, b: &Factorization) {
 
 #[test]
 fn a_streamed_fit_equals_a_resident_one_to_the_bit_with_every_solver_and_type() {
-    // 11 panels, the last one shorter; rows that no alignment divides.
+    // There are 11 panels, and the last one is shorter. The length of a row is no multiple of any alignment.
     let (tokens, neurons) = (1_003, 261);
     for engine in engines(100_000) {
         for (solver, slots) in Solver::ALL.into_iter().zip([1, 2, 3, 4].into_iter().cycle()) {
@@ -122,7 +122,7 @@ fn a_streamed_fit_equals_a_resident_one_to_the_bit_with_every_solver_and_type() 
 
 #[test]
 fn slots_of_a_few_megabytes_give_the_same_bits_with_every_start() {
-    // 2.8 MB a panel, padded on a GPU.
+    // A panel has 2.8 MB, and on a GPU its rows are padded.
     let x = Dense::random(8, 5_117, 531, ElementType::F32);
     for engine in engines(3_000_000) {
         let source = Watched::new(&x, ElementType::F32);
@@ -136,7 +136,7 @@ fn slots_of_a_few_megabytes_give_the_same_bits_with_every_start() {
     }
 }
 
-/// Features that a start by k-means finds, most of them not at once: some tokens are zero, others equal.
+/// Some tokens are zero and others equal, so k-means does not find all its clusters at once.
 #[test]
 fn a_start_by_kmeans_is_the_same_where_tokens_are_zero_or_equal() {
     let mut x = Dense::random(17, 900, 70, ElementType::F32);
@@ -162,7 +162,7 @@ fn the_activations_are_read_once_before_the_first_iteration_and_once_in_each() {
     let (tokens, neurons) = (6_000u64, 60);
     let x = Dense::random(18, tokens as usize, neurons, ElementType::F32);
     for engine in engines(300 * 240) {
-        // Warm-up and k-means take samples, which are copied while the activations are measured.
+        // The warm-up and k-means use samples of the tokens. The samples are copied while the activations are measured.
         let settings = SemiNmf::new(8).sparsity(0.2).tolerance(0.0);
         let source = Watched::new(&x, ElementType::F32);
         let activations = streamed(engine.as_ref(), &source, 3);
@@ -180,7 +180,8 @@ fn the_activations_are_read_once_before_the_first_iteration_and_once_in_each() {
         assert!(warm_up, "{read:?}");
         let verify = read.iter().find(|(stage, _)| *stage == Stage::Verify).expect("the end").1;
         assert!((6 * tokens..=6 * tokens + ahead).contains(&verify), "{verify} rows in five iterations");
-        // The sums of the best iterate, and the verification; and sweeps, where the best iterate is not the last one.
+        // Two passes: one for the sums of the best iterate, and one for the verification. Sweeps come on top if the
+        // best iterate is not the last one.
         let end = source.rows_read() - verify;
         let sweeps = if fit.summary.best_iteration == 5 { 0 } else { 32 };
         assert!(end + ahead >= 2 * tokens && end <= (2 + sweeps) * tokens + ahead, "{end} rows at the end");
@@ -200,7 +201,7 @@ fn streamed_activations_are_encoded_to_the_same_bits() {
     }
 }
 
-/// A session over panels of activations, and a buffer for what a recording leaves of each panel.
+/// A session over panels of activations, with a buffer for the norms of each panel's tokens.
 struct Norms {
     session: Box<dyn Session>,
     norms: Vec<BufferId>,
@@ -216,7 +217,7 @@ impl Norms {
         Norms { session, norms, activations }
     }
 
-    /// A recording that finds the norms of these panels' tokens, in this order.
+    /// A recording that computes the norms of the tokens of these panels, in this order.
     fn visit(&self, panels: &[u32]) -> Box<dyn Prepared> {
         let mut recording = Recording::new();
         for &panel in panels {
@@ -225,7 +226,7 @@ impl Norms {
         self.session.prepare(recording).expect("a recording")
     }
 
-    /// The norms of a panel's tokens, as the last visit left them.
+    /// The norms of a panel's tokens from the last visit.
     fn of(&self, panel: u32) -> Vec<f32> {
         let rows = u64::from(self.activations.layout().panel(panel).rows);
         let bytes = block_on(self.session.read(self.norms[panel as usize], 0, rows * 4)).expect("norms");
@@ -247,7 +248,8 @@ fn a_pass_reads_each_panel_once_and_what_is_in_slots_not_again() {
         for runs in 1..=4 {
             pass.run().expect("a pass");
             norms.of(9);
-            // Once a pass; and after it, the first panels of the next one as far as there is room.
+            // Each pass reads a panel once. After a pass, the first panels of the next one are read ahead if slots are
+            // free.
             for panel in 0..panels {
                 let rows = norms.activations.layout().rows(panel);
                 let times = source.reads.lock().unwrap().iter().filter(|read| read.contains(&rows.start)).count();
@@ -257,7 +259,7 @@ fn a_pass_reads_each_panel_once_and_what_is_in_slots_not_again() {
         }
         drop((pass, norms));
 
-        // Fewer panels than slots stay where they are, on whatever slots they share.
+        // If there are at least as many slots as panels, the panels stay in their slots.
         let source = Watched::new(&x, ElementType::F32);
         let norms = Norms::new(engine.as_ref(), streamed(engine.as_ref(), &source, 12));
         let (pass, back) = (norms.visit(&all), norms.visit(&[9, 4, 4, 5, 0]));
@@ -378,7 +380,7 @@ fn a_stream_needs_a_slot_and_the_engine_that_cut_it() {
 
 #[test]
 fn panels_that_a_recording_does_not_visit_are_not_read() {
-    // Single tokens are gathered from the panels that have any of them.
+    // Single tokens are gathered. Only panels that have any of them are visited.
     let x = Dense::random(16, 200, 12, ElementType::F32);
     for engine in engines(20 * 48) {
         let source = Watched::new(&x, ElementType::F32);

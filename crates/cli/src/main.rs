@@ -16,6 +16,7 @@ mod memory;
 mod memory_args;
 mod model;
 mod number_args;
+mod open_files;
 mod output;
 mod placement;
 mod progress;
@@ -44,6 +45,7 @@ static ALLOCATOR: EndingAllocator = EndingAllocator;
 fn main() -> ExitCode {
     quiet_vulkan();
     unmix_data::catch_bus_errors();
+    open_files::raise_limit();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let mut reporter = Reporter::new(cli.shared.progress, cli.shared.quiet);
     logging::start(&cli.shared, reporter.is_json());

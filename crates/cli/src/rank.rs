@@ -1,4 +1,4 @@
-//! The number of features that is asked for.
+//! Checks of the number of features.
 
 use unmix::ActivationSource;
 use unmix_data::ActivationSet;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use unmix::ActivationSource;
-use unmix_data::{ActivationSet, Error, FitRecord, TokenColumns, check_finite, fingerprint};
+use unmix_data::{ActivationSet, Error, FitRecord, TokenColumns, TokenFilter, check_finite, fingerprint};
 
-use crate::activation_args::{self, names};
+use crate::activation_args::{self, ChoiceArgs, names};
 use crate::failure::Failure;
 
 /// Activations for the features of a fit.
@@ -23,32 +23,49 @@ pub struct FitActivations {
 /// since.
 ///
 /// Files in `given` may hold other tokens, but must have the fit's neurons. If they hold several matrices, the one with
-/// the name of the fitted one is meant.
-pub fn open(dir: &Path, fit: &FitRecord, given: &[PathBuf]) -> Result<FitActivations, Failure> {
+/// the name of the fitted one is meant. Tokens are left out as the fit left them out, unless `choice` says otherwise.
+/// `others` is what a user writes to give other files.
+pub fn open(
+    dir: &Path,
+    fit: &FitRecord,
+    given: &[PathBuf],
+    choice: &ChoiceArgs,
+    others: &str,
+) -> Result<FitActivations, Failure> {
     let input = &fit.run.input;
     let usage = |problem: String| Failure::Usage(problem);
+    if let (true, Some(option)) = (given.is_empty(), choice.given()) {
+        return Err(usage(format!(
+            "{option}: the activations of the fit are read as `unmix fit` read them; leave the option out, or give other \
+             activations with {others}"
+        )));
+    }
     if given.is_empty() && input.paths.is_empty() {
         return Err(usage(format!(
-            "{}: run.json names no file of activations, because they came from memory; give them with --activations FILE",
+            "{}: run.json names no file of activations, because they came from memory; give them with {others}",
             dir.display()
         )));
     }
     let paths = if given.is_empty() { &input.paths } else { given };
     if let Some(path) = paths.iter().find(|path| given.is_empty() && !path.exists()) {
         return Err(usage(format!(
-            "{}: the activations of the fit {} are not there any more; say with --activations FILE where they are",
+            "{}: the activations of the fit {} are not there any more; say with {others} where they are",
             path.display(),
             dir.display()
         )));
     }
-    let set = open_tensor(paths, input.tensor.as_deref())?;
+    let filter = choice.filter().unwrap_or_else(|| input.filter.clone());
+    let set = match &choice.tensor {
+        Some(tensor) => activation_args::open(paths, Some(tensor), &filter)?,
+        None => open_tensor(paths, input.tensor.as_deref(), &filter)?,
+    };
     // Values of another type are other bytes, so a copy in another type counts as other tokens.
     let fitted =
         (set.tokens(), set.neurons()) == (input.tokens, input.neurons) && fingerprint(&set)? == input.fingerprint;
     if !fitted && given.is_empty() {
         return Err(usage(format!(
-            "{}: changed since {} was fitted to it (its fingerprint is another); fit again, or say with --activations FILE \
-             which activations to use",
+            "{}: changed since {} was fitted to it (its fingerprint is another); fit again, or say with {others} which \
+             activations to use",
             names(&set),
             dir.display()
         )));
@@ -80,11 +97,12 @@ pub fn check_neurons(set: &ActivationSet, fit: &FitRecord, dir: &Path) -> Result
 }
 
 /// Opens the tensor of that name, or the files' only matrix if there is none of that name.
-fn open_tensor(paths: &[PathBuf], name: Option<&str>) -> Result<ActivationSet, Failure> {
-    match activation_args::open(paths, name.map(str::to_owned)) {
-        Err(Failure::Data(Error::NoSuchTensor { .. } | Error::NamelessArray { .. })) => {
-            activation_args::open(paths, None)
+fn open_tensor(paths: &[PathBuf], name: Option<&str>, filter: &TokenFilter) -> Result<ActivationSet, Failure> {
+    match activation_args::open(paths, name, filter) {
+        Err(Failure::Data(Error::NoSuchTensor { tensor, .. })) if Some(tensor.as_str()) == name => {
+            activation_args::open(paths, None, filter)
         }
+        Err(Failure::Data(Error::NamelessArray { .. })) => activation_args::open(paths, None, filter),
         opened => opened,
     }
 }

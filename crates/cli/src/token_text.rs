@@ -11,8 +11,8 @@ use crate::failure::Failure;
 /// Options that give the text of tokens.
 #[derive(Clone, Debug, Default, Args)]
 pub struct TextArgs {
-    /// JSON array with the text of each row's token, as `tokenizer.convert_ids_to_tokens(token_ids)` gives it; used
-    /// instead of a vocabulary
+    /// JSON array with the text of each row's token, also of those that the fit left out, as
+    /// `tokenizer.convert_ids_to_tokens(token_ids)` gives it; used instead of a vocabulary
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
 
@@ -75,18 +75,22 @@ fn warn_of_lost_bytes(path: &Path, strings: &TokenStrings, rows: usize) {
 pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, Source), Failure> {
     let rows = fit.coefficients.rows;
     let columns = &fit.columns;
-    let prompts = Prompts::new(rows, columns.prompt_ids.as_deref(), columns.positions.as_deref());
+    let prompts = Prompts::of(rows, columns);
     match (&args.tokens, &args.vocabulary, &columns.token_ids) {
         (Some(path), _, _) => {
-            let strings = TokenStrings::from_rows(path, rows as u64)?;
+            let strings = match &columns.rows {
+                None => TokenStrings::from_rows(path, rows as u64)?,
+                Some(kept) => TokenStrings::from_stored_rows(path, kept, fit.run.input.stored_tokens)?,
+            };
             warn_of_lost_bytes(path, &strings, rows);
             Ok((Text::new(&texts(&strings), prompts), Source::Tokens))
         }
         (_, Some(path), Some(ids)) => {
             let vocabulary = Vocabulary::read(path)?;
             let notation = TokenNotation::of(&vocabulary);
-            let strings = TokenStrings::from_vocabulary(vocabulary, ids)?;
-            warn_of_unknown(path, &strings);
+            let strings = TokenStrings::from_vocabulary(vocabulary, ids)
+                .map_err(|error| Failure::from(error).at_stored_row(columns))?;
+            warn_of_unknown(path, &strings, fit);
             Ok((Text::in_notation(&texts(&strings), notation, prompts), Source::Vocabulary))
         }
         (_, Some(path), None) => Err(Failure::Usage(format!(
@@ -96,8 +100,16 @@ pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, 
             dir.display()
         ))),
         (None, None, Some(ids)) => Ok((Text::of_labels(ids.iter(), prompts), Source::TokenIds)),
-        (None, None, None) => Ok((Text::of_labels(0..rows, prompts), Source::Rows)),
+        (None, None, None) => {
+            let labels = (0..rows).map(|row| stored_row(fit, row));
+            Ok((Text::of_labels(labels, prompts), Source::Rows))
+        }
     }
+}
+
+/// The row of a token in the files of activations.
+pub fn stored_row(fit: &FitRecord, token: usize) -> usize {
+    fit.columns.rows.as_ref().map_or(token, |rows| rows[token] as usize)
 }
 
 /// The text of each row.
@@ -106,14 +118,14 @@ fn texts(strings: &TokenStrings) -> Vec<&str> {
 }
 
 /// Says how many tokens are missing in the vocabulary.
-fn warn_of_unknown(path: &Path, strings: &TokenStrings) {
+fn warn_of_unknown(path: &Path, strings: &TokenStrings, fit: &FitRecord) {
     if let Some(unknown) = strings.unknown() {
         log::warn!(
             "{}: no text for {} tokens ({} different ids), the first in row {}; they are shown as {}",
             path.display(),
             unknown.rows,
             unknown.ids,
-            unknown.first_row,
+            stored_row(fit, unknown.first_row),
             unknown_token(unknown.first_id)
         );
     }

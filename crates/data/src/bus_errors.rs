@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::Error;
 
 /// Most mappings that are watched at once.
-const MAPPINGS: usize = 1024;
+const MAPPINGS: usize = 16_384;
 
 /// The place of a mapping in memory. The handler reads it without a lock, as a handler must.
 struct Slot {

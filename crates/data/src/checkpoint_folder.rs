@@ -1,4 +1,4 @@
-//! The folder of an unfinished fit: what was asked for, and the two latest checkpoints.
+//! The folder of an unfinished fit: how the fit began, and its two latest checkpoints.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,42 +19,44 @@ use crate::staging::{LOCK, lock};
 use crate::tensor_file::TensorFile;
 use crate::tensor_opening::open as open_tensors;
 
-/// File of what was asked for.
+/// Name of the file that says how the fit began.
 const REQUEST: &str = "request.json";
-/// How the names of checkpoints begin; a number follows.
+/// Names of checkpoints begin with this. A number follows.
 const CHECKPOINT: &str = "checkpoint-";
-/// A file that is not complete.
+/// Name of a file that is not complete yet.
 const UNDER_WAY: &str = "under-way";
-/// Checkpoints that are kept: the latest, and the one before it in case the latest is damaged.
+/// Number of checkpoints that are kept: the latest, and the one before it in case the latest is damaged.
 const GENERATIONS: usize = 2;
 /// Key of the fit's header in a checkpoint's metadata.
 const HEADER: &str = "header";
-/// Name of the tensor that holds the hash of all before it.
+/// Name of the last tensor, which is the hash of all bytes before it.
 const HASH: &str = "blake3";
 
-/// The folder `DIR.partial` beside the place of a result, in which a fit leaves checkpoints from which it can go on.
+/// The folder `DIR.partial` beside the result `DIR`. A fit leaves checkpoints there, from which it can go on.
 ///
-/// A file in it takes its name only once it is complete and on the disk, so that a process that is killed at any moment leaves
-/// whole checkpoints or none. A lock tells whether a living process works on it. A checkpoint is a safetensors file: its tensors are
-/// the fit's buffers as bytes, its metadata the fit's header, and its last tensor the BLAKE3 hash of all before it.
+/// A file in the folder gets its name only when it is complete and on the disk. So a process that is killed at any
+/// moment leaves complete checkpoints or none. A lock shows whether a living process works on the folder.
+///
+/// A checkpoint is a safetensors file. Its tensors are the fit's buffers as bytes, and its metadata has the fit's
+/// header. Its last tensor is the BLAKE3 hash of all bytes before it.
 pub struct CheckpointFolder {
     path: PathBuf,
     request: Option<Request>,
     /// Number of the next checkpoint.
     next: u64,
-    /// Held once the folder is there, where the file system has locks.
+    /// Held as long as the folder exists, if the file system has locks.
     lock: Option<File>,
     under_way: Option<UnderWay>,
     guard: Option<Guard>,
 }
 
-/// What must hold for a checkpoint to be completed.
+/// A check that a checkpoint must pass before it is completed.
 type Guard = Box<dyn Fn() -> Result<(), Error> + Send>;
 
-/// What [`CheckpointFolder::request`] will give back. It is asked for when the first checkpoint is taken.
+/// Makes the bytes that [`CheckpointFolder::request`] returns later. It is called at the first checkpoint.
 type Request = Box<dyn FnOnce() -> Result<Vec<u8>, Error> + Send>;
 
-/// A checkpoint that is being written. Dropped, it is deleted.
+/// A checkpoint that is being written. If it is dropped, the file is deleted.
 struct UnderWay {
     file: TempPath,
     out: BufWriter<File>,
@@ -62,10 +64,10 @@ struct UnderWay {
 }
 
 impl CheckpointFolder {
-    /// The folder for the result `dir`.
+    /// The path of the folder of checkpoints for the result `dir`.
     ///
     /// # Errors
-    /// If `dir` names nothing that could be created.
+    /// If `dir` is not a path at which a folder can be created.
     pub fn path_for(dir: impl AsRef<Path>) -> Result<PathBuf, Error> {
         let place = Place::of(dir.as_ref())?;
         let mut name = OsString::from(place.name());
@@ -73,13 +75,13 @@ impl CheckpointFolder {
         Ok(place.parent.join(name))
     }
 
-    /// The folder of a fit that begins. `request` gives what is needed to go on later; it is called at the first checkpoint, and
-    /// nothing is created before. A folder without a checkpoint, which a killed process left, is deleted; with `force` so are
-    /// checkpoints of an earlier fit.
+    /// The folder of a new fit. `request` returns what is needed to go on later, such as the options. It is called at
+    /// the first checkpoint. Nothing is created before that. An old folder without a checkpoint, which a killed process
+    /// left, is deleted. With `force`, an old folder with checkpoints is deleted as well.
     ///
     /// # Errors
-    /// If an earlier fit left checkpoints there and `force` is not set, a living process works on it, or the folder holds
-    /// something else.
+    /// If an earlier fit left checkpoints there and `force` is not set, if a living process works on the folder, or if
+    /// the folder holds something else.
     pub fn begin(
         dir: impl AsRef<Path>,
         force: bool,
@@ -107,7 +109,7 @@ impl CheckpointFolder {
     /// Opens the folder that an unfinished fit of the result `dir` left, to add checkpoints to it.
     ///
     /// # Errors
-    /// If there is no checkpoint, a living process works on it, or the folder cannot be read.
+    /// If there is no checkpoint, if a living process works on the folder, or if the folder cannot be read.
     pub fn resume(dir: impl AsRef<Path>) -> Result<CheckpointFolder, Error> {
         let dir = dir.as_ref();
         let path = Self::path_for(dir)?;
@@ -120,10 +122,10 @@ impl CheckpointFolder {
         Ok(CheckpointFolder { path, request: None, next: latest + 1, lock, under_way: None, guard: None })
     }
 
-    /// Deletes the folder of the result `dir`, if there is one: the fit is complete.
+    /// Deletes the folder of the result `dir`, if there is one, because the fit is complete.
     ///
     /// # Errors
-    /// If a living process works on it, it holds something else, or the system refuses.
+    /// If a living process works on the folder, if it holds something else, or if the system refuses.
     pub fn discard(dir: impl AsRef<Path>) -> Result<(), Error> {
         let path = Self::path_for(dir)?;
         if path.symlink_metadata().is_err() {
@@ -133,29 +135,30 @@ impl CheckpointFolder {
         delete(&path, held)
     }
 
-    /// Completes a checkpoint only if `guard` gives no error: a checkpoint is worthless if what is fitted has changed.
+    /// Sets a check that runs before each checkpoint is completed. If `guard` returns an error, the checkpoint is not
+    /// completed. A checkpoint is worthless if the activations have changed.
     pub fn guarded_by(mut self, guard: impl Fn() -> Result<(), Error> + Send + 'static) -> CheckpointFolder {
         self.guard = Some(Box::new(guard));
         self
     }
 
-    /// The folder's path.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is needed to go on, as it was given to [`begin`](Self::begin).
+    /// The bytes that the `request` of [`begin`](Self::begin) returned.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the file cannot be read.
     pub fn request(&self) -> Result<Vec<u8>, Error> {
-        read_file(&self.path.join(REQUEST), MOST_RUN, "expected a file")
+        read_file(self.path.join(REQUEST), MOST_RUN, "expected a file")
     }
 
-    /// The latest checkpoint that is undamaged.
+    /// The latest undamaged checkpoint.
     ///
     /// # Errors
-    /// If none is.
+    /// If all checkpoints are damaged.
     pub fn latest(&self) -> Result<StoredCheckpoint, Error> {
         let mut problem = None;
         for number in checkpoints(&self.path)?.into_iter().rev() {
@@ -167,7 +170,7 @@ impl CheckpointFolder {
         Err(problem.unwrap_or_else(|| Error::NotFound(self.path.clone())))
     }
 
-    /// Creates the folder, with what was asked for in it.
+    /// Creates the folder and writes the request into it.
     fn create(&mut self) -> Result<(), Error> {
         let Some(request) = self.request.take() else { return Ok(()) };
         let request = request()?;
@@ -180,7 +183,7 @@ impl CheckpointFolder {
         sync_folder(&self.path)
     }
 
-    /// Where a file is written before it takes its name; deleted when dropped.
+    /// The path at which a file is written before it gets its name. The file is deleted when the path is dropped.
     fn new_file(&self) -> Result<TempPath, Error> {
         let path = self.path.join(UNDER_WAY);
         TempPath::try_from_path(&path).map_err(|e| Error::io(&path, "creating", e))
@@ -216,7 +219,7 @@ impl CheckpointFolder {
         let Some(UnderWay { file, mut out, hasher }) = self.under_way.take() else { return Ok(()) };
         let written = out.write_all(hasher.finalize().as_bytes()).and_then(|()| out.flush());
         written.map_err(|e| Error::io(&file, "writing", e))?;
-        // What came of a file that lost bytes is worth nothing.
+        // If a mapped file lost bytes, this checkpoint was computed from wrong numbers.
         check_mappings()?;
         self.guard.as_ref().map_or(Ok(()), |guard| guard())?;
         out.get_ref().sync_all().map_err(|e| Error::io(&file, "flushing to the disk", e))?;
@@ -226,7 +229,7 @@ impl CheckpointFolder {
         self.next += 1;
         let all = checkpoints(&self.path)?;
         for old in &all[..all.len().saturating_sub(GENERATIONS)] {
-            // What cannot be deleted is in nobody's way.
+            // An old checkpoint that cannot be deleted does no harm.
             let _ = fs::remove_file(self.path.join(format!("{CHECKPOINT}{old}")));
         }
         Ok(())
@@ -247,7 +250,7 @@ impl CheckpointWriter for CheckpointFolder {
     }
 }
 
-/// A checkpoint in a file, whose hash is right.
+/// A checkpoint in a file. Its hash has been checked.
 #[derive(Debug)]
 pub struct StoredCheckpoint {
     file: TensorFile,
@@ -291,7 +294,7 @@ fn place(file: TempPath, path: &Path) -> Result<(), Error> {
     file.persist(path).map_err(|e| Error::io(path, "moving the file into place", e.error))
 }
 
-/// The lock of a folder of checkpoints; `None` where files cannot be locked.
+/// The lock of a folder of checkpoints, or `None` if the file system has no locks.
 fn lock_of(path: &Path) -> Result<Option<File>, Error> {
     if !path.is_dir() {
         return Err(Error::NotReplaceable { path: path.to_owned(), found: "it is no folder".to_owned() });
@@ -316,7 +319,7 @@ fn checkpoints(path: &Path) -> Result<Vec<u64>, Error> {
     Ok(numbers)
 }
 
-/// Deletes a folder of checkpoints, if it holds nothing else.
+/// Deletes a folder of checkpoints. It refuses if the folder holds anything else.
 fn delete(path: &Path, lock: Option<File>) -> Result<(), Error> {
     for entry in fs::read_dir(path).map_err(|e| Error::io(path, "listing the folder", e))? {
         let name = entry.map_err(|e| Error::io(path, "listing the folder", e))?.file_name();
@@ -440,7 +443,7 @@ mod tests {
     fn a_folder_without_a_checkpoint_is_in_nobodys_way() {
         let parent = tempfile::tempdir().expect("a folder");
         let dir = parent.path().join("fit");
-        // A process that is killed in its first checkpoint leaves this.
+        // A process that is killed during its first checkpoint leaves this.
         let path = CheckpointFolder::path_for(&dir).expect("a place");
         fs::create_dir(&path).expect("created");
         for name in [REQUEST, UNDER_WAY, LOCK] {

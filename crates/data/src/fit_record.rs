@@ -141,6 +141,7 @@ impl FitRecord {
                 );
             }
         }
+        self.check_rows()?;
         check_matrix("the features", &self.features)?;
         check_matrix("the coefficients", &self.coefficients)?;
         if let Some(i) = self.coefficients.values.iter().position(|&v| v < 0.0) {
@@ -166,5 +167,28 @@ impl FitRecord {
             );
         }
         Ok(())
+    }
+
+    /// Refuses rows that the tokens cannot have had in the activations' files.
+    fn check_rows(&self) -> Result<(), Error> {
+        let (tokens, stored) = (self.run.input.tokens, self.run.input.stored_tokens);
+        let inconsistent = |found: String, expected: String| {
+            Err(Error::Inconsistent { what: "the column rows".to_owned(), found, expected })
+        };
+        let Some(rows) = &self.columns.rows else {
+            if tokens == stored {
+                return Ok(());
+            }
+            return inconsistent("missing".to_owned(), format!("{tokens} of {stored} rows were kept"));
+        };
+        let ascend = rows.windows(2).all(|pair| pair[0] < pair[1]);
+        match rows.as_slice() {
+            [] => Ok(()),
+            &[first, ..] if ascend && first >= 0 && rows.last().is_some_and(|&last| (last as u64) < stored) => Ok(()),
+            &[first, .., last] => {
+                inconsistent(format!("from {first} to {last}"), format!("it ascends from 0 on, below {stored}"))
+            }
+            &[only] => inconsistent(only.to_string(), format!("it is below {stored}")),
+        }
     }
 }

@@ -56,7 +56,7 @@ pub fn write_tensors(
     out.flush()
 }
 
-/// A tensor whose elements follow later.
+/// A tensor whose elements are written later.
 pub(crate) struct Described<'a> {
     /// Its name in the file.
     pub name: &'a str,
@@ -68,7 +68,7 @@ pub(crate) struct Described<'a> {
     pub bytes: usize,
 }
 
-/// All that goes before the elements of tensors: the length of the header, and the header.
+/// The bytes of a file before the elements of the tensors: the length of the header, and the header.
 ///
 /// # Errors
 /// As [`write_tensors`].
@@ -77,7 +77,7 @@ pub(crate) fn beginning<'a>(
     metadata: &BTreeMap<&str, String>,
 ) -> io::Result<Vec<u8>> {
     let mut header = header(tensors, metadata)?;
-    // Padded with blanks so that the data start on a multiple of 8.
+    // The header is padded with blanks so that the data start on a multiple of 8.
     header.resize(header.len().next_multiple_of(8), b' ');
     let mut beginning = (header.len() as u64).to_le_bytes().to_vec();
     beginning.append(&mut header);

@@ -30,6 +30,9 @@ pub struct UnknownTokens {
     pub first_id: i64,
 }
 
+/// What a file of texts of rows holds.
+const OF_ROWS: &str = "a JSON array with one string a row of the activations";
+
 /// The text in place of a token whose text is not known.
 pub fn unknown_token(id: i64) -> String {
     format!("[id {id}]")
@@ -42,7 +45,7 @@ impl TokenStrings {
     /// If the file cannot be read, has more than 1 GiB, is something else, or does not have `tokens` strings.
     pub fn from_rows(path: impl AsRef<Path>, tokens: u64) -> Result<TokenStrings, Error> {
         let path = path.as_ref();
-        let texts: Texts = read_json(path, MOST_TEXT, "a JSON array with one string a row of the activations")?;
+        let texts: Texts = read_json(path, MOST_TEXT, OF_ROWS)?;
         if texts.len() as u64 != tokens {
             return Err(Error::ColumnLength {
                 path: path.to_owned(),
@@ -52,6 +55,43 @@ impl TokenStrings {
             });
         }
         Ok(TokenStrings { texts, entries: None, unknown: None })
+    }
+
+    /// Texts of tokens of which some were left out or whose rows were moved, from a JSON array with one string a row of the
+    /// activations' files, `stored` in all, or one for each token in the order of those rows. `rows` are the tokens' rows.
+    ///
+    /// # Errors
+    /// As [`from_rows`](Self::from_rows); if a row is not among the `stored`.
+    pub fn from_stored_rows(path: impl AsRef<Path>, rows: &[i64], stored: u64) -> Result<TokenStrings, Error> {
+        let path = path.as_ref();
+        let texts: Texts = read_json(path, MOST_TEXT, OF_ROWS)?;
+        let found = texts.len() as u64;
+        let of_kept = found == rows.len() as u64 && found != stored;
+        if found != stored && !of_kept {
+            let column = "the array".to_owned();
+            return Err(Error::ColumnLength { path: path.to_owned(), column, found, tokens: stored });
+        }
+        let mut entries = Vec::with_capacity(rows.len());
+        for &row in rows {
+            match u32::try_from(row) {
+                Ok(entry) if u64::from(entry) < stored => entries.push(entry),
+                _ => {
+                    return Err(Error::Inconsistent {
+                        what: "a row of the tokens".to_owned(),
+                        found: row.to_string(),
+                        expected: format!("the activations had {stored} rows"),
+                    });
+                }
+            }
+        }
+        if of_kept {
+            let mut order: Vec<u32> = (0..entries.len() as u32).collect();
+            order.sort_by_key(|&token| entries[token as usize]);
+            for (place, token) in (0..).zip(order) {
+                entries[token as usize] = place;
+            }
+        }
+        Ok(TokenStrings { texts, entries: Some(entries), unknown: None })
     }
 
     /// Texts from a vocabulary. Ids that it does not have appear as [`unknown_token`]s, such as the -100 of tokens that
@@ -140,6 +180,21 @@ mod tests {
         let strings = TokenStrings::from_rows(file(r#"["a", " b", "é"]"#).path(), 3).expect("read");
         assert_eq!((strings.len(), strings.get(2), strings.get(3)), (3, Some("é"), None));
         assert!(!strings.is_empty());
+    }
+
+    #[test]
+    fn strings_of_all_rows_or_of_the_tokens_that_were_kept() {
+        for text in [r#"["a", "b", "c", "d", "e"]"#, r#"["b", "c", "e"]"#] {
+            let strings = TokenStrings::from_stored_rows(file(text).path(), &[4, 1, 2], 5).expect("read");
+            assert_eq!([0, 1, 2].map(|token| strings.get(token)), [Some("e"), Some("b"), Some("c")], "{text}");
+        }
+        let shuffled = TokenStrings::from_stored_rows(file(r#"["a", "b"]"#).path(), &[1, 0], 2).expect("read");
+        assert_eq!((shuffled.get(0), shuffled.get(1)), (Some("b"), Some("a")));
+        let refused = |rows: &[i64], stored| {
+            TokenStrings::from_stored_rows(file(r#"["a", "b"]"#).path(), rows, stored).expect_err("refused").to_string()
+        };
+        assert!(refused(&[0], 5).contains("2 entries, but there are 5 tokens"));
+        assert!(refused(&[0, 7], 5).contains("a row of the tokens is 7"));
     }
 
     #[test]

@@ -43,7 +43,7 @@ mod rows;
 
 pub use contexts::{
     Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, TOKENS_A_WORD, Text, TokenNotation, Window,
-    contexts, contexts_of_tokens, strongest_tokens,
+    contexts, contexts_of_tokens, in_reading_order, strongest_tokens,
 };
 pub use correlation::coefficient_correlations;
 pub use cosine::{cosines, prompt_maxima};

@@ -1,4 +1,4 @@
-//! Copies a sample of a panel's rows, as they are stored.
+//! Copies rows of a panel, or a sample of its rows, in the type in which they are stored.
 
 use rayon::prelude::*;
 
@@ -25,8 +25,8 @@ struct Params {
     out_stride: u32,
 }
 
-/// Records out = x for X = `activations` [rows, d], which may be [a sample](Matrix::sampled) of a panel, and `out` [rows, d] of the
-/// same element type.
+/// Records out = x for X = `activations` [rows, d]. X may be [a sample](Matrix::sampled) of a panel. `out` [rows, d]
+/// has the same element type.
 pub fn copy_rows(recording: &mut Recording, activations: Matrix, out: Matrix) {
     let shape = |matrix: Matrix| (matrix.rows, matrix.columns, matrix.element);
     assert_eq!(shape(activations), shape(out), "copy of rows: shapes");

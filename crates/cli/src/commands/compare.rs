@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 use unmix_data::{FitRecord, read_fit};
-use unmix_interpret::{Contexts, MatchedPair, Matching, Text, contexts, match_by_chance, match_features};
+use unmix_interpret::{
+    Contexts, MatchedPair, Matching, Text, contexts, in_reading_order, match_by_chance, match_features,
+};
 
 use crate::commands::features::words_json;
 use crate::failure::Failure;
@@ -132,8 +134,9 @@ fn read<'a>(path: &'a Path, text: &TextArgs) -> Result<Fit<'a>, Failure> {
     let words = if text.tokens.is_none() && text.vocabulary.is_none() {
         None
     } else {
-        let (text, _) = read_text(text, &record, path)?;
-        let of_features = contexts(&record.coefficients, &text, OCCURRENCES);
+        let ordered = in_reading_order(&record);
+        let (text, _) = read_text(text, &ordered, path)?;
+        let of_features = contexts(&ordered.coefficients, &text, OCCURRENCES);
         Some(Words { text, of_features })
     };
     Ok(Fit { path, record, words })

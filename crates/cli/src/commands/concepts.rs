@@ -13,7 +13,7 @@ use unmix_interpret::concepts::{
 };
 use unmix_interpret::{one_line, strongest_tokens};
 
-use crate::activation_args::names;
+use crate::activation_args::{ChoiceArgs, names};
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, percent};
 use crate::shared_args::SharedArgs;
@@ -65,6 +65,9 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "FILE")]
     pub activations: Vec<PathBuf>,
 
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+
     /// The label of prompts about nothing in particular; if no prompt has it, all other concepts take their place
     #[arg(long, default_value = "neutral", value_name = "NAME")]
     pub neutral: String,
@@ -106,7 +109,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 /// Scores the features of `fit`, which is in the folder `dir`, on labelled activations: the given ones, or else those of
 /// the fit.
 pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabels) -> Result<Scored, Failure> {
-    let activations = source::open(dir, fit, &args.activations)?;
+    let activations = source::open(dir, fit, &args.activations, &args.choice, "--activations FILE")?;
     let Some(prompt_ids) = &activations.columns.prompt_ids else {
         return Err(Failure::Usage(format!(
             "{}: no column `prompt_ids`, so it is not known which tokens a label is about; add it, or give activations that have \
@@ -118,7 +121,8 @@ pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabel
         LevelOption::Concept => ConceptLevel::Concept,
         LevelOption::Parent => ConceptLevel::Parent,
     };
-    let labelling = Labelling::new(labels, prompt_ids, &args.neutral, level)?;
+    let labelling = Labelling::new(labels, prompt_ids, &args.neutral, level)
+        .map_err(|error| Failure::from(error).at_stored_row(activations.set.token_columns()))?;
     // Coefficients are known only for the tokens of the fit.
     let rows: Option<Vec<Vec<usize>>> = activations.fitted.then(|| {
         let strongest = strongest_tokens(&fit.coefficients, args.purity_tokens);

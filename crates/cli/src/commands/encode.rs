@@ -9,7 +9,7 @@ use unmix_data::{
     ActivationSet, EncodingRecord, Fingerprinting, RowRange, check_file_target, read_fit, write_encoding,
 };
 
-use crate::activation_args::{ActivationArgs, names};
+use crate::activation_args::{self, ChoiceArgs, left_out, names};
 use crate::engine;
 use crate::failure::Failure;
 use crate::number_args::at_least_zero;
@@ -35,8 +35,14 @@ pub struct EncodeArgs {
     #[arg(value_name = "DIR")]
     pub fit: PathBuf,
 
+    /// The activations to encode, of as many neurons as the fit: safetensors or npy files, a folder of them, or an index of
+    /// shards (*.index.json). Several are read as one matrix, in this order [default: those that were fitted, without the tokens
+    /// that the fit left out]
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
     #[command(flatten)]
-    pub activations: ActivationArgs,
+    pub choice: ChoiceArgs,
 
     /// File to write (safetensors)
     #[arg(long, short, value_name = "FILE")]
@@ -66,7 +72,12 @@ const PORTION_BYTES: u64 = 256 << 20;
 pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     check_file_target(&args.out, args.force)?;
     let fit = read_fit(&args.fit)?;
-    let file = args.activations.open()?;
+    let file = if args.files.is_empty() {
+        source::open(&args.fit, &fit, &[], &args.choice, "FILE")?.set
+    } else {
+        let filter = args.choice.filter().unwrap_or_default();
+        activation_args::open(&args.files, args.choice.tensor.as_deref(), &filter)?
+    };
     source::check_neurons(&file, &fit, &args.fit)?;
     let engine = engine::open(&shared.engine, reporter)?;
     reporter.stage(&format!(
@@ -76,6 +87,9 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
         thousands(file.neurons()),
         file.element()
     ));
+    if let Some(told) = left_out(file.left_out(), file.stored_tokens()) {
+        reporter.stage(&format!("leaving out {told}"));
+    }
     let source = Fingerprinting::new(file.clone());
 
     let options = &fit.run.summary.options;

@@ -1,5 +1,6 @@
 //! `unmix export`: files of a fit for other tools.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -9,8 +10,9 @@ use unmix_interpret::export::{
     AffineEncoder, Architecture, DelphiOptions, EncoderReport, NeuronpediaOptions, SCALE, ScaledFit, Site, WrittenFile,
     affine_encoder, delphi, is_delphi_id, neuronpedia, saedashboard, saelens, sparsify, steering,
 };
+use unmix_interpret::in_reading_order;
 
-use crate::activation_args::names;
+use crate::activation_args::{ChoiceArgs, names};
 use crate::commands::export_snippets::snippet;
 use crate::commands::export_tool::Tool;
 use crate::failure::Failure;
@@ -56,6 +58,9 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     pub activations: Vec<PathBuf>,
 
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+
     /// saelens: how it encodes
     #[arg(long, value_enum, value_name = "HOW")]
     pub architecture: Option<ArchitectureOption>,
@@ -99,7 +104,9 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     if !args.force && args.out.exists() {
         return Err(unmix_data::Error::Exists(args.out.clone()).into());
     }
-    let record = read_fit(&args.fit)?;
+    let as_fitted = read_fit(&args.fit)?;
+    // An encoder is fitted row by row; all else is about prompts.
+    let record = if encodes(args) { Cow::Borrowed(&as_fitted) } else { in_reading_order(&as_fitted) };
     let fit = ScaledFit::new(&record)?;
     let site = Site { model: args.model_name.clone(), layer: args.model.layer, hook: args.hook.clone() };
     let (out, force) = (args.out.as_path(), args.force);
@@ -162,13 +169,23 @@ fn warn_of_replaced(record: &FitRecord, padding: Option<i64>) {
     }
 }
 
+/// Whether an encoder is fitted to the activations, row by row.
+fn encodes(args: &ExportArgs) -> bool {
+    matches!(args.to, Tool::Saelens | Tool::Sparsify) && args.architecture != Some(ArchitectureOption::MatchingPursuit)
+}
+
 /// Refuses options that the tool has no use for, because they are mistakes.
 fn refuse_strangers(args: &ExportArgs) -> Result<(), Failure> {
-    let encodes = matches!(args.to, Tool::Saelens | Tool::Sparsify)
-        && args.architecture != Some(ArchitectureOption::MatchingPursuit);
+    let encodes = encodes(args);
     let is = |tool| args.to == tool;
     let options = [
         ("--activations", !args.activations.is_empty(), encodes, "saelens (standard) and sparsify"),
+        (
+            args.choice.given().unwrap_or_default(),
+            args.choice.given().is_some(),
+            encodes,
+            "saelens (standard) and sparsify",
+        ),
         ("--architecture", args.architecture.is_some(), is(Tool::Saelens), "saelens"),
         ("--tokens", args.text.tokens.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
         ("--vocabulary", args.text.vocabulary.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
@@ -191,7 +208,8 @@ fn encoder(
     fit: &ScaledFit,
     reporter: &Reporter,
 ) -> Result<AffineEncoder, Failure> {
-    let set = match (args.activations.as_slice(), source::open(&args.fit, record, &args.activations)) {
+    let found = source::open(&args.fit, record, &args.activations, &args.choice, "--activations FILE");
+    let set = match (args.activations.as_slice(), found) {
         ([path, ..], found) => {
             let found = found?;
             if !found.fitted {

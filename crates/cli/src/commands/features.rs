@@ -11,10 +11,10 @@ use crate::feature_table::{FeatureTable, OCCURRENCES};
 use crate::health_lines;
 use crate::output::{self, Style, percent};
 use crate::shared_args::SharedArgs;
-use crate::token_text::{TextArgs, read_text};
+use crate::token_text::{TextArgs, read_text, stored_row};
 use unmix_interpret::report::{HealthLevel, health_notes};
 use unmix_interpret::{
-    Contexts, Neuron, Occurrence, QUANTILES, Text, contexts, distributions, health, strongest_neurons,
+    Contexts, Neuron, Occurrence, QUANTILES, Text, contexts, distributions, health, in_reading_order, strongest_neurons,
 };
 
 /// Read the features of a fit: the words where each is strongest
@@ -83,7 +83,8 @@ const JSON_NEURONS: usize = 20;
 
 /// Runs the command.
 pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
-    let fit = read_fit(&args.fit)?;
+    let record = read_fit(&args.fit)?;
+    let fit = in_reading_order(&record);
     let order = order(args, &fit)?;
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
     let found = contexts(&fit.coefficients, &text, args.top.max(OCCURRENCES));
@@ -105,6 +106,7 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
                     .map(|occurrence| {
                         let mut value = context_json(occurrence, &text, statistics.norm, words);
                         let entry = |column: &Option<Vec<i64>>| column.as_ref().map(|column| column[occurrence.row]);
+                        value["row"] = json!(stored_row(&fit, occurrence.row));
                         value["token_id"] = json!(entry(&fit.columns.token_ids));
                         value["prompt"] = json!(entry(&fit.columns.prompt_ids));
                         value["position"] = json!(entry(&fit.columns.positions));

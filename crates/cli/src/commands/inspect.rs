@@ -5,7 +5,7 @@ use serde_json::json;
 use unmix::{ActivationSource, Engine, SemiNmf};
 use unmix_data::{InspectedFile, Inspection};
 
-use crate::activation_args::ActivationArgs;
+use crate::activation_args::{ActivationArgs, left_out};
 use crate::failure::Failure;
 use crate::memory_args::MemoryArgs;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
@@ -89,7 +89,7 @@ fn memory_of_a_fit(rank: u32, engine: &dyn Engine, planned: &Planned) -> String 
 fn report(look: &Inspection, activations: u64, memory: String, style: Style) -> String {
     let mut facts = Table::new(&["", ""]);
     let mut fact = |name: &str, text: String| facts.row(vec![name.to_owned(), text]);
-    let (first, left_out) = (&look.files[0], look.stored_tokens - look.tokens);
+    let first = &look.files[0];
     let order = if look.files.iter().any(|file| file.fortran_order) { ", column after column" } else { "" };
     fact(
         "size",
@@ -99,16 +99,15 @@ fn report(look: &Inspection, activations: u64, memory: String, style: Style) -> 
             thousands(look.neurons),
             first.stored_dtype,
             bytes(look.stored_bytes),
-            if look.stored_bytes == activations || left_out > 0 {
+            if look.stored_bytes == activations || look.tokens < look.stored_tokens {
                 String::new()
             } else {
                 format!(" ({} in memory, as {})", bytes(activations), look.element)
             }
         ),
     );
-    if left_out > 0 {
-        let stored = thousands(look.stored_tokens);
-        fact("left out", format!("{} of {stored} rows, by the attention mask", thousands(left_out)));
+    if let Some(told) = left_out(&look.left_out, look.stored_tokens) {
+        fact("left out", told);
     }
     fact("signs", format!("{} negative, {} zero", percent(look.negative_share), percent(look.zero_share)));
     let norms = &look.token_norms;

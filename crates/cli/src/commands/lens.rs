@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use unmix::DenseMatrix;
 use unmix_data::{FitRecord, read_fit};
 use unmix_interpret::{
-    Contexts, LensReading, NormKind, Readout, Text, TokenIdLogit, contexts, one_line, single_neurons,
+    Contexts, LensReading, NormKind, Readout, Text, TokenIdLogit, contexts, in_reading_order, one_line, single_neurons,
 };
 
 use crate::commands::features::{check_numbers, words_json};
@@ -58,7 +58,8 @@ pub struct LensArgs {
 
 /// Runs the command.
 pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
-    let fit = read_fit(&args.fit)?;
+    let record = read_fit(&args.fit)?;
+    let fit = in_reading_order(&record);
     let features = &fit.features;
     check_numbers(&args.feature, features.rows)?;
     let all = args.feature.is_empty() && args.neuron.is_empty();

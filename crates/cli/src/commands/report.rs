@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use unmix_data::{FitRecord, PromptLabels, check_file_target, read_fit, write_file};
-use unmix_interpret::hierarchy;
 use unmix_interpret::report::{ReportParts, assemble, render};
+use unmix_interpret::{hierarchy, in_reading_order};
 
 use crate::commands::concepts::{ScoreArgs, score};
 use crate::commands::tree::HierarchyArgs;
@@ -74,22 +74,23 @@ pub struct ReportArgs {
 /// Runs the command.
 pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     check_file_target(&args.out, args.force)?;
-    let fit = read_fit(&args.fit)?;
+    let as_fitted = read_fit(&args.fit)?;
+    let fit = in_reading_order(&as_fitted);
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
     let labels = args.labels.as_deref().map(PromptLabels::read).transpose()?;
     let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
+    let scored = match &labels {
+        Some(labels) => {
+            reporter.stage("scoring concepts");
+            Some(score(&as_fitted, &args.fit, &args.score, labels)?)
+        }
+        None => None,
+    };
     let lens = if args.model.is_given() {
         reporter.stage("reading what features promote");
         Some(args.model.promoted_and_suppressed(&fit.features, &words)?)
     } else {
         None
-    };
-    let scored = match &labels {
-        Some(labels) => {
-            reporter.stage("scoring concepts");
-            Some(score(&fit, &args.fit, &args.score, labels)?)
-        }
-        None => None,
     };
     let options = args.tree.options(&fit);
     let tree = if options.ranks.is_empty() {

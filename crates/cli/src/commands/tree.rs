@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use unmix_data::{FitRecord, check_file_target, read_fit, write_file};
 use unmix_interpret::{
     Activation, Contexts, Hierarchy, HierarchyOptions, TOKENS_A_WORD, Text, contexts, contexts_of_tokens, hierarchy,
-    neuron_group,
+    in_reading_order, neuron_group,
 };
 
 use crate::commands::features::words_json;
@@ -91,7 +91,8 @@ pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     if let Some(out) = &args.out {
         check_file_target(out, args.force)?;
     }
-    let fit = read_fit(&args.fit)?;
+    let record = read_fit(&args.fit)?;
+    let fit = in_reading_order(&record);
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
     let engine = engine::open(&shared.engine, reporter)?;
     let options = args.options.options(&fit);

@@ -2,7 +2,7 @@
 
 use crate::harness::{command, unmix};
 
-/// A shape that is small and a multiple of nothing.
+/// A small shape whose sides are multiples of nothing.
 const SHAPE: [&str; 7] = ["bench", "--tokens", "255", "--neurons", "501", "-k", "7"];
 
 fn bench(options: &[&str]) -> crate::harness::Run {
@@ -24,7 +24,7 @@ fn a_small_bench_measures_both() {
     assert!(String::from_utf8_lossy(&table.stdout).contains("iteration / product"));
 }
 
-/// What is printed is the recording's, and the activations are read once where a panel fits the cache.
+/// The output matches the recording, and the activations are read once if a panel fits in the cache.
 #[test]
 fn the_roofline_of_a_device_needs_no_device() {
     // Activations of 2 MB.
@@ -48,7 +48,7 @@ fn the_roofline_of_a_device_needs_no_device() {
         }
         let seconds = number(total, "seconds");
         assert!((sum(&json, "seconds") - seconds).abs() <= 1e-9 * seconds);
-        // No faster than either bound alone.
+        // The time is no less than either bound alone.
         let moved = number(total, "bytes_from_memory") + number(total, "bytes_to_memory");
         assert!(seconds >= (moved / 100e9).max(number(total, "flops") / 2e12) * (1.0 - 1e-9), "{json}");
     }

@@ -8,7 +8,7 @@ use crate::harness::{Files, Run, command};
 /// Fits a file, resident or streamed, that `change` changes as soon as the start is being chosen.
 fn fit_while(stream: &str, change: impl FnOnce(&std::fs::File, u64)) -> Run {
     let files = Files::new();
-    // Enough to last until the file has been changed.
+    // This is enough work to last until the file has been changed.
     let (tokens, neurons) = (20_000, 256);
     let values: Vec<f32> = (0..tokens * neurons).map(|at| ((at * 7919) % 1009) as f32 / 1009.0 - 0.5).collect();
     let path = files.npy("big.npy", &values, neurons);

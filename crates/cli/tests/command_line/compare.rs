@@ -17,7 +17,7 @@ fn cosines(first: &str, second: &str) -> Vec<Vec<f64>> {
     first.chunks_exact(NEURONS).map(row).collect()
 }
 
-/// The largest sum of one cosine a row, no column twice and none below 0, by trying all ways.
+/// The largest sum of cosines, one from each row, with no column used twice and no cosine below 0. It tries all ways.
 fn best_sum(cosines: &[Vec<f64>], taken: &mut Vec<usize>) -> f64 {
     let Some((row, rest)) = cosines.split_first() else { return 0.0 };
     let mut best = f64::MIN;
@@ -45,7 +45,7 @@ fn a_fit_is_stable_against_itself() {
     assert_eq!((&found["found_again"], &found["relative_error"]), (&5.into(), &json["relative_error"]));
     assert_eq!(numbers(&found["pairs"], "first"), numbers(&found["pairs"], "second"));
     assert_eq!((&found["unmatched_first"], &found["unmatched_second"]), (&Value::Array(vec![]), &Value::Array(vec![])));
-    // A single feature that was found again is not called chance, though shuffling it changes nothing.
+    // A single feature that was found again does not count as chance, although shuffling it changes nothing.
     let single = files.fit(&files.path("x.safetensors"), "single", &["-k", "1"]);
     for fit in [&fit, &single] {
         let run = unmix(&["compare", fit, fit]).expect(0);
@@ -57,7 +57,7 @@ fn a_fit_is_stable_against_itself() {
 fn features_of_another_start_are_matched_so_that_cosines_sum_to_most() {
     let files = Files::new();
     let file = files.activations("x.safetensors");
-    // Few iterations and more features than kinds of token, so that the starts still show.
+    // With few iterations and more features than kinds of tokens, the starts still show.
     let fit = |name: &str, seed: &str| {
         let options = ["-k", "6", "-p", "0.5", "--init", "random", "--max-iterations", "2", "--seed", seed];
         files.fit(&file, name, &options)
@@ -119,7 +119,7 @@ fn fits_of_other_ranks_leave_features_without_a_counterpart() {
 fn a_feature_that_points_the_opposite_way_is_no_counterpart() {
     let files = Files::new();
     let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3", "-p", "0.34"]);
-    // The same folder with the first feature turned round: its best cosine is −1.
+    // The same folder, with the first feature turned round: its best cosine is −1.
     let turned = files.path("turned");
     std::fs::create_dir(&turned).expect("created");
     std::fs::copy(format!("{fit}/run.json"), format!("{turned}/run.json")).expect("copied");

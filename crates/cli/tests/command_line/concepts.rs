@@ -2,7 +2,7 @@
 
 use crate::harness::{Files, NEURONS, PROMPT, Run, TOKENS, unmix, values};
 
-/// A fit whose feature is the kind of token that a prompt consists of, with labels to match.
+/// A fit whose features are the kinds of tokens that prompts consist of, with labels to match.
 struct Fitted {
     files: Files,
     fit: String,
@@ -107,7 +107,7 @@ fn held_out_activations_are_scored_without_purity() {
     let run = fitted.concepts(&labels, &["--activations", &other]).expect(0);
     assert!(run.stdout.contains("No purity"), "{}", run.stdout);
 
-    // The fitted file itself, moved, is still the fitted one.
+    // The fitted file counts as the fitted one even after it was moved.
     let moved = fitted.files.path("moved.safetensors");
     std::fs::rename(&fitted.activations, &moved).expect("moved");
     let run = fitted.concepts(&labels, &[]).expect(2);

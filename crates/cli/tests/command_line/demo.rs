@@ -1,4 +1,4 @@
-//! `unmix demo`: a stranger's first sight.
+//! `unmix demo`: what a new user sees first.
 
 use crate::harness::{Files, unmix};
 
@@ -9,7 +9,7 @@ fn the_demo_finds_subjects_that_it_was_never_told() {
     for words in ["weekdays", "counting arithmetic", "Tuesday", "«", "unmix fit"] {
         assert!(run.stdout.contains(words), "no {words:?} in {}", run.stdout);
     }
-    // Progress is elsewhere.
+    // Progress goes to stderr.
     assert!(!run.stdout.contains("iteration") && run.stderr.contains("iteration"), "{}", run.stderr);
 }
 

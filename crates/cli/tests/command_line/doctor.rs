@@ -19,7 +19,8 @@ fn requirements_that_contradict_are_refused() {
     assert!(run.stderr.contains("--require gpu"), "{}", run.stderr);
 }
 
-/// On a machine without any adapter the requirement fails with its own code; with one that works it does not.
+/// On a machine without any adapter, the requirement fails with its own exit code. With one that works, it does not
+/// fail.
 #[test]
 fn a_required_gpu_decides_the_exit_code() {
     let run = unmix(&["doctor", "--require", "gpu", "--json", "-q"]);

@@ -3,7 +3,7 @@
 use crate::harness::{Files, NEURONS, TOKENS, tensor, unmix};
 
 const RANK: usize = 5;
-/// Tokens that the fit never saw, a number of them that is no multiple of anything.
+/// Tokens that the fit never saw. Their number is not a multiple of anything.
 const OTHERS: usize = 37;
 
 /// Activations in `x.safetensors` and a fit of features that share neurons, so that coefficients depend on one another.
@@ -14,7 +14,7 @@ fn fitted(options: &[&str]) -> (Files, String, String) {
     (files, file, fit)
 }
 
-/// Values without much structure, so that features overlap and explain a part of them.
+/// Values without much structure, so that features overlap and explain only a part of them.
 fn stirred(tokens: usize, factor: usize) -> Vec<f32> {
     (0..tokens * NEURONS).map(|at| ((at * factor) % 211) as f32 / 40.0 - 2.0 + (at % NEURONS / 8) as f32).collect()
 }
@@ -33,9 +33,9 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Checks that coefficients minimise ½‖x − yZ‖² + α‖x‖Σₖ yₖ‖zₖ‖ over y ≥ 0, by the conditions that hold there and nowhere
-/// else: no derivative is below zero, and that of a coefficient above zero is zero. Residuals must be what the coefficients
-/// leave.
+/// Checks that coefficients minimise ½‖x − yZ‖² + α‖x‖Σₖ yₖ‖zₖ‖ over y ≥ 0, by conditions that hold only at the
+/// minimum: no derivative is below zero, and the derivative of a coefficient above zero is zero. Residuals must be what
+/// the coefficients leave.
 fn check_least(fit: &str, encoded: &str, x: &[f32], penalty: f64) {
     let (_, z) = tensor(&format!("{fit}/factorization.safetensors"), "features");
     let (shape, y) = tensor(encoded, "coefficients");
@@ -55,14 +55,14 @@ fn check_least(fit: &str, encoded: &str, x: &[f32], penalty: f64) {
         assert!((residuals[i] - dot(&error, &error)).abs() < 1e-4 * energy, "token {i}: {}", residuals[i]);
         for (k, z) in features.iter().enumerate() {
             let norm = dot(z, z).sqrt();
-            // In units of what it would be for a feature in the direction of x.
+            // In units of the slope for a feature in the direction of x.
             let slope = dot(z, &error) / (norm * energy.sqrt()) + penalty;
             assert!(y[k] >= 0.0 && slope > -1e-4, "token {i}, feature {k}: {} with derivative {slope}", y[k]);
             assert!(y[k] == 0.0 || slope < 1e-4, "token {i}, feature {k}: {} with derivative {slope}", y[k]);
             zeros += usize::from(y[k] == 0.0);
         }
     }
-    // The bound at zero was put to the test, and not by all.
+    // Some coefficients are at the bound of zero, and some are not.
     assert!(zeros > 0 && zeros < tokens * RANK, "{zeros}");
 }
 
@@ -83,7 +83,8 @@ fn coefficients_are_the_best_of_at_least_zero_and_residuals_are_what_they_leave(
         let active = y.iter().filter(|&&y| y > 0.0).count() as f64 / y.len() as f64;
         assert!((json["active_share"].as_f64().expect("a number") - active).abs() < 1e-12);
     }
-    // The coefficients of a fit were found with features that moved on since: these are at least as good.
+    // The coefficients of a fit were found with features that have moved on since. The encoded ones are at least as
+    // good.
     let json = encoded(&fit, &file, &files.path("own.safetensors"), &[]);
     let error = |key: &str| json[key].as_f64().expect("a number");
     assert!(error("relative_error") <= error("fit_relative_error") * (1.0 + 1e-5), "{json}");

@@ -1,4 +1,4 @@
-//! Each class of error: its exit code, and that its message says what was found and what to do.
+//! Each class of error: its exit code, and a message that says what was found and what to do.
 
 use crate::harness::{Files, NEURONS, Run, TOKENS, command, unmix, values};
 
@@ -145,7 +145,7 @@ fn no_such_adapter() {
 #[test]
 fn more_memory_than_there_is() {
     let files = Files::new();
-    // Half a terabyte of zeros that takes no space, and a fit of three.
+    // Half a terabyte of zeros that takes no space on the disk, and a fit of three features.
     let header = "{'descr': '<f2', 'fortran_order': False, 'shape': (16777216, 16384), }";
     let header = format!("{header:<117}\n");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();

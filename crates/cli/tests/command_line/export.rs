@@ -2,7 +2,7 @@
 
 use crate::harness::{Files, NEURONS, TOKENS, unmix};
 
-/// A fit of small activations; what `unmix export` is called with, and what it is given back.
+/// A fit of small activations, with the arguments and the results of `unmix export`.
 struct Fit {
     files: Files,
     activations: String,
@@ -45,7 +45,7 @@ fn an_encoder_is_fitted_to_the_recorded_activations() {
     assert!(run.stdout.lines().filter(|line| !line.contains("load_from_disk")).all(|line| line.chars().count() <= 160));
     assert_eq!(fit.json("cfg.json")["metadata"]["unmix"]["encoder"]["fitted"], true);
 
-    // Another tool's folder is no earlier export to this one.
+    // The folder of another tool does not count as an earlier export to this one.
     let run = fit.export(&["--to", "sparsify", "--force"]).expect(2);
     assert!(run.stderr.contains("sae_weights.safetensors"), "{}", run.stderr);
     let json = fit.export(&["--to", "saelens", "--json", "--force", "-q"]).expect(0).json();
@@ -72,7 +72,7 @@ fn other_activations_are_refused() {
     let other =
         fit.files.tensors("other.safetensors", &[("activations", &[1.0; TOKENS * NEURONS], &[TOKENS, NEURONS])]);
     fit.refused(&["--to", "saelens", "--activations", &other], &["other.safetensors", "fingerprint", "were fitted"]);
-    // The recorded path holds something else by now: that is noticed, and no reason to fail.
+    // Another file is at the recorded path by now. This is noticed, but it is no reason to fail.
     std::fs::rename(&other, &fit.activations).expect("renamed");
     let run = fit.export(&["--to", "saelens"]).expect(0);
     assert!(run.stdout.contains("pseudo-inverse"), "{}", run.stdout);

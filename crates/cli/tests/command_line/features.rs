@@ -1,4 +1,4 @@
-//! `unmix features`: what it tells about coefficients and about the health of a fit.
+//! `unmix features`: what it says about coefficients and about the health of a fit.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().expect("an array")
 }
 
-/// A fit of more features than the tokens have kinds.
+/// A fit with more features than there are kinds of tokens.
 fn crowded() -> (Files, String) {
     let files = Files::new();
     let file = files.activations("x.safetensors");
@@ -41,7 +41,7 @@ fn distributions_are_those_of_the_coefficients_in_the_folder() {
             let rank = (share * active.len() as f64).ceil() as usize;
             assert!(close(value, active[rank - 1]), "feature {k}, {share}: {value} for {}", active[rank - 1]);
         }
-        // The upper half of the bins has what is above half of the largest.
+        // The upper half of the bins holds the coefficients above half of the largest one.
         let upper = active.iter().filter(|&&y| y > largest / 2.0).count() as u64;
         assert_eq!(counts[16..].iter().sum::<u64>(), upper, "feature {k}");
         assert_eq!(feature["dead"], active.is_empty());
@@ -82,7 +82,7 @@ fn health_is_that_of_the_features_in_the_folder() {
     copies.sort_unstable();
     found.sort_unstable();
     assert_eq!(found, copies);
-    // Three kinds of token for nine features: copies there must be.
+    // With three kinds of tokens and nine features, there must be copies.
     assert!(!found.is_empty());
 
     let users = |j: usize| (0..z.len()).filter(|&k| z[k][j] != 0.0).collect::<Vec<usize>>();
@@ -113,7 +113,7 @@ fn people_are_warned_of_copies_and_of_features_of_one_token() {
 #[test]
 fn a_healthy_fit_warns_of_nothing() {
     let files = Files::new();
-    // Eight neurons a feature: as many as each kind of token has of its own.
+    // Eight neurons for each feature: as many as each kind of token has of its own.
     let options = ["-k", "3", "-p", "0.33", "--solver", "hals"];
     let fit = files.fit(&files.activations("x.safetensors"), "fit", &options);
     let run = unmix(&["features", &fit]).expect(0);
@@ -128,7 +128,7 @@ fn a_healthy_fit_warns_of_nothing() {
 fn tokens_that_were_decoded_one_by_one_are_told_from_those_of_a_vocabulary() {
     let files = Files::new();
     let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3", "-p", "0.34"]);
-    // The two bytes of é, and a blank with an n, as a byte-level vocabulary has them and as each decodes by itself.
+    // The two bytes of é, and a blank with an n, as a byte-level vocabulary has them, and as each decodes by itself.
     let rows =
         |kinds: [&str; 3]| serde_json::to_string(&(0..TOKENS).map(|i| kinds[i % 3]).collect::<Vec<_>>()).expect("JSON");
     let decoded = files.write("decoded.json", rows(["\u{fffd}", "\u{fffd}", " n"]));
@@ -151,7 +151,7 @@ fn tokens_that_were_decoded_one_by_one_are_told_from_those_of_a_vocabulary() {
 #[test]
 fn people_are_warned_of_dense_features_and_of_an_outlier_neuron_and_told_what_to_do() {
     let files = Files::new();
-    // Neuron 5 is large at every token, and the seven kinds of token are told by neurons of their own.
+    // Neuron 5 is large at every token. Neurons of their own tell the seven kinds of tokens apart.
     let values: Vec<f32> = (0..TOKENS * NEURONS)
         .map(|at| match (at / NEURONS, at % NEURONS) {
             (token, 5) => 40.0 + (token % 11) as f32,
@@ -178,7 +178,7 @@ fn people_are_warned_of_dense_features_and_of_an_outlier_neuron_and_told_what_to
 fn tokens_reach_the_terminal_without_anything_that_moves_its_cursor() {
     let files = Files::new();
     let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3", "-p", "0.34"]);
-    // Each leaves a trace: which two of the three features the tree joins is a matter of rounding.
+    // Each of these texts leaves a trace, because rounding decides which two of the three features the tree joins.
     let hostile = [" a\u{1b}[2J\u{7}", " \u{1b}[2J\u{202e}b\u{0}\r", &" c\u{1b}[2J".repeat(5_000)];
     let tokens: Vec<&str> = (0..TOKENS).map(|i| hostile[i % 3]).collect();
     let tokens = files.write("hostile.json", serde_json::to_string(&tokens).expect("JSON"));
@@ -188,7 +188,7 @@ fn tokens_reach_the_terminal_without_anything_that_moves_its_cursor() {
         assert!(!run.stdout.contains(hidden) && run.stdout.contains("[2J"), "{}", run.stdout);
         assert!(run.stdout.lines().all(|line| line.chars().count() <= 100), "{}", run.stdout);
     }
-    // Programs get the text as it is.
+    // Programs get the text unchanged.
     let json = features(&fit, &["--tokens", &tokens]);
     let words: Vec<&str> =
         list(&json["features"]).iter().map(|f| f["contexts"][0]["word"].as_str().expect("a word")).collect();
@@ -238,7 +238,7 @@ fn ids_that_the_vocabulary_lacks_are_shown_as_numbers_with_one_warning() {
 
 #[test]
 fn characters_are_whole_though_their_bytes_are_tokens() {
-    // 東 and 京 are three bytes each; no token here begins with a blank, which would tell how the vocabulary is written.
+    // 東 and 京 are three bytes each. No token here begins with a blank, which would show how the vocabulary is written.
     let (files, fit) = with_ids(|i| (i % 6) as i32);
     let model = serde_json::json!({"type": "BPE", "merges": [],
         "vocab": {"æ": 0, "Ŀ": 1, "±": 2, "ä": 3, "º": 4, "¬": 5, "Ġthe": 6}});

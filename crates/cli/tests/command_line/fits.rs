@@ -55,7 +55,7 @@ fn a_fit_is_saved_and_its_features_are_read() {
         assert_eq!(prompt, row / 8);
         assert_eq!(contexts[0]["token_id"], row % 3);
         assert_eq!(contexts[0]["word"], [" red", " green", " blue"][row as usize % 3]);
-        // The window does not leave the prompt of eight words.
+        // The window does not extend beyond the prompt of eight words.
         let around = |key: &str| contexts[0][key].as_str().expect("text").split_whitespace().count() as u64;
         assert_eq!((around("before"), around("after")), (row % 8, 7 - row % 8));
         let neurons = feature["neurons"].as_array().expect("an array");
@@ -128,7 +128,7 @@ fn the_published_iteration_runs_exactly_as_long_as_it_should() {
     let (first, second) = (fit(&files.path("a"), "0"), fit(&files.path("b"), "1"));
     assert_eq!((&first["iterations"], &first["best_iteration"]), (&7.into(), &7.into()));
     assert_eq!(first["options"]["init"], "given");
-    // Nothing is random, so the seed changes nothing.
+    // Nothing is random here, so the seed changes nothing.
     assert_eq!(first["loss_curve"], second["loss_curve"]);
 }
 

@@ -19,7 +19,7 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
-/// What a run of the command gave.
+/// The result of a run of the command.
 pub struct Run {
     pub code: i32,
     pub stdout: String,
@@ -32,7 +32,7 @@ impl Run {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}\n{}", self.stdout, self.stderr))
     }
 
-    /// Checks the exit code, and that a failure says nothing on stdout and one error on stderr.
+    /// Checks the exit code. Also checks that a failure prints nothing on stdout and one error on stderr.
     pub fn expect(self, code: i32) -> Run {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
@@ -98,50 +98,54 @@ impl Files {
         names
     }
 
-    /// Activations in which tokens of the kinds 0, 1 and 2 follow one another, each with neurons of its own.
+    /// Activations in which tokens of the kinds 0, 1 and 2 follow one another. Each kind has neurons of its own.
     pub fn activations(&self, name: &str) -> String {
         self.tensors(name, &[("activations", &values(), &[TOKENS, NEURONS])])
     }
 
     /// A file with matrices of f32 and the columns of tokens.
     pub fn tensors(&self, name: &str, matrices: &[(&str, &[f32], &[usize])]) -> String {
-        let bytes: Vec<(String, Vec<u8>, Vec<usize>)> = matrices
-            .iter()
-            .map(|(name, values, shape)| {
-                ((*name).to_owned(), values.iter().flat_map(|v| v.to_le_bytes()).collect(), shape.to_vec())
-            })
-            .collect();
-        let column =
-            |value: fn(usize) -> usize| (0..TOKENS).flat_map(|i| (value(i) as i32).to_le_bytes()).collect::<Vec<u8>>();
+        let column = |value: fn(usize) -> usize| (0..TOKENS).map(|i| value(i) as i32).collect::<Vec<_>>();
         let columns = [
             ("token_ids", column(|i| i % 3)),
             ("prompt_ids", column(|i| i / PROMPT)),
             ("positions", column(|i| i % PROMPT)),
         ];
+        self.with_columns(name, matrices, &columns.each_ref().map(|(name, values)| (*name, values.as_slice())))
+    }
+
+    /// A file with tensors of f32, and columns of i32.
+    pub fn with_columns(
+        &self,
+        name: &str,
+        matrices: &[(&str, &[f32], &[usize])],
+        columns: &[(&str, &[i32])],
+    ) -> String {
+        let floats = matrices.iter().map(|(name, values, shape)| {
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            (*name, Dtype::F32, bytes, shape.to_vec())
+        });
+        let integers = columns.iter().map(|(name, values)| {
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            (*name, Dtype::I32, bytes, vec![values.len()])
+        });
+        let tensors: Vec<_> = floats.chain(integers).collect();
         let mut views = HashMap::new();
-        for (name, bytes, shape) in &bytes {
-            views.insert(name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a tensor"));
-        }
-        for (name, bytes) in &columns {
-            views.insert(name, TensorView::new(Dtype::I32, vec![TOKENS], bytes).expect("a tensor"));
+        for (name, dtype, bytes, shape) in &tensors {
+            views.insert(*name, TensorView::new(*dtype, shape.clone(), bytes).expect("a tensor"));
         }
         self.write(name, safetensors::serialize(views, None).expect("a file"))
     }
 
     /// A batch of prompts, [TOKENS / PROMPT, PROMPT, NEURONS], and a mask of f32 beside it.
     pub fn batch(&self, name: &str, values: &[f32], mask: &[f32]) -> String {
-        let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-        let (values, mask) = (bytes(values), bytes(mask));
-        let shape = vec![TOKENS / PROMPT, PROMPT];
-        let wide = [shape.clone(), vec![NEURONS]].concat();
-        let views = HashMap::from([
-            ("activations", TensorView::new(Dtype::F32, wide, &values).expect("a tensor")),
-            ("attention_mask", TensorView::new(Dtype::F32, shape, &mask).expect("a tensor")),
-        ]);
-        self.write(name, safetensors::serialize(views, None).expect("a file"))
+        let prompts = TOKENS / PROMPT;
+        let tensors =
+            [("activations", values, &[prompts, PROMPT, NEURONS][..]), ("attention_mask", mask, &[prompts, PROMPT])];
+        self.with_columns(name, &tensors, &[])
     }
 
-    /// A matrix of f32 [rows, columns] as an npy file, which has no columns of tokens.
+    /// A matrix of f32 [rows, columns] as an npy file, which cannot have columns of tokens.
     pub fn npy(&self, name: &str, values: &[f32], columns: usize) -> String {
         let shape = format!("({}, {columns})", values.len() / columns);
         let header = format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"));
@@ -152,15 +156,15 @@ impl Files {
         self.write(name, bytes)
     }
 
-    /// Fits the activations in `file`, and gives the folder, which is called `name`.
+    /// Fits the activations in `file`, and returns the folder of the fit, which is called `name`.
     pub fn fit(&self, file: &str, name: &str, options: &[&str]) -> String {
         let out = self.path(name);
         unmix(&[&["fit", file, "--engine", "cpu", "--out", &out, "-q"][..], options].concat()).expect(0);
         out
     }
 
-    /// Runs a command that must be refused for what it is given, with a message that has all `words`, and checks that no file
-    /// came or went.
+    /// Runs a command that must be refused because of its input, with a message that contains all `words`. Checks that
+    /// no file was added or removed.
     pub fn refused(&self, args: &[&str], words: &[&str]) {
         let before = self.names();
         let run = unmix(args).expect(2);

@@ -19,8 +19,8 @@ fn content(path: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// Kills `args`, which write `out`, at moments spread over a run, and checks that `out` is each time what it was or what it
-/// becomes; and that nothing but `names` is there after the next run.
+/// Kills `args`, which write `out`, at moments spread over a run. Checks that `out` is each time either what it was or
+/// what it becomes, and that only `names` are there after the next run.
 fn check(files: &Files, args: &[&str], out: &str, is_whole: impl Fn()) {
     const KILLS: u32 = 12;
     unmix(args).expect(0);
@@ -31,9 +31,9 @@ fn check(files: &Files, args: &[&str], out: &str, is_whole: impl Fn()) {
     for kill in 1..=KILLS {
         let earlier = content(Path::new(out));
         let mut child = command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
-        // The end, where results are written, is of more interest than the beginning.
+        // The end of a run matters more than its beginning, because results are written there.
         std::thread::sleep(whole.mul_f64(0.5 + 0.6 * f64::from(kill) / f64::from(KILLS)).min(Duration::from_secs(20)));
-        // It may have ended.
+        // The process may have ended already.
         let _ = child.kill();
         child.wait().expect("ended");
         if content(Path::new(out)) != earlier {

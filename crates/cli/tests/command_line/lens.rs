@@ -1,4 +1,4 @@
-//! `unmix lens`, on a fit of three features and weights by which their tokens can be told.
+//! `unmix lens`, on a fit of three features and weights that make their tokens known.
 
 use crate::harness::{Files, NEURONS, unmix};
 
@@ -19,7 +19,7 @@ fn setup() -> Setup {
     let files = Files::new();
     let (file, fit) = (files.activations("x.safetensors"), files.path("fit"));
     unmix(&["fit", &file, "-k", "3", "-p", "0.34", "--engine", "cpu", "--out", &fit, "-q"]).expect(0);
-    // Odd neurons of the activations are negative.
+    // Activations of odd neurons are negative.
     let down: Vec<f32> = (0..WIDTH * NEURONS)
         .map(|at| (at / NEURONS, at % NEURONS))
         .map(|(i, j)| if j / 8 == i { [1.0, -1.0][j % 2] } else { 0.0 })
@@ -75,7 +75,8 @@ fn each_feature_promotes_its_own_words() {
         assert_eq!(id(0), id(1) + 3);
         let text = promoted[1]["text"].as_str().expect("a text");
         assert_eq!(text, [" red", "green\u{1b}[2J\u{202e}", " blue"][id(1) as usize]);
-        // The direction has one dimension, so RMS norm makes it √width, times the gain of 2; and the mean is that of six.
+        // The direction has one dimension, so the RMS norm makes its length √width, times the gain of 2. The mean is
+        // over six tokens.
         let expected = 2.0 * (WIDTH as f64).sqrt() * (2.0 - 0.5);
         let logit = promoted[0]["logit"].as_f64().expect("a number");
         assert!((logit - expected).abs() < 0.05, "{logit} for {expected}");
@@ -146,7 +147,7 @@ fn a_model_of_unknown_type_is_refused_with_the_options_that_help() {
     let json = lens(&["--model-type", "mistral", "--json"]).expect(0).json();
     assert_eq!(json["tensors"]["model_type"], "mistral");
     assert!(lens(&["--model-type", "novel"]).expect(2).stderr.contains("\"novel\""));
-    // What the type says is heeded: Cohere scales its logits, and has a layer norm.
+    // The type counts: Cohere scales its logits, and has a layer norm.
     let json = lens(&["--model-type", "cohere", "--norm", "layer", "--json"]).expect(0).json();
     assert_eq!((&json["tensors"]["norm"], &json["tensors"]["logit_scale"]), (&"layer".into(), &0.0625.into()));
 }

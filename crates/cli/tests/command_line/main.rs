@@ -2,6 +2,7 @@
 
 mod bench;
 mod changed_files;
+mod checkpoints;
 mod compare;
 mod concepts;
 mod demo;
@@ -17,6 +18,7 @@ mod inputs;
 mod inspect;
 mod interrupt;
 mod kills;
+mod leaving_out;
 mod lens;
 mod memory;
 mod paths;

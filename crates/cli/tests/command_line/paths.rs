@@ -32,13 +32,13 @@ fn a_fit_of_a_file_whose_name_is_not_utf8_is_saved_and_found_again() {
             .expect(0)
             .json();
     assert!(run_json["input"]["path"].as_str().expect("text").ends_with("caf\u{fffd}.safetensors"));
-    // The activations are looked for where they were.
+    // The command looks for the activations where they were.
     let out = odd(&files, b"e\xff");
     let export = [&args(&["export", "--to", "saelens", "--json", "--out"])[..], &[&out, &fit]].concat();
     let value = run(&export).expect(0).json();
     assert!(value["encoder"]["relative_error"].as_f64().is_some(), "{value}");
     assert!(value["out"].as_str().expect("text").ends_with("e\u{fffd}"));
-    // As Python reads it, the path is the exact one.
+    // Python reads the exact path.
     let text =
         run(&[&export[..], &args(&["--force"])].concat().into_iter().filter(|a| *a != "--json").collect::<Vec<_>>());
     assert!(text.expect(0).stdout.contains("e\\udcff"));
@@ -89,7 +89,7 @@ fn a_link_stays_a_link_whatever_is_written_to_it() {
     for (name, args) in commands {
         let (link, target) = (files.path(&format!("{name}-link")), files.path(name));
         std::os::unix::fs::symlink(name, &link).expect("linked");
-        // First to nothing, then to what is there.
+        // First the link leads to nothing, and then to what is there.
         for force in [&[][..], &["--force"]] {
             unmix(&[&args[..], &["--engine", "cpu", "-q", "--out", &link], force].concat()).expect(0);
             assert!(std::fs::symlink_metadata(&link).expect("there").is_symlink(), "{name}");

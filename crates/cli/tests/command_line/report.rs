@@ -1,4 +1,4 @@
-//! `unmix report`: the page, what is on it, and that nothing in it comes alive.
+//! `unmix report`: the page, what is on it, and that no text in it runs as code.
 
 use std::path::Path;
 
@@ -40,7 +40,7 @@ impl Page {
         let (data, _) = rest.split_once("</script>").expect("an end");
         let data = serde_json::from_str(data).expect("JSON");
         let page = Page { text, data };
-        // The data and the page's own script, whatever the tokens are.
+        // There are only the data and the page's own script, whatever the tokens are.
         assert_eq!((page.text.matches("<script").count(), page.text.matches("</script").count()), (2, 2));
         assert!(page.text.starts_with("<!doctype html>") && page.text.contains("Content-Security-Policy"));
         page
@@ -115,7 +115,7 @@ fn words_are_those_of_tokens_or_of_a_vocabulary_or_numbers() {
 #[test]
 fn contexts_and_their_width_are_as_asked_for() {
     let (files, fit) = fitted();
-    // Least and most tokens of a context: at the ends of a prompt of eight, there are fewer.
+    // Least and most tokens of a context. There are fewer at the ends of a prompt of eight tokens.
     for (contexts, window, least, most) in
         [("3", "1", 2, 3), ("0", "2", 0, 0), ("2", "18446744073709551615", PROMPT, PROMPT)]
     {
@@ -176,7 +176,7 @@ fn labels_and_weights_add_concepts_and_promoted_tokens() {
     }
 }
 
-/// Text that would be more than text if it were written as it is.
+/// Text that would be more than text if the page contained it unchanged.
 fn hostile() -> [String; 6] {
     [
         " </script><script>alert(1)</script>".to_owned(),
@@ -205,7 +205,7 @@ fn hostile_text_is_data_wherever_it_comes_from() {
         &["--tokens", &tokens, "--vocabulary", &vocabulary],
     ] {
         let (_, page) = reported(&files, &fit, &[text, &common].concat());
-        // Outside of the style and the page's own script, every angle bracket is the template's.
+        // Outside of the style and the page's own script, every angle bracket belongs to the template.
         let tags = |page: &Page| page.text.matches('<').count();
         assert_eq!(tags(&page), tags(&plain));
         for raw in ["<img", "<!--", "alert(1)</", "<script>alert", "\u{2028}", "\u{2029}", "\u{0}", "\u{1b}"] {
@@ -214,7 +214,7 @@ fn hostile_text_is_data_wherever_it_comes_from() {
         assert!(page.text.contains("\\u003c/script\\u003e\\u003cscript\\u003ealert(1)"));
         assert!(page.text.contains("<title> &lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;</title>"));
         assert!(!page.text.contains(&"x".repeat(1000)) && page.text.len() < 1_000_000, "{}", page.text.len());
-        // As data, the tokens are all there.
+        // All tokens are there as data.
         for token in &hostile[..if text.len() == 2 && text[0] == "--vocabulary" { 3 } else { 5 }] {
             assert!(page.tokens().contains(&token.as_str()), "{token:?}");
         }

@@ -1,4 +1,4 @@
-//! Threads and memory: more of them than there are.
+//! More threads and memory than there are.
 
 use crate::harness::{Files, Run, command};
 
@@ -33,7 +33,7 @@ fn within(kibibytes: u64, args: &[&str]) -> Run {
 fn memory_that_runs_out_has_an_exit_code_and_a_message() {
     const LIMIT: u64 = 600_000;
     let files = Files::new();
-    // A gigabyte of zeros that takes no space on the disk, but address space as soon as it is mapped.
+    // A gigabyte of zeros. It takes no space on the disk, but it takes address space as soon as it is mapped.
     let file = files.npy("x.npy", &[0.0; 64], 64);
     let header = std::fs::metadata(&file).expect("there").len() - 64 * 4;
     let text = std::fs::read(&file).expect("read")[..header as usize].to_vec();
@@ -47,7 +47,7 @@ fn memory_that_runs_out_has_an_exit_code_and_a_message() {
     let run = within(LIMIT, &["inspect", &large]).expect(4);
     assert!(run.stderr.contains("large.npy"), "{}", run.stderr);
 
-    // Two gigabytes that are not foreseen: an allocation that the system refuses.
+    // Two gigabytes that nothing foresees, so that the system refuses an allocation.
     let bench =
         ["bench", "--tokens", "4000000", "--neurons", "256", "--rank", "4", "--engine", "cpu", "--element", "f16"];
     let run = within(LIMIT, &bench).expect(4);

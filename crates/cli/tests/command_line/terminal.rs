@@ -2,10 +2,10 @@
 
 use crate::harness::{Files, NEURONS, PROMPT, TOKENS, command, unmix, values};
 
-/// Changes the title, clears the screen, colours, turns the direction of text, and begins a line of its own.
+/// This changes the title, clears the screen, colours, turns the direction of text, and begins a line of its own.
 const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{1b}[1mBOLD\u{9b}31m\u{202e}\r\nerror: not ours";
 
-/// Checks that neither stream could do anything to a terminal, and that nothing of the name begins a line.
+/// Checks that neither stream could change a terminal, and that no part of the name begins a line.
 fn check(args: &[&str], code: i32) {
     let output = command(args).output().expect("started");
     assert_eq!(output.status.code(), Some(code), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -37,7 +37,7 @@ fn names_in_files_and_of_files_reach_it_as_escapes() {
     check(&["lens", &fit, "--model", &two, "--down-proj", HOSTILE], 2);
     check(&["inspect", &format!("no such {HOSTILE}")], 2);
     check(&["features", &fit, &format!("--{HOSTILE}")], 2);
-    // Of JSON only the way in which it is written changes.
+    // For JSON, only the way in which it is written changes.
     check(&["inspect", &one, "--json"], 0);
     assert_eq!(unmix(&["inspect", &one, "--json"]).expect(0).json()["files"][0]["tensor"], HOSTILE);
     check(&["inspect", &two, "--progress", "json"], 2);

@@ -20,7 +20,8 @@ fn usize_of(value: &Value) -> usize {
     value.as_u64().expect("a whole number") as usize
 }
 
-/// Neurons that more than half of the features `group`, and at least two, use with one sign; and those that each uses alone.
+/// Neurons that more than half of the features `group`, and at least two, use with one sign, and the neurons that each
+/// of them uses alone.
 fn neurons_of(z: &[f64], group: &[usize]) -> (Vec<usize>, Vec<Vec<usize>>) {
     let users = |j: usize, used: fn(f64) -> bool| group.iter().filter(|&&k| used(z[k * NEURONS + j])).count();
     let most = |j: usize| users(j, |z| z > 0.0).max(users(j, |z| z < 0.0));
@@ -68,7 +69,7 @@ fn each_level_has_parents_of_what_is_below() {
         .map(|word| word["word"].as_str().expect("a word"))
         .collect();
     assert!(!words.is_empty() && words.iter().all(|word| ["red", "green", "blue"].contains(word)), "{words:?}");
-    // Nothing but the seed is random.
+    // Only the seed decides what is random.
     assert_eq!(json, unmix(&args).expect(0).json());
 }
 

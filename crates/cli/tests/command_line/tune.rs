@@ -1,4 +1,4 @@
-//! `unmix tune`, and the commands that heed what it stored.
+//! `unmix tune`, and the commands that use what it stored.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ fn the_fastest_variants_are_stored_shown_heeded_and_forgotten() {
         let own: Vec<_> = rivals.iter().filter(|other| other["variant"].is_null()).collect();
         let chosen: Vec<_> = rivals.iter().filter(|other| other["chosen"] == true).collect();
         let ([own], [chosen]) = (&own[..], &chosen[..]) else { panic!("{rivals:?}") };
-        // Nothing is chosen for a difference that is noise, and else the fastest.
+        // Nothing is chosen because of noise. Otherwise the fastest is chosen.
         match chosen["variant"].is_null() {
             true => assert!(rivals.iter().all(|other| seconds(other) * 1.03 >= seconds(own)), "{rivals:?}"),
             false => {
@@ -50,7 +50,7 @@ fn the_fastest_variants_are_stored_shown_heeded_and_forgotten() {
     let chosen = timed.iter().filter(|timed| timed["chosen"] == true && !timed["variant"].is_null()).count();
     assert_eq!(stored["choices"].as_array().expect("an array").len(), chosen);
 
-    // Which variants win is up to the device; these are taken whatever was measured.
+    // The device decides which variants win. These are stored whatever was measured.
     let of = |element: &str| {
         let named = timed.iter().filter(|timed| timed["kernel"] == "cross_product" && timed["variant"].is_string());
         let last = named.rev().find(|timed| timed["element"] == element).expect("a variant");
@@ -62,7 +62,7 @@ fn the_fastest_variants_are_stored_shown_heeded_and_forgotten() {
     let table = run(&files, &["tune", "--show"]).expect(0).stdout;
     assert!(table.contains("cross_product") && table.contains(json["adapter"].as_str().expect("text")), "{table}");
 
-    // Tuning one type alone keeps the others, and the file holds an adapter once.
+    // Tuning for one type keeps the results of the others, and the file has one entry for an adapter.
     tune(&files, &["--element", "bf16", "-q"]).expect(0);
     let again = run(&files, &["tune", "--show", "--json"]).expect(0).json();
     assert_eq!(again["tunings"].as_array().expect("an array").len(), 1);
@@ -84,7 +84,7 @@ fn the_fastest_variants_are_stored_shown_heeded_and_forgotten() {
     assert!(!run(&files, &fit).expect(0).stderr.contains("as tuned"));
 }
 
-/// Whatever is in the file, a fit succeeds.
+/// A fit succeeds whatever is in the file.
 #[test]
 fn a_broken_file_costs_a_warning_at_most() {
     let files = Files::new();
@@ -103,7 +103,7 @@ fn a_broken_file_costs_a_warning_at_most() {
     }
     assert!(!engine("{\"tunings\": []}").contains("tuning.json"));
 
-    // What was stored for this adapter, with variants and types that do not exist.
+    // Results for this adapter, with variants and types that do not exist.
     tune(&files, &["--element", "f32", "-q"]).expect(0);
     let good = std::fs::read_to_string(&path).expect("read");
     let mut stored: serde_json::Value = serde_json::from_str(&good).expect("JSON");
@@ -113,7 +113,7 @@ fn a_broken_file_costs_a_warning_at_most() {
     assert!(stderr.contains("`gone`") && stderr.contains("ignored"), "{stderr}");
     stored["tunings"][0]["choices"][0]["element"] = "f17".into();
     assert!(engine(&stored.to_string()).contains("f17"));
-    // Of another driver it says nothing.
+    // Results for another driver do not count.
     stored["tunings"][0]["driver"] = "another".into();
     assert!(!engine(&stored.to_string()).contains("ignored"));
 

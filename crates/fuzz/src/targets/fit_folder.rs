@@ -89,7 +89,7 @@ fn record(columns: TokenColumns) -> FitRecord {
     let fit = SemiNmf::new(2).sparsity(0.5).fit(&engine, &activations).expect("a fit");
     let input = InputRecord {
         paths: vec!["some/activations.npy".into()],
-        stored_tokens: 4,
+        stored_tokens: if columns.rows.is_some() { 10 } else { 4 },
         filter: TokenFilter::default(),
         tensor: None,
         fingerprint: format!("blake3:{}", "0".repeat(64)),

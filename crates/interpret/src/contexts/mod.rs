@@ -1,13 +1,15 @@
 //! Where features are active: the tokens with the largest coefficients, as words in their contexts.
 //!
-//! [`strongest_tokens`] selects rows in one pass over the coefficients, [`Text`] knows the words and prompts around a row,
+//! [`in_reading_order`] puts shuffled tokens in order, [`strongest_tokens`] selects rows in one pass over the coefficients, [`Text`] knows the words and prompts around a row,
 //! and [`contexts`] puts the two together. Nothing here prints.
 
+mod in_reading_order;
 mod pieces;
 mod prompts;
 mod strongest;
 mod text;
 
+pub use in_reading_order::in_reading_order;
 pub use pieces::TokenNotation;
 pub use prompts::Prompts;
 pub use strongest::{Activation, StrongestTokens, strongest_tokens};

@@ -2,17 +2,31 @@
 
 use std::ops::Range;
 
+use unmix_data::TokenColumns;
+
 /// The rows of each prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompts {
     /// First row of each prompt, ascending. The first one is 0.
     starts: Vec<usize>,
     rows: usize,
+    /// Rows, ascending, before which tokens were left out.
+    gaps: Vec<usize>,
     /// Whether it is known where prompts begin.
     pub known: bool,
 }
 
 impl Prompts {
+    /// From the columns of a fit's tokens, of which some may have been left out.
+    pub fn of(rows: usize, columns: &TokenColumns) -> Prompts {
+        let prompts = Prompts::new(rows, columns.prompt_ids.as_deref(), columns.positions.as_deref());
+        let Some(kept) = &columns.rows else { return prompts };
+        // Of shuffled rows, neighbours in a prompt lie anywhere.
+        let places = columns.positions.as_ref().unwrap_or(kept);
+        let gaps = (1..rows).filter(|&row| places[row - 1].checked_add(1) != Some(places[row])).collect();
+        Prompts { gaps, ..prompts }
+    }
+
     /// The prompts of `rows` rows. They follow from the number of each row's prompt, or else from positions, which
     /// start anew with each prompt. Without either, all rows are one prompt.
     pub fn new(rows: usize, prompt_ids: Option<&[i64]>, positions: Option<&[i64]>) -> Prompts {
@@ -22,7 +36,12 @@ impl Prompts {
             (None, Some(positions)) => (starts(&|row| positions[row] <= positions[row - 1]), true),
             (None, None) => (starts(&|_| false), false),
         };
-        Prompts { starts, rows, known }
+        Prompts { starts, rows, gaps: Vec::new(), known }
+    }
+
+    /// Whether tokens between this row and the one before may have been left out.
+    pub(super) fn is_after_gap(&self, row: usize) -> bool {
+        self.gaps.binary_search(&row).is_ok()
     }
 
     /// The rows of each prompt, in order.
@@ -42,6 +61,21 @@ impl Prompts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gaps_are_where_positions_or_rows_jump() {
+        let rows = Some(vec![0, 1, 3, 4, 9]);
+        let columns = TokenColumns { rows: rows.clone(), ..TokenColumns::default() };
+        let after_gap = |columns: &TokenColumns| {
+            let prompts = Prompts::of(5, columns);
+            (0..5).filter(|&row| prompts.is_after_gap(row)).collect::<Vec<_>>()
+        };
+        assert_eq!(after_gap(&columns), [2, 4]);
+        assert_eq!(after_gap(&TokenColumns { positions: Some(vec![0, 1, 2, 4, 5]), rows, ..columns.clone() }), [3]);
+        // Where no token was left out, positions may mean anything.
+        let positions = Some(vec![0, 2, 4, 6, 8]);
+        assert_eq!(after_gap(&TokenColumns { positions, ..TokenColumns::default() }), [0; 0]);
+    }
 
     #[test]
     fn prompts_are_found_by_number_or_by_position() {

@@ -65,7 +65,8 @@ impl Text {
         let mut words: Vec<usize> = Vec::new();
         for prompt in text.prompts.ranges() {
             for row in prompt.clone() {
-                let goes_on = row > prompt.start && words.last().is_some_and(|start| row - start < LONGEST_WORD);
+                let is_next = row > prompt.start && !text.prompts.is_after_gap(row);
+                let goes_on = is_next && words.last().is_some_and(|start| row - start < LONGEST_WORD);
                 if !(goes_on && text.joins(row)) {
                     words.push(row);
                 }

@@ -66,7 +66,7 @@ pub fn delphi(
     let Some(ids) = &fit.columns.token_ids else {
         return Err(missing("the fit has no token ids", "fit a file of activations with a column `token_ids`"));
     };
-    let prompts = Prompts::new(fit.tokens(), fit.columns.prompt_ids.as_deref(), fit.columns.positions.as_deref());
+    let prompts = Prompts::of(fit.tokens(), &fit.columns);
     if !prompts.known {
         return Err(missing(
             "nothing tells where prompts begin",

@@ -18,7 +18,7 @@ const VECTORS: &str = "vectors.json";
 /// If model or layer are not given, or the folder cannot be written.
 pub fn saedashboard(dir: &Path, fit: &ScaledFit, site: &Site, force: bool) -> Result<Vec<WrittenFile>, ExportError> {
     let (model, layer) = site.required("saedashboard")?;
-    let prompts = Prompts::new(fit.tokens(), fit.columns.prompt_ids.as_deref(), fit.columns.positions.as_deref());
+    let prompts = Prompts::of(fit.tokens(), &fit.columns);
     let longest = prompts.ranges().map(|rows| rows.len()).max().unwrap_or(0);
     let names: Vec<String> = (0..fit.rank()).map(|k| format!("feature_{k}")).collect();
     let vectors: Vec<Vec<Value>> = (0..fit.rank()).map(|k| numbers(fit.features.row(k).iter().copied())).collect();

@@ -143,6 +143,10 @@ fn run_card(fit: &FitRecord) -> RunCard {
     if options.solver == unmix::Solver::Hals {
         shown.push(option("penalty", options.penalty.to_string()));
     }
+    let stored = run.input.stored_tokens;
+    if stored > summary.tokens {
+        shown.push(option("left out", format!("{} of {stored} tokens", stored - summary.tokens)));
+    }
     let energy = summary.squared_norm;
     RunCard {
         data: files(&run.input.paths),

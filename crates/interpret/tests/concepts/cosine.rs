@@ -28,7 +28,7 @@ fn assert_close(found: &[f32], expected: &[f64]) {
     }
 }
 
-/// Directions with few nonzeros, which take the other way through the code.
+/// Directions with few nonzeros, which take the other path through the code.
 fn sparse(mut directions: DenseMatrix) -> DenseMatrix {
     directions.values.iter_mut().enumerate().for_each(|(at, v)| *v *= f32::from(u8::from(at % 29 == 0)));
     directions
@@ -57,7 +57,7 @@ fn cosines_are_those_of_the_definition_over_several_panels() {
 fn maxima_are_taken_over_all_tokens_of_a_prompt_wherever_they_are() {
     let (rows, neurons, count, prompts) = (611, 1031, 13, 40);
     let x = matrix(rows, neurons, 3);
-    // Interleaved, and number 39 is nobody's.
+    // Rows of different prompts are interleaved, and prompt 39 has no rows.
     let prompt_of_row: Vec<u32> = (0..rows).map(|row| (row * row % 39) as u32).collect();
     for directions in [matrix(count, neurons, 4), sparse(matrix(count, neurons, 4))] {
         for element in ElementType::ALL {

@@ -1,4 +1,4 @@
-//! Labels and features at the edge of making sense.
+//! Labels and features that barely make sense.
 
 use unmix_interpret::concepts::{ConceptError, ConceptLevel, Labelling, StrongestRows, concept_scores};
 
@@ -53,7 +53,7 @@ fn without_permutations_there_is_no_baseline() {
 fn labels_that_leave_nothing_to_compare_are_refused() {
     let same = refused(&["x"; 4], &[0, 1, 2, 3], ConceptLevel::Concept);
     assert!(same.contains("labels.json") && same.contains("all 4 prompts") && same.contains("\"x\""), "{same}");
-    // One label is enough if the activations have prompts of one alone.
+    // One label is enough if the activations have prompts of only one label.
     let same = refused(&["x", "y", "x"], &[0, 2, 2], ConceptLevel::Concept);
     assert!(same.contains("all 2 prompts"), "{same}");
     let single = refused(&["x", "y", "z"], &[0, 1, 2], ConceptLevel::Concept);
@@ -73,7 +73,7 @@ fn a_prompt_without_a_label_is_refused_and_a_label_without_a_prompt_is_not() {
     let numbered = labels(&serde_json::to_string(&numbered).expect("JSON"));
     let some = labelling(&numbered, &[3, 3, 1, 0, 2, 0]).expect("a labelling");
     assert_eq!((some.prompts(), some.prompt_of_row()), (4, &[3, 3, 1, 0, 2, 0][..]));
-    // Among the prompts that are there: x, y, x, y.
+    // Among the prompts that have activations: x, y, x, y.
     assert_eq!((some.groups(), some.choosing()), (&[0, 1, 0, 1][..], &[true, true, false, false][..]));
 }
 
@@ -118,7 +118,7 @@ fn prompts_that_are_all_alike_are_as_good_as_chance() {
     case.activations.values.fill(1.0);
     let found = concept_scores(&case.source(), &case.labelling(), &case.features, None, 30, 0).expect("scores");
     for concept in &found.concepts {
-        // Every shuffle reaches what is reached.
+        // Every shuffle reaches the score.
         assert_eq!((concept.auc, concept.p_value), (Some(0.5), Some(1.0)), "{}", concept.concept);
         assert!(concept.s_cd.expect("scored").abs() < 1e-12);
     }

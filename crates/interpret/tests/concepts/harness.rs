@@ -45,7 +45,7 @@ pub fn host(matrix: &DenseMatrix, element: ElementType) -> (HostActivations, Vec
     (source.expect("sizes fit"), values)
 }
 
-/// A source whose rows must be read, and which fails at one of them.
+/// A source whose rows must be read, and of which one row fails.
 pub struct Read<'a> {
     pub inner: &'a HostActivations,
     pub fails_at: Option<u64>,
@@ -88,7 +88,7 @@ pub fn labelling(labels: &PromptLabels, prompt_ids: &[i64]) -> Result<Labelling,
     Labelling::new(labels, prompt_ids, "neutral", ConceptLevel::Concept)
 }
 
-/// A case with ties, unequal concepts, prompts of different lengths and some structure to find.
+/// A case with ties, concepts of unequal size, prompts of different lengths, and some structure to find.
 pub struct Case {
     pub activations: DenseMatrix,
     pub features: DenseMatrix,
@@ -113,7 +113,7 @@ impl Case {
                     _ => None,
                 };
                 let start = values.len();
-                // Few values: cosines of different prompts are often equal.
+                // There are few values, so cosines of different prompts are often equal.
                 values.extend((0..neurons).map(|j| ((j * (1 + (prompt * 7 + token) % 5)) % 3) as f32 - 1.0));
                 if let Some(k) = own.filter(|_| numbers.centred() > -0.2) {
                     values[start..].iter_mut().zip(features.row(k)).for_each(|(v, f)| *v += 2.0 * f);

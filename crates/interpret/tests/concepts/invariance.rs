@@ -17,7 +17,7 @@ fn neither_the_scale_of_a_feature_nor_of_the_activations_matters() {
     for (k, row) in scaled.features.values.chunks_exact_mut(case.features.columns).enumerate() {
         row.iter_mut().for_each(|v| *v *= 2f32.powi(k as i32 * 7 - 30));
     }
-    // The same for all tokens: the difference of means weighs tokens by their norm.
+    // One factor for all tokens, because the difference of means weighs tokens by their norm.
     scaled.activations.values.iter_mut().for_each(|v| *v *= 2f32.powi(-9));
     assert_eq!(scores(&scaled), scores(&case));
 }
@@ -27,7 +27,7 @@ fn the_order_of_prompts_does_not_matter_where_halves_are_given() {
     let case = &Case::new(4, "neutral");
     let count = case.concepts.len();
     let choosing = case.labelling().choosing().to_vec();
-    // A permutation of the prompts, 29 being prime to 53; labels come in the new order, ids keep the old numbers.
+    // A permutation of the prompts (29 is prime to 53). Labels come in the new order, and ids keep the old numbers.
     let order: Vec<usize> = (0..count).map(|i| i * 29 % count).collect();
     let entry = |&prompt: &usize| {
         let split = if choosing[prompt] { "train" } else { "test" };

@@ -1,4 +1,4 @@
-//! Whether features detect concepts: held against slow definitions in f64.
+//! Whether features detect concepts, compared with slow definitions in f64.
 
 mod cosine;
 mod degenerate;

@@ -1,4 +1,4 @@
-//! Every score against its definition: pairs counted one by one, means taken by name.
+//! Every score against its definition: pairs are counted one by one, and means are taken by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use unmix_interpret::prompt_maxima;
 
 use crate::harness::{Case, host, labels, matrix};
 
-/// A prompt as the oracle sees it.
+/// A prompt as the oracle uses it.
 struct Prompt<'a> {
     concept: &'a str,
     choosing: bool,
     maxima: Vec<f64>,
 }
 
-/// Prompts of a case, halved by counting within each concept.
+/// The prompts of a case, halved by counting within each concept.
 fn prompts<'a>(case: &'a Case, directions: &DenseMatrix) -> Vec<Prompt<'a>> {
     let ids: Vec<u32> = case.prompt_ids.iter().map(|&id| id as u32).collect();
     let maxima = prompt_maxima(&case.source(), directions, &ids, case.concepts.len()).expect("maxima");
@@ -136,7 +136,7 @@ fn planted_features_are_found_and_chance_is_told_apart() {
     assert_eq!(of("fruit").p_value, Some(1.0 / 200.0));
     let baseline = found.baseline.as_ref().expect("a baseline");
     assert_eq!(baseline.permutations, 199);
-    // Chosen on one half and scored on the other, chance stays chance.
+    // Features are chosen on one half and scored on the other, so chance scores like chance.
     assert!((baseline.auc_mean.mean - 0.5).abs() < 0.03, "{baseline:?}");
     assert!(baseline.auc_mean.p95 < found.summary.auc_mean.expect("a mean"), "{baseline:?}");
     assert!(baseline.auc_mean.p95 > baseline.auc_mean.mean && baseline.s_cd_median.p95 > baseline.s_cd_median.mean);
@@ -230,7 +230,7 @@ fn parents_are_scored_like_concepts_on_the_same_halves() {
     let found = concept_scores(&case.source(), &parents, &case.features, None, 0, 0).expect("scores");
     assert_eq!((found.level, found.neutral_prompts), (ConceptLevel::Parent, 12));
 
-    // The same as labels that say so directly, with the halves of the concepts.
+    // Labels that give the halves of the concepts directly have the same result.
     let entries: Vec<serde_json::Value> = case
         .concepts
         .iter()
@@ -259,7 +259,7 @@ fn what_was_planted_is_detected_beyond_chance() {
         assert_eq!((Some(pair.auc), Some(pair.p_value)), (scored.auc, scored.corrected_p_value));
         assert_eq!((pair.prompts, pair.p_value <= 0.05), (scored.prompts, true));
     }
-    // Of pairs that were not planted, none is as clear.
+    // No pair that was not planted is as clear.
     assert!(found.detected.iter().all(|pair| pair.concept != "rain"), "{:?}", found.detected);
     assert!(found.detected.is_sorted_by_key(|pair| pair.feature));
     assert!(scores(&case, 0).detected.is_empty());
@@ -274,7 +274,7 @@ fn labels_that_mean_nothing_bring_about_a_pair_in_one_case_of_twenty_however_man
         case.activations = matrix(case.activations.rows, case.activations.columns, 300 + seed);
         let found = scores(&case, 59);
         cases += usize::from(!found.detected.is_empty());
-        // Uncorrected, most cases have a feature that tells its concept well.
+        // Without correction, most cases have a feature that detects its concept well.
         reached += usize::from(found.features.iter().any(|feature| feature.auc.is_some_and(|auc| auc >= 0.7)));
     }
     assert!(cases <= 9, "{cases} of 60 cases, for 3 at 5%");

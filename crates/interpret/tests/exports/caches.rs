@@ -7,7 +7,7 @@ use unmix_interpret::export::{DelphiOptions, ScaledFit, delphi, is_delphi_id};
 
 use crate::fixtures::{Folder, RANK, TOKENS, fit, prompt_ids, site, with_dead_features};
 
-/// Coefficients and token ids as they lie in a cache of delphi, feature after feature.
+/// Coefficients and token ids as a cache of delphi stores them, feature by feature.
 fn read_cache(folder: &Folder, splits: &[(usize, usize)]) -> (Vec<[usize; 3]>, Vec<f32>, Vec<i64>, Vec<usize>) {
     let (mut locations, mut activations, mut tokens, mut shape) = Default::default();
     for &(first, last) in splits {

@@ -1,4 +1,4 @@
-//! The affine encoder, against oracles that go entry by entry.
+//! The affine encoder, against oracles that compute entry by entry.
 
 use proptest::prelude::*;
 use unmix::{ActivationSource, DenseMatrix, HostActivations};
@@ -79,7 +79,7 @@ fn the_encoder_minimises_what_the_relu_leaves() {
     let fit = ScaledFit::new(&record).expect("scaled");
     let encoder = affine_encoder(&fit, Some(&activations)).expect("an encoder");
     let x = values(&activations);
-    // The same regression, entry by entry, for far longer.
+    // The same regression, entry by entry, with many more iterations.
     let p: Vec<Vec<f64>> = x
         .chunks_exact(NEURONS)
         .map(|x| {

@@ -1,4 +1,5 @@
-//! Exports read back: shapes, scale, the affine encoder against slow oracles, and what happens when something is missing.
+//! Exports that are read back: shapes, scale, the affine encoder against slow oracles, and what happens when something
+//! is missing.
 
 mod autoencoders;
 mod caches;

@@ -1,4 +1,4 @@
-//! Where exports may be written, and that nothing is left behind where they may not.
+//! Where exports may be written, and that a refused export leaves nothing behind.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ fn nothing_is_left_behind_where_nothing_can_be_written() {
     let folder = Folder::new();
     let below = folder.0.path().join("no/such/parent");
     assert!(saelens(&below, &fit, Architecture::MatchingPursuit, &site(), false).is_err());
-    // A module's name that leads out of the folder.
+    // A name of a module that leads out of the folder.
     for hook in ["../outside", "/outside", "a/../../b", ""] {
         let site = Site { hook: Some(hook.to_owned()), ..site() };
         let error = delphi(&folder.out(), &fit, &site, &DelphiOptions::default(), false).expect_err("refused");

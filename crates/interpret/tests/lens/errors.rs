@@ -1,4 +1,4 @@
-//! Weights and features that do not fit.
+//! Weights and features that do not match.
 
 use safetensors::Dtype;
 use unmix::DenseMatrix;

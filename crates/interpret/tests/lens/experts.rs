@@ -1,4 +1,4 @@
-//! Layers with experts between which tokens are routed.
+//! Layers with experts to which tokens are routed.
 
 use unmix_interpret::{DownProjection, ReadoutOptions};
 
@@ -90,7 +90,7 @@ fn a_named_tensor_tells_its_layer_and_contradicts_another() {
     assert_eq!(named(name, Some(1)).expect("found").layer(), Some(1));
     let text = named(name, Some(0)).expect_err("refused").to_string();
     assert!(text.contains("is of layer 1, but layer 0 was asked for"), "{text}");
-    // A name without a number tells none.
+    // A name without a number says nothing about the layer.
     let nameless = Model::new(&[tensor("down_proj", &[M, D], &down())], None);
     let open = |options: &ReadoutOptions| DownProjection::open(&nameless.weights(), D, options).expect("found").layer();
     assert_eq!((open(&ReadoutOptions::default()), open(&layer(7))), (None, Some(7)));

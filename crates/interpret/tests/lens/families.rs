@@ -1,4 +1,4 @@
-//! What the type of a model tells about it.
+//! What the type of a model says about it.
 
 use unmix_interpret::{DownProjection, NormKind, Readout, ReadoutOptions, single_neurons};
 
@@ -12,7 +12,7 @@ fn llama_with_a_tied_and_with_a_separate_unembedding() {
     let tied = r#"{"model_type": "llama", "tie_word_embeddings": true}"#;
     for prefix in ["model.", "model.language_model.", "language_model.model.", ""] {
         oracle.check(&Model::new(&llama(prefix), Some(tied)).readout(&layer(1)));
-        // The embedding is another one, then.
+        // In this case the embedding is another matrix.
         let mut separate = llama(prefix);
         separate[3].3 = numbers(77, V * M);
         separate.push(tensor(
@@ -73,11 +73,11 @@ fn gpt_neox_and_opt() {
     {
         oracle.check(&Model::new(&neox, neox_config).readout(&layer(0)));
         oracle.check(&Model::new(&opt, opt_config).readout(&layer(2)));
-        // The embedding of GPT-NeoX is no unembedding.
+        // The embedding of GPT-NeoX is not its unembedding.
         let text = Model::new(&neox[..5], neox_config).refused(D, &layer(0));
         assert!(text.contains("no unembedding found") && text.contains("embed_out.weight"), "{text}");
     }
-    // OPT-350m normalizes behind its layers, so that these do not add up.
+    // OPT-350m normalizes after its layers, so their outputs do not add up.
     let behind = r#"{"model_type": "opt", "do_layer_norm_before": false}"#;
     let text = Model::new(&opt, Some(behind)).refused(D, &layer(2));
     assert!(text.contains("do_layer_norm_before is false"), "{text}");
@@ -95,15 +95,15 @@ fn gemma_stores_norms_as_their_difference_from_one() {
         bias: vec![0.0; M],
         epsilon,
     };
-    // OLMo 2 has that norm as well, but stores it as it is.
+    // OLMo 2 has this norm as well, but stores its weights unchanged.
     let olmo = r#"{"model_type": "olmo2", "tie_word_embeddings": true}"#;
     oracle(0.0, 1e-5).check(&Model::new(&tensors, Some(olmo)).readout(&layer(1)));
     let gemma = r#"{"model_type": "gemma2", "final_logit_softcapping": null}"#;
     oracle(1.0, 1e-6).check(&Model::new(&tensors, Some(gemma)).readout(&layer(1)));
-    // Without the norm the answer would be another one.
+    // Without the norm, the result would differ.
     let text = Model::new(&llama("model."), Some(gemma)).refused(D, &layer(1));
     assert!(text.contains("no norm behind the down-projection found"), "{text}");
-    // Nothing tells which of the two it is.
+    // Nothing says which of the two it is.
     let text = Model::new(&tensors, None).refused(D, &layer(1));
     assert!(text.contains("post_feedforward_layernorm") && text.contains("config.json"), "{text}");
     let told = ReadoutOptions {
@@ -119,7 +119,7 @@ fn the_norm_of_qwen_3_5_was_taken_for_one_that_stores_its_weights_as_they_are() 
     let config = r#"{"model_type": "qwen3_5", "tie_word_embeddings": true,
         "text_config": {"model_type": "qwen3_5_text", "rms_norm_eps": 1e-6, "num_hidden_layers": 2}}"#;
     let mut tensors = llama("model.language_model.");
-    // Heads that guess tokens ahead and towers for images have layers of their own.
+    // Heads that predict further tokens, and towers for images, have layers of their own.
     for name in [
         "mtp.layers.0.mlp.down_proj.weight",
         "mtp.layers.1.mlp.down_proj.weight",
@@ -136,7 +136,7 @@ fn the_norm_of_qwen_3_5_was_taken_for_one_that_stores_its_weights_as_they_are() 
     oracle.check(&readout);
     assert_eq!(readout.names().model_type.as_deref(), Some("qwen3_5_text"));
     assert_eq!(model.readout(&layer(0)).names().down_projection, "model.language_model.layers.0.mlp.down_proj.weight");
-    // The configuration says how many layers there are; what is numbered behind them guesses ahead as well.
+    // The configuration says how many layers there are. Layers with higher numbers predict further tokens as well.
     assert!(model.refused(D, &layer(2)).contains("no layer 2; the weights have the layers 0, 1"));
     let without_text = r#"{"model_type": "vaultgemma", "final_logit_softcapping": null}"#;
     oracle.check(&Model::new(&tensors, Some(without_text)).readout(&layer(1)));
@@ -167,11 +167,11 @@ fn a_type_that_is_not_known_is_an_error_that_names_what_would_do() {
     Oracle::rms(numbers(3, M), 1e-5).check(&model.readout(&like));
     let unknown = ReadoutOptions { model_type: Some("newer".to_owned()), ..all };
     assert!(model.refused(D, &unknown).contains("\"newer\""));
-    // Directions need less: only where they begin.
+    // Directions need less: only the place where they begin.
     let text = DownProjection::open(&model.weights(), D, &layer(1)).expect_err("refused").to_string();
     assert!(text.contains("name its down-projection, or"), "{text}");
     DownProjection::open(&model.weights(), D, &nearly).expect("a down-projection");
-    // Unless something is behind it.
+    // This does not hold if a norm follows the layer.
     tensors.push(tensor("model.layers.1.post_feedforward_layernorm.weight", &[M], &numbers(6, M)));
     let text = DownProjection::open(&Model::new(&tensors, config).weights(), D, &nearly).expect_err("refused");
     assert!(text.to_string().contains("post_feedforward_layernorm"), "{text}");
@@ -190,7 +190,7 @@ fn without_a_type_the_norm_of_names_like_llamas_is_not_guessed() {
         );
         let told = ReadoutOptions { norm: Some(NormKind::Rms), ..layer(1) };
         Oracle::rms(numbers(3, M), 1e-5).check(&model.readout(&told));
-        // Nor is it guessed that the embedding is the unembedding.
+        // The lens does not assume either that the embedding is the unembedding.
         let text = Model::new(&llama("model."), config).refused(D, &told);
         assert!(text.contains("no unembedding found"), "{text}");
     }
@@ -247,10 +247,10 @@ fn rows_of_the_unembedding_behind_the_vocabulary_are_no_tokens() {
     let reading = |readout: &Readout| readout.read(&directions, usize::MAX).expect("readings")[0].clone();
     let all = reading(&readout);
     assert!(all.promoted.iter().all(|token| (token.token_id as usize) < TOKENS));
-    // Their mean is that of the tokens alone.
+    // The mean is over these tokens only.
     let mean = all.promoted.iter().map(|token| f64::from(token.logit)).sum::<f64>() / TOKENS as f64;
     assert!(all.promoted.len() == TOKENS && mean.abs() < 1e-5, "{mean}");
-    // A vocabulary may know still fewer.
+    // A vocabulary may have even fewer tokens.
     let fewer = readout.with_tokens(17);
     assert_eq!((fewer.tokens(), fewer.padding(), reading(&fewer).promoted.len()), (17, V - 17, 17));
     assert_eq!(fewer.with_tokens(V).tokens(), 17);

@@ -50,7 +50,7 @@ fn files_that_hold_one_thing_each() {
         let metadata = [("eps", "0.25"), ("norm", "rms")].map(|(key, value)| (key.to_owned(), value.to_owned()));
         write(&rest, &tensors, Some(metadata.into()));
         let weights = Weights::open(&[down_path.clone(), rest.clone()]).expect("weights");
-        // A file of one layer may be of any.
+        // A file of one layer may be of any layer.
         for options in [ReadoutOptions::default(), layer(12)] {
             Oracle::rms(numbers(3, M), 0.25).check(&Readout::open(&weights, D, &options).expect("a readout"));
         }
@@ -60,7 +60,7 @@ fn files_that_hold_one_thing_each() {
         let oracle = Oracle { kind: NormKind::None, ..Oracle::rms(Vec::new(), 0.0) };
         oracle.check(&Readout::open(&weights, D, &options).expect("a readout"));
     }
-    // Without metadata nothing tells the kind of the norm.
+    // Without metadata, nothing says which kind of norm it is.
     write(&rest, &[tensor("unembedding", &[V, M], &unembedding()), tensor("final_norm", &[M], &numbers(3, M))], None);
     let weights = Weights::open(&[down_path.clone(), rest.clone()]).expect("weights");
     let text = Readout::open(&weights, D, &ReadoutOptions::default()).expect_err("refused").to_string();

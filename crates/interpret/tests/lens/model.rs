@@ -1,4 +1,4 @@
-//! Small models, and what they should give.
+//! Small models and the results expected from them.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub fn numbers(seed: u64, count: usize) -> Vec<f32> {
         .collect()
 }
 
-/// A tensor of a file that is to be written.
+/// A tensor to be written to a file.
 pub struct Tensor(pub String, pub Dtype, pub Vec<usize>, pub Vec<f32>);
 
 pub fn tensor(name: &str, shape: &[usize], values: &[f32]) -> Tensor {
@@ -113,7 +113,7 @@ pub fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|c| (0..rows).map(move |r| values[r * columns + c])).collect()
 }
 
-/// What the oracle needs to know of a model.
+/// The parts of a model that the oracle needs.
 pub struct Oracle {
     pub post: Option<Vec<f64>>,
     pub kind: NormKind,
@@ -157,7 +157,7 @@ impl Oracle {
         (0..V).map(|v| (0..M).map(|i| f64::from(u[v * M + i]) * x[i]).sum()).collect()
     }
 
-    /// Compares everything that a readout gives.
+    /// Compares all parts of a readout.
     pub fn check(&self, readout: &Readout) {
         const MOST: usize = 6;
         assert_eq!((readout.neurons(), readout.width(), readout.tokens()), (D, M, V));

@@ -1,4 +1,4 @@
-//! Directions and the tokens that are read off them.
+//! Directions, and the tokens that they promote.
 
 use unmix::DenseMatrix;
 use unmix_data::Vocabulary;
@@ -40,7 +40,7 @@ fn as_many_tokens_as_there_are_and_none() {
 
 #[test]
 fn many_directions_are_read_like_few() {
-    // So many that the unembedding is read in dozens of blocks.
+    // So many tokens that the unembedding is read in dozens of blocks.
     const MANY: usize = 4100;
     let readout = Model::new(&llama("model."), LLAMA).readout(&layer(1));
     let few = readout.directions(&features()).expect("directions");

@@ -11,7 +11,7 @@ use unmix_interpret::{Readout, ReadoutOptions};
 
 use crate::model::{Model, Tensor};
 
-/// Tensors whose names begin with that, without it.
+/// Tensors whose names begin with `beginning`, with that part removed.
 fn tensors(file: &SafeTensors<'_>, beginning: &str) -> Vec<Tensor> {
     let of_it = file.iter().filter_map(|(name, view)| Some((name.strip_prefix(beginning)?, view)));
     of_it
@@ -57,7 +57,7 @@ fn logits_are_those_of_the_models_own_forward() {
     assert!(models.len() >= 60 && wrong.is_empty(), "of {}: {wrong:#?}", models.len());
 }
 
-/// Of the lens' logits from those that are expected.
+/// The largest difference between the logits of the lens and the expected ones.
 fn largest_difference(
     model: &Model,
     options: &ReadoutOptions,

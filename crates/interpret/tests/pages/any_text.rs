@@ -1,4 +1,4 @@
-//! Tokens may be any strings at all.
+//! Tokens may be any strings.
 
 use proptest::prelude::*;
 use unmix::DenseMatrix;
@@ -10,8 +10,8 @@ use crate::fixtures::{data_of, halves, record};
 
 const NEURONS: usize = 5;
 
-/// A token: any characters; bytes as GPT-2 writes them, with parts of characters among them; SentencePiece's lone bytes;
-/// WordPiece; and what means something in HTML.
+/// A token: any characters; bytes as GPT-2 writes them, including parts of characters; SentencePiece's single bytes;
+/// WordPiece; and text that has a meaning in HTML.
 fn token() -> impl Strategy<Value = String> {
     let characters = |range: std::ops::RangeInclusive<char>| prop::char::ranges(vec![range].into());
     prop_oneof![
@@ -80,7 +80,7 @@ fn check_text(case: &Case, text: &Text) -> Result<(), TestCaseError> {
         prop_assert_eq!(window.cut, (window.before.start > prompt.start, window.after.end < prompt.end));
         let hidden = |c: char| c.is_control() || c == '\u{202e}' || c == '\u{2028}';
         prop_assert!(!text.join(word).contains(hidden));
-        // Rows piece by piece are the rows in one.
+        // Rows read in pieces equal the rows read at once.
         for end in row..=rows {
             prop_assert_eq!(text.pieces(row..end).concat(), text.raw(row..end));
         }
@@ -129,7 +129,7 @@ proptest! {
             }
         }
         let data = data_of(&render(&report));
-        // No token here is long enough to be cut.
+        // No token here is long enough to be shortened.
         prop_assert_eq!(data["title"].as_str(), Some(case.tokens[0].as_str()));
         for (feature, read) in report.features.iter().zip(data["features"].as_array().expect("features")) {
             prop_assert_eq!(read["promoted"][0]["text"].as_str(), Some(case.tokens[0].as_str()));

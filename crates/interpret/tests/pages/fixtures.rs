@@ -60,7 +60,7 @@ pub fn record(features: DenseMatrix, coefficients: DenseMatrix, columns: TokenCo
     FitRecord::new(Factorization { features, coefficients, summary }, columns, input)
 }
 
-/// Levels in which feature k of one lies below feature k / 2 of the next, until there is one alone.
+/// Levels in which feature k of one is a child of feature k / 2 of the next, until one feature is left.
 pub fn halves(features: &DenseMatrix) -> Hierarchy {
     let mut levels: Vec<HierarchyLevel> = Vec::new();
     let mut below = features.rows;
@@ -83,7 +83,7 @@ pub fn halves(features: &DenseMatrix) -> Hierarchy {
     Hierarchy { levels }
 }
 
-/// The data in a page, which must hold no script but its own.
+/// The data in a page, which must contain no script but its own.
 pub fn data_of(page: &str) -> Value {
     assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (2, 2));
     let (_, rest) = page.split_once("<script type=\"application/json\" id=\"data\">").expect("data");

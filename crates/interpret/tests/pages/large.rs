@@ -24,7 +24,7 @@ fn scatter(seed: usize, most: u64) -> u64 {
     (bits.wrapping_mul(0x94d0_49bb_1331_11eb) >> 33) % most
 }
 
-/// Features of 46 neurons, each active at some two of a hundred tokens.
+/// Features of 46 neurons, each active at about two of a hundred tokens.
 fn fit() -> FitRecord {
     let mut z = vec![0f32; RANK * NEURONS];
     for (k, row) in z.chunks_exact_mut(NEURONS).enumerate() {

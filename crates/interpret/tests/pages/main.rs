@@ -1,4 +1,4 @@
-//! From a fit to the report's page: whatever the tokens are, and however many.
+//! From a fit to the report's page, with any tokens and many features.
 
 mod any_text;
 mod fixtures;

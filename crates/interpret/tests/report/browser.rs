@@ -6,16 +6,16 @@ use std::process::Command;
 use serde_json::Value;
 use unmix_interpret::report::{Report, render};
 
-/// Windows are at least that wide, in pixels; narrower pages are shown in a frame.
+/// Windows are at least this wide, in pixels. Narrower pages are shown in a frame.
 const NARROWEST: u32 = 500;
 
-/// What came of a page.
+/// What the browser made of a page.
 pub struct Outcome {
-    /// The document when it was done.
+    /// The document at the end.
     pub dom: String,
     /// What the browser wrote to its console: errors, warnings, violations of the page's policy.
     pub console: Vec<String>,
-    /// What the driver found, if there was one that ran.
+    /// The result of the driver, if one ran.
     pub found: Value,
 }
 
@@ -23,11 +23,11 @@ pub struct Outcome {
 pub struct Visit<'a> {
     pub hash: &'a str,
     pub window: (u32, u32),
-    /// Script of the test that runs in the page, with the helpers of `driver.js`, and returns what it finds.
+    /// A script of the test. It runs in the page, with the helpers of `driver.js`, and returns its result.
     pub driver: Option<&'a str>,
     /// Whether the page's policy is relaxed so that the driver may run.
     pub relaxed: bool,
-    /// Whether clocks stand still while scripts run and waiting costs nothing.
+    /// Whether clocks stand still while scripts run, so that waiting takes no time.
     pub virtual_time: bool,
 }
 
@@ -50,7 +50,8 @@ pub fn visit(report: &Report, visit: &Visit<'_>) -> Outcome {
         let end = page.rfind("</body>").expect("the end of the page");
         page.insert_str(end, &format!("<script>{}</script>", helpers.replace("/* driver */", driver)));
     }
-    // Not in the system's folder: a Chromium in a container of its own (snap) does not see that.
+    // This is not the system's folder for temporary files, because a Chromium in a container of its own (snap) cannot
+    // see that one.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
     let file = folder.path().join("report.html");
     std::fs::write(&file, page).expect("the page is written");
@@ -97,7 +98,7 @@ pub fn visit(report: &Report, visit: &Visit<'_>) -> Outcome {
     Outcome { dom, console, found }
 }
 
-/// Runs a driver in a page and returns what it found; nothing may go wrong.
+/// Runs a driver in a page and returns its result. Nothing may go wrong.
 pub fn drive(report: &Report, hash: &str, window: (u32, u32), driver: &str) -> Value {
     let outcome = visit(report, &Visit { hash, window, driver: Some(driver), ..Visit::default() });
     assert_eq!(outcome.console, [""; 0]);
@@ -106,7 +107,7 @@ pub fn drive(report: &Report, hash: &str, window: (u32, u32), driver: &str) -> V
     outcome.found
 }
 
-/// The browser: `UNMIX_CHROMIUM`, or the first of its names on the path.
+/// The browser: `UNMIX_CHROMIUM`, or the first of the known names on the path.
 fn chromium() -> PathBuf {
     if let Some(path) = std::env::var_os("UNMIX_CHROMIUM").filter(|value| !value.is_empty()) {
         assert!(Path::new(&path).is_file(), "UNMIX_CHROMIUM={} is no file; mend or unset it", path.display());

@@ -37,7 +37,7 @@ fn a_page_with_every_part_shows_it_without_a_complaint() {
     ] {
         assert!(page.dom.contains(shown), "{shown}");
     }
-    // Contexts of the open feature alone.
+    // Only contexts of the open feature.
     assert_eq!(page.dom.matches("class=\"context\"").count(), 20);
 }
 
@@ -85,7 +85,7 @@ fn search_finds_words_promoted_tokens_concepts_numbers_and_neurons() {
     assert_eq!(found["nothing"], json!([]));
     assert_eq!(found["empty"], json!([true, "No feature has zzzz. Show all"]));
     assert!(found["word"].as_u64().unwrap() > 0 && found["word"].as_u64().unwrap() < 400);
-    // All but the one that detects none.
+    // All but the feature that detects no concept.
     assert_eq!(found["concept"], 399);
     assert!(found["both"].as_u64().unwrap() <= 1);
     assert_eq!((&found["all"], &found["restored"]), (&json!(400), &json!("400 features")));
@@ -144,7 +144,7 @@ fn keys_walk_through_features_open_them_and_lead_back() {
     assert_eq!((&seen[0][0], &seen[0][1], &seen[0][2]), (&json!(""), &json!("17"), &json!("row")));
     let second = seen[1][1].as_str().unwrap();
     assert!(second != "17" && seen[1][0] == format!("#feature-{second}"));
-    // Who opened a feature stands at its heading.
+    // Opening a feature moves the focus to its heading.
     assert_eq!(seen[1][2], "h2");
     assert!(seen[2][1] != seen[1][1]);
     assert_eq!(seen[3][0], "#feature-17");
@@ -193,7 +193,7 @@ fn addresses_open_their_part_and_back_leads_back() {
     }
     assert_eq!(found["seen"][6][3], "#32");
     assert_eq!(found["counts"], json!([400, 3, 24, 2]));
-    // Group 4 lies in theme 1; its 40 features and 3 contexts are there.
+    // Group 4 is in theme 1. Its 40 features and 3 contexts are there.
     assert_eq!(found["open"], json!(["1-1", "0-4"]));
     assert_eq!((&found["leaves"], &found["contexts"]), (&json!(40), &json!(6)));
     assert_eq!(found["leaf"], "#feature-4");
@@ -288,7 +288,7 @@ fn only_a_concept_that_names_a_feature_stands_beside_it() {
     assert_eq!((&aside[0], &aside[1]), (&json!("aside"), &json!("rivers20 prompts, 4 of 20 contexts")));
     assert!(parts[1][2].as_str().unwrap().starts_with("No concept names this feature"), "{found}");
     assert_eq!(parts[2][2], "None is detected beyond chance.");
-    // The two that are beyond chance stand out from the 22 that are not.
+    // The two rows beyond chance look different from the 22 others.
     assert_eq!(found["rows"].as_array().unwrap().iter().filter(|class| *class == "").count(), 2);
 }
 
@@ -390,10 +390,10 @@ fn a_phone_shows_list_and_detail_as_screens_of_their_own() {
     assert_eq!((&seen[0][0], &seen[0][1]), (&json!(true), &json!(false)));
     assert_eq!((&seen[1][0], &seen[1][1]), (&json!(false), &json!(true)));
     assert_eq!((&seen[2][0], &seen[2][1]), (&json!(true), &json!(false)));
-    // A search leads from the feature to the list.
+    // A search leads from the feature back to the list.
     assert_eq!((&seen[7][0], &seen[7][1]), (&json!(true), &json!(false)));
     assert!(seen.as_array().unwrap().iter().all(|seen| seen[2] == 0), "wider than the screen: {seen}");
-    // Back where one was, but for what the estimated heights of rows out of sight add.
+    // The list is back where it was, except for what estimated heights of rows out of sight add.
     let scrolled = |when: &str| found[when].as_f64().unwrap();
     assert!(scrolled("before") > 1900.0 && scrolled("top") == 0.0, "{found}");
     assert!((scrolled("after") - scrolled("before")).abs() < 100.0, "{found}");
@@ -401,12 +401,12 @@ fn a_phone_shows_list_and_detail_as_screens_of_their_own() {
 
 #[test]
 fn at_400_features_search_answers_within_50_ms_and_a_feature_opens_within_200() {
-    // With the real clock, in which dumping waits for the script.
+    // With the real clock, for which the dump waits for the script.
     let driver = r##"
         const timed = (action) => { const start = performance.now(); action(); document.body.getBoundingClientRect(); return performance.now() - start; };
         const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
         const queries = ["s", "se", "sep", "river", "neuron:300", "#1", "zzz", "", "months", "", "an", "the", ""];
-        // The best of three rounds each: the machine does other things too.
+        // The best of three rounds each, because the machine does other things too.
         const rounds = [1, 2, 3].map(() => queries.map((query) => timed(() => type(query))));
         const best = queries.map((_, i) => Math.min(...rounds.map((round) => round[i])));
         return { search: median(best), open: median([3, 50, 399, 17, 200].map((k) => timed(() => { history.replaceState(null, "", "#feature-" + k); window.dispatchEvent(new Event("hashchange")); }))), shown: one("#detail").dataset.feature };"##;

@@ -1,4 +1,4 @@
-//! Reports for tests: one with everything in it, hostile text included, and one with nothing that may be left out.
+//! Reports for tests: one with all parts, hostile text included, and one without any optional part.
 
 use unmix_interpret::report::{
     CoActive, ConceptRow, ConceptScore, Context, HealthLevel, HealthNote, Histogram, Neighbour, NeuronWeight, Piece,
@@ -47,11 +47,11 @@ const WORDS: [&str; 12] = [
 ];
 
 fn pseudo(seed: usize) -> f64 {
-    // A fixed scatter in 0..1 is all that is needed.
+    // A fixed scatter in 0..1 is enough.
     ((seed as f64 * 12.9898).sin() * 43758.5453).fract().abs()
 }
 
-/// A context of `tokens` tokens; every fifth has a hostile one at its peak.
+/// A context of `tokens` tokens. Every fifth context has a hostile token at its peak.
 fn context(feature: usize, index: usize, tokens: usize) -> Context {
     let hostile = hostile();
     let peak = tokens / 2;
@@ -148,7 +148,7 @@ pub fn full(count: usize) -> Report {
         children: children.into_iter().map(|child| TreeChild { child, strength: 0.8 }).collect(),
         contexts: (0..3).map(|index| context(number, index, 12)).collect(),
     };
-    // Ten groups of all features but the last, which is in none.
+    // Ten groups of all features but the last, which is in no group.
     let groups = (0..10).map(|g| node((0..count - 1).filter(|k| k % 10 == g).collect(), g)).collect();
     let themes = (0..3).map(|t| node((0..10).filter(|g| g % 3 == t).collect(), t + 20)).collect();
     Report {
@@ -206,7 +206,7 @@ pub fn full(count: usize) -> Report {
     }
 }
 
-/// A report of `count` features that has nothing but what every fit has.
+/// A report of `count` features with only those parts that every fit has.
 pub fn bare(count: usize) -> Report {
     let features = (0..count).map(|number| ReportFeature { number, explained_share: 0.1, ..ReportFeature::default() });
     Report {

@@ -56,7 +56,7 @@ pub(super) fn load(gpu: &Gpu, layout: PanelLayout, source: &dyn ActivationSource
         let what = format!("activations, panel {index}");
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let buffer = gpu.allocate(&what, bytes, usage)?;
-        if let Some(shared) = source.shared_rows(rows.clone()).filter(|_| is_tight) {
+        if let Some(shared) = is_tight.then(|| source.shared_rows(rows.clone())).flatten() {
             upload.write(&what, &buffer, 0, &shared)?;
         } else {
             let mut first = rows.start;

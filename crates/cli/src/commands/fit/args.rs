@@ -16,9 +16,10 @@ use crate::number_args::{at_least_zero, duration, share};
 /// neurons with the attention mask beside them, in safetensors or npy files with f32, f16, bf16 or f64 numbers. Writes
 /// a folder with factorization.safetensors (features and coefficients) and run.json (everything about the run).
 ///
-/// Ctrl-C, SIGTERM and SIGHUP stop after the current iteration, save the best features so far, and leave a checkpoint. A second
-/// signal ends the program at once.
+/// Ctrl-C, SIGTERM and SIGHUP stop after the current iteration, save the best features so far, and leave a checkpoint.
+/// A second signal ends the program at once.
 #[derive(Debug, Args)]
+#[command(override_usage = "unmix fit [OPTIONS] --rank <K> --out <DIR> <FILE>...\n       unmix fit --resume <DIR>")]
 #[command(mut_arg("files", |files| files.required(false).required_unless_present("resume")))]
 #[command(after_long_help = "Examples:
   unmix fit activations.safetensors --rank 100 --out fit
@@ -32,20 +33,20 @@ pub struct FitArgs {
     #[command(flatten)]
     pub activations: ActivationArgs,
 
-    // Without a group of arguments in it: clap leaves groups that have one empty, and would never find it present.
+    // This group must not contain another group. Otherwise clap never counts it as present.
     #[command(flatten)]
     pub new: Option<NewFitArgs>,
 
     #[command(flatten)]
     pub memory: MemoryArgs,
 
-    /// Go on with the unfinished fit of the folder DIR, from its latest checkpoint, as if it had never stopped. All other options
-    /// are those that the fit began with
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "NewFitArgs", "ChoiceArgs", "MemoryArgs"], help_heading = "Checkpoints")]
+    /// Go on with the unfinished fit of the folder DIR, from its latest checkpoint. On the same engine and device, the
+    /// result is the same as without the interruption. All options of the fit are those with which it began
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "ChoiceArgs", "MemoryArgs"], help_heading = "Checkpoints")]
     pub resume: Option<PathBuf>,
 }
 
-/// How a fit that begins is to be.
+/// The options of a new fit.
 #[derive(Debug, Args)]
 pub struct NewFitArgs {
     /// Number of features
@@ -124,8 +125,8 @@ pub struct NewFitArgs {
     #[arg(long, help_heading = "Solver")]
     pub no_revive: bool,
 
-    /// Least time between two checkpoints, from which `--resume` goes on, e.g. 30s, 5m or 100ms; 0 takes none. They are kept in
-    /// the folder DIR.partial until the fit is complete
+    /// Least time between two checkpoints, e.g. 30s, 5m or 100ms; 0 takes none. A fit can go on from a checkpoint with
+    /// `--resume`. Checkpoints are in the folder DIR.partial until the fit is complete
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = duration, help_heading = "Checkpoints")]
     pub checkpoint_every: Duration,
 }

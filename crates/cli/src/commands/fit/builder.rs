@@ -1,4 +1,4 @@
-//! From the command line to the library's builder.
+//! Turns the options of the command line into the library's builder.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub fn check(args: &NewFitArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A fit of so many tokens as the options ask for it.
+/// The builder that the options describe, for activations with this number of tokens.
 pub fn builder(args: &NewFitArgs, tokens: u64) -> Result<SemiNmf, Failure> {
     let given =
         args.init_coefficients.as_deref().map(|given| initial_coefficients(given, tokens, args.rank)).transpose()?;

@@ -1,4 +1,4 @@
-//! What a fit can be made of: solvers and starts.
+//! The choices of solvers and starts.
 
 use clap::ValueEnum;
 use unmix::Solver;

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use unmix::{ActivationSource, EngineKind, SemiNmf, StopReason};
+use unmix::{ActivationSource, CheckpointReader, CheckpointSummary, EngineKind, SemiNmf, StopReason};
 use unmix_data::{
     ActivationSet, CheckpointFolder, Error, Fingerprinting, FitRecord, InputRecord, OrdinaryReads, check_target,
     read_fit, write_fit,
@@ -21,7 +21,7 @@ use self::args::NewFitArgs;
 pub use self::choices::SolverOption;
 use self::request::{BegunFit, Request};
 use self::summary::summary;
-use crate::activation_args::names;
+use crate::activation_args::{left_out, names};
 use crate::failure::Failure;
 use crate::memory::peak_bytes;
 use crate::memory_args::MemoryArgs;
@@ -35,7 +35,11 @@ use crate::{engine, interrupt, placement};
 /// Runs the command.
 pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     match (&args.resume, &args.new) {
-        (Some(dir), _) => resume(dir, shared, reporter),
+        (Some(dir), None) => resume(dir, shared, reporter),
+        (Some(_), Some(_)) => Err(Failure::Usage(
+            "--resume: a fit goes on with the options that it began with; leave out all other options of a fit"
+                .to_owned(),
+        )),
         (None, Some(new)) => begin(args, new, shared, reporter),
         (None, None) => Err(Failure::Usage("fit: activations, --rank and --out are needed, or --resume".to_owned())),
     }
@@ -44,7 +48,7 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
 /// The activations of a fit, which takes their fingerprint while it reads them.
 type Source = Fingerprinting<Arc<dyn ActivationSource + Send>>;
 
-/// A fit that is about to compute.
+/// A fit that is ready to be computed.
 struct Job<'a> {
     args: &'a NewFitArgs,
     memory: &'a MemoryArgs,
@@ -61,13 +65,13 @@ struct Job<'a> {
 
 /// Where a fit starts.
 enum Start {
-    /// At its begin.
+    /// A fit that begins.
     New(Box<SemiNmf>),
-    /// At the latest checkpoint in a folder, on activations of this fingerprint.
-    Checkpoint { folder: CheckpointFolder, fingerprint: String },
+    /// A fit that goes on from the latest checkpoint in a folder. It began with activations of this fingerprint.
+    Checkpoint { folder: Box<CheckpointFolder>, fingerprint: String },
 }
 
-/// Begins a fit. Whatever can be refused is refused before the long work.
+/// Begins a fit. It refuses whatever can be refused before the long work.
 fn begin(
     FitArgs { activations, memory, .. }: &FitArgs,
     args: &NewFitArgs,
@@ -97,28 +101,34 @@ fn resume(dir: &Path, shared: &SharedArgs, reporter: &mut Reporter) -> Result<()
     request.enter_directory()?;
     let BegunFit { activations, args, memory, shared: begun } = request.arguments()?;
     let activations = activations.open()?;
-    // Only what says how to report comes from this command line.
+    // The engine and all other options of the fit come from its first command line. Only the options for output come
+    // from this one.
     let shared = &SharedArgs { engine: begun.engine, ..shared.clone() };
     let (command_line, fingerprint) = (request.command_line(), request.fingerprint);
-    let start = Start::Checkpoint { folder, fingerprint };
+    let start = Start::Checkpoint { folder: Box::new(folder), fingerprint };
     compute(
         Job { args: &args, memory: &memory, shared, out, replace: true, command_line, activations, start },
         reporter,
     )
 }
 
-/// Whether a folder holds a fit that was not interrupted.
+/// Whether a folder holds a fit that ended without an interruption.
 fn is_complete(dir: &Path) -> bool {
     read_fit(dir).is_ok_and(|fit| fit.run.summary.stop_reason != StopReason::Interrupted)
 }
 
-/// Computes, and writes the result.
+/// Computes the fit and writes the result.
 fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     let Job { args, memory, shared, out, replace, command_line, activations: file, start } = job;
     let engine = engine::open(&shared.engine, reporter)?;
     let (builder, checkpoints) = match start {
         Start::New(builder) => (*builder, None),
-        Start::Checkpoint { folder, fingerprint } => (SemiNmf::resume(folder.latest()?)?, Some((folder, fingerprint))),
+        Start::Checkpoint { folder, fingerprint } => {
+            let checkpoint = folder.latest()?;
+            let CheckpointSummary { iterations, options, .. } = CheckpointSummary::of_header(checkpoint.header())?;
+            reporter.stage(&format!("going on after iteration {iterations} of {}", options.max_iterations));
+            (SemiNmf::resume(checkpoint)?, Some((*folder, fingerprint)))
+        }
     };
     let planned = placement::plan(&builder, engine.as_ref(), &file, memory)?;
     // Only the CPU engine computes with a mapped file in place. Elsewhere its pages would be memory that nothing needs.
@@ -132,6 +142,9 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     interrupt::catch(reporter.interrupt_notice());
 
     reporter.stage(&reading(&file, &planned));
+    if let Some(told) = left_out(file.left_out(), file.stored_tokens()) {
+        reporter.stage(&format!("leaving out {told}"));
+    }
     let activations = planned.plan.placement.place(engine.as_ref(), Arc::new(source.clone()))?;
     Failure::if_interrupted()?;
     if let Some(began_with) = began_with
@@ -167,7 +180,7 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     }
 
     let fit = fit.map_err(|error| Failure::of_computation(error, &file))?;
-    // Nobody else may write to the folder of checkpoints as long as the builder holds it.
+    // The builder holds the folder of checkpoints. It must let go before anything else works on that folder.
     drop(builder);
     reporter.stage(&format!("writing {}", out.display()));
     let mut record = FitRecord::new(fit, file.token_columns().clone(), InputRecord::new(&file, source.fingerprint()?));
@@ -196,18 +209,18 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     )))
 }
 
-/// The folder for the checkpoints of a fit that begins.
+/// The folder for the checkpoints of a new fit.
 fn new_folder(args: &NewFitArgs, out: &Path, source: &Source) -> Result<CheckpointFolder, Failure> {
     let source = source.clone();
     Ok(CheckpointFolder::begin(out, args.force, move || Request::of_this_process(source.fingerprint()?))?)
 }
 
-/// The folder, which completes a checkpoint only as long as the activations are what they were.
+/// Makes the folder complete a checkpoint only if the activations have not changed.
 fn guarded(folder: CheckpointFolder, file: &ActivationSet, source: &Source) -> CheckpointFolder {
     let (file, source) = (file.clone(), source.clone());
     folder.guarded_by(move || match file.check_untouched() {
         Ok(()) => Ok(()),
-        // A file may have been written to without a change of its content.
+        // The file was written to, but its content may still be the same.
         Err(_) => file.check_unchanged(&source.fingerprint()?),
     })
 }

@@ -1,4 +1,4 @@
-//! How a fit was asked for, kept with its checkpoints so that it can go on.
+//! The command line with which a fit began. It is kept beside the checkpoints so that the fit can go on.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use crate::failure::Failure;
 use crate::memory_args::MemoryArgs;
 use crate::shared_args::SharedArgs;
 
-/// What the folder of checkpoints keeps of the process that began the fit.
+/// The file `request.json` in the folder of checkpoints: how the fit began.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Request {
-    /// The folder that relative paths start from.
+    /// The working directory, to which relative paths refer.
     directory: Text,
-    /// The command line, program first.
+    /// The command line. Its first entry is the program.
     arguments: Vec<Text>,
     /// Fingerprint of the activations.
     pub fingerprint: String,
@@ -53,7 +53,7 @@ impl From<Text> for OsString {
     }
 }
 
-/// A command line that began a fit.
+/// A command line with which a fit can begin.
 #[derive(Parser)]
 struct CommandLine {
     #[command(subcommand)]
@@ -71,16 +71,16 @@ enum Command {
 pub struct BegunFit {
     /// The activations.
     pub activations: ActivationArgs,
-    /// Those of the fit.
+    /// The options of the fit.
     pub args: NewFitArgs,
     /// How much memory it may take.
     pub memory: MemoryArgs,
-    /// Those that all commands share.
+    /// The options that all commands share.
     pub shared: SharedArgs,
 }
 
 impl Request {
-    /// This process's own, as JSON, for activations of this fingerprint.
+    /// The request of this process, as JSON, for activations with this fingerprint.
     pub fn of_this_process(fingerprint: String) -> Result<Vec<u8>, Error> {
         let directory = std::env::current_dir().map_err(|source| Error::Io {
             path: ".".into(),
@@ -89,16 +89,16 @@ impl Request {
         })?;
         let directory = directory.into_os_string().into();
         let request = Request { directory, arguments: std::env::args_os().map(Text::from).collect(), fingerprint };
-        // Text and numbers are always JSON.
+        // Text and numbers can always be written as JSON.
         Ok(serde_json::to_vec_pretty(&request).unwrap_or_default())
     }
 
-    /// That of the fit whose checkpoints are in `folder`.
+    /// Reads the request of the fit whose checkpoints are in `folder`.
     pub fn parse(folder: &CheckpointFolder) -> Result<Request, Failure> {
         serde_json::from_slice(&folder.request()?).map_err(|problem| damaged(folder, &problem))
     }
 
-    /// Makes relative paths mean what they meant when the fit began.
+    /// Changes to the working directory of the request, so that relative paths mean what they meant when the fit began.
     pub fn enter_directory(&self) -> Result<(), Failure> {
         let directory = PathBuf::from(OsString::from(self.directory.clone()));
         std::env::set_current_dir(&directory).map_err(|error| {

@@ -1,4 +1,4 @@
-//! What is said of a fit at its end.
+//! The summary of a fit that is printed at its end.
 
 use std::path::Path;
 

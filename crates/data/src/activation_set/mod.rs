@@ -1,5 +1,7 @@
 //! Activations as users have them: in one file or in several, with tokens to leave out.
 
+mod filtered;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,11 +10,8 @@ use bytes::Bytes;
 use unmix::{ActivationSource, ElementType};
 
 use crate::kept_rows::KeptRows;
-use crate::token_filter::{LeftOut, NormLimit, TokenFilter};
-use crate::{
-    ActivationFile, Error, OpenOptions, OrdinaryReads, TokenColumns, joined_columns, open_activations, reading_order,
-    token_norms,
-};
+use crate::token_filter::{LeftOut, TokenFilter};
+use crate::{ActivationFile, Error, OpenOptions, OrdinaryReads, TokenColumns, joined_columns, open_activations};
 
 /// The activations of several files as one matrix, tokens × neurons, without the tokens that are left out.
 ///
@@ -89,87 +88,6 @@ impl ActivationSet {
         let mut unmasked = all.retain(&mask, "the attention mask leaves out every position; is it inverted?")?;
         unmasked.left_out.by_attention_mask = all.tokens() - unmasked.tokens();
         Ok(unmasked)
-    }
-
-    /// The same activations without the tokens that `filter` leaves out.
-    ///
-    /// If a column that it needs is missing, a file has no mask of that name or one that does not fit, the norms cannot
-    /// be read, or no token is left.
-    /// is left.
-    pub fn filtered(&self, filter: &TokenFilter) -> Result<ActivationSet, Error> {
-        let TokenFilter { skip_token_ids, skip_first, max_norm, keep } = filter;
-        let mut set = ActivationSet { filter: filter.clone(), ..self.clone() };
-        let of_token = vec![true; self.tokens() as usize];
-        let by_mask = match keep {
-            None => of_token.clone(),
-            Some(name) => {
-                let masks = self.files.iter().map(|file| file.mask(name)).collect::<Result<Vec<_>, _>>()?.concat();
-                self.kept.stored().map(|row| masks[row as usize]).collect()
-            }
-        };
-        let by_token_id = match skip_token_ids.as_slice() {
-            [] => of_token.clone(),
-            skipped => {
-                let ids = self.column(&self.columns.token_ids, "token_ids", "skipping tokens by their id needs it")?;
-                ids.iter().map(|id| !skipped.contains(id)).collect()
-            }
-        };
-        let by_place = match *skip_first {
-            0 => of_token,
-            first => {
-                let why = "skipping the first tokens of each prompt needs it";
-                let ids = self.column(&self.columns.prompt_ids, "prompt_ids", why)?;
-                let places = reading_order::places(ids, self.columns.positions.as_deref());
-                places.into_iter().map(|place| place >= first).collect()
-            }
-        };
-        let mut kept = vec![true; self.tokens() as usize];
-        let left_out = &mut set.left_out;
-        let reasons = [
-            (&mut left_out.by_mask, by_mask),
-            (&mut left_out.by_token_id, by_token_id),
-            (&mut left_out.by_place, by_place),
-        ];
-        for (count, reason) in reasons {
-            for (kept, keep) in kept.iter_mut().zip(reason) {
-                *count += u64::from(*kept && !keep);
-                *kept &= keep;
-            }
-        }
-        let set = set.retain(&kept, "what is to be left out leaves out all; leave out fewer")?;
-        max_norm.map_or_else(|| Ok(set.clone()), |limit| set.below(limit))
-    }
-
-    /// The tokens up to a norm. Tokens with numbers that are not finite are kept, so that a fit finds them and reports
-    /// them.
-    fn below(&self, limit: NormLimit) -> Result<ActivationSet, Error> {
-        let norms = token_norms::squared_norms(self)?;
-        let largest = match limit {
-            NormLimit::Norm(norm) => norm * norm,
-            NormLimit::TimesMedian(times) => {
-                let mut sorted = norms.clone();
-                let middle = sorted.len() / 2;
-                let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
-                *median * times * times
-            }
-        };
-        let is_kept = |norm: &f64| !norm.is_finite() || *norm <= largest;
-        let kept: Vec<bool> = norms.iter().map(is_kept).collect();
-        let mut set = self.retain(&kept, "every token has a larger norm; raise the limit")?;
-        set.left_out.by_norm = self.tokens() - set.tokens();
-        set.left_out.norm_limit = Some(largest.sqrt());
-        Ok(set)
-    }
-
-    /// A column that the filter needs.
-    fn column<'a>(
-        &self,
-        column: &'a Option<Vec<i64>>,
-        name: &'static str,
-        why: &'static str,
-    ) -> Result<&'a [i64], Error> {
-        let path = || self.files[0].path().to_owned();
-        column.as_deref().ok_or_else(|| Error::MissingColumn { path: path(), column: name, why })
     }
 
     /// The tokens for which `keep` is true, which has an entry for each token. If none is left, `why` says what left

@@ -1,0 +1,206 @@
+//! Fits that are stopped, and go on from a checkpoint.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Files, Run, command, unmix};
+
+/// Writes activations whose fit takes some hundred milliseconds. Returns the command line of that fit, without `--out`.
+fn activations(files: &Files) -> (String, Vec<f32>) {
+    let values: Vec<f32> = (0..3_000 * 50).map(|at| ((at * 7919) % 1009) as f32 / 1009.0 - 0.4).collect();
+    (files.npy("x.npy", &values, 50), values)
+}
+
+fn fit<'a>(file: &'a str, out: &'a str, engine: &'a str, iterations: &'a str) -> Vec<&'a str> {
+    let options = ["--rank", "7", "--sparsity", "0.2", "--tolerance", "0", "--checkpoint-every", "1ms", "-q"];
+    [&["fit", file, "--out", out, "--engine", engine, "--max-iterations", iterations][..], &options].concat()
+}
+
+fn factors(out: &str) -> Vec<u8> {
+    std::fs::read(Path::new(out).join("factorization.safetensors")).expect("factors")
+}
+
+/// The number in the variable `UNMIX_KILLS`, or `usual` without it.
+fn kills(usual: u32) -> u32 {
+    std::env::var("UNMIX_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// Kills fits at moments spread over their time. Checks that each of them goes on to the same bits as a fit that was
+/// not killed.
+fn killed_fits_end_with_the_same_bits(engine: &str, iterations: &str, kills: u32) {
+    let files = Files::new();
+    let ((file, _), whole) = (activations(&files), files.path("whole"));
+    let started = Instant::now();
+    unmix(&fit(&file, &whole, engine, iterations)).expect(0);
+    let (time, expected) = (started.elapsed(), factors(&whole));
+    let mut resumed = 0;
+    for kill in 0..kills {
+        let out = files.path("killed");
+        let begin = fit(&file, &out, engine, iterations);
+        let mut child = command(&begin).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+        // The golden ratio spreads any number of moments evenly. One kill comes after a checkpoint, however fast the
+        // machine is.
+        let share = (f64::from(kill) * 0.618_033_988_75).fract();
+        if kill == 0 {
+            wait_for_checkpoint(&out);
+        } else {
+            std::thread::sleep(time.mul_f64(share));
+        }
+        // The process may have ended already.
+        let _ = child.kill();
+        child.wait().expect("ended");
+        if !Path::new(&out).exists() || Path::new(&format!("{out}.partial")).exists() {
+            let run = unmix(&["fit", "--resume", &out, "-q"]);
+            match run.code {
+                0 => resumed += 1,
+                // The fit was killed before its first checkpoint. It can start anew, because nothing is in its way.
+                _ => {
+                    assert!(run.expect(2).stderr.contains("no checkpoint is there"));
+                    unmix(&begin).expect(0);
+                }
+            }
+        }
+        assert!(factors(&out) == expected, "kill {kill}, after {share:.3} of {time:?}");
+        assert_eq!(files.names(), ["killed", "whole", "x.npy"], "kill {kill}");
+        std::fs::remove_dir_all(&out).expect("removed");
+    }
+    assert!(resumed > 0, "no kill came after a checkpoint");
+}
+
+#[test]
+fn a_fit_that_is_killed_at_any_moment_goes_on_to_the_same_bits() {
+    killed_fits_end_with_the_same_bits("cpu", "300", kills(8));
+}
+
+#[test]
+fn a_fit_on_the_gpu_engine_that_is_killed_goes_on_to_the_same_bits() {
+    killed_fits_end_with_the_same_bits("gpu", "40", kills(10).div_ceil(5));
+}
+
+/// Starts a fit without an end, waits for its first checkpoint, and returns the process.
+fn begun(file: &str, out: &str, iterations: &str) -> std::process::Child {
+    let args = fit(file, out, "cpu", iterations);
+    let child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+    wait_for_checkpoint(out);
+    child
+}
+
+fn wait_for_checkpoint(out: &str) {
+    let patience = Instant::now();
+    let partial = format!("{out}.partial");
+    let has_checkpoint = || {
+        let entries = std::fs::read_dir(&partial).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("checkpoint-"))
+    };
+    while !has_checkpoint() {
+        assert!(patience.elapsed() < Duration::from_secs(60), "no checkpoint of {out}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn an_interrupted_fit_saves_its_best_and_goes_on_as_if_it_had_not_been_interrupted() {
+    let files = Files::new();
+    let ((file, _), out, whole) = (activations(&files), files.path("out"), files.path("whole"));
+    unmix(&fit(&file, &whole, "cpu", "1000")).expect(0);
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let child = begun(&file, &out, "1000");
+        let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+        assert!(sent.expect("started").success());
+        let run = Run::from(child.wait_with_output().expect("ended")).expect(code);
+        assert!(run.stderr.contains("is saved in") && run.stderr.contains("fit --resume"), "{}", run.stderr);
+        let record = std::fs::read_to_string(Path::new(&out).join("run.json")).expect("read");
+        assert!(record.contains("\"stop_reason\": \"interrupted\""), "{record}");
+        // A new fit does not replace one that can go on.
+        files.refused(&fit(&file, &out, "cpu", "3"), &["already exists"]);
+        unmix(&["fit", "--resume", &out, "-q"]).expect(0);
+        assert!(factors(&out) == factors(&whole), "{signal}");
+        assert_eq!(files.names(), ["out", "whole", "x.npy"]);
+        let again = unmix(&["fit", "--resume", &out]).expect(0);
+        assert!(again.stdout.contains("nothing to resume"), "{}", again.stdout);
+        std::fs::remove_dir_all(&out).expect("removed");
+    }
+}
+
+#[test]
+fn a_new_fit_leaves_the_checkpoints_of_an_unfinished_one_alone_unless_it_is_forced() {
+    let files = Files::new();
+    let ((file, _), out) = (activations(&files), files.path("out"));
+    let mut child = begun(&file, &out, "1000000");
+    // Neither a new fit nor a second process may write there while the first one lives.
+    files.refused(&["fit", "--resume", &out], &["another process"]);
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    files.refused(&fit(&file, &out, "cpu", "3"), &["unfinished fit", "--resume", "--force"]);
+    unmix(&[&fit(&file, &out, "cpu", "3")[..], &["--force"]].concat()).expect(0);
+    assert_eq!(files.names(), ["out", "x.npy"]);
+}
+
+#[test]
+fn a_fit_does_not_go_on_with_other_activations() {
+    let files = Files::new();
+    let ((file, mut values), out) = (activations(&files), files.path("out"));
+    let mut child = begun(&file, &out, "2000");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let original = std::fs::read(&file).expect("read");
+    values[77] += 1.0;
+    files.npy("x.npy", &values, 50);
+    files.refused(&["fit", "--resume", &out], &["x.npy", "changed since the fit"]);
+    std::fs::remove_file(&file).expect("removed");
+    files.refused(&["fit", "--resume", &out], &["x.npy", "no such file"]);
+    // The checkpoint can still be used.
+    std::fs::write(&file, original).expect("written");
+    unmix(&["fit", "--resume", &out, "-q"]).expect(0);
+    let whole = files.path("whole");
+    unmix(&fit(&file, &whole, "cpu", "2000")).expect(0);
+    assert!(factors(&out) == factors(&whole));
+}
+
+#[test]
+fn activations_that_are_cut_short_leave_a_checkpoint_that_is_intact() {
+    let files = Files::new();
+    let ((file, _), out) = (activations(&files), files.path("out"));
+    let original = std::fs::read(&file).expect("read");
+    let child = begun(&file, &out, "1000000");
+    std::fs::File::options().write(true).open(&file).expect("opened").set_len(1000).expect("cut short");
+    let run = Run::from(child.wait_with_output().expect("ended")).expect(1);
+    assert!(run.stderr.contains("x.npy") && run.stderr.contains("cut short"), "{}", run.stderr);
+    assert_eq!(files.names(), ["out.partial", "x.npy"]);
+    std::fs::write(&file, original).expect("written");
+    // The fit goes on until it is killed.
+    let mut child = command(&["fit", "--resume", &out, "--progress", "json"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("\"event\":\"iteration\"") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).expect("read") > 0, "ended early");
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_checkpoint_that_cannot_be_written_is_an_error_that_names_it() {
+    let files = Files::new();
+    let ((file, _), out) = (activations(&files), files.path("out"));
+    let args = fit(&file, &out, "cpu", "1000");
+    let program = command(&args);
+    let mut shell = Command::new("sh");
+    // Writing more than this number of blocks of 512 bytes fails, as on a full disk.
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""]).arg(program.get_program()).args(&args);
+    let run = Run::from(shell.output().expect("started")).expect(1);
+    assert!(run.stderr.contains("out.partial") && run.stderr.contains("checkpoint"), "{}", run.stderr);
+    assert!(!files.names().contains(&"out".to_owned()));
+    // What the failed fit left does not get in the way of the next one.
+    unmix(&fit(&file, &out, "cpu", "3")).expect(0);
+    assert_eq!(files.names(), ["out", "x.npy"]);
+}
