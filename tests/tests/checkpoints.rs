@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use unmix::{
     Activations, CheckpointBuffer, CheckpointReader, CheckpointSummary, CheckpointWriter, CpuEngine, DenseMatrix,
-    ElementType, Engine, Error, Factorization, Init, SemiNmf, Solver, Stage, StopReason,
+    ElementType, Engine, Error, Factorization, Init, SemiNmf, Solver, Stage, StopReason, StreamOptions,
 };
-use unmix_tests::{Dense, engines, planted};
+use unmix_tests::{Dense, engines, gpu_engines, planted};
 
 /// Longer than any fit here takes.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -117,6 +117,29 @@ fn assert_every_checkpoint_leads_there(
         assert_same(&wanted, &resumed, &format!("{what}, from checkpoint {number}"));
     }
     (wanted, checkpoints.len())
+}
+
+#[test]
+fn a_fit_of_streamed_activations_goes_on_to_the_same_bits_also_from_checkpoints_of_a_resident_one() {
+    let x = planted(91, 700, 53, 6, ElementType::F16);
+    let engines: Vec<Box<dyn Engine>> = gpu_engines()
+        .into_iter()
+        .map(|engine| Box::new(engine.panel_bytes(10_000)) as Box<dyn Engine>)
+        .chain([Box::new(CpuEngine::new().panel_bytes(10_000)) as Box<dyn Engine>])
+        .collect();
+    for engine in engines {
+        let engine = engine.as_ref();
+        let source = Arc::new(x.to_activations(ElementType::F16));
+        let (streamed, resident) =
+            (engine.stream(source.clone(), &StreamOptions { slots: 2 }).unwrap(), engine.load(&source).unwrap());
+        let settings = SemiNmf::new(7).sparsity(0.2).max_iterations(4).tolerance(0.0);
+        let (wanted, count) = assert_every_checkpoint_leads_there(engine, &streamed, &settings, engine.adapter());
+        assert!(count >= 3 && streamed.layout().panels() > 5);
+        let store = Store::default();
+        settings.clone().checkpoint(ALWAYS, store.clone()).fit(engine, &resident).unwrap();
+        let resumed = SemiNmf::resume(store.all().swap_remove(1)).unwrap().fit(engine, &streamed).unwrap();
+        assert_same(&wanted, &resumed, engine.adapter());
+    }
 }
 
 #[test]
