@@ -52,7 +52,7 @@ fn write(path: &Path, rows: std::ops::Range<u64>, neurons: u64) -> std::io::Resu
         let direction = random.next() % DIRECTIONS;
         for neuron in 0..neurons {
             // Small noise, and larger numbers in the neurons of the token's direction.
-            let exponent: u16 = if (neuron * 7 + direction * 13) % DIRECTIONS == 0 { 15 } else { 11 };
+            let exponent: u16 = if (neuron * 7 + direction * 13).is_multiple_of(DIRECTIONS) { 15 } else { 11 };
             let bits = random.next() as u16;
             // Sign and mantissa are random; those of a direction have the direction's signs.
             let sign = if exponent == 15 { ((neuron / DIRECTIONS) as u16 & 1) << 15 } else { bits & 0x8000 };
