@@ -8,16 +8,16 @@ use crate::fit::Fit;
 use crate::kept_entries::KeptEntries;
 use crate::report::latest_report;
 
-/// Sweeps in a pass over the tokens.
+/// Number of sweeps in one pass over the tokens.
 const SWEEPS: u32 = 8;
-/// Most passes.
+/// Largest number of passes.
 const PASSES: u32 = 32;
 /// A pass that lowers the loss by less than this share of it is the last one.
 const SETTLED: f64 = 1e-7;
 
-/// Puts the best iterate in place of the last one. Where no copy of its coefficients was kept, sweeps over the last ones find
-/// them again: for features that stay as they are, sweeps lead to the best that there are. They end where these explain the
-/// activations as well as in the best iteration, whose loss was `least`.
+/// Puts the best iterate in place of the last one. If no copy of its coefficients was kept, they are found again by sweeps that begin with
+/// the last coefficients. As the features are fixed, the sweeps approach the least-squares coefficients. They end when the loss is at most
+/// `least`, the loss of the best iteration.
 pub(crate) async fn restore(fit: &Fit<'_>, least: f64) -> Result<(), Error> {
     let (neurons, values) = fit.io.read_entries(fit.buffers.best_kept).await?;
     if fit.buffers.tokens.iter().any(TokenBuffers::has_copy) {
@@ -35,7 +35,7 @@ pub(crate) async fn restore(fit: &Fit<'_>, least: f64) -> Result<(), Error> {
     sweep(fit, Some(least)).await
 }
 
-/// Finds the coefficients of the features in place anew, from zero. From there the squared error cannot rise above ‖X‖².
+/// Finds new coefficients for the features in place. The sweeps begin with zeros, so the squared error cannot rise above ‖X‖².
 pub(crate) async fn find_from_zero(fit: &Fit<'_>) -> Result<(), Error> {
     let (neurons, values) = fit.io.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
     write_unit_features(fit, &neurons, &values)?;
@@ -47,8 +47,8 @@ pub(crate) async fn find_from_zero(fit: &Fit<'_>) -> Result<(), Error> {
     sweep(fit, None).await
 }
 
-/// Sweeps the coefficients for features of unit norm until their loss is at most `least`, or no longer falls. Then the scale goes
-/// to the features, where the solver has it there.
+/// Sweeps the coefficients for features of unit norm until the loss is at most `least`, or no longer falls. Afterwards, if the solver keeps
+/// the scale in the features, the scale is moved to them.
 async fn sweep(fit: &Fit<'_>, least: Option<f64>) -> Result<(), Error> {
     let pass = fit.io.prepare(fit.steps().coefficients_pass(SWEEPS))?;
     let mut before = f64::INFINITY;
@@ -71,7 +71,7 @@ async fn sweep(fit: &Fit<'_>, least: Option<f64>) -> Result<(), Error> {
     fit.io.run_once(recording)
 }
 
-/// The coefficients' columns times the scales.
+/// Multiplies the columns of the coefficients by the scales.
 fn scaled(fit: &Fit<'_>) -> Recording {
     let mut recording = Recording::new();
     for tokens in &fit.buffers.tokens {
@@ -88,8 +88,8 @@ fn write_features(fit: &Fit<'_>, neurons: &[u32], values: &[f32]) -> Result<(), 
     Ok(())
 }
 
-/// Writes the features divided by their norms, and gives the norms: with features of very different norms, products of the small
-/// ones vanish in f32, and their coefficients grow without bounds. A feature of zero stays as it is.
+/// Writes the features divided by their norms, and returns the norms. If the norms differed widely, products of the small features would
+/// vanish in f32, and their coefficients would grow without bounds. A feature of zeros stays as it is.
 fn write_unit_features(fit: &Fit<'_>, neurons: &[u32], values: &[f32]) -> Result<Vec<f32>, Error> {
     let mut unit = values.to_vec();
     let norms = unit

@@ -1,4 +1,4 @@
-//! Checkpoints as a caller sees them: what is written and read, and by whom.
+//! The public side of checkpoints: the traits by which a caller stores them and gives them back, and their summary.
 
 use std::fmt::Debug;
 use std::io;
@@ -10,75 +10,77 @@ use crate::{Error, Options};
 /// A buffer in a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointBuffer {
-    /// What it holds. No two buffers of a checkpoint have one name.
+    /// Name of the buffer. Each buffer of a checkpoint has a name of its own.
     pub name: String,
     /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// Stores the checkpoints of a fit, one after the other, for [`SemiNmf::checkpoint`](crate::SemiNmf::checkpoint). A checkpoint is a
-/// header and some buffers. An error ends the fit.
+/// Stores the checkpoints of a fit, one after the other. It is passed to [`SemiNmf::checkpoint`](crate::SemiNmf::checkpoint). A checkpoint
+/// consists of a header and some buffers. If a method returns an error, the fit ends with [`Error::CheckpointWrite`].
 pub trait CheckpointWriter: Send {
-    /// Begins a checkpoint with this header, which is JSON, and these buffers. The earlier checkpoint must stay as it is.
+    /// Begins a checkpoint. `header` is JSON, and `buffers` lists the buffers in the order in which their bytes follow. The earlier
+    /// checkpoint must stay as it is.
     ///
     /// # Errors
     /// If it cannot be stored.
     fn begin(&mut self, header: &str, buffers: &[CheckpointBuffer]) -> io::Result<()>;
 
-    /// Takes the next bytes: those of the first buffer, then those of the second, and so on. A call never gives bytes of two buffers.
+    /// Stores the next bytes. The bytes of the first buffer come first, then those of the second, and so on. One call never has bytes of
+    /// two buffers.
     ///
     /// # Errors
     /// If they cannot be stored.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Completes the checkpoint, which from now on takes the place of the earlier one. It is not called if the fit fails before all
-    /// bytes are there; then the unfinished checkpoint is worthless.
+    /// Completes the checkpoint, which replaces the earlier one from now on. If the fit fails before all bytes are written, this is not
+    /// called, and the unfinished checkpoint cannot be used.
     ///
     /// # Errors
     /// If it cannot be stored.
     fn finish(&mut self) -> io::Result<()>;
 }
 
-/// Gives back a stored checkpoint, for [`SemiNmf::resume`](crate::SemiNmf::resume).
+/// Reads a stored checkpoint. It is passed to [`SemiNmf::resume`](crate::SemiNmf::resume).
 pub trait CheckpointReader: Send + Sync {
     /// The header that [`CheckpointWriter::begin`] was given.
     fn header(&self) -> &str;
 
-    /// Reads bytes of the buffer `name`, from its byte `offset` on, until `out` is full.
+    /// Fills `out` with the bytes of the buffer `name` that begin at byte `offset`.
     ///
     /// # Errors
-    /// If there is no such buffer, it ends before, or it cannot be read.
+    /// If there is no such buffer, if it ends before `out` is full, or if it cannot be read.
     fn read(&self, name: &str, offset: u64, out: &mut [u8]) -> io::Result<()>;
 }
 
-/// What a checkpoint is of.
+/// Describes the fit that a checkpoint belongs to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointSummary {
-    /// The version of unmix that wrote it, which is the only one that can go on from it.
+    /// The version of unmix that wrote the checkpoint. Only the same version can resume the fit.
     pub version: String,
-    /// `cpu` or `gpu`.
+    /// Engine of the fit: `cpu` or `gpu`.
     pub engine: String,
-    /// The adapter's or processor's name.
+    /// Name of the adapter or the processor.
     pub adapter: String,
-    /// Tokens n.
+    /// Number of tokens n.
     pub tokens: u64,
-    /// Neurons d.
+    /// Number of neurons d.
     pub neurons: u32,
     /// Storage type of the activations: `f32`, `f16` or `bf16`.
     pub element: String,
-    /// What was asked for.
+    /// Options of the fit.
     pub options: Options,
-    /// Iterations whose loss was known.
+    /// Number of iterations whose loss was known.
     pub iterations: u32,
-    /// Seconds that the fit had taken.
+    /// Seconds that the fit had taken when the checkpoint was written.
     pub seconds: f64,
 }
 
 impl CheckpointSummary {
-    /// Reads the header of a checkpoint.
+    /// Reads the summary in the header of a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if it is none, or one of another version.
+    /// [`Error::Checkpoint`] if `header` is not a header of a checkpoint, or if another version of unmix wrote it.
     pub fn of_header(header: &str) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Version {
@@ -87,7 +89,7 @@ impl CheckpointSummary {
         let damaged = |error: serde_json::Error| Error::Checkpoint {
             problem: format!("its header cannot be read ({error}); start the fit anew"),
         };
-        // Other versions may have other headers, but all have this.
+        // Headers of other versions may differ, but every header has the version.
         let Of { summary: Version { version } } = serde_json::from_str(header).map_err(damaged)?;
         let own = env!("CARGO_PKG_VERSION");
         if version != own {
@@ -101,7 +103,7 @@ impl CheckpointSummary {
     }
 }
 
-/// The part of a header that is a summary.
+/// The part of a header that holds the summary.
 #[derive(Deserialize)]
 struct Of<T> {
     summary: T,

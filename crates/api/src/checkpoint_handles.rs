@@ -1,11 +1,11 @@
-//! The callers' writer and reader of checkpoints, as a builder and its clones hold them.
+//! Shared handles to the caller's writer and reader of checkpoints. A builder and its clones use the same ones.
 
 use std::fmt::{Debug, Formatter};
 use std::sync::{Arc, Mutex};
 
 use crate::checkpoint::{CheckpointReader, CheckpointWriter};
 
-/// A writer that a builder and its clones share.
+/// The caller's writer of checkpoints.
 #[derive(Clone)]
 pub(crate) struct SharedWriter(pub Arc<Mutex<dyn CheckpointWriter>>);
 
@@ -15,7 +15,7 @@ impl Debug for SharedWriter {
     }
 }
 
-/// A stored checkpoint that a builder and its clones share.
+/// The caller's reader of a stored checkpoint.
 #[derive(Clone)]
 pub(crate) struct SharedReader(pub Arc<dyn CheckpointReader>);
 

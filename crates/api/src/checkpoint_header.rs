@@ -1,4 +1,4 @@
-//! The header of a checkpoint: whose it is, and the state of the iterations.
+//! The header of a checkpoint: a summary of its fit, and the state of the iterations.
 
 use serde::{Deserialize, Serialize};
 use unmix_runtime::{Engine, PanelLayout};
@@ -7,26 +7,26 @@ use crate::checkpoint::CheckpointSummary;
 use crate::iteration_state::IterationState;
 use crate::{Error, Options};
 
-/// All of a checkpoint but the buffers.
+/// Everything in a checkpoint except the buffers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CheckpointHeader {
     pub summary: CheckpointSummary,
-    /// Rows of every panel but the last: sums are taken panel by panel.
+    /// Number of rows in every panel except the last. Sums are taken panel by panel, so their bits depend on it.
     pub panel_rows: u32,
-    /// Power of two by which activations are multiplied.
+    /// Power of two by which the activations are multiplied.
     pub scale: f32,
     pub state: IterationState,
 }
 
 impl CheckpointHeader {
-    /// Reads a header, and refuses one of another version.
+    /// Reads a header. A header of another version is an error.
     pub fn parse(header: &str) -> Result<Self, Error> {
         CheckpointSummary::of_header(header)?;
         serde_json::from_str(header)
             .map_err(|error| refusal(format!("its header cannot be read ({error}); start the fit anew")))
     }
 
-    /// Refuses to go on with other options or other activations than the fit's, or on another engine.
+    /// Returns an error if the options, the shape of the activations or the engine differ from those of the fit.
     pub fn check(&self, options: &Options, layout: &PanelLayout, engine: &dyn Engine) -> Result<(), Error> {
         let CheckpointSummary { tokens, neurons, element, .. } = &self.summary;
         let here = engine.kind().name();

@@ -1,4 +1,4 @@
-//! When a fit's checkpoints are taken.
+//! Decides when a fit takes a checkpoint, and takes it.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -12,30 +12,30 @@ use crate::saved_buffers::save;
 use crate::watch::Watch;
 use crate::{Error, Progress};
 
-/// How often checkpoints are taken, and who stores them.
+/// How often checkpoints are taken, and the writer that stores them.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckpointSchedule {
-    /// The least time between two checkpoints; none are taken if it is zero.
+    /// Least time between two checkpoints. If it is zero, no checkpoints are taken.
     pub every: Duration,
     pub writer: SharedWriter,
 }
 
-/// The checkpoints of a fit under way.
+/// The checkpoints of a running fit.
 pub(crate) struct Checkpoints {
-    /// None where no more checkpoints are to be taken.
+    /// `None` if no more checkpoints are taken.
     schedule: Option<CheckpointSchedule>,
-    /// When the last one was complete, or the fit began.
+    /// When the last checkpoint was complete. Before the first one: when the fit began.
     last: Instant,
 }
 
 impl Checkpoints {
-    /// Of a fit that begins now.
+    /// The checkpoints of a fit that begins now.
     pub fn new(schedule: Option<CheckpointSchedule>) -> Self {
         Checkpoints { schedule: schedule.filter(|schedule| !schedule.every.is_zero()), last: Instant::now() }
     }
 
-    /// Takes a checkpoint between two steps if it is time for one. When the caller has just asked to stop, it is time for the last one:
-    /// iterations end now, but could go on from there.
+    /// Takes a checkpoint between two steps if one is due. When the caller has just asked to stop, the last one is due. A later fit can
+    /// then continue from where the iterations end.
     pub async fn between_steps<P: FnMut(&Progress) -> ControlFlow<()>>(
         &mut self,
         fit: &Fit<'_>,
@@ -54,7 +54,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Takes no more checkpoints.
+    /// From now on, no more checkpoints are taken.
     pub fn end(&mut self) {
         self.schedule = None;
     }

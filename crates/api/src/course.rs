@@ -1,22 +1,22 @@
-//! What the iterations said.
+//! The course of a fit: what the reports of its iterations have said.
 
 use serde::{Deserialize, Serialize};
 use unmix_kernels::Report;
 
 use crate::{Error, Options, Progress, float_bits};
 
-/// What the iterations said so far. Losses are those of the scaled activations.
+/// What the reports of the iterations have said so far. Losses are those of the scaled activations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Course {
     #[serde(with = "float_bits::list")]
     pub losses: Vec<f64>,
-    /// Objectives, where coefficients are penalized.
+    /// The objective after each iteration. Empty if the coefficients are not penalized.
     #[serde(with = "float_bits::list")]
     pub objectives: Vec<f64>,
-    /// Seconds from the fit's begin to the start of the iterations, and to the arrival of each loss.
+    /// Seconds from the beginning of the fit to the start of the iterations, and to the arrival of each loss.
     pub start_seconds: f64,
     pub seconds: Vec<f64>,
-    /// The iteration that is returned, its loss, and by how much that may be off.
+    /// The iteration (from 1) that is returned, its loss, and the uncertainty of that loss.
     pub best_iteration: u32,
     #[serde(with = "float_bits")]
     pub best_loss: f64,
@@ -24,13 +24,13 @@ pub(crate) struct Course {
     pub best_uncertainty: f64,
     /// Features that were revived: (iteration, feature).
     pub revived: Vec<(u32, u32)>,
-    /// Features that the latest report found dead.
+    /// Features that are dead according to the latest report.
     pub dead: Vec<u32>,
 }
 
 impl Course {
-    /// Takes in the report of an iteration, with the penalty's sums where there is a penalty. Gives whether its iterate is finite;
-    /// where it is not, nothing is taken in.
+    /// Adds the report of an iteration, with the sums of the penalty if there is one. Returns false if the iterate is not finite. Then
+    /// nothing is added.
     pub fn take(
         &mut self,
         report: &Report,
@@ -52,7 +52,7 @@ impl Course {
             self.best_iteration = report.iteration + 1;
             (self.best_loss, self.best_uncertainty) = (loss, report.uncertainty);
         }
-        // A report from before a revival must not have the feature revived again.
+        // A report that is older than the revival of a feature must not cause another revival.
         let revived_since =
             |k| self.revived.iter().any(|&(iteration, feature)| feature == k && iteration > report.iteration + 1);
         self.dead =
@@ -64,7 +64,7 @@ impl Course {
         Ok(true)
     }
 
-    /// Whether the least loss has fallen by less than the tolerance within the last `patience` iterations.
+    /// Whether the least loss has fallen by less than the tolerance in the last `patience` iterations.
     pub fn has_converged(&self, options: &Options) -> bool {
         let losses = &self.losses;
         let Some(before) = losses.len().checked_sub(options.patience as usize).filter(|&before| before > 0) else {
@@ -75,7 +75,7 @@ impl Course {
         options.tolerance > 0.0 && old - new < options.tolerance * old
     }
 
-    /// What to tell the caller after `before`.
+    /// The progress to tell the caller now. `before` is what the caller was told last.
     pub fn progress(&self, squared_norm: f64, before: &Progress) -> Progress {
         let relative = |loss: f64| if squared_norm > 0.0 { loss / squared_norm } else { 0.0 };
         Progress {

@@ -1,4 +1,4 @@
-//! Debias: refits the features' values, the supports and the coefficients unchanged.
+//! Debiasing: refits the values of the features. Their supports and the coefficients stay as they are.
 
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
@@ -6,12 +6,12 @@ use rayon::prelude::*;
 
 use crate::statistics::Factors;
 
-/// Ridge as a share of the mean diagonal, for features with the same coefficients.
+/// Ridge as a share of the mean diagonal. It is there because features with equal coefficients make the matrix singular.
 const RIDGE: f64 = 1e-9;
 
-/// Least squares of each neuron j on the features S that keep it: C\[S,S\] z = (YᵀX)\[S, j\].
+/// Fits each neuron j by least squares on the features S that keep it: C\[S,S\] z = (YᵀX)\[S, j\], where C = YᵀY.
 pub(crate) fn debias(factors: &mut Factors) {
-    // For each neuron, the features that keep it and their place among the feature's entries.
+    // For each neuron: the features that keep it, and its place among the entries of each.
     let neurons = factors.features.iter().flatten().map(|entry| entry.neuron + 1).max().unwrap_or(0);
     let mut keepers = vec![Vec::new(); neurons as usize];
     for (k, feature) in factors.features.iter().enumerate() {
@@ -41,7 +41,7 @@ fn neuron(factors: &Factors, kept: &[(usize, usize)]) -> Vec<((usize, usize), f3
     kept.iter()
         .enumerate()
         .map(|(a, &place)| (place, solution[(a, 0)] as f32))
-        // A value that vanishes would shrink the support; one that is not finite would spoil it.
+        // A value of zero would shrink the support. A value that is not finite would make the feature useless.
         .filter(|(_, z)| z.is_finite() && *z != 0.0)
         .collect()
 }

@@ -7,12 +7,12 @@ pub struct DenseMatrix {
     pub rows: usize,
     /// Number of columns.
     pub columns: usize,
-    /// Row after row, `rows * columns` values.
+    /// The `rows * columns` values, row after row.
     pub values: Vec<f32>,
 }
 
 impl DenseMatrix {
-    /// Row `row`, as a slice is indexed.
+    /// Row `row`, counted from 0: a slice of `columns` values.
     ///
     /// # Panics
     /// If there is no such row.

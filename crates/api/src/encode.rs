@@ -1,4 +1,4 @@
-//! Coefficients of activations for features that stay as they are.
+//! Encoding: finds the coefficients of activations for given features.
 
 use unmix_kernels::{Recording, Sweeps, feature_gram, hals_coefficients, project, winner_take_all};
 use unmix_runtime::{Activations, Engine, block_on};
@@ -9,12 +9,13 @@ use crate::panels::Panel;
 use crate::residuals::record_squared_residuals;
 use crate::{DenseMatrix, Error, Init, Options, SemiNmf, Solver};
 
-/// Sweeps between two looks at how far coefficients still move.
+/// Number of sweeps between two checks of how far the coefficients still move.
 const SWEEPS_A_ROUND: u32 = 8;
 
-/// Encodes activations with given features: for each token the coefficients y ≥ 0 that minimise ½‖x − yZ‖² + α‖x‖Σₖ yₖ‖z_k‖,
-/// nonnegative least squares where α = 0. It is the coefficient update of a fit (coordinate descent, HALS; Cichocki and Phan
-/// 2009) repeated until nothing moves. Tokens do not depend on one another, so they may be encoded in any portions.
+/// Encodes activations with given features. For each token it finds the coefficients y ≥ 0 that minimise ½‖x − yZ‖² + α‖x‖Σₖ yₖ‖z_k‖. With
+/// α = 0 this is nonnegative least squares. The method is the coefficient update of a fit (coordinate descent, HALS; Cichocki and Phan
+/// 2009), which is repeated until the coefficients have settled. Tokens do not depend on one another, so they may be encoded in portions of
+/// any size.
 ///
 /// ```
 /// use unmix::{CpuEngine, DenseMatrix, Encoder, Engine, HostActivations};
@@ -35,34 +36,34 @@ pub struct Encoder {
     max_sweeps: u32,
 }
 
-/// Activations in terms of features.
+/// The result of encoding activations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoding {
-    /// Coefficients Y ≥ 0, [n, K], for the features as they were given: X ≈ YZ.
+    /// Coefficients Y ≥ 0, [n, K], so that X ≈ YZ with the features Z as they were given.
     pub coefficients: DenseMatrix,
-    /// ‖xᵢ − yᵢZ‖² of each token, taken neuron by neuron.
+    /// ‖xᵢ − yᵢZ‖² of each token i, computed neuron by neuron. It has n values.
     pub squared_residuals: Vec<f64>,
-    /// ‖xᵢ‖² of each token.
+    /// ‖xᵢ‖² of each token i. It has n values.
     pub squared_norms: Vec<f64>,
-    /// Most sweeps that any portion of the tokens took.
+    /// The largest number of sweeps that a portion of the tokens took.
     pub sweeps: u32,
-    /// How far the least settled token still moved in its last eight sweeps: √(Σₖ Δyₖ²‖z_k‖²) / ‖x‖. At most the tolerance,
-    /// unless the sweeps ran out.
+    /// The largest change of a token in its last eight sweeps: √(Σₖ Δyₖ²‖z_k‖²) / ‖x‖. It is at most the tolerance, unless the largest
+    /// number of sweeps was reached.
     pub largest_change: f64,
 }
 
 impl Encoding {
-    /// ‖X − YZ‖² / ‖X‖²; 0 for activations that are all zero.
+    /// ‖X − YZ‖² / ‖X‖². It is 0 if all activations are zero.
     pub fn relative_error(&self) -> f64 {
         let sum = |values: &[f64]| values.iter().sum::<f64>();
         let energy = sum(&self.squared_norms);
         if energy > 0.0 { sum(&self.squared_residuals) / energy } else { 0.0 }
     }
 
-    /// Takes in the encoding of the tokens that follow these, by the same encoder.
+    /// Appends the encoding of the tokens that follow. It must come from the same encoder.
     ///
     /// # Errors
-    /// If it is of another number of features.
+    /// If it has another number of features.
     pub fn append(&mut self, next: Encoding) -> Result<(), Error> {
         let (expected, found) = (self.coefficients.columns, next.coefficients.columns);
         if found != expected {
@@ -83,13 +84,14 @@ impl Encoding {
 }
 
 impl Encoder {
-    /// An encoder with the features Z [K, d], whatever their norms; a feature that is all zero gets no coefficients. No
-    /// penalty, tolerance 1e-5, at most 1,000 sweeps.
+    /// An encoder with the features Z [K, d]. They may have any norms. The coefficients of a feature of zeros are zero. The defaults are no
+    /// penalty, a tolerance of 1e-5, and at most 1,000 sweeps.
     pub fn new(features: DenseMatrix) -> Self {
         Encoder { features, penalty: 0.0, tolerance: 1e-5, max_sweeps: 1000 }
     }
 
-    /// Weight α of the penalty on the coefficients' sum. Default 0; give a fit's own for coefficients as in that fit.
+    /// Weight α of the penalty on the sum of the coefficients, at least 0. Default 0. For coefficients like those of a fit, set the penalty
+    /// of that fit.
     pub fn penalty(mut self, alpha: f64) -> Self {
         self.penalty = alpha;
         self
@@ -101,23 +103,23 @@ impl Encoder {
         self
     }
 
-    /// Most sweeps, at least 1, rounded up to a multiple of 8. Default 1,000.
+    /// The largest number of sweeps, at least 1. It is rounded up to a multiple of 8. Default 1,000.
     pub fn max_sweeps(mut self, sweeps: u32) -> Self {
         self.max_sweeps = sweeps;
         self
     }
 
-    /// Encodes, and waits for the result.
+    /// Encodes activations [n, d], and waits for the result.
     ///
     /// # Errors
-    /// If the features have another number of neurons than the activations or values that are not finite
-    /// ([`Error::Option`]), an option is impossible, the activations hold NaN or infinity ([`Error::NonFinite`]), or the
-    /// engine fails ([`Error::Runtime`]).
+    /// [`Error::Option`] if the number of neurons differs between the features and the activations, if a value of the features is not
+    /// finite, or if an option is impossible. [`Error::NonFinite`] if the activations hold NaN or infinity. [`Error::Unsound`] if a
+    /// residual is not finite. [`Error::Runtime`] if the engine fails.
     pub fn encode(&self, engine: &dyn Engine, activations: &Activations) -> Result<Encoding, Error> {
         block_on(self.encode_async(engine, activations))
     }
 
-    /// Encodes without blocking the thread.
+    /// As [`encode`](Self::encode), without blocking the thread.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -140,7 +142,8 @@ impl Encoder {
             fit.io.run_once(recording)?;
             residuals.extend(fit.io.read::<f32>(fit.buffers.token_words, panel.rows().into()).await?);
         }
-        // From the unit features and scaled activations inside to those that were given.
+        // So far the coefficients belong to features of unit norm and to scaled activations. Here they are converted to those that were
+        // given.
         let scale = f64::from(fit.measured.scale);
         for row in values.chunks_exact_mut(norms.len()) {
             for (y, &norm) in row.iter_mut().zip(&norms) {
@@ -182,7 +185,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// A fit's options under which its buffers are what encoding needs.
+    /// Options of a fit whose buffers are those that encoding needs.
     fn options(&self) -> Options {
         let kept = (0..self.features.rows).map(|k| self.features.row(k).iter().filter(|z| **z != 0.0).count()).max();
         let sparsity = kept.unwrap_or(0).max(1) as f64 / self.features.columns as f64;
@@ -194,7 +197,8 @@ impl Encoder {
             .options()
     }
 
-    /// Unit norm keeps Gram matrix and coefficients in range, whatever the given scale.
+    /// Writes the features divided by their norms. Unit norm keeps the Gram matrix and the coefficients in range, whatever the scale of the
+    /// given features.
     fn write_unit_features(&self, fit: &Fit<'_>, norms: &[f64]) -> Result<(), Error> {
         let mut unit = self.features.values.clone();
         for (row, &norm) in unit.chunks_exact_mut(self.features.columns).zip(norms) {
@@ -203,7 +207,7 @@ impl Encoder {
         let features = &fit.buffers.features;
         fit.io.write_rows(features.dense, 0, &unit)?;
         let mut recording = Recording::new();
-        // Cuts nothing: no feature has more nonzeros than are kept. It writes their sparse form.
+        // This writes the sparse form of the features. It cuts nothing, because no feature has more nonzeros than are kept.
         winner_take_all(&mut recording, features, 0, features.dense.rows, false);
         feature_gram(&mut recording, features, fit.buffers.feature_gram);
         fit.io.run_once(recording)
@@ -236,7 +240,7 @@ impl Encoder {
     }
 }
 
-/// Refuses coefficients that f32 cannot hold: features of tiny norms need huge ones.
+/// Returns an error for coefficients that f32 cannot hold. Features with tiny norms need huge coefficients.
 fn check_finite(coefficients: &[f32], residuals: &[f32], norms: &[f64]) -> Result<(), Error> {
     if let Some(at) = coefficients.iter().position(|y| !y.is_finite()) {
         let feature = at % norms.len();
@@ -252,7 +256,7 @@ fn check_finite(coefficients: &[f32], residuals: &[f32], norms: &[f64]) -> Resul
     }
 }
 
-/// A panel's coefficients when they had settled.
+/// The coefficients of a panel after its last sweep.
 struct Settled {
     coefficients: Vec<f32>,
     sweeps: u32,

@@ -1,9 +1,9 @@
-//! What can go wrong in a fit.
+//! The errors of the library.
 
-/// An error of the factorization interface.
+/// An error of a fit, an encoding or a plan.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// An option is outside what is possible, alone or for these activations.
+    /// An option is impossible, by itself or for these activations.
     #[error("{option} = {given}: {expected}")]
     Option {
         /// The option's name, as on the builder and the command line.
@@ -18,7 +18,7 @@ pub enum Error {
         "the activations hold NaN or infinite values; remove or replace those tokens (`unmix inspect` shows the first)"
     )]
     NonFinite,
-    /// The activations are so large or so small that f32 products of them are not.
+    /// The activations are so large or so small that their products leave the range of f32.
     #[error(
         "the activations' largest magnitude is {largest:e}, outside 1e-32 to 8e31; multiply them by a constant \
          (the features scale with them)"
@@ -27,7 +27,7 @@ pub enum Error {
         /// The largest magnitude.
         largest: f32,
     },
-    /// The result does not hold against the activations.
+    /// The result failed its verification against the activations.
     #[error(
         "the result failed its verification: {problem}; the activations may have changed during the fit, or the options lead out of \
          the range of f32: try another seed, a larger ridge or fewer features"
@@ -36,23 +36,23 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A fit needs more memory than it may take.
+    /// A fit needs more memory than it is allowed to take.
     #[error(
         "with {placement} activations, the fit needs {needed} bytes of memory of {whose}, and {allowed} are allowed; {remedy}"
     )]
     Memory {
-        /// Bytes that are needed.
+        /// Number of bytes that the fit needs.
         needed: u64,
-        /// Bytes that are allowed.
+        /// Number of bytes that are allowed.
         allowed: u64,
-        /// "the host" or "the device".
+        /// Whose memory it is: "the host" or "the device".
         whose: &'static str,
-        /// "resident" or "streamed".
+        /// Where the activations would be: "resident" or "streamed".
         placement: &'static str,
         /// What to do.
         remedy: &'static str,
     },
-    /// A fit cannot go on from a checkpoint.
+    /// A fit cannot continue from a checkpoint.
     #[error("the checkpoint cannot be used: {problem}")]
     Checkpoint {
         /// What is wrong with it, and what to do.
@@ -61,7 +61,7 @@ pub enum Error {
     /// A checkpoint could not be stored.
     #[error("a checkpoint could not be written: {problem}")]
     CheckpointWrite {
-        /// What its writer says.
+        /// The message of the writer's error.
         problem: String,
     },
     /// The engine failed.

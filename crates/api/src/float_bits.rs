@@ -1,4 +1,4 @@
-//! Numbers in f64 as their bits, for files that must give back every number, infinities among them.
+//! Stores f64 numbers as their bits, so that a file gives back every number exactly. JSON has no infinities.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -10,7 +10,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Ok(f64::from_bits(u64::deserialize(deserializer)?))
 }
 
-/// The same for lists.
+/// The same for lists of numbers.
 pub(crate) mod list {
     use super::{Deserialize, Deserializer, Serializer};
 

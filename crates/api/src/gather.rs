@@ -6,23 +6,23 @@ use crate::Error;
 use crate::panels::Panel;
 use crate::session_io::SessionIo;
 
-/// The first activations of some tokens, scaled, as a row each.
+/// Copies the first activations of some tokens, scaled, to one row for each token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gather<'a> {
     pub tokens: &'a [u32],
-    /// Room for the tokens on the device.
+    /// Buffer for the tokens' numbers on the device.
     pub indices: BufferId,
-    /// The rows [tokens, neurons that are gathered].
+    /// The matrix [tokens, gathered neurons] that the rows go to.
     pub out: Matrix,
 }
 
 impl Gather<'_> {
-    /// Says which tokens are gathered by what is recorded.
+    /// Writes the tokens' numbers, which the recorded commands read.
     pub fn write_tokens(&self, io: &SessionIo) -> Result<(), Error> {
         io.write(self.indices, self.tokens)
     }
 
-    /// Records it for the tokens of a panel. A panel that has none of them is not visited.
+    /// Records the gathering of a panel's tokens. A panel that has none of them is not visited.
     pub fn record(&self, r: &mut Recording, panel: &Panel, scale: f32) {
         if self.tokens.iter().any(|&token| panel.contains(token)) {
             let activations = panel.first_neurons(self.out.columns).activations;
@@ -30,7 +30,7 @@ impl Gather<'_> {
         }
     }
 
-    /// Gathers from all panels.
+    /// Gathers the tokens from all panels.
     pub fn run(&self, io: &SessionIo, panels: &[Panel], scale: f32) -> Result<(), Error> {
         self.write_tokens(io)?;
         let mut recording = Recording::new();

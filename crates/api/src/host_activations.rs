@@ -8,7 +8,7 @@ use unmix_runtime::ActivationSource;
 
 use crate::{ElementType, Error};
 
-/// A row-major matrix of activations [tokens, neurons] that the caller hands over. Cheap to clone.
+/// A row-major matrix of activations [tokens, neurons] in memory, which the caller passes in. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct HostActivations {
     bytes: Bytes,
@@ -18,7 +18,7 @@ pub struct HostActivations {
 }
 
 impl HostActivations {
-    /// From f32 values, row after row.
+    /// Activations from f32 values, row after row.
     ///
     /// # Errors
     /// If there are not `tokens * neurons` values.
@@ -26,7 +26,7 @@ impl HostActivations {
         Self::from_values(values, ElementType::F32, tokens, neurons)
     }
 
-    /// From f16 values, row after row.
+    /// Activations from f16 values, row after row.
     ///
     /// # Errors
     /// If there are not `tokens * neurons` values.
@@ -34,7 +34,7 @@ impl HostActivations {
         Self::from_values(values, ElementType::F16, tokens, neurons)
     }
 
-    /// From bf16 values, row after row.
+    /// Activations from bf16 values, row after row.
     ///
     /// # Errors
     /// If there are not `tokens * neurons` values.
@@ -42,7 +42,8 @@ impl HostActivations {
         Self::from_values(values, ElementType::Bf16, tokens, neurons)
     }
 
-    /// From little-endian bytes of `element`s, row after row, wherever they lie (a mapped file, say).
+    /// Activations from little-endian bytes of elements of type `element`, row after row. The bytes may lie anywhere, for example in a
+    /// mapped file.
     ///
     /// # Errors
     /// If there are not `tokens * neurons` elements.

@@ -1,4 +1,4 @@
-//! What an iteration of a fit does, planned without a device: data for cost models and for measuring single stages.
+//! Plans an iteration of a fit without a device, for cost models and for measuring single stages.
 
 use unmix_kernels::{Matrix, Recording, Workspace};
 use unmix_runtime::{EngineLimits, PanelLayout};
@@ -15,9 +15,9 @@ pub struct Iteration {
     pub workspace: Workspace,
     /// The features step, the feature Gram matrix and the pass over the activations, in this order.
     pub recording: Recording,
-    /// What goes before the first iteration, once coefficients are there: their sums, and features where a solver needs some.
+    /// The commands before the first iteration of a fit that starts from coefficients: their sums, and features if the solver needs some.
     pub start: Recording,
-    /// The coefficients of each panel [rows, K], which someone must write first.
+    /// The coefficients of each panel [rows, K]. The caller must write them before `start` runs.
     pub coefficients: Vec<Matrix>,
 }
 

@@ -1,4 +1,4 @@
-//! What iterations remember between steps, beside the session's buffers, as it is stored.
+//! The state of the iterations between two steps, in the form in which a checkpoint stores it. The buffers are stored separately.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,24 +10,24 @@ use crate::start::Start;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct IterationState {
     pub start: Start,
-    /// Words that were taken from the generator of random numbers, whose seed is among the options.
+    /// Number of words that were taken from the random number generator. Its seed is among the options.
     pub random_words: u64,
-    /// Iterations that the engine was given.
+    /// Number of iterations that were submitted to the engine.
     pub submitted: u32,
     /// Whether the features have been updated since the start.
     pub updated: bool,
-    /// What submitted iterations said that has not been taken in, oldest first.
+    /// Reports of submitted iterations that the course does not include yet, oldest first.
     pub in_flight: Vec<Arrived>,
     pub course: Course,
-    /// Why no more iterations are submitted.
+    /// Why no more iterations are submitted. `None` while they are.
     pub stop: Option<StopReason>,
 }
 
-/// What an iteration said, as the device says it.
+/// What the device reported of an iteration, in the form in which it arrived.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Arrived {
     /// The words of the report.
     pub report: Vec<u32>,
-    /// The bits of the sums for the penalty, where there is one.
+    /// The bits of the sums for the penalty. `None` if there is no penalty.
     pub weighted_sums: Option<Vec<u32>>,
 }

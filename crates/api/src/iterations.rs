@@ -1,4 +1,4 @@
-//! The iterations of a fit, as a value that steps.
+//! The iterations of a fit, as a value that runs them step by step.
 
 use std::collections::VecDeque;
 use std::future::ready;
@@ -17,32 +17,33 @@ use crate::start::Start;
 use crate::watch::Watch;
 use crate::{Error, Progress, Stage, StopReason, revival};
 
-/// Iterations at the end in which nothing is revived: a new feature needs some to settle.
+/// Number of iterations at the end in which no feature is revived. A new feature needs some iterations to settle.
 const SETTLING_ITERATIONS: u32 = 3;
 
-/// The first pass after a warm-up takes so many times as many sweeps: features fit already, coefficients start from zero.
+/// The first pass after a warm-up does this many times the usual number of sweeps, because the coefficients start from zero while the
+/// features already fit.
 const FIRST_SWEEPS: u32 = 2;
 
-/// The iterations of a fit, and all that they remember between steps beside the session's buffers.
+/// The iterations of a fit, with their state between steps. The buffers of the session are not part of it.
 pub(crate) struct Iterations<'f> {
     fit: &'f Fit<'f>,
     recordings: Recordings,
     rng: ChaCha8Rng,
     start: Start,
-    /// Iterations that the engine was given.
+    /// Number of iterations that were submitted to the engine.
     submitted: u32,
     /// Whether the features have been updated since the start.
     updated: bool,
-    /// Reports of submitted iterations that have not been taken in, oldest first.
+    /// Reports of submitted iterations that the course does not include yet, oldest first.
     in_flight: VecDeque<InFlight>,
     course: Course,
-    /// Why no more iterations are submitted.
+    /// Why no more iterations are submitted. `None` while they are.
     stop: Option<StopReason>,
     /// Whether the caller asked to stop.
     interrupted: bool,
 }
 
-/// The steps of an iteration, made ready to run.
+/// The recordings of the steps of an iteration, prepared to run.
 struct Recordings {
     first_features_step: Box<dyn Prepared>,
     features_step: Box<dyn Prepared>,
@@ -90,7 +91,7 @@ impl From<Arrived> for InFlight {
 }
 
 impl<'f> Iterations<'f> {
-    /// Those of a fit whose start is there; `rng` is what the start left of the random numbers.
+    /// The iterations of a fit after its start. `rng` continues where the start left it.
     pub fn begin(fit: &'f Fit<'f>, start: Start, rng: ChaCha8Rng, start_seconds: f64) -> Result<Self, Error> {
         if start == Start::Coefficients {
             fit.io.run_once(fit.steps().start())?;
@@ -109,7 +110,7 @@ impl<'f> Iterations<'f> {
         })
     }
 
-    /// Those of a fit whose buffers are what they were in this state.
+    /// The iterations of a fit from a saved state. The buffers must already have the content that belongs to this state.
     pub fn resume(fit: &'f Fit<'f>, state: IterationState) -> Result<Self, Error> {
         let mut rng = ChaCha8Rng::seed_from_u64(fit.options.seed);
         rng.set_word_pos(state.random_words.into());
@@ -127,8 +128,8 @@ impl<'f> Iterations<'f> {
         })
     }
 
-    /// All that the iterations remember beside the session's buffers. It waits for the reports in flight, but takes in none: they
-    /// would be taken in later.
+    /// The state of the iterations, without the buffers of the session. It waits for the reports in flight, but does not add them to the
+    /// course. An uninterrupted fit would add them later.
     pub async fn state(&mut self) -> Result<IterationState, Error> {
         let mut in_flight = Vec::with_capacity(self.in_flight.len());
         while let Some(next) = self.in_flight.pop_front() {
@@ -151,21 +152,22 @@ impl<'f> Iterations<'f> {
         self.interrupted
     }
 
-    /// Tells the caller that the iterations begin, or go on.
+    /// Tells the caller that the iterations begin or continue.
     pub fn announce<P: FnMut(&Progress) -> ControlFlow<()>>(&mut self, watch: &mut Watch<'_, P>) {
         let progress = self.course.progress(self.fit.measured.squared_norm, watch.latest());
         self.interrupted = !watch.tell(Progress { stage: Stage::Iterate, ..progress });
     }
 
-    /// Submits what may be submitted ahead of the reports, and takes in the next report. Gives whether there was one.
+    /// Submits the iterations that may run ahead of their reports, and adds the next report to the course. Returns false if there is no
+    /// more report, or if its iterate is not finite.
     pub async fn step<P: FnMut(&Progress) -> ControlFlow<()>>(
         &mut self,
         watch: &mut Watch<'_, P>,
     ) -> Result<bool, Error> {
         let (fit, options) = (self.fit, &self.fit.options);
-        // Without one iteration there are no features to return.
+        // Even after a stop, one iteration must run. Otherwise there are no features to return.
         let last = if self.stop.is_some() || self.interrupted { 1 } else { options.max_iterations };
-        // The device shall not wait for the host.
+        // Iterations are submitted ahead, so that the device does not wait for the host.
         while self.submitted < last && self.in_flight.len() <= fit.engine.limits().lookahead as usize {
             self.submit().await?;
         }
@@ -173,7 +175,7 @@ impl<'f> Iterations<'f> {
         let Arrived { report, weighted_sums } = next.arrive().await?;
         let weighted_sums = weighted_sums.as_deref().map(bytemuck::cast_slice);
         if !self.course.take(&Report::parse(&report), weighted_sums, options, fit.measured.squared_norm)? {
-            // What follows an iterate that is not finite is not finite either.
+            // Iterates after one that is not finite are not finite either.
             self.stop = Some(StopReason::Diverged);
             return Ok(false);
         }
@@ -186,15 +188,16 @@ impl<'f> Iterations<'f> {
         Ok(true)
     }
 
-    /// Submits an iteration: revives features that reports found dead, updates the features, and passes over the activations.
+    /// Submits an iteration. It revives the features that are dead according to the reports, updates the features, and runs the pass over
+    /// the activations.
     async fn submit(&mut self) -> Result<(), Error> {
         let (fit, options) = (self.fit, &self.fit.options);
         let settling = self.submitted + SETTLING_ITERATIONS >= options.max_iterations;
         let dead = if options.revive && !settling { std::mem::take(&mut self.course.dead) } else { Vec::new() };
         let replacements = revival::replacements(fit, &dead, &mut self.rng).await?;
-        // Features from the start are used before they are updated.
+        // If the start gave features, the first pass uses them before they are updated.
         if self.submitted > 0 || self.start == Start::Coefficients {
-            // There is no direction to go on in before the features have been updated once.
+            // Over-relaxation needs the features of an earlier update, so the first update has none.
             let step = &self.recordings;
             if self.updated { &step.features_step } else { &step.first_features_step }.run()?;
             self.updated = true;
@@ -212,7 +215,7 @@ impl<'f> Iterations<'f> {
         Ok(())
     }
 
-    /// What the iterations said, and why they ended.
+    /// The course of the iterations, and why they ended.
     pub fn finish(self) -> (Course, StopReason) {
         let reason = match self.stop {
             Some(StopReason::Diverged) => StopReason::Diverged,

@@ -1,18 +1,18 @@
-//! The kept entries of features as plain rows of words.
+//! The kept entries of the features, as plain rows of words.
 
 use unmix_kernels::{BufferId, ElementType, Features, Matrix};
 
-/// The kept entries of all features, each list as one row.
+/// The kept entries of all features. Each of the two lists is a matrix of one row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeptEntries {
-    /// Kept neurons of feature after feature, m of each.
+    /// The kept neurons, m for each feature, feature after feature.
     pub indices: Matrix,
-    /// Their values.
+    /// The values at these neurons, in the same order.
     pub values: Matrix,
 }
 
 impl KeptEntries {
-    /// Those of `features`.
+    /// The kept entries of `features`.
     pub fn of(features: &Features) -> Self {
         let count = features.dense.rows * features.kept;
         let row = |buffer: BufferId| Matrix {

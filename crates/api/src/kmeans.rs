@@ -18,11 +18,11 @@ use crate::token_rows::activations_of;
 use crate::watch::Watch;
 use crate::{DenseMatrix, Error, Init, Options, Progress, Stage};
 
-/// Lloyd steps; more do not change what a fit reaches.
+/// Number of Lloyd steps. More steps do not lower the error that a fit reaches.
 const STEPS: usize = 3;
 
-/// Fills the features with the clusters' directions, cut to their strongest neurons, and the coefficients with zeros. Gives the
-/// share of the directions' energy that the clusters' means explain.
+/// Fills the features with the directions of the clusters, cut to their strongest neurons, and the coefficients with zeros. Returns the
+/// share of the energy of the tokens' directions that the means of the clusters explain.
 pub(crate) async fn features<P: FnMut(&Progress) -> ControlFlow<()>>(
     fit: &Fit<'_>,
     rng: &mut ChaCha8Rng,
@@ -45,7 +45,7 @@ pub(crate) async fn features<P: FnMut(&Progress) -> ControlFlow<()>>(
     Ok(explained)
 }
 
-/// Σ ‖sₖ‖² / nₖ over Σ nₖ, of clusters of nₖ tokens whose directions' sums sₖ are in the cross product.
+/// Σ ‖sₖ‖² / nₖ over Σ nₖ. Cluster k has nₖ tokens, and the sum sₖ of their directions is in the cross product.
 async fn explained_share(fit: &Fit<'_>, sizes: &[u32]) -> Result<f64, Error> {
     let mut recording = Recording::new();
     squared_norm(&mut recording, fit.buffers.sums.cross, fit.buffers.centroid_norms, 1.0);
@@ -67,8 +67,8 @@ pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
     Ok(())
 }
 
-/// Finds clusters of the tokens' directions; leaves the sum of each cluster's directions in the cross product and gives its
-/// size.
+/// Finds clusters of the tokens' directions. It leaves the sum of each cluster's directions in the cross product, and returns the sizes of
+/// the clusters.
 async fn cluster<P: FnMut(&Progress) -> ControlFlow<()>>(
     fit: &Fit<'_>,
     rng: &mut ChaCha8Rng,
@@ -104,18 +104,19 @@ async fn cluster<P: FnMut(&Progress) -> ControlFlow<()>>(
     Ok(sizes)
 }
 
-/// Draws tokens for the clusters to start with, as places among so many candidates.
+/// Draws a token for each cluster to start with. The result are places among `candidates` candidates.
 fn draw(rng: &mut ChaCha8Rng, candidates: usize, rank: usize) -> Vec<usize> {
     let mut places = index::sample(rng, candidates, rank.min(candidates)).into_vec();
-    // Fewer tokens than clusters: the rest start as copies and are told apart by the empty clusters' redraw.
+    // If there are fewer tokens than clusters, the remaining clusters start as copies. They are told apart later, when empty clusters are
+    // drawn again.
     while places.len() < rank {
         places.push(rng.random_range(0..candidates));
     }
     places
 }
 
-/// The tokens that clusters will start with unless some tokens are zero, which only measuring tells; none in a fit that starts
-/// otherwise. `rng` is what the start will draw from.
+/// The tokens that the clusters will start with if no tokens are zero, which is known only after measuring. It is empty if the fit does not
+/// start by k-means. `rng` must be in the state in which the start will draw from it.
 pub(crate) fn likely_tokens(options: &Options, tokens: u64, mut rng: ChaCha8Rng) -> Vec<u32> {
     if options.init != Init::Kmeans {
         return Vec::new();
@@ -123,7 +124,7 @@ pub(crate) fn likely_tokens(options: &Options, tokens: u64, mut rng: ChaCha8Rng)
     draw(&mut rng, tokens as usize, options.rank as usize).into_iter().map(|token| token as u32).collect()
 }
 
-/// Makes the chosen tokens' directions the centroids. The first pass has most likely gathered their activations there already.
+/// Makes the directions of the chosen tokens the centroids. The pass that measured the activations has usually gathered them there already.
 async fn write_directions(fit: &Fit<'_>, chosen: &[u32]) -> Result<(), Error> {
     let rows = fit.buffers.compared_centroids();
     if fit.gathered != chosen {
@@ -142,14 +143,14 @@ async fn write_directions(fit: &Fit<'_>, chosen: &[u32]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Activations of a token, divided by the norm of all of its activations.
+/// The given activations of a token, divided by the norm of all of its activations.
 fn direction<'v>(fit: &Fit<'_>, values: &'v [f32], token: u32) -> impl Iterator<Item = f32> + use<'v> {
     let norm = f64::from(fit.measured.token_energy[token as usize]).sqrt();
     values.iter().map(move |&value| (f64::from(value) / norm) as f32)
 }
 
-/// Makes the clusters' means, of their first `neurons`, the centroids: the sums in the cross product, divided by the sizes. A few
-/// rows after the other, for all of them would be memory that nothing else needs.
+/// Makes the means of the clusters, over their first `neurons` neurons, the centroids. A mean is the sum in the cross product divided by
+/// the size of the cluster. Only a few rows are read at a time, because all of them would take memory that nothing else needs.
 async fn write_means(fit: &Fit<'_>, neurons: u32, sizes: &[u32]) -> Result<(), Error> {
     let (sums, columns) = (fit.buffers.sums.cross, neurons as usize);
     for (sizes, first) in sizes.chunks(rows_at_once(sums)).zip((0..).step_by(rows_at_once(sums))) {
@@ -163,8 +164,9 @@ async fn write_means(fit: &Fit<'_>, neurons: u32, sizes: &[u32]) -> Result<(), E
     Ok(())
 }
 
-/// Puts centroids, or their first neurons, on the device, from cluster `first` on: rounded to bf16, since engines with matrix
-/// units compare tokens with those several times as fast, and clusters stay the same but for tokens as near to two of them.
+/// Writes centroids, or their first neurons, to the device, beginning with cluster `first`. They are rounded to bf16, because engines with
+/// matrix units then compare tokens with them several times as fast. The clusters stay the same, except for tokens that are about as near
+/// to two centroids.
 fn write(fit: &Fit<'_>, first: u32, mut centroids: DenseMatrix) -> Result<(), Error> {
     centroids.values.iter_mut().for_each(|value| *value = bf16::from_f32(*value).to_f32());
     let squared_norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() as f32;
@@ -173,8 +175,8 @@ fn write(fit: &Fit<'_>, first: u32, mut centroids: DenseMatrix) -> Result<(), Er
     fit.io.write_at(fit.buffers.centroid_norms, first.into(), &norms)
 }
 
-/// Assigns the tokens of some panels to their nearest centroids. Of each panel that leaves the first coefficients for
-/// [`sum_directions`], or with `final_step` those of the start. Gives the clusters' sizes.
+/// Assigns the tokens of some panels to their nearest centroids. Returns the sizes of the clusters. It leaves coefficients in each panel:
+/// those that [`sum_directions`] needs, or with `final_step` those of the start.
 async fn assign(fit: &Fit<'_>, panels: &[Panel], final_step: bool) -> Result<Vec<u32>, Error> {
     let b = &fit.buffers;
     let mut sizes = vec![0; fit.options.rank as usize];

@@ -4,19 +4,19 @@
 //! in neurons (Shafran, Geiger and Geva, "Constructing Interpretable Features from Compositional Neuron Groups", ACL 2026,
 //! <https://aclanthology.org/2026.acl-long.1959>; preprint arXiv 2506.10920).
 //!
-//! An [`Engine`] keeps the activations resident ([`Engine::load`]) or streams them ([`Engine::stream`]); [`SemiNmf`] is the builder
-//! of a fit; a [`Factorization`] is its result, and an [`Encoder`] finds coefficients of other activations for its features. Nothing
-//! is printed; messages go to the `log` crate. See [`SemiNmf`] for an example.
+//! An [`Engine`] keeps the activations resident ([`Engine::load`]) or streams them ([`Engine::stream`]). [`SemiNmf`] is the builder of a
+//! fit, and a [`Factorization`] is its result. An [`Encoder`] finds the coefficients of other activations for the same features. Nothing is
+//! printed. Messages go to the `log` crate. See [`SemiNmf`] for an example.
 //!
 //! # The files
 //!
-//! Each file has one job, and none needs a file that needs it.
+//! Each file has one job. No files use each other in a circle.
 //!
 //! | what | files |
 //! |---|---|
 //! | what a caller sets and gets | `semi_nmf`, `options`, `option_checks`, `encode`, `host_activations`, `dense_matrix`, `factorization`, `progress`, `error` |
 //! | a fit from begin to end | `run`: opens (`fit`), measures (`measuring`), starts (`start`), iterates (`iterations`), and makes the result (`result`) |
-//! | memory | `buffers` plans every buffer; `fit_plan` says what a fit will need, `iteration_plan` what an iteration does; `session_io` reads and writes buffers, `gather` and `token_rows` rows of single tokens |
+//! | memory | `buffers` plans every buffer; `fit_plan` says what a fit will need, `iteration_plan` what an iteration does; `session_io` reads and writes buffers, `gather` and `token_rows` rows of single tokens, `kept_entries` the sparse form of features |
 //! | panels | `panels`, samples of their rows (`sample`), and the `pass` over them, which alone knows what accumulates |
 //! | an iteration | `steps`: recordings of a features update, a pass and the loss; a `solver` is an update of `features_update` and one of `coefficients_update` |
 //! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |

@@ -1,4 +1,4 @@
-//! Which options are possible for which activations.
+//! Checks that options are possible for the activations.
 
 use std::fmt::Display;
 
@@ -6,13 +6,13 @@ use unmix_runtime::PanelLayout;
 
 use crate::{DenseMatrix, Error, Init, Options};
 
-/// Most updates of the coefficients in an iteration: nothing interrupts them, and more change nothing.
+/// Largest number of updates of the coefficients in an iteration. They cannot be interrupted, and more of them change nothing.
 const MOST_SWEEPS: u32 = 1000;
 
-/// What is said of a number that [`is_f32_of_at_least_zero`] refuses.
+/// The message for a number that [`is_f32_of_at_least_zero`] refuses.
 pub(crate) const AT_LEAST_ZERO: &str = "a number from 0 to 3.4e38 is needed, the range of 32-bit floating point";
 
-/// Whether a number can be computed with, which happens in f32.
+/// Whether a number is at least zero and in the range of f32, in which it is computed with.
 pub(crate) fn is_f32_of_at_least_zero(value: f64) -> bool {
     value >= 0.0 && (value as f32).is_finite()
 }
@@ -21,7 +21,7 @@ fn refuse(option: &'static str, given: &dyn Display, expected: String) -> Result
     Err(Error::Option { option, given: given.to_string(), expected })
 }
 
-/// Refuses options that are impossible for activations cut as `layout`.
+/// Returns an error if an option is impossible for activations of this layout.
 pub(crate) fn check(options: &Options, layout: &PanelLayout) -> Result<(), Error> {
     let (tokens, neurons) = (layout.tokens, u64::from(layout.neurons));
     let most = tokens.min(neurons);
@@ -53,7 +53,8 @@ pub(crate) fn check(options: &Options, layout: &PanelLayout) -> Result<(), Error
     Ok(())
 }
 
-/// Refuses coefficients to start from that do not fit activations cut as `layout`, and their lack where they are wanted.
+/// Returns an error if the given start coefficients do not fit activations of this layout, or if they are missing although the fit starts
+/// from given coefficients.
 pub(crate) fn check_given(options: &Options, given: Option<&DenseMatrix>, layout: &PanelLayout) -> Result<(), Error> {
     let tokens = layout.tokens;
     match (options.init, given) {

@@ -1,19 +1,19 @@
-//! What a fit is asked to do.
+//! The options of a fit, and why a fit ended.
 
 use serde::{Deserialize, Serialize};
 
-/// How features and coefficients are updated.
+/// How a fit updates features and coefficients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Solver {
     /// Projected least squares for the features, coordinate descent (HALS) for the coefficients.
     #[default]
     ProjectedLs,
-    /// Hierarchical alternating least squares for both, with a penalty on the coefficients' sum: its objective never rises.
+    /// Hierarchical alternating least squares for both, with a penalty on the sum of the coefficients. Its objective never rises.
     Hals,
     /// Projected least squares for the features, several multiplicative updates for the coefficients.
     Mu,
-    /// The published iteration of Shafran, Geiger and Geva (ACL 2026), for parity.
+    /// The published iteration of Shafran, Geiger and Geva (ACL 2026), to reproduce their results.
     Paper,
 }
 
@@ -36,13 +36,13 @@ impl Solver {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Init {
-    /// k-means on rows of unit norm (three Lloyd steps on a sample of the tokens): the features start as the clusters'
-    /// directions, cut; with the multiplicative solvers, each token starts with its own cluster's coefficient.
+    /// k-means on rows of unit norm: three Lloyd steps on a sample of the tokens. The features start as the directions of the clusters, cut
+    /// to m neurons. With the multiplicative solvers, each token instead starts with the coefficient of its own cluster.
     #[default]
     Kmeans,
-    /// Uniform on [0, 1).
+    /// Coefficients drawn uniformly from [0, 1).
     Random,
-    /// Positive and negative parts of the leading left singular vectors (randomized truncated SVD).
+    /// Coefficients from the positive and negative parts of the leading left singular vectors (randomized truncated SVD).
     Svd,
     /// Coefficients given by the caller.
     Given,
@@ -60,50 +60,54 @@ impl Init {
     }
 }
 
-/// Everything that determines a fit besides the activations and the engine.
+/// Everything that determines a fit, except the activations and the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Options {
     /// Number of features K.
     pub rank: u32,
-    /// Share p of a feature's neurons that are kept: m = max(1, ⌈p·d⌉) nonzeros a feature. In (0, 1].
+    /// Share p of the neurons that each feature keeps, in (0, 1]. A feature has m = max(1, ⌈p·d⌉) nonzeros.
     pub sparsity: f64,
     /// The solver.
     pub solver: Solver,
-    /// Weight α of the penalty Σᵢₖ α‖xᵢ‖₂·yᵢₖ; used by [`Solver::Hals`] alone.
+    /// Weight α of the penalty Σᵢₖ α‖xᵢ‖₂·yᵢₖ. Only [`Solver::Hals`] uses it.
     pub penalty: f64,
     /// Where the fit starts.
     pub init: Init,
-    /// Seed of everything random.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Most iterations.
+    /// Largest number of iterations.
     pub max_iterations: u32,
-    /// Stop when the error has fallen by less than this share within `patience` iterations; 0 runs all iterations.
+    /// The fit stops when the error has fallen by less than this share of itself within `patience` iterations. With 0 it runs all
+    /// iterations.
     pub tolerance: f64,
-    /// Iterations over which `tolerance` is judged.
+    /// Number of iterations in which the error must fall by `tolerance`.
     pub patience: u32,
-    /// Ridge of the least-squares step as a share of the coefficient Gram's mean diagonal ([`Solver::Paper`]: absolute).
+    /// Ridge of the least-squares step, as a share of the mean diagonal of the coefficients' Gram matrix. For [`Solver::Paper`] it is an
+    /// absolute number.
     pub ridge: f64,
-    /// Updates of the coefficients in an iteration: HALS sweeps, or multiplicative updates for [`Solver::Mu`].
-    /// Twice as many in the first pass after a warm-up.
+    /// Number of updates of the coefficients in an iteration: HALS sweeps, or multiplicative updates for [`Solver::Mu`]. The first pass
+    /// after a warm-up does twice as many.
     pub sweeps: u32,
-    /// Over-relaxation β of the features, in [0, 1): W + β(W − Z) is cut rather than the least-squares solution W, where Z are the
-    /// features before; 0 but for [`Solver::ProjectedLs`].
+    /// Over-relaxation β of the features, in [0, 1). With W the least-squares solution and Z the features before, W + β(W − Z) is cut
+    /// instead of W. It is 0 for every solver except [`Solver::ProjectedLs`].
     #[serde(default)]
     pub relaxation: f64,
-    /// Iterations on a sample of the tokens before the first pass over all of them; only for
-    /// [`Solver::ProjectedLs`] from a start by k-means, with 75 tokens for each feature.
+    /// Number of iterations on a sample of the tokens, before the first pass over all of them. They are run only with
+    /// [`Solver::ProjectedLs`] after a start by k-means, and with at least 75 tokens for each feature.
     #[serde(default)]
     pub warm_up: u32,
-    /// Replace features whose coefficients are all zero by the residual of a token drawn by its squared residual.
+    /// Whether a feature whose coefficients are all zero is replaced by the residual of a token. The token is drawn with a probability
+    /// proportional to its squared residual.
     pub revive: bool,
-    /// Return the iterate of least error rather than the last one.
+    /// Whether the iterate with the least error is returned instead of the last one.
     pub keep_best: bool,
-    /// Least squares of each neuron on its kept features at the end, coefficients unchanged.
+    /// Whether the values of the features are refitted at the end: each neuron by least squares on the features that keep it. The
+    /// coefficients stay as they are.
     pub debias: bool,
 }
 
 impl Options {
-    /// Nonzeros a feature may have among `neurons`: m = max(1, ⌈p·d⌉), at most d.
+    /// Number m of nonzeros that a feature may have among `neurons` neurons d: max(1, ⌈p·d⌉), and at most d.
     pub fn kept(&self, neurons: u32) -> u32 {
         // A product such as 0.05 * 100 = 5.000000000000001 must not be rounded up.
         let share = self.sparsity * f64::from(neurons);
@@ -117,11 +121,11 @@ impl Options {
 pub enum StopReason {
     /// The error fell by less than the tolerance within `patience` iterations.
     Converged,
-    /// All iterations were used.
+    /// The largest number of iterations was reached.
     MaxIterations,
     /// The progress callback asked to stop.
     Interrupted,
-    /// An iteration overflowed; the best one before it is returned.
+    /// The loss of an iteration was not finite. The best iteration before it is returned.
     Diverged,
 }
 

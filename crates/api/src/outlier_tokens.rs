@@ -1,23 +1,23 @@
-//! Tokens of far larger norm than the others, which take features for themselves.
+//! Outlier tokens: their norms are so large that features describe them and little else.
 
 use serde::Serialize;
 
-/// Tokens whose norm is more than [`NORMS`](Self::NORMS) times the median norm. Mostly they are begin-of-text tokens and the like.
+/// Tokens whose norm is more than [`NORMS`](Self::NORMS) times the median norm. They are mostly tokens such as begin-of-text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct OutlierTokens {
-    /// Their number.
+    /// Number of such tokens.
     pub count: u64,
-    /// Their share of ‖X‖²; 0 if all is zero.
+    /// Their share of ‖X‖². It is 0 if all activations are zero.
     pub energy_share: f64,
 }
 
 impl OutlierTokens {
-    /// How many times the median norm such a token has at least.
+    /// A token whose norm is above this multiple of the median norm is an outlier.
     pub const NORMS: f64 = 10.0;
-    /// Share of ‖X‖² from which on such tokens are worth a warning.
+    /// If the outliers' share of ‖X‖² is above this, they are worth a warning.
     const MUCH: f64 = 0.1;
 
-    /// Those among tokens with the squared norms `energies`.
+    /// Finds the outliers among tokens. `energies` are the squared norms of the tokens.
     pub fn of(energies: &[f64]) -> Self {
         let mut sorted = energies.to_vec();
         let middle = sorted.len() / 2;
@@ -32,7 +32,7 @@ impl OutlierTokens {
         OutlierTokens { count, energy_share: if total > 0.0 { energy / total } else { 0.0 } }
     }
 
-    /// What to say of them, if they hold much of the energy.
+    /// A warning, if the outliers have more than a tenth of ‖X‖².
     pub fn warning(&self) -> Option<String> {
         (self.energy_share > Self::MUCH).then(|| {
             format!(

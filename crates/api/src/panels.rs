@@ -1,4 +1,4 @@
-//! The row panels of the activations, as operands of recordings. They belong to the activations, not to a fit.
+//! The row panels of the activations, as operands of recordings. They depend on the activations alone, not on a fit.
 
 use unmix_kernels::Matrix;
 use unmix_runtime::PanelLayout;
@@ -6,11 +6,11 @@ use unmix_runtime::PanelLayout;
 /// A row panel of the activations, or a sample of its rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel {
-    /// Number of the panel.
+    /// Number of the panel, from 0.
     pub index: usize,
-    /// Token of the whole matrix that is the first row.
+    /// Number of the first row's token in the whole matrix.
     pub first_token: u32,
-    /// Distance of the tokens that are rows here: 1, but in a sample.
+    /// Distance between the tokens of two consecutive rows: 1, or more in a sample.
     pub every: u32,
     /// X [rows, d].
     pub activations: Matrix,
@@ -22,24 +22,24 @@ impl Panel {
         self.activations.rows
     }
 
-    /// The panel with its first `neurons` neurons alone.
+    /// The panel with only its first `neurons` neurons.
     pub fn first_neurons(self, neurons: u32) -> Panel {
         Panel { activations: self.activations.first_columns(neurons), ..self }
     }
 
-    /// Whether `token` is a row of this panel, which is no sample.
+    /// Whether `token` is a row of this panel. The panel must not be a sample.
     pub fn contains(&self, token: u32) -> bool {
         (self.first_token..self.first_token + self.rows()).contains(&token)
     }
 
-    /// Those of `values`, one a token of the whole matrix, that belong to the rows.
+    /// The values of this panel's rows. `values` has one value for each token of the whole matrix.
     pub fn of_tokens<'v>(&self, values: &'v [f32]) -> impl Iterator<Item = f32> + use<'v> {
         let values = values[self.first_token as usize..].iter().step_by(self.every as usize);
         values.take(self.rows() as usize).copied()
     }
 }
 
-/// All panels of activations cut as `layout`.
+/// All panels of activations of this layout.
 pub(crate) fn panels_of(layout: &PanelLayout) -> Vec<Panel> {
     let panel = |index: u32| Panel {
         index: index as usize,

@@ -1,4 +1,4 @@
-//! A pass over the panels. It alone knows in which order panels come, which of them is the first, and what accumulates.
+//! A pass over the panels. Only this file knows the order of the panels, which of them is the first, and which sums accumulate.
 
 use unmix_kernels::{
     BufferId, Matrix, Precision, Recording, Split, Summation, coefficient_gram, cross_product, inner_product,
@@ -6,7 +6,7 @@ use unmix_kernels::{
 
 use crate::panels::Panel;
 
-/// The sums over all tokens that passes leave: where they lie and how they are taken.
+/// The sums over all tokens that a pass computes: where they are stored, and how they are added up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sums {
     /// YᵀX [K, d].
@@ -15,7 +15,7 @@ pub(crate) struct Sums {
     pub gram: Matrix,
     /// ⟨Y, P⟩, as partial sums.
     pub inner: BufferId,
-    /// Σᵢ ‖xᵢ‖ y_ik [1, K]; only where coefficients are penalized.
+    /// Σᵢ ‖xᵢ‖ y_ik [1, K]. `None` if the coefficients are not penalized.
     pub weighted: Option<Matrix>,
     /// The parts in which the cross product is summed.
     pub cross_split: Option<Split>,
@@ -23,23 +23,23 @@ pub(crate) struct Sums {
     pub gram_split: Option<Split>,
 }
 
-/// What leaves a panel: the sums that its coefficients add to.
+/// What remains of a panel after its visit: the sums to which its coefficients add.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PanelSums {
-    /// Y [rows, K], or its first columns: sums then are the first rows and columns of their matrices.
+    /// Y [rows, K], or only its first columns. In that case the sums are the first rows and columns of their matrices.
     pub coefficients: Matrix,
-    /// Adds to the cross product, as precisely as this.
+    /// If set, the coefficients add to the cross product with this precision.
     pub cross: Option<Precision>,
-    /// Adds to the Gram matrix.
+    /// Whether they add to the Gram matrix.
     pub gram: bool,
-    /// Adds the inner product with these projections.
+    /// If set, their inner product with these projections is added.
     pub projections: Option<Matrix>,
-    /// Adds the sums that these norms [rows, 1] weight.
+    /// If set, their sums weighted by these norms [rows, 1] are added.
     pub norms: Option<Matrix>,
 }
 
 impl PanelSums {
-    /// Nothing yet; the sums are chosen with `PanelSums { …, ..PanelSums::of(coefficients) }`.
+    /// No sums yet. `PanelSums { …, ..PanelSums::of(coefficients) }` chooses some.
     pub fn of(coefficients: Matrix) -> Self {
         PanelSums { coefficients, cross: None, gram: false, projections: None, norms: None }
     }
@@ -50,24 +50,24 @@ impl PanelSums {
 pub(crate) struct Pass<'a> {
     /// The panels in the order in which they are visited.
     pub panels: &'a [Panel],
-    /// Where sums go.
+    /// Where the sums are stored.
     pub sums: &'a Sums,
     /// Power of two by which activations are multiplied.
     pub scale: f32,
 }
 
 impl Pass<'_> {
-    /// Records the pass. `visit` records what happens to a panel, and tells what leaves it. A panel is finished before the next one
-    /// is touched. What goes before and after the pass is recorded before and after this.
+    /// Records the pass. `visit` records what happens to a panel, and returns the sums to which the panel adds. A panel is finished before
+    /// the next one begins. Commands before and after the pass are recorded before and after this call.
     pub fn record(&self, r: &mut Recording, mut visit: impl FnMut(&mut Recording, &Panel) -> PanelSums) {
         for (index, panel) in self.panels.iter().enumerate() {
             let leaving = visit(r, panel);
             self.add(r, panel, &leaving, index > 0);
         }
-        // Here the sums are those of all tokens. Devices that share the tokens would add up theirs at this point.
+        // Here the sums cover all tokens. If several devices shared the tokens, their sums would be added up here.
     }
 
-    /// Records what a panel adds to the sums, or starts them with.
+    /// Records how a panel adds to the sums. Without `accumulate`, the panel starts the sums.
     fn add(&self, r: &mut Recording, panel: &Panel, leaving: &PanelSums, accumulate: bool) {
         let (x, y, sums) = (panel.activations, leaving.coefficients, self.sums);
         if let Some(precision) = leaving.cross {

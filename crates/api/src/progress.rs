@@ -1,23 +1,24 @@
-//! What a fit tells while it runs.
+//! The progress that a fit reports while it runs.
 
 /// What a fit is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stage {
-    /// It measures the activations' norms.
+    /// The fit measures the norms of the activations.
     Measure,
-    /// It chooses where to start.
+    /// The fit computes its start.
     Start,
-    /// It is about to run iteration `iteration`, from 1, of `of` on a sample of the tokens.
+    /// The fit is about to run an iteration on a sample of the tokens.
     WarmUp {
-        /// Which iteration.
+        /// Number of the iteration, from 1.
         iteration: u32,
-        /// Of how many.
+        /// Number of iterations on the sample.
         of: u32,
     },
-    /// It iterates over all tokens.
+    /// The fit iterates over all tokens.
     Iterate,
-    /// It finds the best iterate's coefficients again, where no copy was kept, and verifies the result against the activations.
+    /// The fit verifies the result against the activations. Before that, it finds the coefficients of the best iterate again if no copy was
+    /// kept.
     Verify,
 }
 
@@ -26,15 +27,15 @@ pub enum Stage {
 pub struct Progress {
     /// What the fit is doing now. The other fields change in [`Stage::Iterate`] only.
     pub stage: Stage,
-    /// Iterations done; 0 once the start is there.
+    /// Number of iterations done. It is 0 until the first one is done.
     pub iteration: u32,
-    /// Most iterations.
+    /// Largest number of iterations.
     pub max_iterations: u32,
-    /// ‖X − YZ‖² / ‖X‖² after this iteration; 1 at iteration 0, before there are features.
+    /// ‖X − YZ‖² / ‖X‖² after this iteration. It is 1 at iteration 0.
     pub relative_error: f64,
     /// The least relative error so far.
     pub best_relative_error: f64,
-    /// Features whose coefficients are all zero now.
+    /// Number of features whose coefficients are all zero now.
     pub dead_features: u32,
     /// Seconds since the fit began.
     pub seconds: f64,

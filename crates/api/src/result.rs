@@ -1,4 +1,4 @@
-//! From the iterate that is returned to the result: factors as they are saved, verified, and described.
+//! Makes the result of a fit: puts the factors in place as they will be saved, verifies them, and computes their statistics.
 
 use std::ops::ControlFlow;
 
@@ -16,8 +16,8 @@ use crate::{
     best_iterate, debias,
 };
 
-/// Most energy of the features' own parts, in units of ‖X‖². Parts overlap, so that together they may have more energy than the
-/// activations; where it is this much more, they cancel one another, and f32 does not hold what is left.
+/// Largest allowed energy of all features' own parts, in units of ‖X‖². Parts overlap, so together they may have more energy than the
+/// activations. If they have this much more, they cancel one another, and f32 cannot hold the difference.
 const MOST_ENERGY: f64 = 1e8;
 
 /// The result of a fit whose iterations are over.
@@ -32,7 +32,7 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
     if !is_last {
         best_iterate::restore(&fit, course.best_loss).await?;
     }
-    // The sums on the device are another iterate's, or rounded.
+    // Otherwise the sums on the device belong to another iterate, or are rounded.
     let mut found = Found::new(&fit, is_last && fit.steps().precision() == Precision::F32).await?;
     let claimed = course.best_loss + course.best_uncertainty;
     if let Some(problem) = found.problem(&fit, claimed) {
@@ -49,17 +49,17 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
     found.into_factorization(fit, course, stop_reason, watch).await
 }
 
-/// Factors in place, as they will be saved, and what was found of them.
+/// The factors in place, as they will be saved, and what was computed about them.
 struct Found {
-    /// The nonzeros of each feature, in the activations' own units: neuron and value.
+    /// The nonzeros of each feature, as pairs (neuron, value) in the units of the unscaled activations.
     features: Vec<Vec<(u32, f32)>>,
     parts: Vec<Part>,
     verification: Verification,
 }
 
 impl Found {
-    /// Refits features where that is wanted, puts them in place as they will be saved, and verifies the factors. The cross product
-    /// and the coefficients' Gram matrix are taken anew, unless those on the device are theirs.
+    /// Debiases the features if the options say so, puts them in place as they will be saved, and verifies the factors. `sums_are_theirs`
+    /// says that the cross product and the Gram matrix on the device belong to these coefficients. Otherwise both are computed again.
     async fn new(fit: &Fit<'_>, sums_are_theirs: bool) -> Result<Self, Error> {
         if !sums_are_theirs {
             fit.io.run_once(fit.steps().sums(Precision::F32))?;
@@ -77,7 +77,7 @@ impl Found {
         Ok(Found { features, parts: factors.parts(), verification })
     }
 
-    /// What is wrong with the factors, given the most that the loss of their iteration may have been.
+    /// What is wrong with the factors, if anything. `claimed` is the largest value that the loss of their iteration may have had.
     fn problem(&self, fit: &Fit<'_>, claimed: f64) -> Option<String> {
         let energy: f64 = self.parts.iter().map(|part| part.energy).sum();
         if energy > MOST_ENERGY * fit.measured.squared_norm {
@@ -98,7 +98,7 @@ impl Found {
     ) -> Result<Factorization, Error> {
         let Found { features: entries, parts, verification } = self;
         let (rank, neurons) = (fit.options.rank as usize, fit.neurons as usize);
-        // Memory is free before what is returned takes its place.
+        // Buffers are released before the result takes memory.
         fit.io.release(fit.buffers.sums.cross.buffer());
         let mut coefficients = DenseMatrix {
             rows: fit.tokens as usize,
@@ -119,7 +119,7 @@ impl Found {
         for (row, entries) in features.values.chunks_exact_mut(neurons).zip(&entries) {
             entries.iter().for_each(|&(neuron, value)| row[neuron as usize] = value);
         }
-        // Back from the scaled activations.
+        // From here on, the scale of the activations is undone.
         let unscale = 1.0 / f64::from(scale);
         let square = unscale * unscale;
         let share = |energy: f64| if squared_norm > 0.0 { energy / squared_norm } else { 0.0 };
@@ -160,7 +160,7 @@ impl Found {
     }
 }
 
-/// The nonzeros of the features in place, with the cross product's entries there.
+/// The nonzeros of the features in place, each with its entry of the cross product.
 async fn entries(fit: &Fit<'_>) -> Result<Vec<Vec<Entry>>, Error> {
     let (rank, kept) = (fit.options.rank as usize, fit.buffers.features.kept as usize);
     let cross = fit.buffers.sums.cross;
@@ -179,8 +179,9 @@ async fn entries(fit: &Fit<'_>) -> Result<Vec<Vec<Entry>>, Error> {
     Ok(features)
 }
 
-/// Writes the features, which a cross product may have displaced or debiasing changed, and gives them in the activations' own units.
-/// The scale is a power of two, so that nothing is rounded but at the ends of the range: what is in place is what will be saved.
+/// Writes the features, and returns them in the units of the unscaled activations. They must be written because the cross product may have
+/// overwritten them, or debiasing may have changed them. The scale is a power of two, so nothing is rounded except at the ends of the
+/// range. What is in place is what will be saved.
 fn put_in_place(fit: &Fit<'_>, factors: &mut Factors) -> Result<Vec<Vec<(u32, f32)>>, Error> {
     let scale = f64::from(fit.measured.scale);
     let mut saved = Vec::with_capacity(factors.features.len());

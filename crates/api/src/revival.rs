@@ -1,4 +1,4 @@
-//! Revival: a feature whose coefficients are all zero becomes what the others explain worst.
+//! Revival: a feature whose coefficients are all zero is replaced by something that the other features explain badly.
 
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
@@ -10,14 +10,14 @@ use crate::fit::Fit;
 use crate::kept_entries::KeptEntries;
 use crate::token_rows::{activations_of, coefficients_of};
 
-/// The kept entries of a new feature: neurons, ascending, and values.
+/// The kept entries of a new feature: its neurons in ascending order, and their values.
 pub(crate) struct Replacement {
     pub neurons: Vec<u32>,
     pub values: Vec<f32>,
 }
 
-/// A new feature for each dead one: the residual of a token drawn with a probability proportional to its squared residual,
-/// cut to the m largest magnitudes. (The coefficients follow in the next pass, by least squares from zero.)
+/// Makes a new feature for each dead one. It is the residual of a token, cut to the m largest magnitudes. The token is drawn with a
+/// probability proportional to its squared residual. The next pass finds the coefficients, which start from zero.
 pub(crate) async fn replacements(
     fit: &Fit<'_>,
     dead: &[u32],
@@ -45,7 +45,7 @@ pub(crate) async fn replacements(
         if let Some(replacement) = cut(fit, &residual) {
             replacements.push((feature, replacement));
         }
-        // Two features made of one token would be duplicates.
+        // A token is drawn only once, because two features of one token would be equal.
         if weights.update_weights(&[(token, &0.0)]).is_err() {
             break;
         }
@@ -54,8 +54,8 @@ pub(crate) async fn replacements(
     Ok(replacements)
 }
 
-/// ‖xᵢ − yᵢZ‖² of every token of the scaled activations, roughly: from the kept entries alone, since the cross product may have the
-/// dense features' memory.
+/// Approximates ‖xᵢ − yᵢZ‖² of every token of the scaled activations. It uses only the kept entries, because the cross product may be in
+/// the memory of the dense features.
 async fn token_residuals_of(fit: &Fit<'_>) -> Result<Vec<f32>, Error> {
     let b = &fit.buffers;
     let mut residuals = Vec::with_capacity(fit.tokens as usize);
@@ -78,7 +78,7 @@ fn cut(fit: &Fit<'_>, residual: &[f64]) -> Option<Replacement> {
     neurons.truncate(kept);
     neurons.sort_unstable();
     let norm = neurons.iter().map(|&j| residual[j as usize].powi(2)).sum::<f64>().sqrt();
-    // Where the scale lies in the feature, any norm will do.
+    // If the features carry the magnitude, any norm will do.
     let divisor = if fit.options.solver.updates().features.keeps_unit_norm() { norm } else { 1.0 };
     let values = neurons.iter().map(|&j| (residual[j as usize] / divisor) as f32).collect();
     (norm > 0.0 && norm.is_finite()).then_some(Replacement { neurons, values })

@@ -1,4 +1,4 @@
-//! Buffers on their way to a checkpoint and back: those that carry a fit's state from one iteration to the next.
+//! Writes the buffers that carry the state of a fit between iterations to a checkpoint, and reads them back.
 
 use std::sync::PoisonError;
 
@@ -10,10 +10,10 @@ use crate::checkpoint::{CheckpointBuffer, CheckpointReader};
 use crate::checkpoint_handles::SharedWriter;
 use crate::session_io::SessionIo;
 
-/// Bytes that are moved at once.
+/// Number of bytes that are moved at once.
 const PIECE: u64 = 4 << 20;
 
-/// Writes a checkpoint with this header.
+/// Writes a checkpoint with the given header.
 pub(crate) async fn save(
     io: &SessionIo,
     workspace: &Workspace,
@@ -35,7 +35,7 @@ pub(crate) async fn save(
     lock().finish().map_err(failed)
 }
 
-/// Brings the buffers to what a checkpoint says.
+/// Fills the buffers from a checkpoint.
 pub(crate) fn restore(
     io: &SessionIo,
     workspace: &Workspace,
@@ -60,7 +60,7 @@ fn named(workspace: &Workspace, buffer: BufferId) -> CheckpointBuffer {
     CheckpointBuffer { name: spec.name.clone(), bytes: spec.bytes }
 }
 
-/// Where the pieces of so many bytes begin, and how long they are.
+/// The offset and the length of each piece of `bytes` bytes.
 fn pieces(bytes: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..bytes).step_by(PIECE as usize).map(move |first| (first, PIECE.min(bytes - first)))
 }

@@ -1,4 +1,4 @@
-//! The builder: what a user sets and calls.
+//! The builder of a fit: its options, and the calls that run it.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
@@ -43,8 +43,8 @@ pub struct SemiNmf {
 }
 
 impl SemiNmf {
-    /// A factorization into `rank` features (K), with the default solver, 1% of the neurons kept in each feature, k-means
-    /// start, seed 0, at most 100 iterations and tolerance 1e-4.
+    /// A factorization into `rank` features (K). By default it uses [`Solver::ProjectedLs`], keeps 1% of the neurons in each feature, and
+    /// starts by k-means with seed 0. It runs at most 100 iterations, with a tolerance of 1e-4.
     pub fn new(rank: u32) -> Self {
         SemiNmf {
             options: Options {
@@ -75,7 +75,7 @@ impl SemiNmf {
         }
     }
 
-    /// Share p of a feature's neurons that are kept, in (0, 1]: m = max(1, ⌈p·d⌉). Default 0.01.
+    /// Share p of the neurons that each feature keeps, in (0, 1]. A feature has m = max(1, ⌈p·d⌉) nonzeros. Default 0.01.
     pub fn sparsity(mut self, share: f64) -> Self {
         self.options.sparsity = share;
         self
@@ -87,117 +87,117 @@ impl SemiNmf {
         self
     }
 
-    /// Weight α of [`Solver::Hals`]'s penalty on the coefficients. Default 0.02; 0.03 gives sparser ones.
+    /// Weight α, at least 0, of the penalty on the coefficients. Only [`Solver::Hals`] uses it. Default 0.02. With 0.03 the coefficients
+    /// are sparser.
     pub fn penalty(mut self, alpha: f64) -> Self {
         self.options.penalty = alpha;
         self
     }
 
-    /// Where the coefficients start. Default [`Init::Kmeans`].
+    /// Where the fit starts. Default [`Init::Kmeans`].
     pub fn init(mut self, init: Init) -> Self {
         self.options.init = init;
         self
     }
 
-    /// Starts from `coefficients` [n, K], all ≥ 0.
+    /// Starts from `coefficients` [n, K]. All of them must be at least 0.
     pub fn init_coefficients(mut self, coefficients: DenseMatrix) -> Self {
         self.options.init = Init::Given;
         self.coefficients = Some(coefficients);
         self
     }
 
-    /// Seed of everything random. The same seed on the same engine gives the same bits. Default 0.
+    /// Seed of all random numbers. The same seed on the same engine and device gives the same bits. Default 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.options.seed = seed;
         self
     }
 
-    /// Most iterations, at least 1. Default 100.
+    /// Largest number of iterations, at least 1. Default 100.
     pub fn max_iterations(mut self, iterations: u32) -> Self {
         self.options.max_iterations = iterations;
         self
     }
 
-    /// Stop when the least error has fallen by less than this share of itself within [`patience`](Self::patience)
-    /// iterations; 0 runs all iterations. Default 1e-4.
+    /// The fit stops when the least error has fallen by less than this share of itself within [`patience`](Self::patience) iterations. With
+    /// 0 it runs all iterations. Default 1e-4.
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.options.tolerance = tolerance;
         self
     }
 
-    /// Iterations over which the tolerance is judged, at least 1. Default 3.
+    /// Number of iterations in which the error must fall by the tolerance, at least 1. Default 3.
     pub fn patience(mut self, iterations: u32) -> Self {
         self.options.patience = iterations;
         self
     }
 
-    /// Ridge of the least-squares step as a share of the coefficient Gram's mean diagonal; for [`Solver::Paper`] an
-    /// absolute number. Default 1e-7 ([`Solver::Paper`]: 1e-6).
+    /// Ridge of the least-squares step, as a share of the mean diagonal of the coefficients' Gram matrix. Default 1e-7. For
+    /// [`Solver::Paper`] it is an absolute number, with the default 1e-6.
     pub fn ridge(mut self, ridge: f64) -> Self {
         self.ridge = Some(ridge);
         self
     }
 
-    /// Updates of the coefficients in an iteration: HALS sweeps (default 2) or multiplicative updates of [`Solver::Mu`]
-    /// (default 4), at most 1,000. [`Solver::Paper`] always does one. The first pass after a warm-up takes twice as many.
+    /// Number of updates of the coefficients in an iteration, at most 1,000: HALS sweeps (default 2), or multiplicative updates of
+    /// [`Solver::Mu`] (default 4). [`Solver::Paper`] always does one. The first pass after a warm-up does twice as many.
     pub fn sweeps(mut self, sweeps: u32) -> Self {
         self.sweeps = Some(sweeps);
         self
     }
 
-    /// Over-relaxation β of the features, in [0, 1): least squares goes on by this share of the way that it moves them, before
-    /// they are cut. Default 0.4; 0 for solvers other than [`Solver::ProjectedLs`].
+    /// Over-relaxation β of the features, in [0, 1). With W the least-squares solution and Z the features before, W + β(W − Z) is cut
+    /// instead of W. Default 0.4. It is 0 for every solver except [`Solver::ProjectedLs`].
     pub fn relaxation(mut self, share: f64) -> Self {
         self.options.relaxation = share;
         self
     }
 
-    /// Iterations on every fifth token or fewer, before the first pass over all of them. Default 8; 0 for solvers other
-    /// than [`Solver::ProjectedLs`], and where the fit does not start by k-means or has fewer than 75 tokens for each feature.
-    /// Where the clusters explain less than 30% of the tokens' directions, features keep up to four times as many neurons in the
-    /// first of them.
+    /// Number of warm-up iterations, before the first pass over all tokens. They run on a sample with every fifth token or fewer. Default
+    /// 8. None are run with solvers other than [`Solver::ProjectedLs`], with starts other than k-means, or with fewer than 75 tokens for
+    /// each feature. If the clusters explain less than 30% of the tokens' directions, the features keep up to four times as many neurons in
+    /// the first warm-up iterations.
     pub fn warm_up(mut self, iterations: u32) -> Self {
         self.options.warm_up = iterations;
         self
     }
 
-    /// Whether dead features are revived. Default true; [`Solver::Paper`] never does.
+    /// Whether dead features are revived. Default true. [`Solver::Paper`] and [`Solver::Mu`] never revive features.
     pub fn revive(mut self, revive: bool) -> Self {
         self.options.revive = revive;
         self
     }
 
-    /// Whether the iterate of least error is returned rather than the last one; with sparse features and
-    /// [`Solver::ProjectedLs`] its features, and coefficients that explain at least as much as its own did. Default true, but
-    /// for [`Solver::Paper`] with tolerance 0, which returns the state after exactly
-    /// [`max_iterations`](Self::max_iterations).
+    /// Whether the iterate with the least error is returned instead of the last one. With [`Solver::ProjectedLs`] and sparse features, its
+    /// features are returned, and coefficients that are found again for them and explain about as much as its own. Default true. The
+    /// exception is [`Solver::Paper`] with tolerance 0, which returns the state after exactly [`max_iterations`](Self::max_iterations).
     pub fn keep_best(mut self, keep: bool) -> Self {
         self.keep_best = Some(keep);
         self
     }
 
-    /// Whether the features' values are refitted at the end, each neuron by least squares on the features that keep it.
-    /// Default false.
+    /// Whether the values of the features are refitted at the end: each neuron by least squares on the features that keep it. Default
+    /// false.
     pub fn debias(mut self, debias: bool) -> Self {
         self.options.debias = debias;
         self
     }
 
-    /// Takes checkpoints, from which a fit that ends before its time can go on. One is taken between two iterations when this time has
-    /// passed since the last one or since the fit began, and one more when the progress callback has stopped the iterations. None are
-    /// taken if the time is zero, or if the callback broke before the iterations. Default none.
+    /// Takes checkpoints, from which an interrupted fit can be resumed. A checkpoint is taken between two iterations when the time `every`
+    /// has passed since the last one, or since the fit began. One more is taken when the progress callback stops the iterations. None are
+    /// taken if `every` is zero, or if the callback stops the fit before the iterations. By default a fit takes no checkpoints.
     pub fn checkpoint(mut self, every: Duration, writer: impl CheckpointWriter + 'static) -> Self {
         self.checkpoints = Some(CheckpointSchedule { every, writer: SharedWriter(Arc::new(Mutex::new(writer))) });
         self
     }
 
-    /// A factorization that goes on from a checkpoint, with the options of its fit, which must stay as they are. On the same engine and
-    /// device it ends with the same bits as if it had not been interrupted. The activations must be the same ones, which is not checked
-    /// beyond their shape: a caller who reads them from files compares the files.
+    /// A factorization that continues from a checkpoint. It has the options of the interrupted fit, and they must not be changed. On the
+    /// same engine and device it ends with the same bits as a fit without an interruption. The activations must be the same. Only their
+    /// shape and element type are checked, so a caller who reads them from files should compare the files.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if the checkpoint is damaged or another version of unmix wrote it. The fit itself refuses activations of
-    /// another shape, other options and other engines in the same way.
+    /// [`Error::Checkpoint`] if the checkpoint is damaged, or if another version of unmix wrote it. The fit itself returns the same error
+    /// for activations of another shape, for other options, and for another engine.
     pub fn resume(checkpoint: impl CheckpointReader + 'static) -> Result<Self, Error> {
         let CheckpointSummary { options, .. } = CheckpointSummary::of_header(checkpoint.header())?;
         Ok(SemiNmf {
@@ -226,7 +226,7 @@ impl SemiNmf {
         let updates = options.solver.updates();
         options.ridge = self.ridge.unwrap_or(updates.features.default_ridge());
         options.sweeps = updates.coefficients.updates(self.sweeps);
-        // Coefficients of a revived feature are zeros.
+        // The coefficients of a revived feature are zeros, so they must be able to grow.
         options.revive &= updates.coefficients.moves_zeros();
         if !updates.alternate_least_squares() {
             (options.relaxation, options.warm_up) = (0.0, 0);
@@ -238,18 +238,19 @@ impl SemiNmf {
         options
     }
 
-    /// Fits, and waits for the result.
+    /// Fits activations [n, d], and waits for the result.
     ///
     /// # Errors
-    /// If an option is impossible for these activations ([`Error::Option`]), they hold NaN or infinity
-    /// ([`Error::NonFinite`]), the result does not hold against them ([`Error::Unsound`]), a checkpoint does not belong to them
-    /// ([`Error::Checkpoint`]) or cannot be written ([`Error::CheckpointWrite`]), or the engine fails ([`Error::Runtime`]).
+    /// [`Error::Option`] if an option is impossible for these activations. [`Error::NonFinite`] if the activations hold NaN or infinity,
+    /// and [`Error::OutOfRange`] if they are too large or too small. [`Error::Unsound`] if the result fails its verification.
+    /// [`Error::Checkpoint`] if a checkpoint does not belong to this fit, and [`Error::CheckpointWrite`] if one cannot be written.
+    /// [`Error::Runtime`] if the engine fails.
     pub fn fit(&self, engine: &dyn Engine, activations: &Activations) -> Result<Factorization, Error> {
         self.fit_with(engine, activations, |_| ControlFlow::Continue(()))
     }
 
-    /// Fits and reports progress when a stage begins and after each iteration; a callback that breaks stops the fit, which then
-    /// returns what it has, after one iteration if there was none.
+    /// As [`fit`](Self::fit), with a callback that is called when a stage begins and after each iteration. If the callback breaks, the fit
+    /// stops and returns what it has. If no iteration was run until then, it runs one first.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -262,7 +263,7 @@ impl SemiNmf {
         block_on(self.fit_async(engine, activations, progress))
     }
 
-    /// Fits without blocking the thread.
+    /// As [`fit_with`](Self::fit_with), without blocking the thread.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -282,15 +283,15 @@ impl SemiNmf {
         }
     }
 
-    /// Whether a fit begins, rather than going on from a checkpoint.
+    /// Whether the fit begins anew. Otherwise it continues from a checkpoint.
     pub(crate) fn begins(&self) -> bool {
         self.resume.is_none()
     }
 
-    /// Whether the options are possible for activations cut as `layout`.
+    /// Returns an error if the options are impossible for activations of this layout.
     pub(crate) fn check(&self, options: &Options, layout: &PanelLayout) -> Result<(), Error> {
         check(options, layout)?;
-        // Behind a checkpoint there is a start already.
+        // A fit from a checkpoint has had its start, so it needs no given coefficients.
         if self.resume.is_some() { Ok(()) } else { check_given(options, self.coefficients.as_ref(), layout) }
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that reads and writes the buffers of a session.
+//! Reads and writes the buffers of a session.
 
 use unmix_kernels::{BufferId, Features, Matrix, Recording};
 use unmix_runtime::{Pending, Prepared, Session};
@@ -6,14 +6,14 @@ use unmix_runtime::{Pending, Prepared, Session};
 use crate::kept_entries::KeptEntries;
 use crate::{DenseMatrix, Error};
 
-/// Bytes of a matrix that are read at once. A copy of a whole matrix would be memory that nothing else needs.
+/// Number of bytes of a matrix that are read at once. A copy of the whole matrix would take memory that nothing else needs.
 const READ_BYTES: usize = 1 << 18;
 
-/// A matrix whose rows have at least so many more elements than columns is part of a wider one, whose other columns are left
-/// alone. Fewer are padding.
+/// If the stride of a matrix is larger than its columns by at least this number of elements, the matrix is part of a wider one, and the
+/// other columns must not be written. If the difference is smaller, the elements are padding.
 const PADDING: usize = 4;
 
-/// An engine's session with plain reads and writes of matrices and features.
+/// A session of an engine, with methods that read and write matrices and features.
 pub(crate) struct SessionIo(Box<dyn Session>);
 
 impl SessionIo {
@@ -22,17 +22,17 @@ impl SessionIo {
         SessionIo(session)
     }
 
-    /// Makes a recording ready to be run many times.
+    /// Prepares a recording that is run many times.
     pub fn prepare(&self, recording: Recording) -> Result<Box<dyn Prepared>, Error> {
         Ok(self.0.prepare(recording)?)
     }
 
-    /// Prepares and runs a recording that is needed once.
+    /// Prepares and runs a recording that is run once.
     pub fn run_once(&self, recording: Recording) -> Result<(), Error> {
         Ok(self.0.prepare(recording)?.run()?)
     }
 
-    /// Says that nobody needs the content of a buffer any more.
+    /// Tells the engine that the content of a buffer is no longer needed.
     pub fn release(&self, buffer: BufferId) {
         self.0.release(buffer);
     }
@@ -85,7 +85,7 @@ impl SessionIo {
         Ok(words(&self.0.read(matrix.buffer(), offset, u64::from(matrix.columns) * 4).await?))
     }
 
-    /// Reads the next [`rows_at_once`] rows of a matrix from `first` on, with their padding.
+    /// Reads up to [`rows_at_once`] rows of a matrix, beginning with row `first`, with their padding.
     pub async fn read_rows(&self, matrix: Matrix, first: u32) -> Result<Vec<f32>, Error> {
         let rows = (rows_at_once(matrix) as u64).min(u64::from(matrix.rows - first));
         let row_bytes = u64::from(matrix.stride) * 4;
@@ -112,14 +112,14 @@ impl SessionIo {
         self.write_at(matrix.buffer(), offset, &padded)
     }
 
-    /// The kept neurons and values of all features.
+    /// Reads the kept neurons and the values of all features.
     pub async fn read_entries(&self, kept: KeptEntries) -> Result<(Vec<u32>, Vec<f32>), Error> {
         let count = u64::from(kept.indices.columns);
         Ok((self.read(kept.indices.buffer(), count).await?, self.read(kept.values.buffer(), count).await?))
     }
 
-    /// Writes feature `feature` of `features`: its kept neurons, ascending, and their values. Where there are fewer than features
-    /// keep, the others are zeros.
+    /// Writes feature `feature` of `features`: its kept neurons in ascending order, and their values. If there are fewer entries than
+    /// features keep, the others are zeros.
     pub fn write_feature(
         &self,
         features: &Features,
@@ -141,12 +141,12 @@ impl SessionIo {
     }
 }
 
-/// Rows of a matrix that are read at once.
+/// Number of rows of a matrix that are read at once.
 pub(crate) fn rows_at_once(matrix: Matrix) -> usize {
     (READ_BYTES / (matrix.stride as usize * 4)).max(1)
 }
 
-/// Bytes that an engine read, as 32-bit values.
+/// Bytes that an engine has read, as 32-bit values.
 fn words<T: bytemuck::Pod>(bytes: &[u8]) -> Vec<T> {
     bytemuck::pod_collect_to_vec(bytes)
 }

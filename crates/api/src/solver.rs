@@ -12,7 +12,7 @@ pub(crate) struct Updates {
 }
 
 impl Solver {
-    /// Its updates.
+    /// The two updates of this solver.
     pub(crate) fn updates(self) -> Updates {
         let (features, coefficients): (&dyn FeaturesUpdate, &dyn CoefficientsUpdate) = match self {
             Solver::ProjectedLs => (&ProjectedLeastSquares::RELATIVE, &HalsCoefficients::PLAIN),
@@ -25,13 +25,14 @@ impl Solver {
 }
 
 impl Updates {
-    /// Whether both updates go to least squares: the features for the coefficients, the coefficients for the features. Then
-    /// over-relaxation and a warm-up pay, small errors of the cross product do no harm, and features determine their coefficients.
+    /// Whether both updates approach least squares: the features given the coefficients, and the coefficients given the features. For such
+    /// solvers over-relaxation and a warm-up pay, small errors of the cross product do no harm, and the features determine the
+    /// coefficients.
     pub fn alternate_least_squares(&self) -> bool {
         self.features.solves_least_squares() && self.coefficients.solves_least_squares()
     }
 
-    /// Weight of the penalty on the coefficients' sum; 0 where there is none.
+    /// Weight of the penalty on the sum of the coefficients. It is 0 if there is no penalty.
     pub fn penalty(&self, options: &Options) -> f64 {
         if self.coefficients.is_penalized() { options.penalty } else { 0.0 }
     }

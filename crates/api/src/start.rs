@@ -1,4 +1,5 @@
-//! Where a fit starts: with every panel's Y and the sums (YᵀX, YᵀY) that the first features come from, or with features.
+//! The start of a fit. It is either the coefficients of every panel with the sums (YᵀX, YᵀY) that the first features come from, or
+//! features.
 
 use std::ops::ControlFlow;
 
@@ -11,20 +12,21 @@ use crate::fit::Fit;
 use crate::watch::Watch;
 use crate::{DenseMatrix, Error, Init, Progress, kmeans, svd, warm_up};
 
-/// Share of the mean coefficient by which starts with exact zeros are raised for updates that do not move zeros.
+/// Some updates cannot move coefficients of zero. For these, every coefficient of a start that has zeros is raised by this share of the
+/// mean coefficient.
 const POSITIVE_SHARE: f32 = 0.1;
 
-/// What a start leaves.
+/// What a start provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Start {
     /// Coefficients and their sums.
     Coefficients,
-    /// Features, and coefficients of zero; `warm` after a warm-up.
+    /// Features, and coefficients of zero. `warm` says whether a warm-up has improved the features.
     Features { warm: bool },
 }
 
-/// Initialises the coefficients or, where that takes less work, the features.
+/// Computes the start of a fit, and says what it provides.
 pub(crate) async fn start<P: FnMut(&Progress) -> ControlFlow<()>>(
     fit: &Fit<'_>,
     given: Option<&DenseMatrix>,

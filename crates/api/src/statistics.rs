@@ -1,10 +1,10 @@
-//! What can be said of the factors from the sums alone, in f64.
+//! Statistics of the features, computed in f64 from the sums and the coefficients.
 
 use rayon::prelude::*;
 
 use crate::{DenseMatrix, FeatureStatistics};
 
-/// A nonzero of a feature.
+/// A nonzero entry of a feature.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub neuron: u32,
@@ -14,9 +14,9 @@ pub(crate) struct Entry {
     pub cross: f32,
 }
 
-/// Features with the sums that belong to their coefficients, all of the scaled activations.
+/// The features and the sums of their coefficients, all for the scaled activations.
 pub(crate) struct Factors {
-    /// The nonzeros of each feature, neurons ascending.
+    /// The nonzeros of each feature, in ascending order of neurons.
     pub features: Vec<Vec<Entry>>,
     /// YᵀY [K, K].
     pub gram: DenseMatrix,
@@ -24,7 +24,7 @@ pub(crate) struct Factors {
     pub neurons: usize,
 }
 
-/// What the sums say of one feature.
+/// What the sums say about one feature.
 pub(crate) struct Part {
     /// ⟨y_k z_k, X⟩.
     inner: f64,
@@ -34,15 +34,15 @@ pub(crate) struct Part {
     pub energy: f64,
     /// ‖z_k‖.
     norm: f64,
-    /// Nonzeros of the feature.
+    /// Number of nonzeros of the feature.
     nonzeros: u32,
-    /// ‖(YᵀR)_k‖² / ‖y_k‖² over the neurons that the feature keeps, where R = X − YZ: by this much the squared error would fall
-    /// if this feature alone were fitted again. 0 for a feature without coefficients.
+    /// ‖(YᵀR)_k‖² / ‖y_k‖² over the neurons that the feature keeps, where R = X − YZ. The squared error would fall by this amount if only
+    /// this feature were fitted again. It is 0 for a feature without coefficients.
     pub improvement: f64,
 }
 
 impl Factors {
-    /// A part for each feature.
+    /// Computes the part of each feature.
     pub fn parts(&self) -> Vec<Part> {
         self.features
             .par_iter()
@@ -50,7 +50,7 @@ impl Factors {
             .map_init(
                 || vec![0f64; self.neurons],
                 |reconstructed, (k, feature)| {
-                    // (YᵀYZ)_k, of which only the kept neurons are looked at.
+                    // This is (YᵀYZ)_k. Only its kept neurons are used.
                     reconstructed.fill(0.0);
                     for (&weight, other) in self.gram.row(k).iter().zip(&self.features).filter(|(c, _)| **c != 0.0) {
                         for entry in other {
@@ -75,7 +75,7 @@ impl Factors {
     }
 }
 
-/// Statistics of each feature, from its part and `coefficients` Y [n, K], given ‖X‖².
+/// The statistics of each feature, from its part, the coefficients Y [n, K] and ‖X‖².
 pub(crate) fn statistics(parts: &[Part], coefficients: &DenseMatrix, squared_norm: f64) -> Vec<FeatureStatistics> {
     let rank = parts.len();
     let mut active = vec![0u64; rank];

@@ -1,5 +1,5 @@
-//! The steps of an iteration, as recordings. An iteration is an update of the features from the sums (YᵀX, YᵀY) alone, then one pass
-//! over the panels that updates the coefficients and gathers the next sums while a panel is at hand: X is read once.
+//! The steps of an iteration, as recordings. An iteration begins with an update of the features, which needs only the sums (YᵀX, YᵀY). Then
+//! one pass over the panels updates the coefficients and computes the next sums. Both happen while a panel is at hand, so X is read once.
 
 use unmix_kernels::{
     LossTerms, Precision, Recording, feature_gram, inner_product, keep_best, loss, normalize_coefficients, project,
@@ -14,11 +14,11 @@ use crate::panels::Panel;
 use crate::pass::{PanelSums, Pass};
 use crate::solver::Updates;
 
-/// Fewest tokens with which the cross product may be taken of rounded operands. With fewer tokens, the errors that a sum leaves show
-/// in the features' fourth digit, and there is little time to be saved.
+/// The cross product may use rounded operands only if there are at least this number of tokens. With fewer tokens, the errors show in the
+/// fourth digit of the features, and little time would be saved.
 const FEWEST_ROUNDED: u64 = 1000;
 
-/// What the steps need to know of a fit.
+/// What the steps need to know about a fit.
 #[derive(Clone, Copy)]
 pub(crate) struct Steps<'a> {
     pub options: &'a Options,
@@ -36,19 +36,20 @@ impl<'a> Steps<'a> {
         self.options.solver.updates()
     }
 
-    /// A pass over `panels` whose sums go to the fit's own.
+    /// A pass over `panels` that computes the sums of the fit.
     pub fn over(&self, panels: &'a [Panel]) -> Pass<'a> {
         Pass { panels, sums: &self.buffers.sums, scale: self.scale }
     }
 
-    /// What goes before the first update of the features, once there are coefficients and their sums.
+    /// The commands before the first update of the features, for a start that provides coefficients and their sums.
     pub fn start(&self) -> Recording {
         let mut recording = Recording::new();
         self.updates().features.start(&mut recording, &self.features_operands(), self.features_settings(0.0));
         recording
     }
 
-    /// Z from the sums, without its Gram matrix; least squares over-relaxed by a share.
+    /// Updates the features Z from the sums. `relaxation` is the over-relaxation of least squares. The Gram matrix of the features is not
+    /// updated.
     pub fn features_step(&self, relaxation: f64) -> Recording {
         let mut recording = Recording::new();
         let settings = self.features_settings(relaxation);
@@ -65,14 +66,15 @@ impl<'a> Steps<'a> {
         features_update::Settings { ridge: self.options.ridge as f32, relaxation: relaxation as f32 }
     }
 
-    /// ZZᵀ.
+    /// Computes ZZᵀ.
     pub fn feature_gram(&self) -> Recording {
         let mut recording = Recording::new();
         feature_gram(&mut recording, &self.buffers.features, self.buffers.feature_gram);
         recording
     }
 
-    /// The features' Gram matrix, one pass over the panels with so many updates of the coefficients, the loss, and the best iterate.
+    /// Computes the Gram matrix of the features, runs one pass over the panels with `updates` updates of the coefficients, computes the
+    /// loss, and keeps the best iterate.
     pub fn pass(&self, updates: u32) -> Recording {
         let b = self.buffers;
         let mut recording = self.feature_gram();
@@ -94,15 +96,15 @@ impl<'a> Steps<'a> {
         recording
     }
 
-    /// The features' Gram matrix and a pass over a sample, without a loss.
+    /// Computes the Gram matrix of the features, and runs a pass over a sample. It does not compute a loss.
     pub fn sample_pass(&self, sample: &'a [Panel]) -> Recording {
         let mut recording = self.feature_gram();
         self.over(sample).record(&mut recording, |r, panel| self.visit(r, panel, self.options.sweeps));
         recording
     }
 
-    /// The features' Gram matrix, one pass that updates the coefficients by coordinate descent, `sweeps` times for features that stay
-    /// as they are, and the loss.
+    /// Computes the Gram matrix of the features, runs one pass with `sweeps` sweeps of coordinate descent on the coefficients, and computes
+    /// the loss. The features stay as they are.
     pub fn coefficients_pass(&self, sweeps: u32) -> Recording {
         let b = self.buffers;
         let penalized = self.updates().coefficients.is_penalized();
@@ -118,7 +120,7 @@ impl<'a> Steps<'a> {
         recording
     }
 
-    /// The cross product and the Gram matrix of the coefficients in place.
+    /// Computes the cross product and the Gram matrix of the coefficients in place.
     pub fn sums(&self, precision: Precision) -> Recording {
         let mut recording = Recording::new();
         self.over(self.panels).record(&mut recording, |_, panel| PanelSums {
@@ -129,7 +131,7 @@ impl<'a> Steps<'a> {
         recording
     }
 
-    /// The loss, from inner products and Gram matrices.
+    /// Computes the loss from inner products and Gram matrices.
     fn loss(&self, r: &mut Recording) {
         let b = self.buffers;
         let gram = b.sums.gram;
@@ -143,7 +145,7 @@ impl<'a> Steps<'a> {
         loss(r, terms, b.state, b.report, self.squared_norm as f32);
     }
 
-    /// Updates a panel's coefficients; what they add to the next sums leaves the panel.
+    /// Updates the coefficients of a panel, and returns the sums to which they add.
     fn visit(&self, r: &mut Recording, panel: &Panel, updates: u32) -> PanelSums {
         let b = self.buffers;
         let coefficients = b.coefficients(panel);
@@ -156,8 +158,9 @@ impl<'a> Steps<'a> {
         PanelSums { cross: Some(self.precision()), gram: true, ..PanelSums::of(coefficients) }
     }
 
-    /// How precise the cross product of an iteration is. Least squares takes it as a sum over all tokens, in which rounded operands
-    /// leave an error of about 1e-6 · K/n of the loss. What is said of a fit at its end does not come from it.
+    /// The precision of the cross product in an iteration. For least squares the operands may be rounded: the cross product is a sum over
+    /// all tokens, and rounding raises the loss by about 1e-6 · K/n of itself. The sums that describe the result are computed again at the
+    /// end.
     pub fn precision(&self) -> Precision {
         let tokens: u64 = self.panels.iter().map(|panel| u64::from(panel.rows())).sum();
         let rounded = self.updates().alternate_least_squares() && tokens >= FEWEST_ROUNDED;

@@ -1,5 +1,5 @@
-//! Randomized truncated SVD (Halko, Martinsson and Tropp 2011) as a start: the positive and the negative part of each leading
-//! left singular vector become two columns of Y.
+//! A start by randomized truncated SVD (Halko, Martinsson and Tropp 2011). The positive and the negative part of each leading left singular
+//! vector become two columns of Y.
 
 use std::ops::ControlFlow;
 
@@ -13,9 +13,9 @@ use crate::pass::{PanelSums, Pass, Sums};
 use crate::watch::Watch;
 use crate::{DenseMatrix, Error, Progress, Stage};
 
-/// Power iterations: activations' spectra fall slowly.
+/// Number of power iterations. They are needed because the spectra of activations fall slowly.
 const POWER_ITERATIONS: usize = 2;
-/// Directions beyond those needed, where the rank leaves room.
+/// Number of directions beyond those that are needed, if the rank leaves room.
 const OVERSAMPLING: u32 = 8;
 
 /// Fills the coefficients.
@@ -40,7 +40,7 @@ pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
         let cross = fit.buffers.sums.cross.first_rows(directions);
         basis = fit.io.read_matrix(cross).await?;
     }
-    // Within the subspace: the eigenvectors of (XVᵀ)ᵀ(XVᵀ) turn V into the leading right singular vectors.
+    // Within the subspace, the eigenvectors of (XVᵀ)ᵀ(XVᵀ) turn V into the leading right singular vectors.
     let basis = orthonormal(&basis);
     project(fit, &basis, false)?;
     let gram = fit.buffers.sums.gram.first_rows(directions).first_columns(directions);
@@ -63,12 +63,13 @@ pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
     Ok(())
 }
 
-/// Leaves X Vᵀ in the coefficients' first columns, their Gram matrix, and where wanted (XVᵀ)ᵀX in the cross product.
+/// Computes X Vᵀ in the first columns of the coefficients, and their Gram matrix. With `cross` it also computes (XVᵀ)ᵀX in the cross
+/// product.
 fn project(fit: &Fit<'_>, basis: &DenseMatrix, cross: bool) -> Result<(), Error> {
     let b = &fit.buffers;
     let rows = basis.rows as u32;
     fit.io.write_rows(b.features.dense, 0, &basis.values)?;
-    // The Gram matrix serves to turn the basis, which needs no careful sum.
+    // The Gram matrix is only used to turn the basis, so its sum need not be split into parts.
     let sums = Sums { gram_split: None, ..b.sums };
     let pass = Pass { sums: &sums, ..fit.steps().over(&fit.panels) };
     let mut recording = Recording::new();
@@ -80,7 +81,7 @@ fn project(fit: &Fit<'_>, basis: &DenseMatrix, cross: bool) -> Result<(), Error>
     fit.io.run_once(recording)
 }
 
-/// An orthonormal basis of the rows' span, as f64 QR gives it; rows that are not finite or vanish become unit vectors.
+/// An orthonormal basis of the span of the rows, by QR in f64. Rows that are not finite or vanish become unit vectors.
 fn orthonormal(rows: &DenseMatrix) -> DenseMatrix {
     let scale = rows.values.iter().fold(0f32, |m, v| m.max(v.abs()));
     let scale = if scale > 0.0 && scale.is_finite() { f64::from(scale) } else { 1.0 };
@@ -90,7 +91,7 @@ fn orthonormal(rows: &DenseMatrix) -> DenseMatrix {
     DenseMatrix { values: values.map(|(k, j)| q[(j, k)] as f32).collect(), ..*rows }
 }
 
-/// The basis turned so that its Gram matrix of projections is diagonal, descending.
+/// Turns the basis so that the Gram matrix of the projections becomes diagonal, with descending entries.
 fn rotate(basis: &DenseMatrix, gram: &DenseMatrix) -> DenseMatrix {
     let matrix = Mat::from_fn(gram.rows, gram.rows, |i, j| f64::from(gram.row(i)[j]));
     let Ok(eigen) = matrix.self_adjoint_eigen(Side::Lower) else { return basis.clone() };

@@ -1,4 +1,4 @@
-//! Rows of chosen tokens: their activations and coefficients.
+//! Reads the activations and the coefficients of single tokens.
 
 use unmix_kernels::Matrix;
 

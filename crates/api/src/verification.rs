@@ -1,5 +1,5 @@
-//! Holds the factors that are about to be returned against the activations: their error and how far they are from optimal, from
-//! what is saved rather than from the sums that led there.
+//! Verifies the factors that are about to be returned. Their error, and how far they are from optimal, are computed from the activations
+//! and the factors as they will be saved, not from the sums of the iterations.
 
 use unmix_kernels::{Recording, project, projection};
 
@@ -9,25 +9,26 @@ use crate::panels::Panel;
 use crate::residuals::record_squared_residuals;
 use crate::session_io::rows_at_once;
 
-/// Share of ‖X‖² by which an error may be above that of features of zero, and above the loss of its iteration: rounding of f32.
+/// Rounding of f32, as a share of ‖X‖². By this much the error may be above the error of features of zeros, and above the loss of its
+/// iteration.
 const ROUNDING: f64 = 1e-6;
-/// Share of its own by which the error may be above the loss of its iteration.
+/// Share of the loss of its iteration by which the error may be above that loss.
 const TOLERANCE: f64 = 1e-3;
 
-/// What the factors in place leave of the activations.
+/// What the verification finds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Verification {
-    /// ‖X − YZ‖², taken neuron by neuron and added in f64.
+    /// ‖X − YZ‖². The residuals are computed neuron by neuron, and their squares are added in f64.
     pub loss: f64,
-    /// Σᵢₖ gᵢₖ² / ‖z_k‖² of the projected gradient g of the coefficients: what the residual and the penalty ask of a coefficient,
-    /// but for zeros that they ask to be negative.
+    /// Σᵢₖ gᵢₖ² / ‖z_k‖² of the projected gradient g of the coefficients. A coefficient of zero does not count if its gradient points below
+    /// zero.
     pub coefficient_slope: f64,
-    /// Coefficients that are negative or not finite.
+    /// Number of coefficients that are negative or not finite.
     pub bad_coefficients: u64,
 }
 
 impl Verification {
-    /// Looks at all tokens, with the features and coefficients in place.
+    /// Verifies the features and coefficients in place, over all tokens.
     pub async fn of(fit: &Fit<'_>) -> Result<Self, Error> {
         fit.io.run_once(fit.steps().feature_gram())?;
         let norms = feature_norms(fit).await?;
@@ -38,7 +39,7 @@ impl Verification {
         Ok(found)
     }
 
-    /// Adds what a panel's coefficients leave.
+    /// Adds what the verification finds in a panel.
     async fn add(&mut self, fit: &Fit<'_>, panel: &Panel, norms: &[f64]) -> Result<(), Error> {
         let b = &fit.buffers;
         let (projections, reconstructed, y) = (b.projections(panel), b.previous(panel), b.coefficients(panel));
@@ -75,7 +76,8 @@ impl Verification {
         Ok(())
     }
 
-    /// What is wrong with the factors, given ‖X‖² and the most that the loss of their iteration may have been.
+    /// What is wrong with the factors, if anything. `squared_norm` is ‖X‖², and `claimed` is the largest value that the loss of their
+    /// iteration may have had.
     pub fn problem(&self, squared_norm: f64, claimed: f64) -> Option<String> {
         let relative = |loss: f64| if squared_norm > 0.0 { loss / squared_norm } else { loss };
         if self.bad_coefficients > 0 {
@@ -96,7 +98,7 @@ impl Verification {
     }
 }
 
-/// ‖z_k‖ of the features whose Gram matrix is at hand.
+/// ‖z_k‖ of each feature, from the Gram matrix of the features.
 async fn feature_norms(fit: &Fit<'_>) -> Result<Vec<f64>, Error> {
     let gram = fit.io.read_matrix(fit.buffers.feature_gram).await?;
     Ok((0..gram.rows).map(|k| f64::from(gram.row(k)[k]).sqrt()).collect())

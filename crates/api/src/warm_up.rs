@@ -1,4 +1,4 @@
-//! Iterations on a sample of the tokens, which cost little and spare passes over all of them.
+//! The warm-up: iterations on a sample of the tokens. They cost little, and make some passes over all tokens unnecessary.
 
 use std::ops::ControlFlow;
 
@@ -12,15 +12,15 @@ use crate::watch::Watch;
 use crate::widths::{widest, widths};
 use crate::{Error, Progress, Stage};
 
-/// Share of the tokens' directions that clusters must explain for features to begin with as many neurons as they shall keep. With
-/// less, tokens are sums of directions rather than members of clusters, and clusters' means mix some of these directions. Features
-/// that can keep them all tell sooner which neurons belong together. Sums of twelve random directions are at 0.15 to 0.26 and end
-/// 0.8% to 2% lower with wide features; layers of a language model are at 0.32 to 0.49 for 100 features and more, and end 0.2% to
-/// 0.5% higher.
+/// If the clusters explain less than this share of the tokens' directions, the features begin wide: they keep more neurons than in the end.
+/// At such a share the tokens are sums of directions rather than members of clusters, and the mean of a cluster mixes several directions.
+/// Wide features can keep them all, and separate them sooner. For sums of twelve random directions the share is 0.15 to 0.26, and wide
+/// features lower the final error by 0.8% to 2%. For layers of a language model with 100 features and more it is 0.32 to 0.49, and wide
+/// features raise the final error by 0.2% to 0.5%.
 const CLUSTERED: f64 = 0.3;
 
-/// Improves the features of the start by iterations on the sample, and leaves the coefficients zero. `explained` is what the
-/// clusters explain of the tokens' directions. Gives whether there was a sample.
+/// Improves the features of the start by iterations on the sample. Afterwards the coefficients are zeros. `explained` is the share of the
+/// tokens' directions that the clusters explain. Returns false if there is no sample or no iteration is wanted.
 pub(crate) fn warm_up<P: FnMut(&Progress) -> ControlFlow<()>>(
     fit: &Fit<'_>,
     explained: f64,
@@ -56,15 +56,15 @@ pub(crate) fn warm_up<P: FnMut(&Progress) -> ControlFlow<()>>(
     Ok(true)
 }
 
-/// A pass over the sample, and features from it.
+/// A warm-up iteration: a pass over the sample, then an update of the features.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Iteration {
-    /// The number of neurons that features keep before it, in multiples of the number that they keep in the end.
+    /// Width of the features before the iteration: how many neurons they keep, as a multiple of the number in the end.
     before: u32,
-    /// The same after it.
+    /// Width of the features after the iteration.
     after: u32,
-    /// Whether features are over-relaxed. That needs features before of the same width, and not those of the start, which are of
-    /// another scale.
+    /// Whether the features are over-relaxed. This needs earlier features of the same width. The features of the start do not count,
+    /// because their scale differs.
     onward: bool,
 }
 

@@ -1,22 +1,22 @@
-//! Tells the caller how a fit goes, and hears whether it shall stop.
+//! Tells the caller the progress of a fit, and notes whether the caller asks it to stop.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use crate::{Progress, Stage};
 
-/// The caller's callback, and what it has been told so far.
+/// The caller's callback, and the progress that it was told last.
 pub(crate) struct Watch<'p, P> {
     callback: &'p mut P,
     started: Instant,
-    /// Seconds that the fit had taken before, where it goes on from a checkpoint.
+    /// Seconds that the fit had taken when its checkpoint was written. It is 0 for a fit without one.
     before: f64,
     latest: Progress,
     interrupted: bool,
 }
 
 impl<'p, P: FnMut(&Progress) -> ControlFlow<()>> Watch<'p, P> {
-    /// A fit of at most `max_iterations` begins now, or goes on after so many seconds before.
+    /// Begins to watch a fit of at most `max_iterations` iterations. `before` are the seconds that the fit has taken already.
     pub fn new(callback: &'p mut P, max_iterations: u32, before: f64) -> Self {
         let latest = Progress {
             stage: Stage::Measure,
@@ -30,17 +30,17 @@ impl<'p, P: FnMut(&Progress) -> ControlFlow<()>> Watch<'p, P> {
         Watch { callback, started: Instant::now(), before, latest, interrupted: false }
     }
 
-    /// Seconds since the fit began.
+    /// Seconds that the fit has taken so far.
     pub fn seconds(&self) -> f64 {
         self.before + self.started.elapsed().as_secs_f64()
     }
 
-    /// Says that a stage begins. Gives whether the fit goes on: once the caller has asked it to stop, it never does.
+    /// Tells the caller that a stage begins. Returns whether the fit continues. After the caller has asked to stop, this is always false.
     pub fn stage(&mut self, stage: Stage) -> bool {
         self.tell(Progress { stage, ..self.latest.clone() })
     }
 
-    /// Says how the iterations go.
+    /// Tells the caller the progress. Returns whether the fit continues.
     pub fn tell(&mut self, progress: Progress) -> bool {
         self.latest = progress;
         self.latest.seconds = self.seconds();
@@ -48,7 +48,7 @@ impl<'p, P: FnMut(&Progress) -> ControlFlow<()>> Watch<'p, P> {
         !self.interrupted
     }
 
-    /// What was said last.
+    /// The progress that the caller was told last.
     pub fn latest(&self) -> &Progress {
         &self.latest
     }

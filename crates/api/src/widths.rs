@@ -1,21 +1,22 @@
-//! How many neurons features keep in the iterations of the warm-up.
+//! The widths of features in the warm-up: how many neurons they keep in its iterations.
 
 use unmix_kernels::is_sparse;
 
 use crate::{Init, Options};
 
-/// Where clusters explain little, features keep so many times as many neurons as in the end after the first iterations of the
-/// warm-up.
+/// Widths of the features after each of the first iterations of the warm-up, if the clusters explain little. A width is a multiple of the
+/// number of neurons that features keep in the end.
 const WIDTHS: [u32; 5] = [4, 4, 2, 2, 2];
 
-/// The number of neurons that features keep at most, given how many they keep in the end.
+/// The largest number of neurons that a feature may keep during the fit. `kept` is the number in the end.
 pub(crate) fn widest(options: &Options, kept: u32, neurons: u32) -> u32 {
     let widest = WIDTHS[0].saturating_mul(kept);
     let wide = options.warm_up > 0 && options.init == Init::Kmeans && is_sparse(widest, neurons);
     if wide { widest } else { kept }
 }
 
-/// The width after each of `iterations` iterations of the warm-up, in multiples of the final number of neurons. The last one is 1.
+/// The width after each of the `iterations` iterations of the warm-up, as a multiple of the number of neurons in the end. The last width is
+/// 1.
 pub(crate) fn widths(iterations: u32, wide: bool) -> impl Iterator<Item = u32> {
     let first = WIDTHS.into_iter().take(iterations.saturating_sub(1) as usize).filter(move |_| wide);
     first.chain(std::iter::repeat(1)).take(iterations as usize)

@@ -1,19 +1,19 @@
-//! Coordinate descent on the coefficients (HALS; Cichocki and Phan 2009): sweep after sweep, each coefficient of a token goes to its
-//! least squares with the others as they are, but not below zero.
+//! Coordinate descent on the coefficients (HALS; Cichocki and Phan 2009). In each sweep, each coefficient of a token moves to its
+//! least-squares value while the others are fixed, but not below zero.
 //!
-//! Needs the tokens' squared norms where there is a penalty, and no other buffers.
+//! With a penalty it needs the squared norms of the tokens. It needs no other buffers.
 
 use unmix_kernels::{Recording, Sweeps, hals_coefficients};
 
 use super::update::{CoefficientsUpdate, Operands, Settings};
 
-/// Coordinate descent, with or without a penalty on the coefficients' sum.
+/// Coordinate descent, with or without a penalty on the sum of the coefficients.
 pub(crate) struct HalsCoefficients {
     penalized: bool,
 }
 
 impl HalsCoefficients {
-    /// Towards nonnegative least squares.
+    /// Without a penalty. It approaches nonnegative least squares.
     pub const PLAIN: Self = HalsCoefficients { penalized: false };
 
     /// With the penalty Σᵢₖ α‖xᵢ‖₂·yᵢₖ.

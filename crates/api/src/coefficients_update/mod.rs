@@ -1,4 +1,4 @@
-//! Updates of the coefficients for given features, a file each.
+//! Updates of the coefficients for given features. Each update has a file of its own.
 
 mod hals;
 mod multiplicative;

@@ -1,15 +1,15 @@
 //! Multiplicative updates of the coefficients, several in an iteration.
 //!
-//! Needs room for the coefficients before an update. A coefficient of zero stays zero: starts must be positive, and a floor keeps
-//! coefficients, whose columns have norm 1, from becoming zero.
+//! An update needs a second buffer for the coefficients before it. A coefficient of zero stays zero. So starts must be positive, and a
+//! floor keeps the coefficients above zero. (Their columns have norm 1.)
 
 use unmix_kernels::{Recording, multiplicative_update};
 
 use super::update::{CoefficientsUpdate, Operands, Settings};
 
-/// Floor of the coefficients.
+/// Least value of a coefficient.
 const FLOOR: f32 = 1e-9;
-/// Smallest ε: keeps a quotient of zeros finite.
+/// Smallest ε. It keeps a quotient of zeros finite.
 pub(super) const LEAST_EPSILON: f32 = 1e-30;
 
 /// Several multiplicative updates.

@@ -1,7 +1,7 @@
 //! The published update of the coefficients (Shafran, Geiger and Geva, ACL 2026): one multiplicative update in an iteration, with the
 //! published ε and no floor.
 //!
-//! Buffers and invariants are those of the multiplicative updates.
+//! The buffers and the invariants are those of the multiplicative updates.
 
 use unmix_kernels::Recording;
 
@@ -16,7 +16,7 @@ pub(crate) struct PublishedUpdate;
 
 impl CoefficientsUpdate for PublishedUpdate {
     fn record(&self, r: &mut Recording, on: &Operands, settings: Settings) {
-        // Projections and Gram matrix carry the square of the activations' scale, so ε does as well.
+        // The projections and the Gram matrix are multiplied by the square of the scale, so ε is as well.
         let epsilon = (EPSILON * settings.scale * settings.scale).clamp(LEAST_EPSILON, f32::MAX);
         record_one(r, on, epsilon, 0.0);
     }
@@ -33,7 +33,7 @@ impl CoefficientsUpdate for PublishedUpdate {
         false
     }
 
-    /// Without a tolerance the state after exactly the iterations asked for is returned, as published.
+    /// With tolerance 0 the state after exactly the number of iterations that was asked for is returned, as in the publication.
     fn keeps_best(&self, tolerance: f64) -> bool {
         tolerance != 0.0
     }

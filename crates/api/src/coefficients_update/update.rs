@@ -1,8 +1,8 @@
-//! What an update of the coefficients is.
+//! The interface of an update of the coefficients.
 
 use unmix_kernels::{BufferId, Matrix, Recording};
 
-/// What an update of some tokens' coefficients reads and writes. Given the features, tokens do not depend on one another.
+/// What an update of the coefficients of some tokens reads and writes. Given the features, tokens do not depend on one another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operands {
     /// Q = ZZᵀ [K, K].
@@ -11,46 +11,46 @@ pub(crate) struct Operands {
     pub projections: Matrix,
     /// Y [rows, K], updated in place.
     pub coefficients: Matrix,
-    /// Room for a second matrix of that shape.
+    /// A second matrix [rows, K], as working memory.
     pub previous: Matrix,
     /// ‖xᵢ‖² \[rows\], for penalties.
     pub squared_norms: BufferId,
 }
 
-/// How coefficients are updated.
+/// Settings of an update.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// Number of updates, or of sweeps.
     pub updates: u32,
     /// Weight α of the penalty Σᵢₖ α‖xᵢ‖₂·yᵢₖ.
     pub penalty: f32,
-    /// Power of two by which activations are multiplied: projections and Gram matrix carry its square.
+    /// Power of two by which the activations are multiplied. The projections and the Gram matrix are multiplied by its square.
     pub scale: f32,
 }
 
-/// An update of the coefficients: from the feature Gram matrix and the projections alone, without the activations.
+/// An update of the coefficients. It sees the Gram matrix of the features and the projections, but not the activations.
 pub(crate) trait CoefficientsUpdate: Sync {
     /// Records the updates of an iteration.
     fn record(&self, r: &mut Recording, on: &Operands, settings: Settings);
 
-    /// Updates in an iteration, where the caller asks for so many.
+    /// Number of updates in an iteration. `asked` is the number that the caller asks for, if any.
     fn updates(&self, asked: Option<u32>) -> u32;
 
-    /// Whether coefficients of zero can grow. Where they cannot, a fit must start from coefficients above zero, and a feature that
-    /// has died cannot be revived.
+    /// Whether coefficients of zero can grow. If they cannot, a fit must start from coefficients above zero, and dead features cannot be
+    /// revived.
     fn moves_zeros(&self) -> bool {
         true
     }
 
-    /// Whether the sum of the coefficients is penalized, each token's by its norm. That needs features of norm 1.
+    /// Whether the sum of the coefficients is penalized, with the norm of each token as a weight. A penalty needs features of norm 1.
     fn is_penalized(&self) -> bool {
         false
     }
 
-    /// Whether many updates lead to the nonnegative least squares of the features, from wherever they start.
+    /// Whether many updates lead to the nonnegative least-squares coefficients for the features, from any start.
     fn solves_least_squares(&self) -> bool;
 
-    /// Whether the best iterate is returned rather than the last one where the caller does not say, given the tolerance.
+    /// Whether the best iterate is returned instead of the last one, if the caller does not say. `tolerance` is that of the fit.
     fn keeps_best(&self, _tolerance: f64) -> bool {
         true
     }

@@ -1,7 +1,7 @@
-//! Hierarchical alternating least squares on the features (Cichocki and Phan 2009): one feature after the other goes to its least
-//! squares, with the others as they are, and is cut and brought to norm 1.
+//! Hierarchical alternating least squares on the features (Cichocki and Phan 2009). One feature after the other moves to its least-squares
+//! value while the others are fixed. Then it is cut and brought to norm 1.
 //!
-//! Features are updated in place, so that they need memory beside the cross product. The dense features are read whole.
+//! The features are updated in place, so they cannot share memory with the cross product. All of the dense features are read.
 
 use unmix_kernels::{Recording, Ridge, hals_features, projected_least_squares, winner_take_all};
 
@@ -11,7 +11,7 @@ use super::update::{FeaturesUpdate, Operands, Settings};
 pub(crate) struct HalsFeatures;
 
 impl FeaturesUpdate for HalsFeatures {
-    /// There must be features to descend from, and zeros are far off where the start's coefficients overlap.
+    /// The descent needs features to begin with. Zeros would be far off if the coefficients of the start overlap.
     fn start(&self, r: &mut Recording, on: &Operands<'_>, settings: Settings) {
         projected_least_squares(r, on.sums, on.features, Ridge::Relative(settings.ridge), 0.0);
         winner_take_all(r, on.features, 0, on.features.dense.rows, true);

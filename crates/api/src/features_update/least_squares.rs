@@ -1,7 +1,7 @@
-//! Projected least squares: Z = (YᵀY + ridge·I)⁻¹ YᵀX over all neurons, then the strongest neurons of each feature are kept.
+//! Projected least squares: Z = (YᵀY + ridge·I)⁻¹ YᵀX over all neurons. Then each feature keeps its strongest neurons.
 //!
-//! Buffers: a Cholesky factor [K, K] and its status. The columns of Y are brought to norm 1 before the next pass, and features take
-//! their norms, so that the Gram matrix of a pass has a diagonal of ones.
+//! It needs buffers for a Cholesky factor [K, K] and its status. The norms of the columns of Y move to the features, and the next pass
+//! divides the columns by them.
 
 use unmix_kernels::{Recording, Ridge, normalization, projected_least_squares};
 
@@ -17,10 +17,10 @@ pub(crate) struct ProjectedLeastSquares {
 }
 
 impl ProjectedLeastSquares {
-    /// With a ridge that is a share of the Gram matrix's mean diagonal.
+    /// With a ridge that is a share of the mean diagonal of the Gram matrix.
     pub const RELATIVE: Self = ProjectedLeastSquares { unit: Ridge::Relative, default_ridge: 1e-7, norm_floor: 0.0 };
 
-    /// As in the published iteration.
+    /// With an absolute ridge and a floor of the norms, as in the published iteration.
     pub const PUBLISHED: Self = ProjectedLeastSquares { unit: Ridge::Absolute, default_ridge: 1e-6, norm_floor: 1e-8 };
 }
 

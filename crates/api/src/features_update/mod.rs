@@ -1,4 +1,4 @@
-//! Updates of the features from sums over all tokens, a file each.
+//! Updates of the features from sums over all tokens. Each update has a file of its own.
 
 mod hals;
 mod least_squares;

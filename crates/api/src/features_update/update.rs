@@ -1,45 +1,45 @@
-//! What an update of the features is.
+//! The interface of an update of the features.
 
 use unmix_kernels::{BufferId, Features, LeastSquares, Recording};
 
 /// What an update of the features reads and writes.
 #[derive(Clone, Copy)]
 pub(crate) struct Operands<'a> {
-    /// YᵀX [K, d] and YᵀY [K, K], with room for a factor of the latter. YᵀX may have the memory of the dense features.
+    /// YᵀX [K, d] and YᵀY [K, K], with memory for a Cholesky factor of YᵀY. YᵀX may share its memory with the dense features.
     pub sums: &'a LeastSquares,
-    /// Z, the result, and before that the features that the coefficients were found for.
+    /// Z. Before the update these are the features for which the coefficients were found.
     pub features: &'a Features,
-    /// Where an update leaves what the columns of Y are to be multiplied by \[K\].
+    /// The factors \[K\] by which the columns of Y must be multiplied after the update.
     pub scales: BufferId,
 }
 
-/// How features are updated.
+/// Settings of an update.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// Ridge of least squares, in the update's own unit.
+    /// Ridge of least squares. The update says whether it is a share or an absolute number.
     pub ridge: f32,
     /// Over-relaxation of least squares.
     pub relaxation: f32,
 }
 
-/// An update of the features: from the cross product and the coefficient Gram matrix alone, without the activations.
+/// An update of the features. It sees the cross product and the Gram matrix of the coefficients, but not the activations.
 pub(crate) trait FeaturesUpdate: Sync {
-    /// Records what goes before the first update of a fit that starts from coefficients.
+    /// Records the commands before the first update, in a fit that starts from coefficients.
     fn start(&self, _r: &mut Recording, _on: &Operands<'_>, _settings: Settings) {}
 
     /// Records an update.
     fn record(&self, r: &mut Recording, on: &Operands<'_>, settings: Settings);
 
-    /// The ridge where the caller gives none.
+    /// The ridge if the caller gives none.
     fn default_ridge(&self) -> f64 {
         1e-7
     }
 
-    /// Whether features keep norm 1, so that coefficients carry the magnitude. An update that does not leaves scales by which the
-    /// columns of Y come to norm 1, and the next pass applies them.
+    /// Whether features keep norm 1, so that the coefficients carry the magnitude. Otherwise the update writes scales that bring the
+    /// columns of Y to norm 1, and the next pass applies them.
     fn keeps_unit_norm(&self) -> bool;
 
-    /// Whether features are least squares for the coefficients before they are cut. Such features do not depend on those before
-    /// but by relaxation, and are made of the cross product where it lies.
+    /// Whether the features before the cut are the least-squares solution for the coefficients. Such features depend on the earlier ones
+    /// only through over-relaxation, and are computed in the memory of the cross product.
     fn solves_least_squares(&self) -> bool;
 }
