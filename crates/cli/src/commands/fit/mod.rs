@@ -35,11 +35,7 @@ use crate::{engine, interrupt, placement};
 /// Runs the command.
 pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     match (&args.resume, &args.new) {
-        (Some(dir), None) => resume(dir, &args.memory, shared, reporter),
-        (Some(_), Some(_)) => Err(Failure::Usage(
-            "--resume: a fit goes on with the options that it began with; leave out all other options of a fit"
-                .to_owned(),
-        )),
+        (Some(dir), _) => resume(dir, &args.memory, shared, reporter),
         (None, Some(new)) => begin(args, new, shared, reporter),
         (None, None) => Err(Failure::Usage("fit: activations, --rank and --out are needed, or --resume".to_owned())),
     }
