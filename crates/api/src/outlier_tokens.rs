@@ -19,17 +19,20 @@ impl OutlierTokens {
 
     /// Finds the outliers among tokens. `energies` are the squared norms of the tokens.
     pub fn of(energies: &[f64]) -> Self {
-        let mut sorted = energies.to_vec();
-        let middle = sorted.len() / 2;
-        if sorted.is_empty() {
-            return OutlierTokens::default();
-        }
-        let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
-        let least = *median * Self::NORMS * Self::NORMS;
+        let Some(median) = Self::median(energies) else { return OutlierTokens::default() };
+        let least = median * Self::NORMS * Self::NORMS;
         let outliers = energies.iter().filter(|energy| **energy > least);
         let (count, energy) = outliers.fold((0, 0.0), |(count, sum), energy| (count + 1, sum + energy));
         let total: f64 = energies.iter().sum();
         OutlierTokens { count, energy_share: if total > 0.0 { energy / total } else { 0.0 } }
+    }
+
+    /// The median of the squared norms that are not zero. Tokens of zeros are padding, so they do not count. `None` if all squared norms
+    /// are zero.
+    pub fn median(energies: &[f64]) -> Option<f64> {
+        let mut sorted: Vec<f64> = energies.iter().copied().filter(|energy| *energy != 0.0).collect();
+        let middle = sorted.len() / 2;
+        (!sorted.is_empty()).then(|| *sorted.select_nth_unstable_by(middle, f64::total_cmp).1)
     }
 
     /// A warning, if the outliers have more than a tenth of ‖X‖².

@@ -90,4 +90,7 @@ fn warn_of_outliers(fit: &Fit<'_>) {
     if let Some(warning) = OutlierTokens::of(&energies).warning() {
         log::warn!("{warning}");
     }
+    if fit.measured.squared_norm == 0.0 {
+        log::warn!("all activations are zero, so the features stand for nothing");
+    }
 }

@@ -31,6 +31,13 @@ pub struct EngineArgs {
     pub adapter: Option<String>,
 }
 
+impl EngineArgs {
+    /// Whether nothing was asked for.
+    pub fn is_default(&self) -> bool {
+        self.engine == EngineOption::Auto && self.adapter.is_none()
+    }
+}
+
 /// Opens the engine that the options ask for, and reports which one it is.
 pub fn open(args: &EngineArgs, reporter: &mut Reporter) -> Result<Box<dyn Engine>, Failure> {
     let (engine, why) = choose(args)?;

@@ -114,14 +114,18 @@ impl Failure {
         self
     }
 
-    /// The error of a computation. If the activations are not finite, it says where.
+    /// The error of a computation. If the activations are not finite, or cannot be read, it says where and why.
     pub fn of_computation(error: unmix::Error, activations: &ActivationSet) -> Failure {
-        match error {
-            unmix::Error::NonFinite => match check_finite(activations) {
-                Err(found) => Failure::in_files(found, activations),
-                Ok(()) => error.into(),
-            },
-            error => error.into(),
+        let found = match &error {
+            unmix::Error::NonFinite => check_finite(activations),
+            unmix::Error::Runtime(RuntimeError::Read(_)) => {
+                activations.check_whole().and_then(|()| check_finite(activations))
+            }
+            _ => Ok(()),
+        };
+        match found {
+            Err(found) => Failure::in_files(found, activations),
+            Ok(()) => error.into(),
         }
     }
 

@@ -18,6 +18,16 @@ pub struct MemoryArgs {
     pub stream: StreamOption,
 }
 
+impl MemoryArgs {
+    /// These options, or `others` for those that are not given.
+    pub fn or(&self, others: &MemoryArgs) -> MemoryArgs {
+        MemoryArgs {
+            memory: self.memory.or(others.memory),
+            stream: if self.stream == StreamOption::Auto { others.stream } else { self.stream },
+        }
+    }
+}
+
 /// When activations are streamed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum StreamOption {

@@ -74,14 +74,17 @@ pub fn plan(
         Ok(plan) => Ok(Planned { plan, held }),
         Err(Error::Memory { needed, allowed, whose, placement, remedy }) => {
             let held = if whose == "the host" { held } else { 0 };
-            let may = if args.memory.is_some() { "--memory allows" } else { "it may take" };
+            let (may, allowed) = match args.memory {
+                Some(size) => ("--memory allows", size),
+                None => ("it may take", allowed.saturating_add(held)),
+            };
             Err(Failure::Memory(format!(
                 "{}: a fit of rank {} with {placement} activations needs about {} of memory of {whose}, and {may} {}; {remedy} by \
                  --memory SIZE",
                 names(file),
                 builder.options().rank,
                 bytes(needed.saturating_add(held)),
-                bytes(allowed.saturating_add(held))
+                bytes(allowed)
             )))
         }
         Err(error) => Err(Failure::of_computation(error, file)),

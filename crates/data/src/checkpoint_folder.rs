@@ -27,6 +27,8 @@ const CHECKPOINT: &str = "checkpoint-";
 const UNDER_WAY: &str = "under-way";
 /// Number of checkpoints that are kept: the latest, and the one before it in case the latest is damaged.
 const GENERATIONS: usize = 2;
+/// Bytes that are hashed at once.
+const PIECE: usize = 1 << 20;
 /// Key of the fit's header in a checkpoint's metadata.
 const HEADER: &str = "header";
 /// Name of the last tensor, which is the hash of all bytes before it.
@@ -259,10 +261,7 @@ pub struct StoredCheckpoint {
 impl StoredCheckpoint {
     fn open(path: &Path) -> Result<StoredCheckpoint, Error> {
         let file = open_tensors(path)?;
-        let bytes = &file.file.bytes;
-        let hash = bytes.len().checked_sub(blake3::OUT_LEN).map(|end| bytes.split_at(end));
-        let whole = hash.is_some_and(|(content, hash)| blake3::hash(content).as_bytes() == hash);
-        if !whole || !file.metadata.contains_key(HEADER) {
+        if !has_own_hash(&file)? || !file.metadata.contains_key(HEADER) {
             return Err(Error::Damaged {
                 path: path.to_owned(),
                 format: "checkpoint",
@@ -273,6 +272,21 @@ impl StoredCheckpoint {
     }
 }
 
+/// Whether the last bytes of a file are the hash of all before them. The file is read rather than mapped: pages of a
+/// mapping would count as memory that the fit holds.
+fn has_own_hash(file: &TensorFile) -> Result<bool, Error> {
+    let Some(end) = file.file.bytes.len().checked_sub(blake3::OUT_LEN) else { return Ok(false) };
+    let (mut hasher, mut piece) = (blake3::Hasher::new(), vec![0; PIECE]);
+    for first in (0..end).step_by(PIECE) {
+        let piece = &mut piece[..PIECE.min(end - first)];
+        file.file.read_at(first as u64, piece)?;
+        hasher.update(piece);
+    }
+    let mut hash = [0; blake3::OUT_LEN];
+    file.file.read_at(end as u64, &mut hash)?;
+    Ok(*hasher.finalize().as_bytes() == hash)
+}
+
 impl CheckpointReader for StoredCheckpoint {
     fn header(&self) -> &str {
         &self.file.metadata[HEADER]
@@ -280,12 +294,12 @@ impl CheckpointReader for StoredCheckpoint {
 
     fn read(&self, name: &str, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let missing = || io::Error::new(io::ErrorKind::UnexpectedEof, "the checkpoint does not hold these bytes");
-        let tensor = self.file.tensor(name).ok_or_else(missing)?;
-        let offset = usize::try_from(offset).map_err(|_| missing())?;
-        let end = offset.checked_add(out.len()).ok_or_else(missing)?;
-        let data = self.file.data(tensor);
-        out.copy_from_slice(data.get(offset..end).ok_or_else(missing)?);
-        check_mappings().map_err(io::Error::other)
+        let range = &self.file.tensor(name).ok_or_else(missing)?.range;
+        let end = offset.checked_add(out.len() as u64).ok_or_else(missing)?;
+        if end > range.len() as u64 {
+            return Err(missing());
+        }
+        self.file.file.read_at(range.start as u64 + offset, out).map_err(io::Error::other)
     }
 }
 

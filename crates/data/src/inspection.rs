@@ -156,7 +156,8 @@ pub fn inspect(activations: &ActivationSet) -> Result<Inspection, Error> {
     let strongest =
         |values: &[f64]| (0..values.len()).reduce(|a, b| if values[b] > values[a] { b } else { a }).unwrap_or(0);
     let token = strongest(&total.token_energy);
-    let strongest_token = EnergyShare { index: token as u64, share: share(total.token_energy[token]) };
+    let strongest_token =
+        EnergyShare { index: activations.stored_row(token as u64), share: share(total.token_energy[token]) };
 
     let mut order: Vec<usize> = (0..total.neuron_energy.len()).collect();
     order.sort_by(|&a, &b| total.neuron_energy[b].total_cmp(&total.neuron_energy[a]).then(a.cmp(&b)));

@@ -9,7 +9,7 @@ use crate::row_shape::RowShape;
 use crate::tensor::Tensor;
 use crate::tensor_file::TensorFile;
 
-/// Names of the mask of a batch of sequences.
+/// Names of the mask that leaves out padding.
 const ATTENTION_MASKS: [&str; 2] = ["attention_mask", "mask"];
 
 /// Whether this is the name of a mask, which is never taken for activations.
@@ -18,12 +18,9 @@ pub(crate) fn is_mask_name(name: &str) -> bool {
     name.ends_with("mask") || name.ends_with("masks")
 }
 
-/// Which tokens of a batch of sequences are not padding, according to the mask beside it, if there is one.
+/// Which tokens are not padding, according to the mask beside them, if there is one.
 pub(crate) fn attention_mask(file: &TensorFile, rows: RowShape) -> Result<Option<Vec<bool>>, Error> {
-    let mask = match rows {
-        RowShape::Tokens(_) => None,
-        RowShape::Batch { .. } => ATTENTION_MASKS.iter().find_map(|name| file.tensor(name)),
-    };
+    let mask = ATTENTION_MASKS.iter().find_map(|name| file.tensor(name));
     mask.map(|mask| truths(file, mask, rows)).transpose()
 }
 

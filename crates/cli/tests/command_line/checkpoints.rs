@@ -187,6 +187,41 @@ fn activations_that_are_cut_short_leave_a_checkpoint_that_is_intact() {
     child.wait().expect("ended");
 }
 
+#[test]
+fn a_fit_goes_on_within_its_memory_or_within_other_memory() {
+    let files = Files::new();
+    let ((file, _), out, whole) = (activations(&files), files.path("out"), files.path("whole"));
+    unmix(&fit(&file, &whole, "cpu", "2000")).expect(0);
+    for given in [&["--memory", "1GiB"][..], &["--stream", "always"], &["--memory", "1GiB", "--stream", "never"], &[]] {
+        let mut child = begun(&file, &out, "2000");
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        let run = unmix(&["fit", "--resume", &out, "--memory", "1KiB"]).expect(4);
+        assert!(run.stderr.contains("--memory allows 1.0 KiB"), "{}", run.stderr);
+        unmix(&[&["fit", "--resume", &out, "-q"][..], given].concat()).expect(0);
+        assert!(factors(&out) == factors(&whole), "{given:?}");
+        std::fs::remove_dir_all(&out).expect("removed");
+    }
+}
+
+#[test]
+fn options_that_a_fit_began_with_are_not_given_again() {
+    let files = Files::new();
+    let ((file, _), out) = (activations(&files), files.path("out"));
+    let mut child = begun(&file, &out, "1000000");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    for (given, word) in [
+        (&["--rank", "5"][..], "--rank"),
+        (&["--out", "other"], "--out"),
+        (&["--seed", "5"], "--seed"),
+        (&["--engine", "gpu"], "--engine"),
+        (&[file.as_str()], "FILE"),
+    ] {
+        files.refused(&[&["fit", "--resume", &out][..], given].concat(), &[word]);
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_checkpoint_that_cannot_be_written_is_an_error_that_names_it() {

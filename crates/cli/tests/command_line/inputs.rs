@@ -119,3 +119,54 @@ fn a_folder_without_activations_says_what_it_holds() {
     let fit = files.fit(&files.npy("x.npy", &values(), NEURONS), "fit", &["-k", "2"]);
     files.refused(&["inspect", &fit], &["the folder of a fit", "`unmix features`"]);
 }
+
+#[test]
+fn zeros_are_no_tokens_with_which_norms_are_compared() {
+    let files = Files::new();
+    let mut x = values();
+    x[..80 * NEURONS].fill(0.0);
+    let padded = files.npy("padded.npy", &x, NEURONS);
+    let run = unmix(&["inspect", &padded, "--max-norm", "10x"]).expect(0);
+    assert!(!run.stdout.contains("times the median norm hold"), "{}", run.stdout);
+    let fit = files.fit(&padded, "fit", &["-k", "3", "-p", "0.3", "--max-norm", "10x"]);
+    assert_eq!(run_of(&fit)["tokens"], 120, "nothing is left out");
+    let zeros = files.npy("zeros.npy", &vec![0.0; 120 * NEURONS], NEURONS);
+    let run = unmix(&["fit", &zeros, "-k", "3", "--engine", "cpu", "--out", &files.path("nothing")]).expect(0);
+    assert!(run.stderr.contains("all activations are zero"), "{}", run.stderr);
+}
+
+#[test]
+fn a_mask_beside_a_matrix_leaves_out_padding_too() {
+    let files = Files::new();
+    let mask: Vec<f32> = (0..TOKENS).map(|token| f32::from(u8::from(token % 5 != 2))).collect();
+    let masked = files.tensors(
+        "masked.safetensors",
+        &[("activations", &values(), &[TOKENS, NEURONS]), ("attention_mask", &mask, &[TOKENS])],
+    );
+    let json = unmix(&["inspect", &masked, "--json"]).expect(0).json();
+    assert_eq!(json["tokens"], 96);
+}
+
+#[test]
+fn the_strongest_token_has_its_row_in_the_file() {
+    let files = Files::new();
+    let mut x = values();
+    x[110 * NEURONS..111 * NEURONS].iter_mut().for_each(|value| *value *= 9.0);
+    let file = files.tensors("strong.safetensors", &[("activations", &x, &[TOKENS, NEURONS])]);
+    let json = unmix(&["inspect", &file, "--skip-first", "3", "--json"]).expect(0).json();
+    assert_eq!((&json["tokens"], &json["strongest_token"]["index"]), (&75.into(), &110.into()));
+}
+
+#[test]
+fn a_number_beyond_f32_is_named_whether_it_is_streamed_or_not() {
+    let files = Files::new();
+    let mut bytes: Vec<u8> = (0..40 * 6).flat_map(|at| f64::from(at % 7).to_le_bytes()).collect();
+    bytes[(5 * 6 + 2) * 8..][..8].copy_from_slice(&1e300f64.to_le_bytes());
+    let header = format!("{:<117}\n", "{'descr': '<f8', 'fortran_order': False, 'shape': (40, 6), }");
+    let npy = [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), &bytes].concat();
+    let file = files.write("x.npy", npy);
+    for stream in ["never", "always"] {
+        let args = ["fit", &file, "-k", "2", "--engine", "cpu", "--stream", stream, "--out", &files.path("out")];
+        files.refused(&args, &["x.npy", "row 5", "column 2", "1e300"]);
+    }
+}

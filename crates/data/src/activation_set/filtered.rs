@@ -1,6 +1,6 @@
 //! Leaves tokens out of activations.
 
-use unmix::ActivationSource;
+use unmix::{ActivationSource, OutlierTokens};
 
 use super::ActivationSet;
 use crate::token_filter::{LeftOut, NormLimit, TokenFilter};
@@ -45,12 +45,7 @@ impl ActivationSet {
         let norms = token_norms::squared_norms(&OrdinaryReads(self.clone()))?;
         let largest = match limit {
             NormLimit::Norm(norm) => norm * norm,
-            NormLimit::TimesMedian(times) => {
-                let mut sorted = norms.clone();
-                let middle = sorted.len() / 2;
-                let (_, median, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
-                *median * times * times
-            }
+            NormLimit::TimesMedian(times) => OutlierTokens::median(&norms).unwrap_or(0.0) * times * times,
         };
         let kept: Vec<bool> = norms.iter().map(|norm| !norm.is_finite() || *norm <= largest).collect();
         let mut set = self.retain(&kept, "every token has a larger norm; raise the limit")?;

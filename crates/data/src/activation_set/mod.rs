@@ -142,13 +142,20 @@ impl ActivationSet {
         self.renumbered
     }
 
+    /// The row of a token over all rows of the files, those that are left out included.
+    ///
+    /// # Panics
+    /// If there is no such token.
+    pub fn stored_row(&self, token: u64) -> u64 {
+        self.kept.pieces(token..token + 1).next().expect("a token").start
+    }
+
     /// Where a token is stored.
     ///
     /// # Panics
     /// If there is no such token.
     pub fn locate(&self, token: u64) -> StoredRow<'_> {
-        let stored = self.kept.pieces(token..token + 1).next().expect("a token").start;
-        let (index, row) = self.place(stored);
+        let (index, row) = self.place(self.stored_row(token));
         StoredRow { path: self.files[index].path(), row }
     }
 

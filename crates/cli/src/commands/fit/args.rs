@@ -19,7 +19,9 @@ use crate::number_args::{at_least_zero, duration, share};
 /// Ctrl-C, SIGTERM and SIGHUP stop after the current iteration, save the best features so far, and leave a checkpoint.
 /// A second signal ends the program at once.
 #[derive(Debug, Args)]
-#[command(override_usage = "unmix fit [OPTIONS] --rank <K> --out <DIR> <FILE>...\n       unmix fit --resume <DIR>")]
+#[command(
+    override_usage = "unmix fit [OPTIONS] --rank <K> --out <DIR> <FILE>...\n       unmix fit --resume <DIR> [--memory <SIZE>]"
+)]
 #[command(mut_arg("files", |files| files.required(false).required_unless_present("resume")))]
 #[command(after_long_help = "Examples:
   unmix fit activations.safetensors --rank 100 --out fit
@@ -41,8 +43,9 @@ pub struct FitArgs {
     pub memory: MemoryArgs,
 
     /// Go on with the unfinished fit of the folder DIR, from its latest checkpoint. On the same engine and device, the
-    /// result is the same as without the interruption. All options of the fit are those with which it began
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "ChoiceArgs", "MemoryArgs"], help_heading = "Checkpoints")]
+    /// result is the same as without the interruption. The options of the fit are those with which it began, but for --memory
+    /// and --stream, which may be given anew
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "ChoiceArgs", "NewFitArgs"], help_heading = "Checkpoints")]
     pub resume: Option<PathBuf>,
 }
 

@@ -35,11 +35,7 @@ use crate::{engine, interrupt, placement};
 /// Runs the command.
 pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     match (&args.resume, &args.new) {
-        (Some(dir), None) => resume(dir, shared, reporter),
-        (Some(_), Some(_)) => Err(Failure::Usage(
-            "--resume: a fit goes on with the options that it began with; leave out all other options of a fit"
-                .to_owned(),
-        )),
+        (Some(dir), _) => resume(dir, &args.memory, shared, reporter),
         (None, Some(new)) => begin(args, new, shared, reporter),
         (None, None) => Err(Failure::Usage("fit: activations, --rank and --out are needed, or --resume".to_owned())),
     }
@@ -89,17 +85,23 @@ fn begin(
 }
 
 /// Goes on with the unfinished fit of `dir`.
-fn resume(dir: &Path, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+fn resume(dir: &Path, memory: &MemoryArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    if !shared.engine.is_default() {
+        return Err(Failure::Usage(
+            "--resume: a fit goes on with the engine that it began with; leave out --engine and --adapter".to_owned(),
+        ));
+    }
     let out = std::path::absolute(dir).map_err(|error| Failure::Usage(format!("{}: {error}", dir.display())))?;
     let folder = match CheckpointFolder::resume(&out) {
         Err(Error::NoCheckpoint { .. }) if is_complete(&out) => {
-            return output::print(&format!("The fit {} is complete. There is nothing to resume.\n", dir.display()));
+            return say_complete(&out, shared);
         }
         folder => folder?,
     };
     let request = Request::parse(&folder)?;
     request.enter_directory()?;
-    let BegunFit { activations, args, memory, shared: begun } = request.arguments()?;
+    let BegunFit { activations, args, memory: begun_memory, shared: begun } = request.arguments()?;
+    let memory = memory.or(&begun_memory);
     let activations = activations.open()?;
     // The engine and all other options of the fit come from its first command line. Only the options for output come
     // from this one.
@@ -115,6 +117,14 @@ fn resume(dir: &Path, shared: &SharedArgs, reporter: &mut Reporter) -> Result<()
 /// Whether a folder holds a fit that ended without an interruption.
 fn is_complete(dir: &Path) -> bool {
     read_fit(dir).is_ok_and(|fit| fit.run.summary.stop_reason != StopReason::Interrupted)
+}
+
+/// Says that there is nothing to resume.
+fn say_complete(dir: &Path, shared: &SharedArgs) -> Result<(), Failure> {
+    if shared.json {
+        return output::print_json(&read_fit(dir)?.run);
+    }
+    output::print(&format!("The fit {} is complete. There is nothing to resume.\n", dir.display()))
 }
 
 /// Computes the fit and writes the result.
@@ -145,7 +155,8 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     if let Some(told) = left_out(file.left_out(), file.stored_tokens()) {
         reporter.stage(&format!("leaving out {told}"));
     }
-    let activations = planned.plan.placement.place(engine.as_ref(), Arc::new(source.clone()))?;
+    let placed = planned.plan.placement.place(engine.as_ref(), Arc::new(source.clone()));
+    let activations = placed.map_err(|error| Failure::of_computation(error.into(), &file))?;
     Failure::if_interrupted()?;
     if let Some(began_with) = began_with
         && began_with != source.fingerprint()?
