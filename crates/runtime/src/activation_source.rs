@@ -23,14 +23,13 @@ pub trait ActivationSource: Sync {
     /// calls it from a thread of its own, one call at a time, for the panels in the order in which they are visited.
     ///
     /// # Errors
-    /// If there are no such rows, `out` is of another size, or they cannot be read.
+    /// If there are no such rows, if `out` has another size than they need, or if they cannot be read.
     fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()>;
 
-    /// Refuses rows that there are not, and an `out` of another size than theirs: what [`read_rows`](Self::read_rows) must do
-    /// first.
+    /// Checks that the rows exist and that `out` has their size. [`read_rows`](Self::read_rows) must do this first.
     ///
     /// # Errors
-    /// If they are refused.
+    /// An error of kind `InvalidInput` if the rows do not exist, or if `out` has another size than they need.
     fn check_rows(&self, rows: &Range<u64>, out: &[u8]) -> std::io::Result<()> {
         let refused = |problem: String| Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, problem));
         if rows.start > rows.end || rows.end > self.tokens() {
@@ -43,8 +42,8 @@ pub trait ActivationSource: Sync {
         Ok(())
     }
 
-    /// The bytes that [`read_rows`](Self::read_rows) would write, without a copy, where they lie in memory like that. They may be
-    /// kept as long as the caller likes. `None` for rows that there are not.
+    /// The bytes that [`read_rows`](Self::read_rows) would write, without a copy, if they lie in memory in that form. The caller may keep
+    /// them for any time. `None` if they do not lie in memory like this, or if there are no such rows.
     fn shared_rows(&self, _rows: Range<u64>) -> Option<Bytes> {
         None
     }

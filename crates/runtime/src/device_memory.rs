@@ -3,8 +3,8 @@
 /// The memory in which an engine keeps buffers and resident activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceMemory {
-    /// That of the host: on the CPU engine, software renderers and integrated GPUs.
+    /// The memory of the host. This is the case for the CPU engine, software renderers and integrated GPUs.
     OfHost,
-    /// Memory of its own, in bytes, where the driver tells how much.
+    /// Memory of the device itself, with its size in bytes. `None` if the driver does not tell the size.
     Own(Option<u64>),
 }

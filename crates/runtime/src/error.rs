@@ -1,4 +1,4 @@
-//! What can go wrong where the work runs.
+//! The errors of the engines.
 
 /// An error of an engine. Each says what was given, what was allowed and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum Error {
         "{what} needs {needed}, but {adapter} allows {allowed}; use fewer tokens or a smaller rank, or the CPU engine"
     )]
     OverLimit {
-        /// Name of the buffer or the dimension, with its unit, e.g. "buffer `coefficients` (bytes)".
+        /// Name of the buffer or the dimension, with its unit, for example "buffer `coefficients` (bytes)".
         what: String,
         /// How much is needed.
         needed: u64,
@@ -86,7 +86,7 @@ pub enum Error {
     Refused {
         /// The adapter's name.
         adapter: String,
-        /// Which operation.
+        /// The operation that was refused.
         what: String,
         /// The driver's words.
         reason: String,

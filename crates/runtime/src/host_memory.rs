@@ -2,19 +2,19 @@
 
 use memmap2::{MmapMut, MmapOptions};
 
-/// Zeroed words, straight from the operating system: pages that nothing touches take no memory, and where the system has large
-/// pages, rows that are far apart cost fewer address translations.
+/// Zeroed words that come directly from the operating system. Pages that are never touched take no memory. If the system has large pages,
+/// access to rows that are far apart needs fewer address translations.
 pub(crate) struct HostMemory {
     pages: MmapMut,
     words: usize,
 }
 
 impl HostMemory {
-    /// So many words of zeros, or `None` if there is no memory for them.
+    /// `words` words of zeros, or `None` if there is not enough memory.
     pub(crate) fn zeroed(words: usize) -> Option<Self> {
-        // A mapping has at least a byte.
+        // A mapping must have at least one byte.
         let pages = MmapOptions::new().len(words.checked_mul(4)?.max(1)).map_anon().ok()?;
-        // Advice alone: refused by systems built without large pages.
+        // This is only advice. Systems built without large pages refuse it, which does no harm.
         #[cfg(target_os = "linux")]
         let _ = pages.advise(memmap2::Advice::HugePage);
         Some(HostMemory { pages, words })

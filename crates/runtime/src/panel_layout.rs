@@ -7,13 +7,13 @@ use unmix_kernels::{ElementType, Matrix, Resource};
 /// How a matrix of activations is cut into panels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PanelLayout {
-    /// Rows of the whole matrix.
+    /// Number of rows of the whole matrix.
     pub tokens: u64,
-    /// Columns.
+    /// Number of columns.
     pub neurons: u32,
     /// Storage type.
     pub element: ElementType,
-    /// Rows of every panel but the last.
+    /// Number of rows in every panel except the last, which may have fewer.
     pub panel_rows: u32,
     /// Elements from one row to the next.
     pub stride: u32,
@@ -24,9 +24,9 @@ impl PanelLayout {
     pub fn new(tokens: u64, neurons: u32, element: ElementType, padded_rows: bool, panel_bytes: u64) -> Self {
         let stride = if padded_rows { neurons.next_multiple_of(element.per_vector()) } else { neurons };
         let row_bytes = u64::from(stride) * element.bytes() as u64;
-        // 2^20 rows less a tile: in workgroups of 16 rows they stay below 65,536.
+        // 2^20 rows less one tile. In workgroups of 16 rows, these are fewer than 65,536 workgroups.
         let most = (panel_bytes / row_bytes.max(1)).clamp(1, (1 << 20) - 64).min(tokens.max(1));
-        // Equal panels: a short last one wastes a launch. 64 rows are a tile of every kernel.
+        // Panels have about the same size, because a short last panel would waste a launch. Every kernel has tiles of 64 rows.
         let count = tokens.max(1).div_ceil(most);
         let even = tokens.max(1).div_ceil(count);
         let rows = if even >= 64 && even.next_multiple_of(64) <= most { even.next_multiple_of(64) } else { even };
@@ -38,13 +38,13 @@ impl PanelLayout {
         self.tokens.div_ceil(u64::from(self.panel_rows)) as u32
     }
 
-    /// Rows of panel `panel`.
+    /// The rows of the whole matrix that are in panel `panel`.
     pub fn rows(&self, panel: u32) -> Range<u64> {
         let first = u64::from(panel) * u64::from(self.panel_rows);
         first..(first + u64::from(self.panel_rows)).min(self.tokens)
     }
 
-    /// All panels in the order of passes that follow one another, from panel `first` on.
+    /// All panels, in the order in which passes that follow one another visit them, beginning with panel `first`.
     pub(crate) fn panels_from(&self, first: u32) -> impl Iterator<Item = u32> + use<> {
         let count = self.panels();
         (0..count).map(move |after| (first + after) % count)

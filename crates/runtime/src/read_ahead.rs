@@ -24,15 +24,15 @@ struct Shared<S> {
 struct State<S> {
     /// Number of slots.
     slots: usize,
-    /// Slots with nothing in them that may still be wanted. The one that has been here longest is filled first.
+    /// Slots whose content is not needed. The slot that has been here longest is filled first.
     free: VecDeque<S>,
     /// Slots that hold a panel.
     full: Vec<(u32, S)>,
     /// Panels that somebody has taken.
     taken: Vec<u32>,
-    /// What is still to be visited.
+    /// Panels that the current run will still visit.
     now: VecDeque<u32>,
-    /// What will be visited after that, presumably.
+    /// Panels that will probably be visited after that.
     next: Vec<u32>,
     /// The panel that could not be read. Nothing is read until somebody asks for it or something else is announced.
     failed: Option<(u32, Error)>,
@@ -54,7 +54,7 @@ impl<S> State<S> {
         soon
     }
 
-    /// The panel to be read now and the slot for it. What is visited soon keeps its slot.
+    /// The panel to read now and the slot for it. Panels that will be visited soon keep their slots.
     fn job(&mut self) -> Option<(u32, S)> {
         if self.failed.is_some() {
             return None;
@@ -74,7 +74,7 @@ impl<S: Send + 'static> ReadAhead<S> {
     /// Starts the thread. `fill` reads a panel into a slot.
     ///
     /// # Errors
-    /// If the system gives no thread.
+    /// If the system cannot start a thread.
     pub fn start(
         slots: Vec<S>,
         mut fill: impl FnMut(u32, &mut S) -> Result<(), Error> + Send + 'static,
@@ -100,8 +100,8 @@ impl<S: Send + 'static> ReadAhead<S> {
 }
 
 impl<S> ReadAhead<S> {
-    /// Says which panels will be [taken](Self::take) from now on, and which after those, presumably. What was announced before
-    /// is off; panels that are in slots stay there while nothing else needs the room.
+    /// Announces the panels `now`, which will be [taken](Self::take) in this order, and the panels `next`, which will probably follow.
+    /// Earlier announcements no longer count. Panels in slots stay there until their slots are needed.
     pub fn announce(&self, now: Vec<u32>, next: impl IntoIterator<Item = u32>) {
         let mut state = lock(&self.shared.state);
         state.now = now.into();
@@ -112,10 +112,11 @@ impl<S> ReadAhead<S> {
         self.shared.changed.notify_all();
     }
 
-    /// Waits for a panel, the next of those that were announced. It keeps its slot until what is returned is dropped.
+    /// Waits for a panel, which must be the next of those that were announced. The panel stays in its slot until the returned value is
+    /// dropped.
     ///
     /// # Errors
-    /// If it could not be read. Nothing is read then until something is announced again.
+    /// If the panel could not be read. Then nothing is read until panels are announced again.
     pub fn take(&self, panel: u32) -> Result<Taken<'_, S>, Error> {
         let mut state = lock(&self.shared.state);
         debug_assert_eq!(state.now.front(), Some(&panel), "panels are taken as they were announced");
@@ -142,7 +143,7 @@ impl<S> Shared<S> {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The reader's work: until the end, fills a slot whenever there is one for a panel that will be visited.
+    /// The work of the reader thread: fills a slot whenever one is available for a panel that will be visited, until the thread must end.
     fn read(&self, fill: &mut impl FnMut(u32, &mut S) -> Result<(), Error>) {
         let mut state = lock(&self.state);
         while !state.closing {

@@ -22,10 +22,10 @@ use crate::{
 /// Least and most bytes of a panel. Of the last-level cache it takes an eighth between them: the [K, d] accumulators that it adds
 /// to should stay there as well, and the cache is often shared with others.
 const PANEL_BYTES: [u64; 2] = [16 << 20, 64 << 20];
-/// Fewest rows to a panel: the accumulators are read and written once a panel, which must not cost more than the product.
+/// Fewest rows in a panel. The accumulators are read and written once for each panel, and this must not cost more than the product.
 const PANEL_ROWS: u64 = 512;
 
-/// The processor, what is special about how it is used, and its threads.
+/// The name of the adapter: the processor, what is special about its use, and the number of threads.
 fn adapter() -> String {
     let vectors = Vectors::of_environment().unwrap_or_else(|value| {
         log::warn!("{VECTORS_VARIABLE}={value} changes nothing: it can be scalar or avx2");
@@ -73,15 +73,15 @@ impl CpuEngine {
         }
     }
 
-    /// With panels of at most so many bytes, at least a row. Sums are taken panel by panel, so that results depend on it in their
-    /// last digits; the default depends on the processor's cache.
+    /// Sets the largest size of a panel in bytes. A panel always has at least one row. Sums are taken panel by panel, so the last digits of
+    /// results depend on this size. The default depends on the processor's cache.
     pub fn panel_bytes(mut self, bytes: u64) -> Self {
         self.limits.panel_bytes = bytes;
         self.panel_rows = 1;
         self
     }
 
-    /// Bytes of the processor's last-level cache, where it tells: on x86.
+    /// Size of the processor's last-level cache in bytes. `None` if the processor does not tell it. Only x86 processors do.
     pub fn last_level_cache() -> Option<u64> {
         #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
         {
@@ -156,7 +156,7 @@ impl Engine for CpuEngine {
 }
 
 impl CpuEngine {
-    /// Rows as the source has them in memory, or else a copy.
+    /// The rows where the source has them in memory, or a copy if it does not.
     fn load_rows(&self, source: &dyn ActivationSource, rows: Range<u64>) -> Result<Bytes, Error> {
         let (tokens, neurons) = (source.tokens(), source.neurons());
         let needed = (rows.end - rows.start).checked_mul(neurons * source.element().bytes() as u64);
@@ -177,7 +177,7 @@ impl CpuEngine {
         Ok(bytes)
     }
 
-    /// Zeroed memory, as an error rather than an abort where there is none.
+    /// Allocates zeroed memory. If there is not enough, the result is an error instead of an abort.
     fn allocate(&self, what: &str, bytes: Option<u64>) -> Result<HostMemory, Error> {
         let words = bytes.and_then(|bytes| usize::try_from(bytes.div_ceil(4)).ok());
         words.and_then(HostMemory::zeroed).ok_or_else(|| Error::OutOfMemory {

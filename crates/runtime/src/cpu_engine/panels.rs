@@ -1,4 +1,4 @@
-//! Where the CPU engine finds the panels of activations.
+//! How the CPU engine gets the panels of activations.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::{Error, PanelLayout};
 
 /// The panels of a session.
 pub(super) enum Panels {
-    /// All of them in memory, whoever owns it.
+    /// All panels are in memory, which the engine or the source owns.
     Resident(Arc<[Bytes]>),
-    /// Read when they are visited.
+    /// Panels are read when they are visited.
     Streamed(ReadAhead<HostMemory>, PanelLayout),
 }
 
@@ -38,7 +38,7 @@ impl Panels {
         }
     }
 
-    /// A run begins that [takes](Self::take) these panels, in this order.
+    /// Announces a run that [takes](Self::take) these panels, in this order.
     pub fn announce(&self, visits: &[u32]) {
         if let (Panels::Streamed(ahead, layout), Some(last)) = (self, visits.last()) {
             ahead.announce(visits.to_vec(), layout.panels_from(*last));

@@ -15,7 +15,7 @@ struct State {
     adapter: String,
     panels: Panels,
     buffers: Vec<RwLock<HostMemory>>,
-    /// Held while a recording runs: a second thread's run must not come between its commands.
+    /// Locked while a recording runs, so that no other thread's run comes between its commands.
     running: Mutex<()>,
 }
 
@@ -127,11 +127,11 @@ impl CpuPrepared {
         let _running = lock(&self.state.running);
         self.state.panels.announce(&self.visits);
         for segment in &self.schedule.segments {
-            // Awaited out here: a thread of the pool that waited could be the one that the source needs to read with.
+            // The panel is awaited outside the pool. A thread of the pool that waits could be one that the source needs for reading.
             let panel = segment.panel.map(|panel| self.state.panels.take(panel)).transpose()?;
             let visited = panel.as_ref().map(Visited::bytes);
             let commands = &self.recording.commands[segment.commands.clone()];
-            // Once into the thread pool, rather than for every command: waking a thread takes as long as a small one.
+            // The thread pool is entered once, not for every command. Waking a thread takes as long as a small command.
             rayon::scope(|_| commands.iter().for_each(|command| run(command, visited)));
         }
         Ok(())

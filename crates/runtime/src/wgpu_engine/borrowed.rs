@@ -7,7 +7,7 @@ use super::upload::check_panel;
 use crate::activations::{DevicePanel, Storage};
 use crate::{Activations, Error, PanelLayout};
 
-/// Rows of a buffer that somebody else owns.
+/// Rows of activations in a buffer that the caller owns.
 pub(super) struct BorrowedRows {
     pub buffer: wgpu::Buffer,
     /// Bytes before the first row.
@@ -20,7 +20,7 @@ pub(super) struct BorrowedRows {
 }
 
 impl BorrowedRows {
-    /// Panels of at most so many bytes over the rows, without a copy.
+    /// Activations over these rows, without a copy. A panel has at most `panel_bytes` bytes.
     pub fn activations(self, gpu: &Gpu, panel_bytes: u64) -> Result<Activations, Error> {
         let BorrowedRows { buffer, offset, tokens, neurons, element, stride } = self;
         let problem = |problem: String| Error::Activations { tokens, neurons: neurons.into(), problem };

@@ -88,9 +88,9 @@ impl WgpuEngine {
         Ok(WgpuEngine { gpu: Arc::new(gpu), kernels: Arc::new(kernels), limits })
     }
 
-    /// With panels of at most so many bytes, at least a row, for activations that this engine and clones made from now on load or
-    /// stream. Sums are taken panel by panel, so that results depend on it in their last digits. The default is 256 MiB, and
-    /// 16 MiB on a software renderer.
+    /// Sets the largest size of a panel in bytes, for activations that this engine and its later clones load or stream. A panel always has
+    /// at least one row. Sums are taken panel by panel, so the last digits of results depend on this size. The default is 256 MiB, and 16
+    /// MiB on a software renderer.
     pub fn panel_bytes(mut self, bytes: u64) -> Self {
         self.limits.panel_bytes = bytes.min(self.limits.max_binding_bytes);
         self

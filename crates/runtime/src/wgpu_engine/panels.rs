@@ -1,4 +1,4 @@
-//! Where the device finds the panels of activations.
+//! How the device gets the panels of activations.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -15,9 +15,9 @@ use crate::{Error, PanelLayout};
 
 /// The panels of a session.
 pub(super) enum Panels {
-    /// All of them in device memory.
+    /// All panels are in device memory.
     Resident(Arc<Vec<DevicePanel>>),
-    /// Read when they are visited, and brought to slots on the device.
+    /// Panels are read when they are visited, and copied to slots on the device.
     Streamed(Slots),
 }
 
@@ -28,13 +28,13 @@ pub(super) struct Place<'a> {
     pub bytes: u64,
 }
 
-/// Panels on their way through device memory. Panel p goes to slot p modulo their number, so that a recording needs one bind group
-/// a dispatch, however often it runs.
+/// Slots in device memory, through which the panels of streamed activations pass. Panel p goes to slot p modulo the number of slots. So a
+/// recording needs only one bind group for each dispatch, however often it runs.
 pub(super) struct Slots {
     layout: PanelLayout,
     buffers: Vec<wgpu::Buffer>,
-    /// The panel in each slot, once everything that was submitted has been done. Locked while a recording is submitted: another
-    /// thread must not bring other panels meanwhile.
+    /// The panel that each slot has after all submitted work is done. It is locked while a recording is submitted, so that no other thread
+    /// brings other panels.
     held: Mutex<Vec<Option<u32>>>,
     ahead: ReadAhead<Staging>,
 }
@@ -89,7 +89,7 @@ impl Panels {
         }
     }
 
-    /// A run begins that visits these panels, in this order. None where there is nothing to be brought.
+    /// Begins a run that visits these panels, in this order. `None` if no panels must be copied to slots.
     pub fn begin(&self, visits: &[u32]) -> Option<Pass<'_>> {
         let Panels::Streamed(slots) = self else { return None };
         let last = visits.last()?;
@@ -107,7 +107,8 @@ impl Slots {
         panel as usize % self.buffers.len()
     }
 
-    /// The visited panels that must be brought where `held` are the panels in the slots; `held` becomes what is there afterwards.
+    /// The visited panels that must be copied to slots. `held` has the panels that are in the slots before the run, and afterwards those
+    /// after it.
     fn missing(&self, visits: impl Iterator<Item = u32>, held: &mut [Option<u32>]) -> Vec<u32> {
         visits.filter(|&panel| held[self.slot(panel)].replace(panel) != Some(panel)).collect()
     }
@@ -127,7 +128,7 @@ impl Pass<'_> {
             return Ok(());
         }
         let mut staging = self.slots.ahead.take(panel)?;
-        // In a submission of its own, so that the staging memory is free again before the panel has been computed with.
+        // The copy is a submission of its own. So the staging memory is free again before the computation with the panel ends.
         staging.copy_to(gpu, &self.slots.buffers[slot], self.slots.layout.bytes(panel))?;
         self.held[slot] = Some(panel);
         staging.spend();

@@ -20,7 +20,7 @@ struct Kept {
 }
 
 impl Pool {
-    /// A session opens: frees what was not asked for in a while.
+    /// Notes that a session opens, and frees buffers that no session has asked for in a while.
     pub fn opening(&self) {
         let mut kept = lock(&self.kept);
         kept.openings += 1;
@@ -42,7 +42,7 @@ impl Pool {
         kept.buffers.push((now, buffer));
     }
 
-    /// Frees everything; whether there was anything.
+    /// Frees all kept buffers. Returns whether there were any.
     pub fn clear(&self) -> bool {
         let buffers = std::mem::take(&mut lock(&self.kept).buffers);
         !buffers.is_empty()

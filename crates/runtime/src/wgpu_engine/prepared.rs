@@ -19,7 +19,7 @@ use crate::{Error, Pending, Prepared};
 const GPU_SUBMISSION: u64 = 50_000_000_000;
 /// The same for a software renderer.
 const SOFTWARE_SUBMISSION: u64 = 2_000_000_000;
-/// FLOPs in whose time a byte is moved, roughly.
+/// About how many FLOPs take as long as moving one byte.
 const FLOPS_PER_BYTE: u64 = 3;
 
 /// A recording ready to be run.
@@ -43,7 +43,7 @@ enum Step {
 
 /// Steps that are submitted at once.
 struct Submission {
-    /// The panel that must be in its slot before; none where activations are resident.
+    /// The panel that must be in its slot before the steps run. `None` if they need no streamed panel.
     panel: Option<u32>,
     steps: Range<usize>,
 }
@@ -105,7 +105,7 @@ impl GpuPrepared {
         Ok(GpuPrepared { gpu, recording, steps, submissions, visits, panels, _buffers: buffers })
     }
 
-    /// Has each submission's steps submitted, in order, with its panel in place.
+    /// Calls `submit` for the steps of each submission, in order, after its panel is in place.
     fn run_each(&self, mut submit: impl FnMut(&[Step]) -> Result<(), Error>) -> Result<(), Error> {
         let mut pass = self.panels.begin(&self.visits);
         for Submission { panel, steps } in &self.submissions {
@@ -163,7 +163,7 @@ fn work(cost: &Cost) -> u64 {
     cost.flops.saturating_add(FLOPS_PER_BYTE * cost.bytes())
 }
 
-/// Cuts steps of given effort into ranges that stay within `budget` where a single step does.
+/// Cuts steps into ranges whose effort is at most `budget`. A single step with more effort is a range of its own.
 fn cut(effort: &[u64], budget: u64) -> Vec<Range<usize>> {
     let (mut ranges, mut start, mut sum) = (Vec::new(), 0, 0u64);
     for (index, &step) in effort.iter().enumerate() {

@@ -4,10 +4,10 @@ use super::device::Gpu;
 use crate::stream::Stream;
 use crate::{Error, PanelLayout};
 
-/// Bytes read at once where rows must be moved to their padded places: they stay in a core's cache.
+/// Number of bytes that are read at once if rows must be moved to their padded places. They stay in the cache of a core.
 const PIECE: usize = 256 << 10;
 
-/// What errors call it.
+/// How error messages call the work of this file.
 const FILLING: &str = "filling staging memory";
 
 /// A buffer that is mapped until this is dropped, if need be by a panic of a source.
@@ -28,7 +28,7 @@ impl Drop for Mapped<'_> {
 /// A buffer that the host fills and the device copies, again and again.
 pub(super) struct Staging {
     buffer: wgpu::Buffer,
-    /// The last copy. The host may write once it is done.
+    /// The last copy. The host may write again when it is done.
     copy: Option<wgpu::SubmissionIndex>,
     /// Rows without padding.
     piece: Vec<u8>,

@@ -45,7 +45,7 @@ pub(super) struct Offer {
     workgroup_bytes: u32,
     shader_f16: bool,
     subgroups: bool,
-    /// The size that a subgroup has unless something speaks against it.
+    /// The size that a subgroup usually has.
     usual_subgroup: u32,
     /// Sizes N of the cooperative matrices N × N × N that multiply f16 into f32 sums.
     cooperative_matrices: Vec<u32>,
@@ -96,9 +96,9 @@ impl Offer {
         suiting.into_iter().chain(others).collect()
     }
 
-    /// The variant for a dispatch of that extent: the first of those that suit the device and make enough workgroups, or the
-    /// one that makes most. Cooperative matrices only on request: those of 16 × 16 have run on no device of ours yet, and who
-    /// asks for them (`unmix tune`) compares results.
+    /// The variant for a dispatch of this extent. It is the first variant that suits the device and makes enough workgroups, or else the
+    /// one that makes most. Variants on cooperative matrices are used only on request. Those of 16 × 16 have not run on any of our devices
+    /// yet, and `unmix tune`, which asks for them, compares results.
     pub fn choose(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
         let mut suiting = self.variants(kernel, element);
         suiting.retain(|variant| self.suits(variant) && variant.needs.cooperative_matrix.is_none());
@@ -110,7 +110,7 @@ impl Offer {
     }
 }
 
-/// Workgroups that keep the cores of a large GPU busy: two or more for each.
+/// Number of workgroups that keep the cores of a large GPU busy. It is two or more for each core.
 const ENOUGH_WORKGROUPS: u64 = 256;
 
 /// N of a usable cooperative matrix.
@@ -137,7 +137,7 @@ impl Variants {
         self.offer.variants(kernel, element)
     }
 
-    /// The variant to run where there is so much to do.
+    /// The variant to run for a dispatch of this extent.
     pub fn choose(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
         let preferred = lock(&self.preferred).get(&(kernel.name, element)).copied();
         preferred.or_else(|| self.offer.choose(kernel, element, extent))
