@@ -91,11 +91,13 @@ fn resume(dir: &Path, memory: &MemoryArgs, shared: &SharedArgs, reporter: &mut R
             "--resume: a fit goes on with the engine that it began with; leave out --engine and --adapter".to_owned(),
         ));
     }
-    let out = std::path::absolute(dir).map_err(|error| Failure::Usage(format!("{}: {error}", dir.display())))?;
+    let mut out = std::path::absolute(dir).map_err(|error| Failure::Usage(format!("{}: {error}", dir.display())))?;
+    // The folder of the checkpoints stands for its fit.
+    if out.extension().is_some_and(|end| end == "partial") && out.is_dir() {
+        out.set_extension("");
+    }
     let folder = match CheckpointFolder::resume(&out) {
-        Err(Error::NoCheckpoint { .. }) if is_complete(&out) => {
-            return say_complete(&out, shared);
-        }
+        Err(Error::NoCheckpoint { .. }) if is_complete(&out) => return say_complete(&out, shared),
         folder => folder?,
     };
     let request = Request::parse(&folder)?;
