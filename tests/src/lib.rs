@@ -36,6 +36,18 @@ pub fn engines() -> Vec<Box<dyn Engine>> {
     engines
 }
 
+/// The same engines, with panels of at most `panel_bytes` bytes.
+///
+/// # Panics
+/// If no adapter answers.
+pub fn engines_with_panels(panel_bytes: u64) -> Vec<Box<dyn Engine>> {
+    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new().panel_bytes(panel_bytes))];
+    for engine in gpu_engines() {
+        engines.push(Box::new(engine.panel_bytes(panel_bytes)));
+    }
+    engines
+}
+
 /// The GPU engines among [`engines`].
 ///
 /// # Panics

@@ -10,7 +10,7 @@ use unmix::{
     Activations, CheckpointBuffer, CheckpointReader, CheckpointSummary, CheckpointWriter, CpuEngine, DenseMatrix,
     ElementType, Engine, Error, Factorization, Init, SemiNmf, Solver, Stage, StopReason, StreamOptions,
 };
-use unmix_tests::{Dense, engines, gpu_engines, planted};
+use unmix_tests::{Dense, engines, engines_with_panels, planted};
 
 /// Longer than any fit here takes.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -122,12 +122,7 @@ fn assert_every_checkpoint_leads_there(
 #[test]
 fn a_fit_of_streamed_activations_goes_on_to_the_same_bits_also_from_checkpoints_of_a_resident_one() {
     let x = planted(91, 700, 53, 6, ElementType::F16);
-    let engines: Vec<Box<dyn Engine>> = gpu_engines()
-        .into_iter()
-        .map(|engine| Box::new(engine.panel_bytes(10_000)) as Box<dyn Engine>)
-        .chain([Box::new(CpuEngine::new().panel_bytes(10_000)) as Box<dyn Engine>])
-        .collect();
-    for engine in engines {
+    for engine in engines_with_panels(10_000) {
         let engine = engine.as_ref();
         let source = Arc::new(x.to_activations(ElementType::F16));
         let (streamed, resident) =

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use unmix::{ActivationSource, CpuEngine, ElementType, Engine, Factorization, SemiNmf, Solver, StreamOptions};
+use unmix::{ActivationSource, ElementType, Engine, Factorization, SemiNmf, Solver, StreamOptions};
 use unmix_data::{ActivationSet, Fingerprinting, NormLimit, OpenOptions, TokenFilter};
-use unmix_tests::{Dense, gpu_engines};
+use unmix_tests::{Dense, engines_with_panels};
 
 /// A matrix of f32 as an npy file.
 fn write(path: &Path, values: &[f32], columns: usize) {
@@ -25,12 +25,8 @@ fn open(path: &Path) -> ActivationSet {
     ActivationSet::open(&[path.to_owned()], &OpenOptions::default()).expect("opened")
 }
 
-/// Every engine, with panels of a few dozen rows, so that shards and panels end at different rows.
-fn engines() -> Vec<Box<dyn Engine>> {
-    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new().panel_bytes(40_000))];
-    engines.extend(gpu_engines().into_iter().map(|engine| Box::new(engine.panel_bytes(40_000)) as Box<dyn Engine>));
-    engines
-}
+/// Bytes of a panel: a few dozen rows, so that shards and panels end at different rows.
+const PANEL_BYTES: u64 = 40_000;
 
 /// Activations that count the rows that are read, or used in place.
 struct Counting {
@@ -113,7 +109,7 @@ fn seven_shards_give_the_bits_of_one_file_resident_and_streamed() {
     }
     let (one, seven) = (open(&folder.join("one.npy")), open(&folder.join("seven")));
     let fingerprint = unmix_data::fingerprint(&one).expect("hashed");
-    for engine in engines() {
+    for engine in engines_with_panels(PANEL_BYTES) {
         for solver in Solver::ALL {
             let expected = &fits(engine.as_ref(), &one, solver, &fingerprint)[0];
             for (fit, how) in fits(engine.as_ref(), &seven, solver, &fingerprint).iter().zip(["resident", "streamed"]) {
@@ -139,7 +135,7 @@ fn tokens_that_are_left_out_leave_the_bits_of_a_file_without_them() {
     let left = open(&folder.join("with.npy")).filtered(&filter).expect("filtered");
     let plain = open(&folder.join("without.npy"));
     let fingerprint = unmix_data::fingerprint(&plain).expect("hashed");
-    for engine in engines() {
+    for engine in engines_with_panels(PANEL_BYTES) {
         let expected = &fits(engine.as_ref(), &plain, Solver::Hals, &fingerprint)[0];
         for (fit, how) in fits(engine.as_ref(), &left, Solver::Hals, &fingerprint).iter().zip(["resident", "streamed"])
         {

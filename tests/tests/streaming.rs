@@ -10,7 +10,7 @@ use unmix::{
 };
 use unmix_kernels::{BufferId, Recording, Workspace, gather_rows, squared_norm};
 use unmix_runtime::{Prepared, Session, block_on};
-use unmix_tests::{Dense, gpu_engines};
+use unmix_tests::{Dense, engines_with_panels, gpu_engines};
 
 /// Activations that record which rows were read. Some rows may be unreadable.
 struct Watched {
@@ -68,15 +68,6 @@ impl ActivationSource for Watched {
     }
 }
 
-/// Every engine, with panels of at most `panel_bytes` bytes.
-fn engines(panel_bytes: u64) -> Vec<Box<dyn Engine>> {
-    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new().panel_bytes(panel_bytes))];
-    for engine in gpu_engines() {
-        engines.push(Box::new(engine.panel_bytes(panel_bytes)));
-    }
-    engines
-}
-
 fn streamed(engine: &dyn Engine, source: &Arc<Watched>, slots: u32) -> Activations {
     let source: Arc<dyn ActivationSource + Send> = Arc::clone(source) as _;
     let activations = engine.stream(source, &StreamOptions { slots }).expect("a stream");
@@ -104,7 +95,7 @@ fn assert_same(what: &str, a: &Factorization, b: &Factorization) {
 fn a_streamed_fit_equals_a_resident_one_to_the_bit_with_every_solver_and_type() {
     // There are 11 panels, and the last one is shorter. The length of a row is no multiple of any alignment.
     let (tokens, neurons) = (1_003, 261);
-    for engine in engines(100_000) {
+    for engine in engines_with_panels(100_000) {
         for (solver, slots) in Solver::ALL.into_iter().zip([1, 2, 3, 4].into_iter().cycle()) {
             for element in ElementType::ALL {
                 let source = Watched::new(&Dense::random(7, tokens, neurons, element), element);
@@ -124,7 +115,7 @@ fn a_streamed_fit_equals_a_resident_one_to_the_bit_with_every_solver_and_type() 
 fn slots_of_a_few_megabytes_give_the_same_bits_with_every_start() {
     // A panel has 2.8 MB, and on a GPU its rows are padded.
     let x = Dense::random(8, 5_117, 531, ElementType::F32);
-    for engine in engines(3_000_000) {
+    for engine in engines_with_panels(3_000_000) {
         let source = Watched::new(&x, ElementType::F32);
         let (resident, streamed) = (resident(engine.as_ref(), &source), streamed(engine.as_ref(), &source, 2));
         assert_eq!(streamed.layout().panels(), 4);
@@ -152,7 +143,7 @@ fn a_start_by_kmeans_is_the_same_where_tokens_are_zero_or_equal() {
             x.values[i * 70 + j] = if i % 3 == 1 { 0.0 } else { value };
         }
     }
-    for engine in engines(100 * 288) {
+    for engine in engines_with_panels(100 * 288) {
         let source = Watched::new(&x, ElementType::F32);
         let (resident, streamed) = (resident(engine.as_ref(), &source), streamed(engine.as_ref(), &source, 3));
         for solver in [Solver::ProjectedLs, Solver::Mu] {
@@ -167,7 +158,7 @@ fn a_start_by_kmeans_is_the_same_where_tokens_are_zero_or_equal() {
 fn the_activations_are_read_once_before_the_first_iteration_and_once_in_each() {
     let (tokens, neurons) = (6_000u64, 60);
     let x = Dense::random(18, tokens as usize, neurons, ElementType::F32);
-    for engine in engines(300 * 240) {
+    for engine in engines_with_panels(300 * 240) {
         // The warm-up and k-means use samples of the tokens. The samples are copied while the activations are measured.
         let settings = SemiNmf::new(8).sparsity(0.2).tolerance(0.0);
         let source = Watched::new(&x, ElementType::F32);
@@ -197,7 +188,7 @@ fn the_activations_are_read_once_before_the_first_iteration_and_once_in_each() {
 #[test]
 fn streamed_activations_are_encoded_to_the_same_bits() {
     let x = Dense::random(9, 701, 83, ElementType::F16);
-    for engine in engines(20_000) {
+    for engine in engines_with_panels(20_000) {
         let source = Watched::new(&x, ElementType::F16);
         let (resident, streamed) = (resident(engine.as_ref(), &source), streamed(engine.as_ref(), &source, 3));
         let fit = SemiNmf::new(6).max_iterations(3).fit(engine.as_ref(), &resident).expect("a fit");
@@ -243,7 +234,7 @@ impl Norms {
 #[test]
 fn a_pass_reads_each_panel_once_and_what_is_in_slots_not_again() {
     let x = Dense::random(10, 600, 50, ElementType::F32);
-    for engine in engines(64 * 208) {
+    for engine in engines_with_panels(64 * 208) {
         let source = Watched::new(&x, ElementType::F32);
         let rows = 600;
         let norms = Norms::new(engine.as_ref(), streamed(engine.as_ref(), &source, 3));
@@ -284,7 +275,7 @@ fn recordings_in_any_order_find_their_panels() {
     let squares = |rows: Range<u64>| {
         rows.map(|i| (0..20).map(|j| x.at(i as usize, j).powi(2)).sum::<f64>()).collect::<Vec<f64>>()
     };
-    for engine in engines(40 * 80) {
+    for engine in engines_with_panels(40 * 80) {
         for slots in [1, 2, 3, 5] {
             let source = Watched::new(&x, ElementType::F32);
             let norms = Norms::new(engine.as_ref(), streamed(engine.as_ref(), &source, slots));
@@ -314,7 +305,7 @@ fn recordings_in_any_order_find_their_panels() {
 
 #[test]
 fn commands_of_a_streamed_recording_are_timed_where_the_engine_can() {
-    for engine in engines(40 * 80) {
+    for engine in engines_with_panels(40 * 80) {
         let source = Watched::new(&Dense::random(12, 333, 20, ElementType::F32), ElementType::F32);
         let norms = Norms::new(engine.as_ref(), streamed(engine.as_ref(), &source, 2));
         let seconds = block_on(norms.visit(&[0, 1, 2, 3, 4]).time()).expect("timing");
@@ -329,7 +320,7 @@ fn commands_of_a_streamed_recording_are_timed_where_the_engine_can() {
 #[test]
 fn what_cannot_be_read_is_an_error_and_the_session_can_be_used_and_dropped() {
     let x = Dense::random(13, 333, 20, ElementType::F32);
-    for engine in engines(40 * 80) {
+    for engine in engines_with_panels(40 * 80) {
         for fault in [Fault::EndOfFile, Fault::Panic] {
             for (slots, first) in [(1, 0), (3, 130), (12, 332)] {
                 let source = Watched::faulty(&x, ElementType::F32, Some((first, fault)));
@@ -356,7 +347,7 @@ fn what_cannot_be_read_is_an_error_and_the_session_can_be_used_and_dropped() {
 #[test]
 fn a_fit_of_activations_that_end_early_fails_with_the_sources_words() {
     let x = Dense::random(14, 500, 40, ElementType::F16);
-    for engine in engines(50 * 80) {
+    for engine in engines_with_panels(50 * 80) {
         for fault in [Fault::EndOfFile, Fault::Panic] {
             let source = Watched::faulty(&x, ElementType::F16, Some((400, fault)));
             let activations = streamed(engine.as_ref(), &source, 3);
@@ -371,7 +362,7 @@ fn a_stream_needs_a_slot_and_the_engine_that_cut_it() {
     let x = Dense::random(15, 20, 3, ElementType::F32);
     let source = Watched::new(&x, ElementType::F32);
     let (cpu, gpus) = (CpuEngine::new(), gpu_engines());
-    for engine in engines(1 << 20) {
+    for engine in engines_with_panels(1 << 20) {
         let stream = engine.stream(Arc::clone(&source) as _, &StreamOptions { slots: 0 });
         assert!(matches!(stream, Err(RuntimeError::Activations { problem, .. }) if problem.contains("0 slots")));
     }
@@ -388,7 +379,7 @@ fn a_stream_needs_a_slot_and_the_engine_that_cut_it() {
 fn panels_that_a_recording_does_not_visit_are_not_read() {
     // Single tokens are gathered. Only panels that have any of them are visited.
     let x = Dense::random(16, 200, 12, ElementType::F32);
-    for engine in engines(20 * 48) {
+    for engine in engines_with_panels(20 * 48) {
         let source = Watched::new(&x, ElementType::F32);
         let activations = streamed(engine.as_ref(), &source, 2);
         let layout = activations.layout().clone();

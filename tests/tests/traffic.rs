@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use unmix::{
     ActivationSource, Activations, ElementType, Engine, EngineKind, EngineLimits, Init, PanelLayout, SemiNmf, Solver,
-    StreamOptions,
 };
 use unmix_kernels::{BufferId, CacheModel, LOSS, Recording, Resource, Traffic, Workspace};
 use unmix_runtime::{Error, Pending, Prepared, Session};
@@ -54,10 +53,6 @@ impl Engine for Counting {
 
     fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {
         self.inner.load(source)
-    }
-
-    fn stream(&self, source: Arc<dyn ActivationSource + Send>, options: &StreamOptions) -> Result<Activations, Error> {
-        self.inner.stream(source, options)
     }
 
     fn open(&self, workspace: &Workspace, activations: &Activations) -> Result<Box<dyn Session>, Error> {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use unmix_kernels::{BufferId, Recording, Workspace};
 
+use crate::activations::Storage;
+use crate::stream::Stream;
 use crate::{ActivationSource, Activations, DeviceMemory, Error, PanelLayout, StreamOptions};
 
 /// A result that arrives later. The work that produces it has been submitted when this is returned.
@@ -104,7 +106,10 @@ pub trait Engine: Send + Sync + Debug {
     ///
     /// # Errors
     /// If there are no activations, or a panel does not fit a binding.
-    fn stream(&self, source: Arc<dyn ActivationSource + Send>, options: &StreamOptions) -> Result<Activations, Error>;
+    fn stream(&self, source: Arc<dyn ActivationSource + Send>, options: &StreamOptions) -> Result<Activations, Error> {
+        let layout = self.layout(&*source)?;
+        Ok(Activations { layout, storage: Storage::Streamed(Stream::new(source, options)?) })
+    }
 
     /// Allocates every buffer of `workspace`, zeroed, after checking all of them against the limits. Panels of
     /// `activations` can be bound by the session's recordings.

@@ -2,7 +2,7 @@
 
 /// Test programs whose results depend on the vectors that the CPU engine uses. The unit tests of all libraries do as
 /// well.
-pub const SUITES: [&str; 11] = [
+pub const SUITES: [&str; 14] = [
     "kernels",
     "fits",
     "golden",
@@ -11,6 +11,9 @@ pub const SUITES: [&str; 11] = [
     "adversarial",
     "real_activations",
     "encode",
+    "streaming",
+    "shards",
+    "checkpoints",
     "concepts",
     "exports",
     "command_line",

@@ -14,10 +14,7 @@ use self::session::CpuSession;
 use crate::activation_source::checked_shape;
 use crate::activations::Storage;
 use crate::host_memory::HostMemory;
-use crate::stream::Stream;
-use crate::{
-    ActivationSource, Activations, Engine, EngineKind, EngineLimits, Error, PanelLayout, Session, StreamOptions,
-};
+use crate::{ActivationSource, Activations, Engine, EngineKind, EngineLimits, Error, PanelLayout, Session};
 
 /// Least and most bytes of a panel. Of the last-level cache it takes an eighth between them: the [K, d] accumulators that it adds
 /// to should stay there as well, and the cache is often shared with others.
@@ -122,11 +119,6 @@ impl Engine for CpuEngine {
         let panels =
             (0..layout.panels()).map(|panel| self.load_rows(source, layout.rows(panel))).collect::<Result<_, _>>()?;
         Ok(Activations { layout, storage: Storage::Host(panels) })
-    }
-
-    fn stream(&self, source: Arc<dyn ActivationSource + Send>, options: &StreamOptions) -> Result<Activations, Error> {
-        let layout = self.layout(&*source)?;
-        Ok(Activations { layout, storage: Storage::Streamed(Stream::new(source, options)?) })
     }
 
     fn open(&self, workspace: &Workspace, activations: &Activations) -> Result<Box<dyn Session>, Error> {

@@ -33,10 +33,9 @@ use self::panels::Panels;
 use self::pipelines::Compose;
 use self::session::GpuSession;
 use crate::activations::Storage;
-use crate::stream::Stream;
 use crate::{
     ActivationSource, Activations, DeviceMemory, Engine, EngineKind, EngineLimits, Error, PanelLayout, Session,
-    StreamOptions, block_on,
+    block_on,
 };
 
 pub use self::adapter::{AdapterChoice, AdapterSummary, adapters};
@@ -183,11 +182,6 @@ impl Engine for WgpuEngine {
 
     fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {
         upload::load(&self.gpu, self.layout(source)?, source)
-    }
-
-    fn stream(&self, source: Arc<dyn ActivationSource + Send>, options: &StreamOptions) -> Result<Activations, Error> {
-        let layout = self.layout(&*source)?;
-        Ok(Activations { layout, storage: Storage::Streamed(Stream::new(source, options)?) })
     }
 
     fn open(&self, workspace: &Workspace, activations: &Activations) -> Result<Box<dyn Session>, Error> {
