@@ -36,6 +36,8 @@ struct State<S> {
     next: Vec<u32>,
     /// The panel that could not be read. Nothing is read until somebody asks for it or something else is announced.
     failed: Option<(u32, Error)>,
+    /// Number of announcements.
+    announcements: u64,
     closing: bool,
 }
 
@@ -87,6 +89,7 @@ impl<S: Send + 'static> ReadAhead<S> {
             now: VecDeque::new(),
             next: Vec::new(),
             failed: None,
+            announcements: 0,
             closing: false,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
@@ -109,6 +112,7 @@ impl<S> ReadAhead<S> {
         let more = state.slots;
         state.next.extend(next.into_iter().take(more));
         state.failed = None;
+        state.announcements += 1;
         self.shared.changed.notify_all();
     }
 
@@ -151,6 +155,7 @@ impl<S> Shared<S> {
                 state = self.wait(state);
                 continue;
             };
+            let announcement = state.announcements;
             drop(state);
             let filled = catch_unwind(AssertUnwindSafe(|| fill(panel, &mut slot))).unwrap_or_else(|panic| {
                 let words = panic.downcast_ref::<String>().map(String::as_str);
@@ -162,7 +167,10 @@ impl<S> Shared<S> {
                 Ok(()) => state.full.push((panel, slot)),
                 Err(error) => {
                     state.free.push_back(slot);
-                    state.failed = Some((panel, error));
+                    // A panel that an earlier announcement wanted may be wanted later or never. Reading must not stop for it.
+                    if state.announcements == announcement {
+                        state.failed = Some((panel, error));
+                    }
                 }
             }
             self.changed.notify_all();
@@ -312,6 +320,30 @@ mod tests {
         }
         // Panels that can be read are there all the same.
         run(&ahead, &[0, 1, 3, 0]);
+    }
+
+    #[test]
+    fn a_failure_that_comes_after_another_announcement_does_not_stop_reading() {
+        let (begins, begun) = std::sync::mpsc::channel();
+        let (goes_on, may_go_on) = std::sync::mpsc::channel();
+        let ahead = ReadAhead::start(vec![u32::MAX], move |panel, slot| {
+            if panel == 1 {
+                begins.send(()).expect("the test listens");
+                may_go_on.recv().expect("the test answers");
+                return Err(Error::Read("panel 1".to_owned()));
+            }
+            *slot = panel;
+            Ok(())
+        })
+        .expect("a thread");
+        ahead.announce(vec![0], [1]);
+        drop(ahead.take(0));
+        begun.recv().expect("panel 1 is being read");
+        ahead.announce(vec![0, 1], []);
+        goes_on.send(()).expect("the reader listens");
+        assert_eq!(*ahead.take(0).expect("a panel"), 0);
+        goes_on.send(()).expect("the reader listens");
+        assert!(ahead.take(1).is_err());
     }
 
     #[test]
