@@ -377,7 +377,7 @@ fn impossible_options_are_refused_before_any_work() {
     refused(SemiNmf::new(2).max_iterations(0), "max_iterations");
     refused(SemiNmf::new(2).patience(0), "patience");
     for share in [-0.1, 1.0, f64::NAN] {
-        refused(SemiNmf::new(2).relaxation(share), "relaxation");
+        refused(SemiNmf::new(2).solver(Solver::ProjectedLs).relaxation(share), "relaxation");
     }
     refused(SemiNmf::new(2).init(Init::Given), "init");
     let given = |rows, columns, value| DenseMatrix { rows, columns, values: vec![value; rows * columns] };

@@ -3,7 +3,7 @@
 use crate::Solver;
 
 /// Weight of the penalty. `docs/fitting.md` shows what it was chosen by.
-pub(crate) const PENALTY: f64 = 0.05;
+pub(crate) const PENALTY: f64 = 0.06;
 
 /// Neurons that are enough for a feature of [`Solver::Hals`], whatever their number in all.
 const ENOUGH_NEURONS: f64 = 80.0;

@@ -44,7 +44,7 @@ pub struct SemiNmf {
 }
 
 impl SemiNmf {
-    /// A factorization into `rank` features (K). By default it uses [`Solver::Hals`] with a penalty of 0.05, keeps about 80 neurons in each
+    /// A factorization into `rank` features (K). By default it uses [`Solver::Hals`] with a penalty of 0.06, keeps about 80 neurons in each
     /// feature (see [`sparsity`](Self::sparsity)), and starts by k-means with seed 0. It stops when ten iterations lower the objective by
     /// less than a thousandth, or after 100 iterations.
     pub fn new(rank: u32) -> Self {
@@ -104,7 +104,7 @@ impl SemiNmf {
         self
     }
 
-    /// Weight α, at least 0, of the penalty on the coefficients. Only [`Solver::Hals`] uses it. Default 0.05. A larger
+    /// Weight α, at least 0, of the penalty on the coefficients. Only [`Solver::Hals`] uses it. Default 0.06. A larger
     /// one makes the coefficients sparser.
     pub fn penalty(mut self, alpha: f64) -> Self {
         self.options.penalty = alpha;
@@ -188,8 +188,9 @@ impl SemiNmf {
     }
 
     /// Whether the iterate with the least error is returned instead of the last one. With [`Solver::ProjectedLs`] and sparse features, its
-    /// features are returned, and coefficients that are found again for them and explain about as much as its own. Default true. The
-    /// exception is [`Solver::Paper`] with tolerance 0, which returns the state after exactly [`max_iterations`](Self::max_iterations).
+    /// features are returned, and coefficients that are found again for them and explain about as much as its own. Default true, with two
+    /// exceptions. [`Solver::Hals`] returns the last iterate, which has the least objective. [`Solver::Paper`] with tolerance 0 returns the
+    /// state after exactly [`max_iterations`](Self::max_iterations).
     pub fn keep_best(mut self, keep: bool) -> Self {
         self.keep_best = Some(keep);
         self

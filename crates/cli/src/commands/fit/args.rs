@@ -78,7 +78,7 @@ pub struct NewFitArgs {
     #[arg(long, value_enum, value_name = "SOLVER", help_heading = "Solver")]
     pub solver: Option<SolverOption>,
 
-    /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser [default: 0.05]
+    /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser [default: 0.06]
     #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub penalty: Option<f64>,
 
