@@ -39,6 +39,7 @@ mod lens;
 mod matching;
 mod neurons;
 mod one_line;
+mod page;
 mod rows;
 
 pub use contexts::{
