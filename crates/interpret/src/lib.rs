@@ -39,6 +39,7 @@ mod hierarchy;
 mod lens;
 mod neurons;
 mod one_line;
+mod page;
 mod rows;
 
 pub use chance::match_by_chance;
