@@ -16,8 +16,15 @@ pub(crate) struct Lockstep<'f> {
     fits: Vec<Iterations<'f>>,
     /// Whether reports of each fit are still to come.
     running: Vec<bool>,
-    /// The pass that was run last, and which fits it serves with how many updates of the coefficients.
-    pass: Option<(Vec<(usize, u32)>, Box<dyn Prepared>)>,
+    /// The pass that was run last.
+    pass: Option<SharedPass>,
+}
+
+/// A pass that serves several fits.
+struct SharedPass {
+    /// The numbers of the fits, each with its number of updates of the coefficients.
+    serves: Vec<(usize, u32)>,
+    prepared: Box<dyn Prepared>,
 }
 
 impl<'f> Lockstep<'f> {
@@ -56,16 +63,19 @@ impl<'f> Lockstep<'f> {
         Ok(self.running.contains(&true))
     }
 
-    fn run_pass(&mut self, of: Vec<(usize, u32)>) -> Result<(), Error> {
-        if self.pass.as_ref().is_none_or(|(served, _)| *served != of) {
-            let steps: Vec<(Steps<'_>, u32)> =
-                of.iter().map(|&(number, updates)| (self.fits[number].fit().steps(), updates)).collect();
-            let prepared = self.fits[of[0].0].fit().io.prepare(passes(&steps))?;
-            self.pass = Some((of, prepared));
-        }
-        if let Some((_, pass)) = &self.pass {
-            pass.run()?;
-        }
+    /// Runs a pass that serves these fits.
+    fn run_pass(&mut self, serves: Vec<(usize, u32)>) -> Result<(), Error> {
+        let pass = match self.pass.take().filter(|pass| pass.serves == serves) {
+            Some(pass) => pass,
+            None => {
+                let steps: Vec<(Steps<'_>, u32)> =
+                    serves.iter().map(|&(number, updates)| (self.fits[number].fit().steps(), updates)).collect();
+                let prepared = self.fits[serves[0].0].fit().io.prepare(passes(&steps))?;
+                SharedPass { serves, prepared }
+            }
+        };
+        pass.prepared.run()?;
+        self.pass = Some(pass);
         Ok(())
     }
 
