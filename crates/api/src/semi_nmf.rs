@@ -229,9 +229,10 @@ impl SemiNmf {
         // The coefficients of a revived feature are zeros, so they must be able to grow.
         options.revive &= updates.coefficients.moves_zeros();
         if !updates.alternate_least_squares() {
-            (options.relaxation, options.warm_up) = (0.0, 0);
+            options.relaxation = 0.0;
         }
-        if options.init != Init::Kmeans {
+        // The coefficients of the sample begin as zeros.
+        if options.init != Init::Kmeans || !updates.coefficients.moves_zeros() {
             options.warm_up = 0;
         }
         options.keep_best = self.keep_best.unwrap_or(updates.coefficients.keeps_best(options.tolerance));
