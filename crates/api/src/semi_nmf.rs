@@ -154,9 +154,9 @@ impl SemiNmf {
     }
 
     /// Number of warm-up iterations, before the first pass over all tokens. They run on a sample with every fifth token or fewer. The
-    /// default is 8. None are run with solvers other than [`Solver::ProjectedLs`], with starts other than k-means, or with fewer than 75
-    /// tokens for each feature. If the clusters explain less than 30% of the tokens' directions, the features keep up to four times as many
-    /// neurons in the first warm-up iterations.
+    /// default is 8. None are run with [`Solver::Mu`] or [`Solver::Paper`], with starts other than k-means, or with fewer than 75 tokens
+    /// for each feature. If the clusters explain less than 30% of the tokens' directions, the features of [`Solver::ProjectedLs`] keep up
+    /// to four times as many neurons in the first warm-up iterations.
     pub fn warm_up(mut self, iterations: u32) -> Self {
         self.options.warm_up = iterations;
         self

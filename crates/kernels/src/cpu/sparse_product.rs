@@ -59,13 +59,7 @@ impl SparseCoefficients {
             return None;
         }
         let &Operands { coefficients, stride, rank, rows, .. } = operands;
-        let count = |rows: &[f32]| {
-            arch().dispatch(
-                #[inline(always)]
-                || rows.chunks(stride).map(|row| count_nonzeros(&row[..rank])).sum::<usize>(),
-            )
-        };
-        let found: usize = coefficients[..rows * stride].par_chunks(BLOCK_TOKENS[0] * stride).map(count).sum();
+        let found = count_nonzeros(&coefficients[..rows * stride], stride, rank);
         let is_sparse = found * worth(operands) <= rows * rank;
         let tokens = (TOKENS_OF_FEATURE * rows * rank / found.max(1)).next_power_of_two();
         is_sparse.then(|| Self::in_blocks(operands, tokens.clamp(BLOCK_TOKENS[0], BLOCK_TOKENS[1])))
@@ -112,9 +106,20 @@ fn worth(operands: &Operands<'_>) -> usize {
     }
 }
 
+/// Number of values that are not zero in the first `columns` columns of rows that are `stride` apart.
+pub(crate) fn count_nonzeros(rows: &[f32], stride: usize, columns: usize) -> usize {
+    let count = |rows: &[f32]| {
+        arch().dispatch(
+            #[inline(always)]
+            || rows.chunks(stride).map(|row| count_in(&row[..columns])).sum::<usize>(),
+        )
+    };
+    rows.par_chunks(BLOCK_TOKENS[0] * stride).map(count).sum()
+}
+
 /// Number of values that are not zero.
 #[inline(always)]
-fn count_nonzeros(values: &[f32]) -> usize {
+fn count_in(values: &[f32]) -> usize {
     values.iter().map(|&value| u32::from(value != 0.0)).sum::<u32>() as usize
 }
 
