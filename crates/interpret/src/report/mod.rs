@@ -7,7 +7,6 @@
 mod assemble;
 mod badges;
 mod compact;
-mod digest;
 mod map;
 mod model;
 mod notes;

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 /// The source expression that allows exactly `text` to run: `sha256-…`.
-pub fn source_of(text: &str) -> String {
+pub(super) fn source_of(text: &str) -> String {
     format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(text.as_bytes())))
 }
 
