@@ -75,6 +75,12 @@ impl SemiNmf {
         }
     }
 
+    /// Number of features K, in place of that of [`new`](Self::new).
+    pub fn rank(mut self, rank: u32) -> Self {
+        self.options.rank = rank;
+        self
+    }
+
     /// Share p of the neurons that each feature keeps, in (0, 1]. A feature has m = max(1, ⌈p·d⌉) nonzeros. Default 0.01.
     pub fn sparsity(mut self, share: f64) -> Self {
         self.options.sparsity = share;

@@ -28,12 +28,15 @@
 pub mod concepts;
 pub mod export;
 pub mod report;
+pub mod sweep;
 
 mod contexts;
 mod correlation;
 mod cosine;
 mod distribution;
+mod fit_error;
 mod health;
+mod held_out;
 mod hierarchy;
 mod lens;
 mod matching;
@@ -49,10 +52,12 @@ pub use contexts::{
 pub use correlation::coefficient_correlations;
 pub use cosine::{cosines, prompt_maxima};
 pub use distribution::{Distribution, QUANTILES, distributions};
+pub use fit_error::FitError;
 pub use health::{
     DENSE_SHARE, DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, NeuronGroup, OUTLIER_NEURON_SHARE, OUTLIER_TOKEN_NORM,
     SharedNeuron, TOKEN_SHARE, TokenEnergy, TokenIdentity, health, neuron_group,
 };
+pub use held_out::{Folds, folds, held_out_error};
 pub use hierarchy::{Child, Hierarchy, HierarchyLevel, HierarchyOptions, NodeCoefficients, hierarchy};
 pub use lens::{
     DownProjection, LensError, LensReading, LensWords, NormKind, Readout, ReadoutNames, ReadoutOptions, Role,
