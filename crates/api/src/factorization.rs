@@ -67,6 +67,23 @@ pub struct FitSummary {
     pub feature_statistics: Vec<FeatureStatistics>,
     /// Options of the fit.
     pub options: Options,
+    /// How the runs agreed whose consensus this is. It is absent for a single run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consensus: Option<ConsensusSummary>,
+}
+
+/// How the runs of a consensus went, and how well they agreed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConsensusSummary {
+    /// Number of runs.
+    pub runs: u32,
+    /// The seed of each run.
+    pub seeds: Vec<u64>,
+    /// Number of iterations of each run.
+    pub iterations_each: u32,
+    /// Mean cosine of the features of two single runs, matched one to one: the mean over all pairs of runs, from 0 to 1. A feature without
+    /// a counterpart counts as 0.
+    pub stability: f64,
 }
 
 /// How far the factors are from a point that satisfies the Karush-Kuhn-Tucker conditions. The distances are shares of ‖X‖, and do not
@@ -99,4 +116,11 @@ pub struct FeatureStatistics {
     pub norm: f64,
     /// Number of nonzeros of the feature.
     pub nonzeros: u32,
+    /// How well the runs of a consensus agree on the feature: the mean cosine of its matches in them, from 0 to 1. A run without a match
+    /// counts as 0. It is absent for a single run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproducibility: Option<f64>,
+    /// Number of runs of a consensus whose match has a cosine of at least 0.8. It is absent for a single run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_in: Option<u32>,
 }

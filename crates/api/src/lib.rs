@@ -22,6 +22,7 @@
 //! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |
 //! | between iterations | what they said (`report`, `course`), `revival`, and the callback (`watch`) |
 //! | checkpoints | `checkpoint` is what a caller's writer and reader see, `checkpoints` decides when, `checkpoint_header` whose they are; `iteration_state` and `saved_buffers` are what they hold; `checkpoint_handles`, `float_bits` |
+//! | between fits | `feature_cosines`, `matching` |
 //! | the result | `best_iterate`, `debias`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
 
 mod best_iterate;
@@ -37,6 +38,7 @@ mod dense_matrix;
 mod encode;
 mod error;
 mod factorization;
+mod feature_cosines;
 mod features_update;
 mod fit;
 mod fit_plan;
@@ -48,6 +50,7 @@ mod iteration_state;
 mod iterations;
 mod kept_entries;
 mod kmeans;
+mod matching;
 mod measuring;
 mod option_checks;
 mod options;
@@ -79,10 +82,12 @@ pub use checkpoint::{CheckpointBuffer, CheckpointReader, CheckpointSummary, Chec
 pub use dense_matrix::DenseMatrix;
 pub use encode::{Encoder, Encoding};
 pub use error::Error;
-pub use factorization::{Factorization, FeatureStatistics, FitSummary, Optimality};
+pub use factorization::{ConsensusSummary, Factorization, FeatureStatistics, FitSummary, Optimality};
+pub use feature_cosines::{feature_cosines, unit_features};
 pub use fit_plan::{FitPlan, MemoryLimits, Placement, Streaming};
 pub use host_activations::HostActivations;
 pub use iteration_plan::Iteration;
+pub use matching::{MatchedPair, Matching, match_features};
 pub use options::{Init, Options, Solver, StopReason};
 pub use outlier_tokens::OutlierTokens;
 pub use progress::{Progress, Stage};

@@ -153,6 +153,7 @@ impl Found {
                 dead_features: (0..).zip(&feature_statistics).filter(|(_, s)| dead(s)).map(|(k, _)| k).collect(),
                 feature_statistics,
                 options,
+                consensus: None,
             },
             features,
             coefficients,

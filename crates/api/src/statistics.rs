@@ -98,6 +98,8 @@ pub(crate) fn statistics(parts: &[Part], coefficients: &DenseMatrix, squared_nor
             max_coefficient: largest[k],
             norm: part.norm,
             nonzeros: part.nonzeros,
+            reproducibility: None,
+            found_in: None,
         })
         .collect()
 }

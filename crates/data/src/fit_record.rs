@@ -158,7 +158,10 @@ impl FitRecord {
             .feature_statistics
             .iter()
             .flat_map(|s| [s.explained_share, s.energy_share, s.active_share, s.norm, f64::from(s.max_coefficient)]);
-        let numbers = [summary.relative_error].into_iter().chain(summary.loss_curve.iter().copied()).chain(shares);
+        let agreement = summary.feature_statistics.iter().filter_map(|s| s.reproducibility);
+        let agreement = agreement.chain(summary.consensus.iter().map(|consensus| consensus.stability));
+        let numbers = [summary.relative_error].into_iter().chain(summary.loss_curve.iter().copied());
+        let numbers = numbers.chain(shares).chain(agreement);
         if numbers.into_iter().any(|number| !number.is_finite()) {
             return inconsistent(
                 "the relative error, a loss or a feature's statistics",

@@ -4,11 +4,11 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use serde::Serialize;
-use unmix::{Activations, DenseMatrix, Engine, Error, Factorization, HostActivations, SemiNmf, Solver};
+use unmix::{Activations, DenseMatrix, Engine, Error, Factorization, HostActivations, SemiNmf, Solver, unit_features};
 
 use crate::contexts::{Activation, StrongestTokens};
 use crate::distribution::largest_coefficients;
-use crate::rows::{norms, unit_features};
+use crate::rows::norms;
 
 /// Options of the recursion.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -30,6 +30,7 @@ pub mod export;
 pub mod report;
 pub mod sweep;
 
+mod chance;
 mod contexts;
 mod correlation;
 mod cosine;
@@ -39,12 +40,12 @@ mod health;
 mod held_out;
 mod hierarchy;
 mod lens;
-mod matching;
 mod neurons;
 mod one_line;
 mod page;
 mod rows;
 
+pub use chance::match_by_chance;
 pub use contexts::{
     Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, TOKENS_A_WORD, Text, TokenNotation, Window,
     contexts, contexts_of_tokens, in_reading_order, strongest_tokens,
@@ -63,7 +64,6 @@ pub use lens::{
     DownProjection, LensError, LensReading, LensWords, NormKind, Readout, ReadoutNames, ReadoutOptions, Role,
     TokenIdLogit, TokenLogit, single_neurons,
 };
-pub use matching::{MatchedPair, Matching, match_by_chance, match_features};
 pub use neurons::{Neuron, strongest_neurons};
 pub use one_line::{disturbs_a_terminal, one_line};
-pub use rows::{feature_cosines, norms, unit_features};
+pub use rows::norms;

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
+use unmix::{MatchedPair, Matching, match_features};
 use unmix_data::{FitRecord, read_fit};
-use unmix_interpret::{
-    Contexts, MatchedPair, Matching, Text, contexts, in_reading_order, match_by_chance, match_features,
-};
+use unmix_interpret::{Contexts, Text, contexts, in_reading_order, match_by_chance};
 
 use crate::commands::features::words_json;
 use crate::failure::Failure;
@@ -106,7 +105,7 @@ pub fn run(args: &CompareArgs, shared: &SharedArgs) -> Result<(), Failure> {
             let matching = match_features(features, &fit.record.features)?;
             Ok(Comparison { fit, matching, chance: match_by_chance(features, &fit.record.features, SHUFFLES, 0)? })
         })
-        .collect::<Result<_, unmix_data::Error>>()?;
+        .collect::<Result<_, unmix::Error>>()?;
     if shared.json {
         return output::print_json(&json!({
             "fit": output::json_path(&args.fit),

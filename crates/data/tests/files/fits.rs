@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use unmix::{DenseMatrix, Factorization, FeatureStatistics, FitSummary, Init, Options, Solver, StopReason};
+use unmix::{
+    ConsensusSummary, DenseMatrix, Factorization, FeatureStatistics, FitSummary, Init, Options, Solver, StopReason,
+};
 use unmix_data::{
     Error, FACTORIZATION_FILE, FitRecord, InputRecord, RUN_FILE, TokenColumns, TokenFilter, read_fit, read_matrix,
     write_fit,
@@ -54,11 +56,19 @@ fn record(seed: u64) -> FitRecord {
                 energy_share: 0.1,
                 max_coefficient: 0.3,
                 nonzeros: 1,
+                reproducibility: Some(0.1 + 0.7),
+                found_in: Some(2),
                 ..FeatureStatistics::default()
             };
             rank
         ],
         options,
+        consensus: Some(ConsensusSummary {
+            runs: 3,
+            seeds: vec![0, 7, u64::MAX],
+            iterations_each: 8,
+            stability: 0.1 + 0.2,
+        }),
     };
     let factorization = Factorization {
         features: DenseMatrix { rows: rank, columns: neurons, values: (0..8).map(|i| i as f32 * 0.1 - 0.35).collect() },
@@ -158,6 +168,20 @@ fn the_same_fit_gives_the_same_bytes() {
     for name in [FACTORIZATION_FILE, RUN_FILE] {
         assert_eq!(fs::read(one.1.join(name)).expect("bytes"), fs::read(two.1.join(name)).expect("bytes"), "{name}");
     }
+}
+
+#[test]
+fn a_fit_of_a_single_run_says_nothing_of_reproducibility_and_older_fits_are_read_as_such() {
+    let (_parent, dir) = parent();
+    let mut fit = record(1);
+    fit.run.summary.consensus = None;
+    for statistics in &mut fit.run.summary.feature_statistics {
+        (statistics.reproducibility, statistics.found_in) = (None, None);
+    }
+    write_fit(&dir, &fit, false).expect("written");
+    let text = fs::read_to_string(dir.join(RUN_FILE)).expect("text");
+    assert!(["consensus", "reproducibility", "found_in"].iter().all(|name| !text.contains(name)), "{text}");
+    same(&read_fit(&dir).expect("read"), &fit);
 }
 
 #[test]

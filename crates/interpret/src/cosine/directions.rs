@@ -2,9 +2,9 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use unmix::DenseMatrix;
+use unmix::{DenseMatrix, unit_features};
 
-use crate::rows::{nonzeros, normalize, unit_features};
+use crate::rows::{nonzeros, normalize};
 
 /// Share of nonzeros up to which gathering them is faster than the dense product.
 const SPARSE: f64 = 0.06;

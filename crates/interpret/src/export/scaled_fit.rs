@@ -1,11 +1,11 @@
 //! A fit with features of unit length.
 
-use unmix::DenseMatrix;
+use unmix::{DenseMatrix, unit_features};
 use unmix_data::{FitRecord, TokenColumns};
 
 use super::ExportError;
 use crate::distribution::largest_coefficients;
-use crate::{norms, unit_features};
+use crate::norms;
 
 /// Stated in every export, because factors can be scaled against each other without changing their product.
 pub const SCALE: &str =

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use unmix::DenseMatrix;
+use unmix::{DenseMatrix, unit_features};
 
 use super::saelens::write_f32;
 use super::written::begin;
 use super::{ExportError, ScaledFit, WrittenFile};
-use crate::{norms, unit_features};
+use crate::norms;
 
 const TENSORS: &str = "steering.safetensors";
 const SCRIPT: &str = "steer.py";

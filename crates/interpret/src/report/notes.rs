@@ -215,6 +215,7 @@ mod tests {
             dead_features: Vec::new(),
             feature_statistics: vec![FeatureStatistics::default(); rank],
             options,
+            consensus: None,
         }
     }
 

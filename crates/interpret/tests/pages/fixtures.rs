@@ -46,6 +46,7 @@ pub fn record(features: DenseMatrix, coefficients: DenseMatrix, columns: TokenCo
         dead_features: dead.collect(),
         feature_statistics: statistics,
         options: SemiNmf::new(rank as u32).options(),
+        consensus: None,
     };
     let input = InputRecord {
         paths: vec!["made/by/hand.npy".into()],

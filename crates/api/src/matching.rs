@@ -1,16 +1,11 @@
 //! Which features of two fits are the same.
 
-mod chance;
-
 use pathfinding::kuhn_munkres::kuhn_munkres;
 use pathfinding::matrix::Matrix;
 use serde::Serialize;
-use unmix::DenseMatrix;
-use unmix_data::Error;
 
-use crate::rows::{feature_cosines, squared_norm};
-
-pub use chance::match_by_chance;
+use crate::feature_cosines::{feature_cosines, norm};
+use crate::{DenseMatrix, Error};
 
 /// A feature and its counterpart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -109,7 +104,7 @@ pub fn match_features(first: &DenseMatrix, second: &DenseMatrix) -> Result<Match
 
 /// The features that are not zero.
 fn living(features: &DenseMatrix) -> impl Iterator<Item = usize> {
-    (0..features.rows).filter(|&k| squared_norm(features.row(k)) > 0.0)
+    (0..features.rows).filter(|&k| norm(features.row(k)) > 0.0)
 }
 
 #[cfg(test)]
@@ -129,7 +124,6 @@ mod tests {
         let other = DenseMatrix { rows: 2, columns: 4, values: vec![1.0; 8] };
         let three = features(&[&[1.0f32, 0.0, 0.0][..]; 3]);
         assert!(match_features(&three, &other).is_err() && match_features(&other, &three).is_err());
-        assert!(match_by_chance(&three, &other, 2, 0).is_err());
     }
 
     #[test]

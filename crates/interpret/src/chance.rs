@@ -4,12 +4,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use unmix::DenseMatrix;
-use unmix_data::Error;
-
-use crate::rows::feature_cosines;
-
-use super::{Matching, living, match_features};
+use unmix::{DenseMatrix, Error, Matching, feature_cosines, match_features};
 
 /// Matches the features `first` with `shuffles` shuffled copies of `second`. A shuffle moves each neuron's weights
 /// among the features of `second` that are not zero. So each neuron is used as often and as strongly as before, but
@@ -27,7 +22,7 @@ pub fn match_by_chance(
 ) -> Result<Vec<Matching>, Error> {
     // Matrices whose sizes contradict their values are refused before they are shuffled.
     feature_cosines(first, second)?;
-    let living: Vec<usize> = living(second).collect();
+    let living = living(second);
     (0..shuffles)
         .into_par_iter()
         .map(|shuffle| {
@@ -36,6 +31,11 @@ pub fn match_by_chance(
             match_features(first, &shuffled(second, &living, &mut rng))
         })
         .collect()
+}
+
+/// The features that are not zero.
+fn living(features: &DenseMatrix) -> Vec<usize> {
+    (0..features.rows).filter(|&k| features.row(k).iter().any(|&z| z != 0.0)).collect()
 }
 
 /// The features, with the values of each column in another order among the rows `living`.
@@ -70,7 +70,7 @@ mod tests {
     fn a_shuffle_keeps_the_weights_of_each_neuron_and_the_zero_features() {
         let mut features = features(1);
         features.values[3 * 64..4 * 64].fill(0.0);
-        let living: Vec<usize> = living(&features).collect();
+        let living = living(&features);
         let other = shuffled(&features, &living, &mut ChaCha8Rng::seed_from_u64(0));
         assert!(other != features && other.row(3).iter().all(|&z| z == 0.0));
         let column = |matrix: &DenseMatrix, neuron: usize| {
@@ -79,6 +79,13 @@ mod tests {
             column
         };
         (0..64).for_each(|neuron| assert_eq!(column(&other, neuron), column(&features, neuron), "neuron {neuron}"));
+    }
+
+    #[test]
+    fn features_over_other_neurons_are_an_error() {
+        let wide = DenseMatrix { rows: 2, columns: 3, values: vec![1.0; 6] };
+        let narrow = DenseMatrix { rows: 2, columns: 2, values: vec![1.0; 4] };
+        assert!(match_by_chance(&wide, &narrow, 2, 0).is_err());
     }
 
     #[test]
