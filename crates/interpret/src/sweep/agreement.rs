@@ -1,8 +1,6 @@
 //! How far fits with other seeds agree.
 
-use unmix::DenseMatrix;
-
-use crate::match_features;
+use unmix::{DenseMatrix, match_features};
 
 /// From this cosine on, a feature was found again.
 const FOUND_AGAIN: f32 = 0.8;
@@ -10,7 +8,7 @@ const FOUND_AGAIN: f32 = 0.8;
 /// How far several fits agree that differ in their seeds alone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Agreement {
-    /// The [stability](crate::Matching::stability) of each pair of fits.
+    /// The [stability](unmix::Matching::stability) of each pair of fits.
     pub stabilities: Vec<f64>,
     /// For each fit, the number of its features that at least half of the other fits have as well, with a cosine of at
     /// least 0.8.
@@ -22,7 +20,7 @@ impl Agreement {
     ///
     /// # Errors
     /// As [`match_features`].
-    pub fn of(fits: &[DenseMatrix]) -> Result<Agreement, unmix_data::Error> {
+    pub fn of(fits: &[DenseMatrix]) -> Result<Agreement, unmix::Error> {
         let mut stabilities = Vec::new();
         let mut found_in: Vec<Vec<u32>> = fits.iter().map(|features| vec![0; features.rows]).collect();
         for second in 0..fits.len() {

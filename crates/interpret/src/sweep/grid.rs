@@ -1,18 +1,8 @@
 //! Which numbers of features are tried: those that were asked for, and then some around the best.
 
-use serde::{Deserialize, Serialize};
-
+use super::grid_point::GridPoint;
 use super::point::SweepPoint;
 use super::recommendation::recommend;
-
-/// A number of features with a sparsity.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GridPoint {
-    /// Number of features K.
-    pub rank: u32,
-    /// Share of the neurons that a feature keeps.
-    pub sparsity: f64,
-}
 
 /// Neighbours whose ratio is at most this need no rank between them.
 const CLOSE: f64 = 1.12;

@@ -4,17 +4,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use unmix::{ActivationSource, DenseMatrix, Engine, Factorization, Placement, Progress, SemiNmf, StopReason};
+use unmix::{ActivationSource, DenseMatrix, Engine, Factorization, Placement, Progress, SemiNmf, StopReason, feature_cosines};
 use unmix_data::SelectedRows;
 
 use super::agreement::Agreement;
-use super::grid::GridPoint;
+use super::grid_point::GridPoint;
 use super::point::{SweepPoint, mean};
 use super::sweep_options::Sweep;
 use crate::FitError;
 use crate::health::DUPLICATE_COSINE;
 use crate::held_out::{Folds, folds, held_out_error};
-use crate::rows::feature_cosines;
 
 /// The activations of a sweep, and where they are fitted.
 pub struct SweepData<'a> {
@@ -75,7 +74,27 @@ impl<'a> SweepData<'a> {
     }
 }
 
+/// Nobody watches.
+struct Unwatched;
+
+impl SweepObserver for Unwatched {
+    fn fitted(&mut self, _: Factorization) {}
+}
+
 impl Sweep {
+    /// Measures everything.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure).
+    pub fn run(&self, data: &SweepData<'_>) -> Result<Vec<SweepPoint>, FitError> {
+        let mut points = Vec::new();
+        while let Some(at) = self.next(&points) {
+            let Some(point) = self.measure(data, at, &mut Unwatched)? else { break };
+            points.push(point);
+        }
+        Ok(points)
+    }
+
     /// Fits all tokens with each seed, and the tokens outside each fold. Measures the fits. `None` if the observer stopped
     /// them.
     ///
@@ -167,13 +186,13 @@ impl Fits {
     fn into_point(self, at: GridPoint, held_out_errors: Vec<f64>, seconds: f64) -> Result<SweepPoint, FitError> {
         let agreement = Agreement::of(&self.features)?;
         let mean = |values: &[f64]| mean(values).unwrap_or(0.0);
-        let point = SweepPoint {
+        Ok(SweepPoint {
             rank: at.rank,
             sparsity: at.sparsity,
             kept_per_feature: self.kept_per_feature,
             held_out_errors,
-            stabilities: Vec::new(),
-            reproducible_features: Vec::new(),
+            stabilities: agreement.stabilities,
+            reproducible_features: agreement.reproducible,
             dead_features: mean(&self.dead),
             duplicate_features: mean(&self.duplicates),
             active_features: mean(&self.active),
@@ -181,13 +200,12 @@ impl Fits {
             seeds: self.seeds,
             relative_errors: self.errors,
             seconds,
-        };
-        Ok(point.with_agreement(agreement))
+        })
     }
 }
 
 /// Number of features with another one that has nearly the same direction.
-fn duplicates(features: &DenseMatrix) -> Result<usize, unmix_data::Error> {
+fn duplicates(features: &DenseMatrix) -> Result<usize, unmix::Error> {
     let cosines = feature_cosines(features, features)?;
     let has_copy =
         |&k: &usize| cosines.row(k).iter().enumerate().any(|(other, &cosine)| other != k && cosine >= DUPLICATE_COSINE);

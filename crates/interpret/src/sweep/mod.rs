@@ -22,13 +22,15 @@
 
 mod agreement;
 mod grid;
+mod grid_point;
 mod measure;
 mod point;
 mod recommendation;
 mod sweep_options;
 
 pub use agreement::Agreement;
-pub use grid::{GridPoint, default_ranks};
+pub use grid::default_ranks;
+pub use grid_point::GridPoint;
 pub use measure::{SweepData, SweepObserver, SweepStep};
 pub use point::SweepPoint;
 pub use recommendation::{Edge, Recommendation, recommend};

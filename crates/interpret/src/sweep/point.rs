@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::GridPoint;
-use super::agreement::Agreement;
+use super::grid_point::GridPoint;
 
 /// A number of features with a sparsity, and what the fits with it are like. Figures of fits are means over the seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,11 +61,6 @@ impl SweepPoint {
     pub fn reproducible(&self) -> Option<f64> {
         let counts: Vec<f64> = self.reproducible_features.iter().map(|&count| f64::from(count)).collect();
         if self.stabilities.is_empty() { None } else { mean(&counts) }
-    }
-
-    /// The figures of agreement.
-    pub(super) fn with_agreement(self, agreement: Agreement) -> Self {
-        SweepPoint { stabilities: agreement.stabilities, reproducible_features: agreement.reproducible, ..self }
     }
 }
 

@@ -1,11 +1,10 @@
 //! What a sweep tries.
 
-use unmix::{Factorization, SemiNmf};
+use unmix::SemiNmf;
 
-use super::grid::{GridPoint, refinement};
-use super::measure::{SweepData, SweepObserver};
+use super::grid::refinement;
+use super::grid_point::GridPoint;
 use super::point::SweepPoint;
-use crate::FitError;
 
 /// Fits with several numbers of features, sparsities and seeds.
 #[derive(Clone, Debug)]
@@ -16,13 +15,6 @@ pub struct Sweep {
     pub(super) seeds: u32,
     pub(super) folds: u32,
     refinements: u32,
-}
-
-/// Nobody watches.
-struct Unwatched;
-
-impl SweepObserver for Unwatched {
-    fn fitted(&mut self, _: Factorization) {}
 }
 
 impl Sweep {
@@ -95,18 +87,5 @@ impl Sweep {
         let asked = self.grid().filter(|at| points.iter().all(|point| point.place() != *at)).count();
         let added = points.iter().filter(|point| self.grid().all(|at| at != point.place())).count();
         asked + (self.refinements as usize).saturating_sub(added)
-    }
-
-    /// Measures everything.
-    ///
-    /// # Errors
-    /// As [`measure`](Self::measure).
-    pub fn run(&self, data: &SweepData<'_>) -> Result<Vec<SweepPoint>, FitError> {
-        let mut points = Vec::new();
-        while let Some(at) = self.next(&points) {
-            let Some(point) = self.measure(data, at, &mut Unwatched)? else { break };
-            points.push(point);
-        }
-        Ok(points)
     }
 }
