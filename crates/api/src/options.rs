@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Solver {
-    /// Projected least squares for the features, coordinate descent (HALS) for the coefficients.
-    #[default]
-    ProjectedLs,
     /// Hierarchical alternating least squares for both, with a penalty on the sum of the coefficients. Its objective never rises.
+    #[default]
     Hals,
+    /// Projected least squares for the features, coordinate descent (HALS) for the coefficients.
+    ProjectedLs,
     /// Projected least squares for the features, several multiplicative updates for the coefficients.
     Mu,
     /// The published iteration of Shafran, Geiger and Geva (ACL 2026), to reproduce their results.
@@ -19,7 +19,7 @@ pub enum Solver {
 
 impl Solver {
     /// All solvers.
-    pub const ALL: [Solver; 4] = [Solver::ProjectedLs, Solver::Hals, Solver::Mu, Solver::Paper];
+    pub const ALL: [Solver; 4] = [Solver::Hals, Solver::ProjectedLs, Solver::Mu, Solver::Paper];
 
     /// The name used on the command line and in files.
     pub const fn name(self) -> &'static str {

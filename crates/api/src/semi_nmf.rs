@@ -11,7 +11,7 @@ use crate::checkpoint_handles::{SharedReader, SharedWriter};
 use crate::checkpoints::CheckpointSchedule;
 use crate::option_checks::{check, check_given};
 use crate::run::Run;
-use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver};
+use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver, defaults};
 
 /// Semi-nonnegative matrix factorization X ≈ Y Z with Y ≥ 0 and sparse rows of Z (Shafran, Geiger and Geva,
 /// ACL 2026, 2026.acl-long.1959).
@@ -33,6 +33,7 @@ use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver};
 #[derive(Clone, Debug)]
 pub struct SemiNmf {
     options: Options,
+    sparsity: Option<f64>,
     sweeps: Option<u32>,
     ridge: Option<f64>,
     keep_best: Option<bool>,
@@ -43,15 +44,16 @@ pub struct SemiNmf {
 }
 
 impl SemiNmf {
-    /// A factorization into `rank` features (K). By default it uses [`Solver::ProjectedLs`], keeps 1% of the neurons in each feature, and
-    /// starts by k-means with seed 0. It runs at most 100 iterations, with a tolerance of 1e-4.
+    /// A factorization into `rank` features (K). By default it uses [`Solver::Hals`] with a penalty of 0.05, keeps about 80 neurons in each
+    /// feature (see [`sparsity`](Self::sparsity)), and starts by k-means with seed 0. It runs at most 100 iterations, with a tolerance of
+    /// 1e-4.
     pub fn new(rank: u32) -> Self {
         SemiNmf {
             options: Options {
                 rank,
-                sparsity: 0.01,
+                sparsity: 0.0,
                 solver: Solver::default(),
-                penalty: 0.02,
+                penalty: defaults::PENALTY,
                 init: Init::default(),
                 seed: 0,
                 max_iterations: 100,
@@ -65,6 +67,7 @@ impl SemiNmf {
                 keep_best: true,
                 debias: false,
             },
+            sparsity: None,
             sweeps: None,
             ridge: None,
             keep_best: None,
@@ -75,26 +78,40 @@ impl SemiNmf {
         }
     }
 
+    /// The settings of the published experiments (Shafran, Geiger and Geva, ACL 2026): [`Solver::Paper`] from random coefficients, with 1% of
+    /// the neurons in each feature. It stops after 500 iterations, or when the least error has not fallen in 100 of them, and returns the
+    /// iterate with the least error.
+    pub fn paper(rank: u32) -> Self {
+        SemiNmf::new(rank)
+            .solver(Solver::Paper)
+            .sparsity(0.01)
+            .init(Init::Random)
+            .max_iterations(500)
+            .tolerance(1e-9)
+            .patience(100)
+    }
+
     /// Number of features K, in place of that of [`new`](Self::new).
     pub fn rank(mut self, rank: u32) -> Self {
         self.options.rank = rank;
         self
     }
 
-    /// Share p of the neurons that each feature keeps, in (0, 1]. A feature has m = max(1, ⌈p·d⌉) nonzeros. Default 0.01.
+    /// Share p of the neurons that each feature keeps, in (0, 1]. A feature has m = max(1, ⌈p·d⌉) nonzeros. The default with
+    /// [`Solver::Hals`] is 80 neurons, but at most 5% and at least 1% of all. With other solvers it is 1%.
     pub fn sparsity(mut self, share: f64) -> Self {
-        self.options.sparsity = share;
+        self.sparsity = Some(share);
         self
     }
 
-    /// The solver. Default [`Solver::ProjectedLs`].
+    /// The solver. Default [`Solver::Hals`].
     pub fn solver(mut self, solver: Solver) -> Self {
         self.options.solver = solver;
         self
     }
 
-    /// Weight α, at least 0, of the penalty on the coefficients. Only [`Solver::Hals`] uses it. Default 0.02. With 0.03 the coefficients
-    /// are sparser.
+    /// Weight α, at least 0, of the penalty on the coefficients. Only [`Solver::Hals`] uses it. Default 0.05. A larger
+    /// one makes the coefficients sparser.
     pub fn penalty(mut self, alpha: f64) -> Self {
         self.options.penalty = alpha;
         self
@@ -207,6 +224,7 @@ impl SemiNmf {
     pub fn resume(checkpoint: impl CheckpointReader + 'static) -> Result<Self, Error> {
         let CheckpointSummary { options, .. } = CheckpointSummary::of_header(checkpoint.header())?;
         Ok(SemiNmf {
+            sparsity: Some(options.sparsity),
             sweeps: Some(options.sweeps),
             ridge: Some(options.ridge),
             keep_best: Some(options.keep_best),
@@ -226,9 +244,10 @@ impl SemiNmf {
         self
     }
 
-    /// The options that a fit will use, with the solver's defaults filled in.
-    pub fn options(&self) -> Options {
+    /// The options that a fit of activations with this number of neurons will use, with all defaults filled in.
+    pub fn options(&self, neurons: u32) -> Options {
         let mut options = self.options.clone();
+        options.sparsity = self.sparsity.unwrap_or_else(|| defaults::sparsity(options.solver, neurons));
         let updates = options.solver.updates();
         options.ridge = self.ridge.unwrap_or(updates.features.default_ridge());
         options.sweeps = updates.coefficients.updates(self.sweeps);
@@ -279,7 +298,7 @@ impl SemiNmf {
         activations: &Activations,
         mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Factorization, Error> {
-        let options = self.options();
+        let options = self.options(activations.layout().neurons);
         self.check(&options, activations.layout())?;
         let (given, checkpoints) = (self.coefficients.as_ref(), self.checkpoints.clone());
         let run = Run { engine, activations, options, given, checkpoints, copies_samples: self.copies_samples };

@@ -10,8 +10,8 @@ use crate::python;
 
 /// What can be compared: the solvers of `unmix`, and the methods of `worker.py`.
 const METHODS: [&str; 14] = [
-    "unmix-projected-ls",
     "unmix-hals",
+    "unmix-projected-ls",
     "unmix-mu",
     "unmix-paper",
     "unmix-product-f16",

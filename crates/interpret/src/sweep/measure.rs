@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use unmix::{ActivationSource, DenseMatrix, Engine, Factorization, Placement, Progress, SemiNmf, StopReason, feature_cosines};
+use unmix::{
+    ActivationSource, DenseMatrix, Engine, Factorization, Placement, Progress, SemiNmf, StopReason, feature_cosines,
+};
 use unmix_data::SelectedRows;
 
 use super::agreement::Agreement;
@@ -107,7 +109,7 @@ impl Sweep {
         observer: &mut dyn SweepObserver,
     ) -> Result<Option<SweepPoint>, FitError> {
         let began = Instant::now();
-        let seed = self.fit.options().seed;
+        let seed = self.seed;
         let builder = |seed: u64| self.fit.clone().rank(at.rank).sparsity(at.sparsity).seed(seed);
         let folds = self.folds_of(data);
         let held_out = folds.as_ref().map_or(0, Folds::count);
@@ -146,7 +148,7 @@ impl Sweep {
         if self.folds < 2 {
             return None;
         }
-        let folds = folds(data.source.tokens() as usize, data.prompt_ids, self.folds, self.fit.options().seed);
+        let folds = folds(data.source.tokens() as usize, data.prompt_ids, self.folds, self.seed);
         (folds.count() >= 2).then_some(folds)
     }
 

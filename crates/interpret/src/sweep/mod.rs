@@ -5,7 +5,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use unmix::{CpuEngine, HostActivations, SemiNmf, Solver};
+//! use unmix::{CpuEngine, HostActivations, SemiNmf};
 //! use unmix_interpret::sweep::{Sweep, SweepData, recommend};
 //!
 //! // 200 tokens of 12 neurons. Each token is a multiple of one of three patterns.
@@ -14,7 +14,7 @@
 //! let source = Arc::new(HostActivations::from_f32(values, 200, 12)?);
 //!
 //! let engine = CpuEngine::new();
-//! let sweep = Sweep::new(SemiNmf::new(1).sparsity(0.4)).ranks([1, 2, 3, 4]).seeds(2).folds(2);
+//! let sweep = Sweep::new(SemiNmf::new(1).sparsity(0.4), 12).ranks([1, 2, 3, 4]).seeds(2).folds(2);
 //! let points = sweep.run(&SweepData::new(&engine, source, None))?;
 //! assert_eq!(recommend(&points).expect("points").rank, 3);
 //! # Ok::<(), unmix_interpret::FitError>(())

@@ -265,7 +265,7 @@ mod tests {
             point
         };
         let fit = unmix::SemiNmf::new(1).sparsity(0.05);
-        let sweep = Sweep::new(fit).ranks([25, 50, 100, 200, 400]);
+        let sweep = Sweep::new(fit, 200).ranks([25, 50, 100, 200, 400]);
         let (mut points, mut order) = (Vec::new(), Vec::new());
         while let Some(at) = sweep.next(&points) {
             order.push(at.rank);

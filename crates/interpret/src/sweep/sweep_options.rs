@@ -10,6 +10,7 @@ use super::point::SweepPoint;
 #[derive(Clone, Debug)]
 pub struct Sweep {
     pub(super) fit: SemiNmf,
+    pub(super) seed: u64,
     ranks: Vec<u32>,
     sparsities: Vec<f64>,
     pub(super) seeds: u32,
@@ -19,10 +20,19 @@ pub struct Sweep {
 
 impl Sweep {
     /// A sweep whose fits have the options of `fit`, except for the rank and the seed. By default it tries the rank and
-    /// the sparsity of `fit` alone, with 5 seeds and 4 folds, and up to 6 more ranks around the best.
-    pub fn new(fit: SemiNmf) -> Self {
-        let options = fit.options();
-        Sweep { ranks: vec![options.rank], sparsities: vec![options.sparsity], fit, seeds: 5, folds: 4, refinements: 6 }
+    /// the sparsity of `fit` for activations of `neurons` neurons alone, with 5 seeds and 4 folds, and up to 6 more ranks
+    /// around the best.
+    pub fn new(fit: SemiNmf, neurons: u32) -> Self {
+        let options = fit.options(neurons);
+        Sweep {
+            ranks: vec![options.rank],
+            sparsities: vec![options.sparsity],
+            seed: options.seed,
+            fit,
+            seeds: 5,
+            folds: 4,
+            refinements: 6,
+        }
     }
 
     /// The numbers of features. Repeated ones count once.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use rand::RngExt;
 use rand::SeedableRng;
 use rand::seq::index::sample;
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use unmix::{CpuEngine, Engine, HostActivations, SemiNmf, Solver};
 use unmix_interpret::held_out_error;
@@ -79,7 +79,8 @@ fn line(point: &SweepPoint) -> String {
 #[test]
 #[ignore = "research"]
 fn record() {
-    let wanted: Vec<usize> = std::env::var("FEATURES").unwrap_or("20,60,150".into()).split(',').map(|n| n.parse().unwrap()).collect();
+    let wanted: Vec<usize> =
+        std::env::var("FEATURES").unwrap_or("20,60,150".into()).split(',').map(|n| n.parse().unwrap()).collect();
     let seed: u64 = std::env::var("SEED").unwrap_or("1".into()).parse().unwrap();
     let engine = CpuEngine::new();
     let mut good = (0, 0);
@@ -88,13 +89,17 @@ fn record() {
             let neurons = (4 * features).max(256);
             let planted = Planted { features, tokens: (30 * features).max(2000), neurons, noise, seed };
             let data = SweepData::new(&engine, Arc::new(planted.source()), None);
-            let sweep = Sweep::new(fit(1)).ranks(default_ranks(planted.tokens as u64, neurons as u64)).seeds(4);
+            let sweep =
+                Sweep::new(fit(1), neurons as u32).ranks(default_ranks(planted.tokens as u64, neurons as u64)).seeds(4);
             let mut points = sweep.run(&data).expect("points");
             let found = recommend(&points).expect("points");
             points.sort_by_key(|point| point.rank);
             let is_good = (f64::from(found.rank) / features as f64 - 1.0).abs() <= 0.15;
             good = (good.0 + usize::from(is_good), good.1 + 1);
-            println!("{features} features, noise {noise}, {} × {neurons}: {} {is_good}: {}", planted.tokens, found.rank, found.reason);
+            println!(
+                "{features} features, noise {noise}, {} × {neurons}: {} {is_good}: {}",
+                planted.tokens, found.rank, found.reason
+            );
             points.iter().for_each(|point| println!("    {}", line(point)));
         }
     }
