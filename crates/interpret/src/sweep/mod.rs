@@ -24,14 +24,18 @@ mod agreement;
 mod grid;
 mod grid_point;
 mod measure;
+mod page;
 mod point;
 mod recommendation;
+mod record;
 mod sweep_options;
 
 pub use agreement::Agreement;
 pub use grid::default_ranks;
 pub use grid_point::GridPoint;
 pub use measure::{SweepData, SweepObserver, SweepStep};
+pub use page::render;
 pub use point::SweepPoint;
 pub use recommendation::{Edge, Recommendation, recommend};
+pub use record::{KeptFit, LayerSweep, SWEEP_VERSION, SweepRecord};
 pub use sweep_options::Sweep;

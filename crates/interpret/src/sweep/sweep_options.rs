@@ -71,9 +71,11 @@ impl Sweep {
         self
     }
 
-    /// The largest number of features that was asked for.
-    pub fn largest_rank(&self) -> u32 {
-        self.ranks.last().copied().unwrap_or(0)
+    /// The fit with the most features of all, which takes the most memory.
+    pub fn largest_fit(&self) -> SemiNmf {
+        let largest = |share: f64, other: &f64| share.max(*other);
+        let sparsity = self.sparsities.iter().fold(0.0, largest);
+        self.fit.clone().rank(self.ranks.last().copied().unwrap_or(0)).sparsity(sparsity)
     }
 
     /// What was asked for.
