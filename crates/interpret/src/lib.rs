@@ -27,6 +27,7 @@
 
 pub mod concepts;
 pub mod export;
+pub mod links;
 pub mod report;
 pub mod sweep;
 
@@ -50,7 +51,7 @@ pub use contexts::{
     Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, TOKENS_A_WORD, Text, TokenNotation, Window,
     contexts, contexts_of_tokens, in_reading_order, strongest_tokens,
 };
-pub use correlation::coefficient_correlations;
+pub use correlation::{coefficient_correlations, cross_correlations};
 pub use cosine::{cosines, prompt_maxima};
 pub use distribution::{Distribution, QUANTILES, distributions};
 pub use fit_error::FitError;
