@@ -14,7 +14,7 @@ mod guides {
     struct Data;
 }
 
-use unmix::{Activations, AdapterChoice, CpuEngine, ElementType, Engine, WgpuEngine};
+use unmix::{Activations, AdapterChoice, CpuEngine, ElementType, Engine, Factorization, WgpuEngine};
 use unmix_kernels::{BufferId, Kernel, Matrix, Recording, Variant, Workspace};
 use unmix_runtime::{Preference, Session, block_on};
 
@@ -123,6 +123,20 @@ pub fn assert_close(what: &str, engine: &dyn Engine, got: &[f32], wanted: &[f64]
         "{what} on {}: off by {difference:.2e}, allowed {tolerance:.0e}",
         engine.adapter()
     );
+}
+
+/// Asserts that two fits are equal in everything but times.
+///
+/// # Panics
+/// If they are not.
+#[track_caller]
+pub fn assert_same(what: &str, a: &Factorization, b: &Factorization) {
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert!(bits(&a.coefficients.values) == bits(&b.coefficients.values), "{what}: coefficients");
+    assert!(bits(&a.features.values) == bits(&b.features.values), "{what}: features");
+    assert_eq!(a.summary.loss_curve, b.summary.loss_curve, "{what}: losses");
+    assert_eq!(a.summary.relative_error.to_bits(), b.summary.relative_error.to_bits(), "{what}: relative error");
+    assert_eq!(a.summary.feature_statistics, b.summary.feature_statistics, "{what}: statistics");
 }
 
 /// A place to run single kernels: buffers with content, over activations that may or may not matter.

@@ -5,12 +5,12 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex};
 
 use unmix::{
-    ActivationSource, Activations, CpuEngine, ElementType, Encoder, Engine, EngineKind, Error, Factorization,
-    HostActivations, Init, RuntimeError, SemiNmf, Solver, Stage, StreamOptions,
+    ActivationSource, Activations, Batch, CpuEngine, ElementType, Encoder, Engine, EngineKind, Error, HostActivations,
+    Init, RuntimeError, SemiNmf, Solver, Stage, StreamOptions,
 };
 use unmix_kernels::{BufferId, Recording, Workspace, gather_rows, squared_norm};
 use unmix_runtime::{Prepared, Session, block_on};
-use unmix_tests::{Dense, engines_with_panels, gpu_engines};
+use unmix_tests::{Dense, assert_same, engines_with_panels, gpu_engines};
 
 /// Activations that record which rows were read. Some rows may be unreadable.
 struct Watched {
@@ -79,16 +79,6 @@ fn resident(engine: &dyn Engine, source: &Watched) -> Activations {
     let activations = engine.load(&source.inner).expect("loading");
     assert!(!activations.is_streamed());
     activations
-}
-
-/// Asserts that two fits are equal in everything but times.
-fn assert_same(what: &str, a: &Factorization, b: &Factorization) {
-    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-    assert!(bits(&a.coefficients.values) == bits(&b.coefficients.values), "{what}: coefficients");
-    assert!(bits(&a.features.values) == bits(&b.features.values), "{what}: features");
-    assert_eq!(a.summary.loss_curve, b.summary.loss_curve, "{what}: losses");
-    assert_eq!(a.summary.relative_error.to_bits(), b.summary.relative_error.to_bits(), "{what}: relative error");
-    assert_eq!(a.summary.feature_statistics, b.summary.feature_statistics, "{what}: statistics");
 }
 
 #[test]
@@ -182,6 +172,31 @@ fn the_activations_are_read_once_before_the_first_iteration_and_once_in_each() {
         let end = source.rows_read() - verify;
         let sweeps = if fit.summary.best_iteration == 5 { 0 } else { 32 };
         assert!(end + ahead >= 2 * tokens && end <= (2 + sweeps) * tokens + ahead, "{end} rows at the end");
+    }
+}
+
+#[test]
+fn a_batch_reads_the_activations_once_in_an_iteration_of_all_its_fits() {
+    let x = Dense::random(23, 1_003, 261, ElementType::F16);
+    for engine in engines_with_panels(100_000) {
+        let rows_read = |iterations: u32| {
+            let source = Watched::new(&x, ElementType::F16);
+            let activations = streamed(engine.as_ref(), &source, 3);
+            let settings = SemiNmf::new(5).sparsity(0.2).solver(Solver::Hals).tolerance(0.0).revive(false);
+            let settings = settings.max_iterations(iterations);
+            let fits = (0..4).map(|seed| settings.clone().seed(seed)).collect();
+            Batch::new(fits).fit(engine.as_ref(), &activations).expect("fits");
+            source.rows_read()
+        };
+        // The start and the verification read the same however many iterations there are. Up to three panels stay in their slots.
+        let panels_in_slots =
+            3 * u64::from(streamed(engine.as_ref(), &Watched::new(&x, ElementType::F16), 3).layout().panel_rows);
+        let of_six_iterations = rows_read(8) - rows_read(2);
+        assert!(
+            of_six_iterations <= 6 * 1_003 && of_six_iterations >= 6 * (1_003 - panels_in_slots),
+            "{of_six_iterations} rows in 6 iterations on {}",
+            engine.adapter()
+        );
     }
 }
 

@@ -38,14 +38,13 @@ impl Checkpoints {
     /// then continue from where the iterations end.
     pub async fn between_steps<P: FnMut(&Progress) -> ControlFlow<()>>(
         &mut self,
-        fit: &Fit<'_>,
         iterations: &mut Iterations<'_>,
         watch: &Watch<'_, P>,
     ) -> Result<(), Error> {
         let interrupted = iterations.is_interrupted();
         let due = |schedule: &CheckpointSchedule| interrupted || self.last.elapsed() >= schedule.every;
         if let Some(schedule) = self.schedule.as_ref().filter(|schedule| due(schedule)) {
-            take(fit, iterations, watch.seconds(), &schedule.writer).await?;
+            take(iterations.fit(), iterations, watch.seconds(), &schedule.writer).await?;
             self.last = Instant::now();
         }
         if interrupted {

@@ -3,7 +3,7 @@
 use unmix_kernels::{Recording, Sweeps, feature_gram, hals_coefficients, project, winner_take_all};
 use unmix_runtime::{Activations, Engine, block_on};
 
-use crate::fit::{Fit, Opening};
+use crate::fit::{Beginning, Fit};
 use crate::option_checks::{AT_LEAST_ZERO, is_f32_of_at_least_zero};
 use crate::panels::Panel;
 use crate::residuals::record_squared_residuals;
@@ -125,8 +125,8 @@ impl Encoder {
     /// As [`encode`](Self::encode).
     pub async fn encode_async(&self, engine: &dyn Engine, activations: &Activations) -> Result<Encoding, Error> {
         self.check(activations.layout().neurons)?;
-        let from = Opening::Anew { gathered: Vec::new(), copies_samples: false };
-        let fit = Fit::open(engine, activations, self.options(), from).await?;
+        let beginning = Beginning { options: self.options(), gathered: Vec::new() };
+        let fit = Fit::begin(engine, activations, vec![beginning], false).await?.remove(0);
         let norms: Vec<f64> = (0..self.features.rows).map(|k| norm(self.features.row(k))).collect();
         self.write_unit_features(&fit, &norms)?;
         let (mut sweeps, mut largest_change) = (0, 0f64);

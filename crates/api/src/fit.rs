@@ -1,24 +1,27 @@
 //! What the stages of a fit work with: the session, its buffers, the options, and what was measured.
 
+use std::sync::Arc;
+
 use unmix_kernels::Workspace;
 use unmix_runtime::{Activations, Engine, PanelLayout};
 
+use crate::allocation::Allocation;
 use crate::buffers::Buffers;
 use crate::checkpoint::CheckpointReader;
 use crate::gather::Gather;
 use crate::measuring::Measured;
-use crate::panels::{Panel, panels_of};
+use crate::panels::Panel;
 use crate::sample::Samples;
 use crate::saved_buffers::restore;
 use crate::session_io::SessionIo;
 use crate::steps::Steps;
 use crate::{Error, Options};
 
-/// A fit whose buffers are allocated and whose activations are measured.
+/// A fit whose buffers are allocated and whose activations are measured. Several fits may share a session.
 pub(crate) struct Fit<'a> {
     pub engine: &'a dyn Engine,
-    pub workspace: Workspace,
-    pub io: SessionIo,
+    pub workspace: Arc<Workspace>,
+    pub io: Arc<SessionIo>,
     pub layout: PanelLayout,
     pub panels: Vec<Panel>,
     pub samples: Samples,
@@ -26,8 +29,15 @@ pub(crate) struct Fit<'a> {
     pub options: Options,
     pub tokens: u64,
     pub neurons: u32,
-    pub measured: Measured,
+    pub measured: Arc<Measured>,
     /// Tokens whose first activations are in the centroids, as k-means will want them most likely.
+    pub gathered: Vec<u32>,
+}
+
+/// A fit that is to begin.
+pub(crate) struct Beginning {
+    pub options: Options,
+    /// Tokens whose first activations go to the centroids in the pass that measures the activations, at most one a cluster.
     pub gathered: Vec<u32>,
 }
 
@@ -38,63 +48,74 @@ pub(crate) struct Saved<'c> {
     pub scale: f32,
 }
 
-/// What a fit is opened with.
-pub(crate) enum Opening<'c> {
-    /// It begins. In the pass that measures the activations, those of the tokens `gathered`, at most one a cluster, go to the
-    /// centroids, and samples of streamed activations to memory of their own if that is wanted.
-    Anew { gathered: Vec<u32>, copies_samples: bool },
-    /// It goes on.
-    Saved(Saved<'c>),
-}
-
 impl<'a> Fit<'a> {
-    /// Plans and allocates every buffer. Then the activations of a fit that begins are measured, or the buffers are brought to what
-    /// a checkpoint says.
-    pub async fn open(
+    /// Plans and allocates every buffer of fits that share a session, and measures the activations once for all of them. If
+    /// `copies_samples` is set, the samples of streamed activations that the starts need are copied on the way.
+    pub async fn begin(
+        engine: &'a dyn Engine,
+        activations: &Activations,
+        beginnings: Vec<Beginning>,
+        copies_samples: bool,
+    ) -> Result<Vec<Self>, Error> {
+        let options: Vec<Options> = beginnings.iter().map(|beginning| beginning.options.clone()).collect();
+        let copies_samples = copies_samples && activations.is_streamed();
+        let allocation = Allocation::plan(activations.layout(), &options, engine.limits(), copies_samples);
+        let io = SessionIo::new(engine.open(&allocation.workspace, activations)?);
+        let gathers: Vec<Gather<'_>> = beginnings
+            .iter()
+            .zip(&allocation.fits)
+            .map(|(Beginning { gathered, .. }, (buffers, _))| Gather {
+                tokens: gathered,
+                indices: buffers.gathered_tokens,
+                out: buffers.compared_centroids().first_rows(gathered.len() as u32),
+            })
+            .collect();
+        gathers.iter().try_for_each(|gather| gather.write_tokens(&io))?;
+        let measured = Measured::of(&io, &allocation, &gathers).await?;
+        Ok(Fit::all(engine, activations, io, allocation, measured, beginnings))
+    }
+
+    /// Plans and allocates every buffer of a fit, and brings the buffers to what a checkpoint says.
+    pub async fn resume(
         engine: &'a dyn Engine,
         activations: &Activations,
         options: Options,
-        from: Opening<'_>,
+        saved: Saved<'_>,
     ) -> Result<Self, Error> {
-        let layout = activations.layout().clone();
-        let mut workspace = Workspace::default();
-        let buffers = Buffers::plan(&mut workspace, &layout, &options, engine.limits());
-        let panels = panels_of(&layout);
-        let mut samples = Samples::of(&panels, &options);
-        if activations.is_streamed() && matches!(from, Opening::Anew { copies_samples: true, .. }) {
-            samples = samples.copied(&mut workspace, &options, layout.stride);
-        }
-        let io = SessionIo::new(engine.open(&workspace, activations)?);
-        let (measured, gathered) = match from {
-            Opening::Anew { gathered, .. } => {
-                let gather = Gather {
-                    tokens: &gathered,
-                    indices: buffers.gathered_tokens,
-                    out: buffers.compared_centroids().first_rows(gathered.len() as u32),
-                };
-                gather.write_tokens(&io)?;
-                (Measured::of(&io, &panels, &buffers, &samples, &gather).await?, gathered)
-            }
-            Opening::Saved(saved) => {
-                restore(&io, &workspace, &buffers, saved.buffers)?;
-                (Measured::again(&io, &panels, &buffers, saved.scale).await?, Vec::new())
-            }
-        };
-        let (tokens, neurons) = (layout.tokens, layout.neurons);
-        Ok(Fit {
+        let allocation = Allocation::plan(activations.layout(), std::slice::from_ref(&options), engine.limits(), false);
+        let io = SessionIo::new(engine.open(&allocation.workspace, activations)?);
+        let buffers = &allocation.fits[0].0;
+        restore(&io, &allocation.workspace, buffers, saved.buffers)?;
+        let measured = Measured::again(&io, &allocation.panels, buffers, saved.scale).await?;
+        let only = Beginning { options, gathered: Vec::new() };
+        Ok(Fit::all(engine, activations, io, allocation, measured, vec![only]).remove(0))
+    }
+
+    fn all(
+        engine: &'a dyn Engine,
+        activations: &Activations,
+        io: SessionIo,
+        Allocation { workspace, panels, fits }: Allocation,
+        measured: Measured,
+        beginnings: Vec<Beginning>,
+    ) -> Vec<Self> {
+        let (io, workspace, measured) = (Arc::new(io), Arc::new(workspace), Arc::new(measured));
+        let layout = activations.layout();
+        let fit = |((buffers, samples), Beginning { options, gathered })| Fit {
             engine,
-            workspace,
-            io,
-            layout,
-            panels,
+            workspace: Arc::clone(&workspace),
+            io: Arc::clone(&io),
+            layout: layout.clone(),
+            panels: panels.clone(),
             samples,
             buffers,
             options,
-            tokens,
-            neurons,
-            measured,
+            tokens: layout.tokens,
+            neurons: layout.neurons,
+            measured: Arc::clone(&measured),
             gathered,
-        })
+        };
+        fits.into_iter().zip(beginnings).map(fit).collect()
     }
 
     /// The steps of an iteration.

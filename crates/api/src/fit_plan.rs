@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use unmix_kernels::Workspace;
 use unmix_runtime::{ActivationSource, Activations, DeviceMemory, Engine, EngineKind, PanelLayout, StreamOptions};
 
-use crate::buffers::Buffers;
-use crate::panels::panels_of;
-use crate::sample::Samples;
+use crate::allocation::Allocation;
 use crate::{Error, Init, SemiNmf};
 
 /// Where a fit has its activations.
@@ -145,11 +142,9 @@ impl SemiNmf {
     pub fn plan(&self, engine: &dyn Engine, layout: &PanelLayout, placement: Placement) -> Result<FitPlan, Error> {
         let options = self.options(layout.neurons);
         self.check(&options, layout)?;
-        let mut workspace = Workspace::default();
-        Buffers::plan(&mut workspace, layout, &options, engine.limits());
-        if matches!(placement, Placement::Streamed { copies_samples: true, .. }) && self.begins() {
-            Samples::of(&panels_of(layout), &options).copied(&mut workspace, &options, layout.stride);
-        }
+        let copies_samples = placement.copies_samples() && self.begins();
+        let Allocation { workspace, .. } =
+            Allocation::plan(layout, std::slice::from_ref(&options), engine.limits(), copies_samples);
         let (tokens, neurons, rank) = (layout.tokens, u64::from(layout.neurons), u64::from(options.rank));
         let all = tokens.saturating_mul(layout.row_bytes());
         let panel = u64::from(layout.panel_rows) * layout.row_bytes();

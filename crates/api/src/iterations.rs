@@ -1,4 +1,5 @@
-//! The iterations of a fit, as a value that runs them step by step.
+//! The iterations of a fit, as a value that runs them step by step. The pass over the activations in the middle of an iteration is run by
+//! the caller, because several fits may share it.
 
 use std::collections::VecDeque;
 use std::future::ready;
@@ -27,7 +28,7 @@ const FIRST_SWEEPS: u32 = 2;
 /// The iterations of a fit, with their state between steps. The buffers of the session are not part of it.
 pub(crate) struct Iterations<'f> {
     fit: &'f Fit<'f>,
-    recordings: Recordings,
+    features_steps: FeaturesSteps,
     rng: ChaCha8Rng,
     start: Start,
     /// Number of iterations that were submitted to the engine.
@@ -43,26 +44,16 @@ pub(crate) struct Iterations<'f> {
     interrupted: bool,
 }
 
-/// The recordings of the steps of an iteration, prepared to run.
-struct Recordings {
-    first_features_step: Box<dyn Prepared>,
-    features_step: Box<dyn Prepared>,
-    first_pass: Option<Box<dyn Prepared>>,
-    pass: Box<dyn Prepared>,
+/// The updates of the features, prepared to run.
+struct FeaturesSteps {
+    first: Box<dyn Prepared>,
+    next: Box<dyn Prepared>,
 }
 
-impl Recordings {
-    fn prepare(fit: &Fit<'_>, start: Start, submitted: u32) -> Result<Self, Error> {
-        let (steps, sweeps) = (fit.steps(), fit.options.sweeps);
-        let prepare = |recording| fit.io.prepare(recording);
-        let warm = submitted == 0 && start == Start::Features { warm: true };
-        let first_pass = warm.then(|| steps.pass(sweeps.saturating_mul(FIRST_SWEEPS)));
-        Ok(Recordings {
-            first_features_step: prepare(steps.features_step(0.0))?,
-            features_step: prepare(steps.features_step(fit.options.relaxation))?,
-            first_pass: first_pass.map(prepare).transpose()?,
-            pass: prepare(steps.pass(sweeps))?,
-        })
+impl FeaturesSteps {
+    fn prepare(fit: &Fit<'_>) -> Result<Self, Error> {
+        let prepare = |relaxation| fit.io.prepare(fit.steps().features_step(relaxation));
+        Ok(FeaturesSteps { first: prepare(0.0)?, next: prepare(fit.options.relaxation)? })
     }
 }
 
@@ -98,7 +89,7 @@ impl<'f> Iterations<'f> {
         }
         Ok(Iterations {
             fit,
-            recordings: Recordings::prepare(fit, start, 0)?,
+            features_steps: FeaturesSteps::prepare(fit)?,
             rng,
             start,
             submitted: 0,
@@ -116,7 +107,7 @@ impl<'f> Iterations<'f> {
         rng.set_word_pos(state.random_words.into());
         Ok(Iterations {
             fit,
-            recordings: Recordings::prepare(fit, state.start, state.submitted)?,
+            features_steps: FeaturesSteps::prepare(fit)?,
             rng,
             start: state.start,
             submitted: state.submitted,
@@ -147,6 +138,11 @@ impl<'f> Iterations<'f> {
         })
     }
 
+    /// The fit.
+    pub fn fit(&self) -> &'f Fit<'f> {
+        self.fit
+    }
+
     /// Whether the caller asked to stop.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted
@@ -158,19 +154,52 @@ impl<'f> Iterations<'f> {
         self.interrupted = !watch.tell(Progress { stage: Stage::Iterate, ..progress });
     }
 
-    /// Submits the iterations that may run ahead of their reports, and adds the next report to the course. Returns false if there is no
-    /// more report, or if its iterate is not finite.
-    pub async fn step<P: FnMut(&Progress) -> ControlFlow<()>>(
+    /// Whether an iteration may be submitted ahead of the reports of those before it, so that the device does not wait for the host.
+    pub fn may_submit(&self) -> bool {
+        // Even after a stop, one iteration must run. Otherwise there are no features to return.
+        let ended = self.stop.is_some() || self.interrupted;
+        let last = if ended { 1 } else { self.fit.options.max_iterations };
+        self.submitted < last && self.in_flight.len() <= self.fit.engine.limits().lookahead as usize
+    }
+
+    /// Submits an iteration up to its pass over the activations: revives the features that are dead according to the reports, and updates
+    /// the features. Returns the number of updates of the coefficients in the pass.
+    pub async fn before_pass(&mut self) -> Result<u32, Error> {
+        let (fit, options) = (self.fit, &self.fit.options);
+        let settling = self.submitted + SETTLING_ITERATIONS >= options.max_iterations;
+        let dead = if options.revive && !settling { std::mem::take(&mut self.course.dead) } else { Vec::new() };
+        let replacements = revival::replacements(fit, &dead, &mut self.rng).await?;
+        // If the start gave features, the first pass uses them before they are updated.
+        if self.submitted > 0 || self.start == Start::Coefficients {
+            // Over-relaxation needs the features of an earlier update, so the first update has none.
+            let step = &self.features_steps;
+            if self.updated { &step.next } else { &step.first }.run()?;
+            self.updated = true;
+        }
+        for (feature, replacement) in replacements {
+            fit.io.write_feature(&fit.buffers.features, feature, &replacement.neurons, &replacement.values)?;
+            self.course.revived.push((self.submitted + 1, feature));
+        }
+        let warm = self.submitted == 0 && self.start == Start::Features { warm: true };
+        Ok(options.sweeps.saturating_mul(if warm { FIRST_SWEEPS } else { 1 }))
+    }
+
+    /// Notes that the pass of the iteration was submitted, and starts reading its report.
+    pub fn after_pass(&mut self) {
+        let fit = self.fit;
+        self.in_flight.push_back(InFlight {
+            report: report_later(fit),
+            weighted_sums: fit.buffers.sums.weighted.map(|sums| fit.io.read_later(sums.buffer(), sums.columns.into())),
+        });
+        self.submitted += 1;
+    }
+
+    /// Adds the next report to the course. Returns false if there is no more report, or if its iterate is not finite.
+    pub async fn take_report<P: FnMut(&Progress) -> ControlFlow<()>>(
         &mut self,
         watch: &mut Watch<'_, P>,
     ) -> Result<bool, Error> {
         let (fit, options) = (self.fit, &self.fit.options);
-        // Even after a stop, one iteration must run. Otherwise there are no features to return.
-        let last = if self.stop.is_some() || self.interrupted { 1 } else { options.max_iterations };
-        // Iterations are submitted ahead, so that the device does not wait for the host.
-        while self.submitted < last && self.in_flight.len() <= fit.engine.limits().lookahead as usize {
-            self.submit().await?;
-        }
         let Some(next) = self.in_flight.pop_front() else { return Ok(false) };
         let Arrived { report, weighted_sums } = next.arrive().await?;
         let weighted_sums = weighted_sums.as_deref().map(bytemuck::cast_slice);
@@ -186,33 +215,6 @@ impl<'f> Iterations<'f> {
             self.interrupted = !watch.tell(progress);
         }
         Ok(true)
-    }
-
-    /// Submits an iteration. It revives the features that are dead according to the reports, updates the features, and runs the pass over
-    /// the activations.
-    async fn submit(&mut self) -> Result<(), Error> {
-        let (fit, options) = (self.fit, &self.fit.options);
-        let settling = self.submitted + SETTLING_ITERATIONS >= options.max_iterations;
-        let dead = if options.revive && !settling { std::mem::take(&mut self.course.dead) } else { Vec::new() };
-        let replacements = revival::replacements(fit, &dead, &mut self.rng).await?;
-        // If the start gave features, the first pass uses them before they are updated.
-        if self.submitted > 0 || self.start == Start::Coefficients {
-            // Over-relaxation needs the features of an earlier update, so the first update has none.
-            let step = &self.recordings;
-            if self.updated { &step.features_step } else { &step.first_features_step }.run()?;
-            self.updated = true;
-        }
-        for (feature, replacement) in replacements {
-            fit.io.write_feature(&fit.buffers.features, feature, &replacement.neurons, &replacement.values)?;
-            self.course.revived.push((self.submitted + 1, feature));
-        }
-        self.recordings.first_pass.take().as_ref().unwrap_or(&self.recordings.pass).run()?;
-        self.in_flight.push_back(InFlight {
-            report: report_later(fit),
-            weighted_sums: fit.buffers.sums.weighted.map(|sums| fit.io.read_later(sums.buffer(), sums.columns.into())),
-        });
-        self.submitted += 1;
-        Ok(())
     }
 
     /// The course of the iterations, and why they ended.

@@ -25,6 +25,8 @@
 //! | between fits | `feature_cosines`, `matching` |
 //! | the result | `best_iterate`, `debias`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
 
+mod allocation;
+mod batch;
 mod best_iterate;
 mod buffers;
 mod checkpoint;
@@ -51,6 +53,7 @@ mod iteration_state;
 mod iterations;
 mod kept_entries;
 mod kmeans;
+mod lockstep;
 mod matching;
 mod measuring;
 mod option_checks;
@@ -79,6 +82,7 @@ mod warm_up;
 mod watch;
 mod widths;
 
+pub use batch::Batch;
 pub use checkpoint::{CheckpointBuffer, CheckpointReader, CheckpointSummary, CheckpointWriter};
 pub use dense_matrix::DenseMatrix;
 pub use encode::{Encoder, Encoding};

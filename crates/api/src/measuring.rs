@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use unmix_kernels::{MAXIMUM_PARTIALS, Recording, absolute_maximum, squared_norm};
 
 use crate::Error;
+use crate::allocation::Allocation;
 use crate::buffers::Buffers;
 use crate::gather::Gather;
 use crate::panels::Panel;
-use crate::sample::Samples;
 use crate::session_io::SessionIo;
 
 /// Mean squares of the strongest token's activations with which all activations stay as they are: far from where squares overflow
@@ -30,25 +30,32 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Measures the activations and leaves the norms in the buffers. That takes one pass over the activations, and two more where they
-    /// need a scale. The first pass copies `samples` where they are read from copies, and the norms come with what `gather` gathers.
+    /// Measures the activations and leaves the norms in the buffers of each fit. That takes one pass over the activations, and two more
+    /// where they need a scale. The first pass copies the samples that are read from copies, and the norms come with what is gathered.
     pub async fn of(
         io: &SessionIo,
-        panels: &[Panel],
-        buffers: &Buffers,
-        samples: &Samples,
-        gather: &Gather<'_>,
+        Allocation { panels, fits, .. }: &Allocation,
+        gathers: &[Gather<'_>],
     ) -> Result<Self, Error> {
+        let buffers = &fits[0].0;
+        let gather = |r: &mut Recording, panel: &Panel, scale| {
+            gathers.iter().for_each(|gather| gather.record(r, panel, scale));
+        };
         let mut measured = norms(io, panels, buffers, 1.0, |r, panel| {
-            samples.record_copies(r, panel);
-            gather.record(r, panel, 1.0);
+            fits.iter().for_each(|(_, samples)| samples.record_copies(r, panel));
+            gather(r, panel, 1.0);
         })
         .await?;
         if !measured.needs_no_scale(panels) {
             let scale = scale(io, panels, buffers).await?;
-            measured = norms(io, panels, buffers, scale, |r, panel| gather.record(r, panel, scale)).await?;
+            measured = norms(io, panels, buffers, scale, |r, panel| gather(r, panel, scale)).await?;
         }
-        measured.write_columns(io, panels, buffers)?;
+        for (number, (buffers, _)) in fits.iter().enumerate() {
+            if number > 0 {
+                measured.write_norms(io, panels, buffers)?;
+            }
+            measured.write_columns(io, panels, buffers)?;
+        }
         Ok(measured)
     }
 
@@ -67,6 +74,15 @@ impl Measured {
         }
         let squared_norm = token_energy.iter().map(|&e| f64::from(e)).sum();
         Ok(Measured { scale, token_energy, squared_norm })
+    }
+
+    /// Writes ‖xᵢ‖² to the buffers of another fit.
+    fn write_norms(&self, io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<(), Error> {
+        for panel in panels {
+            let norms: Vec<f32> = panel.of_tokens(&self.token_energy).collect();
+            io.write(buffers.squared_norms(panel), &norms)?;
+        }
+        Ok(())
     }
 
     fn needs_no_scale(&self, panels: &[Panel]) -> bool {

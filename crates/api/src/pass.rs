@@ -60,11 +60,7 @@ impl Pass<'_> {
     /// Records the pass. `visit` records what happens to a panel, and returns the sums to which the panel adds. A panel is finished before
     /// the next one begins. Commands before and after the pass are recorded before and after this call.
     pub fn record(&self, r: &mut Recording, mut visit: impl FnMut(&mut Recording, &Panel) -> PanelSums) {
-        for (index, panel) in self.panels.iter().enumerate() {
-            let leaving = visit(r, panel);
-            self.add(r, panel, &leaving, index > 0);
-        }
-        // Here the sums cover all tokens. If several devices shared the tokens, their sums would be added up here.
+        record_together(r, &[*self], |r, _, panel| visit(r, panel));
     }
 
     /// Records how a panel adds to the sums. Without `accumulate`, the panel starts the sums.
@@ -86,6 +82,23 @@ impl Pass<'_> {
             cross_product(r, y, norms, out, 1.0, accumulate, Summation::default());
         }
     }
+}
+
+/// Records passes of several fits over the same panels as one, in which each panel is read once. `visit` gets the number of the pass. The
+/// commands of each pass, and their order, are those of the pass alone.
+pub(crate) fn record_together(
+    r: &mut Recording,
+    passes: &[Pass<'_>],
+    mut visit: impl FnMut(&mut Recording, usize, &Panel) -> PanelSums,
+) {
+    let panels = passes.first().map_or(&[][..], |pass| pass.panels);
+    for (index, panel) in panels.iter().enumerate() {
+        for (number, pass) in passes.iter().enumerate() {
+            let leaving = visit(r, number, panel);
+            pass.add(r, panel, &leaving, index > 0);
+        }
+    }
+    // Here the sums cover all tokens. If several devices shared the tokens, their sums would be added up here.
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A fit from its begin, or from a checkpoint, to its end.
+//! Fits that share a session, from their begin, or one from a checkpoint, to the end of their iterations.
 
 use std::ops::ControlFlow;
 
@@ -6,81 +6,125 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use unmix_runtime::{Activations, Engine};
 
-use crate::checkpoint_handles::SharedReader;
 use crate::checkpoint_header::CheckpointHeader;
-use crate::checkpoints::{CheckpointSchedule, Checkpoints};
+use crate::checkpoints::Checkpoints;
 use crate::course::Course;
-use crate::fit::{Fit, Opening, Saved};
+use crate::fit::{Beginning, Fit, Saved};
 use crate::iterations::Iterations;
+use crate::lockstep::Lockstep;
 use crate::result::result;
 use crate::start::start;
 use crate::watch::Watch;
-use crate::{DenseMatrix, Error, Factorization, Options, OutlierTokens, Progress, Stage, StopReason, kmeans};
+use crate::{
+    CheckpointReader, DenseMatrix, Error, Factorization, Options, OutlierTokens, Progress, Stage, StopReason, kmeans,
+};
 
-/// A fit that is to be run.
+/// What fits are computed with.
+#[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
     pub engine: &'a dyn Engine,
     pub activations: &'a Activations,
-    pub options: Options,
-    /// Coefficients to start from.
-    pub given: Option<&'a DenseMatrix>,
-    pub checkpoints: Option<CheckpointSchedule>,
     /// Whether samples of streamed activations are copied.
     pub copies_samples: bool,
 }
 
-impl Run<'_> {
-    /// Measures the activations, starts, iterates, and verifies the result.
-    pub async fn anew<P: FnMut(&Progress) -> ControlFlow<()>>(self, progress: &mut P) -> Result<Factorization, Error> {
-        let watch = &mut Watch::new(progress, self.options.max_iterations, 0.0);
-        let checkpoints = Checkpoints::new(self.checkpoints);
-        watch.stage(Stage::Measure);
-        let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
-        let gathered = kmeans::likely_tokens(&self.options, self.activations.layout().tokens, rng.clone());
-        let from = Opening::Anew { gathered, copies_samples: self.copies_samples };
-        let fit = Fit::open(self.engine, self.activations, self.options, from).await?;
-        warn_of_outliers(&fit);
-        watch.stage(Stage::Start);
-        let start = start(&fit, self.given, &mut rng, watch).await?;
-        fit.samples.release(&fit.io);
-        let iterations = Iterations::begin(&fit, start, rng, watch.seconds())?;
-        let (course, stop_reason) = iterate(&fit, iterations, checkpoints, watch).await?;
-        result(fit, course, stop_reason, watch).await
+/// A fit that is to begin: its options, and the coefficients to start from if they are given.
+#[derive(Clone)]
+pub(crate) struct Asked<'a> {
+    pub options: Options,
+    pub given: Option<&'a DenseMatrix>,
+}
+
+/// A fit whose iterations are over.
+pub(crate) struct Iterated<'a> {
+    pub fit: Fit<'a>,
+    pub course: Course,
+    pub stop_reason: StopReason,
+}
+
+impl<'a> Run<'a> {
+    /// Measures the activations once, starts one fit after the other, and iterates all of them in lockstep. There is a watch for each fit.
+    pub async fn anew<P: FnMut(&Progress) -> ControlFlow<()>>(
+        self,
+        asked: &[Asked<'_>],
+        checkpoints: Checkpoints,
+        watches: &mut [Watch<'_, P>],
+    ) -> Result<Vec<Iterated<'a>>, Error> {
+        for watch in watches.iter_mut() {
+            watch.stage(Stage::Measure);
+        }
+        let tokens = self.activations.layout().tokens;
+        let random = |options: &Options| ChaCha8Rng::seed_from_u64(options.seed);
+        let beginning = |Asked { options, .. }: &Asked<'_>| Beginning {
+            gathered: kmeans::likely_tokens(options, tokens, random(options)),
+            options: options.clone(),
+        };
+        let beginnings = asked.iter().map(beginning).collect();
+        let fits = Fit::begin(self.engine, self.activations, beginnings, self.copies_samples).await?;
+        warn_of_outliers(&fits[0]);
+        let mut started = Vec::with_capacity(fits.len());
+        for ((fit, Asked { given, .. }), watch) in fits.iter().zip(asked).zip(&mut *watches) {
+            let mut rng = random(&fit.options);
+            watch.stage(Stage::Start);
+            started.push((start(fit, *given, &mut rng, watch).await?, rng));
+        }
+        fits.iter().for_each(|fit| fit.samples.release(&fit.io));
+        let mut iterations = Vec::with_capacity(fits.len());
+        for ((fit, (start, rng)), watch) in fits.iter().zip(started).zip(&*watches) {
+            iterations.push(Iterations::begin(fit, start, rng, watch.seconds())?);
+        }
+        let ends = iterate(iterations, checkpoints, watches).await?;
+        let iterated = |(fit, (course, stop_reason))| Iterated { fit, course, stop_reason };
+        Ok(fits.into_iter().zip(ends).map(iterated).collect())
     }
 
-    /// Goes on from a checkpoint, and verifies the result.
+    /// Goes on with one fit from a checkpoint.
     pub async fn resume<P: FnMut(&Progress) -> ControlFlow<()>>(
         self,
-        checkpoint: &SharedReader,
-        progress: &mut P,
-    ) -> Result<Factorization, Error> {
-        let header = CheckpointHeader::parse(checkpoint.0.header())?;
-        header.check(&self.options, self.activations.layout(), self.engine)?;
-        let watch = &mut Watch::new(progress, self.options.max_iterations, header.summary.seconds);
-        let checkpoints = Checkpoints::new(self.checkpoints);
-        let saved = Saved { buffers: &*checkpoint.0, scale: header.scale };
-        let fit = Fit::open(self.engine, self.activations, self.options, Opening::Saved(saved)).await?;
-        let iterations = Iterations::resume(&fit, header.state)?;
-        let (course, stop_reason) = iterate(&fit, iterations, checkpoints, watch).await?;
-        result(fit, course, stop_reason, watch).await
+        options: Options,
+        header: CheckpointHeader,
+        checkpoint: &dyn CheckpointReader,
+        checkpoints: Checkpoints,
+        watch: &mut Watch<'_, P>,
+    ) -> Result<Iterated<'a>, Error> {
+        let saved = Saved { buffers: checkpoint, scale: header.scale };
+        let fit = Fit::resume(self.engine, self.activations, options, saved).await?;
+        let iterations = vec![Iterations::resume(&fit, header.state)?];
+        let (course, stop_reason) = iterate(iterations, checkpoints, std::slice::from_mut(watch)).await?.remove(0);
+        Ok(Iterated { fit, course, stop_reason })
     }
 }
 
+impl Iterated<'_> {
+    /// The result, verified.
+    pub async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
+        self,
+        watch: &mut Watch<'_, P>,
+    ) -> Result<Factorization, Error> {
+        result(self.fit, self.course, self.stop_reason, watch).await
+    }
+}
+
+/// Iterates fits to their ends. Checkpoints are taken of a fit alone.
 async fn iterate<P: FnMut(&Progress) -> ControlFlow<()>>(
-    fit: &Fit<'_>,
-    mut iterations: Iterations<'_>,
+    mut fits: Vec<Iterations<'_>>,
     mut checkpoints: Checkpoints,
-    watch: &mut Watch<'_, P>,
-) -> Result<(Course, StopReason), Error> {
-    iterations.announce(watch);
-    if iterations.is_interrupted() {
+    watches: &mut [Watch<'_, P>],
+) -> Result<Vec<(Course, StopReason)>, Error> {
+    for (iterations, watch) in fits.iter_mut().zip(&mut *watches) {
+        iterations.announce(watch);
+    }
+    if fits.iter().any(Iterations::is_interrupted) {
         // The start was cut short: what follows is not the fit that was asked for.
         checkpoints.end();
     }
+    let mut lockstep = Lockstep::new(fits);
     loop {
-        checkpoints.between_steps(fit, &mut iterations, watch).await?;
-        if !iterations.step(watch).await? {
-            return Ok(iterations.finish());
+        if let ([only], [watch]) = (lockstep.fits(), &*watches) {
+            checkpoints.between_steps(only, watch).await?;
+        }
+        if !lockstep.step(watches).await? {
+            return Ok(lockstep.finish());
         }
     }
 }

@@ -52,6 +52,17 @@ impl Samples {
         self
     }
 
+    /// Whether fits with these options want the same samples.
+    pub fn are_the_same(one: &Options, other: &Options) -> bool {
+        let wanted = |options: &Options| (options.rank, options.init == Init::Kmeans, options.warm_up > 0);
+        wanted(one) == wanted(other)
+    }
+
+    /// The same samples for another fit. Those that must be copied are copied for this one.
+    pub fn shared(&self) -> Self {
+        Samples { copies: Vec::new(), ..self.clone() }
+    }
+
     /// Records the copies of a panel's rows.
     pub fn record_copies(&self, r: &mut Recording, panel: &Panel) {
         for (from, to) in self.copies.iter().filter(|(from, _)| from.index == panel.index) {

@@ -8,9 +8,11 @@ use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
 
 use crate::checkpoint::{CheckpointReader, CheckpointSummary, CheckpointWriter};
 use crate::checkpoint_handles::{SharedReader, SharedWriter};
-use crate::checkpoints::CheckpointSchedule;
+use crate::checkpoint_header::CheckpointHeader;
+use crate::checkpoints::{CheckpointSchedule, Checkpoints};
 use crate::option_checks::{check, check_given};
-use crate::run::Run;
+use crate::run::{Asked, Run};
+use crate::watch::Watch;
 use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver, defaults};
 
 /// Semi-nonnegative matrix factorization X ≈ Y Z with Y ≥ 0 and sparse rows of Z (Shafran, Geiger and Geva,
@@ -298,14 +300,34 @@ impl SemiNmf {
         activations: &Activations,
         mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Factorization, Error> {
-        let options = self.options(activations.layout().neurons);
-        self.check(&options, activations.layout())?;
-        let (given, checkpoints) = (self.coefficients.as_ref(), self.checkpoints.clone());
-        let run = Run { engine, activations, options, given, checkpoints, copies_samples: self.copies_samples };
-        match &self.resume {
-            Some(checkpoint) => run.resume(checkpoint, &mut progress).await,
-            None => run.anew(&mut progress).await,
-        }
+        let asked = self.asked(activations.layout())?;
+        let (most, checkpoints) = (asked.options.max_iterations, Checkpoints::new(self.checkpoints.clone()));
+        let run = Run { engine, activations, copies_samples: self.copies_samples };
+        let Some(SharedReader(checkpoint)) = &self.resume else {
+            let watch = &mut [Watch::new(&mut progress, most, 0.0)];
+            return run.anew(&[asked], checkpoints, watch).await?.remove(0).result(&mut watch[0]).await;
+        };
+        let header = CheckpointHeader::parse(checkpoint.header())?;
+        header.check(&asked.options, activations.layout(), engine)?;
+        let watch = &mut Watch::new(&mut progress, most, header.summary.seconds);
+        run.resume(asked.options, header, &**checkpoint, checkpoints, watch).await?.result(watch).await
+    }
+
+    /// The fit that is asked for. It is an error if an option is impossible for activations of this layout.
+    pub(crate) fn asked(&self, layout: &PanelLayout) -> Result<Asked<'_>, Error> {
+        let options = self.options(layout.neurons);
+        self.check(&options, layout)?;
+        Ok(Asked { options, given: self.coefficients.as_ref() })
+    }
+
+    /// Whether the fit takes checkpoints, or continues from one.
+    pub(crate) fn has_checkpoints(&self) -> bool {
+        self.checkpoints.is_some() || self.resume.is_some()
+    }
+
+    /// Whether samples of streamed activations are copied.
+    pub(crate) fn copies_samples(&self) -> bool {
+        self.copies_samples
     }
 
     /// Whether the fit begins anew. Otherwise it continues from a checkpoint.

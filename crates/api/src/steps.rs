@@ -11,7 +11,7 @@ use crate::coefficients_update::{self, CoefficientsUpdate, HalsCoefficients};
 use crate::features_update;
 use crate::kept_entries::KeptEntries;
 use crate::panels::Panel;
-use crate::pass::{PanelSums, Pass};
+use crate::pass::{PanelSums, Pass, record_together};
 use crate::solver::Updates;
 
 /// The cross product may use rounded operands only if there are at least this number of tokens. With fewer tokens, the errors show in the
@@ -76,24 +76,31 @@ impl<'a> Steps<'a> {
     /// Computes the Gram matrix of the features, runs one pass over the panels with `updates` updates of the coefficients, computes the
     /// loss, and keeps the best iterate.
     pub fn pass(&self, updates: u32) -> Recording {
+        passes(&[(*self, updates)])
+    }
+
+    /// Updates the coefficients of a panel in an iteration, and returns the sums to which they add.
+    fn visit_in_iteration(&self, r: &mut Recording, panel: &Panel, updates: u32) -> PanelSums {
         let b = self.buffers;
-        let mut recording = self.feature_gram();
-        let r = &mut recording;
-        self.over(self.panels).record(r, |r, panel| PanelSums {
+        PanelSums {
             projections: Some(b.projections(panel)),
             norms: b.tokens[panel.index].norms,
             ..self.visit(r, panel, updates)
-        });
-        self.loss(r);
-        if self.options.keep_best {
-            let current = KeptEntries::of(&b.features);
-            keep_best(r, b.state, current.indices, b.best_kept.indices);
-            keep_best(r, b.state, current.values, b.best_kept.values);
-            for tokens in b.tokens.iter().filter(|tokens| tokens.has_copy()) {
-                keep_best(r, b.state, tokens.coefficients, tokens.best_coefficients);
-            }
         }
-        recording
+    }
+
+    /// Keeps the iterate if it is the best so far.
+    fn keep_best(&self, r: &mut Recording) {
+        if !self.options.keep_best {
+            return;
+        }
+        let b = self.buffers;
+        let current = KeptEntries::of(&b.features);
+        keep_best(r, b.state, current.indices, b.best_kept.indices);
+        keep_best(r, b.state, current.values, b.best_kept.values);
+        for tokens in b.tokens.iter().filter(|tokens| tokens.has_copy()) {
+            keep_best(r, b.state, tokens.coefficients, tokens.best_coefficients);
+        }
     }
 
     /// Computes the Gram matrix of the features, and runs a pass over a sample. It does not compute a loss.
@@ -181,4 +188,22 @@ impl<'a> Steps<'a> {
     fn coefficients_settings(&self, updates: u32) -> coefficients_update::Settings {
         coefficients_update::Settings { updates, penalty: self.options.penalty as f32, scale: self.scale }
     }
+}
+
+/// The passes of several fits over the same panels, each with its number of updates of the coefficients. Each panel is read once.
+pub(crate) fn passes(of: &[(Steps<'_>, u32)]) -> Recording {
+    let mut recording = Recording::new();
+    for (steps, _) in of {
+        recording.append(steps.feature_gram());
+    }
+    let over: Vec<Pass<'_>> = of.iter().map(|(steps, _)| steps.over(steps.panels)).collect();
+    record_together(&mut recording, &over, |r, number, panel| {
+        let (steps, updates) = &of[number];
+        steps.visit_in_iteration(r, panel, *updates)
+    });
+    for (steps, _) in of {
+        steps.loss(&mut recording);
+        steps.keep_best(&mut recording);
+    }
+    recording
 }
