@@ -92,6 +92,15 @@ impl From<ExportError> for Failure {
     }
 }
 
+impl From<FitError> for Failure {
+    fn from(error: FitError) -> Failure {
+        match error {
+            FitError::Fit(error) => error.into(),
+            FitError::Data(error) => error.into(),
+        }
+    }
+}
+
 impl Failure {
     /// Adds the file, and the row in it, to an error that knows only the place in the matrix.
     pub fn in_files(error: Error, activations: &ActivationSet) -> Failure {

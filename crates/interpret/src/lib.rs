@@ -46,7 +46,7 @@ mod one_line;
 mod page;
 mod rows;
 
-pub use chance::match_by_chance;
+pub use chance::{match_by_chance, match_correlations_by_chance};
 pub use contexts::{
     Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, TOKENS_A_WORD, Text, TokenNotation, Window,
     contexts, contexts_of_tokens, in_reading_order, strongest_tokens,

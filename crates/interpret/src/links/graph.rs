@@ -48,7 +48,8 @@ pub struct GraphFeature {
 impl FeatureGraph {
     /// The graph of fits with their names, and the words of each of their features, if they are known.
     ///
-    /// `measure` is how features are compared. Without it, [`Measure::between`] decides for each pair of neighbours.
+    /// `measure` is how features are compared. Without it, [`Measure::between`] decides for each pair of neighbours, and
+    /// cosines are tried if it knows none.
     ///
     /// # Errors
     /// If two neighbours cannot be compared.
@@ -58,7 +59,7 @@ impl FeatureGraph {
     ) -> Result<FeatureGraph, FitError> {
         let neighbours = fits.iter().zip(fits.iter().skip(1));
         let linked = neighbours.map(|((_, first, _), (_, second, _))| {
-            let measure = measure.map_or_else(|| Measure::between(first, second), Ok)?;
+            let measure = measure.or_else(|| Measure::between(first, second)).unwrap_or(Measure::Cosine);
             Ok(links(&measure.similarities(first, second)?, measure))
         });
         Ok(FeatureGraph {

@@ -19,30 +19,16 @@ pub enum Measure {
 
 impl Measure {
     /// What is meaningful for two fits. The features of fits of the same activations have cosines. If the activations
-    /// differ while the tokens are the same, they are those of two layers, whose neurons have nothing to do with one
-    /// another: then coefficients have correlations. Fits of other tokens are taken to be of the same neurons.
-    ///
-    /// # Errors
-    /// If the fits have neither neurons nor tokens in common.
-    pub fn between(first: &FitRecord, second: &FitRecord) -> Result<Measure, Error> {
+    /// differ while the token ids are the same, they are those of two layers, whose neurons have nothing to do with one
+    /// another: then coefficients have correlations. Fits of other tokens are taken to be of the same neurons. `None` if
+    /// the fits have neither neurons nor tokens in common.
+    pub fn between(first: &FitRecord, second: &FitRecord) -> Option<Measure> {
         let same_activations = first.run.input.fingerprint == second.run.input.fingerprint;
-        if !same_activations && has_ids(first) && same_tokens(first, second) {
-            return Ok(Measure::Correlation);
+        let ids_are_known = first.columns.token_ids.is_some() && second.columns.token_ids.is_some();
+        if !same_activations && ids_are_known && same_tokens(first, second) {
+            return Some(Measure::Correlation);
         }
-        if first.features.columns == second.features.columns {
-            return Ok(Measure::Cosine);
-        }
-        if same_tokens(first, second) {
-            return Ok(Measure::Correlation);
-        }
-        Err(Error::Inconsistent {
-            what: "a fit".to_owned(),
-            found: shape(second),
-            expected: format!(
-                "the other fit is of {}; only fits over the same neurons or of the same tokens can be compared",
-                shape(first)
-            ),
-        })
+        (first.features.columns == second.features.columns).then_some(Measure::Cosine)
     }
 
     /// The similarity of each feature of the first fit with each of the second, [A, B]. It is 0 for features that are
@@ -92,11 +78,6 @@ impl Measure {
             Measure::Correlation => "correlation",
         }
     }
-}
-
-/// Whether a fit knows which tokens it is about.
-fn has_ids(fit: &FitRecord) -> bool {
-    fit.columns.token_ids.is_some()
 }
 
 /// Whether the rows of two fits are the same tokens, as far as their columns say.
