@@ -28,7 +28,10 @@ const LEAST_SEEN: f64 = 0.1;
 ///
 /// The neurons are cut into two random halves. The coefficients of each token are found by nonnegative least squares on
 /// one half, and predict the other half. Then the halves change places. The result is the squared error of both
-/// predictions as a share of ‖X‖². It is 0 if all activations are zero.
+/// predictions as a share of ‖X‖², from 0 to 1. It is 0 if all activations are zero.
+///
+/// All predictions are multiplied by one number, which makes the error least. Coefficients from half of the neurons carry
+/// the noise of these neurons. Without that number, the predictions of many features would be worse than none.
 ///
 /// The features must come from other tokens. Then the error falls as long as more features find something that tokens
 /// have in common, and it rises as soon as they follow the noise: noise in one half of the neurons says nothing about
@@ -85,7 +88,7 @@ pub fn held_out_error<S: ActivationSource + Clone>(
         .into());
     }
     let is_first = first_half(neurons, seed);
-    let (mut error, mut energy) = (0.0, 0.0);
+    let (mut predictions, mut energy) = (Predictions::default(), 0.0);
     let row_bytes = held_out.neurons() * held_out.element().bytes() as u64;
     let rows = (PORTION_BYTES / row_bytes).max(1);
     for first in (0..held_out.tokens()).step_by(rows as usize) {
@@ -96,12 +99,12 @@ pub fn held_out_error<S: ActivationSource + Clone>(
             let [seen, predicted] = parts(features, &is_seen);
             let encoder = Encoder::new(seen).tolerance(TOLERANCE).max_sweeps(MOST_SWEEPS);
             let encoding = encoder.encode(engine, &activations)?;
-            error += prediction_error(&portion, &encoding.coefficients, &predicted, &is_seen)?;
+            predictions.add(&portion, &encoding.coefficients, &predicted)?;
             // Each neuron is predicted once, so the energy counts once.
             energy += if seen_first { encoding.squared_norms.iter().sum() } else { 0.0 };
         }
     }
-    Ok(if energy > 0.0 { error / energy } else { 0.0 })
+    Ok(if energy > 0.0 { 1.0 - predictions.explained() / energy } else { 0.0 })
 }
 
 /// Which neurons are in the first of two random halves.
@@ -129,31 +132,47 @@ fn parts(features: &DenseMatrix, is_seen: &[bool]) -> [DenseMatrix; 2] {
     [seen, predicted]
 }
 
-/// ‖X − YZ‖² over the neurons that are not seen.
-fn prediction_error(
-    source: &dyn ActivationSource,
-    coefficients: &DenseMatrix,
-    features: &DenseMatrix,
-    is_seen: &[bool],
-) -> Result<f64, FitError> {
-    let panels = Panels::new(source);
-    let sparse: Vec<Vec<(usize, f64)>> = (0..features.rows).map(|k| nonzeros(features.row(k)).collect()).collect();
-    // Sums of panels are added in the order of panels, whatever the number of threads.
-    let sums = (0..panels.count())
-        .into_par_iter()
-        .map_init(PanelBuffer::default, |buffer, panel| {
-            let range = panels.range(panel);
-            let mut residual = vec![0f64; features.columns];
-            let mut sum = 0.0;
-            for (token, x) in range.clone().zip(panels.values(range, buffer)?.chunks_exact(features.columns)) {
-                residual.iter_mut().zip(x).for_each(|(r, &x)| *r = f64::from(x));
-                for (&y, feature) in coefficients.row(token).iter().zip(&sparse).filter(|(y, _)| **y > 0.0) {
-                    feature.iter().for_each(|&(neuron, z)| residual[neuron] -= f64::from(y) * z);
+/// Sums over predictions YZ of activations X in the neurons that are not seen.
+#[derive(Default)]
+struct Predictions {
+    /// ⟨X, YZ⟩.
+    inner: f64,
+    /// ‖YZ‖².
+    squared_norm: f64,
+}
+
+impl Predictions {
+    /// Adds the predictions of the tokens of `source`. The features are zero in the neurons that are seen.
+    fn add(&mut self, source: &dyn ActivationSource, y: &DenseMatrix, features: &DenseMatrix) -> Result<(), FitError> {
+        let panels = Panels::new(source);
+        let sparse: Vec<Vec<(usize, f64)>> = (0..features.rows).map(|k| nonzeros(features.row(k)).collect()).collect();
+        let sums = (0..panels.count())
+            .into_par_iter()
+            .map_init(PanelBuffer::default, |buffer, panel| {
+                let range = panels.range(panel);
+                let mut predicted = vec![0f64; features.columns];
+                let (mut inner, mut squared_norm) = (0.0, 0.0);
+                for (token, x) in range.clone().zip(panels.values(range, buffer)?.chunks_exact(features.columns)) {
+                    predicted.fill(0.0);
+                    for (&y, feature) in y.row(token).iter().zip(&sparse).filter(|(y, _)| **y > 0.0) {
+                        feature.iter().for_each(|&(neuron, z)| predicted[neuron] += f64::from(y) * z);
+                    }
+                    inner += predicted.iter().zip(x.iter()).map(|(p, &x)| p * f64::from(x)).sum::<f64>();
+                    squared_norm += predicted.iter().map(|p| p * p).sum::<f64>();
                 }
-                sum += residual.iter().zip(is_seen).filter(|(_, seen)| !**seen).map(|(r, _)| r * r).sum::<f64>();
-            }
-            Ok(sum)
-        })
-        .collect::<Result<Vec<f64>, unmix_data::Error>>()?;
-    Ok(sums.iter().sum())
+                Ok((inner, squared_norm))
+            })
+            .collect::<Result<Vec<_>, unmix_data::Error>>()?;
+        // Sums of panels are added in the order of panels, whatever the number of threads.
+        for (inner, squared_norm) in sums {
+            self.inner += inner;
+            self.squared_norm += squared_norm;
+        }
+        Ok(())
+    }
+
+    /// ‖X‖² − ‖X − cYZ‖² for the number c ≥ 0 that makes it largest.
+    fn explained(&self) -> f64 {
+        if self.squared_norm > 0.0 { self.inner.max(0.0).powi(2) / self.squared_norm } else { 0.0 }
+    }
 }
