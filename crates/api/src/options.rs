@@ -77,10 +77,10 @@ pub struct Options {
     pub seed: u64,
     /// Largest number of iterations.
     pub max_iterations: u32,
-    /// The fit stops when the error has fallen by less than this share of itself within `patience` iterations. With 0 it runs all
-    /// iterations.
+    /// The fit stops when what it minimizes has fallen by less than this share of itself within `patience` iterations: the objective if
+    /// there is a penalty, else the error. With 0 it runs all iterations.
     pub tolerance: f64,
-    /// Number of iterations in which the error must fall by `tolerance`.
+    /// Number of iterations in which the error or objective must fall by `tolerance`.
     pub patience: u32,
     /// Ridge of the least-squares step, as a share of the mean diagonal of the coefficients' Gram matrix. For [`Solver::Paper`] it is an
     /// absolute number.
@@ -119,7 +119,7 @@ impl Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
-    /// The error fell by less than the tolerance within `patience` iterations.
+    /// The error or objective fell by less than the tolerance within `patience` iterations.
     Converged,
     /// The largest number of iterations was reached.
     MaxIterations,

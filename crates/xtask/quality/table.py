@@ -69,7 +69,7 @@ def cell(scores, name):
 
 def markdown(about, points):
     """A table for each rank, with the mean over all layers at its end."""
-    lines = [f"Commit {about['commit']}. Seeds {', '.join(map(str, about['seeds']))}; mean ± standard error.", ""]
+    lines = [f"Commit {about['commit']}; `{about['command']}`. Seeds {', '.join(map(str, about['seeds']))}; mean ± standard error.", ""]
     lines += [f"- `{name}`: `{options}`" for name, options in about["settings"].items()]
     layers = {point["layer"] for point in points}
     for rank in sorted({point["rank"] for point in points}):

@@ -26,7 +26,7 @@ class Tables(unittest.TestCase):
         self.assertAlmostEqual(table.summary(mean)["stability"]["mean"], 0.7)
 
     def test_a_table_has_a_line_for_each_point_and_the_mean(self):
-        about = {"commit": "c", "seeds": [0, 1, 2], "settings": {"a": "--solver hals"}}
+        about = {"commit": "c", "command": "cargo xtask quality", "seeds": [0, 1, 2], "settings": {"a": "--solver hals"}}
         text = table.markdown(about, POINTS)
         lines = [line.split(" | ")[0].strip("| ") for line in text.splitlines() if line.startswith("| ")]
         self.assertEqual(lines, ["layer", "L1", "L2", table.MEAN])

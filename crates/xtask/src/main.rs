@@ -13,6 +13,7 @@ mod package;
 mod process;
 mod python;
 mod quality;
+mod record;
 mod shader_stats;
 mod shards;
 mod system;

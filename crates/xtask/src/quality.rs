@@ -4,10 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::compare::commit;
 use crate::failure::Failure;
 use crate::process::{build_unmix, root, run as run_command, target};
 use crate::python;
+use crate::record::{as_typed, commit};
 
 /// What is compared unless the command line says otherwise: a name, and options of `unmix fit`.
 const SETTINGS: [&str; 3] = ["default=", "projected-ls=--solver projected-ls", "paper=--preset paper"];
@@ -98,6 +98,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     command.arg("-B").arg(scripts.join("quality.py")).arg("--unmix").arg(unmix).arg("--work").arg(work.join("scores"));
     command.arg("--out").arg(&out).arg("--corpus").arg(&options.corpus).arg("--data").args(&options.data);
     command.args(["--seeds", &list(&options.seeds), "--ranks", &list(&options.ranks), "--commit", &commit(&root)]);
+    command.args(["--command", &as_typed("quality", args)]);
     for setting in &options.settings {
         command.arg("--setting").arg(setting);
     }

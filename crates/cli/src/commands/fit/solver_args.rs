@@ -16,7 +16,7 @@ pub struct SolverArgs {
     #[arg(long, value_enum, value_name = "SOLVER", help_heading = "Solver")]
     pub solver: Option<SolverOption>,
 
-    /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser [default: 0.05]
+    /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser [default: 0.06]
     #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub penalty: Option<f64>,
 
@@ -32,12 +32,12 @@ pub struct SolverArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
     pub max_iterations: Option<u32>,
 
-    /// Stop when the error falls by less than this share of itself within --patience iterations; 0 runs them all
-    /// [default: 1e-4]
+    /// Stop when the error falls by less than this share of itself within --patience iterations, or with hals the error
+    /// and penalty together; 0 runs them all [default: 1e-3]
     #[arg(long, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub tolerance: Option<f64>,
 
-    /// Iterations over which the tolerance is judged [default: 3]
+    /// Iterations over which the tolerance is judged [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
     pub patience: Option<u32>,
 
