@@ -13,8 +13,18 @@ const LEAST_FEATURES: usize = 8;
 
 /// One line for each fit.
 pub fn table(first: &Fit<'_>, comparisons: &[Comparison<'_>]) -> Table {
-    let mut table =
-        Table::new(&["fit", ">features", ">error", ">mean", ">median", ">by chance", ">found again", "compared by"]);
+    let measures = || comparisons.iter().map(|comparison| comparison.measure);
+    let is_mixed = measures().any(|measure| measure != Measure::Cosine) && measures().any(|m| m == Measure::Cosine);
+    let mean = match measures().next() {
+        _ if is_mixed => ">mean",
+        Some(Measure::Correlation) => ">mean correlation",
+        _ => ">mean cosine",
+    };
+    let mut titles = vec!["fit", ">features", ">error", mean, ">median", ">by chance", ">found again"];
+    if is_mixed {
+        titles.push("compared by");
+    }
+    let mut table = Table::new(&titles);
     let cells = |fit: &Fit<'_>| {
         let error = format!("{:.4}", fit.record.run.summary.relative_error);
         vec![fit.path.display().to_string(), fit.record.features.rows.to_string(), error]
@@ -25,7 +35,9 @@ pub fn table(first: &Fit<'_>, comparisons: &[Comparison<'_>]) -> Table {
         let mut row = cells(comparison.fit);
         row.extend([matching.stability(), matching.median(), comparison.by_chance(Matching::stability)].map(three));
         row.push(format!("{} of {}", comparison.found_again(), matching.possible));
-        row.push(comparison.measure.name().to_owned());
+        if is_mixed {
+            row.push(comparison.measure.name().to_owned());
+        }
         table.row(row);
     }
     table
