@@ -42,7 +42,7 @@ function drawPlots(layer, number) {
     })),
   }));
   const names = (own) => drawn.length > 1 && drawn.map((line) => h("span", { "--own": line.own }, h("i", {}), line.name));
-  const shown = isNumber(chosen) && h("span", { class: "is-chosen" }, h("i", {}), "recommended");
+  const shown = () => isNumber(chosen) && h("span", { class: "is-chosen" }, h("i", {}), "recommended");
   const least = (values) => (values.length > 0 ? Math.min(...values) : undefined);
   const largest = (values) => (values.length > 0 ? Math.max(...values) : undefined);
   const spread = (point) => {
@@ -64,7 +64,7 @@ function drawPlots(layer, number) {
       chosen, digits: 2,
       legend: [
         hasEvery(layer, "held_out") && h("span", { "--own": "var(--series-0)" }, h("i", {}), "held-out error, with its standard error"),
-        h("span", { class: "second", "--own": "var(--series-0)" }, h("i", {}), "error"), names(), shown],
+        h("span", { class: "second", "--own": "var(--series-0)" }, h("i", {}), "error"), names(), shown()],
     }),
     plot({
       name: "Stability",
@@ -72,20 +72,20 @@ function drawPlots(layer, number) {
       series: series("var(--series-0)", "stability", false,
         (point) => `stability ${fixed3(point.stability)}, from ${fixed3(least(point.stabilities))} to ${fixed3(largest(point.stabilities))} over the pairs of seeds`,
         (point) => least(point.stabilities), (point) => largest(point.stabilities)),
-      chosen, digits: 2, to: 1, legend: [names(), shown],
+      chosen, digits: 2, to: 1, legend: [names(), shown()],
     }),
     plot({
       name: "Features that come back",
       about: "Features that other seeds find as well. On the dotted line all of them do. If there are too many features, their number no longer grows.",
       series: series("var(--series-0)", "reproducible", false, (point) => `${whole(point.reproducible)} of ${whole(point.rank)} features come back`,
         (point) => least(point.reproducible_features), (point) => largest(point.reproducible_features)),
-      chosen, digits: 0, from: 0, diagonal: true, legend: [names(), shown],
+      chosen, digits: 0, from: 0, diagonal: true, legend: [names(), shown()],
     }),
     plot({
       name: "Features that a token uses",
       about: "How many features are active on a token. Fewer are easier to read.",
       series: series("var(--series-0)", "active", false, (point) => `${three(point.active)} features active on a token`),
-      chosen, digits: 0, from: 0, legend: [names(), shown],
+      chosen, digits: 0, from: 0, legend: [names(), shown()],
     }));
 }
 
