@@ -7,7 +7,7 @@ const FOUND_AGAIN: f32 = 0.8;
 
 /// How far several fits agree that differ in their seeds alone.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Agreement {
+pub(super) struct SeedAgreement {
     /// The [stability](unmix::Matching::stability) of each pair of fits.
     pub stabilities: Vec<f64>,
     /// For each fit, the number of its features that at least half of the other fits have as well, with a cosine of at
@@ -15,12 +15,12 @@ pub struct Agreement {
     pub reproducible: Vec<u32>,
 }
 
-impl Agreement {
+impl SeedAgreement {
     /// Matches the features \[K, d\] of all fits with one another.
     ///
     /// # Errors
     /// As [`match_features`].
-    pub fn of(fits: &[DenseMatrix]) -> Result<Agreement, unmix::Error> {
+    pub fn of(fits: &[DenseMatrix]) -> Result<SeedAgreement, unmix::Error> {
         let mut stabilities = Vec::new();
         let mut found_in: Vec<Vec<u32>> = fits.iter().map(|features| vec![0; features.rows]).collect();
         for second in 0..fits.len() {
@@ -36,7 +36,7 @@ impl Agreement {
         let others = fits.len().saturating_sub(1) as u32;
         let is_reproducible = |found: &u32| others > 0 && 2 * found >= others;
         let reproducible = found_in.iter().map(|found| found.iter().filter(|f| is_reproducible(f)).count() as u32);
-        Ok(Agreement { stabilities, reproducible: reproducible.collect() })
+        Ok(SeedAgreement { stabilities, reproducible: reproducible.collect() })
     }
 }
 
@@ -53,10 +53,10 @@ mod tests {
         let both = features(&[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
         let turned = features(&[[0.0, 2.0, 0.0], [3.0, 0.0, 0.0]]);
         let other = features(&[[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]);
-        let found = Agreement::of(&[both.clone(), turned, other]).expect("over the same neurons");
+        let found = SeedAgreement::of(&[both.clone(), turned, other]).expect("over the same neurons");
         // The second feature of the first two fits is in one of two others; the third fit's own feature is in none.
         assert_eq!((found.reproducible, found.stabilities), (vec![2, 2, 1], vec![1.0, 0.5, 0.5]));
-        let alone = Agreement::of(&[both]).expect("a fit");
+        let alone = SeedAgreement::of(&[both]).expect("a fit");
         assert_eq!((alone.reproducible, alone.stabilities), (vec![0], vec![]));
     }
 }

@@ -9,7 +9,7 @@ use unmix::{
 };
 use unmix_data::SelectedRows;
 
-use super::agreement::Agreement;
+use super::agreement::SeedAgreement;
 use super::grid_point::GridPoint;
 use super::point::{SweepPoint, mean};
 use super::sweep_options::Sweep;
@@ -186,7 +186,7 @@ impl Fits {
     }
 
     fn into_point(self, at: GridPoint, held_out_errors: Vec<f64>, seconds: f64) -> Result<SweepPoint, FitError> {
-        let agreement = Agreement::of(&self.features)?;
+        let agreement = SeedAgreement::of(&self.features)?;
         let mean = |values: &[f64]| mean(values).unwrap_or(0.0);
         Ok(SweepPoint {
             rank: at.rank,

@@ -30,7 +30,6 @@ mod recommendation;
 mod record;
 mod sweep_options;
 
-pub use agreement::Agreement;
 pub use grid::default_ranks;
 pub use grid_point::GridPoint;
 pub use measure::{SweepData, SweepObserver, SweepStep};
