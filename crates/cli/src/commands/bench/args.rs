@@ -42,7 +42,7 @@ pub struct BenchArgs {
     pub solver: SolverOption,
 
     /// Weight of the penalty on coefficients, for --solver hals [default: as `unmix fit`]
-    #[arg(long, value_name = "WEIGHT", value_parser = at_least_zero)]
+    #[arg(long, value_name = "ALPHA", value_parser = at_least_zero)]
     pub penalty: Option<f64>,
 
     /// Share of the neurons that each feature keeps [default: as `unmix fit`]
