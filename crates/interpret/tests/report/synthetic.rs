@@ -119,10 +119,9 @@ fn feature(number: usize, count: usize) -> ReportFeature {
         contexts: (0..20).map(|index| context(number, index, 25)).collect(),
         bands: (0..4)
             .map(|at| Band {
-                part: [at, at + 1].map(|edge| f64::from(edge) / 4.0),
+                range: [3 - at, 4 - at].map(|edge| f64::from(edge) / 4.0),
                 tokens: 250,
-                coefficients: [3 - at, 4 - at].map(|edge| 0.025 * f64::from(edge)),
-                contexts: (30..34).map(|index| context(number, index, 25)).collect(),
+                contexts: (30..34).filter(|_| at > 0).map(|index| context(number, index, 25)).collect(),
             })
             .collect(),
         promoted: tokens(number, 1.0),
