@@ -93,6 +93,12 @@ impl SemiNmf {
             .patience(100)
     }
 
+    /// Number of features K, in place of that of [`new`](Self::new).
+    pub fn rank(mut self, rank: u32) -> Self {
+        self.options.rank = rank;
+        self
+    }
+
     /// Share p of the neurons that each feature keeps, in (0, 1]. A feature has m = max(1, ⌈p·d⌉) nonzeros. The default with
     /// [`Solver::Hals`] is 80 neurons, but at most 20% and at least 1% of all. With other solvers it is 1%.
     pub fn sparsity(mut self, share: f64) -> Self {
@@ -175,9 +181,9 @@ impl SemiNmf {
     }
 
     /// Number of warm-up iterations, before the first pass over all tokens. They run on a sample with every fifth token or fewer. The
-    /// default is 8. None are run with solvers other than [`Solver::ProjectedLs`], with starts other than k-means, or with fewer than 75
-    /// tokens for each feature. If the clusters explain less than 30% of the tokens' directions, the features keep up to four times as many
-    /// neurons in the first warm-up iterations.
+    /// default is 8. None are run with [`Solver::Mu`] or [`Solver::Paper`], with starts other than k-means, or with fewer than 75 tokens
+    /// for each feature. If the clusters explain less than 30% of the tokens' directions, the features of [`Solver::ProjectedLs`] keep up
+    /// to four times as many neurons in the first warm-up iterations.
     pub fn warm_up(mut self, iterations: u32) -> Self {
         self.options.warm_up = iterations;
         self
@@ -253,9 +259,10 @@ impl SemiNmf {
         // The coefficients of a revived feature are zeros, so they must be able to grow.
         options.revive &= updates.coefficients.moves_zeros();
         if !updates.alternate_least_squares() {
-            (options.relaxation, options.warm_up) = (0.0, 0);
+            options.relaxation = 0.0;
         }
-        if options.init != Init::Kmeans {
+        // The coefficients of the sample begin as zeros.
+        if options.init != Init::Kmeans || !updates.coefficients.moves_zeros() {
             options.warm_up = 0;
         }
         options.keep_best = self.keep_best.unwrap_or(updates.coefficients.keeps_best(options.tolerance));
