@@ -1,6 +1,6 @@
 //! By what features of two fits can be compared.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use unmix::{DenseMatrix, feature_cosines};
 use unmix_data::{Error, FitRecord};
 
@@ -8,7 +8,7 @@ use crate::correlation::cross_correlations;
 use crate::fit_error::FitError;
 
 /// A similarity of features of two fits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Measure {
     /// The cosine of the features. The fits must be over the same neurons, those of one layer.

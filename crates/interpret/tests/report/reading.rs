@@ -197,7 +197,13 @@ fn a_second_fit_stands_beside_the_first() {
     assert_eq!(found["sides"], json!([5, 5]));
     assert_eq!(found["parts"][0], json!(["Only here", 38]));
     assert_eq!(found["parts"][1][1], 1);
-    assert!(found["about"].as_str().unwrap().ends_with("0.60 on the mean. 1 match has at least 0.8."), "{found}");
+    assert!(
+        found["about"]
+            .as_str()
+            .unwrap()
+            .ends_with("0.60 on the mean. 1 match has at least 0.8, as the same feature has."),
+        "{found}"
+    );
     assert!(found["match"].as_str().unwrap().contains("cosine 0.93"), "{found}");
     assert_eq!(found["none"], "None: no feature there is like it.");
 }
