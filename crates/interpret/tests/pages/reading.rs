@@ -47,7 +47,7 @@ fn strength(row: usize, feature: usize) -> f32 {
         THE => word(row) == " the",
         HARBOUR => word(row) == " harbour",
         BREAKS => at == 19,
-        _ => (row * 7919) % 13 == 0,
+        _ => (row * 7919).is_multiple_of(13),
     };
     if is { fades } else { 0.0 }
 }
