@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use unmix_data::{FitRecord, PromptLabels, check_file_target, read_fit, write_file};
-use unmix_interpret::report::{BesideParts, Likeness, MatchedFit, ReportParts, assemble, match_fits, render};
+use unmix_interpret::report::{BesideParts, MatchedFit, ReportParts, assemble, match_fits, render};
 use unmix_interpret::{Text, hierarchy, in_reading_order};
 
 use crate::commands::concepts::{ScoreArgs, score};
@@ -195,10 +195,7 @@ impl OtherFit {
     }
 
     fn likeness(&self) -> &'static str {
-        match self.matched.by {
-            Likeness::Cosine => "cosine",
-            Likeness::Correlation => "correlation",
-        }
+        self.matched.by.name()
     }
 }
 

@@ -2,9 +2,8 @@
 
 use unmix_interpret::report::{
     ActiveFeatures, Agreement, Band, Beside, BesideFeature, BesidePair, CoActive, ConceptChance, ConceptRow,
-    ConceptScore, Context, HealthLevel, HealthNote, Histogram, Interpretability, LensChance, Likeness, Neighbour,
-    NeuronWeight, Piece, Quantile, Report, ReportFeature, RunCard, TokenLogit, TreeChild, TreeLevel, TreeNode,
-    WordCount,
+    ConceptScore, Context, HealthLevel, HealthNote, Histogram, Interpretability, LensChance, Neighbour, NeuronWeight,
+    Piece, Quantile, Report, ReportFeature, RunCard, TokenLogit, TreeChild, TreeLevel, TreeNode, WordCount,
 };
 
 /// Tokens that would do harm, or hide, if they were taken for more than text.
@@ -177,7 +176,7 @@ fn beside(count: usize) -> Beside {
         title: hostile()[0].clone(),
         rank: 3,
         relative_error: 0.7,
-        by: Likeness::Cosine,
+        by: unmix_interpret::links::Measure::Cosine,
         stability: 0.6,
         pairs: vec![
             BesidePair { feature: 4, other: 1, likeness: 0.93 },
