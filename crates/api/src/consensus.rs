@@ -88,14 +88,14 @@ impl Consensus {
         self
     }
 
-    /// The options of the result.
-    pub fn options(&self) -> Options {
-        self.fit.options()
+    /// The options of the result for activations with this number of neurons.
+    pub fn options(&self, neurons: u32) -> Options {
+        self.fit.options(neurons)
     }
 
     /// The seed of each run.
     pub fn seeds(&self) -> Vec<u64> {
-        (0..self.runs).map(|run| run_seed(self.options().seed, run)).collect()
+        (0..self.runs).map(|run| run_seed(self.fit.options(1).seed, run)).collect()
     }
 
     /// Computes the consensus, and waits for the result.

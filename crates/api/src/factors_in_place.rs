@@ -12,6 +12,7 @@ pub(crate) async fn factors(fit: &Fit<'_>) -> Result<Factors, Error> {
         features: entries(fit).await?,
         gram: fit.io.read_matrix(fit.buffers.sums.gram).await?,
         neurons: fit.neurons as usize,
+        keep_unit_norm: fit.options.solver.updates().features.keeps_unit_norm(),
     })
 }
 

@@ -35,7 +35,8 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
     let mut found = Found::new(&fit, is_last && fit.steps().precision() == Precision::F32).await?;
     let claimed = course.best_loss + course.best_uncertainty;
     if let Some(problem) = found.problem(&fit, claimed) {
-        if !fit.options.keep_best {
+        // A caller who wants the last iterate as it is gets no other coefficients. With a penalty, the last iterate is the best one.
+        if !fit.options.keep_best && !fit.options.solver.updates().coefficients.is_penalized() {
             return Err(Error::Unsound { problem });
         }
         log::warn!("{problem}; the coefficients are found anew");
