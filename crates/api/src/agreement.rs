@@ -16,8 +16,11 @@ use crate::{DenseMatrix, Error};
 
 /// Features with a smaller cosine are no counterparts when clusters are formed.
 const COUNTERPART: f64 = 0.3;
-/// A cluster whose direction has this cosine with that of an earlier cluster is used only if there are too few others.
+/// A cluster whose direction has this cosine with that of an earlier cluster is a copy of it. Where there are few distinct features, runs
+/// have copies, too.
 const SAME: f64 = 0.9;
+/// Copies come after the clusters whose cosines sum to this share of the number of runs, and before the others.
+const COMMON: f64 = 1.0 / 3.0;
 /// A run has found a feature if its match has at least this cosine.
 pub(crate) const FOUND: f32 = 0.8;
 
@@ -187,10 +190,14 @@ fn clusters(runs: &[DenseMatrix], rank: usize, neurons: usize) -> Vec<f32> {
     let mut pool = Pool::of(runs);
     let mut candidates: BinaryHeap<Candidate> =
         (0..pool.features.len()).map(|feature| Candidate { score: pool.score(feature), feature }).collect();
-    let (mut directions, mut copies): (Vec<Vec<Nonzero>>, Vec<Vec<Nonzero>>) = Default::default();
+    let [mut common, mut copies, mut rare]: [Vec<Vec<Nonzero>>; 3] = Default::default();
     let mut mean = vec![0f64; neurons];
-    while directions.len() < rank {
+    while common.len() < rank {
         let Some(Candidate { score, feature }) = candidates.pop() else { break };
+        let is_common = score >= COMMON * runs.len() as f64;
+        if !is_common && common.len() + copies.len() + rare.len() >= rank {
+            break;
+        }
         if !pool.free[feature] {
             continue;
         }
@@ -211,13 +218,116 @@ fn clusters(runs: &[DenseMatrix], rank: usize, neurons: usize) -> Vec<f32> {
         let norm = mean.iter().map(|value| value * value).sum::<f64>().sqrt();
         mean.iter_mut().for_each(|value| *value /= norm);
         let cosine = |other: &Vec<Nonzero>| other.iter().map(|&(neuron, z)| z * mean[neuron as usize]).sum::<f64>();
-        let is_copy = directions.iter().any(|other| cosine(other) >= SAME);
-        let nonzeros = mean.iter().zip(0..).filter(|(z, _)| **z != 0.0).map(|(&z, neuron)| (neuron, z)).collect();
-        if is_copy { &mut copies } else { &mut directions }.push(nonzeros);
+        let is_copy = common.iter().chain(&rare).any(|other| cosine(other) >= SAME);
+        let list = if is_copy {
+            &mut copies
+        } else if is_common {
+            &mut common
+        } else {
+            &mut rare
+        };
+        list.push(mean.iter().zip(0..).filter(|(z, _)| **z != 0.0).map(|(&z, neuron)| (neuron, z)).collect());
     }
     let mut values = vec![0f32; rank * neurons];
-    for (row, nonzeros) in values.chunks_exact_mut(neurons).zip(directions.iter().chain(&copies)) {
+    for (row, nonzeros) in values.chunks_exact_mut(neurons).zip(common.iter().chain(&copies).chain(&rare)) {
         nonzeros.iter().for_each(|&(neuron, value)| row[neuron as usize] = value as f32);
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::seq::SliceRandom;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::feature_cosines::norm;
+
+    const NEURONS: usize = 60;
+
+    /// Runs of `rank` features with `kept` nonzeros each. The first `common` features of every run are the same ones with some noise, in
+    /// another order and scaled. The others are random.
+    fn runs(seed: u64, runs: usize, rank: usize, common: usize, kept: usize) -> (DenseMatrix, Vec<DenseMatrix>) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let feature = |rng: &mut ChaCha8Rng| -> Vec<f32> {
+            let mut row = vec![0f32; NEURONS];
+            rand::seq::index::sample(rng, NEURONS, kept).iter().for_each(|j| row[j] = rng.random_range(-1.0..1.0));
+            row
+        };
+        let matrix = |rows: Vec<Vec<f32>>| DenseMatrix { rows: rows.len(), columns: NEURONS, values: rows.concat() };
+        let truth: Vec<Vec<f32>> = (0..common).map(|_| feature(&mut rng)).collect();
+        let run = |rng: &mut ChaCha8Rng| {
+            let mut rows = truth.clone();
+            for z in rows.iter_mut().flatten().filter(|z| **z != 0.0) {
+                *z += rng.random_range(-0.1..0.1);
+            }
+            rows.extend((common..rank).map(|_| feature(rng)));
+            rows.iter_mut().for_each(|row| row.iter_mut().for_each(|z| *z *= 3.0));
+            rows.shuffle(rng);
+            matrix(rows)
+        };
+        let runs = (0..runs).map(|_| run(&mut rng)).collect();
+        (matrix(truth), runs)
+    }
+
+    #[test]
+    fn what_all_runs_have_comes_first_and_is_found_in_all_of_them() {
+        let (truth, runs) = runs(1, 8, 10, 6, 7);
+        let agreed = agreed_features(&runs, 7).expect("features");
+        let first = DenseMatrix { rows: 6, columns: NEURONS, values: agreed.values[..6 * NEURONS].to_vec() };
+        let found = match_features(&first, &truth).expect("a matching");
+        assert_eq!(found.at_least(0.97), 6);
+        let agreement = Agreement::on(&agreed, &runs).expect("an agreement");
+        assert_eq!(agreement.found_in[..6], [8; 6]);
+        assert!(agreement.reproducibility[..6].iter().all(|&mean| mean > 0.9 && mean <= 1.0));
+        assert!(agreement.reproducibility[6..].iter().all(|&mean| (0.0..0.7).contains(&mean)));
+        for k in 0..10 {
+            assert!((norm(agreed.row(k)) - 1.0).abs() < 1e-6);
+            assert!(agreed.row(k).iter().filter(|z| **z != 0.0).count() <= 7);
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_runs_changes_nothing_but_roundings() {
+        let (_, mut runs) = runs(2, 7, 12, 8, 9);
+        let agreed = agreed_features(&runs, 9).expect("features");
+        let agreement = stability(&runs).expect("a stability");
+        assert!(agreement > 0.4 && agreement < 1.0, "{agreement}");
+        for seed in 0..5 {
+            runs.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+            let other = agreed_features(&runs, 9).expect("features");
+            let found = match_features(&agreed, &other).expect("a matching");
+            assert!(found.stability() > 0.9999, "{} after shuffle {seed}", found.stability());
+        }
+    }
+
+    #[test]
+    fn features_that_one_run_has_twice_are_used_once() {
+        let (_, mut runs) = runs(3, 5, 6, 6, 9);
+        for run in &mut runs {
+            let copy = run.row(0).to_vec();
+            run.values[5 * NEURONS..].copy_from_slice(&copy);
+        }
+        let agreed = agreed_features(&runs, 9).expect("features");
+        let cosines = crate::feature_cosines(&agreed, &agreed).expect("cosines");
+        let copies = (0..6).flat_map(|k| (0..k).map(move |l| (k, l))).filter(|&(k, l)| cosines.row(k)[l] > 0.9).count();
+        assert!(copies <= 1, "{copies} copies");
+    }
+
+    #[test]
+    fn runs_of_zeros_agree_on_zeros_and_a_single_feature_is_no_problem() {
+        let zeros = vec![DenseMatrix { rows: 3, columns: 4, values: vec![0.0; 12] }; 2];
+        let agreed = agreed_features(&zeros, 2).expect("features");
+        assert_eq!(agreed.values, [0.0; 12]);
+        let agreement = Agreement::on(&agreed, &zeros).expect("an agreement");
+        assert_eq!((agreement.reproducibility, agreement.found_in), (vec![0.0; 3], vec![0; 3]));
+        let one = |sign: f32| DenseMatrix { rows: 1, columns: 3, values: vec![sign, 0.0, sign * 2.0] };
+        let agreed = agreed_features(&[one(1.0), one(1.0)], 1).expect("features");
+        assert_eq!(agreed.values, [0.0, 0.0, 1.0]);
+        // Opposite features are two features, and there is room for one.
+        let agreed = agreed_features(&[one(1.0), one(-1.0)], 2).expect("features");
+        assert_eq!(stability(&[one(1.0), one(-1.0)]).expect("a stability"), 0.0);
+        assert!((norm(agreed.row(0)) - 1.0).abs() < 1e-6);
+    }
 }

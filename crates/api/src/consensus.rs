@@ -12,10 +12,12 @@ use crate::run::Run;
 use crate::watch::Watch;
 use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, SemiNmf, Stage};
 
-/// Rounds in which the values of the features and the coefficients are fitted again.
-const REFITS: u32 = 3;
-/// Largest number of runs. More runs change nothing, and all pairs of their features are compared.
-const MOST_RUNS: u32 = 100;
+/// Rounds in which the values of the features and the coefficients are fitted again. More of them lower the error a little, and move the
+/// features of two consensuses apart.
+const REFITS: u32 = 1;
+/// The result has a penalty that is smaller by this factor. The features that runs agree on explain less than those of one run, and with as
+/// large a penalty their error would be above that of one run.
+const PENALTY_FACTOR: f64 = 0.5;
 
 /// The features that several runs from independent starts agree on. One run's features depend on its start: another seed finds about two
 /// thirds of them again. The features of a consensus are found by another consensus far more often, and each of them says how well the runs
@@ -60,6 +62,8 @@ pub struct ConsensusFit {
 impl Consensus {
     /// The number of runs, unless [`runs`](Self::runs) says another one.
     pub const RUNS: u32 = 20;
+    /// The largest number of runs. More of them change nothing, and all pairs of their features are compared.
+    pub const MOST_RUNS: u32 = 100;
     /// The number of iterations of each run, unless [`iterations`](Self::iterations) says another one.
     pub const ITERATIONS: u32 = 8;
 
@@ -91,6 +95,18 @@ impl Consensus {
     /// The options of the result for activations with this number of neurons.
     pub fn options(&self, neurons: u32) -> Options {
         self.fit.options(neurons)
+    }
+
+    /// Number of runs, and of iterations of each.
+    pub fn size(&self) -> (u32, u32) {
+        (self.runs, self.iterations)
+    }
+
+    /// Whether samples of streamed activations that the starts need are copied to memory of their own; see
+    /// [`SemiNmf::copy_samples`].
+    pub fn copy_samples(mut self, copy: bool) -> Self {
+        self.fit = self.fit.copy_samples(copy);
+        self
     }
 
     /// The seed of each run.
@@ -166,7 +182,7 @@ impl Consensus {
         let Runs { first: fit, features, iterations } = self.all_runs(run, &options, watch).await?;
         watch.stage(Stage::Agree);
         let agreed = agreed_features(&features, fit.buffers.features.kept)?;
-        let result_options = Options { keep_best: false, ..options.clone() };
+        let result_options = Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options.clone() };
         let refitted = refit(Fit { options: result_options, ..fit.clone() }, &agreed, REFITS, watch).await?;
         let mut consensus = refitted.result(watch).await?;
         let agreement = Agreement::on(&consensus.features, &features)?;
@@ -220,13 +236,13 @@ impl Consensus {
     }
 
     /// The options, if a consensus of fits with them is possible for activations of this layout.
-    fn checked(&self, layout: &PanelLayout) -> Result<Options, Error> {
+    pub(crate) fn checked(&self, layout: &PanelLayout) -> Result<Options, Error> {
         let refuse = |option: &'static str, given: String, expected: &str| {
             Err(Error::Option { option, given, expected: expected.to_owned() })
         };
         let options = self.fit.asked(layout)?.options;
-        if self.runs == 0 || self.runs > MOST_RUNS {
-            return refuse("runs", self.runs.to_string(), &format!("a number from 1 to {MOST_RUNS} is needed"));
+        if self.runs == 0 || self.runs > Self::MOST_RUNS {
+            return refuse("runs", self.runs.to_string(), &format!("a number from 1 to {} is needed", Self::MOST_RUNS));
         }
         for (option, value) in [("iterations", self.iterations), ("at_once", self.at_once)] {
             if value == 0 {

@@ -36,6 +36,7 @@ mod checkpoint_header;
 mod checkpoints;
 mod coefficients_update;
 mod consensus;
+mod consensus_plan;
 mod consensus_runs;
 mod course;
 mod debias;

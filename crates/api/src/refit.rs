@@ -36,6 +36,7 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     recording.clear(fit.buffers.state);
     fit.io.run_once(recording)?;
     let mut course = Course { start_seconds: watch.seconds(), ..Course::default() };
+    let mut continues = watch.tell(Progress { stage: Stage::Iterate, ..course.progress(0.0, watch.latest()) });
     let (first, next) =
         (fit.steps().coefficients_pass(FIRST_SWEEPS, true), fit.steps().coefficients_pass(NEXT_SWEEPS, true));
     let (first, next) = (fit.io.prepare(first)?, fit.io.prepare(next)?);
@@ -45,8 +46,8 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         let report = latest_report(&fit).await?;
         course.take(&report, None, &fit.options, fit.measured.squared_norm)?;
         course.seconds.push(watch.seconds());
-        let progress = course.progress(fit.measured.squared_norm, watch.latest());
-        if !watch.tell(Progress { stage: Stage::Iterate, ..progress }) {
+        continues &= watch.tell(course.progress(fit.measured.squared_norm, watch.latest()));
+        if !continues {
             stop_reason = StopReason::Interrupted;
             break;
         }

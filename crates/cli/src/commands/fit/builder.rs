@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use unmix::{DenseMatrix, Init, SemiNmf, Solver};
+use unmix::{Consensus, DenseMatrix, Init, SemiNmf, Solver};
 use unmix_data::read_matrix;
 
 use super::args::NewFitArgs;
 use super::choices::InitOption;
+use super::fitting::Fitting;
 use crate::failure::Failure;
 
 /// Refuses options that contradict each other.
@@ -27,7 +28,40 @@ pub fn check(args: &NewFitArgs) -> Result<(), Failure> {
             "--penalty: only --solver hals has a penalty; choose that solver or leave it out".to_owned(),
         ));
     }
-    Ok(())
+    check_runs(args)
+}
+
+/// Refuses options that mean nothing for several runs.
+fn check_runs(args: &NewFitArgs) -> Result<(), Failure> {
+    let Some(runs) = args.runs.filter(|&runs| runs > 1) else {
+        if args.keep_runs {
+            return Err(Failure::Usage(
+                "--keep-runs: one run is the fit itself; ask for more --runs, or leave it out".to_owned(),
+            ));
+        }
+        return Ok(());
+    };
+    let given = [
+        ("--tolerance", args.tolerance.is_some()),
+        ("--patience", args.patience.is_some()),
+        ("--warm-up", args.warm_up.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Failure::Usage(format!(
+            "{option}: each of {runs} runs has the same number of iterations, which --max-iterations sets; leave out {option}, or --runs"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What is computed with a builder: one fit, or a consensus.
+pub fn fitting(args: &NewFitArgs, builder: SemiNmf) -> Fitting {
+    let Some(runs) = args.runs.filter(|&runs| runs > 1) else { return Fitting::Single(builder) };
+    let mut consensus = Consensus::new(builder).runs(runs);
+    if let Some(iterations) = args.max_iterations {
+        consensus = consensus.iterations(iterations);
+    }
+    Fitting::Consensus { consensus, keep: args.keep_runs }
 }
 
 /// The builder with the preset and the solver.

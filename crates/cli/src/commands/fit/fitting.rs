@@ -1,0 +1,90 @@
+//! What `unmix fit` computes: one fit, or the consensus of several runs.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use unmix::{
+    Activations, Consensus, ConsensusFit, Engine, Error, FitPlan, MemoryLimits, Options, PanelLayout, Placement,
+    Progress, SemiNmf, Streaming,
+};
+use unmix_data::CheckpointFolder;
+
+/// What is computed.
+pub enum Fitting {
+    /// One fit.
+    Single(SemiNmf),
+    /// The consensus of several runs. `keep` says whether the runs are kept as well.
+    Consensus { consensus: Consensus, keep: bool },
+}
+
+impl Fitting {
+    /// Plans its memory within some limits.
+    pub fn plan_within(
+        &mut self,
+        engine: &dyn Engine,
+        layout: &PanelLayout,
+        streaming: Streaming,
+        limits: &MemoryLimits,
+    ) -> Result<FitPlan, Error> {
+        match self {
+            Fitting::Single(fit) => fit.plan_within(engine, layout, streaming, limits),
+            Fitting::Consensus { consensus, .. } => {
+                let (plan, at_once) = consensus.plan_within(engine, layout, streaming, limits)?;
+                *consensus = consensus.clone().at_once(at_once);
+                Ok(plan)
+            }
+        }
+    }
+
+    /// The same with activations where they were planned to be.
+    pub fn placed(self, placement: Placement) -> Self {
+        let copies = placement.copies_samples();
+        match self {
+            Fitting::Single(fit) => Fitting::Single(fit.copy_samples(copies)),
+            Fitting::Consensus { consensus, keep } => {
+                Fitting::Consensus { consensus: consensus.copy_samples(copies), keep }
+            }
+        }
+    }
+
+    /// The same with checkpoints in `folder`. A consensus takes none.
+    pub fn checkpointed(self, every: Duration, folder: Option<CheckpointFolder>) -> Self {
+        match (self, folder) {
+            (Fitting::Single(fit), Some(folder)) => Fitting::Single(fit.checkpoint(every, folder)),
+            (other, _) => other,
+        }
+    }
+
+    /// The options of the result.
+    pub fn options(&self, neurons: u32) -> Options {
+        match self {
+            Fitting::Single(fit) => fit.options(neurons),
+            Fitting::Consensus { consensus, .. } => consensus.options(neurons),
+        }
+    }
+
+    /// Number of runs, and of iterations of each. `None` for one fit.
+    pub fn runs(&self) -> Option<(u32, u32)> {
+        match self {
+            Fitting::Single(_) => None,
+            Fitting::Consensus { consensus, .. } => Some(consensus.size()),
+        }
+    }
+
+    /// Computes the result, and the runs if they are kept.
+    pub fn fit(
+        &self,
+        engine: &dyn Engine,
+        activations: &Activations,
+        progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<ConsensusFit, Error> {
+        let alone = |consensus| ConsensusFit { consensus, runs: Vec::new() };
+        match self {
+            Fitting::Single(fit) => fit.fit_with(engine, activations, progress).map(alone),
+            Fitting::Consensus { consensus, keep: false } => {
+                consensus.fit_with(engine, activations, progress).map(alone)
+            }
+            Fitting::Consensus { consensus, keep: true } => consensus.fit_and_runs(engine, activations, progress),
+        }
+    }
+}
