@@ -185,7 +185,7 @@ fn coefficients_of_the_best_features_are_found_again() {
     for seed in 30..36 {
         let x = planted(seed, 400, 60, 8, ElementType::F32);
         for engine in engines() {
-            let settings = SemiNmf::new(10).sparsity(0.1).max_iterations(25).tolerance(0.0);
+            let settings = SemiNmf::new(10).solver(Solver::ProjectedLs).sparsity(0.1).max_iterations(25).tolerance(0.0);
             let fit = fit(engine.as_ref(), &x, ElementType::F32, &settings);
             let summary = &fit.summary;
             let least = summary.loss_curve[summary.best_iteration as usize - 1] / summary.squared_norm;

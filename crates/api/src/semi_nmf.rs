@@ -94,7 +94,7 @@ impl SemiNmf {
     }
 
     /// Share p of the neurons that each feature keeps, in (0, 1]. A feature has m = max(1, ⌈p·d⌉) nonzeros. The default with
-    /// [`Solver::Hals`] is 80 neurons, but at most 5% and at least 1% of all. With other solvers it is 1%.
+    /// [`Solver::Hals`] is 80 neurons, but at most 20% and at least 1% of all. With other solvers it is 1%.
     pub fn sparsity(mut self, share: f64) -> Self {
         self.sparsity = Some(share);
         self

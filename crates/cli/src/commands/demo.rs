@@ -132,6 +132,7 @@ impl Bundle {
             parents: Some(&parents(&self.labels)),
             lens: None,
             tree: Some(&tree),
+            beside: None,
             contexts: 20,
             window: 12,
         }));

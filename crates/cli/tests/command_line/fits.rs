@@ -170,7 +170,7 @@ fn a_fit_with_the_options_that_a_fit_by_default_says_it_used_is_the_same_fit() {
     };
     let (run, factors) = fit("default", &[]);
     let options = &run["options"];
-    assert_eq!((&options["solver"], &run["kept_per_feature"]), (&"hals".into(), &8.into()));
+    assert_eq!((&options["solver"], &run["kept_per_feature"]), (&"hals".into(), &30.into()));
     let word = |name: &str| options[name].to_string().trim_matches('"').to_owned();
     let [solver, init, sparsity, penalty, tolerance] = ["solver", "init", "sparsity", "penalty", "tolerance"].map(word);
     let said = ["--solver", &solver, "--init", &init, "--sparsity", &sparsity, "--penalty", &penalty];
