@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use unmix_data::{FitRecord, read_fit};
 
 use crate::failure::Failure;
-use crate::feature_table::{FeatureTable, OCCURRENCES};
+use crate::feature_table::{DOUBTFUL_BELOW, FeatureTable, OCCURRENCES};
 use crate::health_lines;
 use crate::output::{self, Style, percent};
 use crate::shared_args::SharedArgs;
@@ -70,6 +70,8 @@ pub enum Order {
     Share,
     /// Number of the feature
     Index,
+    /// Agreement of the runs of a consensus on the feature, largest first
+    Reproducibility,
 }
 
 /// Words on each side in JSON, which has no width to limit them.
@@ -157,6 +159,13 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
         output::thousands(summary.tokens),
         output::thousands(summary.neurons.into()),
     ));
+    if let Some(consensus) = &summary.consensus {
+        out.push_str(&format!(
+            "Reproducible: mean cosine of the feature's matches in the {} runs. A question mark (below {DOUBTFUL_BELOW}) warns of features \
+             that other runs often do not find.\n",
+            consensus.runs
+        ));
+    }
     let notes = health_notes(&health, summary);
     out.push_str(&health_lines::lines(notes.iter().filter(|note| note.level != HealthLevel::Good), output::width()));
     out.push_str(source.hint());
@@ -202,9 +211,19 @@ fn order(args: &FeaturesArgs, fit: &FitRecord) -> Result<Vec<usize>, Failure> {
     let statistics = &fit.run.summary.feature_statistics;
     check_numbers(&args.feature, rank)?;
     let mut order: Vec<usize> = if args.feature.is_empty() { (0..rank).collect() } else { args.feature.clone() };
+    if args.sort == Order::Reproducibility && fit.run.summary.consensus.is_none() {
+        return Err(Failure::Usage(
+            "--sort reproducibility: the fit is of a single run, so nothing is known about it; fit with --runs auto"
+                .to_owned(),
+        ));
+    }
     // Features that --feature names keep the order in which they were named.
     if args.sort == Order::Share && args.feature.is_empty() {
         order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share));
+    }
+    if args.sort == Order::Reproducibility && args.feature.is_empty() {
+        let agreement = |k: usize| statistics[k].reproducibility.unwrap_or(0.0);
+        order.sort_by(|&a, &b| agreement(b).total_cmp(&agreement(a)));
     }
     Ok(order)
 }

@@ -24,6 +24,7 @@ mod memory;
 mod paths;
 mod report;
 mod resources;
+mod runs;
 mod terminal;
 mod tree;
 mod tune;
