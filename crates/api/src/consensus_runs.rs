@@ -22,7 +22,7 @@ use crate::{DenseMatrix, Error, Options, Progress, Stage, kmeans};
 /// A run iterates over every second token if these are at least this many for each feature. The next run has the other half.
 const FEWEST_TOKENS: u64 = 30;
 /// The runs have a penalty that is larger by this factor. Their coefficients are sparser, and the runs agree better.
-const PENALTY_FACTOR: f64 = 1.5;
+const PENALTY_FACTOR: f64 = 1.2;
 
 /// The seed of a run. Runs of different seeds have different seeds, whatever their numbers.
 pub(crate) fn run_seed(seed: u64, run: u32) -> u64 {

@@ -19,9 +19,13 @@ const FIRST_SWEEPS: u32 = 8;
 /// Number of sweeps after the values of the features have changed.
 const NEXT_SWEEPS: u32 = 4;
 
+/// The values of the features go this share of the way to the least-squares ones. The error falls by most of what it can, while features of
+/// two consensuses hardly move apart: the error is quadratic in the way that is left, and their distance in the way that was gone.
+const STEP: f32 = 0.4;
+
 /// Finds coefficients for `features` [K, d], which have at most m nonzeros in a row. Then the values of the features at their nonzeros and
-/// the coefficients are fitted by turns, `rounds` times each. Each neuron's values are fitted by least squares, and the coefficients by
-/// coordinate descent, with the penalty of the solver. The neurons of the features stay as they are.
+/// the coefficients are fitted by turns, `rounds` times each. Each neuron's values go part of the way to their least-squares ones, and the
+/// coefficients are found by coordinate descent, with the penalty of the solver. The neurons of the features stay as they are.
 pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     fit: Fit<'a>,
     features: &DenseMatrix,
@@ -53,9 +57,11 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         }
         if round < rounds {
             let mut factors = factors(&fit).await?;
+            let before = factors.features.clone();
             debias::debias(&mut factors);
-            let entries = |feature: &Vec<Entry>| feature.iter().map(|entry| (entry.neuron, entry.value)).collect();
-            write_unit_features(&fit, factors.features.iter().map(entries).collect())?;
+            let step = |(old, new): (&Entry, &Entry)| (old.neuron, old.value + STEP * (new.value - old.value));
+            let entries = |(old, new): (&Vec<Entry>, &Vec<Entry>)| old.iter().zip(new).map(step).collect();
+            write_unit_features(&fit, before.iter().zip(&factors.features).map(entries).collect())?;
         }
     }
     if !fit.options.solver.updates().features.keeps_unit_norm() {
