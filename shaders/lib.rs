@@ -18,6 +18,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("gather_rows", include_str!("gather_rows.wgsl")),
     ("hals_coefficients", include_str!("hals_coefficients.wgsl")),
     ("hals_features", include_str!("hals_features.wgsl")),
+    ("hals_residuals", include_str!("hals_residuals.wgsl")),
     ("inner_product", include_str!("inner_product.wgsl")),
     ("keep_best", include_str!("keep_best.wgsl")),
     ("kmeans_assign", include_str!("kmeans_assign.wgsl")),
@@ -35,4 +36,5 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("winner_take_all", include_str!("winner_take_all.wgsl")),
     ("shared::elements", include_str!("shared/elements.wgsl")),
     ("shared::register_tile", include_str!("shared/register_tile.wgsl")),
+    ("shared::selection", include_str!("shared/selection.wgsl")),
 ];

@@ -2,23 +2,14 @@
 // is kept.
 // features [K, d], kept_indices [K, m] (ascending), kept_values [K, m]. One workgroup for each feature.
 // With unit_norm, the kept part is divided by its Euclidean norm, unless that is zero.
-//
-// The m-th largest magnitude is found by radix selection, 8 bits at a time. Magnitudes compare as integers. The kept
-// entries then find their places by prefix sums.
 
-const THREADS = 256u;
-const DIGITS = 256u;
-const DIGIT_BITS = 8u;
-const MAGNITUDE = 0x7fffffffu;
-const MANTISSA_BITS = 23u;
+import package::shared::selection::{THREADS, keep_largest};
 
 struct Params {
-    first_feature: u32,
     columns: u32,
     stride: u32,
     kept: u32,
     unit_norm: u32,
-    count: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> features: array<vec4<f32>>;
@@ -26,161 +17,15 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> kept_values: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-var<workgroup> histogram: array<atomic<u32>, DIGITS>;
-// Two halves, so that one barrier is enough for each step.
-var<workgroup> scan: array<u32, 2u * THREADS>;
-var<workgroup> sums: array<f32, THREADS>;
-var<workgroup> largest: atomic<u32>;
-// The digit of the m-th largest magnitude, and how many of those with this digit are kept.
-var<workgroup> chosen: vec2<u32>;
-
-// For each thread, the sum of all values up to its own. The caller needs a barrier before it reads or writes `scan`
-// again.
-fn inclusive_scan(value: u32, thread: u32) -> u32 {
-    var sum = value;
-    var half = 0u;
-    for (var step = 1u; step < THREADS; step *= 2u) {
-        scan[half + thread] = sum;
-        workgroupBarrier();
-        if thread >= step {
-            sum += scan[half + thread - step];
-        }
-        half = THREADS - half;
-    }
-    return sum;
+fn candidates(feature: u32, v: u32) -> vec4<f32> {
+    return features[feature * (params.stride / 4u) + v];
 }
 
-// A power of two near 1 / value, given the bits of the value's magnitude.
-fn inverse_power(magnitude: u32) -> f32 {
-    let exponent = clamp(254 - i32(magnitude >> MANTISSA_BITS), 1, 253);
-    return bitcast<f32>(u32(exponent) << MANTISSA_BITS);
+fn replace(feature: u32, v: u32, result: vec4<f32>) {
+    features[feature * (params.stride / 4u) + v] = result;
 }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let lanes = vec4(0u, 1u, 2u, 3u);
-    let feature = params.first_feature + workgroup.x;
-    let row_vectors = params.stride / 4u;
-    let vectors = (params.columns + 3u) / 4u;
-    let row = feature * row_vectors;
-    let kept = min(params.kept, params.columns);
-
-    // Some drivers do not zero workgroup memory for every workgroup.
-    if thread == 0u {
-        atomicStore(&largest, 0u);
-    }
-
-    // Radix selection: `prefix` holds the digits found so far, and `remaining` counts how many of the magnitudes that
-    // share them are kept.
-    var prefix = 0u;
-    var known = 0u;
-    var remaining = kept;
-    for (var digit = 0u; digit < 4u; digit++) {
-        let shift = 24u - digit * DIGIT_BITS;
-        atomicStore(&histogram[thread], 0u);
-        workgroupBarrier();
-        var thread_largest = 0u;
-        for (var v = thread; v < vectors; v += THREADS) {
-            let magnitudes = bitcast<vec4<u32>>(features[row + v]) & vec4(MAGNITUDE);
-            for (var c = 0u; c < 4u; c++) {
-                let magnitude = magnitudes[c];
-                if v * 4u + c < params.columns && (magnitude & known) == prefix {
-                    atomicAdd(&histogram[(magnitude >> shift) & (DIGITS - 1u)], 1u);
-                    thread_largest = max(thread_largest, magnitude);
-                }
-            }
-        }
-        if digit == 0u {
-            atomicMax(&largest, thread_largest);
-        }
-        workgroupBarrier();
-        // Thread t takes the t-th digit, counted from the top.
-        let own = DIGITS - 1u - thread;
-        let count = atomicLoad(&histogram[own]);
-        let up_to = inclusive_scan(count, thread);
-        if up_to >= remaining && up_to - count < remaining {
-            chosen = vec2(own, remaining - (up_to - count));
-        }
-        let choice = workgroupUniformLoad(&chosen);
-        prefix |= choice.x << shift;
-        known |= (DIGITS - 1u) << shift;
-        remaining = choice.y;
-    }
-    let threshold = prefix;
-    let ties = remaining;
-
-    // The norm is taken scaled by a power of two, so that it neither overflows nor underflows.
-    let scale = inverse_power(atomicLoad(&largest));
-    var norm = 0.0;
-    if params.unit_norm != 0u {
-        var sum = 0.0;
-        for (var v = thread; v < vectors; v += THREADS) {
-            let values = features[row + v];
-            let magnitudes = bitcast<vec4<u32>>(values) & vec4(MAGNITUDE);
-            let is_kept = (magnitudes > vec4(threshold)) & (vec4(v * 4u) + lanes < vec4(params.columns));
-            let scaled = select(vec4<f32>(), scale * values, is_kept);
-            sum += dot(scaled, scaled);
-        }
-        sums[thread] = sum;
-        for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-            workgroupBarrier();
-            if thread < half {
-                sums[thread] += sums[thread + half];
-            }
-        }
-        workgroupBarrier();
-        // It makes no difference which of the equals are kept.
-        let tie = scale * bitcast<f32>(threshold);
-        norm = sqrt(sums[0] + f32(ties) * tie * tie);
-    }
-
-    // Compaction, 1,024 neurons at a time, in order. The upper 16 bits of a count are the larger ones, the lower 16
-    // bits the equals.
-    var larger_before = 0u;
-    var equal_before = 0u;
-    for (var tile = 0u; tile < row_vectors; tile += THREADS) {
-        let v = tile + thread;
-        var values = vec4<f32>();
-        var is_larger = vec4<bool>();
-        var is_equal = vec4<bool>();
-        if v < vectors {
-            values = features[row + v];
-            let magnitudes = bitcast<vec4<u32>>(values) & vec4(MAGNITUDE);
-            let is_neuron = vec4(v * 4u) + lanes < vec4(params.columns);
-            is_larger = (magnitudes > vec4(threshold)) & is_neuron;
-            is_equal = (magnitudes == vec4(threshold)) & is_neuron;
-        }
-        let counts = select(vec4(0u), vec4(1u << 16u), is_larger) | select(vec4(0u), vec4(1u), is_equal);
-        let own = counts.x + counts.y + counts.z + counts.w;
-        workgroupBarrier();
-        let up_to = inclusive_scan(own, thread);
-        var larger = larger_before + ((up_to - own) >> 16u);
-        var equal = equal_before + ((up_to - own) & 0xffffu);
-        var result = vec4<f32>();
-        for (var c = 0u; c < 4u; c++) {
-            if is_larger[c] || (is_equal[c] && equal < ties) {
-                var value = values[c];
-                if norm > 0.0 {
-                    value = scale * value / norm;
-                }
-                let at = feature * params.kept + larger + min(equal, ties);
-                kept_indices[at] = v * 4u + c;
-                kept_values[at] = value;
-                result[c] = value;
-            }
-            larger += u32(is_larger[c]);
-            equal += u32(is_equal[c]);
-        }
-        // The padding stays zero.
-        if v < row_vectors {
-            features[row + v] = result;
-        }
-        // The last thread knows the counts of the whole tile.
-        if thread == THREADS - 1u {
-            chosen = vec2(up_to >> 16u, up_to & 0xffffu);
-        }
-        let tile_counts = workgroupUniformLoad(&chosen);
-        larger_before += tile_counts.x;
-        equal_before += tile_counts.y;
-    }
+    keep_largest(workgroup.x, params.unit_norm != 0u, thread);
 }

@@ -47,8 +47,8 @@ fn on(c: &mut Criterion, name: &str, engine: &dyn Engine, shape: Shape) {
     bench("cholesky", &|r| cholesky(r, o.feature_gram, o.factor, o.status, Ridge::Relative(1e-7)));
     bench("triangular_solve", &|r| triangular_solve(r, o.factor, o.features.dense));
     bench("relaxation", &|r| relaxation(r, o.gram, &o.features, 0.4));
-    bench("winner_take_all", &|r| winner_take_all(r, &o.features, 0, shape.rank, false));
-    bench("hals_features", &|r| hals_features(r, o.cross, o.gram, o.features.dense, 0));
+    bench("winner_take_all", &|r| winner_take_all(r, &o.features, false));
+    bench("hals_sweep", &|r| hals_sweep(r, o.cross, o.gram, &o.features));
     bench("squared_norm", &|r| squared_norm(r, x, o.squared_norms, 1.0));
     group.finish();
 }

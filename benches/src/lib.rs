@@ -121,11 +121,11 @@ impl Operands {
             previous,
             session,
         };
-        operands.fill(shape);
+        operands.fill();
         operands
     }
 
-    fn fill(&self, shape: Shape) {
+    fn fill(&self) {
         let mut numbers = Numbers::new(2);
         for y in &self.coefficients {
             self.write(*y, |_, _| numbers.next_centred().max(0.0));
@@ -148,9 +148,7 @@ impl Operands {
         });
         let norms = vec![1f32; self.panels[0].rows as usize];
         self.session.write(self.squared_norms, 0, bytemuck::cast_slice(&norms)).expect("writing");
-        self.prepare(|r| unmix_kernels::winner_take_all(r, &self.features, 0, shape.rank, false))
-            .run()
-            .expect("running");
+        self.prepare(|r| unmix_kernels::winner_take_all(r, &self.features, false)).run().expect("running");
     }
 
     fn write(&self, matrix: Matrix, mut value: impl FnMut(usize, usize) -> f32) {

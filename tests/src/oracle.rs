@@ -1,6 +1,8 @@
 //! The f64 oracle: dense, slow, obvious. It shares no code with the engines.
 #![allow(clippy::needless_range_loop, reason = "formulas are written with indices")]
 
+use std::ops::Range;
+
 use crate::dense::Dense;
 
 /// `x` is a part of a larger matrix: its rows `first`, `first` + 1, and so on. Returns the rows of `x` whose number in
@@ -38,6 +40,27 @@ pub fn winner_take_all(z: &Dense, kept: usize) -> Dense {
         }
     }
     out
+}
+
+/// Each row divided by its norm, unless that is zero.
+pub fn unit_norm(z: &Dense) -> Dense {
+    let norm = |k: usize| (0..z.columns).map(|j| z.at(k, j).powi(2)).sum::<f64>().sqrt();
+    let norms: Vec<f64> = (0..z.rows).map(norm).collect();
+    Dense::from_fn(z.rows, z.columns, |k, j| if norms[k] > 0.0 { z.at(k, j) / norms[k] } else { 0.0 })
+}
+
+/// Coordinate descent over the features in `range`, one after the other: each becomes the minimiser of ‖X − YZ‖² among
+/// vectors of norm 1 with `kept` nonzeros. A feature with C_kk = 0 stays as it is.
+pub fn hals_features(cross: &Dense, gram: &Dense, z: &Dense, kept: usize, range: Range<usize>) -> Dense {
+    let (k, d) = (z.rows, z.columns);
+    let mut z = z.clone();
+    for feature in range.filter(|&feature| gram.at(feature, feature) > 0.0) {
+        let others = |j: usize| (0..k).filter(|&l| l != feature).map(|l| gram.at(feature, l) * z.at(l, j)).sum::<f64>();
+        let residual = Dense::from_fn(1, d, |_, j| cross.at(feature, j) - others(j));
+        let best = unit_norm(&winner_take_all(&residual, kept));
+        z.values[feature * d..(feature + 1) * d].copy_from_slice(&best.values);
+    }
+    z
 }
 
 /// Solves A Z = B for a symmetric positive definite A by Gaussian elimination with pivoting.

@@ -399,29 +399,21 @@ fn winner_take_all_breaks_ties_by_the_lower_neuron() {
         let wanted = oracle::winner_take_all(&z, kept);
         let mut bench = Bench::without_activations(engine);
         let features = features(&mut bench, &z, kept, &[9; 15], &[9.0; 15]);
-        let ran = bench.run(|r| winner_take_all(r, &features, 0, 3, false));
+        let ran = bench.run(|r| winner_take_all(r, &features, false));
         assert_close("winner-take-all", engine, &ran.matrix(features.dense), &wanted.values, 0.0);
         assert_eq!(ran.words::<u32>(features.indices, 10), [0, 1, 2, 3, 4, 0, 1, 2, 3, 599], "{}", engine.adapter());
     });
 }
 
 #[test]
-fn winner_take_all_can_do_one_feature_and_normalise_it() {
+fn winner_take_all_can_bring_features_to_unit_norm() {
     on_every_engine(|engine| {
         let z = Dense::random(16, 4, 90, ElementType::F32);
         let mut bench = Bench::without_activations(engine);
         let features = features(&mut bench, &z, 7, &[9; 28], &[9.0; 28]);
-        let ran = bench.run(|r| winner_take_all(r, &features, 2, 1, true));
-        let dense = ran.matrix(features.dense);
-        for k in [0, 1, 3] {
-            assert_eq!(dense[k * 90..(k + 1) * 90], z.to_f32()[k * 90..(k + 1) * 90], "other features are untouched");
-        }
-        let norm: f64 = dense[180..270].iter().map(|v| f64::from(*v).powi(2)).sum();
-        assert!((norm - 1.0).abs() < 1e-6, "{}", engine.adapter());
-        let cut = oracle::winner_take_all(&z, 7);
-        let length = cut.values[180..270].iter().map(|v| v * v).sum::<f64>().sqrt();
-        let wanted: Vec<f64> = cut.values[180..270].iter().map(|v| v / length).collect();
-        assert_close("unit feature", engine, &dense[180..270], &wanted, 1e-6);
+        let ran = bench.run(|r| winner_take_all(r, &features, true));
+        let wanted = oracle::unit_norm(&oracle::winner_take_all(&z, 7));
+        assert_close("unit features", engine, &ran.matrix(features.dense), &wanted.values, 1e-6);
     });
 }
 
@@ -462,26 +454,97 @@ fn a_zero_feature_takes_no_coefficient() {
     });
 }
 
+/// YᵀX and YᵀY of random matrices, in which feature 1 is dead if there are more than two, and features that keep `kept`
+/// neurons.
+fn descent(tokens: usize, d: usize, k: usize, kept: usize) -> (Dense, Dense, Dense) {
+    let x = Dense::random(20, tokens, d, ElementType::F32);
+    let y = Dense::random_coefficients(21, tokens, k);
+    let y = Dense::from_fn(tokens, k, |i, l| if l == 1 && k > 2 { 0.0 } else { y.at(i, l) });
+    let z = oracle::unit_norm(&oracle::winner_take_all(&Dense::random(22, k, d, ElementType::F32), kept));
+    (oracle::product(&y.transposed(), &x), oracle::product(&y.transposed(), &y), z)
+}
+
+/// Neurons, features, and neurons that each keeps.
+const DESCENTS: [[usize; 3]; 7] =
+    [[37, 2, 1], [64, 17, 64], [130, 5, 3], [259, 33, 20], [1100, 3, 11], [300, 70, 30], [97, 150, 9]];
+
+/// Z in both forms, which agree.
+fn kept_features(bench: &mut Bench<'_>, z: &Dense, kept: usize) -> Features {
+    let mut neurons = Vec::new();
+    for row in z.values.chunks(z.columns) {
+        let mut own: Vec<u32> = (0..z.columns as u32).filter(|&j| row[j as usize] != 0.0).collect();
+        let others = (0..z.columns as u32).filter(|&j| row[j as usize] == 0.0);
+        own.extend(others.take(kept - own.len()).collect::<Vec<_>>());
+        own.sort_unstable();
+        neurons.extend(own);
+    }
+    let value = |(entry, &j): (usize, &u32)| z.at(entry / kept, j as usize) as f32;
+    let values: Vec<f32> = neurons.iter().enumerate().map(value).collect();
+    features(bench, z, kept, &neurons, &values)
+}
+
 #[test]
-fn hals_features_minimise_over_one_feature() {
+fn hals_residuals_match_the_oracle() {
     on_every_engine(|engine| {
-        for (n, d, k, _) in SIZES {
-            let (x, y) = (Dense::random(20, n, d, ElementType::F32), Dense::random_coefficients(21, n.max(2 * k), k));
-            let x = Dense::from_fn(y.rows, d, |i, j| x.at(i % n, j) + i as f64 / 100.0);
-            let z = Dense::random(22, k, d, ElementType::F32);
-            let (gram, cross) = (oracle::product(&y.transposed(), &y), oracle::product(&y.transposed(), &x));
-            let chosen = k / 2;
-            let mut wanted = z.clone();
-            if gram.at(chosen, chosen) > 0.0 {
-                for j in 0..d {
-                    let others: f64 = (0..k).filter(|&l| l != chosen).map(|l| gram.at(chosen, l) * z.at(l, j)).sum();
-                    wanted.values[chosen * d + j] = (cross.at(chosen, j) - others) / gram.at(chosen, chosen);
-                }
+        for [d, k, kept] in DESCENTS {
+            let (cross, gram, mut z) = descent(2 * k + 9, d, k, kept);
+            let others = Dense::from_fn(k, k, |i, l| if i == l { 0.0 } else { gram.at(i, l) });
+            let taken = oracle::product(&others, &z);
+            let (first, count) = (k / 3, k - k / 3 - k / 5);
+            let range = first..first + count;
+            let wanted =
+                Dense::from_fn(k, d, |i, j| cross.at(i, j) - if range.contains(&i) { taken.at(i, j) } else { 0.0 });
+            // A dead feature does not count, whatever its values are.
+            if k > 2 {
+                z.values[d] = f64::NAN;
             }
             let mut bench = Bench::without_activations(engine);
-            let (cross, gram, features) = (bench.matrix(&cross), bench.matrix(&gram), bench.matrix(&z));
-            let ran = bench.run(|r| hals_features(r, cross, gram, features, chosen as u32));
-            assert_close("HALS feature", engine, &ran.matrix(features), &wanted.values, 1e-5);
+            let (cross, gram, z) = (bench.matrix(&cross), bench.matrix(&gram), bench.matrix(&z));
+            let ran = bench.run(|r| hals_residuals(r, cross, gram, z, first as u32, count as u32));
+            assert_close("HALS residuals", engine, &ran.matrix(cross), &wanted.values, 1e-5);
+        }
+    });
+}
+
+#[test]
+fn hals_features_correct_the_residuals_of_those_that_follow() {
+    on_every_engine(|engine| {
+        for [d, k, kept] in DESCENTS {
+            let (cross, gram, z) = descent(2 * k + 9, d, k, kept);
+            let (first, count) = (k / 4, k - k / 4 - k / 7);
+            // The residuals of the range, with the features outside of it as they are.
+            let others = Dense::from_fn(k, k, |i, l| if i == l { 0.0 } else { gram.at(i, l) });
+            let taken = oracle::product(&others, &z);
+            let residuals = Dense::from_fn(k, d, |i, j| cross.at(i, j) - taken.at(i, j));
+            let wanted = oracle::hals_features(&cross, &gram, &z, kept, first..first + count);
+            let mut bench = Bench::without_activations(engine);
+            let features = kept_features(&mut bench, &z, kept);
+            let (residuals, gram) = (bench.matrix(&residuals), bench.matrix(&gram));
+            let ran = bench.run(|r| hals_features(r, residuals, gram, &features, first as u32, count as u32));
+            assert_close("HALS features", engine, &ran.matrix(features.dense), &wanted.values, 1e-4);
+        }
+    });
+}
+
+#[test]
+fn a_hals_sweep_minimises_over_one_feature_after_the_other() {
+    on_every_engine(|engine| {
+        for [d, k, kept] in DESCENTS {
+            let (cross, gram, z) = descent(2 * k + 9, d, k, kept);
+            let wanted = oracle::hals_features(&cross, &gram, &z, kept, 0..k);
+            let mut bench = Bench::without_activations(engine);
+            let features = kept_features(&mut bench, &z, kept);
+            let (cross, gram) = (bench.matrix(&cross), bench.matrix(&gram));
+            let ran = bench.run(|r| hals_sweep(r, cross, gram, &features));
+            let dense = ran.matrix(features.dense);
+            assert_close("features after a sweep", engine, &dense, &wanted.values, 1e-4);
+            let indices = ran.words::<u32>(features.indices, k * kept);
+            let values = ran.words::<f32>(features.values, k * kept);
+            for (feature, row) in dense.chunks(d).enumerate() {
+                let entries = feature * kept..(feature + 1) * kept;
+                assert!(indices[entries.clone()].is_sorted_by(|a, b| a < b), "kept neurons ascend");
+                assert!(indices[entries.clone()].iter().zip(&values[entries]).all(|(&j, v)| row[j as usize] == *v));
+            }
         }
     });
 }

@@ -208,7 +208,7 @@ impl Encoder {
         fit.io.write_rows(features.dense, 0, &unit)?;
         let mut recording = Recording::new();
         // This writes the sparse form of the features. It cuts nothing, because no feature has more nonzeros than are kept.
-        winner_take_all(&mut recording, features, 0, features.dense.rows, false);
+        winner_take_all(&mut recording, features, false);
         feature_gram(&mut recording, features, fit.buffers.feature_gram);
         fit.io.run_once(recording)
     }

@@ -37,7 +37,7 @@ pub(crate) async fn features<P: FnMut(&Progress) -> ControlFlow<()>>(
     let mut recording = Recording::new();
     let (sums, dense) = (b.sums.cross, b.features.dense);
     recording.copy(sums.buffer(), dense.buffer(), dense.elements() * 4);
-    winner_take_all(&mut recording, &b.features, 0, fit.options.rank, true);
+    winner_take_all(&mut recording, &b.features, true);
     for tokens in &b.tokens {
         recording.clear(tokens.coefficients.buffer());
     }

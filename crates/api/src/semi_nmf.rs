@@ -175,9 +175,9 @@ impl SemiNmf {
     }
 
     /// Number of warm-up iterations, before the first pass over all tokens. They run on a sample with every fifth token or fewer. The
-    /// default is 8. None are run with solvers other than [`Solver::ProjectedLs`], with starts other than k-means, or with fewer than 75
-    /// tokens for each feature. If the clusters explain less than 30% of the tokens' directions, the features keep up to four times as many
-    /// neurons in the first warm-up iterations.
+    /// default is 8. None are run with [`Solver::Mu`] or [`Solver::Paper`], with starts other than k-means, or with fewer than 75 tokens
+    /// for each feature. If the clusters explain less than 30% of the tokens' directions, the features of [`Solver::ProjectedLs`] keep up
+    /// to four times as many neurons in the first warm-up iterations.
     pub fn warm_up(mut self, iterations: u32) -> Self {
         self.options.warm_up = iterations;
         self
@@ -253,9 +253,10 @@ impl SemiNmf {
         // The coefficients of a revived feature are zeros, so they must be able to grow.
         options.revive &= updates.coefficients.moves_zeros();
         if !updates.alternate_least_squares() {
-            (options.relaxation, options.warm_up) = (0.0, 0);
+            options.relaxation = 0.0;
         }
-        if options.init != Init::Kmeans {
+        // The coefficients of the sample begin as zeros.
+        if options.init != Init::Kmeans || !updates.coefficients.moves_zeros() {
             options.warm_up = 0;
         }
         options.keep_best = self.keep_best.unwrap_or(updates.coefficients.keeps_best(options.tolerance));

@@ -11,7 +11,9 @@ const WIDTHS: [u32; 5] = [4, 4, 2, 2, 2];
 /// The largest number of neurons that a feature may keep during the fit. `kept` is the number in the end.
 pub(crate) fn widest(options: &Options, kept: u32, neurons: u32) -> u32 {
     let widest = WIDTHS[0].saturating_mul(kept);
-    let wide = options.warm_up > 0 && options.init == Init::Kmeans && is_sparse(widest, neurons);
+    // Coordinate descent on the features takes their kept neurons from the iteration before.
+    let is_free = options.solver.updates().features.solves_least_squares();
+    let wide = options.warm_up > 0 && options.init == Init::Kmeans && is_free && is_sparse(widest, neurons);
     if wide { widest } else { kept }
 }
 

@@ -161,7 +161,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
         };
         // The result is treated as [d, K], column-major, so that a feature is a contiguous column.
         let product = MatMut::from_column_major_slice_with_stride_mut(out, columns, rank, out_stride);
-        match SparseCoefficients::of(&operands) {
+        match SparseCoefficients::of(&operands, columns) {
             Some(sparse) => sparse.product(&operands, product, p.accumulate != 0),
             None => dense_product(&operands, product, p.accumulate != 0),
         }

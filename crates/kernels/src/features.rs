@@ -2,8 +2,8 @@
 
 use crate::cross_product::{Split, Summation, cross_product};
 use crate::{
-    BufferId, Matrix, Precision, Recording, Ridge, Workspace, cholesky, gather_projection, projection, relaxation,
-    sparse_projection, triangular_solve, winner_take_all,
+    BufferId, Matrix, Precision, Recording, Ridge, Workspace, cholesky, gather_projection, hals_features,
+    hals_residuals, projection, relaxation, sparse_projection, triangular_solve, winner_take_all,
 };
 
 /// Features Z in two forms that always agree: dense with zeros, and the kept neurons with their values.
@@ -105,5 +105,24 @@ pub fn projected_least_squares(
     if relax > 0.0 {
         relaxation(recording, operands.gram, features, relax);
     }
-    winner_take_all(recording, features, 0, features.dense.rows, false);
+    winner_take_all(recording, features, false);
+}
+
+/// Most ranges into which a sweep over the features is cut. A range costs two dispatches, and within a range features
+/// correct one another one by one, which is the slower way.
+const SWEEP_RANGES: u32 = 8;
+/// Fewest features of a range.
+const FEWEST_IN_RANGE: u32 = 16;
+
+/// Records a sweep of coordinate descent (HALS; Cichocki and Phan 2009) over the features. One after the other, each
+/// becomes the exact minimiser among vectors of norm 1 with m nonzeros, while the others are fixed. The loss never
+/// rises. `cross` = YᵀX [K, d] is used up. C = `coefficient_gram` [K, K].
+pub fn hals_sweep(recording: &mut Recording, cross: Matrix, coefficient_gram: Matrix, features: &Features) {
+    let rank = features.dense.rows;
+    let range = rank.div_ceil(SWEEP_RANGES).max(FEWEST_IN_RANGE);
+    for first in (0..rank).step_by(range as usize) {
+        let count = range.min(rank - first);
+        hals_residuals(recording, cross, coefficient_gram, features.dense, first, count);
+        hals_features(recording, cross, coefficient_gram, features, first, count);
+    }
 }

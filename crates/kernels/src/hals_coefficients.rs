@@ -6,14 +6,19 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{
-    BLOCK, LANES, PackedBlocks, Sums, add_product, arch, deinterleave, interleave, subtract_products, vectors_at_once,
-    with_scratch,
+    BLOCK, LANES, PackedBlocks, SparseDescent, Sums, add_product, arch, count_nonzeros, deinterleave, interleave,
+    subtract_products, vectors_at_once, with_scratch,
 };
 use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Least energy Q_kk of a feature that takes coefficients, if activations are of the order 1. A coefficient is of the
 /// order 1/√Q_kk, and its square must not overflow in f32.
 const LEAST_ENERGY: f32 = 1e-24;
+
+/// Going from token to token is faster if, of this many coefficients, at most one is not zero …
+const WORTH: usize = 8;
+/// … where this many are counted for each token in addition.
+const OVERHEAD_OF_TOKEN: usize = 6;
 
 /// Tokens that a workgroup handles.
 pub const TOKENS: u32 = 64;
@@ -88,13 +93,14 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let [projections, gram, squared_norms, coefficients] = bindings else { unreachable!() };
     let rows = p.rows as usize;
     let elements = rows * p.stride as usize;
-    arch().dispatch(Twin {
+    let twin = Twin {
         p: &p,
         projections: &projections.read::<f32>()[..elements],
         gram: gram.read(),
         squared_norms: &squared_norms.read::<f32>()[..rows],
         coefficients: &mut coefficients.write::<f32>()[..elements],
-    });
+    };
+    if twin.is_sparse() { twin.token_by_token() } else { arch().dispatch(twin) }
 }
 
 struct Twin<'a> {
@@ -114,6 +120,32 @@ impl WithSimd for Twin<'_> {
 }
 
 impl Twin<'_> {
+    /// Whether going from token to token and over coefficients that are not zero is faster than taking many tokens at
+    /// once with all of their coefficients. Without a penalty many coefficients become positive that were zero.
+    fn is_sparse(&self) -> bool {
+        let (rank, stride) = (self.p.rank as usize, self.p.stride as usize);
+        let tokens = self.squared_norms.len();
+        let overhead = OVERHEAD_OF_TOKEN * tokens;
+        self.p.penalty > 0.0
+            && WORTH * overhead <= rank * tokens
+            && WORTH * (count_nonzeros(self.coefficients, stride, rank) + overhead) <= rank * tokens
+    }
+
+    fn token_by_token(self) {
+        let (rank, stride) = (self.p.rank as usize, self.p.stride as usize);
+        let inverse = inverse_energies(rank, LANES, |k| self.gram[k * self.p.gram_stride as usize + k]);
+        let descent = SparseDescent::new(rank, self.gram, self.p.gram_stride as usize, &inverse);
+        self.coefficients
+            .par_chunks_mut(LANES * stride)
+            .zip(self.projections.par_chunks(LANES * stride))
+            .zip(self.squared_norms.par_chunks(LANES))
+            .for_each(|((y, projections), norms)| {
+                let mut penalties = [0.0; LANES];
+                penalties.iter_mut().zip(norms).for_each(|(out, norm)| *out = self.p.penalty * norm.sqrt());
+                descent.sweep(y, projections, &penalties[..norms.len()], stride, self.p.sweeps);
+            });
+    }
+
     /// Handles `V` vectors of tokens at once.
     fn run<S: Simd, const V: usize>(self, simd: S) {
         let (rank, stride) = (self.p.rank as usize, self.p.stride as usize);
@@ -161,11 +193,17 @@ struct FeatureGram {
 
 impl FeatureGram {
     fn new(rank: usize, entry: impl Fn(usize, usize) -> f32) -> Self {
-        let energies = (0..rank).map(|k| entry(k, k));
-        let mut inverse: Vec<f32> = energies.map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 }).collect();
-        inverse.resize(rank.next_multiple_of(BLOCK), 0.0);
+        let inverse = inverse_energies(rank, BLOCK, |k| entry(k, k));
         FeatureGram { negated: PackedBlocks::new(rank, entry), inverse }
     }
+}
+
+/// 1/Q_kk, or 0 for a feature that takes no coefficient, and up to the next multiple of `padding`.
+fn inverse_energies(rank: usize, padding: usize, energy: impl Fn(usize) -> f32) -> Vec<f32> {
+    let energies = (0..rank).map(energy);
+    let mut inverse: Vec<f32> = energies.map(|q| if q > LEAST_ENERGY { 1.0 / q } else { 0.0 }).collect();
+    inverse.resize(rank.next_multiple_of(padding), 0.0);
+    inverse
 }
 
 /// Sweeps over the features for a share of the tokens. `y` and `projections` hold the values of each feature side by
@@ -221,7 +259,7 @@ mod tests {
     use crate::cpu::Vectors;
 
     #[test]
-    fn every_kind_of_vectors_sweeps_as_one_token_after_the_other() {
+    fn every_way_sweeps_as_the_formula_says() {
         for (rows, rank, stride) in [(1, 1, 4), (33, 13, 16), (70, 37, 40)] {
             let number = |i: usize| ((i * 7919 + 13) % 101) as f64 / 101.0 - 0.3;
             let mut gram: Vec<f32> =
@@ -250,15 +288,19 @@ mod tests {
                     y[k] = if energy > 0.0 { (y[k] + (penalised - others) / energy).max(0.0) } else { 0.0 };
                 }
             }
-            for vectors in Vectors::ALL {
+            for vectors in Vectors::ALL.map(Some).into_iter().chain([None]) {
                 let mut found = before.clone();
-                vectors.arch().dispatch(Twin {
+                let twin = Twin {
                     p: &p,
                     projections: &projections,
                     gram: &gram,
                     squared_norms: &squared_norms,
                     coefficients: &mut found,
-                });
+                };
+                match vectors {
+                    Some(vectors) => vectors.arch().dispatch(twin),
+                    None => twin.token_by_token(),
+                }
                 for (index, (&found, expected)) in found.iter().zip(&expected).enumerate() {
                     let (token, feature) = (index / stride, index % stride);
                     assert!(

@@ -1,13 +1,14 @@
-//! Coordinate descent (HALS) on one feature.
+//! Coordinate descent (HALS) on a range of features, one after the other.
 
 use rayon::prelude::*;
 
-use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::cpu::{bring_to_unit_norm, largest};
+use crate::{Access, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static HALS_FEATURES: Kernel = Kernel {
     name: "hals_features",
-    access: &[Access::Read, Access::Read, Access::ReadWrite],
+    access: &[Access::Read, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
@@ -17,76 +18,105 @@ pub static HALS_FEATURES: Kernel = Kernel {
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
-    feature: u32,
-    rank: u32,
+    first_feature: u32,
+    count: u32,
     columns: u32,
     stride: u32,
     gram_stride: u32,
+    kept: u32,
 }
 
-/// Records z_k ← z_k + (crossₖ − Σₗ C_kl zₗ) / C_kk for k = `feature`, with `cross` = YᵀX [K, d] and C =
-/// `coefficient_gram` [K, K]. This is the exact minimiser over z_k, before
-/// [`winner_take_all`](crate::winner_take_all()) cuts it. A feature with C_kk = 0 stays as it is.
+/// Records, for `count` features k from `first` on, one after the other: z_k ← rₖ cut to its m = [`Features::kept`]
+/// largest magnitudes and divided by its norm; then rₗ ← rₗ − C_kl · (what z_k has changed by) for the later features l
+/// of the range. `residuals` has the rows rₖ [K, d] of the range, from [`hals_residuals`](crate::hals_residuals()). They
+/// are used up. C = `coefficient_gram` [K, K].
+///
+/// So each z_k is the exact minimiser of the loss among vectors of norm 1 with m nonzeros, given the other features. Of
+/// equal magnitudes, the lower neuron is kept. A feature with C_kk = 0 stays as it is.
 pub fn hals_features(
     recording: &mut Recording,
-    cross: Matrix,
+    residuals: Matrix,
     coefficient_gram: Matrix,
-    features: Matrix,
-    feature: u32,
+    features: &Features,
+    first: u32,
+    count: u32,
 ) {
-    let (rank, columns) = (u64::from(features.rows), u64::from(features.columns));
+    let dense = features.dense;
+    let entries = u64::from(features.kept) * 4;
+    let kept = || Moved { read: 0..0, written: u64::from(first) * entries..u64::from(first + count) * entries };
+    let rows = |matrix: Matrix| matrix.row_range(first, count);
     recording.dispatch(
         &HALS_FEATURES,
         ElementType::F32,
         &Params {
-            feature,
-            rank: features.rows,
-            columns: features.columns,
-            stride: features.stride,
+            first_feature: first,
+            count,
+            columns: dense.columns,
+            stride: dense.stride,
             gram_stride: coefficient_gram.stride,
+            kept: features.kept,
         },
-        &[cross.resource, coefficient_gram.resource, features.resource],
-        [features.columns.div_ceil(256), 1, 1],
+        &[
+            coefficient_gram.resource,
+            residuals.resource,
+            dense.resource,
+            features.indices.into(),
+            features.values.into(),
+        ],
+        [1, 1, 1],
         Cost {
             moved: vec![
-                Moved { read: cross.row_range(feature, 1), written: 0..0 },
-                Moved { read: coefficient_gram.row_range(feature, 1), written: 0..0 },
-                Moved { read: 0..features.bytes(), written: features.row_range(feature, 1) },
+                Moved { read: rows(coefficient_gram), written: 0..0 },
+                Moved { read: rows(residuals), written: rows(residuals) },
+                Moved { read: rows(dense), written: rows(dense) },
+                kept(),
+                kept(),
             ],
-            flops: 2 * rank * columns,
+            // A feature loses some neurons and wins as many.
+            flops: 2 * u64::from(features.kept) * u64::from(count) * u64::from(count),
         },
     );
 }
 
-/// Neurons that a thread handles at once.
-const BLOCK_NEURONS: usize = 4096;
+/// Fewest features whose residuals a thread corrects.
+const SHARE_FEATURES: usize = 64;
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let p: Params = call.params();
-    let [cross, gram, features] = bindings else { unreachable!() };
-    let (k, columns, stride) = (p.feature as usize, p.columns as usize, p.stride as usize);
-    let gram = &gram.read::<f32>()[k * p.gram_stride as usize..][..p.rank as usize];
-    let energy = gram[k];
-    let inverse = 1.0 / energy;
-    if !(energy > 0.0 && inverse.is_finite()) {
-        return;
-    }
-    let cross = &cross.read::<f32>()[k * stride..][..columns];
-    let (before, rest) = features.write::<f32>().split_at_mut(k * stride);
-    let (feature, after) = rest.split_at_mut(stride);
-    let others = before.chunks_exact(stride).chain(after.chunks_exact(stride));
-    let others: Vec<(&f32, &[f32])> =
-        gram[..k].iter().chain(&gram[k + 1..]).zip(others).filter(|(weight, _)| **weight != 0.0).collect();
-    feature[..columns].par_chunks_mut(BLOCK_NEURONS).enumerate().for_each(|(block, out)| {
-        let first = block * BLOCK_NEURONS;
-        // z_k + (cross − Σ C z)/C_kk, without the feature's own term, which cancels.
-        let end = first + out.len();
-        out.copy_from_slice(&cross[first..end]);
-        for (weight, other) in &others {
-            for (out, z) in out.iter_mut().zip(&other[first..end]) {
-                *out -= *weight * z;
-            }
+    let [gram, residuals, features, indices, values] = bindings else { unreachable!() };
+    let [first, count, columns, stride] = [p.first_feature, p.count, p.columns, p.stride].map(|n| n as usize);
+    let (kept, gram_stride) = (p.kept as usize, p.gram_stride as usize);
+    let gram = gram.read::<f32>();
+    let residuals = residuals.write::<f32>();
+    let (features, indices, values) = (features.write::<f32>(), indices.write::<u32>(), values.write::<f32>());
+    let mut neurons = vec![0; kept];
+    let mut changes = Vec::with_capacity(2 * kept);
+    for k in first..first + count {
+        let weights = &gram[k * gram_stride..][..first + count];
+        let energy = weights[k];
+        if !(energy > 0.0 && (1.0 / energy).is_finite()) {
+            continue;
         }
-        out.iter_mut().for_each(|h| *h *= inverse);
-    });
+        let (own, later) = residuals[k * stride..(first + count) * stride].split_at_mut(stride);
+        let feature = &mut features[k * stride..][..columns];
+        let (indices, values) = (&mut indices[k * kept..][..kept], &mut values[k * kept..][..kept]);
+        largest(&own[..columns], &mut neurons);
+        values.iter_mut().zip(&neurons).for_each(|(value, &neuron)| *value = own[neuron as usize]);
+        bring_to_unit_norm(values);
+        changes.clear();
+        for (&neuron, &value) in neurons.iter().zip(&*values) {
+            changes.push((neuron, value - feature[neuron as usize]));
+            feature[neuron as usize] = value;
+        }
+        for neuron in indices.iter().filter(|neuron| neurons.binary_search(neuron).is_err()) {
+            changes.push((*neuron, -feature[*neuron as usize]));
+            feature[*neuron as usize] = 0.0;
+        }
+        indices.copy_from_slice(&neurons);
+        later.par_chunks_mut(stride).zip(&weights[k + 1..]).with_min_len(SHARE_FEATURES).for_each(|(row, &weight)| {
+            if weight != 0.0 {
+                changes.iter().for_each(|&(neuron, change)| row[neuron as usize] -= weight * change);
+            }
+        });
+    }
 }

@@ -17,6 +17,7 @@ mod gather_projection;
 mod gather_rows;
 mod hals_coefficients;
 mod hals_features;
+mod hals_residuals;
 mod inner_product;
 mod keep_best;
 mod kernel;
@@ -49,13 +50,14 @@ pub use cpu::{VECTORS_VARIABLE, Vectors, uses_amx};
 pub use cross_product::{CROSS_PRODUCT, Split, Summation, cross_product};
 pub use element_type::ElementType;
 pub use features::{
-    Features, LeastSquares, coefficient_gram, feature_gram, is_sparse, project, projected_least_squares,
+    Features, LeastSquares, coefficient_gram, feature_gram, hals_sweep, is_sparse, project, projected_least_squares,
 };
 pub use fixed_order_sum::{FIXED_ORDER_SUM, fixed_order_sum};
 pub use gather_projection::{GATHER_PROJECTION, gather_projection};
 pub use gather_rows::{GATHER_ROWS, gather_rows};
 pub use hals_coefficients::{HALS_COEFFICIENTS, Sweeps, hals_coefficients};
 pub use hals_features::{HALS_FEATURES, hals_features};
+pub use hals_residuals::{HALS_RESIDUALS, hals_residuals};
 pub use inner_product::{INNER_PRODUCT, PARTIAL_WORDS, inner_product, sum_partials};
 pub use keep_best::{KEEP_BEST, keep_best};
 pub use kernel::{Access, Call, Kernel, Memory};
@@ -91,6 +93,7 @@ pub static KERNELS: &[&Kernel] = &[
     &GATHER_ROWS,
     &HALS_COEFFICIENTS,
     &HALS_FEATURES,
+    &HALS_RESIDUALS,
     &INNER_PRODUCT,
     &KEEP_BEST,
     &KMEANS_ASSIGN,

@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::operands::{AHEAD, Operands};
-use super::shares::{contiguous, for_each_share};
+use super::shares::{add, contiguous, for_each_share};
 use super::vectors::arch;
 use super::{prefetch, with_scratch};
 
@@ -239,12 +239,5 @@ fn tile_product<S: Simd, const TILE: usize>(
         for (out, &sum) in vectors.iter_mut().zip(sums) {
             *out = if accumulate { simd.add_f32s(*out, sum) } else { sum };
         }
-    }
-}
-
-/// out (+)= scale · sums.
-fn add(out: &mut [f32], sums: &[f32], scale: f32, accumulate: bool) {
-    for (out, sum) in out.iter_mut().zip(sums) {
-        *out = if accumulate { *out + scale * sum } else { scale * sum };
     }
 }

@@ -20,6 +20,13 @@ pub(crate) fn contiguous(column: ColMut<'_, f32>) -> &mut [f32] {
     column.try_as_col_major_mut().expect("columns are contiguous").as_slice_mut()
 }
 
+/// out (+)= scale · sums.
+pub(crate) fn add(out: &mut [f32], sums: &[f32], scale: f32, accumulate: bool) {
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = if accumulate { *out + scale * sum } else { scale * sum };
+    }
+}
+
 fn halve(neuron: usize, out: MatMut<'_, f32>, width: usize, work: &(impl Fn(usize, MatMut<'_, f32>) + Sync)) {
     let shares = out.nrows().div_ceil(width);
     if shares > 1 {

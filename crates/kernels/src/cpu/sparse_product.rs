@@ -1,91 +1,258 @@
-//! The product YᵀX if nearly all coefficients are zero, as those of clusters are, of which a token has only one. Each
-//! token is added to the rows of its features.
+//! The product YᵀX if many coefficients are zero, as those of a penalised fit are, or of clusters, of which a token has
+//! only one. Tokens are taken in blocks, and X is decoded into strips of neurons as for the dense product. A feature's
+//! sums over a block stay in registers while the tokens that use the feature pass by.
 
 use faer::MatMut;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::dense_product::uses_amx;
 use super::operands::{AHEAD, Operands};
-use super::shares::{contiguous, for_each_share};
+use super::shares::{add, contiguous, for_each_share};
 use super::vectors::arch;
 use super::{prefetch, with_scratch};
+use crate::Precision;
 
-/// Coefficients are sparse if at most one of this many is not zero.
-const SPARSE: usize = 16;
-/// Tokens whose coefficients a thread looks through at once.
-const TOKENS: usize = 256;
-/// Most neurons that a thread adds at once. Their sums for a feature stay in the first-level cache.
-const SHARE_NEURONS: usize = 2048;
-/// Tokens whose sum is added to the result together. Longer chains of f32 sums would lose precision.
-const LONGEST_SUM: usize = 256;
+/// Neurons below which a dense product is always faster than finding the coefficients that are not zero.
+const FEWEST_NEURONS: usize = 32;
+/// Most neurons of a share.
+const SHARE_NEURONS: usize = 128;
 /// Shares of neurons are multiples of a cache line of f16.
-const STRIP: usize = 32;
+const SHARE_STRIP: usize = 32;
+/// Most vectors of neurons in a strip. There is a register for the sums of each.
+const MOST_VECTORS: usize = 8;
+/// Fewest and most tokens of a block. A strip of fewer tokens stays in the first-level cache. A longer chain of f32 sums
+/// would lose precision.
+const BLOCK_TOKENS: [usize; 2] = [128, 512];
+/// Tokens that use a feature in a block, on average, if the block may be so long. The sums of a feature are then loaded
+/// and stored seldom enough.
+const TOKENS_OF_FEATURE: usize = 8;
 
 /// A coefficient that is not zero.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Entry {
-    token: usize,
-    feature: usize,
+    /// Its token in the block.
+    token: u32,
     value: f32,
 }
 
-/// The coefficients that are not zero. Features are in order, and so are the tokens of each feature.
-pub(crate) struct SparseCoefficients(Vec<Entry>);
+/// The coefficients of a block of tokens that are not zero.
+struct Block {
+    /// The features with such coefficients, ascending, and where the entries of each end.
+    features: Vec<(u32, u32)>,
+    /// Feature after feature. The tokens of each are in order.
+    entries: Vec<Entry>,
+}
+
+/// The coefficients that are not zero, in blocks of tokens.
+pub(crate) struct SparseCoefficients {
+    blocks: Vec<Block>,
+    /// Tokens of each block but the last.
+    tokens: usize,
+}
 
 impl SparseCoefficients {
-    /// The coefficients of `operands`, or `None` if too many of them are not zero in some run of tokens.
-    pub fn of(operands: &Operands<'_>) -> Option<Self> {
+    /// The coefficients of `operands`, or `None` if so many of them are not zero that the dense product with `neurons`
+    /// neurons is faster. The choice depends on the data and the processor, but not on the number of threads.
+    pub fn of(operands: &Operands<'_>, neurons: usize) -> Option<Self> {
+        if neurons < FEWEST_NEURONS {
+            return None;
+        }
         let &Operands { coefficients, stride, rank, rows, .. } = operands;
-        let entries_of = |(chunk, rows): (usize, &[f32])| {
-            let most = rows.len().div_ceil(stride) * rank / SPARSE;
-            let mut entries = Vec::new();
-            for (row, values) in rows.chunks(stride).enumerate() {
-                let token = chunk * TOKENS + row;
-                let found = values[..rank].iter().enumerate().filter(|(_, value)| **value != 0.0);
-                entries.extend(found.map(|(feature, &value)| Entry { token, feature, value }));
-                if entries.len() > most {
-                    return None;
-                }
-            }
-            Some(entries)
-        };
-        let chunks = coefficients[..rows * stride].par_chunks(TOKENS * stride).enumerate().map(entries_of);
-        let mut entries = chunks.collect::<Option<Vec<_>>>()?.concat();
-        entries.sort_by_key(|entry| entry.feature);
-        Some(SparseCoefficients(entries))
+        let found = count_nonzeros(&coefficients[..rows * stride], stride, rank);
+        let is_sparse = found * worth(operands) <= rows * rank;
+        let tokens = (TOKENS_OF_FEATURE * rows * rank / found.max(1)).next_power_of_two();
+        is_sparse.then(|| Self::in_blocks(operands, tokens.clamp(BLOCK_TOKENS[0], BLOCK_TOKENS[1])))
+    }
+
+    /// The coefficients of `operands` in blocks of so many tokens.
+    fn in_blocks(operands: &Operands<'_>, tokens: usize) -> Self {
+        let &Operands { coefficients, stride, rank, rows, .. } = operands;
+        let blocks =
+            coefficients[..rows * stride].par_chunks(tokens * stride).map(|rows| Block::of(rows, stride, rank));
+        SparseCoefficients { blocks: blocks.collect(), tokens }
     }
 
     /// out (+)= scale · XᵀY, as [`super::dense_product`].
     pub fn product(&self, operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
         let arch = arch();
-        let Operands { activations, first_row, scale, .. } = *operands;
-        for_each_share(out, SHARE_NEURONS, STRIP, &|neuron, mut out| {
+        for_each_share(out, SHARE_NEURONS, SHARE_STRIP, &|neuron, mut out| {
             let width = out.nrows();
-            if !accumulate {
-                (0..out.ncols()).for_each(|feature| contiguous(out.as_mut().col_mut(feature)).fill(0.0));
-            }
-            with_scratch(2 * width, |scratch| {
-                let (row, sums) = scratch.split_at_mut(width);
-                let mut ahead = self.0.iter().skip(AHEAD);
-                for of_feature in self.0.chunk_by(|entry, next| entry.feature == next.feature) {
-                    let column = contiguous(out.as_mut().col_mut(of_feature[0].feature));
-                    for entries in of_feature.chunks(LONGEST_SUM) {
-                        sums.fill(0.0);
-                        for entry in entries {
-                            if let Some(next) = ahead.next() {
-                                prefetch(activations.bytes(first_row + next.token, neuron, width));
-                            }
-                            activations.decode(first_row + entry.token, neuron, row);
-                            let factor = scale * entry.value;
-                            arch.dispatch(
-                                #[inline(always)]
-                                || sums.iter_mut().zip(&*row).for_each(|(sum, x)| *sum += factor * x),
-                            );
-                        }
-                        column.iter_mut().zip(&*sums).for_each(|(out, sum)| *out += sum);
+            with_scratch((1 + self.tokens + operands.rank) * SHARE_NEURONS, |scratch| {
+                let (row, scratch) = scratch.split_at_mut(SHARE_NEURONS);
+                let (packed, sums) = scratch.split_at_mut(self.tokens * SHARE_NEURONS);
+                sums.fill(0.0);
+                let share = Share { blocks: self, operands, neuron, width, row, packed, sums };
+                let strip = arch.dispatch(share);
+                for feature in 0..operands.rank {
+                    let column = contiguous(out.as_mut().col_mut(feature));
+                    for (strips, out) in column.chunks_mut(strip).enumerate() {
+                        let sums = &sums[(strips * operands.rank + feature) * strip..];
+                        add(out, sums, operands.scale, accumulate);
                     }
                 }
             });
         });
+    }
+}
+
+/// The sparse product is faster if at most one of this many coefficients is not zero. A multiply-add of it costs about
+/// as much as one of the dense product on vectors, and as several on AMX's tiles.
+fn worth(operands: &Operands<'_>) -> usize {
+    match operands.precision {
+        _ if operands.symmetric || !uses_amx() => 3,
+        Precision::F32 => 6,
+        Precision::Bf16 => 16,
+    }
+}
+
+/// Number of values that are not zero in the first `columns` columns of rows that are `stride` apart.
+pub(crate) fn count_nonzeros(rows: &[f32], stride: usize, columns: usize) -> usize {
+    let count = |rows: &[f32]| {
+        arch().dispatch(
+            #[inline(always)]
+            || rows.chunks(stride).map(|row| count_in(&row[..columns])).sum::<usize>(),
+        )
+    };
+    rows.par_chunks(BLOCK_TOKENS[0] * stride).map(count).sum()
+}
+
+/// Number of values that are not zero.
+#[inline(always)]
+fn count_in(values: &[f32]) -> usize {
+    values.iter().map(|&value| u32::from(value != 0.0)).sum::<u32>() as usize
+}
+
+/// Calls `visit` with the place and the value of all values that are not zero.
+#[inline(always)]
+pub(crate) fn for_each_nonzero(values: &[f32], mut visit: impl FnMut(usize, f32)) {
+    // Most values are zero. So eight are looked at together, each with a byte of a word.
+    for (first, values) in values.chunks(8).enumerate() {
+        let mut bytes = [0; 8];
+        bytes.iter_mut().zip(values).for_each(|(byte, &value)| *byte = u8::from(value != 0.0));
+        let mut present = u64::from_le_bytes(bytes);
+        while present != 0 {
+            let place = present.trailing_zeros() as usize / 8;
+            visit(8 * first + place, values[place]);
+            present &= present - 1;
+        }
+    }
+}
+
+impl Block {
+    fn of(rows: &[f32], stride: usize, rank: usize) -> Self {
+        let mut ends = vec![0; rank];
+        let mut entries = Vec::new();
+        arch().dispatch(
+            #[inline(always)]
+            || {
+                for row in rows.chunks(stride) {
+                    ends.iter_mut().zip(row).for_each(|(count, &value)| *count += u32::from(value != 0.0));
+                }
+                let mut total = 0;
+                for end in &mut ends {
+                    let start = total;
+                    total += *end;
+                    *end = start;
+                }
+                entries.resize(total as usize, Entry::default());
+                for (token, row) in (0..).zip(rows.chunks(stride)) {
+                    for_each_nonzero(&row[..rank], |feature, value| {
+                        entries[ends[feature] as usize] = Entry { token, value };
+                        ends[feature] += 1;
+                    });
+                }
+            },
+        );
+        let mut start = 0;
+        let mut features: Vec<(u32, u32)> = (0..).zip(ends).collect();
+        features.retain(|&(_, end)| std::mem::replace(&mut start, end) < end);
+        Block { features, entries }
+    }
+}
+
+/// One thread's neurons.
+struct Share<'a> {
+    blocks: &'a SparseCoefficients,
+    operands: &'a Operands<'a>,
+    neuron: usize,
+    width: usize,
+    row: &'a mut [f32],
+    packed: &'a mut [f32],
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for Share<'_> {
+    /// Neurons of a strip. The sums are one strip after the other, and within a strip one feature after the other.
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> usize {
+        match self.width.div_ceil(S::F32_LANES) {
+            1 => self.run::<S, 1>(simd),
+            2 => self.run::<S, 2>(simd),
+            3 | 4 => self.run::<S, 4>(simd),
+            _ => self.run::<S, MOST_VECTORS>(simd),
+        }
+    }
+}
+
+impl Share<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(self, simd: S) -> usize {
+        let Share { blocks, operands, neuron, width, row, packed, sums } = self;
+        let strip = V * S::F32_LANES;
+        let padded = width.next_multiple_of(strip);
+        row[width..padded].fill(0.0);
+        let end = operands.first_row + operands.rows;
+        for (index, block) in blocks.blocks.iter().enumerate() {
+            let first = operands.first_row + index * blocks.tokens;
+            let tokens = blocks.tokens.min(end - first);
+            for token in 0..tokens {
+                if first + token + AHEAD < end {
+                    prefetch(operands.activations.bytes(first + token + AHEAD, neuron, width));
+                }
+                operands.activations.decode(first + token, neuron, &mut row[..width]);
+                for (strips, values) in row[..padded].chunks_exact(strip).enumerate() {
+                    packed[(strips * tokens + token) * strip..][..strip].copy_from_slice(values);
+                }
+            }
+            let strips = packed.chunks_exact(tokens * strip).zip(sums.chunks_exact_mut(operands.rank * strip));
+            for (strips, (packed, sums)) in strips.take(padded / strip).enumerate() {
+                // Of a symmetric product, features before the neurons are left out.
+                let least = if operands.symmetric { neuron + strips * strip } else { 0 };
+                block.add::<S, V>(simd, packed, sums, least);
+            }
+        }
+        strip
+    }
+}
+
+impl Block {
+    /// Adds the products of a strip of the block's tokens for all features from `least` on.
+    #[inline(always)]
+    fn add<S: Simd, const V: usize>(&self, simd: S, packed: &[f32], sums: &mut [f32], least: usize) {
+        let (packed, _) = S::as_simd_f32s(packed);
+        let (packed, _) = packed.as_chunks::<V>();
+        let (sums, _) = S::as_mut_simd_f32s(sums);
+        let (sums, _) = sums.as_chunks_mut::<V>();
+        let mut start = 0;
+        for &(feature, end) in &self.features {
+            let entries = &self.entries[std::mem::replace(&mut start, end) as usize..end as usize];
+            if (feature as usize) < least {
+                continue;
+            }
+            let mut own = [simd.splat_f32s(0.0); V];
+            for &Entry { token, value } in entries {
+                let value = simd.splat_f32s(value);
+                for (sum, &x) in own.iter_mut().zip(&packed[token as usize]) {
+                    *sum = simd.mul_add_e_f32s(value, x, *sum);
+                }
+            }
+            for (sum, own) in sums[feature as usize].iter_mut().zip(own) {
+                *sum = simd.add_f32s(*sum, own);
+            }
+        }
     }
 }
 
@@ -97,8 +264,12 @@ mod tests {
     use crate::cpu::dense_product::tests::{encoded, hold_against_f64, numbers, whole};
 
     fn check(case: &str, operands: &Operands<'_>, neurons: usize, bound: f64) {
-        let sparse = SparseCoefficients::of(operands).expect("sparse coefficients");
-        hold_against_f64(case, operands, neurons, bound, |out, accumulate| sparse.product(operands, out, accumulate));
+        for tokens in [BLOCK_TOKENS[0], 200] {
+            let sparse = SparseCoefficients::in_blocks(operands, tokens);
+            hold_against_f64(case, operands, neurons, bound, |out, accumulate| {
+                sparse.product(operands, out, accumulate)
+            });
+        }
     }
 
     #[test]
@@ -128,11 +299,30 @@ mod tests {
     }
 
     #[test]
-    fn one_cluster_a_token_is_sparse_from_16_clusters_on() {
-        let is_sparse = |rank: usize, nonzeros: usize| {
-            let y: Vec<f32> = (0..rank * 600).map(|i| if i % rank < nonzeros { 1.0 } else { 0.0 }).collect();
-            SparseCoefficients::of(&whole(Elements::new(&[], ElementType::F32, 1), &y, rank)).is_some()
+    fn half_of_a_symmetric_product_is_that_of_the_whole() {
+        let (rows, rank) = (300, 283);
+        let y: Vec<f32> = numbers(rows * rank, 7).enumerate().map(|(i, y)| if i % 5 == 0 { y } else { 0.0 }).collect();
+        let activations = Elements::new(bytemuck::cast_slice(&y), ElementType::F32, rank as u32);
+        let product = |symmetric| {
+            let operands = Operands { symmetric, ..whole(activations, &y, rank) };
+            let mut out = vec![f32::NAN; rank * rank];
+            let sparse = SparseCoefficients::in_blocks(&operands, 128);
+            sparse.product(&operands, MatMut::from_column_major_slice_mut(&mut out, rank, rank), false);
+            out
         };
-        assert_eq!([(15, 1), (16, 1), (100, 6), (100, 7)].map(|(k, n)| is_sparse(k, n)), [false, true, true, false]);
+        let (half, whole) = (product(true), product(false));
+        for (feature, neuron) in (0..rank).flat_map(|feature| (0..=feature).map(move |neuron| (feature, neuron))) {
+            let index = feature * rank + neuron;
+            assert_eq!(half[index], whole[index], "{feature}, {neuron}");
+        }
+    }
+
+    #[test]
+    fn coefficients_are_sparse_if_few_are_not_zero_and_there_are_many_neurons() {
+        let is_sparse = |nonzeros: usize, neurons| {
+            let y: Vec<f32> = (0..60 * 600).map(|i| if i % 60 < nonzeros { 1.0 } else { 0.0 }).collect();
+            SparseCoefficients::of(&whole(Elements::new(&[], ElementType::F32, 1), &y, 60), neurons).is_some()
+        };
+        assert!(is_sparse(1, 1000) && is_sparse(10, 1000) && !is_sparse(21, 1000) && !is_sparse(1, 1));
     }
 }

@@ -113,6 +113,9 @@ fn stage_timed_json(stage: &Stage, seconds: f64, whole: f64) -> Value {
     value
 }
 
+/// Iterations before the measurement. In the first ones the coefficients are those of the start, few of which are zero.
+const FIRST_ITERATIONS: u32 = 5;
+
 /// Seconds of each stage, and the clock that measured them.
 fn time(
     args: &BenchArgs,
@@ -123,8 +126,12 @@ fn time(
 ) -> Result<(Vec<f64>, &'static str), Failure> {
     let session = engine.open(&iteration.workspace, activations)?;
     let session = session.as_ref();
-    begin(args.seed, session, iteration)?;
     let whole = session.prepare(iteration.recording.clone())?;
+    let settle = || {
+        begin(args.seed, session, iteration)?;
+        (0..FIRST_ITERATIONS).try_for_each(|_| whole.run())
+    };
+    settle()?;
     let mut runs = Vec::new();
     for run in 0..=args.iterations {
         let Some(seconds) = block_on(whole.time())? else { break };
@@ -142,8 +149,7 @@ fn time(
     let mut seconds = Vec::new();
     for stage in stages {
         // Repeating a stage leaves values that no iteration has, so each stage begins anew.
-        begin(args.seed, session, iteration)?;
-        whole.run()?;
+        settle()?;
         let commands = stage.commands.iter().map(|&command| iteration.recording.commands[command].clone()).collect();
         let runs = (0..args.iterations).map(|_| repeated(session, Recording { commands: Vec::clone(&commands) }));
         seconds.push(median(runs.collect::<Result<_, _>>()?));
