@@ -25,6 +25,7 @@ mod paths;
 mod report;
 mod resources;
 mod runs;
+mod sweep;
 mod terminal;
 mod tree;
 mod tune;

@@ -9,6 +9,33 @@ use unmix::{
 };
 use unmix_data::CheckpointFolder;
 
+use super::args::NewFitArgs;
+use super::solver_args::SolverArgs;
+use crate::failure::Failure;
+
+/// Refuses options that mean nothing for several runs.
+pub fn check_runs(args: &NewFitArgs, solver: &SolverArgs) -> Result<(), Failure> {
+    let Some(runs) = args.runs.filter(|&runs| runs > 1) else {
+        if args.keep_runs {
+            return Err(Failure::Usage(
+                "--keep-runs: one run is the fit itself; ask for more --runs, or leave it out".to_owned(),
+            ));
+        }
+        return Ok(());
+    };
+    let given = [
+        ("--tolerance", solver.tolerance.is_some()),
+        ("--patience", solver.patience.is_some()),
+        ("--warm-up", solver.warm_up.is_some()),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((option, _)) => Err(Failure::Usage(format!(
+            "{option}: each of {runs} runs has the same number of iterations, which --max-iterations sets; leave out {option}, or --runs"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// What is computed.
 pub enum Fitting {
     /// One fit.
@@ -18,6 +45,16 @@ pub enum Fitting {
 }
 
 impl Fitting {
+    /// What the options ask to compute with `builder`.
+    pub fn new(args: &NewFitArgs, solver: &SolverArgs, builder: SemiNmf) -> Self {
+        let Some(runs) = args.runs.filter(|&runs| runs > 1) else { return Fitting::Single(builder) };
+        let mut consensus = Consensus::new(builder).runs(runs);
+        if let Some(iterations) = solver.max_iterations {
+            consensus = consensus.iterations(iterations);
+        }
+        Fitting::Consensus { consensus, keep: args.keep_runs }
+    }
+
     /// Plans its memory within some limits.
     pub fn plan_within(
         &mut self,

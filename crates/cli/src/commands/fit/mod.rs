@@ -6,6 +6,7 @@ mod choices;
 mod fitting;
 mod kept_runs;
 mod request;
+mod solver_args;
 mod summary;
 
 use std::ops::ControlFlow;
@@ -20,10 +21,12 @@ use unmix_data::{
 
 pub use self::args::FitArgs;
 use self::args::NewFitArgs;
-pub use self::choices::SolverOption;
-use self::fitting::Fitting;
+pub use self::builder::{check_solver, solver_builder};
+pub use self::choices::{InitOption, SolverOption};
+use self::fitting::{Fitting, check_runs};
 use self::kept_runs::RunFolders;
 use self::request::{BegunFit, Request};
+pub use self::solver_args::SolverArgs;
 use self::summary::summary;
 use crate::activation_args::{left_out, names};
 use crate::failure::Failure;
@@ -73,16 +76,18 @@ enum Start {
 
 /// Begins a fit. It refuses whatever can be refused before the long work.
 fn begin(
-    FitArgs { activations, memory, .. }: &FitArgs,
+    FitArgs { activations, solver, memory, .. }: &FitArgs,
     args: &NewFitArgs,
     shared: &SharedArgs,
     reporter: &mut Reporter,
 ) -> Result<(), Failure> {
-    builder::check(args)?;
+    builder::check(args, solver)?;
+    check_runs(args, solver)?;
     check_target(&args.out, args.force)?;
     let activations = activations.open()?;
     check_rank(args.rank, &activations)?;
-    let fitting = builder::fitting(args, builder::builder(args, activations.tokens())?);
+    let builder = builder::builder(args, solver, activations.tokens())?;
+    let fitting = Fitting::new(args, solver, builder);
     if let Some(runs) = kept_runs(args, &args.out) {
         runs.prepare(args.force)?;
     }
