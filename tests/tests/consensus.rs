@@ -59,9 +59,10 @@ fn planted_features_are_found_by_every_run_on_every_engine() {
         assert!(found.at_least(0.97) >= 7, "{:?} on {}", found.pairs, engine.adapter());
         // What was planted is what the runs agree on.
         let reproducibility = |k: usize| fit.summary.feature_statistics[k].reproducibility.unwrap_or(0.0);
-        for pair in found.pairs.iter().filter(|pair| pair.cosine >= 0.97) {
-            assert!(reproducibility(pair.first) > 0.7, "{} on {}", reproducibility(pair.first), engine.adapter());
-        }
+        let of_planted: Vec<f64> =
+            found.pairs.iter().filter(|pair| pair.cosine >= 0.97).map(|pair| reproducibility(pair.first)).collect();
+        let mean = of_planted.iter().sum::<f64>() / of_planted.len() as f64;
+        assert!(mean > 0.75 && of_planted.iter().all(|&mean| mean > 0.5), "{of_planted:?} on {}", engine.adapter());
         assert!(fit.summary.dead_features.is_empty());
     }
 }

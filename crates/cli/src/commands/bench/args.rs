@@ -41,8 +41,8 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value_t, value_name = "SOLVER")]
     pub solver: SolverOption,
 
-    /// Weight of the penalty on coefficients, for --solver hals [default: that of a fit]
-    #[arg(long, value_name = "WEIGHT", value_parser = at_least_zero)]
+    /// Weight of the penalty on coefficients, for --solver hals [default: as `unmix fit`]
+    #[arg(long, value_name = "ALPHA", value_parser = at_least_zero)]
     pub penalty: Option<f64>,
 
     /// Share of the neurons that each feature keeps [default: as `unmix fit`]
@@ -134,10 +134,10 @@ impl BenchArgs {
         if let Some(share) = self.sparsity {
             fit = fit.sparsity(share);
         }
-        match self.penalty {
-            Some(penalty) => fit.penalty(penalty),
-            None => fit,
+        if let Some(penalty) = self.penalty {
+            fit = fit.penalty(penalty);
         }
+        fit
     }
 
     /// The share of the neurons that each feature of that fit keeps.
