@@ -1,6 +1,8 @@
 //! Where a fit has its activations, and the memory that it takes: what `fit` does and `inspect` foretells.
 
-use unmix::{ActivationSource, DeviceMemory, Engine, Error, FitPlan, MemoryLimits, PanelLayout, Placement, Streaming};
+use unmix::{
+    ActivationSource, DeviceMemory, Engine, Error, FitPlan, MemoryLimits, PanelLayout, Placement, SemiNmf, Streaming,
+};
 use unmix_data::ActivationSet;
 
 use crate::activation_args::names;
@@ -46,11 +48,27 @@ impl Planned {
     }
 }
 
-/// Plans a fit with `rank` features within the memory that it may take, by its own `plan_within`.
+/// Plans a fit within the memory that it may take.
 ///
 /// # Errors
 /// [`Failure::Memory`] if it does not fit.
 pub fn plan(
+    builder: &SemiNmf,
+    engine: &dyn Engine,
+    file: &ActivationSet,
+    args: &MemoryArgs,
+) -> Result<Planned, Failure> {
+    let rank = builder.options(1).rank;
+    plan_by(engine, file, args, rank, |layout, streaming, limits| {
+        builder.plan_within(engine, layout, streaming, limits)
+    })
+}
+
+/// Plans a fit with `rank` features within the memory that it may take, by its own `plan_within`.
+///
+/// # Errors
+/// [`Failure::Memory`] if it does not fit.
+pub fn plan_by(
     engine: &dyn Engine,
     file: &ActivationSet,
     args: &MemoryArgs,

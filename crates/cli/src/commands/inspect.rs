@@ -47,10 +47,7 @@ pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
     }
     let rank = args.rank.unwrap_or_else(|| file.tokens().min(file.neurons()).min(RANK.into()) as u32);
     let (engine, _) = engine::choose(&shared.engine)?;
-    let plan = placement::plan(engine.as_ref(), &file, &args.memory, rank, |layout, streaming, limits| {
-        SemiNmf::new(rank).plan_within(engine.as_ref(), layout, streaming, limits)
-    });
-    let planned = match plan {
+    let planned = match placement::plan(&SemiNmf::new(rank), engine.as_ref(), &file, &args.memory) {
         Ok(planned) => Ok(planned),
         Err(Failure::Memory(problem)) => Err(problem),
         Err(other) => return Err(other),

@@ -154,7 +154,7 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
             (Fitting::Single(SemiNmf::resume(checkpoint)?), Some((*folder, fingerprint)))
         }
     };
-    let planned = placement::plan(engine.as_ref(), &file, memory, args.rank, |layout, streaming, limits| {
+    let planned = placement::plan_by(engine.as_ref(), &file, memory, args.rank, |layout, streaming, limits| {
         fitting.plan_within(engine.as_ref(), layout, streaming, limits)
     })?;
     // Only the CPU engine computes with a mapped file in place. Elsewhere its pages would be memory that nothing needs.
