@@ -8,7 +8,7 @@ use crate::synthetic::full;
 
 #[test]
 fn features_that_other_runs_do_not_find_are_marked_and_explained_and_none_is_hidden() {
-    // Reproducibility falls from 0.99 by 0.01 a feature. Feature 20 is the first below 0.8.
+    // Reproducibility falls from 0.99 by 0.02 a feature. Feature 20 is the first below 0.6.
     let found = drive(
         &full(40),
         "#feature-25",
