@@ -6,7 +6,7 @@ use console::{Alignment, measure_text_width, pad_str, truncate_str};
 use unmix::FitSummary;
 
 use crate::output::{Style, percent};
-use unmix_interpret::{Contexts, Neuron, Occurrence, Text};
+use unmix_interpret::{Contexts, Neuron, Occurrence, REPRODUCIBLE, Text};
 
 /// Strongest words of each feature that are looked at.
 pub const OCCURRENCES: usize = 10;
@@ -37,9 +37,6 @@ pub struct FeatureTable<'a> {
 const NUMBERS: usize = 4 + 2 + 8 + 2 + 6 + 2;
 /// Width of the column for reproducibility, with its mark and the blanks after it.
 const REPRODUCIBILITY: usize = 12 + 2;
-/// Features of a consensus with a lower reproducibility are marked. In measurements, another consensus finds those above it with a mean cosine
-/// of 0.8 or more, and those below it with 0.7 or less.
-pub const DOUBTFUL_BELOW: f64 = 0.6;
 
 impl FeatureTable<'_> {
     /// The table of `features`, in this order, with its heading.
@@ -148,7 +145,7 @@ impl FeatureTable<'_> {
 
 /// A reproducibility in words, with a mark if it is low.
 pub fn reproducibility(mean: f64) -> String {
-    format!("{mean:.2}{}", if mean < DOUBTFUL_BELOW { " ?" } else { "" })
+    format!("{mean:.2}{}", if mean < REPRODUCIBLE { " ?" } else { "" })
 }
 
 /// The words of a feature, strongest first, as many as fit in `room` columns.

@@ -7,14 +7,16 @@ use serde_json::{Value, json};
 use unmix_data::{FitRecord, read_fit};
 
 use crate::failure::Failure;
-use crate::feature_table::{DOUBTFUL_BELOW, FeatureTable, OCCURRENCES};
+use crate::feature_table::{FeatureTable, OCCURRENCES};
 use crate::health_lines;
 use crate::output::{self, Style, percent};
 use crate::shared_args::SharedArgs;
 use crate::token_text::{TextArgs, read_text, stored_row};
 use unmix_interpret::report::{HealthLevel, health_notes};
 use unmix_interpret::{
-    Contexts, Neuron, Occurrence, QUANTILES, Text, contexts, distributions, health, in_reading_order, strongest_neurons,
+    Activation, Contexts, INTERPRETED_CONTEXTS, Interpreter, Neuron, Occurrence, QUANTILES, REPRODUCIBLE,
+    TOKENS_A_WORD, Text, contexts, contexts_of_tokens, distributions, health, in_reading_order, reading_order,
+    strongest_neurons, strongest_tokens,
 };
 
 /// Read the features of a fit: the words where each is strongest
@@ -53,7 +55,7 @@ pub struct FeaturesArgs {
     #[arg(long, value_name = "K", value_delimiter = ',')]
     pub feature: Vec<usize>,
 
-    /// Order of the features; `share` sorts by share of variance
+    /// Order of the features
     #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
     pub sort: Order,
 
@@ -65,8 +67,11 @@ pub struct FeaturesArgs {
 /// Order of features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Order {
-    /// Share of variance, largest first
+    /// What can be trusted and read: features that other runs find again first, and of these the ones whose strongest
+    /// words agree
     #[default]
+    Reading,
+    /// Share of variance, largest first
     Share,
     /// Number of the feature
     Index,
@@ -87,8 +92,15 @@ const JSON_NEURONS: usize = 20;
 pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let record = read_fit(&args.fit)?;
     let fit = in_reading_order(&record);
-    let order = order(args, &fit)?;
+    check_numbers(&args.feature, fit.features.rows)?;
+    if args.sort == Order::Reproducibility && fit.run.summary.consensus.is_none() {
+        return Err(Failure::Usage(
+            "--sort reproducibility: the fit is of a single run, so nothing is known about it; fit with --runs auto"
+                .to_owned(),
+        ));
+    }
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
+    let order = order(args, &fit, &text);
     let found = contexts(&fit.coefficients, &text, args.top.max(OCCURRENCES));
     let summary = &fit.run.summary;
     let token_ids = fit.columns.token_ids.as_deref();
@@ -161,7 +173,7 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
     ));
     if let Some(consensus) = &summary.consensus {
         out.push_str(&format!(
-            "Reproducible: mean cosine of the feature's matches in the {} runs. A question mark (below {DOUBTFUL_BELOW}) warns of features \
+            "Reproducible: mean cosine of the feature's matches in the {} runs. A question mark (below {REPRODUCIBLE}) warns of features \
              that other runs often do not find.\n",
             consensus.runs
         ));
@@ -206,24 +218,31 @@ pub fn check_numbers(features: &[usize], rank: usize) -> Result<(), Failure> {
     }
 }
 
-fn order(args: &FeaturesArgs, fit: &FitRecord) -> Result<Vec<usize>, Failure> {
-    let rank = fit.features.rows;
+/// The features to show, in order. Those that --feature names keep the order in which they were named.
+fn order(args: &FeaturesArgs, fit: &FitRecord, text: &Text) -> Vec<usize> {
     let statistics = &fit.run.summary.feature_statistics;
-    check_numbers(&args.feature, rank)?;
-    let mut order: Vec<usize> = if args.feature.is_empty() { (0..rank).collect() } else { args.feature.clone() };
-    if args.sort == Order::Reproducibility && fit.run.summary.consensus.is_none() {
-        return Err(Failure::Usage(
-            "--sort reproducibility: the fit is of a single run, so nothing is known about it; fit with --runs auto"
-                .to_owned(),
-        ));
+    let mut order: Vec<usize> = (0..fit.features.rows).collect();
+    match args.sort {
+        _ if !args.feature.is_empty() => return args.feature.clone(),
+        Order::Index => {}
+        Order::Share => order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share)),
+        Order::Reproducibility => {
+            let agreement = |k: usize| statistics[k].reproducibility.unwrap_or(0.0);
+            order.sort_by(|&a, &b| agreement(b).total_cmp(&agreement(a)));
+        }
+        Order::Reading => order = reading_order(statistics, &word_scores(fit, text)),
     }
-    // Features that --feature names keep the order in which they were named.
-    if args.sort == Order::Share && args.feature.is_empty() {
-        order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share));
-    }
-    if args.sort == Order::Reproducibility && args.feature.is_empty() {
-        let agreement = |k: usize| statistics[k].reproducibility.unwrap_or(0.0);
-        order.sort_by(|&a, &b| agreement(b).total_cmp(&agreement(a)));
-    }
-    Ok(order)
+    order
+}
+
+/// How far the strongest words of each feature agree, from 0 to 1.
+fn word_scores(fit: &FitRecord, text: &Text) -> Vec<f64> {
+    let interpreter = Interpreter::new(text, None, fit.run.seed);
+    let score = |tokens: &Vec<Activation>| {
+        let words = contexts_of_tokens(tokens, text, INTERPRETED_CONTEXTS).occurrences;
+        let peaks: Vec<Activation> =
+            words.iter().map(|word| Activation { row: word.row, coefficient: word.coefficient }).collect();
+        interpreter.of(&peaks).score
+    };
+    strongest_tokens(&fit.coefficients, INTERPRETED_CONTEXTS * TOKENS_A_WORD).iter().map(score).collect()
 }
