@@ -17,7 +17,14 @@ fn fits() -> Vec<SemiNmf> {
         Solver::ALL.into_iter().zip(3..).map(|(solver, seed)| base.clone().solver(solver).seed(seed)).collect();
     fits.push(base.clone().solver(Solver::Hals).seed(7).max_iterations(4));
     fits.push(
-        SemiNmf::new(11).sparsity(0.1).solver(Solver::Hals).penalty(0.1).seed(8).max_iterations(30).tolerance(0.02),
+        SemiNmf::new(11)
+            .sparsity(0.1)
+            .solver(Solver::Hals)
+            .penalty(0.1)
+            .seed(8)
+            .max_iterations(30)
+            .tolerance(0.02)
+            .patience(3),
     );
     fits.push(base.clone().init(Init::Random).keep_best(false).debias(true).max_iterations(12));
     fits.push(SemiNmf::new(2).sparsity(1.0).init(Init::Svd).sweeps(5).max_iterations(1));

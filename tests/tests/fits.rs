@@ -185,7 +185,7 @@ fn coefficients_of_the_best_features_are_found_again() {
     for seed in 30..36 {
         let x = planted(seed, 400, 60, 8, ElementType::F32);
         for engine in engines() {
-            let settings = SemiNmf::new(10).sparsity(0.1).max_iterations(25).tolerance(0.0);
+            let settings = SemiNmf::new(10).solver(Solver::ProjectedLs).sparsity(0.1).max_iterations(25).tolerance(0.0);
             let fit = fit(engine.as_ref(), &x, ElementType::F32, &settings);
             let summary = &fit.summary;
             let least = summary.loss_curve[summary.best_iteration as usize - 1] / summary.squared_norm;
@@ -275,7 +275,7 @@ fn dead_features_are_revived() {
 fn a_warm_up_on_a_sample_is_ahead_of_a_first_pass_over_all_tokens() {
     let x = planted(19, 1500, 60, 12, ElementType::F32);
     for engine in engines() {
-        let settings = SemiNmf::new(12).sparsity(0.15).max_iterations(3).tolerance(0.0);
+        let settings = SemiNmf::new(12).solver(Solver::ProjectedLs).sparsity(0.15).max_iterations(3).tolerance(0.0);
         let with = fit(engine.as_ref(), &x, ElementType::F32, &settings);
         let without = fit(engine.as_ref(), &x, ElementType::F32, &settings.clone().warm_up(0));
         let (ahead, behind) = (with.summary.loss_curve[0], without.summary.loss_curve[0]);
@@ -302,7 +302,8 @@ fn sums_of_directions(seed: u64, tokens: usize, neurons: usize, directions: usiz
 
 #[test]
 fn features_of_tokens_that_form_no_clusters_are_better_than_the_published_iterations() {
-    let (settings, engine) = (SemiNmf::new(20).sparsity(0.01).tolerance(0.0), CpuEngine::new());
+    let settings = SemiNmf::new(20).solver(Solver::ProjectedLs).sparsity(0.01).tolerance(0.0);
+    let engine = CpuEngine::new();
     let published = settings.clone().solver(Solver::Paper).init(Init::Random).max_iterations(100);
     let [ours, published] = [settings.max_iterations(15), published].map(|settings| {
         let errors = [100, 200, 300, 400, 500, 600].map(|seed| {
@@ -376,7 +377,7 @@ fn impossible_options_are_refused_before_any_work() {
     refused(SemiNmf::new(2).max_iterations(0), "max_iterations");
     refused(SemiNmf::new(2).patience(0), "patience");
     for share in [-0.1, 1.0, f64::NAN] {
-        refused(SemiNmf::new(2).relaxation(share), "relaxation");
+        refused(SemiNmf::new(2).solver(Solver::ProjectedLs).relaxation(share), "relaxation");
     }
     refused(SemiNmf::new(2).init(Init::Given), "init");
     let given = |rows, columns, value| DenseMatrix { rows, columns, values: vec![value; rows * columns] };

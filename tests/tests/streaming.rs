@@ -150,7 +150,7 @@ fn the_activations_are_read_once_before_the_first_iteration_and_once_in_each() {
     let x = Dense::random(18, tokens as usize, neurons, ElementType::F32);
     for engine in engines_with_panels(300 * 240) {
         // The warm-up and k-means use samples of the tokens. The samples are copied while the activations are measured.
-        let settings = SemiNmf::new(8).sparsity(0.2).tolerance(0.0);
+        let settings = SemiNmf::new(8).solver(Solver::ProjectedLs).sparsity(0.2).tolerance(0.0);
         let source = Watched::new(&x, ElementType::F32);
         let activations = streamed(engine.as_ref(), &source, 3);
         let ahead = 3 * u64::from(activations.layout().panel_rows);

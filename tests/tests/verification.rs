@@ -17,7 +17,8 @@ fn open(name: &str) -> ActivationFile {
 fn coefficients_found_again_do_not_explode_where_a_feature_has_nearly_vanished() {
     for engine in engines() {
         let activations = engine.load(&open("exploding")).unwrap();
-        let fit = SemiNmf::new(33).init(Init::Random).fit(engine.as_ref(), &activations).unwrap();
+        let fit =
+            SemiNmf::new(33).solver(Solver::ProjectedLs).init(Init::Random).fit(engine.as_ref(), &activations).unwrap();
         // Rounding decides the loss of the iterate that is returned. Its coefficients must explain as much.
         let summary = &fit.summary;
         let in_its_iteration = summary.loss_curve[summary.best_iteration as usize - 1] / summary.squared_norm;
@@ -32,7 +33,8 @@ fn coefficients_found_again_do_not_explode_where_a_feature_has_nearly_vanished()
 fn no_result_is_worse_than_features_of_zero() {
     for engine in engines() {
         let activations = engine.load(&open("worse-than-zero")).unwrap();
-        let settings = SemiNmf::new(8).sparsity(0.5).init(Init::Random).seed(610).ridge(0.0);
+        let settings =
+            SemiNmf::new(8).solver(Solver::ProjectedLs).sparsity(0.5).init(Init::Random).seed(610).ridge(0.0);
         let fit = settings.fit(engine.as_ref(), &activations).unwrap();
         assert!(fit.summary.relative_error <= 1.0, "{}: {}", engine.adapter(), fit.summary.relative_error);
     }
@@ -115,6 +117,7 @@ fn a_fit_that_is_stopped_in_its_warm_up_still_has_a_result() {
     for stop_in in [Stage::Measure, Stage::Start, Stage::WarmUp { iteration: 3, of: 50 }] {
         let mut stages = Vec::new();
         let fit = SemiNmf::new(5)
+            .solver(Solver::ProjectedLs)
             .sparsity(0.1)
             .warm_up(50)
             .fit_with(&engine, &activations, |progress| {

@@ -64,14 +64,15 @@ impl Course {
         Ok(true)
     }
 
-    /// Whether the least loss has fallen by less than the tolerance in the last `patience` iterations.
+    /// Whether what is minimized has fallen by less than the tolerance in the last `patience` iterations: the objective if the coefficients
+    /// are penalized, and else the loss. The loss may rise while the objective falls.
     pub fn has_converged(&self, options: &Options) -> bool {
-        let losses = &self.losses;
-        let Some(before) = losses.len().checked_sub(options.patience as usize).filter(|&before| before > 0) else {
+        let minimized = if self.objectives.is_empty() { &self.losses } else { &self.objectives };
+        let Some(before) = minimized.len().checked_sub(options.patience as usize).filter(|&before| before > 0) else {
             return false;
         };
-        let least = |losses: &[f64]| losses.iter().copied().fold(f64::INFINITY, f64::min);
-        let (old, new) = (least(&losses[..before]), least(losses));
+        let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
+        let (old, new) = (least(&minimized[..before]), least(minimized));
         options.tolerance > 0.0 && old - new < options.tolerance * old
     }
 
@@ -85,5 +86,52 @@ impl Course {
             dead_features: self.dead.len() as u32,
             ..before.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SemiNmf;
+
+    /// The iteration after which a fit by default stops whose losses are these.
+    fn stops_after(losses: &[f64], objectives: &[f64]) -> Option<usize> {
+        let options = SemiNmf::new(3).options(10);
+        (1..=losses.len()).find(|&iterations| {
+            let course = Course {
+                losses: losses[..iterations].to_vec(),
+                objectives: objectives.iter().copied().take(iterations).collect(),
+                ..Course::default()
+            };
+            course.has_converged(&options)
+        })
+    }
+
+    #[test]
+    fn a_fit_goes_on_over_a_plateau_of_some_iterations_and_stops_at_a_long_one() {
+        // As layer 20 of a language model with 50 features, by projected least squares: .6997, for seven iterations, then lower.
+        let falls = [0.712, 0.7076, 0.7053, 0.7038, 0.7023, 0.7004];
+        let plateau = [0.6997; 7];
+        let again = [0.699, 0.6970, 0.6957, 0.694, 0.6932, 0.6926];
+        let flat = [0.6925; 12];
+        let losses = [&falls[..], &plateau, &again, &flat].concat();
+        // Ten iterations after the error came within a thousandth of where it ends.
+        assert_eq!(stops_after(&losses, &[]), Some(6 + 7 + 6 + 10));
+        assert_eq!(stops_after(&losses[..19], &[]), None);
+    }
+
+    #[test]
+    fn a_fit_with_a_penalty_stops_by_its_objective() {
+        let rising: Vec<f64> = (0..30).map(|i| 1.0 + 0.01 * f64::from(i)).collect();
+        let falling: Vec<f64> = (0..30).map(|i| 2.0 - 0.01 * f64::from(i)).collect();
+        assert_eq!(stops_after(&rising, &falling), None);
+        assert_eq!(stops_after(&rising, &[]), Some(11));
+        assert_eq!(stops_after(&falling, &rising), Some(11));
+    }
+
+    #[test]
+    fn with_a_tolerance_of_zero_a_fit_never_stops() {
+        let options = SemiNmf::new(3).tolerance(0.0).options(10);
+        assert!(!Course { losses: vec![1.0; 50], ..Course::default() }.has_converged(&options));
     }
 }

@@ -194,7 +194,7 @@ impl Encoder {
             .solver(Solver::ProjectedLs)
             .init(Init::Given)
             .keep_best(false)
-            .options()
+            .options(self.features.columns as u32)
     }
 
     /// Writes the features divided by their norms. Unit norm keeps the Gram matrix and the coefficients in range, whatever the scale of the

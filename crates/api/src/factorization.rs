@@ -95,7 +95,8 @@ pub struct Optimality {
     /// The value is 0 if the coefficients are optimal for the features.
     pub coefficients: f64,
     /// √(Σₖ ‖(YᵀR)ₖ‖² / ‖y_k‖²) / ‖X‖ over the neurons that each feature keeps. The value is 0 if the features are optimal for the
-    /// coefficients and the kept neurons. [`Solver::ProjectedLs`](crate::Solver::ProjectedLs) cuts a least-squares solution over all
+    /// coefficients and the kept neurons. The features of [`Solver::Hals`](crate::Solver::Hals) have norm 1, so of YᵀR only what is
+    /// orthogonal to the feature counts. [`Solver::ProjectedLs`](crate::Solver::ProjectedLs) cuts a least-squares solution over all
     /// neurons, so it does not reach 0.
     pub features: f64,
 }

@@ -140,7 +140,7 @@ impl SemiNmf {
     /// # Errors
     /// [`Error::Option`] if an option is impossible for activations of this shape.
     pub fn plan(&self, engine: &dyn Engine, layout: &PanelLayout, placement: Placement) -> Result<FitPlan, Error> {
-        let options = self.options();
+        let options = self.options(layout.neurons);
         self.check(&options, layout)?;
         let copies_samples = placement.copies_samples() && self.begins();
         let Allocation { workspace, .. } =

@@ -28,7 +28,7 @@ impl SemiNmf {
     /// # Errors
     /// [`Error::Option`] if an option is impossible for activations of this shape.
     pub fn plan_iteration(&self, layout: &PanelLayout, limits: &EngineLimits) -> Result<Iteration, Error> {
-        let options = self.options();
+        let options = self.options(layout.neurons);
         self.check(&options, layout)?;
         let mut workspace = Workspace::default();
         let buffers = Buffers::plan(&mut workspace, layout, &options, limits);
@@ -72,7 +72,8 @@ mod tests {
         for (solver, keep_best) in Solver::ALL.into_iter().zip([true, false]).chain(Solver::ALL.map(|s| (s, true))) {
             for (element, sparsity) in [(ElementType::F16, 0.1), (ElementType::F32, 1.0)] {
                 let (layout, limits) = (layout(element), limits());
-                let options = SemiNmf::new(RANK).solver(solver).sparsity(sparsity).keep_best(keep_best).options();
+                let options =
+                    SemiNmf::new(RANK).solver(solver).sparsity(sparsity).keep_best(keep_best).options(NEURONS);
                 let mut workspace = Workspace::default();
                 let buffers = Buffers::plan(&mut workspace, &layout, &options, &limits);
                 let panels = panels_of(&layout);
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn an_iteration_is_its_three_steps() {
         let layout = layout(ElementType::Bf16);
-        let builder = SemiNmf::new(RANK).sparsity(0.05);
+        let builder = SemiNmf::new(RANK).solver(Solver::ProjectedLs).sparsity(0.05);
         let Iteration { workspace, recording, coefficients, .. } = builder.plan_iteration(&layout, &limits()).unwrap();
         let rows: Vec<u32> = coefficients.iter().map(|y| y.rows).collect();
         assert_eq!(rows, [400, 400, 400, 400, 399]);
@@ -170,5 +171,16 @@ mod tests {
         assert!(bound.into_iter().all(|resource| !matches!(resource, Resource::Buffer(id) if id.0 >= buffers)));
         let error = SemiNmf::new(NEURONS + 1).plan_iteration(&layout, &limits()).unwrap_err();
         assert!(matches!(error, Error::Option { option: "rank", .. }), "{error}");
+    }
+
+    #[test]
+    fn the_commands_of_hals_do_not_grow_with_the_features() {
+        let layout = layout(ElementType::F16);
+        let commands = |rank| {
+            let builder = SemiNmf::new(rank).solver(Solver::Hals);
+            builder.plan_iteration(&layout, &limits()).unwrap().recording.commands.len()
+        };
+        let few = commands(128);
+        assert!([200, 400, 700].iter().all(|&rank| commands(rank) <= few));
     }
 }

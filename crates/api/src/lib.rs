@@ -14,7 +14,7 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | what a caller sets and gets | `semi_nmf`, `options`, `option_checks`, `encode`, `host_activations`, `dense_matrix`, `factorization`, `progress`, `error` |
+//! | what a caller sets and gets | `semi_nmf`, `options`, `defaults`, `option_checks`, `encode`, `host_activations`, `dense_matrix`, `factorization`, `progress`, `error` |
 //! | a fit from begin to end | `run`: opens (`fit`), measures (`measuring`), starts (`start`), iterates (`iterations`), and makes the result (`result`) |
 //! | memory | `buffers` plans every buffer; `fit_plan` says what a fit will need, `iteration_plan` what an iteration does; `session_io` reads and writes buffers, `gather` and `token_rows` rows of single tokens, `kept_entries` the sparse form of features |
 //! | panels | `panels`, samples of their rows (`sample`), and the `pass` over them, which alone knows what accumulates |
@@ -36,6 +36,7 @@ mod checkpoints;
 mod coefficients_update;
 mod course;
 mod debias;
+mod defaults;
 mod dense_matrix;
 mod encode;
 mod error;

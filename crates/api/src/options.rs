@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Solver {
-    /// Projected least squares for the features, coordinate descent (HALS) for the coefficients.
-    #[default]
-    ProjectedLs,
     /// Hierarchical alternating least squares for both, with a penalty on the sum of the coefficients. Its objective never rises.
+    #[default]
     Hals,
+    /// Projected least squares for the features, coordinate descent (HALS) for the coefficients.
+    ProjectedLs,
     /// Projected least squares for the features, several multiplicative updates for the coefficients.
     Mu,
     /// The published iteration of Shafran, Geiger and Geva (ACL 2026), to reproduce their results.
@@ -19,7 +19,7 @@ pub enum Solver {
 
 impl Solver {
     /// All solvers.
-    pub const ALL: [Solver; 4] = [Solver::ProjectedLs, Solver::Hals, Solver::Mu, Solver::Paper];
+    pub const ALL: [Solver; 4] = [Solver::Hals, Solver::ProjectedLs, Solver::Mu, Solver::Paper];
 
     /// The name used on the command line and in files.
     pub const fn name(self) -> &'static str {
@@ -77,10 +77,10 @@ pub struct Options {
     pub seed: u64,
     /// Largest number of iterations.
     pub max_iterations: u32,
-    /// The fit stops when the error has fallen by less than this share of itself within `patience` iterations. With 0 it runs all
-    /// iterations.
+    /// The fit stops when what it minimizes has fallen by less than this share of itself within `patience` iterations: the objective if
+    /// there is a penalty, else the error. With 0 it runs all iterations.
     pub tolerance: f64,
-    /// Number of iterations in which the error must fall by `tolerance`.
+    /// Number of iterations in which the error or objective must fall by `tolerance`.
     pub patience: u32,
     /// Ridge of the least-squares step, as a share of the mean diagonal of the coefficients' Gram matrix. For [`Solver::Paper`] it is an
     /// absolute number.
@@ -119,7 +119,7 @@ impl Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
-    /// The error fell by less than the tolerance within `patience` iterations.
+    /// The error or objective fell by less than the tolerance within `patience` iterations.
     Converged,
     /// The largest number of iterations was reached.
     MaxIterations,

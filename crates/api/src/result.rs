@@ -36,7 +36,8 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
     let mut found = Found::new(&fit, is_last && fit.steps().precision() == Precision::F32).await?;
     let claimed = course.best_loss + course.best_uncertainty;
     if let Some(problem) = found.problem(&fit, claimed) {
-        if !fit.options.keep_best {
+        // A caller who wants the last iterate as it is gets no other coefficients. With a penalty, the last iterate is the best one.
+        if !fit.options.keep_best && !fit.options.solver.updates().coefficients.is_penalized() {
             return Err(Error::Unsound { problem });
         }
         log::warn!("{problem}; the coefficients are found anew");
@@ -68,6 +69,7 @@ impl Found {
             features: entries(fit).await?,
             gram: fit.io.read_matrix(fit.buffers.sums.gram).await?,
             neurons: fit.neurons as usize,
+            keep_unit_norm: fit.options.solver.updates().features.keeps_unit_norm(),
         };
         if fit.options.debias {
             debias::debias(&mut factors);

@@ -22,6 +22,8 @@ pub(crate) struct Factors {
     pub gram: DenseMatrix,
     /// Number of neurons d.
     pub neurons: usize,
+    /// Whether features keep norm 1, so that only their directions are fitted.
+    pub keep_unit_norm: bool,
 }
 
 /// What the sums say about one feature.
@@ -37,7 +39,8 @@ pub(crate) struct Part {
     /// Number of nonzeros of the feature.
     nonzeros: u32,
     /// ‖(YᵀR)_k‖² / ‖y_k‖² over the neurons that the feature keeps, where R = X − YZ. The squared error would fall by this amount if only
-    /// this feature were fitted again. It is 0 for a feature without coefficients.
+    /// this feature were fitted again. For features of norm 1 it is what a change of direction would gain. It is 0 for a feature without
+    /// coefficients.
     pub improvement: f64,
 }
 
@@ -60,10 +63,16 @@ impl Factors {
                     let at = |entry: &Entry| reconstructed[entry.neuron as usize];
                     let squared_norm: f64 = feature.iter().map(|entry| f64::from(entry.value).powi(2)).sum();
                     let energy = f64::from(self.gram.row(k)[k]);
-                    let slope: f64 = feature.iter().map(|entry| (f64::from(entry.cross) - at(entry)).powi(2)).sum();
+                    let inner = feature.iter().map(|entry| f64::from(entry.value) * f64::from(entry.cross)).sum();
+                    let overlap = feature.iter().map(|entry| f64::from(entry.value) * at(entry)).sum();
+                    let mut slope: f64 = feature.iter().map(|entry| (f64::from(entry.cross) - at(entry)).powi(2)).sum();
+                    if self.keep_unit_norm && squared_norm > 0.0 {
+                        let along: f64 = inner - overlap;
+                        slope = (slope - along * along / squared_norm).max(0.0);
+                    }
                     Part {
-                        inner: feature.iter().map(|entry| f64::from(entry.value) * f64::from(entry.cross)).sum(),
-                        overlap: feature.iter().map(|entry| f64::from(entry.value) * at(entry)).sum(),
+                        inner,
+                        overlap,
                         energy: energy * squared_norm,
                         norm: squared_norm.sqrt(),
                         nonzeros: feature.len() as u32,

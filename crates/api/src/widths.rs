@@ -27,14 +27,14 @@ pub(crate) fn widths(iterations: u32, wide: bool) -> impl Iterator<Item = u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SemiNmf;
+    use crate::{SemiNmf, Solver};
 
     #[test]
     fn features_are_wider_only_in_a_warm_up_and_while_they_are_sparse() {
-        let kmeans = SemiNmf::new(10);
-        assert_eq!([16, 48, 49, 1536].map(|kept| widest(&kmeans.options(), kept, 1536)), [64, 192, 49, 1536]);
+        let kmeans = SemiNmf::new(10).solver(Solver::ProjectedLs);
+        assert_eq!([16, 48, 49, 1536].map(|kept| widest(&kmeans.options(1536), kept, 1536)), [64, 192, 49, 1536]);
         for settings in [kmeans.clone().warm_up(0), kmeans.init(Init::Random)] {
-            assert_eq!(widest(&settings.options(), 16, 1536), 16);
+            assert_eq!(widest(&settings.options(1536), 16, 1536), 16);
         }
     }
 

@@ -141,7 +141,7 @@ impl FeatureTable<'_> {
 pub fn word_list(contexts: &Contexts, text: &Text, room: usize) -> String {
     let mut list = String::new();
     for spelling in &contexts.spellings {
-        let word = text.join(spelling.word.clone());
+        let word = text.name(spelling.word.clone());
         let count = if spelling.count > 1 { format!(" ×{}", spelling.count) } else { String::new() };
         let separator = if list.is_empty() { "" } else { " · " };
         let longer = format!("{list}{separator}{word}{count}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use unmix::DenseMatrix;
 use unmix_data::{Weights, unknown_token};
-use unmix_interpret::{DownProjection, LensWords, NormKind, Readout, ReadoutOptions};
+use unmix_interpret::{DownProjection, LensChance, LensReading, LensWords, NormKind, Readout, ReadoutOptions};
 
 use crate::failure::Failure;
 use crate::vocabulary_words::VocabularyWords;
@@ -104,8 +104,18 @@ impl ModelArgs {
     ) -> Result<Vec<LensWords>, Failure> {
         let readout = self.readout(features.columns, words)?;
         let readings = readout.read(&readout.directions(features)?, LENS_TOKENS)?;
-        let text = |id| words.text(id).unwrap_or_else(|| unknown_token(id.into()));
-        Ok(readings.iter().map(|reading| reading.in_words(text)).collect())
+        Ok(in_words(&readings, words))
+    }
+
+    /// The same, but only the tokens that random directions do not reach, and what that takes.
+    pub fn promoted_beyond_chance(
+        &self,
+        features: &DenseMatrix,
+        words: &VocabularyWords,
+    ) -> Result<(Vec<LensWords>, LensChance), Failure> {
+        let readout = self.readout(features.columns, words)?;
+        let (readings, chance) = readout.read_beyond_chance(features, LENS_TOKENS, 0)?;
+        Ok((in_words(&readings, words), chance))
     }
 
     fn weights(&self) -> Result<Weights, Failure> {
@@ -138,4 +148,9 @@ impl ModelArgs {
             epsilon: self.norm_epsilon,
         }
     }
+}
+
+fn in_words(readings: &[LensReading], words: &VocabularyWords) -> Vec<LensWords> {
+    let text = |id| words.text(id).unwrap_or_else(|| unknown_token(id.into()));
+    readings.iter().map(|reading| reading.in_words(text)).collect()
 }

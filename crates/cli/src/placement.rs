@@ -82,7 +82,7 @@ pub fn plan(
                 "{}: a fit of rank {} with {placement} activations needs about {} of memory of {whose}, and {may} {}; {remedy} by \
                  --memory SIZE",
                 names(file),
-                builder.options().rank,
+                builder.options(layout.neurons).rank,
                 bytes(needed.saturating_add(held)),
                 bytes(allowed)
             )))

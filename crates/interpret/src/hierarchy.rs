@@ -89,7 +89,8 @@ pub fn hierarchy(
         // The rank must not exceed the number of neurons.
         let rank = rank.min(below.columns as u32);
         // With the penalty, a child has few parents. Without it, parents cancel one another out.
-        let builder = SemiNmf::new(rank).sparsity(sparsity).solver(Solver::Hals).penalty(PENALTY).tolerance(1e-3);
+        let builder =
+            SemiNmf::new(rank).sparsity(sparsity).solver(Solver::Hals).penalty(PENALTY).tolerance(1e-3).patience(3);
         let fit = best_fit(engine, &activations, &builder, options.seed)?;
         let norms = norms(&fit.features);
         let mut strengths = fit.coefficients;

@@ -29,6 +29,7 @@ pub mod concepts;
 pub mod export;
 pub mod report;
 
+mod active_features;
 mod chance;
 mod contexts;
 mod correlation;
@@ -36,16 +37,20 @@ mod cosine;
 mod distribution;
 mod health;
 mod hierarchy;
+mod interpretability;
 mod lens;
 mod neurons;
 mod one_line;
 mod page;
+mod reading_order;
 mod rows;
 
+pub use active_features::{ActiveFeatures, active_features};
 pub use chance::match_by_chance;
 pub use contexts::{
-    Activation, Contexts, Occurrence, Prompts, Spelling, StrongestTokens, TOKENS_A_WORD, Text, TokenNotation, Window,
-    contexts, contexts_of_tokens, in_reading_order, strongest_tokens,
+    Activation, Contexts, Occurrence, Prompts, Spelling, StrengthBand, StrongestTokens, TOKENS_A_WORD, Text,
+    TokenNotation, Window, contexts, contexts_of_tokens, glyph_name, in_reading_order, strength_bands,
+    strongest_tokens,
 };
 pub use correlation::coefficient_correlations;
 pub use cosine::{cosines, prompt_maxima};
@@ -55,10 +60,12 @@ pub use health::{
     SharedNeuron, TOKEN_SHARE, TokenEnergy, TokenIdentity, health, neuron_group,
 };
 pub use hierarchy::{Child, Hierarchy, HierarchyLevel, HierarchyOptions, NodeCoefficients, hierarchy};
+pub use interpretability::{Agreement, INTERPRETED_CONTEXTS, Interpretability, Interpreter};
 pub use lens::{
-    DownProjection, LensError, LensReading, LensWords, NormKind, Readout, ReadoutNames, ReadoutOptions, Role,
-    TokenIdLogit, TokenLogit, single_neurons,
+    DownProjection, LensChance, LensError, LensReading, LensWords, NormKind, Readout, ReadoutNames, ReadoutOptions,
+    Role, TokenIdLogit, TokenLogit, single_neurons,
 };
 pub use neurons::{Neuron, strongest_neurons};
 pub use one_line::{disturbs_a_terminal, one_line};
+pub use reading_order::{REPRODUCIBLE, reading_order};
 pub use rows::norms;

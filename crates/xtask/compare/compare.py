@@ -30,7 +30,8 @@ NOTES = """\
   what the authors' program does for the loss in every iteration: the residual matrix, its norm, a copy of the best.
 - unmix runs as `unmix fit` does by default, with its own start and stopping rule; but `unmix-paper` from the
   coefficients that `torch` starts from, and for as many iterations.
-- **Relative error** is ‖X − YZ‖²/‖X‖² of the best iterate with {sparsity:.4g} of the neurons in each feature. What
+- **Relative error** is ‖X − YZ‖²/‖X‖² of the best iterate with {sparsity:.4g} of the neurons in each feature, and of
+  `unmix-hals`, the default, with as many as `unmix fit` chooses. What
   stands behind "own:" is the error of another problem, and says nothing about this one. Methods for matrices without
   negative values factorize [X⁺, X⁻], of twice the width; they and SemiNMF have dense features. They run
   {library_iterations} iterations, from a random start.
@@ -174,7 +175,8 @@ def measure(args, method, file, rank, start, iterations):
     elif args.quick:
         # They stop by themselves, but a smoke test does not wait for that.
         options = {"iterations": iterations}
-    result = runs.unmix(args.unmix, solver, file, start.parent, rank, args.sparsity, args.seed, **options)
+    sparsity = None if solver == "hals" else args.sparsity
+    result = runs.unmix(args.unmix, solver, file, start.parent, rank, sparsity, args.seed, **options)
     return result | {"memory_before_bytes": runs.unmix_memory(args.unmix)}
 
 

@@ -38,9 +38,11 @@ def complaint(text):
 
 def unmix(binary, solver, file, work, rank, sparsity, seed, *, engine="cpu", adapter=None, environment=None, **options):
     """A fit by the command, with its own start and stopping rule unless the options `start`, a file of coefficients,
-    and `iterations` say otherwise."""
-    command = [binary, "fit", file, "--rank", rank, "--sparsity", sparsity, "--solver", solver, "--engine", engine]
+    and `iterations` say otherwise. If `sparsity` is `None`, the command chooses the number of neurons itself."""
+    command = [binary, "fit", file, "--rank", rank, "--solver", solver, "--engine", engine]
     command += ["--seed", seed, "--out", Path(work) / "fit", "--force", "--json", "--quiet"]
+    if sparsity is not None:
+        command += ["--sparsity", sparsity]
     if adapter:
         command += ["--adapter", adapter]
     if "start" in options:

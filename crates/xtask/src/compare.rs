@@ -1,17 +1,18 @@
 //! `cargo xtask compare`: unmix and other factorizations on the same matrices.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::failure::Failure;
 use crate::process::{build_unmix, output_of, root, run as run_command, target};
 use crate::python;
+use crate::record::{as_typed, commit};
 
 /// What can be compared: the solvers of `unmix`, and the methods of `worker.py`.
 const METHODS: [&str; 14] = [
-    "unmix-projected-ls",
     "unmix-hals",
+    "unmix-projected-ls",
     "unmix-mu",
     "unmix-paper",
     "unmix-product-f16",
@@ -155,7 +156,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         ("--methods", options.methods.join(",")),
         ("--commit", commit(&root)),
         ("--rustc", output_of(Command::new("rustc").arg("--version"))?.trim().to_owned()),
-        ("--command", as_typed(args)),
+        ("--command", as_typed("compare", args)),
     ];
     for (name, value) in numbers {
         command.arg(name).arg(value);
@@ -169,30 +170,6 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     command.args(options.quick.then_some("--quick"));
     run_command(&mut command)?;
     Ok(())
-}
-
-/// The commit that is checked out, and whether anything differs from it.
-pub fn commit(root: &Path) -> String {
-    let git = |args: &[&str]| output_of(Command::new("git").args(args).current_dir(root));
-    match (git(&["rev-parse", "--short", "HEAD"]), git(&["status", "--porcelain"])) {
-        (Ok(commit), Ok(changes)) if changes.is_empty() => format!("{}, clean tree", commit.trim()),
-        (Ok(commit), _) => format!("{}, with uncommitted changes", commit.trim()),
-        _ => "not known".to_owned(),
-    }
-}
-
-/// The command for the record. Of files it has only the names, because folders differ from machine to machine.
-fn as_typed(args: &[String]) -> String {
-    let name = |arg: &String| match Path::new(arg).file_name() {
-        Some(name) if arg.contains(['/', '\\']) => name.to_string_lossy().into_owned(),
-        _ => arg.clone(),
-    };
-    ["cargo", "xtask", "compare"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(args.iter().map(name))
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 #[cfg(test)]
@@ -248,11 +225,5 @@ mod tests {
             let error = parse(line).unwrap_err();
             assert!(error.contains(told), "{line}: {error}");
         }
-    }
-
-    #[test]
-    fn the_record_names_no_folders() {
-        let args = ["--data", "/home/me/a.safetensors", "--rounds", "2"].map(str::to_owned);
-        assert_eq!(as_typed(&args), "cargo xtask compare --data a.safetensors --rounds 2");
     }
 }

@@ -40,7 +40,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let (fit, projection) = (work.join("fit"), work.join("projection.safetensors"));
     let mut command = Command::new(&unmix);
     command.arg("fit").arg(&fitted).arg("--out").arg(&fit);
-    command.args(["--rank", "60", "--sparsity", "0.03", "--engine", "cpu", "--force", "--quiet"]);
+    command.args(["--rank", "60", "--engine", "cpu", "--force", "--quiet"]);
     run_command(&mut command)?;
     let mut command = Command::new(&python);
     run_command(command.arg(scripts.join("make_projection.py")).arg(&projection).arg("1536"))?;

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::compare::commit;
 use crate::failure::Failure;
 use crate::process::{build_unmix, is_on_path, output_of, root, run as run_command, target};
+use crate::record::commit;
 use crate::vulkan::loader;
 
 /// Name of the folder, and of the folder within an archive.

@@ -12,6 +12,8 @@ mod lint;
 mod package;
 mod process;
 mod python;
+mod quality;
+mod record;
 mod shader_stats;
 mod shards;
 mod system;
@@ -59,6 +61,15 @@ cargo xtask compare [--quick] [--rounds N] [--data FILE...] [--shape n,d,K]... [
                               --methods LIST  separated by commas; all by default
                               --iterations N, --library-iterations N, --sparsity P, --seed N
                                             1500 of the published iteration, 30 of other libraries, 0.01, 0
+cargo xtask quality --data FILE... --corpus FILE.jsonl [--setting NAME=OPTIONS]... [--seeds LIST] [--ranks LIST] [--out FOLDER]
+                            Fit half of some labelled prompts and score the features on the other half: error, purity, AUC,
+                            S_CD, agreement of seeds, tokens and neurons of features. FILE is a file of activations with
+                            token_ids and prompt_ids, the corpus has a line of JSON with a concept for each prompt. Settings
+                            are options of `unmix fit`; without any, the default, --solver projected-ls and --preset paper
+                            are compared. Writes quality.md, quality.json and quality.svg. What is scored is kept in target/,
+                            so the same command goes on where it was interrupted.
+                              --setting 'strong=--penalty 0.1'
+                              --seeds LIST, --ranks LIST    separated by commas: 0,1,2 and 100 by default
 cargo xtask gpu-bundle [--out FILE.tar.gz|FOLDER]
                             Make one folder that measures unmix on a Linux machine (x86-64) with an NVIDIA driver, against
                             its roofline and, where Python has torch, against the published iteration on the same GPU.
@@ -90,7 +101,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(
-            "test" | "test-exports" | "test-lens" | "compare" | "gpu-bundle" | "fuzz" | "shards" | "lint" | "package",
+            "test" | "test-exports" | "test-lens" | "compare" | "quality" | "gpu-bundle" | "fuzz" | "shards" | "lint"
+            | "package",
         ) if asks_for_help => {
             print!("{HELP}");
             Ok(())
@@ -101,6 +113,7 @@ fn main() -> ExitCode {
         // This command has options of its own, including `--help`.
         Some("shader-stats") => shader_stats::run(&rest),
         Some("compare") => compare::run(&rest),
+        Some("quality") => quality::run(&rest),
         Some("gpu-bundle") => gpu_bundle::run(&rest),
         Some("fuzz") => fuzz::run(&rest),
         Some("shards") => shards::run(&rest),

@@ -18,7 +18,7 @@ pub fn environment(work: &Path, requirements: &Path) -> Result<PathBuf, String> 
         return Ok(python);
     }
     let system = interpreter()?;
-    println!("Installing Python packages in {} (some gigabytes, once)", folder.display());
+    println!("Installing Python packages in {} (once)", folder.display());
     run(Command::new(system).args(["-m", "venv", "--clear"]).arg(&folder)).map_err(|problem| {
         format!("{problem}; is the module venv there? On Debian and Ubuntu: `apt-get install python3-venv`")
     })?;

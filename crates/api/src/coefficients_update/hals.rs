@@ -31,6 +31,11 @@ impl CoefficientsUpdate for HalsCoefficients {
         asked.unwrap_or(2)
     }
 
+    /// With a penalty the objective never rises, so the last iterate is the best one.
+    fn keeps_best(&self, _: f64) -> bool {
+        !self.penalized
+    }
+
     fn is_penalized(&self) -> bool {
         self.penalized
     }

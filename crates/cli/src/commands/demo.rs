@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
-use unmix::{ElementType, Engine, Factorization, HostActivations, SemiNmf, Solver};
+use unmix::{ElementType, Engine, Factorization, HostActivations, SemiNmf};
 use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, TokenFilter, check_file_target, write_file};
 use unmix_interpret::concepts::{ConceptLevel, Labelling, concept_scores};
 use unmix_interpret::report::{ReportParts, assemble, render};
@@ -37,10 +37,6 @@ pub struct DemoArgs {
     /// Number of features
     #[arg(long, short = 'k', default_value_t = 120, value_name = "K")]
     pub rank: u32,
-
-    /// Share of the neurons that a feature keeps
-    #[arg(long, short = 'p', default_value_t = 0.03, value_name = "SHARE", value_parser = crate::number_args::share, allow_negative_numbers = true)]
-    pub sparsity: f64,
 
     /// Seed of the random start
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -136,6 +132,7 @@ impl Bundle {
             parents: Some(&parents(&self.labels)),
             lens: None,
             tree: Some(&tree),
+            beside: None,
             contexts: 20,
             window: 12,
         }));
@@ -203,15 +200,8 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     let bundle = Bundle::open()?;
     let engine = engine::open(&shared.engine, reporter)?;
     let activations = engine.load(&bundle.activations)?;
-    // The penalty makes coefficients sparse. Features with few tokens read best.
-    let builder = SemiNmf::new(args.rank)
-        .sparsity(args.sparsity)
-        .solver(Solver::Hals)
-        .penalty(0.1)
-        .seed(args.seed)
-        .max_iterations(30)
-        .tolerance(0.0);
-    reporter.fit_starts(&builder.options());
+    let builder = SemiNmf::new(args.rank).seed(args.seed);
+    reporter.fit_starts(&builder.options(activations.layout().neurons));
     let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
         reporter.fit_progress(progress);
         ControlFlow::Continue(())

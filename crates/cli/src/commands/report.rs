@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use unmix_data::{FitRecord, PromptLabels, check_file_target, read_fit, write_file};
-use unmix_interpret::report::{ReportParts, assemble, render};
-use unmix_interpret::{hierarchy, in_reading_order};
+use unmix_interpret::report::{BesideParts, Likeness, MatchedFit, ReportParts, assemble, match_fits, render};
+use unmix_interpret::{Text, hierarchy, in_reading_order};
 
 use crate::commands::concepts::{ScoreArgs, score};
 use crate::commands::tree::HierarchyArgs;
@@ -28,7 +28,8 @@ use crate::vocabulary_words::VocabularyWords;
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   unmix report fit --vocabulary tokenizer.json
-  unmix report fit --vocabulary tokenizer.json --model SmolLM2-135M --layer 12 --labels labels.jsonl --out report.html")]
+  unmix report fit --vocabulary tokenizer.json --model SmolLM2-135M --layer 12 --labels labels.jsonl --out report.html
+  unmix report fit-seed-0 --beside fit-seed-1 --vocabulary tokenizer.json")]
 pub struct ReportArgs {
     /// The folder that `unmix fit` wrote
     #[arg(value_name = "DIR")]
@@ -49,7 +50,11 @@ pub struct ReportArgs {
     #[command(flatten)]
     pub text: TextArgs,
 
-    /// Most contexts for each feature
+    /// The folder of another fit, to be read beside the first: its features are matched one to one with those of the first
+    #[arg(long, value_name = "DIR")]
+    pub beside: Option<PathBuf>,
+
+    /// Most contexts for each feature where it is strongest
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub contexts: usize,
 
@@ -88,10 +93,11 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     };
     let lens = if args.model.is_given() {
         reporter.stage("reading what features promote");
-        Some(args.model.promoted_and_suppressed(&fit.features, &words)?)
+        Some(args.model.promoted_beyond_chance(&fit.features, &words)?)
     } else {
         None
     };
+    let other = args.beside.as_deref().map(|dir| read_beside(dir, &fit, args)).transpose()?;
     let options = args.tree.options(&fit);
     let tree = if options.ranks.is_empty() {
         None
@@ -112,8 +118,9 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
         labels: names.as_deref(),
         scores: scored.as_ref().map(|scored| &scored.scores),
         parents: parents.as_ref(),
-        lens: lens.as_deref(),
+        lens: lens.as_ref().map(|(lens, chance)| (lens.as_slice(), *chance)),
         tree: tree.as_ref(),
+        beside: other.as_ref().map(OtherFit::parts),
         contexts: args.contexts,
         window: args.window,
     });
@@ -128,6 +135,11 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
             "words_from": source.name(),
             "lens": lens.is_some(),
             "concepts": report.concepts.len(),
+            "beside": other.as_ref().map(|other| json!({
+                "fit": args.beside.as_deref().map(output::json_path),
+                "matched_by": other.matched.by,
+                "stability": other.matched.matching.stability(),
+            })),
             "warnings": report.health.iter().filter(health_lines::is_warning).count(),
             "levels": report.tree.iter().map(|level| level.nodes.len()).collect::<Vec<_>>(),
         }));
@@ -140,15 +152,71 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
         "words",
         if source.hint().is_empty() { "in contexts".to_owned() } else { source.hint().trim_end().to_owned() },
     );
-    fact("promoted", shown(lens.is_some(), "tokens through the model's weights", "--model PATH gives the weights"));
+    let promote = report.features.iter().filter(|feature| !feature.promoted.is_empty()).count();
+    let promoted = format!(
+        "tokens through the model's weights; beyond chance for {promote} of {} features",
+        report.features.len()
+    );
+    fact("promoted", shown(lens.is_some(), &promoted, "--model PATH gives the weights"));
     let named = report.features.iter().filter(|feature| feature.concepts.iter().any(|concept| concept.names)).count();
     let detected =
         format!("scored on labelled prompts; one stands beside {named} of {} features", report.features.len());
     fact("concepts", shown(scored.is_some(), &detected, "--labels FILE gives labels of the prompts"));
+    if let Some(other) = &other {
+        let matching = &other.matched.matching;
+        fact(
+            "beside",
+            format!(
+                "{}: {} features matched, mean {} {:.2}",
+                other.title,
+                matching.pairs.len(),
+                other.likeness(),
+                matching.stability()
+            ),
+        );
+    }
     fact("page", format!("{} ({})", Style::stdout().strong(&args.out.display().to_string()), bytes(page.len() as u64)));
     fact("next", format!("open {} in a browser", args.out.display()));
     let warnings = health_lines::lines(report.health.iter().filter(health_lines::is_warning), output::width());
     output::print(&(table.render(Style::stdout()) + &warnings))
+}
+
+/// A fit that is read beside the first.
+struct OtherFit {
+    title: String,
+    fit: FitRecord,
+    text: Text,
+    matched: MatchedFit,
+}
+
+impl OtherFit {
+    fn parts(&self) -> BesideParts<'_> {
+        BesideParts { title: &self.title, fit: &self.fit, text: &self.text, matched: &self.matched }
+    }
+
+    fn likeness(&self) -> &'static str {
+        match self.matched.by {
+            Likeness::Cosine => "cosine",
+            Likeness::Correlation => "correlation",
+        }
+    }
+}
+
+/// Reads the fit in the folder `dir` and matches its features with those of `first`.
+fn read_beside(dir: &Path, first: &FitRecord, args: &ReportArgs) -> Result<OtherFit, Failure> {
+    let fit = in_reading_order(&read_fit(dir)?).into_owned();
+    let (text, _) = read_text(&args.text, &fit, dir)?;
+    let sizes = |fit: &FitRecord| format!("{} tokens × {} neurons", fit.coefficients.rows, fit.features.columns);
+    let Some(matched) = match_fits(first, &fit)? else {
+        return Err(Failure::Usage(format!(
+            "--beside {}: its fit is over {}, that of {} over {}; give a fit over the same neurons, or over the same tokens",
+            dir.display(),
+            sizes(&fit),
+            args.fit.display(),
+            sizes(first)
+        )));
+    };
+    Ok(OtherFit { title: folder_name(dir), fit, text, matched })
 }
 
 /// The concept of each token's prompt, if the fit knows prompts and all of them have a label.

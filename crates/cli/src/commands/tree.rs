@@ -145,7 +145,7 @@ impl<'a> Named<'a> {
 
     fn words(&self, level: usize, feature: usize, most: usize) -> String {
         let spellings = self.contexts[level][feature].spellings.iter().take(most);
-        spellings.map(|s| self.text.join(s.word.clone())).collect::<Vec<_>>().join(" · ")
+        spellings.map(|s| self.text.name(s.word.clone())).collect::<Vec<_>>().join(" · ")
     }
 
     /// The levels from the top down. Each parent has its children below it.

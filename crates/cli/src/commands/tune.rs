@@ -180,9 +180,8 @@ fn measure(
     let activations = engine.load(&synthetic(&shape)?)?;
     let mut timed = Vec::new();
     // The usual fit has most kernels. If all neurons are kept, projections are dense.
-    let fits = Solver::ALL.into_iter().flat_map(|solver| [0.01, 1.0].map(|sparsity| (solver, sparsity)));
-    for (solver, sparsity) in fits {
-        let builder = SemiNmf::new(args.size.rank).solver(solver).sparsity(sparsity);
+    let usual = Solver::ALL.map(|solver| SemiNmf::new(args.size.rank).solver(solver));
+    for builder in usual.into_iter().flat_map(|usual| [usual.clone(), usual.sparsity(1.0)]) {
         let iteration = builder.plan_iteration(activations.layout(), engine.limits())?;
         let commands_of = |kernel: &Kernel| -> Vec<Command> {
             let own = |command: &&Command| match command {

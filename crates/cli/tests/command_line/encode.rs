@@ -68,7 +68,7 @@ fn check_least(fit: &str, encoded: &str, x: &[f32], penalty: f64) {
 
 #[test]
 fn coefficients_are_the_best_of_at_least_zero_and_residuals_are_what_they_leave() {
-    let (files, file, fit) = fitted(&[]);
+    let (files, file, fit) = fitted(&["--solver", "projected-ls"]);
     let other = files.npy("other.npy", &others(), NEURONS);
     for (name, x) in [(&file, stirred(TOKENS, 7349)), (&other, others())] {
         let out = files.path("encoded.safetensors");

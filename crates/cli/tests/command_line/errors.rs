@@ -76,7 +76,12 @@ fn impossible_options() {
     failed_fit(&files, &[&file, "--rank", "2", "--sparsity", "0"], 2, &["--sparsity", "above 0 and up to 1"]);
     failed_fit(&files, &[&file, "--rank", "2", "--tolerance", "nan"], 2, &["--tolerance", "finite"]);
     failed_fit(&files, &[&file, "--rank", "2", "--max-iterations", "0"], 2, &["--max-iterations"]);
-    failed_fit(&files, &[&file, "--rank", "2", "--penalty", "0.1"], 2, &["--penalty", "--solver hals"]);
+    failed_fit(
+        &files,
+        &[&file, "--rank", "2", "--preset", "paper", "--penalty", "1"],
+        2,
+        &["--penalty", "--solver hals"],
+    );
     failed_fit(&files, &[&file, "--rank", "2", "--init", "given"], 2, &["--init given", "--init-coefficients FILE"]);
     failed_fit(&files, &[&file, "--rank", "2", "--adapter", "x"], 2, &["--adapter x", "--engine cpu"]);
     failed_fit(&files, &[&file, "--rank", "2", "--such-flag"], 2, &["--such-flag"]);

@@ -133,6 +133,53 @@ fn the_published_iteration_runs_exactly_as_long_as_it_should() {
 }
 
 #[test]
+fn the_preset_for_the_paper_has_the_published_settings_and_each_can_be_changed() {
+    let files = Files::new();
+    let file = files.activations("x.safetensors");
+    let options = |name: &str, given: &[&str]| {
+        let out = files.path(name);
+        let args = ["fit", &file, "-k", "3", "--engine", "cpu", "-q", "--json", "--out", &out, "--preset", "paper"];
+        unmix(&[&args[..], given].concat()).expect(0).json()["options"].clone()
+    };
+    let published = options("published", &[]);
+    for (name, value) in [("solver", "paper"), ("init", "random")] {
+        assert_eq!(published[name], value);
+    }
+    for (name, value) in [("sparsity", 0.01), ("tolerance", 1e-9)] {
+        assert_eq!(published[name], value);
+    }
+    assert_eq!((&published["max_iterations"], &published["patience"]), (&500.into(), &100.into()));
+
+    let changed = options("changed", &["--init", "kmeans", "-p", "0.34", "--max-iterations", "9"]);
+    assert_eq!((&changed["solver"], &changed["init"]), (&"paper".into(), &"kmeans".into()));
+    assert_eq!((&changed["sparsity"], &changed["max_iterations"]), (&0.34.into(), &9.into()));
+    assert_eq!(changed["patience"], 100);
+}
+
+#[test]
+fn a_fit_with_the_options_that_a_fit_by_default_says_it_used_is_the_same_fit() {
+    let files = Files::new();
+    let neurons = 150;
+    let x: Vec<f32> = (0..60 * neurons).map(|at| ((at * at + 7 * at) % 101) as f32 / 50.0 - 1.0).collect();
+    let file = files.npy("x.npy", &x, neurons);
+    let fit = |name: &str, given: &[&str]| {
+        let out = files.path(name);
+        let args = ["fit", &file, "-k", "4", "--engine", "cpu", "-q", "--json", "--out", &out];
+        let run = unmix(&[&args[..], given].concat()).expect(0).json();
+        (run, std::fs::read(format!("{out}/factorization.safetensors")).expect("factors"))
+    };
+    let (run, factors) = fit("default", &[]);
+    let options = &run["options"];
+    assert_eq!((&options["solver"], &run["kept_per_feature"]), (&"hals".into(), &30.into()));
+    let word = |name: &str| options[name].to_string().trim_matches('"').to_owned();
+    let [solver, init, sparsity, penalty, tolerance] = ["solver", "init", "sparsity", "penalty", "tolerance"].map(word);
+    let said = ["--solver", &solver, "--init", &init, "--sparsity", &sparsity, "--penalty", &penalty];
+    let (again, same) = fit("again", &[&said[..], &["--tolerance", &tolerance]].concat());
+    assert_eq!(again["options"], run["options"]);
+    assert_eq!(same, factors);
+}
+
+#[test]
 fn every_solver_and_start_is_reachable() {
     let files = Files::new();
     let file = files.activations("x.safetensors");

@@ -57,8 +57,8 @@ fn a_warm_up_hears_ctrl_c() {
     let files = Files::new();
     let values: Vec<f32> = (0..3_000 * 16).map(|at| ((at * 7919) % 1009) as f32 / 1009.0 - 0.5).collect();
     let (file, out) = (files.npy("x.npy", &values, 16), files.path("out"));
-    let args =
-        ["fit", &file, "-k", "3", "--engine", "cpu", "--out", &out, "--progress", "json", "--warm-up", "4000000000"];
+    let args = ["fit", &file, "-k", "3", "--solver", "projected-ls", "--engine", "cpu", "--out", &out];
+    let args = [&args[..], &["--progress", "json", "--warm-up", "4000000000"]].concat();
     let mut child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
     let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
     let mut line = String::new();

@@ -150,19 +150,26 @@ fn labels_and_weights_add_concepts_and_promoted_tokens() {
     concepts.sort_unstable();
     assert_eq!(concepts, ["green things", "red things"]);
     assert!(page.data["concepts"].as_array().expect("an array").iter().all(|c| c["parent"] == "color"));
-    // A dead feature promotes nothing.
-    for feature in features(&page).iter().filter(|feature| feature["norm"] != 0) {
-        let promoted = feature["promoted"].as_array().expect("an array");
-        let logit = |at: usize| promoted[at]["logit"].as_f64().expect("a number");
-        assert!(promoted.len() == WORDS && logit(0) >= logit(WORDS - 1), "{feature}");
-        let mut words: Vec<&str> = promoted.iter().map(|p| p["text"].as_str().expect("a token")).collect();
-        words.sort_unstable();
-        assert_eq!(words, [" blue", " charm", " down", " green", " red", " up"]);
+    // Only tokens that random directions do not reach are listed.
+    let chance = |list: &str| page.data["lens_chance"][list].as_f64().expect("a number");
+    assert!(chance("promoted") > 0.0 && chance("suppressed") < 0.0);
+    let listed = |page: &Page| -> Vec<(f64, String)> {
+        let lists = features(page).iter().flat_map(|feature| [&feature["promoted"], &feature["suppressed"]]);
+        let tokens = lists.flat_map(|list| list.as_array().expect("an array").clone());
+        tokens
+            .map(|t| (t["logit"].as_f64().expect("a number"), t["text"].as_str().expect("a text").to_owned()))
+            .collect()
+    };
+    let tokens = listed(&page);
+    assert!(!tokens.is_empty());
+    for (logit, text) in tokens {
+        assert!(logit > chance("promoted") || logit < chance("suppressed"), "{text}: {logit}");
+        assert!([" blue", " charm", " down", " green", " red", " up"].contains(&text.as_str()), "{text:?}");
     }
     assert!(features(&page).iter().any(|feature| feature["contexts"][0]["prompt_label"] == "red things"));
     // Without a vocabulary, tokens are numbers.
     let (_, page) = reported(&files, &fit, &["--model", &model]);
-    assert!(features(&page)[0]["promoted"][0]["text"].as_str().expect("a text").starts_with("[id "));
+    assert!(listed(&page).iter().all(|(_, text)| text.starts_with("[id ")) && !listed(&page).is_empty());
 
     let out = files.path("report.html");
     let args = [&["report", &fit, "--out", &out, "--force", "--engine", "cpu", "-q"][..], &options].concat();
@@ -174,6 +181,45 @@ fn labels_and_weights_add_concepts_and_promoted_tokens() {
     for words in ["--model PATH", "--labels FILE", "--vocabulary FILE"] {
         assert!(run.stdout.contains(words), "no {words:?} in {}", run.stdout);
     }
+}
+
+#[test]
+fn a_second_fit_is_matched_over_the_same_neurons_or_over_the_same_tokens() {
+    let (files, fit) = fitted();
+    let tokens = files.tokens();
+    let other = files.path("other");
+    let x = files.path("x.safetensors");
+    unmix(&["fit", &x, "--rank", "5", "--seed", "1", "--out", &other, "--engine", "cpu", "-q"]).expect(0);
+    let (json, page) = reported(&files, &fit, &["--tokens", &tokens, "--beside", &other]);
+    assert_eq!(json["beside"]["matched_by"], "cosine");
+    let beside = &page.data["beside"];
+    assert_eq!((&beside["title"], &beside["rank"], &beside["by"]), (&"other".into(), &5.into(), &"cosine".into()));
+    let pairs = beside["pairs"].as_array().expect("an array");
+    assert!(!pairs.is_empty() && pairs.len() <= 5);
+    assert!(pairs.is_sorted_by(|a, b| a["likeness"].as_f64() >= b["likeness"].as_f64()));
+    let number = |pair: &Value, name: &str| pair[name].as_u64().expect("a number");
+    assert!(pairs.iter().all(|pair| number(pair, "feature") < 12 && number(pair, "other") < 5));
+    assert!(beside["features"].as_array().expect("an array").iter().all(|f| f["contexts"].as_array().is_some()));
+
+    // Other neurons: the coefficients over the same tokens say what belongs together. Other tokens too: nothing does.
+    let narrow: Vec<f32> = (0..TOKENS * 7).map(|i| ((i * 37) % 11) as f32).collect();
+    let narrow = files.tensors("narrow.safetensors", &[("activations", &narrow, &[TOKENS, 7])]);
+    let fit_narrow = |name: &str, options: &[&str]| {
+        let out = files.path(name);
+        let args = ["fit", &narrow, "--rank", "2", "-p", "0.5", "--out", &out, "--engine", "cpu", "-q"];
+        unmix(&[&args[..], options].concat()).expect(0);
+        out
+    };
+    let same_tokens = fit_narrow("same-tokens", &[]);
+    let (json, _) = reported(&files, &fit, &["--tokens", &tokens, "--beside", &same_tokens]);
+    assert_eq!(json["beside"]["matched_by"], "correlation");
+    let apart = fit_narrow("apart", &["--skip-first", "1"]);
+    let none = files.path("none.html");
+    let run = unmix(&["report", &fit, "--beside", &apart, "--out", &none, "-q"]).expect(2);
+    for words in ["--beside", "× 7 neurons", "over the same neurons, or over the same tokens"] {
+        assert!(run.stderr.contains(words), "no {words:?} in {}", run.stderr);
+    }
+    assert!(!files.names().contains(&"none.html".to_owned()));
 }
 
 /// Text that would be more than text if the page contained it unchanged.

@@ -65,6 +65,11 @@ impl Permuted {
         })
     }
 
+    /// The area that chance reaches for `concept`. Absent without permutations.
+    pub fn auc_of(&self, concept: usize) -> Option<Spread> {
+        Spread::of(self.auc.iter().filter_map(|found| found[concept]).collect())
+    }
+
     /// How often chance reaches `auc` for `concept`. The true labels count as one of the permutations, so the result is
     /// never below 1 / (permutations + 1). Absent without permutations.
     pub fn p_value(&self, concept: usize, auc: f64) -> Option<f64> {

@@ -91,6 +91,7 @@ pub fn concept_scores(
                 auc: best.map(|best| best.auc),
                 s_cd: best.map(|best| best.s_cd),
                 p_value: best.and_then(|best| chance.p_value(concept, best.auc)),
+                chance: best.and_then(|_| chance.auc_of(concept)),
                 corrected_p_value: best.and_then(|best| corrected(concept, best.index)),
                 diff_means: supervised(concept),
             }

@@ -44,6 +44,8 @@ pub struct ScoredConcept {
     pub s_cd: Option<f64>,
     /// How often a feature that is chosen with shuffled labels reaches that area.
     pub p_value: Option<f64>,
+    /// The area that a feature chosen with shuffled labels reaches. Absent without permutations.
+    pub chance: Option<Spread>,
     /// How often, with shuffled labels, any pair of a feature and a concept is recognised as clearly, as in
     /// [`Detected::p_value`].
     pub corrected_p_value: Option<f64>,

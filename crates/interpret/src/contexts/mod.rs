@@ -3,12 +3,16 @@
 //! [`in_reading_order`] puts shuffled tokens in order, [`strongest_tokens`] selects rows in one pass over the coefficients, [`Text`] knows the words and prompts around a row,
 //! and [`contexts`] puts the two together. Nothing here prints.
 
+mod by_quantile;
+mod glyphs;
 mod in_reading_order;
 mod pieces;
 mod prompts;
 mod strongest;
 mod text;
 
+pub use by_quantile::{StrengthBand, strength_bands};
+pub use glyphs::glyph_name;
 pub use in_reading_order::in_reading_order;
 pub use pieces::TokenNotation;
 pub use prompts::Prompts;

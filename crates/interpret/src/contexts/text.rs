@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Prompts;
+use super::glyphs::glyph_name;
 use super::pieces::{Notation, TokenNotation, is_inner};
 use crate::one_line::one_line;
 
@@ -94,6 +95,11 @@ impl Text {
         start..self.words.get(next).copied().unwrap_or(self.ends.len())
     }
 
+    /// The rows of each word, in order.
+    pub fn words(&self) -> impl ExactSizeIterator<Item = Range<usize>> {
+        self.words.iter().enumerate().map(|(at, &start)| start..self.words.get(at + 1).copied().unwrap_or(self.rows()))
+    }
+
     /// The rows of the prompt of `row`.
     pub fn prompt(&self, row: usize) -> Range<usize> {
         self.prompts.around(row)
@@ -168,9 +174,15 @@ impl Text {
         one_line(self.raw(rows).trim())
     }
 
-    /// The key by which two words are the same: their letters, in lower case.
+    /// What to call the text of the rows: the text on one line, or the names of its characters if it is no word, as in
+    /// `full stop “.”`.
+    pub fn name(&self, rows: Range<usize>) -> String {
+        glyph_name(&self.raw(rows))
+    }
+
+    /// The key by which two words are the same: their names, in lower case.
     pub fn spelling(&self, word: Range<usize>) -> String {
-        self.join(word).to_lowercase()
+        self.name(word).to_lowercase()
     }
 
     /// Whether there is a blank between row `row` and the row before it.

@@ -9,6 +9,7 @@
 //! [`Readout`] finds the weights for this in a model's own files. A model is never in memory as a whole. What a model
 //! does to its residual stream follows from its `model_type`, by the table in `family.rs`.
 
+mod chance;
 mod config;
 mod down_projection;
 mod error;
@@ -24,6 +25,7 @@ mod read;
 mod readout;
 mod words;
 
+pub use chance::LensChance;
 pub use down_projection::DownProjection;
 pub use error::{LensError, Role};
 pub use options::{NormKind, ReadoutNames, ReadoutOptions};

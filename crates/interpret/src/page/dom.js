@@ -16,6 +16,7 @@ function build(node, attributes, children) {
 const h = (tag, attributes, ...children) => build(document.createElement(tag), attributes, children);
 const s = (tag, attributes, ...children) => build(document.createElementNS(SVG, tag), attributes, children);
 const at = (id) => document.getElementById(id);
+const put = (node, ...children) => build(node, null, children);
 
 // Where list and detail are screens of their own.
 const isNarrow = () => window.matchMedia("(max-width: 760px)").matches;
@@ -56,61 +57,24 @@ function shown(text) {
 // Untrusted text that cannot change the order of what stands around it.
 const isolated = (text, attributes) => h("bdi", attributes, shown(text));
 
-// A token by itself: blanks at its ends matter.
+// A token by itself: blanks at its ends matter, and one without a glyph is named.
 function token(text) {
+  if (isUnseen(text)) return h("bdi", { class: "token sign" }, unseenName(text));
   const [, before, inner, after] = text.match(/^( *)([^]*?)( *)$/);
   const blanks = (count) => count.length > 0 && h("span", { class: "sign" }, "·".repeat(count.length));
   return h("bdi", { class: "token" }, blanks(before), shown(inner), blanks(after));
 }
 
-// Numbers for people; a dash for those that are none.
-const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
-const written = (options) => {
-  const format = new Intl.NumberFormat("en-US", options);
-  return (value) => (isNumber(value) ? format.format(value).replace("-", "−") : "–");
-};
-const whole = written({ maximumFractionDigits: 0 });
-const three = written({ maximumSignificantDigits: 3 });
-const fixed2 = written({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const fixed3 = written({ minimumFractionDigits: 3, maximumFractionDigits: 3 });
-const fixed4 = written({ minimumFractionDigits: 4, maximumFractionDigits: 4 });
-const signed = (value) => (isNumber(value) && value > 0 ? "+" : "") + fixed2(value);
-const percentOnce = written({ minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const percentFine = written({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const small = (value) => (isNumber(value) && value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(1).replace("e-", "e−") : three(value));
+// Whether text is nothing but blanks and line breaks, or nothing at all.
+const isUnseen = (text) => /^[ \n]*$/.test(text);
 
-function percent(share) {
-  if (!isNumber(share)) return "–";
-  const value = share * 100;
-  if (value !== 0 && Math.abs(value) < 0.005) return value < 0 ? "−<0.01%" : "<0.01%";
-  return (Math.abs(value) < 1 ? percentFine : percentOnce)(value) + "%";
+// What to call such text.
+function unseenName(text) {
+  if (text === "") return "part of a character";
+  const [breaks, others] = [text.split("\n").length - 1, [...text].filter((character) => character !== "\n").length];
+  const parts = [breaks > 0 && count(breaks, "line break"), others > 0 && count(others, "blank")];
+  return parts.filter(Boolean).join(" and ");
 }
 
-const count = (number, one, many) => `${whole(number)} ${number === 1 ? one : many ?? one + "s"}`;
-
-// A small hint at the pointer or below the focused element.
-const hints = new WeakMap();
-const withHint = (node, hint) => (hints.set(node, hint), node);
-
-function showHint(target, x, y) {
-  const tip = at("tip");
-  const owner = target instanceof Element ? target.closest("[data-tip], [data-hint]") : null;
-  const text = owner && (owner.dataset.tip ?? hints.get(owner)?.());
-  tip.hidden = !text;
-  if (!text) return;
-  tip.textContent = text;
-  const box = tip.getBoundingClientRect();
-  const left = Math.min(x + 12, document.documentElement.clientWidth - box.width - 8);
-  const top = y + 18 + box.height > window.innerHeight ? y - box.height - 10 : y + 18;
-  tip.style.setProperty("left", Math.max(8, left) + "px");
-  tip.style.setProperty("top", Math.max(8, top) + "px");
-}
-
-document.addEventListener("pointermove", (event) => showHint(event.target, event.clientX, event.clientY));
-document.addEventListener("pointerdown", (event) => showHint(event.target, event.clientX, event.clientY));
-document.addEventListener("pointerleave", () => (at("tip").hidden = true));
-document.addEventListener("focusin", (event) => {
-  const box = event.target.getBoundingClientRect();
-  if (event.target.matches(":focus-visible")) showHint(event.target, box.left, box.bottom - 12);
-});
-document.addEventListener("focusout", () => (at("tip").hidden = true));
+// A token by its text, or by its name if there is nothing to be seen.
+const tokenName = (text) => (isUnseen(text) ? unseenName(text) : plain(text).trim());

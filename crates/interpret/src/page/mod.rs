@@ -10,7 +10,8 @@ use self::digest::source_of;
 /// What pages have in common: colours, fonts and the elements that every page has.
 pub(crate) const BASE_STYLE: &str = include_str!("base.css");
 /// What scripts of pages have in common: elements, numbers for people, hints.
-pub(crate) const DOM_SCRIPT: &str = include_str!("dom.js");
+pub(crate) const DOM_SCRIPT: &str =
+    concat!(include_str!("dom.js"), include_str!("numbers.js"), include_str!("hints.js"));
 /// The choice between light and dark.
 pub(crate) const THEME_SCRIPT: &str = include_str!("theme.js");
 

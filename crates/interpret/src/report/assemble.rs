@@ -1,22 +1,28 @@
 //! Makes the content of the page from a fit and what was found out about it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::ops::Range;
 
 use unmix_data::FitRecord;
 
-use super::badges::{Groups, concepts_of};
-use super::passages::Passages;
+use super::beside::{BesideParts, beside};
+use super::concepts::{Groups, concept_chance, concept_rows, concepts_of, subjects};
+use super::feature_notes::notes;
+use super::identity::identity;
+use super::passages::{Passage, Passages, Seen, peaks};
+use super::run_card::run_card;
+use super::tree::tree_levels;
 use super::{
-    CoActive, ConceptRow, Histogram, Neighbour, NeuronWeight, Quantile, Report, ReportFeature, RunCard, TreeChild,
-    TreeLevel, TreeNode, WordCount, health_notes, map_positions,
+    Band, CoActive, Context, Histogram, Neighbour, NeuronWeight, Quantile, Report, ReportFeature, WordCount,
+    health_notes, map_positions,
 };
 use crate::concepts::ConceptScores;
 use crate::neurons::strongest_of;
 use crate::rows::mutual_cosines;
 use crate::{
-    Activation, Contexts, Distribution, Health, Hierarchy, LensWords, QUANTILES, TOKENS_A_WORD, Text,
-    coefficient_correlations, contexts_of_tokens, distributions, health, strongest_tokens,
+    Activation, Distribution, Hierarchy, Interpreter, LensChance, LensWords, QUANTILES, StrengthBand, TOKENS_A_WORD,
+    Text, active_features, coefficient_correlations, contexts_of_tokens, distributions, health, reading_order,
+    strength_bands, strongest_tokens,
 };
 
 /// The parts of a report. All of them are optional, except for the fit and its text.
@@ -34,11 +40,13 @@ pub struct ReportParts<'a> {
     pub scores: Option<&'a ConceptScores>,
     /// The concept that each concept is a part of, by name.
     pub parents: Option<&'a HashMap<String, String>>,
-    /// Promoted and suppressed tokens of each feature, K of them.
-    pub lens: Option<&'a [LensWords]>,
+    /// Promoted and suppressed tokens of each feature beyond chance, K of them, and what that takes.
+    pub lens: Option<(&'a [LensWords], LensChance)>,
     /// How its features nest.
     pub tree: Option<&'a Hierarchy>,
-    /// Most contexts that are shown for each feature.
+    /// Another fit, to be read beside this one.
+    pub beside: Option<BesideParts<'a>>,
+    /// Most contexts that are shown for each feature where it is strongest.
     pub contexts: usize,
     /// Tokens of context on each side of the strongest token.
     pub window: usize,
@@ -47,15 +55,21 @@ pub struct ReportParts<'a> {
 /// Bins of the histograms.
 const BINS: usize = 24;
 /// Most words that stand for a feature, and most occurrences that are looked at for them.
-const WORDS: usize = 24;
+pub(super) const WORDS: usize = 24;
 /// Most similar and most co-active features that are named.
 const RELATED: usize = 6;
 /// Least cosine or correlation of a feature that is named.
 const LEAST_RELATED: f32 = 0.1;
 /// Most neurons that are shown for a feature.
 const NEURONS: usize = 24;
-/// Most contexts of a node of the tree.
-const NODE_CONTEXTS: usize = 4;
+/// Parts of a feature's range from which examples are shown.
+const BANDS: usize = 4;
+/// Most examples of each part, and tokens that are looked at for them.
+const BAND_CONTEXTS: usize = 4;
+const BAND_TOKENS: usize = 16;
+/// With fewer tokens than this, the strongest contexts show all of a feature's range.
+const LEAST_FOR_BANDS: u64 = 40;
+
 /// Puts the content together. This takes some passes over the coefficients, and products of features with one another.
 /// The activations are not needed.
 ///
@@ -79,21 +93,34 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
         most: parts.contexts,
         window: parts.window,
     };
+    let subjects = parts.labels.map(|labels| subjects(labels, parts.scores, parts.parents));
+    let interpreter = Interpreter::new(parts.text, subjects.as_deref(), fit.run.seed);
+    let bands = strength_bands(&fit.coefficients, BANDS, BAND_TOKENS);
     let mut groups = Groups::default();
-    let features = (0..rank)
+    let mut features: Vec<ReportFeature> = (0..rank)
         .map(|k| {
             let statistics = &summary.feature_statistics[k];
-            let lens = parts.lens.map_or_else(LensWords::default, |lens| lens[k].clone());
+            let lens = parts.lens.map_or_else(LensWords::default, |(lens, _)| lens[k].clone());
             let neurons = strongest_of(fit.features.row(k), NEURONS);
-            let coefficient = |row: usize| fit.coefficients.row(row)[k];
-            let contexts = passages.around(&strongest[k], |rows| rows.map(coefficient).collect());
+            let coefficients = |rows: Range<usize>| rows.map(|row| fit.coefficients.row(row)[k]).collect::<Vec<f32>>();
+            let largest = strongest[k].first().map_or(0.0, |first| first.coefficient);
+            let mut seen = Seen::default();
+            let found = passages.unseen(&strongest[k], largest, &mut seen, coefficients);
+            let peaks = peaks(&found);
+            let contexts: Vec<Context> = found.into_iter().map(|Passage { context, .. }| context).collect();
+            let few = Passages { most: passages.most.min(BAND_CONTEXTS), ..passages };
+            let shown = |tokens: &[Activation]| few.unseen(tokens, largest, &mut seen, coefficients);
+            let bands = shown_bands(&bands[k], shown);
             let concepts =
                 parts.scores.map_or_else(Vec::new, |scores| concepts_of(k, scores, &contexts, parts.parents));
             let group = groups.of(&concepts, parts.parents);
             ReportFeature {
                 number: k,
                 label: None,
-                words: words(&contexts_of_tokens(&strongest[k], parts.text, WORDS), parts.text),
+                words: words(&strongest[k], parts.text),
+                reproducibility: statistics.reproducibility,
+                found_in: statistics.found_in,
+                interpretability: Some(interpreter.of(&peaks)),
                 explained_share: statistics.explained_share,
                 energy_share: statistics.energy_share,
                 active_share: statistics.active_share,
@@ -102,6 +129,7 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
                 histogram: histogram(&distributions[k]),
                 quantiles: quantiles(&distributions[k]),
                 contexts,
+                bands,
                 promoted: lens.promoted,
                 suppressed: lens.suppressed,
                 concepts,
@@ -110,72 +138,56 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
                     .map(|(feature, correlation)| CoActive { feature, correlation })
                     .collect(),
                 neurons: neurons.iter().map(|n| NeuronWeight { neuron: n.neuron, weight: n.weight.into() }).collect(),
-                notes: notes(&health, k, parts.text),
+                notes: notes(&health, k, parts.text, &peaks),
                 position: Some(positions[k]),
                 group,
             }
         })
         .collect();
+    let scores: Vec<f64> =
+        features.iter().map(|feature| feature.interpretability.as_ref().map_or(0.0, |found| found.score)).collect();
+    let mut places = vec![0; rank];
+    reading_order(&summary.feature_statistics, &scores).into_iter().enumerate().for_each(|(at, k)| places[k] = at);
+    features.sort_by_key(|feature| places[feature.number]);
     Report {
         title: parts.title.to_owned(),
+        id: identity(&fit.features),
         run: run_card(fit),
         features,
         groups: groups.names,
-        tree: parts.tree.map_or_else(Vec::new, |tree| tree_levels(tree, fit, &passages)),
+        tree: parts.tree.map_or_else(Vec::new, |tree| tree_levels(tree, fit, &passages, &interpreter)),
         concepts: parts.scores.map_or_else(Vec::new, |scores| concept_rows(scores, parts.parents)),
+        concept_chance: parts.scores.and_then(concept_chance),
+        active_features: active_features(&fit.coefficients),
+        lens_chance: parts.lens.map(|(_, chance)| chance),
+        beside: parts.beside.map(|parts| beside(&parts, &passages)),
         health: health_notes(&health, summary),
     }
 }
 
-fn run_card(fit: &FitRecord) -> RunCard {
-    let (run, summary) = (&fit.run, &fit.run.summary);
-    let option = |name: &str, value: String| (name.to_owned(), value);
-    let options = &summary.options;
-    let mut shown = vec![
-        option("rank", options.rank.to_string()),
-        option("neurons a feature", format!("{} ({}%)", summary.kept_per_feature, options.sparsity * 100.0)),
-        option("solver", options.solver.name().to_owned()),
-        option("start", options.init.name().to_owned()),
-        option("seed", options.seed.to_string()),
-        option("most iterations", options.max_iterations.to_string()),
-        option("tolerance", format!("{:e}", options.tolerance)),
-    ];
-    if options.solver == unmix::Solver::Hals {
-        shown.push(option("penalty", options.penalty.to_string()));
+/// The bands that have something to show, strongest first.
+fn shown_bands(bands: &[StrengthBand], mut shown: impl FnMut(&[Activation]) -> Vec<Passage>) -> Vec<Band> {
+    if bands.iter().map(|band| band.tokens).sum::<u64>() < LEAST_FOR_BANDS {
+        return Vec::new();
     }
-    let stored = run.input.stored_tokens;
-    if stored > summary.tokens {
-        shown.push(option("left out", format!("{} of {stored} tokens", stored - summary.tokens)));
-    }
-    let energy = summary.squared_norm;
-    RunCard {
-        data: files(&run.input.paths),
-        tokens: summary.tokens,
-        neurons: summary.neurons.into(),
-        dtype: run.input.element.clone(),
-        options: shown,
-        engine: summary.engine.clone(),
-        adapter: summary.adapter.clone(),
-        relative_error: summary.relative_error,
-        loss_curve: summary.loss_curve.iter().map(|loss| if energy > 0.0 { loss / energy } else { 0.0 }).collect(),
-        best_iteration: summary.best_iteration,
-        stop_reason: summary.stop_reason.name().to_owned(),
-        seconds: summary.seconds,
-        version: run.unmix_version.clone(),
-        date: None,
-        dead_features: summary.dead_features.iter().map(|&k| k as usize).collect(),
-    }
+    let parts = (0..bands.len()).map(|at| [at, at + 1].map(|edge| edge as f64 / bands.len() as f64));
+    bands
+        .iter()
+        .zip(parts)
+        .map(|(band, part)| {
+            let mut contexts: Vec<Context> =
+                shown(&band.examples).into_iter().map(|Passage { context, .. }| context).collect();
+            contexts.sort_by(|a, b| b.coefficient.total_cmp(&a.coefficient));
+            Band { part, tokens: band.tokens, coefficients: band.coefficients.map(f64::from), contexts }
+        })
+        .filter(|band| !band.contexts.is_empty())
+        .collect()
 }
 
-/// The names of the files: the only one, or the first and how many there are.
-fn files(paths: &[PathBuf]) -> Option<String> {
-    let first = paths.first()?.file_name()?.to_string_lossy().into_owned();
-    Some(if paths.len() > 1 { format!("{first} and {} more", paths.len() - 1) } else { first })
-}
-
-fn words(contexts: &Contexts, text: &Text) -> Vec<WordCount> {
-    let spellings = contexts.spellings.iter();
-    spellings.map(|s| WordCount { word: text.join(s.word.clone()), count: s.count }).collect()
+/// The different words among the strongest tokens of something.
+pub(super) fn words(strongest: &[Activation], text: &Text) -> Vec<WordCount> {
+    let found = contexts_of_tokens(strongest, text, WORDS);
+    found.spellings.iter().map(|s| WordCount { word: text.name(s.word.clone()), count: s.count }).collect()
 }
 
 fn histogram(distribution: &Distribution) -> Option<Histogram> {
@@ -201,78 +213,4 @@ fn related(row: &[f32], own: usize) -> impl Iterator<Item = (usize, f64)> {
     others.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     others.truncate(RELATED);
     others.into_iter().map(|(feature, value)| (feature, value.into()))
-}
-
-fn concept_rows(scores: &ConceptScores, parents: Option<&HashMap<String, String>>) -> Vec<ConceptRow> {
-    scores
-        .concepts
-        .iter()
-        .map(|row| ConceptRow {
-            concept: row.concept.clone(),
-            parent: parents.and_then(|parents| parents.get(&row.concept)).cloned(),
-            prompts: Some(row.prompts as u64),
-            feature: row.best_feature,
-            score: row.s_cd,
-            auc: row.auc,
-            p_value: row.corrected_p_value,
-            detected: scores
-                .detected
-                .iter()
-                .any(|pair| Some(pair.feature) == row.best_feature && pair.concept == row.concept),
-            diff_means_auc: row.diff_means.map(|score| score.auc),
-        })
-        .collect()
-}
-
-fn notes(health: &Health, feature: usize, text: &Text) -> Vec<String> {
-    let mut notes = Vec::new();
-    for pair in &health.duplicates {
-        if pair.first == feature || pair.second == feature {
-            let other = pair.first + pair.second - feature;
-            let what = if pair.cosine > 0.0 { "near copy" } else { "near opposite" };
-            notes.push(format!("{what} of #{other} (cosine {:.2})", pair.cosine));
-        }
-    }
-    if let Some(identity) = health.token_identity.iter().find(|identity| identity.feature == feature) {
-        let token = text.join(identity.row..identity.row + 1);
-        notes.push(format!("fires on one token, “{token}” ({:.0}% of its energy)", 100.0 * identity.share));
-    }
-    if health.low_share.contains(&feature) {
-        notes.push("explains little".to_owned());
-    }
-    if health.dead.contains(&feature) {
-        notes.push("dead: no token uses it".to_owned());
-    }
-    notes
-}
-
-fn tree_levels(tree: &Hierarchy, fit: &FitRecord, passages: &Passages<'_>) -> Vec<TreeLevel> {
-    let coefficients = tree.node_coefficients(&fit.coefficients);
-    let strongest = coefficients.strongest_tokens(&fit.coefficients, TOKENS_A_WORD * WORDS);
-    let passages = Passages { most: NODE_CONTEXTS, ..*passages };
-    let node = |level: usize, node: usize, tokens: &[Activation]| {
-        let columns = tree.levels[level].features.rows;
-        let rank = fit.coefficients.columns;
-        let strength = |rows: std::ops::Range<usize>| -> Vec<f32> {
-            let rows = &fit.coefficients.values[rows.start * rank..rows.end * rank];
-            coefficients.of_rows(rows)[level].iter().skip(node).step_by(columns).copied().collect()
-        };
-        TreeNode {
-            label: None,
-            words: words(&contexts_of_tokens(tokens, passages.text, WORDS), passages.text),
-            children: tree.levels[level].children[node]
-                .iter()
-                .map(|child| TreeChild { child: child.feature, strength: child.strength.into() })
-                .collect(),
-            contexts: passages.around(tokens, strength),
-        }
-    };
-    strongest
-        .iter()
-        .enumerate()
-        .map(|(level, nodes)| TreeLevel {
-            name: Some(format!("{} groups", nodes.len())),
-            nodes: nodes.iter().enumerate().map(|(index, tokens)| node(level, index, tokens)).collect(),
-        })
-        .collect()
 }

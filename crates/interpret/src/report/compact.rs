@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::model::Report;
+use crate::REPRODUCIBLE;
 
 /// Most characters of a token that are shown.
 const TOKEN: usize = 60;
@@ -28,11 +29,17 @@ pub fn page_data(report: &Report) -> Value {
         .collect();
     json!({
         "title": table.value(&report.title),
+        "id": table.value(&report.id),
+        "reproducible_from": REPRODUCIBLE,
         "run": table.value(&report.run),
         "groups": table.value(&report.groups),
         "features": features,
         "tree": tree,
         "concepts": table.value(&report.concepts),
+        "concept_chance": table.value(&report.concept_chance),
+        "active_features": table.value(&report.active_features),
+        "lens_chance": table.value(&report.lens_chance),
+        "beside": table.value(&report.beside),
         "health": table.value(&report.health),
         "strings": table.strings,
     })

@@ -5,15 +5,21 @@
 //! and mostly optional. [`render`] makes the page from it. [`map_positions`] places features on the page's map.
 
 mod assemble;
-mod badges;
+mod beside;
 mod compact;
+mod concepts;
+mod feature_notes;
+mod identity;
 mod map;
 mod model;
 mod notes;
 mod page;
 mod passages;
+mod run_card;
+mod tree;
 
 pub use assemble::{ReportParts, assemble};
+pub use beside::{BesideParts, MatchedFit, match_fits};
 pub use map::map_positions;
 pub use model::*;
 pub use notes::health_notes;

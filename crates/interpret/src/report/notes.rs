@@ -62,7 +62,7 @@ fn density(health: &Health, options: &Options) -> HealthNote {
         Solver::Hals => {
             format!("A larger --penalty makes features more selective: try {}.", (2.0 * options.penalty).max(0.05))
         }
-        _ => "--solver hals --penalty 0.05 --sparsity 0.05 makes features more selective.".to_owned(),
+        _ => "--solver hals, the default, makes features more selective.".to_owned(),
     };
     warning(format!("features are dense: {text}, so what it stands for is hard to read"), advice, &[])
 }
@@ -192,7 +192,7 @@ mod tests {
     use unmix::{FeatureStatistics, StopReason};
 
     fn summary(rank: usize, solver: Solver) -> FitSummary {
-        let mut options = unmix::SemiNmf::new(rank as u32).solver(solver).options();
+        let mut options = unmix::SemiNmf::new(rank as u32).solver(solver).options(40);
         options.penalty = 0.1;
         FitSummary {
             relative_error: 0.5,

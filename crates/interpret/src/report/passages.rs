@@ -19,31 +19,64 @@ pub(super) struct Passages<'a> {
     pub window: usize,
 }
 
+/// A passage, and the token that it was chosen for.
+pub(super) struct Passage {
+    pub context: Context,
+    pub peak: Activation,
+}
+
+/// The tokens that passages were chosen for.
+pub(super) fn peaks(passages: &[Passage]) -> Vec<Activation> {
+    passages.iter().map(|passage| passage.peak).collect()
+}
+
+/// What has been shown of a feature already.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Rows of the passages.
+    rows: Vec<Range<usize>>,
+    /// Their texts, with their place in the list that is being put together.
+    texts: HashMap<String, Option<usize>>,
+}
+
 impl Passages<'_> {
     /// The passages around `strongest`, which is in order of strength. `strength(rows)` gives the coefficients of rows.
-    /// A token that an earlier passage shows gets no passage of its own, and passages with the same text are merged.
-    pub fn around(&self, strongest: &[Activation], strength: impl Fn(Range<usize>) -> Vec<f32>) -> Vec<Context> {
+    pub fn around(&self, strongest: &[Activation], strength: impl Fn(Range<usize>) -> Vec<f32>) -> Vec<Passage> {
         let largest = strongest.first().map_or(0.0, |first| first.coefficient);
-        let (mut found, mut shown): (Vec<Context>, Vec<Range<usize>>) = (Vec::new(), Vec::new());
-        let mut places: HashMap<String, usize> = HashMap::new();
-        for &Activation { row, coefficient } in strongest {
+        self.unseen(strongest, largest, &mut Seen::default(), strength)
+    }
+
+    /// The passages around `tokens` that have not been seen, in their order. A token that an earlier passage shows gets
+    /// no passage of its own, and passages with the same text are merged. Strengths are relative to `largest`.
+    pub fn unseen(
+        &self,
+        tokens: &[Activation],
+        largest: f32,
+        seen: &mut Seen,
+        strength: impl Fn(Range<usize>) -> Vec<f32>,
+    ) -> Vec<Passage> {
+        seen.texts.values_mut().for_each(|place| *place = None);
+        let mut found: Vec<Passage> = Vec::new();
+        for &Activation { row, coefficient } in tokens {
             if found.len() == self.most {
                 break;
             }
             let prompt = self.text.prompt(row);
             let rows = row.saturating_sub(self.window).max(prompt.start)
                 ..row.saturating_add(self.window).saturating_add(1).min(prompt.end);
-            if shown.iter().any(|earlier| earlier.contains(&row)) {
+            if seen.rows.iter().any(|earlier| earlier.contains(&row)) {
                 continue;
             }
-            if let Some(&place) = places.get(&self.text.raw(rows.clone())) {
-                found[place].merged += 1;
+            if let Some(&place) = seen.texts.get(&self.text.raw(rows.clone())) {
+                if let Some(place) = place {
+                    found[place].context.merged += 1;
+                }
                 continue;
             }
-            places.insert(self.text.raw(rows.clone()), found.len());
+            seen.texts.insert(self.text.raw(rows.clone()), Some(found.len()));
             let relative = |y: f32| if largest > 0.0 { (y / largest).clamp(0.0, 1.0) } else { 0.0 };
             let pieces = self.text.pieces(rows.clone()).into_iter().zip(strength(rows.clone()));
-            found.push(Context {
+            let context = Context {
                 pieces: pieces.map(|(text, y)| Piece { text, strength: relative(y) }).collect(),
                 peak: row - rows.start,
                 coefficient: coefficient.into(),
@@ -52,8 +85,9 @@ impl Passages<'_> {
                 cut_before: rows.start > prompt.start,
                 cut_after: rows.end < prompt.end,
                 merged: 0,
-            });
-            shown.push(rows);
+            };
+            found.push(Passage { context, peak: Activation { row, coefficient } });
+            seen.rows.push(rows);
         }
         found
     }
@@ -75,7 +109,9 @@ mod tests {
         let text = Text::new(&tokens, Prompts::new(15, Some(&ids), None));
         let passages = Passages { text: &text, prompt_ids: Some(&ids), labels: None, most: 9, window: 1 };
         // Row 3 is shown by the passage around row 2. Rows 2 and 12 have the same words around them.
-        let found = passages.around(&activations(&[2, 3, 12, 0, 14]), |rows| rows.map(|row| row as f32).collect());
+        let passage = passages.around(&activations(&[2, 3, 12, 0, 14]), |rows| rows.map(|row| row as f32).collect());
+        assert_eq!(passage.iter().map(|p| p.peak.row).collect::<Vec<_>>(), [2, 0, 14]);
+        let found: Vec<&Context> = passage.iter().map(|p| &p.context).collect();
         let texts: Vec<String> =
             found.iter().map(|c| c.pieces.iter().map(|p| p.text.as_str()).collect::<String>()).collect();
         assert_eq!(texts, [" b c d", "a b", " d e"]);
@@ -86,6 +122,22 @@ mod tests {
         );
         assert_eq!(found[0].pieces.iter().map(|p| p.strength).collect::<Vec<_>>(), [0.125, 0.25, 0.375]);
         assert_eq!(found[2].prompt, Some(2));
+    }
+
+    #[test]
+    fn what_has_been_seen_is_not_shown_again() {
+        let tokens = ["a", " b", " c", " d", "a", " b", " c", " e"];
+        let ids = [0, 0, 0, 0, 1, 1, 1, 1];
+        let text = Text::new(&tokens, Prompts::new(8, Some(&ids), None));
+        let passages = Passages { text: &text, prompt_ids: None, labels: None, most: 9, window: 1 };
+        let ones = |rows: Range<usize>| vec![1.0; rows.len()];
+        let mut seen = Seen::default();
+        let rows = |found: Vec<Passage>| found.iter().map(|p| p.peak.row).collect::<Vec<_>>();
+        assert_eq!(rows(passages.unseen(&activations(&[1]), 8.0, &mut seen, ones)), [1]);
+        // Row 2 is in the first passage, and the passage around row 5 has the same text as the first.
+        let second = passages.unseen(&activations(&[2, 5, 7]), 8.0, &mut seen, ones);
+        assert!(second.iter().all(|p| p.context.merged == 0));
+        assert_eq!(rows(second), [7]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use unmix::DenseMatrix;
 use unmix_data::TokenColumns;
 use unmix_interpret::report::{ReportParts, assemble, render};
-use unmix_interpret::{LensWords, Prompts, Text, TokenLogit, contexts};
+use unmix_interpret::{LensChance, LensWords, Prompts, Text, TokenLogit, contexts};
 
 use crate::fixtures::{data_of, halves, record};
 
@@ -118,8 +118,9 @@ proptest! {
             labels: Some(&case.tokens),
             scores: None,
             parents: None,
-            lens: Some(&lens),
+            lens: Some((&lens, LensChance::default())),
             tree: Some(&halves(&fit.features)),
+            beside: None,
             contexts: case.contexts,
             window: case.window,
         });

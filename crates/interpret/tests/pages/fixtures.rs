@@ -45,7 +45,7 @@ pub fn record(features: DenseMatrix, coefficients: DenseMatrix, columns: TokenCo
         revived: Vec::new(),
         dead_features: dead.collect(),
         feature_statistics: statistics,
-        options: SemiNmf::new(rank as u32).options(),
+        options: SemiNmf::new(rank as u32).options(features.columns as u32),
         consensus: None,
     };
     let input = InputRecord {

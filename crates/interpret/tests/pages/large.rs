@@ -68,6 +68,7 @@ fn a_report_of_400_features_over_100_000_tokens_takes_less_than_10_seconds_and_2
         parents: None,
         lens: None,
         tree: Some(&tree),
+        beside: None,
         contexts: 20,
         window: 12,
     });

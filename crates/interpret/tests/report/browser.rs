@@ -6,6 +6,10 @@ use std::process::Command;
 use serde_json::Value;
 use unmix_interpret::report::{Report, render};
 
+/// Sizes of windows, in pixels.
+pub const DESKTOP: (u32, u32) = (1280, 900);
+pub const PHONE: (u32, u32) = (390, 844);
+
 /// Windows are at least this wide, in pixels. Narrower pages are shown in a frame.
 const NARROWEST: u32 = 500;
 

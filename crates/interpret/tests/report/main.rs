@@ -1,18 +1,16 @@
 //! The report's page in a browser: what it shows, how it reacts, and that no token can do harm.
 
 mod browser;
+mod reading;
 mod synthetic;
 
 use std::time::Instant;
 
-use browser::{Visit, drive, visit};
+use browser::{DESKTOP, PHONE, Visit, drive, visit};
 use serde_json::json;
 use synthetic::{bare, full, hostile};
 use unmix::DenseMatrix;
 use unmix_interpret::report::{Report, map_positions, render};
-
-const DESKTOP: (u32, u32) = (1280, 900);
-const PHONE: (u32, u32) = (390, 844);
 
 #[test]
 fn a_page_with_every_part_shows_it_without_a_complaint() {
@@ -24,11 +22,13 @@ fn a_page_with_every_part_shows_it_without_a_complaint() {
         "<strong>25.8%</strong> of the activations explained",
         "9,256 tokens × 1,536 neurons, f16",
         "iteration 29: 0.7454",
-        "Feature 17",
+        "<strong>12</strong> active at the median token",
+        "Feature 0",
         "explained share",
         "Where it is strongest",
-        "Promoted",
-        "Suppressed",
+        "Over its whole range",
+        "Raised",
+        "Lowered",
         "Similar features",
         "Active together with",
         "Place in the tree",
@@ -37,8 +37,8 @@ fn a_page_with_every_part_shows_it_without_a_complaint() {
     ] {
         assert!(page.dom.contains(shown), "{shown}");
     }
-    // Only contexts of the open feature.
-    assert_eq!(page.dom.matches("class=\"context\"").count(), 20);
+    // Only contexts of the open feature: the strongest ones, and four of each of four bands.
+    assert_eq!(page.dom.matches("class=\"context\"").count(), 36);
 }
 
 #[test]
@@ -141,13 +141,13 @@ fn keys_walk_through_features_open_them_and_lead_back() {
     );
     let seen = &found["seen"];
     // The second row has the focus, and the first is still shown.
-    assert_eq!((&seen[0][0], &seen[0][1], &seen[0][2]), (&json!(""), &json!("17"), &json!("row")));
+    assert_eq!((&seen[0][0], &seen[0][1], &seen[0][2]), (&json!(""), &json!("0"), &json!("row")));
     let second = seen[1][1].as_str().unwrap();
-    assert!(second != "17" && seen[1][0] == format!("#feature-{second}"));
+    assert!(second != "0" && seen[1][0] == format!("#feature-{second}"));
     // Opening a feature moves the focus to its heading.
     assert_eq!(seen[1][2], "h2");
     assert!(seen[2][1] != seen[1][1]);
-    assert_eq!(seen[3][0], "#feature-17");
+    assert_eq!(seen[3][0], "#feature-0");
     assert_eq!((&seen[4][0], &seen[4][2]), (&json!(""), &json!("row")));
     assert_eq!(seen[5][2], "search");
     assert_eq!(seen[6][0], "#feature-0");
@@ -162,7 +162,7 @@ fn addresses_open_their_part_and_back_leads_back() {
         DESKTOP,
         r##"
         const seen = [];
-        const views = ["#list-pane", "#detail", "#view-map", "#view-tree", "#view-concepts", "#view-health"];
+        const views = ["#list-pane", "#detail", "#view-map", "#view-tree", "#view-concepts", "#view-beside", "#view-health", "#view-kept"];
         const note = async (name) => (await settle(), seen.push([name, views.filter(isSeen), text("#tabs [aria-current]"), document.title.slice(0, 3)]));
         await note("feature");
         for (const hash of ["#map", "#tree", "#concepts", "#health"]) { location.hash = hash; await note(hash); }
@@ -257,7 +257,7 @@ fn a_token_shows_its_coefficient_and_concepts_are_sorted_by_their_heads() {
     );
     assert!(found["hint"].as_str().unwrap().ends_with("coefficient 0.1, 100% of the maximum"), "{found}");
     assert_eq!(found["seen"], json!(["parent › concept 0", "parent › concept 23", "parent › concept 0"]));
-    assert_eq!(found["sort"], json!(["ascending", "none", "none", "none", "none", "none", "none"]));
+    assert_eq!(found["sort"], json!(["ascending", "none", "none", "none", "none", "none", "none", "none"]));
 }
 
 #[test]
@@ -280,11 +280,11 @@ fn only_a_concept_that_names_a_feature_stands_beside_it() {
         return { seen, parts, rows: all("#view-concepts tbody tr").map((tr) => tr.className) };"##,
     );
     let auc = full(40).features[20].concepts[0].auc;
-    assert_eq!(found["seen"], json!([format!("months {auc:.2} (20 prompts)"), null, null]), "{found}");
+    assert_eq!(found["seen"], json!([format!("months: AUC {auc:.2}, chance 0.50, p 0.001"), null, null]), "{found}");
     let parts = &found["parts"];
     assert_eq!(parts[0][0], "Concepts beyond chance");
     let [named, aside] = [&parts[0][1][0], &parts[0][1][1]];
-    assert_eq!(*named, json!(["", "months20 prompts, 19 of 20 contexts", format!("{auc:.2}"), "0.001"]));
+    assert_eq!(*named, json!(["", "months20 prompts, 19 of 20 contexts", format!("{auc:.2}"), "0.50", "0.001"]));
     assert_eq!((&aside[0], &aside[1]), (&json!("aside"), &json!("rivers20 prompts, 4 of 20 contexts")));
     assert!(parts[1][2].as_str().unwrap().starts_with("No concept names this feature"), "{found}");
     assert_eq!(parts[2][2], "None is detected beyond chance.");
@@ -326,7 +326,7 @@ fn hostile_tokens_stay_text_and_unseen_characters_are_marked() {
           const peak = one(".piece.peak");
           peaks.push([peak.localName, peak.textContent, getComputedStyle(peak).unicodeBidi, peak.closest("p").dir]);
         }}
-        for (const hash of ["#map", "#tree", "#concepts", "#health"]) {{ location.hash = hash; await settle(); }}
+        for (const hash of ["#map", "#tree", "#concepts", "#beside", "#health", "#kept"]) {{ location.hash = hash; await settle(); }}
         for (const node of all("details")) node.open = true;
         await settle();
         return {{ peaks, pwned: window.pwned ?? null, images: document.images.length, handlers: all("[onerror], [onmouseover]").length,
@@ -380,7 +380,7 @@ fn a_phone_shows_list_and_detail_as_screens_of_their_own() {
         const top = window.scrollY;
         one(".back").click(); await note();
         const after = window.scrollY;
-        for (const hash of ["#map", "#tree", "#concepts", "#health"]) { location.hash = hash; await settle(); seen.push([hash, false, wide()]); }
+        for (const hash of ["#map", "#tree", "#concepts", "#beside", "#health", "#kept"]) { location.hash = hash; await settle(); seen.push([hash, false, wide()]); }
         location.hash = "#feature-3"; await settle();
         type("river"); await note();
         return { width: window.innerWidth, seen, before, top, after };"##,
@@ -391,7 +391,7 @@ fn a_phone_shows_list_and_detail_as_screens_of_their_own() {
     assert_eq!((&seen[1][0], &seen[1][1]), (&json!(false), &json!(true)));
     assert_eq!((&seen[2][0], &seen[2][1]), (&json!(true), &json!(false)));
     // A search leads from the feature back to the list.
-    assert_eq!((&seen[7][0], &seen[7][1]), (&json!(true), &json!(false)));
+    assert_eq!((&seen[9][0], &seen[9][1]), (&json!(true), &json!(false)));
     assert!(seen.as_array().unwrap().iter().all(|seen| seen[2] == 0), "wider than the screen: {seen}");
     // The list is back where it was, except for what estimated heights of rows out of sight add.
     let scrolled = |when: &str| found[when].as_f64().unwrap();

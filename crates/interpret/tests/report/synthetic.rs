@@ -1,8 +1,10 @@
 //! Reports for tests: one with all parts, hostile text included, and one without any optional part.
 
 use unmix_interpret::report::{
-    CoActive, ConceptRow, ConceptScore, Context, HealthLevel, HealthNote, Histogram, Neighbour, NeuronWeight, Piece,
-    Quantile, Report, ReportFeature, RunCard, TokenLogit, TreeChild, TreeLevel, TreeNode, WordCount,
+    ActiveFeatures, Agreement, Band, Beside, BesideFeature, BesidePair, CoActive, ConceptChance, ConceptRow,
+    ConceptScore, Context, HealthLevel, HealthNote, Histogram, Interpretability, LensChance, Likeness, Neighbour,
+    NeuronWeight, Piece, Quantile, Report, ReportFeature, RunCard, TokenLogit, TreeChild, TreeLevel, TreeNode,
+    WordCount,
 };
 
 /// Tokens that would do harm, or hide, if they were taken for more than text.
@@ -101,6 +103,9 @@ fn feature(number: usize, count: usize) -> ReportFeature {
             _ => None,
         },
         words: words(number),
+        reproducibility: Some(0.99 - number as f64 / count as f64 * 0.4),
+        found_in: Some(if number * 2 < count { 9 } else { 3 }),
+        interpretability: Some(interpretability(number)),
         explained_share: 0.02 * pseudo(number) + if number == 17 { 0.05 } else { 0.0 },
         energy_share: 0.02 * pseudo(number + 1),
         active_share: pseudo(number + 2) * 0.9 + if number == 23 { 0.1 } else { 0.0 },
@@ -112,6 +117,14 @@ fn feature(number: usize, count: usize) -> ReportFeature {
         }),
         quantiles: [0.5, 0.9, 0.99].map(|probability| Quantile { probability, value: probability / 10.0 }).into(),
         contexts: (0..20).map(|index| context(number, index, 25)).collect(),
+        bands: (0..4)
+            .map(|at| Band {
+                part: [at, at + 1].map(|edge| f64::from(edge) / 4.0),
+                tokens: 250,
+                coefficients: [3 - at, 4 - at].map(|edge| 0.025 * f64::from(edge)),
+                contexts: (30..34).map(|index| context(number, index, 25)).collect(),
+            })
+            .collect(),
         promoted: tokens(number, 1.0),
         suppressed: tokens(number, -1.0),
         concepts: ["months", "rivers"]
@@ -140,18 +153,56 @@ fn feature(number: usize, count: usize) -> ReportFeature {
     }
 }
 
+fn interpretability(number: usize) -> Interpretability {
+    let agreement = |what: &str, score| {
+        Some(Agreement { what: what.to_owned(), contexts: 18, of: 20, chance: 0.15, p_value: 0.001, score })
+    };
+    match number % 3 {
+        0 => Interpretability { score: 0.88, subject: agreement("months", 0.88), word: None },
+        1 => Interpretability { score: 0.3, subject: None, word: agreement(&hostile()[1], 0.3) },
+        _ => Interpretability::default(),
+    }
+}
+
+/// Another fit of three features, the first two of which match.
+fn beside(count: usize) -> Beside {
+    let feature = |number: usize| BesideFeature {
+        number,
+        words: words(number + 1),
+        active_share: 0.1,
+        max_coefficient: 0.1,
+        contexts: (0..5).map(|index| context(number, index, 9)).collect(),
+    };
+    Beside {
+        title: hostile()[0].clone(),
+        rank: 3,
+        relative_error: 0.7,
+        by: Likeness::Cosine,
+        stability: 0.6,
+        pairs: vec![
+            BesidePair { feature: 4, other: 1, likeness: 0.93 },
+            BesidePair { feature: count - 1, other: 0, likeness: 0.41 },
+        ],
+        features: (0..3).map(feature).collect(),
+    }
+}
+
 /// A report of `count` features (at least 40) with every part.
 pub fn full(count: usize) -> Report {
     let node = |children: Vec<usize>, number: usize| TreeNode {
         label: (number == 0).then(|| "the unique node".to_owned()),
         words: words(number),
         children: children.into_iter().map(|child| TreeChild { child, strength: 0.8 }).collect(),
+        // The last group does not cohere.
+        coheres: number != 9,
+        interpretability: Some(interpretability(1)),
         contexts: (0..3).map(|index| context(number, index, 12)).collect(),
     };
     // Ten groups of all features but the last, which is in no group.
     let groups = (0..10).map(|g| node((0..count - 1).filter(|k| k % 10 == g).collect(), g)).collect();
     let themes = (0..3).map(|t| node((0..10).filter(|g| g % 3 == t).collect(), t + 20)).collect();
     Report {
+        id: "0123456789abcdef".to_owned(),
         title: format!("A model, {}", hostile()[0]),
         run: RunCard {
             data: Some("activations.safetensors".to_owned()),
@@ -166,6 +217,8 @@ pub fn full(count: usize) -> Report {
             best_iteration: 29,
             stop_reason: "converged".to_owned(),
             seconds: 1.644,
+            runs: Some(10),
+            stability: Some(0.64),
             version: "0.1.0".to_owned(),
             date: Some("2026-01-31".to_owned()),
             dead_features: vec![39],
@@ -184,11 +237,16 @@ pub fn full(count: usize) -> Report {
                 feature: (i != 5).then_some(i),
                 score: Some(1.0 - i as f64 / 10.0),
                 auc: Some(1.0 - i as f64 / 50.0),
+                chance: Some([0.5, 0.62]),
                 p_value: Some(i as f64 / 24.0),
                 detected: i < 2,
                 diff_means_auc: Some(0.99),
             })
             .collect(),
+        concept_chance: Some(ConceptChance { permutations: 1000, auc: 0.81, chance: [0.5, 0.53] }),
+        active_features: Some(ActiveFeatures { median: 12, mean: 12.5, middle: [4, 20], tokens: vec![400; 25] }),
+        lens_chance: Some(LensChance { promoted: 0.5, suppressed: -0.5 }),
+        beside: Some(beside(count)),
         health: vec![
             HealthNote {
                 level: HealthLevel::Good,

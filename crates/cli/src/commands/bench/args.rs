@@ -7,7 +7,7 @@ use unmix_kernels::{Device, device_names};
 use super::synthetic::Shape;
 use crate::commands::fit::SolverOption;
 use crate::failure::Failure;
-use crate::number_args::{at_least_zero, share};
+use crate::number_args::share;
 
 /// Measure the speed of an iteration on this machine
 ///
@@ -41,13 +41,9 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value_t, value_name = "SOLVER")]
     pub solver: SolverOption,
 
-    /// Weight of the penalty on coefficients, for --solver hals [default: that of a fit]
-    #[arg(long, value_name = "WEIGHT", value_parser = at_least_zero)]
-    pub penalty: Option<f64>,
-
-    /// Share of the neurons that each feature keeps
-    #[arg(long, short = 'p', default_value_t = 0.01, value_name = "SHARE", value_parser = share)]
-    pub sparsity: f64,
+    /// Share of the neurons that each feature keeps [default: as `unmix fit`]
+    #[arg(long, short = 'p', value_name = "SHARE", value_parser = share)]
+    pub sparsity: Option<f64>,
 
     /// Seed of the activations
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -130,11 +126,16 @@ impl BenchArgs {
 
     /// The fit that is measured.
     pub fn fit(&self) -> SemiNmf {
-        let fit = SemiNmf::new(self.size.rank).sparsity(self.sparsity).solver(self.solver.solver());
-        match self.penalty {
-            Some(penalty) => fit.penalty(penalty),
+        let fit = SemiNmf::new(self.size.rank).solver(self.solver.solver());
+        match self.sparsity {
+            Some(share) => fit.sparsity(share),
             None => fit,
         }
+    }
+
+    /// The share of the neurons that each feature of that fit keeps.
+    pub fn sparsity(&self) -> f64 {
+        self.fit().options(self.size.neurons).sparsity
     }
 }
 

@@ -35,7 +35,7 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     let size = u64::from(args.size.tokens) * u64::from(args.size.neurons) * source.element().bytes() as u64;
     let activations = engine.load(&source)?;
     let builder = args.fit().max_iterations(args.iterations + 1).tolerance(0.0);
-    reporter.fit_starts(&builder.options());
+    reporter.fit_starts(&builder.options(args.size.neurons));
     let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
         reporter.fit_progress(progress);
         ControlFlow::Continue(())
@@ -64,7 +64,7 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
             "tokens": args.size.tokens,
             "neurons": args.size.neurons,
             "rank": args.size.rank,
-            "sparsity": args.sparsity,
+            "sparsity": args.sparsity(),
             "element": source.element().name(),
             "solver": args.solver.solver().name(),
             "start_seconds": start,

@@ -42,7 +42,7 @@ pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
             "tokens": args.size.tokens,
             "neurons": args.size.neurons,
             "rank": args.size.rank,
-            "sparsity": args.sparsity,
+            "sparsity": args.sparsity(),
             "element": element.name(),
             "solver": args.solver.solver().name(),
             "panels": activations.layout().panels(),

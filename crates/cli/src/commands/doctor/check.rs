@@ -1,7 +1,7 @@
 //! The check of one engine: small fits, every result of which is compared with the reference.
 
 use serde_json::{Value, json};
-use unmix::{DenseMatrix, Engine, HostActivations, SemiNmf, Solver};
+use unmix::{DenseMatrix, Engine, FitSummary, HostActivations, SemiNmf, Solver};
 
 use super::reference::{self, Matrix};
 use crate::failure::Failure;
@@ -53,14 +53,14 @@ impl Check {
     }
 }
 
-/// Fits the small problem with two solvers.
+/// Fits the small problem with three solvers.
 pub fn check(engine: &dyn Engine) -> Result<Vec<Check>, Failure> {
     let (x, start) = problem();
     let source =
         HostActivations::from_f32(x.values.iter().map(|&v| v as f32).collect(), TOKENS as u64, NEURONS as u64)?;
     let activations = engine.load(&source)?;
     let given = DenseMatrix { rows: TOKENS, columns: RANK, values: start.values.iter().map(|&v| v as f32).collect() };
-    [("solver paper", Solver::Paper), ("solver projected-ls", Solver::ProjectedLs)]
+    [("solver hals", Solver::Hals), ("solver projected-ls", Solver::ProjectedLs), ("solver paper", Solver::Paper)]
         .into_iter()
         .map(|(name, solver)| {
             let fit = SemiNmf::new(RANK as u32)
@@ -72,7 +72,8 @@ pub fn check(engine: &dyn Engine) -> Result<Vec<Check>, Failure> {
                 .revive(false)
                 .keep_best(false)
                 .fit(engine, &activations)?;
-            let expected = reference::fit(&x, &start, fit.summary.kept_per_feature as usize, solver, ITERATIONS);
+            let FitSummary { kept_per_feature, options, .. } = &fit.summary;
+            let expected = reference::fit(&x, &start, *kept_per_feature as usize, solver, options.penalty, ITERATIONS);
             // Losses are compared as shares of ‖X‖², because a loss is a small difference of large sums.
             let energy: f64 = x.values.iter().map(|v| v * v).sum();
             let losses =

@@ -58,22 +58,35 @@ pub struct Fit {
     pub losses: Vec<f64>,
 }
 
-/// Runs `iterations` iterations of [`Solver::Paper`] or [`Solver::ProjectedLs`] with their default settings, from the
-/// coefficients `start`.
-pub fn fit(x: &Matrix, start: &Matrix, kept: usize, solver: Solver, iterations: u32) -> Fit {
+/// Runs `iterations` iterations of [`Solver::Hals`], [`Solver::ProjectedLs`] or [`Solver::Paper`] with their default
+/// settings, from the coefficients `start`. `penalty` is the weight of the penalty of [`Solver::Hals`].
+pub fn fit(x: &Matrix, start: &Matrix, kept: usize, solver: Solver, penalty: f64, iterations: u32) -> Fit {
     let mut y = start.clone();
     let mut z = Matrix::zeros(y.columns, x.columns);
+    let no_thresholds = vec![0.0; x.rows];
+    let norm = |token: &[f64]| token.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let thresholds: Vec<f64> = x.values.chunks(x.columns).map(|token| penalty * norm(token)).collect();
     let mut losses = Vec::new();
     for iteration in 0..iterations {
-        let solved = least_squares(x, &y, solver);
-        let relaxation = if solver == Solver::ProjectedLs && iteration > 0 { 0.4 } else { 0.0 };
-        z = Matrix::from_fn(z.rows, z.columns, |k, j| solved[(k, j)] + relaxation * (solved[(k, j)] - z[(k, j)]));
-        keep_largest(&mut z, kept);
-        normalize(&mut y, &mut z, solver);
+        if solver == Solver::Hals {
+            if iteration == 0 {
+                z = least_squares(x, &y, solver);
+                keep_largest(&mut z, kept);
+                (0..z.rows).for_each(|k| normalize_feature(&mut z, k));
+            }
+            descend_features(x, &y, &mut z, kept);
+        } else {
+            let solved = least_squares(x, &y, solver);
+            let relaxation = if solver == Solver::ProjectedLs && iteration > 0 { 0.4 } else { 0.0 };
+            z = Matrix::from_fn(z.rows, z.columns, |k, j| solved[(k, j)] + relaxation * (solved[(k, j)] - z[(k, j)]));
+            keep_largest(&mut z, kept);
+            normalize(&mut y, &mut z, solver);
+        }
         let (p, q) = (x.times(&z.transposed()), z.times(&z.transposed()));
         match solver {
             Solver::Paper => multiplicative_update(&mut y, &p, &q),
-            _ => (0..2).for_each(|_| coordinate_descent(&mut y, &p, &q)),
+            Solver::Hals => (0..2).for_each(|_| coordinate_descent(&mut y, &p, &q, &thresholds)),
+            _ => (0..2).for_each(|_| coordinate_descent(&mut y, &p, &q, &no_thresholds)),
         }
         let fitted = y.times(&z);
         losses.push(x.values.iter().zip(&fitted.values).map(|(x, f)| (x - f).powi(2)).sum());
@@ -104,6 +117,24 @@ fn least_squares(x: &Matrix, y: &Matrix, solver: Solver) -> Matrix {
         }
     }
     Matrix::from_fn(rank, x.columns, |k, j| right[(k, j)] / gram[(k, k)])
+}
+
+/// Sets each feature in turn to its best value while the others stay fixed, cuts it, and gives it norm 1.
+fn descend_features(x: &Matrix, y: &Matrix, z: &mut Matrix, kept: usize) {
+    let (cross, gram) = (y.transposed().times(x), y.transposed().times(y));
+    for k in (0..z.rows).filter(|&k| gram[(k, k)] > 0.0) {
+        let others = |j: usize| (0..z.rows).filter(|&l| l != k).map(|l| gram[(k, l)] * z[(l, j)]).sum::<f64>();
+        let mut best = Matrix::from_fn(1, z.columns, |_, j| (cross[(k, j)] - others(j)) / gram[(k, k)]);
+        keep_largest(&mut best, kept);
+        (0..z.columns).for_each(|j| z[(k, j)] = best[(0, j)]);
+        normalize_feature(z, k);
+    }
+}
+
+/// Gives row `k` norm 1.
+fn normalize_feature(z: &mut Matrix, k: usize) {
+    let norm = (0..z.columns).map(|j| z[(k, j)].powi(2)).sum::<f64>().sqrt();
+    (0..z.columns).for_each(|j| z[(k, j)] /= norm);
 }
 
 /// Keeps the `kept` entries of largest magnitude in each row.
@@ -140,11 +171,12 @@ fn multiplicative_update(y: &mut Matrix, p: &Matrix, q: &Matrix) {
     });
 }
 
-/// One sweep: sets each coefficient in turn to its best value while the others stay fixed.
-fn coordinate_descent(y: &mut Matrix, p: &Matrix, q: &Matrix) {
+/// One sweep: sets each coefficient in turn to its best value while the others stay fixed. A token's threshold is the
+/// penalty on each of its coefficients.
+fn coordinate_descent(y: &mut Matrix, p: &Matrix, q: &Matrix, thresholds: &[f64]) {
     for i in 0..y.rows {
         for k in (0..y.columns).filter(|&k| q[(k, k)] > 0.0) {
-            let residual = p[(i, k)] - (0..y.columns).map(|l| y[(i, l)] * q[(l, k)]).sum::<f64>();
+            let residual = p[(i, k)] - thresholds[i] - (0..y.columns).map(|l| y[(i, l)] * q[(l, k)]).sum::<f64>();
             y[(i, k)] = (y[(i, k)] + residual / q[(k, k)]).max(0.0);
         }
     }

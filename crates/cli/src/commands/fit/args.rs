@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::choices::{InitOption, SolverOption};
+use super::choices::{InitOption, PresetOption, SolverOption};
 use crate::activation_args::ActivationArgs;
 use crate::memory_args::MemoryArgs;
 use crate::number_args::{at_least_zero, duration, share};
@@ -26,9 +26,10 @@ use crate::number_args::{at_least_zero, duration, share};
 #[command(after_long_help = "Examples:
   unmix fit activations.safetensors --rank 100 --out fit
   unmix fit shards/ --rank 400 --out fit
-  unmix fit activations.npy --rank 400 --sparsity 0.02 --solver hals --penalty 0.03 --out fit
+  unmix fit activations.npy --rank 400 --penalty 0.07 --out fit
+  unmix fit activations.npy --rank 100 --preset paper --out published
   unmix fit a.safetensors --rank 6 --solver paper --tolerance 0 --max-iterations 20 \\
-      --init-coefficients start.safetensors:coefficients --out published
+      --init-coefficients start.safetensors:coefficients --out from-start
   unmix fit shards/ --rank 400 --memory 8GiB --out fit
   unmix fit --resume fit")]
 pub struct FitArgs {
@@ -64,15 +65,20 @@ pub struct NewFitArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Share of the neurons that each feature keeps, above 0 and up to 1
-    #[arg(long, short = 'p', default_value_t = 0.01, value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
-    pub sparsity: f64,
+    /// Share of the neurons that each feature keeps, above 0 and up to 1 [default: 80 neurons, but at most 20% and at
+    /// least 1% of all; 1% with solvers other than hals]
+    #[arg(long, short = 'p', value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
+    pub sparsity: Option<f64>,
 
-    /// How features and coefficients are updated
-    #[arg(long, value_enum, default_value_t, value_name = "SOLVER", help_heading = "Solver")]
-    pub solver: SolverOption,
+    /// Settings that belong together; each of them can be changed by its own option
+    #[arg(long, value_enum, value_name = "PRESET", help_heading = "Solver")]
+    pub preset: Option<PresetOption>,
 
-    /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser [default: 0.02]
+    /// How features and coefficients are updated [default: hals]
+    #[arg(long, value_enum, value_name = "SOLVER", help_heading = "Solver")]
+    pub solver: Option<SolverOption>,
+
+    /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser [default: 0.06]
     #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub penalty: Option<f64>,
 
@@ -88,17 +94,18 @@ pub struct NewFitArgs {
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Solver")]
     pub seed: u64,
 
-    /// Most iterations
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
-    pub max_iterations: u32,
+    /// Most iterations [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
+    pub max_iterations: Option<u32>,
 
-    /// Stop when the error falls by less than this share of itself within --patience iterations; 0 runs them all
-    #[arg(long, default_value_t = 1e-4, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
-    pub tolerance: f64,
+    /// Stop when the error falls by less than this share of itself within --patience iterations, or with hals the error
+    /// and penalty together; 0 runs them all [default: 1e-3]
+    #[arg(long, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
+    pub tolerance: Option<f64>,
 
-    /// Iterations over which the tolerance is judged
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
-    pub patience: u32,
+    /// Iterations over which the tolerance is judged [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Solver")]
+    pub patience: Option<u32>,
 
     /// Ridge of the least-squares step, as a share of the Gram matrix's mean diagonal [default: 1e-7; with --solver paper an
     /// absolute 1e-6]

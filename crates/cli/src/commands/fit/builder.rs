@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use unmix::{DenseMatrix, Init, SemiNmf};
+use unmix::{DenseMatrix, Init, SemiNmf, Solver};
 use unmix_data::read_matrix;
 
 use super::args::NewFitArgs;
-use super::choices::{InitOption, SolverOption};
+use super::choices::InitOption;
 use crate::failure::Failure;
 
 /// Refuses options that contradict each other.
@@ -21,7 +21,8 @@ pub fn check(args: &NewFitArgs) -> Result<(), Failure> {
         let name = init.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         return Err(Failure::Usage(format!("--init {name}: contradicts --init-coefficients; leave out one of them")));
     }
-    if args.penalty.is_some() && args.solver != SolverOption::Hals {
+    let solver = preset(args).options(0).solver;
+    if args.penalty.is_some() && solver != Solver::Hals {
         return Err(Failure::Usage(
             "--penalty: only --solver hals has a penalty; choose that solver or leave it out".to_owned(),
         ));
@@ -29,19 +30,32 @@ pub fn check(args: &NewFitArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The builder with the preset and the solver.
+fn preset(args: &NewFitArgs) -> SemiNmf {
+    let builder = args.preset.map_or_else(|| SemiNmf::new(args.rank), |preset| preset.builder(args.rank));
+    match args.solver {
+        Some(solver) => builder.solver(solver.solver()),
+        None => builder,
+    }
+}
+
 /// The builder that the options describe, for activations with this number of tokens.
 pub fn builder(args: &NewFitArgs, tokens: u64) -> Result<SemiNmf, Failure> {
     let given =
         args.init_coefficients.as_deref().map(|given| initial_coefficients(given, tokens, args.rank)).transpose()?;
-    let mut builder = SemiNmf::new(args.rank)
-        .sparsity(args.sparsity)
-        .solver(args.solver.solver())
-        .seed(args.seed)
-        .max_iterations(args.max_iterations)
-        .tolerance(args.tolerance)
-        .patience(args.patience)
-        .revive(!args.no_revive)
-        .debias(args.debias);
+    let mut builder = preset(args).seed(args.seed).revive(!args.no_revive).debias(args.debias);
+    if let Some(share) = args.sparsity {
+        builder = builder.sparsity(share);
+    }
+    if let Some(iterations) = args.max_iterations {
+        builder = builder.max_iterations(iterations);
+    }
+    if let Some(tolerance) = args.tolerance {
+        builder = builder.tolerance(tolerance);
+    }
+    if let Some(iterations) = args.patience {
+        builder = builder.patience(iterations);
+    }
     if let Some(alpha) = args.penalty {
         builder = builder.penalty(alpha);
     }
@@ -61,7 +75,9 @@ pub fn builder(args: &NewFitArgs, tokens: u64) -> Result<SemiNmf, Failure> {
         (_, Some(coefficients)) => builder.init_coefficients(coefficients),
         (Some(InitOption::Random), None) => builder.init(Init::Random),
         (Some(InitOption::Svd), None) => builder.init(Init::Svd),
-        _ => builder.init(Init::Kmeans),
+        (Some(InitOption::Kmeans), None) => builder.init(Init::Kmeans),
+        // The check has refused a start from coefficients without any.
+        (Some(InitOption::Given) | None, None) => builder,
     })
 }
 

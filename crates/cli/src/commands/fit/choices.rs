@@ -1,16 +1,33 @@
-//! The choices of solvers and starts.
+//! The choices of presets, solvers and starts.
 
 use clap::ValueEnum;
-use unmix::Solver;
+use unmix::{SemiNmf, Solver};
+
+/// Settings that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PresetOption {
+    /// The published settings: --solver paper --init random --sparsity 0.01 --max-iterations 500 --tolerance 1e-9
+    /// --patience 100
+    Paper,
+}
+
+impl PresetOption {
+    /// The builder with these settings.
+    pub fn builder(self, rank: u32) -> SemiNmf {
+        match self {
+            PresetOption::Paper => SemiNmf::paper(rank),
+        }
+    }
+}
 
 /// The solvers, and what to choose them for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SolverOption {
-    /// Projected least squares and coordinate descent: fast, good features
+    /// Coordinate descent with a penalty on coefficients: selective features, and an objective that never rises
     #[default]
-    ProjectedLs,
-    /// Coordinate descent with a penalty on coefficients: the objective never rises, and coefficients are sparser
     Hals,
+    /// Projected least squares and coordinate descent: few neurons in a feature, and dense coefficients
+    ProjectedLs,
     /// Projected least squares and multiplicative updates
     Mu,
     /// The published iteration, for comparison
@@ -21,8 +38,8 @@ impl SolverOption {
     /// The solver as the library calls it.
     pub fn solver(self) -> Solver {
         match self {
-            SolverOption::ProjectedLs => Solver::ProjectedLs,
             SolverOption::Hals => Solver::Hals,
+            SolverOption::ProjectedLs => Solver::ProjectedLs,
             SolverOption::Mu => Solver::Mu,
             SolverOption::Paper => Solver::Paper,
         }

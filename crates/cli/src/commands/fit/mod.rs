@@ -175,7 +175,7 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         .copy_samples(planned.plan.placement.copies_samples())
         .checkpoint(args.checkpoint_every, guarded(folder, &file, &source));
 
-    let options = builder.options();
+    let options = builder.options(activations.layout().neurons);
     reporter.fit_starts(&options);
     let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
         reporter.fit_progress(progress);

@@ -22,6 +22,27 @@ function histogramChart({ edges, counts }) {
     s("text", { x: width, y: height + 14, "text-anchor": "end" }, small(edges.at(-1))));
 }
 
+// How many tokens use 0, 1, 2, … features; beyond 60 they are put together.
+function useChart({ tokens, median }) {
+  const [width, height, foot] = [isNarrow() ? 330 : 520, 110, 22];
+  const wide = Math.ceil(tokens.length / 60);
+  const bins = Array.from({ length: Math.ceil(tokens.length / wide) }, (_, i) => tokens.slice(i * wide, (i + 1) * wide).reduce((sum, value) => sum + value, 0));
+  const [most, step] = [Math.max(1, ...bins), width / bins.length];
+  const bars = bins.map((value, i) => {
+    const tall = (value / most) * (height - 2);
+    const range = wide === 1 ? count(i, "feature") : `${whole(i * wide)} to ${whole((i + 1) * wide - 1)} features`;
+    const has = median >= i * wide && median < (i + 1) * wide;
+    return withHint(s("g", { "data-hint": true, class: has ? "has" : null },
+      s("rect", { class: "catch", x: fixed(i * step), y: 0, width: fixed(step), height }),
+      s("rect", { class: "column", x: fixed(i * step + 0.5), y: fixed(height - tall), width: fixed(Math.max(step - 1, 0.5)), height: fixed(tall) })),
+      () => `${count(value, "token")} with ${range}`);
+  });
+  return s("svg", { class: "chart use", viewBox: `0 0 ${width} ${height + foot}`, role: "img", "aria-label": `Features active at a token: ${whole(median)} at the median token, at most ${whole(tokens.length - 1)}` },
+    bars, s("line", { class: "axis", x1: 0, x2: width, y1: height, y2: height }),
+    s("text", { x: 0, y: height + 16 }, "0"),
+    s("text", { x: width, y: height + 16, "text-anchor": "end" }, whole(tokens.length - 1)));
+}
+
 // The relative error after each iteration, with the one that was kept.
 function lossChart(curve, best) {
   const points = curve.map((value, i) => [i, value]).filter((point) => isNumber(point[1]));

@@ -9,22 +9,28 @@ function direction(texts) {
   return (all.match(RIGHT_TO_LEFT)?.length ?? 0) > (all.match(LEFT_TO_RIGHT)?.length ?? 0) ? "rtl" : "ltr";
 }
 
+const unseenSign = (text) => (text === "" ? "◌" : text.replaceAll(" ", "·").replaceAll("\n", "⏎"));
+
 // `maximum`: the coefficient that strength 1 stands for.
 function contextItem(context, maximum) {
   const texts = context.t.map((index) => report.strings[index]);
   const pieces = texts.map((text, i) => {
     const strength = parseInt(context.s.slice(2 * i, 2 * i + 2), 16) / 255;
     const isPeak = i === context.peak;
-    const attributes = { class: isPeak ? "piece peak" : "piece", "data-hint": true };
+    // One token of a text can be reached with Tab, the others from there with the arrow keys.
+    const attributes = { class: isPeak ? "piece peak" : "piece", "data-hint": true, tabindex: isPeak ? "0" : "-1" };
     if (strength > 0) attributes["--strength"] = strength.toFixed(3);
-    // The shade begins at the word, not at the blank that its token carries.
+    // The shade begins at the word, not at the blank that its token carries. A token without a glyph gets a sign if it is
+    // active, and its name if the text was chosen for it.
     const blank = /^ *(?=[^ ])/.exec(text)?.[0] ?? "";
-    const piece = h("bdi", attributes, blank, h("span", { class: "shade" }, shown(text.slice(blank.length))));
+    const unseen = isUnseen(text) && (strength > 0 || isPeak);
+    const inner = unseen ? h("span", { class: isPeak ? "sign boxed" : "sign" }, isPeak ? unseenName(text) : unseenSign(text)) : shown(text.slice(blank.length));
+    const piece = h("bdi", attributes, !unseen && blank, h("span", { class: "shade" }, inner), unseen && text);
     const coefficient = isPeak ? context.coefficient : strength * maximum;
     return withHint(piece, () =>
       strength > 0 || isPeak
-        ? `${plain(text).trim() || "blank"}: coefficient ${small(coefficient)}${isNumber(maximum) ? `, ${whole(strength * 100)}% of the maximum` : ""}`
-        : `${plain(text).trim() || "blank"}: not active`);
+        ? `${tokenName(text)}: coefficient ${small(coefficient)}${isNumber(maximum) ? `, ${whole(strength * 100)}% of the maximum` : ""}`
+        : `${tokenName(text)}: not active`);
   });
   const about = [
     isNumber(maximum) && maximum > 0 && isNumber(context.coefficient) && h("span", { class: "context-strength" }, `${whole((100 * context.coefficient) / maximum)}%`),
@@ -38,7 +44,38 @@ function contextItem(context, maximum) {
     h("p", { class: "context-about" }, about));
 }
 
+// Moves among the tokens of a text.
+document.addEventListener("keydown", (event) => {
+  const piece = event.target instanceof Element && event.target.closest(".piece");
+  if (!piece || event.ctrlKey || event.metaKey || event.altKey) return;
+  const pieces = [...piece.parentElement.querySelectorAll(".piece")];
+  const at = pieces.indexOf(piece);
+  const forward = piece.parentElement.dir === "rtl" ? -1 : 1;
+  const places = { ArrowRight: at + forward, ArrowLeft: at - forward, Home: 0, End: pieces.length - 1 };
+  const next = Object.hasOwn(places, event.key) && pieces[places[event.key]];
+  if (!next) return;
+  event.preventDefault();
+  piece.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+});
+
 const contextList = (contexts, maximum) => h("ol", { class: "contexts" }, contexts.map((context) => contextItem(context, maximum)));
 
 const strengthLegend = () =>
   h("span", { class: "legend", "aria-hidden": "true" }, "weak ", h("i", { class: "ramp" }), " strong");
+
+// The contexts of the rest of a feature's range, part by part.
+const QUARTERS = ["Strongest quarter", "Second quarter", "Third quarter", "Weakest quarter"];
+
+function bandList(feature) {
+  const most = feature.max_coefficient;
+  const percentOf = (value) => (most > 0 ? whole((100 * value) / most) : "–");
+  return feature.bands.map((band) => {
+    const [least, largest] = band.coefficients;
+    const name = feature.bands.length <= 4 && (band.part[0] * 4) % 1 === 0 ? QUARTERS[band.part[0] * 4] : `From ${percent(band.part[0])} to ${percent(band.part[1])}`;
+    return h("section", { class: "band" },
+      h("h4", {}, h("strong", {}, name), ` of its tokens: ${count(band.tokens, "token")} at ${percentOf(least)} to ${percentOf(largest)}% of the maximum`),
+      contextList(band.contexts, most));
+  });
+}

@@ -5,6 +5,9 @@ const features = report.features;
 const byNumber = new Map(features.map((feature) => [feature.number, feature]));
 const dead = new Set(report.run.dead_features);
 
+// Whether other runs do not find a feature again.
+const isDoubtful = ({ reproducibility }) => isNumber(reproducibility) && reproducibility < report.reproducible_from;
+
 const wordsOf = (thing) => thing.words.map((entry) => entry.word.trim()).filter((word) => word.length > 0);
 
 // The texts that name a feature, each isolated from the others on the page.
@@ -23,6 +26,23 @@ const nameNodes = (feature) => apart(nameParts(feature));
 // The concept that stands beside a feature's name: beyond chance, and what its own contexts are about.
 const bestConcept = (feature) => feature.concepts.find((entry) => entry.names);
 
+// A word in quotation marks, unless its name has them. A subject has none.
+const quoted = (found, { subject }) => (found === subject || found.what.includes("“") ? isolated(found.what) : ["“", isolated(found.what), "”"]);
+
+// The one of the two agreements that scores more.
+function mainAgreement(interpretability) {
+  const { subject, word } = interpretability ?? {};
+  return subject && word ? (word.score > subject.score ? word : subject) : subject ?? word ?? null;
+}
+
+// What the strongest contexts have in common, in a few words.
+function evidence(interpretability) {
+  const found = mainAgreement(interpretability);
+  if (!found) return null;
+  const many = `${whole(found.contexts)} of ${whole(found.of)} `;
+  return h("span", {}, many, found === interpretability.subject ? "about " : "at ", quoted(found, interpretability));
+}
+
 function featureLink(number, ...after) {
   const feature = byNumber.get(number);
   const label = h("span", { class: "number" }, "#" + number);
@@ -40,6 +60,7 @@ const searchTexts = new Map(
       ...feature.promoted.map((entry) => entry.text),
       ...feature.concepts.map((entry) => entry.concept),
       ...feature.notes,
+      feature.interpretability?.subject?.what ?? "",
     ]
       .join("\n")
       .toLowerCase(),
@@ -94,7 +115,7 @@ function placesOf(number) {
       for (const { index, strength } of parents[level].get(child) ?? [])
         found.set(index, Math.max(found.get(index) ?? 0, weight * strength));
     below = found;
-    return [...found].map(([index, strength]) => ({ index, strength })).sort((a, b) => b.strength - a.strength).slice(0, 3);
+    return [...found].filter(([index]) => report.tree[level].nodes[index].coheres).map(([index, strength]) => ({ index, strength })).sort((a, b) => b.strength - a.strength).slice(0, 3);
   });
 }
 

@@ -5,9 +5,11 @@ const TABS = [
   ["map", "#map", "Map", features.some((feature) => feature.position?.every(isNumber))],
   ["tree", "#tree", "Tree", report.tree.length > 0],
   ["concepts", "#concepts", "Concepts", report.concepts.length > 0],
+  ["beside", "#beside", "Beside", report.beside !== null],
   ["health", "#health", "Health", report.health.length > 0],
+  ["kept", "#kept", "Notes", features.length > 0],
 ].filter((tab) => tab[3]);
-const DRAW = { map: drawMap, tree: drawTree, concepts: drawConcepts, health: drawHealth };
+const DRAW = { map: drawMap, tree: drawTree, concepts: drawConcepts, beside: drawBeside, health: drawHealth, kept: drawKept };
 
 function route() {
   const hash = location.hash;
@@ -54,14 +56,14 @@ function showRoute() {
   lastView = now.view;
 }
 
-const KEYS = [["/", "search"], ["j  k", "next, previous feature"], ["Enter", "open the feature"], ["Esc", "back"], ["t", "light or dark"], ["?", "this list"]];
+const KEYS = [["/", "search"], ["j  k", "next, previous feature"], ["←  →", "next, previous token of a text, with its coefficient"], ["Enter", "open the feature"], ["Esc", "back"], ["t", "light or dark"], ["?", "this list"]];
 const FINDS = [["sept", "in words, promoted tokens, concepts and notes"], ["#12", "the feature of that number"], ["neuron:345", "features that use a neuron"]];
 
 function showKeys() {
   const table = (entries) => h("dl", { class: "keys" }, entries.map(([key, text]) => h("div", {}, h("dt", {}, key.split("  ").map((k) => h("kbd", {}, k))), h("dd", {}, text))));
   at("keys").replaceChildren(
     h("h2", { id: "keys-title" }, "Keys"), table(KEYS), h("h2", {}, "Search"), table(FINDS), h("h2", {}, "Figures"),
-    h("ul", { class: "meanings" }, ["share", "energy", "active", "maximum", "norm"].map((key) => h("li", {}, MEANING[key]))),
+    h("ul", { class: "meanings" }, ["reproducibility", "clarity", "share", "energy", "active", "maximum", "norm"].map((key) => h("li", {}, MEANING[key]))),
     h("button", { type: "button", click: () => at("keys").close() }, "Close"));
   at("keys").showModal();
 }
@@ -96,6 +98,7 @@ document.addEventListener("keydown", (event) => {
 at("tabs").append(...TABS.map(([name, hash, title]) => h("a", { href: hash || "#", "data-view": name }, title)));
 at("sort").append(...Object.entries(ORDERS).map(([name, { name: text }]) => h("option", { value: name }, text)));
 at("sort").addEventListener("change", (event) => sortBy(event.target.value));
+at("show").addEventListener("change", (event) => show(event.target.value));
 at("search").addEventListener("input", (event) => search(event.target.value));
 at("theme").addEventListener("click", toggleTheme);
 at("help").addEventListener("click", showKeys);
@@ -104,7 +107,10 @@ window.addEventListener("hashchange", () => {
   // Whoever opened a feature goes on reading there.
   if (route().feature) at("detail").querySelector("h2").focus({ preventScroll: true });
 });
+loadKept();
 drawHeadline();
 drawRun();
+drawShown();
 updateList();
+for (const feature of features) markKept(feature);
 showRoute();

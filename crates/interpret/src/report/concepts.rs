@@ -1,8 +1,8 @@
-//! Which concepts are shown beside a feature, and which concept names it.
+//! Concepts: which are shown beside a feature, which names it, and what chance gives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::{ConceptScore, Context};
+use super::{ConceptChance, ConceptRow, ConceptScore, Context};
 use crate::concepts::{ConceptLevel, ConceptScores};
 
 /// The concepts that a feature detects beyond chance, with what the feature's own contexts say about each. A concept
@@ -43,8 +43,7 @@ fn labels<'a>(
     parents: Option<&'a HashMap<String, String>>,
 ) -> Vec<&'a str> {
     let labels = contexts.iter().filter_map(|context| context.prompt_label.as_ref());
-    let parent = |label: &'a String| parents.and_then(|parents| parents.get(label)).unwrap_or(label);
-    labels.map(|label| if level == ConceptLevel::Parent { parent(label) } else { label }.as_str()).collect()
+    labels.map(|label| at_level(label, level, parents)).collect()
 }
 
 /// The most common of the labels. Of equals, the one met first, because its contexts are stronger.
@@ -52,6 +51,62 @@ fn commonest<'a>(labels: &[&'a str]) -> Option<&'a str> {
     let count = |label: &str| labels.iter().filter(|&&other| other == label).count();
     // `max_by_key` takes the last of equals, which is the first one in this reversed order.
     labels.iter().rev().copied().max_by_key(|label| count(label))
+}
+
+/// The concepts, each with the feature that detects it best.
+pub fn concept_rows(scores: &ConceptScores, parents: Option<&HashMap<String, String>>) -> Vec<ConceptRow> {
+    scores
+        .concepts
+        .iter()
+        .map(|row| ConceptRow {
+            concept: row.concept.clone(),
+            parent: parents.and_then(|parents| parents.get(&row.concept)).cloned(),
+            prompts: Some(row.prompts as u64),
+            feature: row.best_feature,
+            score: row.s_cd,
+            auc: row.auc,
+            chance: row.chance.map(|chance| [chance.mean, chance.p95]),
+            p_value: row.corrected_p_value,
+            detected: scores
+                .detected
+                .iter()
+                .any(|pair| Some(pair.feature) == row.best_feature && pair.concept == row.concept),
+            diff_means_auc: row.diff_means.map(|score| score.auc),
+        })
+        .collect()
+}
+
+/// All concepts together, and what shuffled labels give.
+pub fn concept_chance(scores: &ConceptScores) -> Option<ConceptChance> {
+    let (baseline, auc) = (scores.baseline.as_ref()?, scores.summary.auc_mean?);
+    let chance = [baseline.auc_mean.mean, baseline.auc_mean.p95];
+    Some(ConceptChance { permutations: baseline.permutations as u64, auc, chance })
+}
+
+/// The subject of each token's prompt: its label, if that is a concept that was scored. Without scores every label is
+/// a subject.
+pub fn subjects<'a>(
+    labels: &'a [String],
+    scores: Option<&ConceptScores>,
+    parents: Option<&'a HashMap<String, String>>,
+) -> Vec<Option<&'a str>> {
+    let known: Option<HashSet<&str>> =
+        scores.map(|scores| scores.concepts.iter().map(|concept| concept.concept.as_str()).collect());
+    let level = scores.map_or(ConceptLevel::Concept, |scores| scores.level);
+    let at_level = |label| at_level(label, level, parents);
+    labels
+        .iter()
+        .map(at_level)
+        .map(|label| Some(label).filter(|label| known.as_ref().is_none_or(|k| k.contains(label))))
+        .collect()
+}
+
+/// A label, or the wider one if that is the level.
+fn at_level<'a>(label: &'a String, level: ConceptLevel, parents: Option<&'a HashMap<String, String>>) -> &'a str {
+    match level {
+        ConceptLevel::Parent => parents.and_then(|parents| parents.get(label)).unwrap_or(label),
+        ConceptLevel::Concept => label,
+    }
 }
 
 /// Groups that colour the map: the concepts that name features, or their wider concepts if these are known. Without
