@@ -6,6 +6,8 @@ pub mod oracle;
 /// The Rust code of the guides and of the crates' READMEs, compiled with the doc tests.
 #[cfg(doctest)]
 mod guides {
+    #[doc = include_str!("../../docs/choosing.md")]
+    struct Choosing;
     #[doc = include_str!("../../docs/rust.md")]
     struct Rust;
     #[doc = include_str!("../../crates/api/README.md")]

@@ -92,7 +92,7 @@ pub use feature_cosines::{feature_cosines, unit_features};
 pub use fit_plan::{FitPlan, MemoryLimits, Placement, Streaming};
 pub use host_activations::HostActivations;
 pub use iteration_plan::Iteration;
-pub use matching::{MatchedPair, Matching, match_features};
+pub use matching::{MatchedPair, Matching, match_features, match_similarities};
 pub use options::{Init, Options, Solver, StopReason};
 pub use outlier_tokens::OutlierTokens;
 pub use progress::{Progress, Stage};

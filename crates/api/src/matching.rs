@@ -14,7 +14,7 @@ pub struct MatchedPair {
     pub first: usize,
     /// Feature of the second fit.
     pub second: usize,
-    /// Their cosine, above 0.
+    /// Their cosine, above 0. If they were matched by other [similarities](match_similarities), it is that similarity.
     pub cosine: f32,
 }
 
@@ -58,48 +58,55 @@ impl Matching {
 }
 
 /// The one-to-one matching of the features `first` [A, d] and `second` [B, d] with the largest sum of cosines above 0.
-/// This is the assignment problem, solved by the Hungarian algorithm. Coefficients are never negative, so the negative
-/// of a feature is another feature. Features whose cosine is 0 or less have no counterpart.
+/// Coefficients are never negative, so the negative of a feature is another feature. Features whose cosine is 0 or less
+/// have no counterpart.
 ///
 /// # Errors
 /// As [`feature_cosines`].
 pub fn match_features(first: &DenseMatrix, second: &DenseMatrix) -> Result<Matching, Error> {
-    if first.rows > second.rows {
-        let turned = match_features(second, first)?;
-        let pairs = turned.pairs.iter().map(|p| MatchedPair { first: p.second, second: p.first, cosine: p.cosine });
-        return Ok(Matching {
-            pairs: pairs.collect(),
-            unmatched_first: turned.unmatched_second,
-            unmatched_second: turned.unmatched_first,
-            possible: turned.possible,
-        });
-    }
-    let cosines = feature_cosines(first, second)?;
-    let counterparts = if first.rows == 0 {
+    let possible = living(first).count().min(living(second).count());
+    Ok(Matching { possible, ..match_similarities(&feature_cosines(first, second)?) })
+}
+
+/// The one-to-one matching of the rows of `similarities` [A, B] with its columns that has the largest sum of
+/// similarities above 0. This is the assignment problem, solved by the Hungarian algorithm. `possible` is the smaller
+/// number of rows and columns.
+pub fn match_similarities(similarities: &DenseMatrix) -> Matching {
+    let (rows, columns) = (similarities.rows, similarities.columns);
+    // The algorithm needs at least as many columns as rows.
+    let is_turned = rows > columns;
+    let similarity = |short: usize, long: usize| match is_turned {
+        true => similarities.row(long)[short],
+        false => similarities.row(short)[long],
+    };
+    let counterparts = if rows == 0 || columns == 0 {
         Vec::new()
     } else {
         // Whole numbers have a total order. Nine digits are more than f32 holds.
-        let weights = Matrix::from_fn(first.rows, second.rows, |(k, l)| {
-            (f64::from(cosines.row(k)[l].max(0.0)) * 1e9).round() as i64
+        let weights = Matrix::from_fn(rows.min(columns), rows.max(columns), |(short, long)| {
+            (f64::from(similarity(short, long).max(0.0)) * 1e9).round() as i64
         });
         kuhn_munkres(&weights).1
     };
-    let (mut taken_first, mut taken_second) = (vec![false; first.rows], vec![false; second.rows]);
+    let (mut taken_first, mut taken_second) = (vec![false; rows], vec![false; columns]);
     let mut pairs: Vec<MatchedPair> = counterparts
         .into_iter()
         .enumerate()
-        .map(|(k, l)| MatchedPair { first: k, second: l, cosine: cosines.row(k)[l] })
+        .map(|(short, long)| {
+            let (first, second) = if is_turned { (long, short) } else { (short, long) };
+            MatchedPair { first, second, cosine: similarity(short, long) }
+        })
         .filter(|pair| pair.cosine > 0.0)
         .inspect(|pair| (taken_first[pair.first], taken_second[pair.second]) = (true, true))
         .collect();
     pairs.sort_by(|a, b| b.cosine.total_cmp(&a.cosine).then(a.first.cmp(&b.first)));
     let free = |taken: &[bool]| (0..taken.len()).filter(|&k| !taken[k]).collect();
-    Ok(Matching {
+    Matching {
         pairs,
         unmatched_first: free(&taken_first),
         unmatched_second: free(&taken_second),
-        possible: living(first).count().min(living(second).count()),
-    })
+        possible: rows.min(columns),
+    }
 }
 
 /// The features that are not zero.

@@ -93,6 +93,12 @@ impl SemiNmf {
             .patience(100)
     }
 
+    /// Number of features K, in place of that of [`new`](Self::new).
+    pub fn rank(mut self, rank: u32) -> Self {
+        self.options.rank = rank;
+        self
+    }
+
     /// Share p of the neurons that each feature keeps, in (0, 1]. A feature has m = max(1, ⌈p·d⌉) nonzeros. The default with
     /// [`Solver::Hals`] is 80 neurons, but at most 20% and at least 1% of all. With other solvers it is 1%.
     pub fn sparsity(mut self, share: f64) -> Self {

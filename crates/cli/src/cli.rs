@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, compare, concepts, demo, doctor, encode, export, features, fit, inspect, lens, report, tree, tune,
+    bench, compare, concepts, demo, doctor, encode, export, features, fit, inspect, lens, report, sweep, tree, tune,
 };
 use crate::shared_args::SharedArgs;
 
@@ -49,6 +49,7 @@ pub enum Command {
     Demo(demo::DemoArgs),
     Inspect(inspect::InspectArgs),
     Fit(fit::FitArgs),
+    Sweep(sweep::SweepArgs),
     Features(features::FeaturesArgs),
     Lens(lens::LensArgs),
     Concepts(concepts::ConceptsArgs),

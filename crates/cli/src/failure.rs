@@ -4,7 +4,7 @@ use unmix::RuntimeError;
 use unmix_data::{ActivationSet, Error, StoredRow, TokenColumns, check_finite};
 use unmix_interpret::concepts::ConceptError;
 use unmix_interpret::export::ExportError;
-use unmix_interpret::{LensError, Role};
+use unmix_interpret::{FitError, LensError, Role};
 
 use crate::interrupt;
 
@@ -92,6 +92,15 @@ impl From<ExportError> for Failure {
     }
 }
 
+impl From<FitError> for Failure {
+    fn from(error: FitError) -> Failure {
+        match error {
+            FitError::Fit(error) => error.into(),
+            FitError::Data(error) => error.into(),
+        }
+    }
+}
+
 impl Failure {
     /// Adds the file, and the row in it, to an error that knows only the place in the matrix.
     pub fn in_files(error: Error, activations: &ActivationSet) -> Failure {
@@ -126,6 +135,14 @@ impl Failure {
         match found {
             Err(found) => Failure::in_files(found, activations),
             Ok(()) => error.into(),
+        }
+    }
+
+    /// The error of a sweep, in the same way.
+    pub fn of_sweep(error: FitError, activations: &ActivationSet) -> Failure {
+        match error {
+            FitError::Fit(error) => Failure::of_computation(error, activations),
+            FitError::Data(error) => Failure::in_files(error, activations),
         }
     }
 

@@ -65,6 +65,7 @@ fn run(cli: &Cli, reporter: &mut Reporter) -> Result<(), Failure> {
         Command::Demo(args) => commands::demo::run(args, &cli.shared, reporter),
         Command::Inspect(args) => commands::inspect::run(args, &cli.shared),
         Command::Fit(args) => commands::fit::run(args, &cli.shared, reporter),
+        Command::Sweep(args) => commands::sweep::run(args, &cli.shared, reporter),
         Command::Encode(args) => commands::encode::run(args, &cli.shared, reporter),
         Command::Features(args) => commands::features::run(args, &cli.shared),
         Command::Compare(args) => commands::compare::run(args, &cli.shared),

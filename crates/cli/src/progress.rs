@@ -38,6 +38,8 @@ enum Mode {
 
 /// Least time between two plain lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(1);
+/// The same for work of several fits.
+const WORK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The bar on the screen, for code that writes to stderr beside it.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -51,6 +53,8 @@ pub struct Reporter {
     untold: Option<Progress>,
     /// Seconds at which the iterations began, after the start was chosen.
     began: f64,
+    /// When work of several fits began, and the share of it that was done before.
+    work_began: Option<(Instant, f64)>,
     /// How the running fit starts, and below it the stage that was reported last.
     start: &'static str,
     told: Option<Stage>,
@@ -71,7 +75,7 @@ impl Reporter {
     }
 
     fn in_mode(mode: Mode) -> Reporter {
-        Reporter { mode, last_line: None, untold: None, began: 0.0, start: "", told: None }
+        Reporter { mode, last_line: None, untold: None, began: 0.0, work_began: None, start: "", told: None }
     }
 
     /// Whether stderr holds JSON lines.
@@ -106,14 +110,46 @@ impl Reporter {
     pub fn fit_starts(&mut self, options: &Options) {
         (self.last_line, self.told, self.start) = (None, None, options.init.name());
         self.stage(&stopping(options));
+        self.bar(options.max_iterations.into(), "{spinner} {bar:24} {pos:>3}/{len}  {msg}");
+    }
+
+    /// Shows a bar of `most` steps, if progress is shown by bars.
+    fn bar(&self, most: u64, template: &str) {
         if self.mode == Mode::Bar {
-            let most = Some(u64::from(options.max_iterations));
-            let bar = ProgressBar::with_draw_target(most, ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {bar:24} {pos:>3}/{len}  {msg}") {
+            let bar = ProgressBar::with_draw_target(Some(most), ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("━╸─").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
             }
             bar.enable_steady_tick(Duration::from_millis(120));
             *bar_slot() = Some(bar);
+        }
+    }
+
+    /// Call this when work of several fits is about to start.
+    pub fn work_starts(&mut self) {
+        (self.last_line, self.work_began) = (None, None);
+        self.bar(1000, "{spinner} {bar:24} {percent:>3}%  {msg}");
+    }
+
+    /// Reports what is being done, and the share of the whole work that is done. The first report says how much was done
+    /// before. [`fit_ends`](Self::fit_ends) removes the bar.
+    pub fn work(&mut self, text: &str, done: f64) {
+        let (began, before) = *self.work_began.get_or_insert((Instant::now(), done));
+        let seconds = began.elapsed().as_secs_f64();
+        // A share that is too small says nothing about the rest.
+        let left = (done - before > 0.005).then(|| seconds / (done - before) * (1.0 - done));
+        let text = match left {
+            Some(left) => format!("{text}, about {} left", duration(left)),
+            None => text.to_owned(),
+        };
+        let bar = bar_slot().clone();
+        if let Some(bar) = bar {
+            bar.set_position((done * 1000.0) as u64);
+            bar.set_message(text);
+        } else if self.last_line.is_none_or(|last| last.elapsed() >= WORK_INTERVAL) {
+            self.last_line = Some(Instant::now());
+            let event = || json!({"event": "work", "message": text, "done": done, "seconds_left": left});
+            self.line(&format!("{:>3.0}%  {text}", done * 100.0), event);
         }
     }
 

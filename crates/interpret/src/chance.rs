@@ -4,7 +4,9 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use unmix::{DenseMatrix, Error, Matching, feature_cosines, match_features};
+use unmix::{DenseMatrix, Error, Matching, feature_cosines, match_features, match_similarities};
+
+use crate::correlation::cross_correlations;
 
 /// Matches the features `first` with `shuffles` shuffled copies of `second`. A shuffle moves each neuron's weights
 /// among the features of `second` that are not zero. So each neuron is used as often and as strongly as before, but
@@ -29,6 +31,31 @@ pub fn match_by_chance(
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(shuffle as u64);
             match_features(first, &shuffled(second, &living, &mut rng))
+        })
+        .collect()
+}
+
+/// Matches the columns of the coefficients `first` [n, A] and `second` [n, B] by their correlations, with the tokens of
+/// `second` in `shuffles` random orders. So each feature is used as often and as strongly as before, but at other tokens.
+///
+/// Shuffle i draws from stream i of the generator of `seed`.
+///
+/// # Panics
+/// If they have different numbers of rows.
+pub fn match_correlations_by_chance(
+    first: &DenseMatrix,
+    second: &DenseMatrix,
+    shuffles: usize,
+    seed: u64,
+) -> Vec<Matching> {
+    let mut order: Vec<usize> = (0..second.rows).collect();
+    (0..shuffles)
+        .map(|shuffle| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(shuffle as u64);
+            order.shuffle(&mut rng);
+            let values = order.iter().flat_map(|&row| second.row(row)).copied().collect();
+            match_similarities(&cross_correlations(first, &DenseMatrix { values, ..*second }))
         })
         .collect()
 }

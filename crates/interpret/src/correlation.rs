@@ -6,36 +6,72 @@ use unmix::DenseMatrix;
 
 /// Pearson correlation of the columns of Y [n, K] with one another, [K, K]. It is 0 for a column that is constant.
 pub fn coefficient_correlations(coefficients: &DenseMatrix) -> DenseMatrix {
+    cross_correlations(coefficients, coefficients)
+}
+
+/// Pearson correlation of the columns of `first` [n, A] with those of `second` [n, B] over the same tokens, [A, B]. It is
+/// 0 if one of the columns is constant.
+///
+/// # Panics
+/// If they have different numbers of rows.
+pub fn cross_correlations(first: &DenseMatrix, second: &DenseMatrix) -> DenseMatrix {
     const ROWS: usize = 4096;
-    let (rows, rank) = (coefficients.rows, coefficients.columns);
-    let (mut sums, mut products) = (vec![0f64; rank], Mat::<f64>::zeros(rank, rank));
-    let mut part = Mat::<f32>::zeros(rank, rank);
+    assert_eq!(first.rows, second.rows, "the same tokens");
+    let (a, b) = (Moments::of(first), Moments::of(second));
+    let mut products = Mat::<f64>::zeros(first.columns, second.columns);
+    let mut part = Mat::<f32>::zeros(first.columns, second.columns);
     // The products of a portion of the rows are taken in f32, and their sum in f64. This is as fast as f32 and precise
     // enough.
-    for values in coefficients.values.chunks((ROWS * rank).max(1)) {
-        for row in values.chunks_exact(rank) {
-            sums.iter_mut().zip(row).for_each(|(sum, &y)| *sum += f64::from(y));
-        }
-        let y = MatRef::from_row_major_slice(values, values.len() / rank.max(1), rank);
-        matmul(&mut part, Accum::Replace, y.transpose(), y, 1.0, Par::rayon(0));
-        for l in 0..rank {
-            for k in 0..rank {
+    let portions = |matrix: &'_ DenseMatrix| (ROWS * matrix.columns).max(1);
+    for (x, y) in first.values.chunks(portions(first)).zip(second.values.chunks(portions(second))) {
+        let x = MatRef::from_row_major_slice(x, x.len() / first.columns.max(1), first.columns);
+        let y = MatRef::from_row_major_slice(y, y.len() / second.columns.max(1), second.columns);
+        matmul(&mut part, Accum::Replace, x.transpose(), y, 1.0, Par::rayon(0));
+        for l in 0..second.columns {
+            for k in 0..first.columns {
                 products[(k, l)] += f64::from(part[(k, l)]);
             }
         }
     }
-    let count = rows.max(1) as f64;
-    let covariance = |k: usize, l: usize| products[(k, l)] / count - sums[k] / count * (sums[l] / count);
-    // What rounding leaves of a constant column does not count as variance.
-    let varies = |k: usize| covariance(k, k) > 1e-6 * products[(k, k)] / count;
+    let count = first.rows.max(1) as f64;
     let correlation = |k: usize, l: usize| {
-        if !(varies(k) && varies(l)) {
-            return 0.0;
-        }
-        (covariance(k, l) / (covariance(k, k) * covariance(l, l)).sqrt()).clamp(-1.0, 1.0)
+        let deviations = a.deviations[k] * b.deviations[l];
+        let covariance = products[(k, l)] / count - a.means[k] * b.means[l];
+        if deviations > 0.0 { (covariance / deviations).clamp(-1.0, 1.0) as f32 } else { 0.0 }
     };
-    let values = (0..rank * rank).map(|at| correlation(at / rank, at % rank) as f32).collect();
-    DenseMatrix { rows: rank, columns: rank, values }
+    let values = (0..first.columns).flat_map(|k| (0..second.columns).map(move |l| (k, l)));
+    DenseMatrix {
+        rows: first.columns,
+        columns: second.columns,
+        values: values.map(|(k, l)| correlation(k, l)).collect(),
+    }
+}
+
+/// Means and standard deviations of the columns of a matrix.
+struct Moments {
+    means: Vec<f64>,
+    /// 0 for a constant column.
+    deviations: Vec<f64>,
+}
+
+impl Moments {
+    fn of(matrix: &DenseMatrix) -> Moments {
+        let (mut sums, mut squares) = (vec![0f64; matrix.columns], vec![0f64; matrix.columns]);
+        for row in matrix.values.chunks_exact(matrix.columns.max(1)) {
+            for ((sum, square), &y) in sums.iter_mut().zip(&mut squares).zip(row) {
+                *sum += f64::from(y);
+                *square += f64::from(y).powi(2);
+            }
+        }
+        let count = matrix.rows.max(1) as f64;
+        let means: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
+        let deviation = |(square, mean): (&f64, &f64)| {
+            let variance = square / count - mean * mean;
+            // What rounding leaves of a constant column does not count as variance.
+            if variance > 1e-6 * square / count { variance.sqrt() } else { 0.0 }
+        };
+        Moments { deviations: squares.iter().zip(&means).map(deviation).collect(), means }
+    }
 }
 
 #[cfg(test)]

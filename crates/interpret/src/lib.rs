@@ -27,7 +27,9 @@
 
 pub mod concepts;
 pub mod export;
+pub mod links;
 pub mod report;
+pub mod sweep;
 
 mod active_features;
 mod chance;
@@ -35,7 +37,9 @@ mod contexts;
 mod correlation;
 mod cosine;
 mod distribution;
+mod fit_error;
 mod health;
+mod held_out;
 mod hierarchy;
 mod interpretability;
 mod lens;
@@ -46,19 +50,21 @@ mod reading_order;
 mod rows;
 
 pub use active_features::{ActiveFeatures, active_features};
-pub use chance::match_by_chance;
+pub use chance::{match_by_chance, match_correlations_by_chance};
 pub use contexts::{
     Activation, Contexts, Occurrence, Prompts, Spelling, StrengthBand, StrongestTokens, TOKENS_A_WORD, Text,
     TokenNotation, Window, contexts, contexts_of_tokens, glyph_name, in_reading_order, strength_bands,
     strongest_tokens,
 };
-pub use correlation::coefficient_correlations;
+pub use correlation::{coefficient_correlations, cross_correlations};
 pub use cosine::{cosines, prompt_maxima};
 pub use distribution::{Distribution, QUANTILES, distributions};
+pub use fit_error::FitError;
 pub use health::{
     DENSE_SHARE, DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, NeuronGroup, OUTLIER_NEURON_SHARE, OUTLIER_TOKEN_NORM,
     SharedNeuron, TOKEN_SHARE, TokenEnergy, TokenIdentity, health, neuron_group,
 };
+pub use held_out::{Folds, folds, held_out_error};
 pub use hierarchy::{Child, Hierarchy, HierarchyLevel, HierarchyOptions, NodeCoefficients, hierarchy};
 pub use interpretability::{Agreement, INTERPRETED_CONTEXTS, Interpretability, Interpreter};
 pub use lens::{

@@ -14,5 +14,6 @@ pub mod fit;
 pub mod inspect;
 pub mod lens;
 pub mod report;
+pub mod sweep;
 pub mod tree;
 pub mod tune;

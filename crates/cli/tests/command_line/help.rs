@@ -18,8 +18,8 @@ fn of_the_whole() {
 #[test]
 fn of_each_command() {
     for name in [
-        "demo", "inspect", "fit", "features", "lens", "concepts", "tree", "report", "export", "encode", "compare",
-        "doctor", "bench", "tune",
+        "demo", "inspect", "fit", "sweep", "features", "lens", "concepts", "tree", "report", "export", "encode",
+        "compare", "doctor", "bench", "tune",
     ] {
         let text = help(&[name, "--help"]);
         assert!(text.contains("Example"), "{name} has no example");

@@ -24,6 +24,7 @@ mod memory;
 mod paths;
 mod report;
 mod resources;
+mod sweep;
 mod terminal;
 mod tree;
 mod tune;

@@ -7,7 +7,7 @@ use unmix_kernels::{Device, device_names};
 use super::synthetic::Shape;
 use crate::commands::fit::SolverOption;
 use crate::failure::Failure;
-use crate::number_args::share;
+use crate::number_args::{at_least_zero, share};
 
 /// Measure the speed of an iteration on this machine
 ///
@@ -40,6 +40,10 @@ pub struct BenchArgs {
     /// The solver
     #[arg(long, value_enum, default_value_t, value_name = "SOLVER")]
     pub solver: SolverOption,
+
+    /// Weight of the penalty on coefficients, for --solver hals [default: as `unmix fit`]
+    #[arg(long, value_name = "ALPHA", value_parser = at_least_zero)]
+    pub penalty: Option<f64>,
 
     /// Share of the neurons that each feature keeps [default: as `unmix fit`]
     #[arg(long, short = 'p', value_name = "SHARE", value_parser = share)]
@@ -126,11 +130,14 @@ impl BenchArgs {
 
     /// The fit that is measured.
     pub fn fit(&self) -> SemiNmf {
-        let fit = SemiNmf::new(self.size.rank).solver(self.solver.solver());
-        match self.sparsity {
-            Some(share) => fit.sparsity(share),
-            None => fit,
+        let mut fit = SemiNmf::new(self.size.rank).solver(self.solver.solver());
+        if let Some(share) = self.sparsity {
+            fit = fit.sparsity(share);
         }
+        if let Some(penalty) = self.penalty {
+            fit = fit.penalty(penalty);
+        }
+        fit
     }
 
     /// The share of the neurons that each feature of that fit keeps.

@@ -8,20 +8,26 @@ use unmix_data::read_matrix;
 
 use super::args::NewFitArgs;
 use super::choices::InitOption;
+use super::solver_args::SolverArgs;
 use crate::failure::Failure;
 
 /// Refuses options that contradict each other.
-pub fn check(args: &NewFitArgs) -> Result<(), Failure> {
-    if args.init == Some(InitOption::Given) && args.init_coefficients.is_none() {
+pub fn check(args: &NewFitArgs, solver: &SolverArgs) -> Result<(), Failure> {
+    if solver.init == Some(InitOption::Given) && args.init_coefficients.is_none() {
         return Err(Failure::Usage(
             "--init given: needs coefficients to start from; add --init-coefficients FILE".to_owned(),
         ));
     }
-    if let (Some(init), Some(_)) = (args.init.filter(|&init| init != InitOption::Given), &args.init_coefficients) {
+    if let (Some(init), Some(_)) = (solver.init.filter(|&init| init != InitOption::Given), &args.init_coefficients) {
         let name = init.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         return Err(Failure::Usage(format!("--init {name}: contradicts --init-coefficients; leave out one of them")));
     }
-    let solver = preset(args).options(0).solver;
+    check_solver(solver)
+}
+
+/// Refuses options of the solver that contradict each other.
+pub fn check_solver(args: &SolverArgs) -> Result<(), Failure> {
+    let solver = preset(args, 1).options(0).solver;
     if args.penalty.is_some() && solver != Solver::Hals {
         return Err(Failure::Usage(
             "--penalty: only --solver hals has a penalty; choose that solver or leave it out".to_owned(),
@@ -31,8 +37,8 @@ pub fn check(args: &NewFitArgs) -> Result<(), Failure> {
 }
 
 /// The builder with the preset and the solver.
-fn preset(args: &NewFitArgs) -> SemiNmf {
-    let builder = args.preset.map_or_else(|| SemiNmf::new(args.rank), |preset| preset.builder(args.rank));
+fn preset(args: &SolverArgs, rank: u32) -> SemiNmf {
+    let builder = args.preset.map_or_else(|| SemiNmf::new(rank), |preset| preset.builder(rank));
     match args.solver {
         Some(solver) => builder.solver(solver.solver()),
         None => builder,
@@ -40,13 +46,22 @@ fn preset(args: &NewFitArgs) -> SemiNmf {
 }
 
 /// The builder that the options describe, for activations with this number of tokens.
-pub fn builder(args: &NewFitArgs, tokens: u64) -> Result<SemiNmf, Failure> {
+pub fn builder(args: &NewFitArgs, solver: &SolverArgs, tokens: u64) -> Result<SemiNmf, Failure> {
     let given =
         args.init_coefficients.as_deref().map(|given| initial_coefficients(given, tokens, args.rank)).transpose()?;
-    let mut builder = preset(args).seed(args.seed).revive(!args.no_revive).debias(args.debias);
+    let mut builder = solver_builder(solver, args.rank);
     if let Some(share) = args.sparsity {
         builder = builder.sparsity(share);
     }
+    Ok(match given {
+        Some(coefficients) => builder.init_coefficients(coefficients),
+        None => builder,
+    })
+}
+
+/// The builder that the options of the solver describe.
+pub fn solver_builder(args: &SolverArgs, rank: u32) -> SemiNmf {
+    let mut builder = preset(args, rank).seed(args.seed).revive(!args.no_revive).debias(args.debias);
     if let Some(iterations) = args.max_iterations {
         builder = builder.max_iterations(iterations);
     }
@@ -71,14 +86,13 @@ pub fn builder(args: &NewFitArgs, tokens: u64) -> Result<SemiNmf, Failure> {
     if let Some(iterations) = args.warm_up {
         builder = builder.warm_up(iterations);
     }
-    Ok(match (args.init, given) {
-        (_, Some(coefficients)) => builder.init_coefficients(coefficients),
-        (Some(InitOption::Random), None) => builder.init(Init::Random),
-        (Some(InitOption::Svd), None) => builder.init(Init::Svd),
-        (Some(InitOption::Kmeans), None) => builder.init(Init::Kmeans),
-        // The check has refused a start from coefficients without any.
-        (Some(InitOption::Given) | None, None) => builder,
-    })
+    match args.init {
+        Some(InitOption::Random) => builder.init(Init::Random),
+        Some(InitOption::Svd) => builder.init(Init::Svd),
+        Some(InitOption::Kmeans) => builder.init(Init::Kmeans),
+        // A start from coefficients is set where they are read.
+        Some(InitOption::Given) | None => builder,
+    }
 }
 
 /// Reads `FILE` or `FILE:TENSOR`.

@@ -4,6 +4,7 @@ mod args;
 mod builder;
 mod choices;
 mod request;
+mod solver_args;
 mod summary;
 
 use std::ops::ControlFlow;
@@ -18,8 +19,10 @@ use unmix_data::{
 
 pub use self::args::FitArgs;
 use self::args::NewFitArgs;
-pub use self::choices::SolverOption;
+pub use self::builder::{check_solver, solver_builder};
+pub use self::choices::{InitOption, SolverOption};
 use self::request::{BegunFit, Request};
+pub use self::solver_args::SolverArgs;
 use self::summary::summary;
 use crate::activation_args::{left_out, names};
 use crate::failure::Failure;
@@ -69,16 +72,16 @@ enum Start {
 
 /// Begins a fit. It refuses whatever can be refused before the long work.
 fn begin(
-    FitArgs { activations, memory, .. }: &FitArgs,
+    FitArgs { activations, solver, memory, .. }: &FitArgs,
     args: &NewFitArgs,
     shared: &SharedArgs,
     reporter: &mut Reporter,
 ) -> Result<(), Failure> {
-    builder::check(args)?;
+    builder::check(args, solver)?;
     check_target(&args.out, args.force)?;
     let activations = activations.open()?;
     check_rank(args.rank, &activations)?;
-    let builder = builder::builder(args, activations.tokens())?;
+    let builder = builder::builder(args, solver, activations.tokens())?;
     let command_line = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let (out, start) = (args.out.clone(), Start::New(Box::new(builder)));
     compute(Job { args, memory, shared, out, replace: args.force, command_line, activations, start }, reporter)

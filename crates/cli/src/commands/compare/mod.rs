@@ -1,0 +1,132 @@
+//! `unmix compare`: how much two or more fits have in common.
+
+mod comparison;
+mod fit;
+mod graph;
+mod in_json;
+mod text;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use unmix_data::check_file_target;
+use unmix_interpret::links::Measure;
+
+use self::comparison::Comparison;
+use self::fit::Fit;
+use self::graph::Targets;
+use self::in_json::in_json;
+use crate::failure::Failure;
+use crate::output::{self, Style};
+use crate::shared_args::SharedArgs;
+use crate::token_text::TextArgs;
+
+/// Compare the features of fits: how stable are they?
+///
+/// Matches the features of each fit with those of the first one to one, so that the sum of their cosines is largest.
+/// Fits of the same activations with other seeds show which features are there whatever the start. Fits with other
+/// options show what the options change. A feature that points the opposite way is another feature, because
+/// coefficients are never negative. So only pairs with a cosine above 0 are counterparts.
+///
+/// The neurons of two layers have nothing to do with one another. If the fits are of different activations of the same
+/// tokens, features are compared by the correlation of their coefficients instead of the cosine.
+///
+/// Chance is what the same matching gives if each neuron's weights are shuffled among the features of the other fit, or
+/// the tokens are.
+///
+/// --page and --graph link each fit to the next, in the order in which they are given: ranks from small to large, or
+/// layers from the first to the last. They show which features persist, split and merge.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  unmix compare fit-seed-0 fit-seed-1 fit-seed-2
+  unmix compare fit-100 fit-200 --vocabulary tokenizer.json --top 20
+  unmix compare fit-50 fit-100 fit-200 --vocabulary tokenizer.json --page ranks.html
+  unmix compare layer-10 layer-12 layer-14 --vocabulary tokenizer.json --page layers.html")]
+pub struct CompareArgs {
+    /// The folder of the fit that the others are compared with, as `unmix fit` wrote it
+    #[arg(value_name = "FIT")]
+    pub fit: PathBuf,
+
+    /// The folders of one or more other fits, over the same neurons or of the same tokens
+    #[arg(value_name = "OTHER", required = true)]
+    pub others: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub text: TextArgs,
+
+    /// Pairs shown for each matching; --json has them all
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub top: usize,
+
+    /// By what features are compared [default: cosine for fits of one layer, correlation for different activations of the same
+    /// tokens]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub by: Option<MeasureOption>,
+
+    /// Write a page that shows how features persist, split and merge from each fit to the next
+    #[arg(long, value_name = "FILE")]
+    pub page: Option<PathBuf>,
+
+    /// Write the links from each fit to the next as JSON
+    #[arg(long, value_name = "FILE")]
+    pub graph: Option<PathBuf>,
+
+    /// Replace earlier files of these names
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// By what features are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MeasureOption {
+    /// The cosine of the features; the fits must be over the same neurons
+    Cosine,
+    /// The correlation of the coefficients; the fits must be of the same tokens
+    Correlation,
+}
+
+impl MeasureOption {
+    fn measure(self) -> Measure {
+        match self {
+            MeasureOption::Cosine => Measure::Cosine,
+            MeasureOption::Correlation => Measure::Correlation,
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &CompareArgs, shared: &SharedArgs) -> Result<(), Failure> {
+    for file in [&args.page, &args.graph].into_iter().flatten() {
+        check_file_target(file, args.force)?;
+    }
+    let fits = std::iter::once(&args.fit).chain(&args.others);
+    let fits = fits.map(|path| fit::read(path, &args.text)).collect::<Result<Vec<Fit<'_>>, _>>()?;
+    let (first, others) = (&fits[0], &fits[1..]);
+    let measure = args.by.map(MeasureOption::measure);
+    let comparisons =
+        others.iter().map(|fit| Comparison::of(first, fit, measure)).collect::<Result<Vec<_>, Failure>>()?;
+    let targets = Targets { page: args.page.as_deref(), graph: args.graph.as_deref(), force: args.force };
+    let written = graph::write(&targets, &fits, measure)?;
+    if shared.json {
+        return output::print_json(&json!({
+            "fit": output::json_path(&args.fit),
+            "relative_error": first.record.run.summary.relative_error,
+            "compared_with": comparisons.iter().map(|comparison| in_json(first, comparison)).collect::<Vec<_>>(),
+        }));
+    }
+    let style = Style::stdout();
+    let mut out = text::table(first, &comparisons).render(style);
+    out.push('\n');
+    for comparison in &comparisons {
+        out.push_str(&text::sentences(comparison));
+    }
+    for comparison in &comparisons {
+        out.push_str(&text::pairs(first, comparison, args.top, style));
+    }
+    out.push_str(&written);
+    if first.words.is_none() {
+        out.push_str("\n--vocabulary FILE or --tokens FILE shows the words of each feature.\n");
+    }
+    output::print(&out)
+}

@@ -1,0 +1,239 @@
+//! The folder of a sweep: what was measured, as JSON, as a table and as a page. Each file is complete at any moment.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use unmix::Factorization;
+use unmix_data::{ActivationSet, FitRecord, InputRecord, read_file, write_file, write_fit};
+use unmix_interpret::sweep::{GridPoint, KeptFit, LayerSweep, SWEEP_VERSION, SweepPoint, SweepRecord, render};
+
+use crate::failure::Failure;
+
+/// What was measured.
+const RECORD_FILE: &str = "sweep.json";
+/// The same as a table.
+const TABLE_FILE: &str = "sweep.csv";
+/// The same as a page.
+pub const PAGE_FILE: &str = "sweep.html";
+/// Largest size of a record, in bytes.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// A folder with the points that are measured so far.
+pub struct SweepFolder {
+    path: PathBuf,
+    /// Its record.
+    pub record: SweepRecord,
+}
+
+/// A folder whose layers are not compared yet.
+pub struct EarlierSweep {
+    path: PathBuf,
+    /// The points of an earlier run of the command, if there are any.
+    layers: Vec<LayerSweep>,
+    settings: Map<String, Value>,
+}
+
+impl SweepFolder {
+    /// Looks at the folder `path`, which need not exist. A sweep in it must have the same settings.
+    pub fn open(path: &Path, settings: &Map<String, Value>) -> Result<EarlierSweep, Failure> {
+        let file = path.join(RECORD_FILE);
+        let layers = if file.exists() {
+            let text = read_file(&file, MOST_BYTES, "expected the record of a sweep")?;
+            let record = parse(&file, &text)?;
+            check_settings(path, &record.settings, settings)?;
+            record.layers
+        } else if path.exists() && !is_empty(path) {
+            return Err(Failure::Usage(format!(
+                "{}: there is something else than a sweep; name another folder with --out",
+                path.display()
+            )));
+        } else {
+            Vec::new()
+        };
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !parent.is_dir() {
+            return Err(Failure::Usage(format!(
+                "{}: its folder {} is missing; make it, or name another with --out",
+                path.display(),
+                parent.display()
+            )));
+        }
+        Ok(EarlierSweep { path: path.to_owned(), layers, settings: settings.clone() })
+    }
+
+    /// Path of the folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds a point of layer `number`, and stores everything.
+    pub fn add(&mut self, number: usize, point: SweepPoint, fits: Vec<KeptFit>) -> Result<(), Failure> {
+        let layer = &mut self.record.layers[number];
+        layer.add(point);
+        layer.fits.extend(fits);
+        self.store()
+    }
+
+    /// Notes that everything is measured of layer `number`.
+    pub fn complete(&mut self, number: usize) -> Result<(), Failure> {
+        self.record.layers[number].complete = true;
+        self.store()
+    }
+
+    /// What keeps the fits of a point, if that is wanted.
+    pub fn keeper<'a>(&'a self, number: usize, wanted: bool, at: GridPoint, set: &'a ActivationSet) -> Keeper<'a> {
+        let layer = &self.record.layers[number];
+        let folder = if self.record.layers.len() > 1 { format!("fits/{}", layer.name) } else { "fits".to_owned() };
+        Keeper {
+            root: wanted.then_some(&self.path),
+            folder,
+            command_line: &self.record.command_line,
+            input: &layer.input,
+            at,
+            set,
+            kept: Vec::new(),
+            failed: None,
+        }
+    }
+
+    fn store(&self) -> Result<(), Failure> {
+        let record = &self.record;
+        let json = serde_json::to_vec_pretty(record).map_err(|error| Failure::Output(error.into()))?;
+        write_file(self.path.join(RECORD_FILE), true, |out| out.write_all(&json))?;
+        write_file(self.path.join(TABLE_FILE), true, |out| out.write_all(record.csv().as_bytes()))?;
+        write_file(self.path.join(PAGE_FILE), true, |out| out.write_all(render(record).as_bytes()))?;
+        Ok(())
+    }
+}
+
+impl EarlierSweep {
+    /// The folder for these layers. Layers that are in it already must have the same activations.
+    pub fn with_layers(self, layers: impl Iterator<Item = (String, InputRecord)>) -> Result<SweepFolder, Failure> {
+        let EarlierSweep { path, layers: earlier, settings } = self;
+        let new: Vec<LayerSweep> = layers
+            .map(|(name, input)| match earlier.iter().find(|layer| layer.name == name) {
+                Some(layer) if layer.input.fingerprint != input.fingerprint => Err(Failure::Usage(format!(
+                    "{name}: its activations have changed since the sweep in {} began (their fingerprint is another), so it cannot \
+                     go on; put them back, or name another folder with --out",
+                    path.display()
+                ))),
+                Some(layer) => Ok(LayerSweep { complete: false, ..layer.clone() }),
+                None => Ok(LayerSweep::new(name, input)),
+            })
+            .collect::<Result<_, _>>()?;
+        let names: Vec<&str> = new.iter().map(|layer| layer.name.as_str()).collect();
+        if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+            return Err(Failure::Usage(format!(
+                "{}: two files have this name, so their results could not be told apart; give files with different names",
+                twice.1
+            )));
+        }
+        if let Some(gone) = earlier.iter().find(|layer| !names.contains(&layer.name.as_str())) {
+            return Err(Failure::Usage(format!(
+                "{}: the sweep in it has the layer {}, which is not among the files; give it as well, or name another folder with \
+                 --out",
+                path.display(),
+                gone.name
+            )));
+        }
+        std::fs::create_dir_all(&path).map_err(|source| unmix_data::Error::Io {
+            path: path.clone(),
+            action: "creating",
+            source,
+        })?;
+        let record = SweepRecord {
+            sweep_version: SWEEP_VERSION,
+            unmix_version: env!("CARGO_PKG_VERSION").to_owned(),
+            command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            settings,
+            layers: new,
+        };
+        Ok(SweepFolder { path, record })
+    }
+}
+
+fn parse(path: &Path, text: &[u8]) -> Result<SweepRecord, Failure> {
+    let damaged = |problem: String| {
+        Failure::Usage(format!("{}: {problem}; name another folder with --out, or remove this one", path.display()))
+    };
+    let value: Value = serde_json::from_slice(text).map_err(|error| damaged(format!("no valid JSON ({error})")))?;
+    let version = value["sweep_version"].as_u64();
+    if version != Some(SWEEP_VERSION.into()) {
+        return Err(damaged(format!("not the record of a sweep of version {SWEEP_VERSION}")));
+    }
+    serde_json::from_value(value).map_err(|error| damaged(format!("not the record of a sweep ({error})")))
+}
+
+fn check_settings(path: &Path, stored: &Map<String, Value>, given: &Map<String, Value>) -> Result<(), Failure> {
+    let names = given.keys().chain(stored.keys());
+    let differs = |name: &&String| stored.get(*name) != given.get(*name);
+    match names.into_iter().find(differs) {
+        None => Ok(()),
+        Some(name) => {
+            let shown = |value: Option<&Value>| match value {
+                None => "nothing".to_owned(),
+                Some(Value::String(text)) => text.clone(),
+                Some(value) => value.to_string(),
+            };
+            Err(Failure::Usage(format!(
+                "--{} {}: the sweep in {} has {}, and its points could not be compared; give the same options, or name another \
+                 folder with --out",
+                name.replace('_', "-"),
+                shown(given.get(name)),
+                path.display(),
+                shown(stored.get(name))
+            )))
+        }
+    }
+}
+
+fn is_empty(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Keeps the fits of a point.
+pub struct Keeper<'a> {
+    root: Option<&'a PathBuf>,
+    folder: String,
+    command_line: &'a [String],
+    input: &'a InputRecord,
+    at: GridPoint,
+    set: &'a ActivationSet,
+    kept: Vec<KeptFit>,
+    failed: Option<Failure>,
+}
+
+impl Keeper<'_> {
+    /// Writes a fit, if fits are kept.
+    pub fn keep(&mut self, fit: Factorization) {
+        if self.failed.is_none()
+            && let Err(failure) = self.write(fit)
+        {
+            self.failed = Some(failure);
+        }
+    }
+
+    fn write(&mut self, fit: Factorization) -> Result<(), Failure> {
+        let Some(root) = self.root else { return Ok(()) };
+        let (kept_per_feature, seed) = (fit.summary.kept_per_feature, fit.summary.options.seed);
+        let folder = format!("{}/K{}-m{kept_per_feature}-seed{seed}", self.folder, self.at.rank);
+        let path = root.join(&folder);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|source| unmix_data::Error::Io {
+                path: parent.to_owned(),
+                action: "creating",
+                source,
+            })?;
+        }
+        let mut record = FitRecord::new(fit, self.set.token_columns().clone(), self.input.clone());
+        record.run.command_line = Some(self.command_line.to_vec());
+        write_fit(&path, &record, true)?;
+        self.kept.push(KeptFit { rank: self.at.rank, kept_per_feature, seed, folder, report: None });
+        Ok(())
+    }
+
+    /// The fits that were kept.
+    pub fn finish(self) -> Result<Vec<KeptFit>, Failure> {
+        self.failed.map_or(Ok(self.kept), Err)
+    }
+}

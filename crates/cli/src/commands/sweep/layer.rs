@@ -1,0 +1,65 @@
+//! A layer that is swept.
+
+use unmix::ActivationSource;
+use unmix_data::ActivationSet;
+use unmix_interpret::folds;
+use unmix_interpret::sweep::{Sweep, default_ranks};
+
+use super::args::SweepArgs;
+use crate::activation_args::names;
+use crate::commands::fit::solver_builder;
+use crate::failure::Failure;
+
+/// Activations, and what is tried with them.
+pub struct Layer {
+    /// Name of the layer: that of its first file, without its ending.
+    pub name: String,
+    /// Its activations.
+    pub set: ActivationSet,
+    /// What is tried.
+    pub sweep: Sweep,
+}
+
+impl Layer {
+    /// Refuses ranks that the activations cannot have.
+    pub fn new(args: &SweepArgs, set: ActivationSet) -> Result<Layer, Failure> {
+        let (tokens, neurons) = (set.tokens(), set.neurons());
+        let ranks = if args.rank.is_empty() { default_ranks(tokens, neurons) } else { args.rank.clone() };
+        let prompts = set.token_columns().prompt_ids.as_deref();
+        let fitted = match args.folds {
+            0 => tokens,
+            count => folds(tokens as usize, prompts, count, args.solver.seed).least_training_tokens(),
+        };
+        let most = fitted.min(neurons);
+        if let Some(rank) = ranks.iter().find(|&&rank| u64::from(rank) > most) {
+            return Err(Failure::Usage(format!(
+                "--rank {rank}: {} holds {tokens} tokens × {neurons} neurons, of which {fitted} tokens remain while others are held \
+                 out, so a rank from 1 to {most} is needed",
+                names(&set)
+            )));
+        }
+        if args.folds > 0 && neurons < 2 {
+            return Err(Failure::Usage(format!(
+                "{}: one half of the neurons predicts the other, and there is only {neurons}; hold nothing out with --folds 0",
+                names(&set)
+            )));
+        }
+        let width = u32::try_from(neurons).unwrap_or(u32::MAX);
+        let mut sweep = Sweep::new(solver_builder(&args.solver, 1), width)
+            .ranks(ranks)
+            .seeds(args.seeds)
+            .folds(args.folds)
+            .refinements(args.refine);
+        if !args.sparsity.is_empty() {
+            sweep = sweep.sparsities(args.sparsity.iter().copied());
+        }
+        let path = set.files()[0].path();
+        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        Ok(Layer { name, set, sweep })
+    }
+
+    /// Number of neurons.
+    pub fn neurons(&self) -> u32 {
+        u32::try_from(self.set.neurons()).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,123 @@
+//! `unmix sweep`: which number of features?
+
+mod args;
+mod folder;
+mod layer;
+mod summary;
+mod watch;
+
+use std::sync::Arc;
+
+use unmix::ActivationSource;
+use unmix_data::{ActivationSet, InputRecord, OrdinaryReads, fingerprint};
+use unmix_interpret::sweep::{SweepData, SweepRecord};
+
+pub use self::args::SweepArgs;
+use self::folder::SweepFolder;
+use self::layer::Layer;
+use self::summary::summary;
+use self::watch::Watch;
+use crate::activation_args::{left_out, names};
+use crate::commands::fit::{InitOption, check_solver, solver_builder};
+use crate::failure::Failure;
+use crate::output::{self, thousands};
+use crate::progress::Reporter;
+use crate::shared_args::SharedArgs;
+use crate::{activation_args, engine, interrupt, placement};
+
+/// Runs the command.
+pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    check(args)?;
+    let layers = open(args)?.into_iter().map(|set| Layer::new(args, set)).collect::<Result<Vec<_>, _>>()?;
+    let settings =
+        SweepRecord::settings(&solver_builder(&args.solver, 1).options(layers[0].neurons()), args.seeds, args.folds);
+    let earlier = SweepFolder::open(&args.out, &settings)?;
+    let engine = engine::open(&shared.engine, reporter)?;
+    for layer in &layers {
+        reporter.stage(&format!(
+            "reading {}: {} tokens × {} neurons, {}",
+            names(&layer.set),
+            thousands(layer.set.tokens()),
+            thousands(layer.set.neurons()),
+            layer.set.element()
+        ));
+        if let Some(told) = left_out(layer.set.left_out(), layer.set.stored_tokens()) {
+            reporter.stage(&format!("leaving out {told}"));
+        }
+    }
+    let inputs = layers.iter().map(input).collect::<Result<Vec<_>, _>>()?;
+    let mut folder = earlier.with_layers(layers.iter().map(|layer| layer.name.clone()).zip(inputs))?;
+    interrupt::catch(reporter.interrupt_notice());
+
+    let mut watch = Watch::new(reporter, layers.iter().map(|layer| layer.sweep.clone()), &folder.record);
+    for (number, layer) in layers.iter().enumerate() {
+        // A fit with the largest rank takes the most memory.
+        let largest = layer.sweep.largest_fit();
+        let planned = placement::plan(&largest, engine.as_ref(), &layer.set, &args.memory)?;
+        let source: Arc<dyn ActivationSource + Send> = Arc::new(OrdinaryReads(layer.set.clone()));
+        let data = SweepData::new(engine.as_ref(), source, layer.set.token_columns().prompt_ids.as_deref())
+            .placement(planned.plan.placement);
+        while let Some(at) = layer.sweep.next(&folder.record.layers[number].points) {
+            let mut kept = folder.keeper(number, args.keep_fits, at, &layer.set);
+            let measured = layer.sweep.measure(&data, at, &mut watch.fits(number, &mut kept));
+            // If a file was changed, this explains a fit that failed, and makes one that did not fail worthless.
+            layer.set.check_unchanged(&folder.record.layers[number].input.fingerprint)?;
+            let measured = measured.map_err(|error| Failure::of_sweep(error, &layer.set))?;
+            let fits = kept.finish()?;
+            let Some(point) = measured else { return Err(stopped(&folder, &layers)) };
+            watch.measured(number, &point);
+            folder.add(number, point, fits)?;
+        }
+        folder.complete(number)?;
+    }
+    watch.end();
+
+    if shared.json {
+        return output::print_json(&folder.record);
+    }
+    output::print(&summary(&folder))
+}
+
+/// Refuses options that contradict each other.
+fn check(args: &SweepArgs) -> Result<(), Failure> {
+    check_solver(&args.solver)?;
+    if args.solver.init == Some(InitOption::Given) {
+        return Err(Failure::Usage(
+            "--init given: the fits of a sweep start from their seeds; choose another start or leave it out".to_owned(),
+        ));
+    }
+    if args.folds == 1 {
+        return Err(Failure::Usage(
+            "--folds 1: a fold is held out while the others are fitted, so at least 2 are needed; 0 holds nothing out"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// The activations of each layer.
+fn open(args: &SweepArgs) -> Result<Vec<ActivationSet>, Failure> {
+    if !args.each {
+        return Ok(vec![args.activations.open()?]);
+    }
+    let choice = &args.activations.choice;
+    let filter = choice.filter().unwrap_or_default();
+    let files = args.activations.files.iter();
+    files.map(|file| activation_args::open(std::slice::from_ref(file), choice.tensor.as_deref(), &filter)).collect()
+}
+
+fn input(layer: &Layer) -> Result<InputRecord, Failure> {
+    let fingerprint = fingerprint(&OrdinaryReads(layer.set.clone()))?;
+    Ok(InputRecord::new(&layer.set, fingerprint))
+}
+
+fn stopped(folder: &SweepFolder, layers: &[Layer]) -> Failure {
+    let done: usize = folder.record.layers.iter().map(|layer| layer.points.len()).sum();
+    let left: usize =
+        folder.record.layers.iter().zip(layers).map(|(record, layer)| layer.sweep.left(&record.points)).sum();
+    Failure::Interrupted(format!(
+        "interrupted with {done} points measured and at most {left} to go; they are saved in {}, and the same command goes on \
+         from there",
+        folder.path().display()
+    ))
+}

@@ -1,0 +1,87 @@
+//! Features of several fits, and the links between neighbouring fits.
+
+use serde::Serialize;
+use unmix_data::FitRecord;
+
+use super::link::{Links, links};
+use super::measure::Measure;
+use crate::fit_error::FitError;
+
+/// Fits in the order in which they are compared, and the links from each to the next.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FeatureGraph {
+    /// The fits.
+    pub fits: Vec<GraphFit>,
+    /// The links between the fits `i` and `i + 1`.
+    pub links: Vec<Links>,
+}
+
+/// A fit of a graph.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GraphFit {
+    /// Its name.
+    pub name: String,
+    /// ‖X − YZ‖² / ‖X‖².
+    pub relative_error: f64,
+    /// Number of tokens.
+    pub tokens: u64,
+    /// Number of neurons.
+    pub neurons: u32,
+    /// Its features, by number.
+    pub features: Vec<GraphFeature>,
+}
+
+/// A feature of a graph.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GraphFeature {
+    /// Words at which it is strongest. Empty if the text is not known.
+    pub words: Vec<String>,
+    /// The amount by which the error would rise without it.
+    pub explained_share: f64,
+    /// Share of the tokens that use it.
+    pub active_share: f64,
+    /// How well it was found again by the runs of a consensus, if the fit is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reproducibility: Option<f64>,
+}
+
+impl FeatureGraph {
+    /// The graph of fits with their names, and the words of each of their features, if they are known.
+    ///
+    /// `measure` is how features are compared. Without it, [`Measure::between`] decides for each pair of neighbours, and
+    /// cosines are tried if it knows none.
+    ///
+    /// # Errors
+    /// If two neighbours cannot be compared.
+    pub fn of(
+        fits: &[(String, &FitRecord, Option<Vec<Vec<String>>>)],
+        measure: Option<Measure>,
+    ) -> Result<FeatureGraph, FitError> {
+        let neighbours = fits.iter().zip(fits.iter().skip(1));
+        let linked = neighbours.map(|((_, first, _), (_, second, _))| {
+            let measure = measure.or_else(|| Measure::between(first, second)).unwrap_or(Measure::Cosine);
+            Ok(links(&measure.similarities(first, second)?, measure))
+        });
+        Ok(FeatureGraph {
+            links: linked.collect::<Result<_, FitError>>()?,
+            fits: fits.iter().map(|(name, record, words)| fit(name, record, words.as_deref())).collect(),
+        })
+    }
+}
+
+fn fit(name: &str, record: &FitRecord, words: Option<&[Vec<String>]>) -> GraphFit {
+    let summary = &record.run.summary;
+    let feature = |(k, statistics): (usize, &unmix::FeatureStatistics)| GraphFeature {
+        words: words.and_then(|words| words.get(k).cloned()).unwrap_or_default(),
+        explained_share: statistics.explained_share,
+        active_share: statistics.active_share,
+        reproducibility: statistics.reproducibility,
+    };
+    GraphFit {
+        name: name.to_owned(),
+        relative_error: summary.relative_error,
+        tokens: summary.tokens,
+        neurons: summary.neurons,
+        features: summary.feature_statistics.iter().enumerate().map(feature).collect(),
+    }
+}

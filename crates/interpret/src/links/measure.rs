@@ -1,0 +1,98 @@
+//! By what features of two fits can be compared.
+
+use serde::Serialize;
+use unmix::{DenseMatrix, feature_cosines};
+use unmix_data::{Error, FitRecord};
+
+use crate::correlation::cross_correlations;
+use crate::fit_error::FitError;
+
+/// A similarity of features of two fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    /// The cosine of the features. The fits must be over the same neurons, those of one layer.
+    Cosine,
+    /// The correlation of the coefficients. The fits must be of the same tokens, and may be of different layers.
+    Correlation,
+}
+
+impl Measure {
+    /// What is meaningful for two fits. The features of fits of the same activations have cosines. If the activations
+    /// differ while the token ids are the same, they are those of two layers, whose neurons have nothing to do with one
+    /// another: then coefficients have correlations. Fits of other tokens are taken to be of the same neurons. `None` if
+    /// the fits have neither neurons nor tokens in common.
+    pub fn between(first: &FitRecord, second: &FitRecord) -> Option<Measure> {
+        let same_activations = first.run.input.fingerprint == second.run.input.fingerprint;
+        let ids_are_known = first.columns.token_ids.is_some() && second.columns.token_ids.is_some();
+        if !same_activations && ids_are_known && same_tokens(first, second) {
+            return Some(Measure::Correlation);
+        }
+        (first.features.columns == second.features.columns).then_some(Measure::Cosine)
+    }
+
+    /// The similarity of each feature of the first fit with each of the second, [A, B]. It is 0 for features that are
+    /// zero or that no token uses.
+    ///
+    /// # Errors
+    /// If the fits do not have in common what this measure needs.
+    pub fn similarities(self, first: &FitRecord, second: &FitRecord) -> Result<DenseMatrix, FitError> {
+        match self {
+            Measure::Cosine => Ok(feature_cosines(&first.features, &second.features)?),
+            Measure::Correlation if same_tokens(first, second) => {
+                Ok(cross_correlations(&first.coefficients, &second.coefficients))
+            }
+            Measure::Correlation => Err(Error::Inconsistent {
+                what: "the tokens of a fit".to_owned(),
+                found: shape(second),
+                expected: format!(
+                    "correlations need the same tokens in the same order, and the other fit is of {}",
+                    shape(first)
+                ),
+            }
+            .into()),
+        }
+    }
+
+    /// From this similarity on, a feature is the same.
+    pub fn same_from(self) -> f32 {
+        match self {
+            Measure::Cosine => 0.8,
+            // Coefficients of two layers also differ by what the layers between add.
+            Measure::Correlation => 0.6,
+        }
+    }
+
+    /// From this similarity on, a feature has something of another.
+    pub fn linked_from(self) -> f32 {
+        match self {
+            Measure::Cosine => 0.4,
+            Measure::Correlation => 0.3,
+        }
+    }
+
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Measure::Cosine => "cosine",
+            Measure::Correlation => "correlation",
+        }
+    }
+}
+
+/// Whether the rows of two fits are the same tokens, as far as their columns say.
+fn same_tokens(first: &FitRecord, second: &FitRecord) -> bool {
+    let (a, b) = (&first.columns, &second.columns);
+    let columns = [
+        (&a.token_ids, &b.token_ids),
+        (&a.prompt_ids, &b.prompt_ids),
+        (&a.positions, &b.positions),
+        (&a.rows, &b.rows),
+    ];
+    first.coefficients.rows == second.coefficients.rows
+        && columns.into_iter().all(|(a, b)| a.is_none() || b.is_none() || a == b)
+}
+
+fn shape(fit: &FitRecord) -> String {
+    format!("{} tokens and {} neurons", fit.coefficients.rows, fit.features.columns)
+}

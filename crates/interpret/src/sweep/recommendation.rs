@@ -1,0 +1,295 @@
+//! Which number of features to take, and why.
+
+use serde::{Deserialize, Serialize};
+
+use super::point::{SweepPoint, mean};
+
+/// Share of what the best point explains of held-out neurons that another point may explain less. Between points so close
+/// the stability decides. It has a sharp peak at the number of features that there are, where the held-out error is flat.
+const CLOSE_TO_BEST: f64 = 0.05;
+
+/// The number of features to take, with the figures that speak for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    /// Number of features K.
+    pub rank: u32,
+    /// Share of the neurons that a feature keeps.
+    pub sparsity: f64,
+    /// Whether the best may lie beyond the ranks that were tried.
+    pub edge: Option<Edge>,
+    /// Why, in a sentence or two.
+    pub reason: String,
+}
+
+/// An end of the ranks that were tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Edge {
+    /// The smallest rank is recommended. A smaller one may be better.
+    Smallest,
+    /// The largest rank is recommended. A larger one may be better.
+    Largest,
+}
+
+/// Chooses among the points. `None` without points.
+///
+/// The points with nearly the least held-out error come into question: those whose error is above the least by at most a
+/// standard error of the difference over the folds, or by 5% of what the best point explains. Among them, the one with
+/// the most stable features is taken. With fewer features than there are to find, two fits choose different ones. With
+/// more, features split in different ways. So stability is highest where the number is right. But it is high as well for
+/// a few strong features that leave much unexplained, which the held-out error excludes.
+///
+/// Without held-out errors, stability alone decides. With a single seed, the smallest number that comes into question is
+/// taken.
+pub fn recommend(points: &[SweepPoint]) -> Option<Recommendation> {
+    let candidates = candidates(points);
+    let by_stability = candidates.iter().copied().filter(|point| point.stability().is_some());
+    let stability = |point: &SweepPoint| point.stability().unwrap_or(0.0);
+    let best = by_stability
+        .max_by(|a, b| stability(a).total_cmp(&stability(b)).then(b.rank.cmp(&a.rank)))
+        .or_else(|| candidates.iter().copied().min_by_key(|point| point.rank))?;
+    let edge = edge(points, best);
+    Some(Recommendation {
+        rank: best.rank,
+        sparsity: best.sparsity,
+        edge,
+        reason: reason(points, &candidates, best, edge),
+    })
+}
+
+/// The point with the least held-out error.
+fn least(points: &[SweepPoint]) -> Option<&SweepPoint> {
+    let errors = points.iter().filter_map(|point| Some((point, point.held_out_error()?)));
+    errors.min_by(|a, b| a.1.total_cmp(&b.1).then(a.0.rank.cmp(&b.0.rank))).map(|(point, _)| point)
+}
+
+/// The points that come into question: all of them if nothing was held out.
+fn candidates(points: &[SweepPoint]) -> Vec<&SweepPoint> {
+    let Some(least) = least(points) else { return points.iter().collect() };
+    let least_error = least.held_out_error().unwrap_or(0.0);
+    let is_close = |point: &&SweepPoint| {
+        let above = point.held_out_error().map(|error| error - least_error);
+        let tolerated = (CLOSE_TO_BEST * (1.0 - least_error)).max(standard_error(point, least));
+        above.is_some_and(|above| above <= tolerated)
+    };
+    points.iter().filter(is_close).collect()
+}
+
+/// The standard error of the difference of the held-out errors of two points, over the folds. 0 if they have other folds.
+fn standard_error(a: &SweepPoint, b: &SweepPoint) -> f64 {
+    let (a, b) = (&a.held_out_errors, &b.held_out_errors);
+    if a.len() != b.len() || a.len() < 2 {
+        return 0.0;
+    }
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let mean = mean(&differences).unwrap_or(0.0);
+    let squares: f64 = differences.iter().map(|difference| (difference - mean).powi(2)).sum();
+    let count = differences.len() as f64;
+    (squares / (count - 1.0) / count).sqrt()
+}
+
+fn edge(points: &[SweepPoint], best: &SweepPoint) -> Option<Edge> {
+    let ranks = || points.iter().map(|point| point.rank);
+    match (ranks().min(), ranks().max()) {
+        (least, most) if least == most => None,
+        (_, Some(most)) if most == best.rank => Some(Edge::Largest),
+        (Some(least), _) if least == best.rank => Some(Edge::Smallest),
+        _ => None,
+    }
+}
+
+fn reason(points: &[SweepPoint], candidates: &[&SweepPoint], best: &SweepPoint, edge: Option<Edge>) -> String {
+    let name = |point: &SweepPoint| {
+        let several = points.iter().any(|other| other.sparsity != point.sparsity);
+        let sparsity =
+            if several { format!(" with {} of the neurons", percent(point.sparsity)) } else { String::new() };
+        format!("K = {}{sparsity}", point.rank)
+    };
+    let back = match (best.reproducible(), best.seeds.len()) {
+        (Some(found), 2) => format!("{} of {} features come back with the other seed", found.round(), best.rank),
+        (Some(found), _) => {
+            format!("{} of {} features come back with at least half of the other seeds", found.round(), best.rank)
+        }
+        (None, _) => String::new(),
+    };
+    let least = least(points);
+    let mut text = match (least, best.held_out_error(), best.stability()) {
+        (Some(least), Some(error), Some(_)) if least.place() == best.place() => {
+            let close = candidates.len() - 1;
+            let others = match close {
+                0 => "no other is close".to_owned(),
+                1 => "the one that is close has less stable features".to_owned(),
+                _ => format!("the {close} that are close have less stable features"),
+            };
+            format!("The held-out error is least at {} ({error:.3}), and {others}: {back}.", name(best))
+        }
+        (Some(least), Some(error), Some(stability)) => format!(
+            "Of the {} points whose held-out error is close to the least ({:.3} at {}), {} ({error:.3}) has the most stable \
+             features (mean cosine {stability:.2}): {back}.",
+            candidates.len(),
+            least.held_out_error().unwrap_or(0.0),
+            name(least),
+            name(best)
+        ),
+        (Some(least), Some(error), None) => format!(
+            "{} is the smallest rank whose held-out error ({error:.3}) is close to the least ({:.3} at {}). A single seed says \
+             nothing about stability.",
+            name(best),
+            least.held_out_error().unwrap_or(0.0),
+            name(least)
+        ),
+        (_, _, Some(stability)) => format!(
+            "{} has the most stable features (mean cosine {stability:.2}): {back}. Nothing was held out, so fewer features are \
+             favoured.",
+            name(best)
+        ),
+        _ => format!(
+            "{} is the smallest rank. With one seed and without held-out tokens, nothing else is known.",
+            name(best)
+        ),
+    };
+    match edge {
+        Some(Edge::Largest) => {
+            text += " It is the largest rank that was tried, so a larger one may be better.";
+            text += &gained(points, best).unwrap_or_default();
+        }
+        Some(Edge::Smallest) => {
+            text += " It is the smallest rank that was tried, so a smaller one may be better.";
+        }
+        None => {}
+    }
+    text
+}
+
+/// What the last step to the largest rank has gained.
+fn gained(points: &[SweepPoint], largest: &SweepPoint) -> Option<String> {
+    let smaller = points.iter().filter(|point| point.sparsity == largest.sparsity && point.rank < largest.rank);
+    let before = smaller.max_by_key(|point| point.rank)?;
+    let fall = before.held_out_error()? - largest.held_out_error()?;
+    let more = largest.reproducible()? - before.reproducible()?;
+    Some(format!(
+        " From K = {} to {}, the held-out error falls by {fall:.3}, and {more:.0} more features come back.",
+        before.rank, largest.rank
+    ))
+}
+
+/// `5%`, `0.5%`.
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    format!("{}%", (percent * 100.0).round() / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::Sweep;
+
+    /// A point of 5 seeds and 4 folds.
+    fn point(rank: u32, held_out: f64, stability: f64) -> SweepPoint {
+        SweepPoint {
+            rank,
+            sparsity: 0.05,
+            kept_per_feature: 10,
+            seeds: (0..5).collect(),
+            relative_errors: vec![held_out - 0.1; 5],
+            // The folds differ, but the ranks do alike on all of them.
+            held_out_errors: [-0.1, 0.0, 0.02, 0.08].map(|fold| held_out + fold).to_vec(),
+            stabilities: vec![stability; 10],
+            reproducible_features: vec![(f64::from(rank) * stability) as u32; 5],
+            dead_features: 0.0,
+            duplicate_features: 0.0,
+            active_features: 5.0,
+            iterations: 30.0,
+            seconds: 1.0,
+        }
+    }
+
+    fn recommended(points: &[SweepPoint]) -> Recommendation {
+        recommend(points).expect("points")
+    }
+
+    #[test]
+    fn of_the_points_close_to_the_least_error_the_most_stable_is_taken() {
+        // The error is flat from 60 on, and few features are stable but explain little.
+        let points = [
+            point(15, 0.8, 0.99),
+            point(30, 0.7, 0.7),
+            point(60, 0.505, 0.96),
+            point(80, 0.5, 0.9),
+            point(120, 0.51, 0.7),
+        ];
+        let found = recommended(&points);
+        assert_eq!((found.rank, found.edge), (60, None));
+        assert!(found.reason.contains("0.500 at K = 80") && found.reason.contains("57 of 60"), "{}", found.reason);
+    }
+
+    #[test]
+    fn a_rank_that_differs_by_less_than_its_standard_error_comes_into_question() {
+        let mut uncertain = point(40, 0.55, 0.95);
+        let points = |uncertain: &SweepPoint| [uncertain.clone(), point(60, 0.5, 0.9)];
+        assert_eq!(recommended(&points(&uncertain)).rank, 60);
+        uncertain.held_out_errors = vec![0.3, 0.5, 0.7, 0.7];
+        assert_eq!(recommended(&points(&uncertain)).rank, 40);
+    }
+
+    #[test]
+    fn the_ends_of_the_ranks_are_said_to_be_ends() {
+        let falling = [point(25, 0.8, 0.7), point(50, 0.6, 0.7), point(100, 0.4, 0.7)];
+        let found = recommended(&falling);
+        assert_eq!((found.rank, found.edge), (100, Some(Edge::Largest)));
+        let gained = "From K = 50 to 100, the held-out error falls by 0.200, and 35 more features come back.";
+        assert!(found.reason.ends_with(gained), "{}", found.reason);
+        let rising = [point(25, 0.4, 0.9), point(50, 0.6, 0.7), point(100, 0.8, 0.7)];
+        let found = recommended(&rising);
+        assert_eq!((found.rank, found.edge), (25, Some(Edge::Smallest)));
+        assert_eq!(recommended(&rising[..1]).edge, None);
+        assert_eq!(recommend(&[]), None);
+    }
+
+    #[test]
+    fn without_seeds_or_folds_the_reason_says_what_is_not_known() {
+        let bare = |seeds: bool, folds: bool| {
+            let points = [(25, 0.6), (50, 0.5), (100, 0.49)].map(|(rank, error)| {
+                let mut point = point(rank, error, if rank == 50 { 0.9 } else { 0.8 });
+                if !seeds {
+                    point.stabilities.clear();
+                    point.seeds.truncate(1);
+                }
+                if !folds {
+                    point.held_out_errors.clear();
+                }
+                point
+            });
+            recommended(&points)
+        };
+        assert_eq!((bare(true, false).rank, bare(false, true).rank, bare(false, false).rank), (50, 50, 25));
+        assert!(bare(true, false).reason.contains("Nothing was held out"));
+        assert!(bare(false, true).reason.contains("A single seed says nothing"));
+        assert!(bare(false, false).reason.contains("nothing else is known"));
+    }
+
+    #[test]
+    fn ranks_are_added_around_the_best_until_its_neighbours_are_close() {
+        // Stability falls off on both sides of 60, and above it the features that come back are 60.
+        let measured = |rank: u32| {
+            let off = (f64::from(rank) / 60.0).ln().abs();
+            let held_out = if rank < 60 { 0.5 + 0.5 * off } else { 0.5 + 0.02 * off };
+            let mut point = point(rank, held_out, 0.96 - 0.3 * off);
+            point.reproducible_features = vec![if rank < 60 { rank / 2 } else { 62 }; 5];
+            point
+        };
+        let fit = unmix::SemiNmf::new(1).sparsity(0.05);
+        let sweep = Sweep::new(fit, 200).ranks([25, 50, 100, 200, 400]);
+        let (mut points, mut order) = (Vec::new(), Vec::new());
+        while let Some(at) = sweep.next(&points) {
+            order.push(at.rank);
+            points.push(measured(at.rank));
+        }
+        assert_eq!(order[..6], [25, 50, 100, 200, 400, 62], "{order:?}");
+        let found = recommended(&points).rank;
+        assert!((52..=68).contains(&found), "{found} of {order:?}");
+        assert!(order.len() <= 11, "{order:?}");
+        let closed = sweep.refinements(0);
+        assert_eq!(closed.next(&points[..5]), None);
+    }
+}

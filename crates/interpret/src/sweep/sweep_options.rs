@@ -1,0 +1,103 @@
+//! What a sweep tries.
+
+use unmix::SemiNmf;
+
+use super::grid::refinement;
+use super::grid_point::GridPoint;
+use super::point::SweepPoint;
+
+/// Fits with several numbers of features, sparsities and seeds.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    pub(super) fit: SemiNmf,
+    pub(super) seed: u64,
+    ranks: Vec<u32>,
+    sparsities: Vec<f64>,
+    pub(super) seeds: u32,
+    pub(super) folds: u32,
+    refinements: u32,
+}
+
+impl Sweep {
+    /// A sweep whose fits have the options of `fit`, except for the rank and the seed. By default it tries the rank and
+    /// the sparsity of `fit` for activations of `neurons` neurons alone, with 5 seeds and 4 folds, and up to 6 more ranks
+    /// around the best.
+    pub fn new(fit: SemiNmf, neurons: u32) -> Self {
+        let options = fit.options(neurons);
+        Sweep {
+            ranks: vec![options.rank],
+            sparsities: vec![options.sparsity],
+            seed: options.seed,
+            fit,
+            seeds: 5,
+            folds: 4,
+            refinements: 6,
+        }
+    }
+
+    /// The numbers of features. Repeated ones count once.
+    pub fn ranks(mut self, ranks: impl IntoIterator<Item = u32>) -> Self {
+        self.ranks = ranks.into_iter().collect();
+        self.ranks.sort_unstable();
+        self.ranks.dedup();
+        self
+    }
+
+    /// The shares of the neurons that a feature keeps, each with each rank. Repeated ones count once.
+    pub fn sparsities(mut self, shares: impl IntoIterator<Item = f64>) -> Self {
+        self.sparsities = shares.into_iter().collect();
+        self.sparsities.sort_unstable_by(f64::total_cmp);
+        self.sparsities.dedup();
+        self
+    }
+
+    /// Number of fits of all tokens with each rank. They have the seed of the fit's options, the next number, and so on.
+    /// Their features are compared. With 1, nothing is known about stability. Default 5.
+    pub fn seeds(mut self, seeds: u32) -> Self {
+        self.seeds = seeds.max(1);
+        self
+    }
+
+    /// Number of folds of the tokens. Each is held out once from a fit, which gives the held-out error. With less than 2,
+    /// nothing is held out. Default 4.
+    pub fn folds(mut self, folds: u32) -> Self {
+        self.folds = folds;
+        self
+    }
+
+    /// The most ranks that are tried between those that were asked for, around the best. Default 6.
+    pub fn refinements(mut self, ranks: u32) -> Self {
+        self.refinements = ranks;
+        self
+    }
+
+    /// The fit with the most features of all, which takes the most memory.
+    pub fn largest_fit(&self) -> SemiNmf {
+        let largest = |share: f64, other: &f64| share.max(*other);
+        let sparsity = self.sparsities.iter().fold(0.0, largest);
+        self.fit.clone().rank(self.ranks.last().copied().unwrap_or(0)).sparsity(sparsity)
+    }
+
+    /// What was asked for.
+    pub fn grid(&self) -> impl Iterator<Item = GridPoint> {
+        self.ranks.iter().flat_map(|&rank| self.sparsities.iter().map(move |&sparsity| GridPoint { rank, sparsity }))
+    }
+
+    /// What is to be measured next, if `points` are measured: first what was asked for, then ranks around the best.
+    /// `None` when everything is measured.
+    pub fn next(&self, points: &[SweepPoint]) -> Option<GridPoint> {
+        let is_missing = |at: &GridPoint| points.iter().all(|point| point.place() != *at);
+        if let Some(missing) = self.grid().find(is_missing) {
+            return Some(missing);
+        }
+        let added = points.iter().filter(|point| self.grid().all(|at| at != point.place())).count();
+        if added < self.refinements as usize { refinement(points) } else { None }
+    }
+
+    /// The number of points that are still to be measured, at most.
+    pub fn left(&self, points: &[SweepPoint]) -> usize {
+        let asked = self.grid().filter(|at| points.iter().all(|point| point.place() != *at)).count();
+        let added = points.iter().filter(|point| self.grid().all(|at| at != point.place())).count();
+        asked + (self.refinements as usize).saturating_sub(added)
+    }
+}
