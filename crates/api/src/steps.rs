@@ -3,6 +3,7 @@
 
 use unmix_kernels::{
     LossTerms, Precision, Recording, feature_gram, inner_product, keep_best, loss, normalize_coefficients, project,
+    squared_norm,
 };
 
 use crate::Options;
@@ -106,7 +107,14 @@ impl<'a> Steps<'a> {
     /// Computes the Gram matrix of the features, and runs a pass over a sample. It does not compute a loss.
     pub fn sample_pass(&self, sample: &'a [Panel]) -> Recording {
         let mut recording = self.feature_gram();
-        self.over(sample).record(&mut recording, |r, panel| self.visit(r, panel, self.options.sweeps));
+        let b = self.buffers;
+        self.over(sample).record(&mut recording, |r, panel| {
+            // All panels of a sample share the memory of their norms.
+            if self.updates().coefficients.is_penalized() {
+                squared_norm(r, panel.activations, b.squared_norms(panel), self.scale);
+            }
+            self.visit(r, panel, self.options.sweeps)
+        });
         recording
     }
 
