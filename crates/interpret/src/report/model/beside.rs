@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Context, WordCount};
+use crate::links::Measure;
 
 /// A fit whose features are matched one to one with those of the report.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beside {
     /// Its title, for example the name of its folder.
     pub title: String,
@@ -14,24 +15,15 @@ pub struct Beside {
     /// Its ‖X − YZ‖² / ‖X‖².
     pub relative_error: f64,
     /// What the features were matched by.
-    pub by: Likeness,
+    pub by: Measure,
+    /// From this likeness on, two features count as the same.
+    pub same_from: f64,
     /// Mean likeness of the matches. A feature without a match counts as 0.
     pub stability: f64,
     /// The matches, most alike first.
     pub pairs: Vec<BesidePair>,
     /// Its features, in the order of their numbers.
     pub features: Vec<BesideFeature>,
-}
-
-/// What makes two features alike.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Likeness {
-    /// The cosine of the two, over the same neurons.
-    #[default]
-    Cosine,
-    /// The correlation of their coefficients, over the same tokens.
-    Correlation,
 }
 
 /// A feature of the report and the one that matches it.

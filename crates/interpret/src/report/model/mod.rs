@@ -15,7 +15,7 @@ mod tree;
 use serde::{Deserialize, Serialize};
 
 pub use crate::{ActiveFeatures, Agreement, Interpretability, LensChance, TokenLogit};
-pub use beside::{Beside, BesideFeature, BesidePair, Likeness};
+pub use beside::{Beside, BesideFeature, BesidePair};
 pub use concept::{ConceptChance, ConceptRow, ConceptScore};
 pub use context::{Band, Context, Piece};
 pub use feature::{CoActive, Histogram, Neighbour, NeuronWeight, Quantile, ReportFeature, WordCount};
