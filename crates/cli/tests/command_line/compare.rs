@@ -194,3 +194,65 @@ fn what_cannot_be_compared_is_named() {
     std::fs::create_dir(files.path("empty")).expect("created");
     refused(&[&fit, &files.path("empty")], &["empty", "run.json is missing", "`unmix fit` wrote"]);
 }
+
+/// The activations of another layer: each of its neurons is the sum of two of [`values`].
+fn next_layer() -> Vec<f32> {
+    let mix = |row: &[f32]| (0..NEURONS).map(|j| row[j] + row[(j * 5 + 1) % NEURONS]).collect::<Vec<f32>>();
+    values().chunks_exact(NEURONS).flat_map(mix).collect()
+}
+
+#[test]
+fn fits_of_two_layers_are_compared_by_what_their_tokens_do() {
+    let files = Files::new();
+    let options = ["-k", "3", "-p", "0.67"];
+    let first = files.fit(&files.activations("first.safetensors"), "first", &options);
+    let second = files.tensors("second.safetensors", &[("activations", &next_layer(), &[TOKENS, NEURONS])]);
+    let second = files.fit(&second, "second", &options);
+    let found = &compared(&[&first, &second])["compared_with"][0];
+    assert_eq!((&found["compared_by"], &found["found_again_from"]), (&"correlation".into(), &0.6f32.into()));
+    assert_eq!(found["found_again"], 3, "{found}");
+    assert!(found["pairs"][0]["correlation"].as_f64().expect("a number") > 0.9, "{found}");
+    assert!(found["pairs"][0].get("cosine").is_none(), "{found}");
+    assert!(found["chance"]["stability"].as_f64().expect("a number") < 0.5, "{found}");
+    let run = unmix(&["compare", &first, &second]).expect(0);
+    for words in ["mean correlation", "correlation of at least 0.6", "in a random order"] {
+        assert!(run.stdout.contains(words), "no {words:?} in {}", run.stdout);
+    }
+    // A user may know better.
+    let by_cosine = &compared(&[&first, &second, "--by", "cosine"])["compared_with"][0];
+    assert_eq!(by_cosine["compared_by"], "cosine");
+    let few = files.npy("few.npy", &values()[..TOKENS / 2 * NEURONS], NEURONS);
+    let few = files.fit(&few, "few", &["-k", "2"]);
+    files.refused(&["compare", &first, &few, "--by", "correlation"], &["few", "60 tokens", "same tokens"]);
+}
+
+#[test]
+fn the_links_over_several_ranks_are_written_as_json_and_as_a_page() {
+    let files = Files::new();
+    let file = files.activations("x.safetensors");
+    let fits = ["2", "3", "6"].map(|rank| files.fit(&file, &format!("rank-{rank}"), &["-k", rank, "-p", "0.34"]));
+    let (graph, page, tokens) = (files.path("links.json"), files.path("links.html"), files.tokens());
+    let args = ["compare", &fits[0], &fits[1], &fits[2], "--tokens", &tokens, "--graph", &graph, "--page", &page];
+    let run = unmix(&args).expect(0);
+    assert!(run.stdout.contains("links.json") && run.stdout.contains("links.html"), "{}", run.stdout);
+    let json: Value = serde_json::from_slice(&std::fs::read(&graph).expect("read")).expect("JSON");
+    let names: Vec<&Value> = json["fits"].as_array().expect("fits").iter().map(|fit| &fit["name"]).collect();
+    assert_eq!(names, ["rank-2", "rank-3", "rank-6"]);
+    assert_eq!(json["fits"][1]["features"].as_array().expect("features").len(), 3);
+    let word = json["fits"][1]["features"][0]["words"][0].as_str().expect("a word");
+    assert!(["red", "green", "blue"].contains(&word), "{word}");
+    assert_eq!(json["links"].as_array().expect("links").len(), 2);
+    // The links are the cosines between neighbours.
+    let cosines = cosines(&fits[1], &fits[2]);
+    let links = json["links"][1]["links"].as_array().expect("links");
+    assert!(links.iter().filter(|link| link["is_match"] == true).count() <= 3 && !links.is_empty(), "{links:?}");
+    for link in links {
+        let place = |key: &str| link[key].as_u64().expect("a number") as usize;
+        let similarity = link["similarity"].as_f64().expect("a number");
+        assert!((similarity - cosines[place("first")][place("second")]).abs() < 1e-5 && similarity >= 0.4, "{link}");
+    }
+    let shown = std::fs::read_to_string(&page).expect("read");
+    assert!(shown.contains("Content-Security-Policy") && shown.contains("rank-6"));
+    files.refused(&args, &["links.html", "--force"]);
+    unmix(&[&args[..], &["--force"]].concat()).expect(0);
+}

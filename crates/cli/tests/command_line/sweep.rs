@@ -137,6 +137,26 @@ fn each_file_is_a_layer_and_kept_fits_are_fits() {
     }
 }
 
+#[test]
+fn reports_are_linked_from_the_page() {
+    let files = Files::new();
+    let (file, out, tokens) = (files.activations("x.safetensors"), files.path("sweep"), files.tokens());
+    let options =
+        ["--rank", "2,3", "-p", "0.34", "--seeds", "2", "--folds", "0", "--refine", "0", "--engine", "cpu", "--json"];
+    let sweep = |more: &[&str]| unmix(&[&["sweep", &file, "--out", &out][..], &options, more].concat());
+    let refused = sweep(&["--tokens", &tokens]).expect(2);
+    assert!(refused.stderr.contains("add --reports"), "{}", refused.stderr);
+    let json = sweep(&["--reports", "--tokens", &tokens]).expect(0).json();
+    let fits = json["layers"][0]["fits"].as_array().expect("fits");
+    let reports: Vec<&str> = fits.iter().filter_map(|fit| fit["report"].as_str()).collect();
+    assert_eq!((fits.len(), reports.len()), (4, 2));
+    for report in reports {
+        let page = std::fs::read_to_string(Path::new(&out).join(report)).expect("read");
+        assert!(page.contains("Content-Security-Policy") && page.contains("green"));
+        assert!(std::fs::read_to_string(format!("{out}/sweep.html")).expect("read").contains(report));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_keeps_the_finished_points_and_the_same_command_goes_on() {

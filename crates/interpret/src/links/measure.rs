@@ -1,17 +1,18 @@
 //! By what features of two fits can be compared.
 
 use serde::{Deserialize, Serialize};
-use unmix::{DenseMatrix, feature_cosines};
+use unmix::{DenseMatrix, Matching, feature_cosines, match_similarities};
 use unmix_data::{Error, FitRecord};
 
 use crate::correlation::cross_correlations;
 use crate::fit_error::FitError;
 
 /// A similarity of features of two fits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Measure {
     /// The cosine of the features. The fits must be over the same neurons, those of one layer.
+    #[default]
     Cosine,
     /// The correlation of the coefficients. The fits must be of the same tokens, and may be of different layers.
     Correlation,
@@ -54,6 +55,15 @@ impl Measure {
         }
     }
 
+    /// The one-to-one matching of the features of two fits by this measure. Features that are zero do not count as possible.
+    ///
+    /// # Errors
+    /// As [`similarities`](Self::similarities).
+    pub fn matching(self, first: &FitRecord, second: &FitRecord) -> Result<Matching, FitError> {
+        let possible = living(first).min(living(second));
+        Ok(Matching { possible, ..match_similarities(&self.similarities(first, second)?) })
+    }
+
     /// From this similarity on, a feature is the same.
     pub fn same_from(self) -> f32 {
         match self {
@@ -78,6 +88,12 @@ impl Measure {
             Measure::Correlation => "correlation",
         }
     }
+}
+
+/// Number of features that are not zero.
+fn living(fit: &FitRecord) -> usize {
+    let features = &fit.features;
+    (0..features.rows).filter(|&k| features.row(k).iter().any(|&z| z != 0.0)).count()
 }
 
 /// Whether the rows of two fits are the same tokens, as far as their columns say.

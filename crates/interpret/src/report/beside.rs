@@ -1,6 +1,6 @@
 //! A second fit beside the first: its features, matched one to one with those of the first.
 
-use unmix::{Matching, match_similarities};
+use unmix::Matching;
 use unmix_data::FitRecord;
 
 use super::assemble::words;
@@ -41,11 +41,8 @@ pub struct MatchedFit {
 /// # Errors
 /// If a value is not finite.
 pub fn match_fits(first: &FitRecord, second: &FitRecord) -> Result<Option<MatchedFit>, FitError> {
-    let Some(measure) = Measure::between(first, second) else { return Ok(None) };
-    let mut matching = match_similarities(&measure.similarities(first, second)?);
-    let living = |fit: &FitRecord| fit.features.rows - fit.run.summary.dead_features.len();
-    matching.possible = living(first).min(living(second));
-    Ok(Some(MatchedFit { matching, measure }))
+    let measure = Measure::between(first, second);
+    measure.map(|measure| Ok(MatchedFit { matching: measure.matching(first, second)?, measure })).transpose()
 }
 
 /// The other fit as the page shows it, with contexts cut as `passages` are.

@@ -121,7 +121,7 @@ fn reason(points: &[SweepPoint], candidates: &[&SweepPoint], best: &SweepPoint, 
                 1 => "the one that is close has less stable features".to_owned(),
                 _ => format!("the {close} that are close have less stable features"),
             };
-            format!("The held-out error is least at {} ({error:.3}), and {others}: {back}.", name(best))
+            format!("The held-out error is least at {} ({error:.3}), and {others}. {back}.", name(best))
         }
         (Some(least), Some(error), Some(stability)) => format!(
             "Of the {} points whose held-out error is close to the least ({:.3} at {}), {} ({error:.3}) has the most stable \

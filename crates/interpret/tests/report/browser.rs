@@ -43,7 +43,11 @@ impl Default for Visit<'_> {
 
 /// Renders a report and opens it.
 pub fn visit(report: &Report, visit: &Visit<'_>) -> Outcome {
-    let mut page = render(report);
+    open(render(report), visit)
+}
+
+/// Opens a page.
+pub fn open(mut page: String, visit: &Visit<'_>) -> Outcome {
     if let Some(driver) = visit.driver {
         if visit.relaxed {
             let start = page.find("script-src '").expect("a policy for scripts") + "script-src ".len();
@@ -102,9 +106,14 @@ pub fn visit(report: &Report, visit: &Visit<'_>) -> Outcome {
     Outcome { dom, console, found }
 }
 
-/// Runs a driver in a page and returns its result. Nothing may go wrong.
+/// Runs a driver in the page of a report and returns its result. Nothing may go wrong.
 pub fn drive(report: &Report, hash: &str, window: (u32, u32), driver: &str) -> Value {
-    let outcome = visit(report, &Visit { hash, window, driver: Some(driver), ..Visit::default() });
+    drive_page(render(report), hash, window, driver)
+}
+
+/// The same in any page.
+pub fn drive_page(page: String, hash: &str, window: (u32, u32), driver: &str) -> Value {
+    let outcome = open(page, &Visit { hash, window, driver: Some(driver), ..Visit::default() });
     assert_eq!(outcome.console, [""; 0]);
     assert!(outcome.found.get("error").is_none(), "{}", outcome.found);
     assert!(outcome.found.is_object(), "the driver did not end: {}", outcome.found);

@@ -1,6 +1,7 @@
 //! The report's page in a browser: what it shows, how it reacts, and that no token can do harm.
 
 mod browser;
+mod plots;
 mod reading;
 mod synthetic;
 

@@ -1,6 +1,6 @@
 //! How a fit matches the first one, and what chance would give.
 
-use unmix::{Matching, match_similarities};
+use unmix::Matching;
 use unmix_interpret::links::Measure;
 use unmix_interpret::{match_by_chance, match_correlations_by_chance};
 
@@ -34,11 +34,9 @@ impl<'a> Comparison<'a> {
                 first.record.features.columns
             )));
         };
-        let similarities = measure
-            .similarities(&first.record, &fit.record)
+        let matching = measure
+            .matching(&first.record, &fit.record)
             .map_err(|error| Failure::Usage(format!("{}: {error}", fit.path.display())))?;
-        let mut matching = match_similarities(&similarities);
-        matching.possible = first.living().min(fit.living());
         let chance = match measure {
             Measure::Cosine => match_by_chance(&first.record.features, &fit.record.features, SHUFFLES, 0)?,
             Measure::Correlation => {

@@ -23,17 +23,11 @@ pub struct Words {
 }
 
 impl Fit<'_> {
-    /// Number of features that are not zero.
-    pub fn living(&self) -> usize {
-        let features = &self.record.features;
-        (0..features.rows).filter(|&k| features.row(k).iter().any(|&z| z != 0.0)).count()
-    }
-
     /// The words of each feature, at most `most` of each, if they are known.
     pub fn words(&self, most: usize) -> Option<Vec<Vec<String>>> {
         let Words { text, of_features } = self.words.as_ref()?;
         let of_feature = |found: &Contexts| {
-            found.spellings.iter().take(most).map(|spelling| text.join(spelling.word.clone())).collect()
+            found.spellings.iter().take(most).map(|spelling| text.name(spelling.word.clone())).collect()
         };
         Some(of_features.iter().map(of_feature).collect())
     }

@@ -8,6 +8,7 @@ use crate::activation_args::ActivationArgs;
 use crate::commands::fit::SolverArgs;
 use crate::memory_args::MemoryArgs;
 use crate::number_args::share;
+use crate::token_text::TextArgs;
 
 /// Try several numbers of features, and recommend one
 ///
@@ -25,7 +26,7 @@ use crate::number_args::share;
   unmix sweep activations.safetensors --out sweep
   unmix sweep activations.safetensors --rank 25,50,100,200,400 --sparsity 0.01,0.05 --seeds 5 --out sweep
   unmix sweep layer-*.safetensors --each --out layers
-  unmix sweep activations.safetensors --keep-fits --out sweep")]
+  unmix sweep activations.safetensors --reports --vocabulary tokenizer.json --out sweep")]
 pub struct SweepArgs {
     #[command(flatten)]
     pub activations: ActivationArgs,
@@ -62,6 +63,13 @@ pub struct SweepArgs {
     /// Keep the fits with all tokens, each in a folder as `unmix fit` writes it
     #[arg(long)]
     pub keep_fits: bool,
+
+    /// Write a report about one fit of each point, and link it on the page; keeps the fits as well. See `unmix report` for more
+    #[arg(long)]
+    pub reports: bool,
+
+    #[command(flatten)]
+    pub text: TextArgs,
 
     #[command(flatten)]
     pub solver: SolverArgs,

@@ -96,7 +96,8 @@ impl SweepFolder {
         }
     }
 
-    fn store(&self) -> Result<(), Failure> {
+    /// Stores everything.
+    pub fn store(&self) -> Result<(), Failure> {
         let record = &self.record;
         let json = serde_json::to_vec_pretty(record).map_err(|error| Failure::Output(error.into()))?;
         write_file(self.path.join(RECORD_FILE), true, |out| out.write_all(&json))?;

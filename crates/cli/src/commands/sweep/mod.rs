@@ -3,6 +3,7 @@
 mod args;
 mod folder;
 mod layer;
+mod reports;
 mod summary;
 mod watch;
 
@@ -23,6 +24,7 @@ use crate::failure::Failure;
 use crate::output::{self, thousands};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
+use crate::vocabulary_words::VocabularyWords;
 use crate::{activation_args, engine, interrupt, placement};
 
 /// Runs the command.
@@ -58,7 +60,7 @@ pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
         let data = SweepData::new(engine.as_ref(), source, layer.set.token_columns().prompt_ids.as_deref())
             .placement(planned.plan.placement);
         while let Some(at) = layer.sweep.next(&folder.record.layers[number].points) {
-            let mut kept = folder.keeper(number, args.keep_fits, at, &layer.set);
+            let mut kept = folder.keeper(number, args.keep_fits || args.reports, at, &layer.set);
             let measured = layer.sweep.measure(&data, at, &mut watch.fits(number, &mut kept));
             // If a file was changed, this explains a fit that failed, and makes one that did not fail worthless.
             layer.set.check_unchanged(&folder.record.layers[number].input.fingerprint)?;
@@ -71,6 +73,9 @@ pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
         folder.complete(number)?;
     }
     watch.end();
+    if args.reports {
+        reports::write(&mut folder, &args.text, reporter)?;
+    }
 
     if shared.json {
         return output::print_json(&folder.record);
@@ -86,6 +91,13 @@ fn check(args: &SweepArgs) -> Result<(), Failure> {
             "--init given: the fits of a sweep start from their seeds; choose another start or leave it out".to_owned(),
         ));
     }
+    if !args.reports && (args.text.tokens.is_some() || args.text.vocabulary.is_some()) {
+        return Err(Failure::Usage(
+            "--vocabulary, --tokens: only reports show words; add --reports or leave them out".to_owned(),
+        ));
+    }
+    // A vocabulary that cannot be read is told before the fits rather than after them.
+    VocabularyWords::read(args.text.vocabulary.as_deref())?;
     if args.folds == 1 {
         return Err(Failure::Usage(
             "--folds 1: a fold is held out while the others are fitted, so at least 2 are needed; 0 holds nothing out"

@@ -4,6 +4,8 @@ const feature = ({ column, feature: k }) => graph.fits[column].features[k];
 const names = (words) => words.slice(0, 4).map((word) => plain(word).trim() || "␣").join(", ");
 const label = (place) => names(feature(place).words) || "#" + place.feature;
 const cut = (text, most) => ([...text].length > most ? [...text].slice(0, most - 1).join("") + "…" : text);
+// The end of a path says more than its beginning.
+const cutStart = (text, most) => ([...text].length > most ? "…" + [...text].slice(1 - most).join("") : text);
 const key = ({ column, feature: k }) => `${column}-${k}`;
 const nodes = new Map();
 const paths = [];
@@ -43,7 +45,7 @@ function drawGraph() {
   const width = x(graph.fits.length - 1) + COLUMN + 4;
   const height = HEAD + Math.max(...graph.fits.map((fit, i) => fit.features.length * LINE * stretch[i])) + 8;
   const heads = graph.fits.map((fit, i) => [
-    s("text", { class: "head", x: x(i) + 2, y: 15 }, cut(plain(fit.name), 30)),
+    s("text", { class: "head", x: x(i) + 2, y: 15 }, cutStart(plain(fit.name), 26)),
     s("text", { class: "head-about", x: x(i) + 2, y: 32 }, `${count(fit.features.length, "feature")}, error ${fixed3(fit.error)}`),
   ]);
   const between = graph.links.map(({ measure, found_again: found, same_from: from }, i) => [
@@ -123,10 +125,16 @@ function hideWeak() {
 
 function drawClaim() {
   const [first, last] = [graph.fits[0], graph.fits.at(-1)];
-  const parts = graph.links.map(({ found_again: found, measure, same_from: from, linked_from: linkedFrom }, i) => {
+  const parts = graph.links.map(({ found_again: found, measure, same_from: from }, i) => {
     const [a, b] = [graph.fits[i], graph.fits[i + 1]];
-    return `${plain(a.name)} → ${plain(b.name)}: ${found.same} of ${Math.min(a.features.length, b.features.length)} stay the same (${measure} of at least ${from}), ` +
-      `${found.split} split, ${found.merged} of the second have merged, ${found.lost} vanish and ${found.new} are new (no ${measure} of ${linkedFrom}).`;
+    const facts = [
+      `${found.same} of ${Math.min(a.features.length, b.features.length)} stay the same (a ${measure} of at least ${from})`,
+      found.split > 0 && `${found.split} split`,
+      found.merged > 0 && `${found.merged} come from two or more`,
+      found.lost > 0 && `${found.lost} vanish`,
+      found.new > 0 && `${found.new} are new`,
+    ].filter(Boolean);
+    return h("li", {}, isolated(a.name), " → ", isolated(b.name), `: ${facts.join(", ")}.`);
   });
   if (graph.fits.length === 2) {
     const possible = Math.min(first.features.length, last.features.length);
@@ -134,7 +142,7 @@ function drawClaim() {
   } else {
     at("claim").append("How features persist, split and merge over ", h("strong", {}, `${graph.fits.length} fits`));
   }
-  at("lead").append(parts.join(" "));
+  at("lead").append(...parts);
 }
 
 at("title").append(isolated(graph.title));

@@ -89,10 +89,14 @@ function drawPlots(layer, number) {
     }));
 }
 
-function fitLinks(point) {
-  return point.fits.map((fit, i) => [i > 0 && ", ", fit.report
-    ? h("a", { href: fit.report.split("/").map(encodeURIComponent).join("/") }, `report of seed ${fit.seed}`)
-    : isolated(fit.folder)]);
+// The reports, or else the first folder.
+function fitLinks({ fits }) {
+  const reports = fits.filter((fit) => fit.report);
+  const others = fits.length - 1;
+  return [
+    reports.map((fit, i) => [i > 0 && ", ", h("a", { href: fit.report.split("/").map(encodeURIComponent).join("/") }, `report of seed ${fit.seed}`)]),
+    reports.length === 0 && fits.length > 0 && [isolated(fits[0].folder), others > 0 && ` and ${count(others, "other seed")}`],
+  ];
 }
 
 function drawTable(layer, number) {
@@ -104,7 +108,7 @@ function drawTable(layer, number) {
     ["iterations", (point) => whole(point.iterations)], ["seconds", (point) => three(point.seconds)],
   ];
   return h("div", { class: "points", tabindex: "0", role: "region", "aria-label": "All points" }, h("table", {},
-    h("thead", {}, h("tr", {}, h("th", {}, "features"), columns.map(([name]) => h("th", {}, name)), hasFits && h("th", {}, "fits"))),
+    h("thead", {}, h("tr", {}, h("th", {}, "features"), columns.map(([name]) => h("th", {}, name)), hasFits && h("th", { class: "fits" }, "fits"))),
     h("tbody", {}, layer.points.map((point) =>
       h("tr", { id: rowId(number, point), class: point.recommended && "is-chosen" },
         h("td", {}, `K = ${whole(point.rank)}`, point.recommended && " · recommended"),

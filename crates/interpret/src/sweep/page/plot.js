@@ -1,6 +1,6 @@
 // Plots over the number of features, on a logarithmic scale. A dot leads to the row of its point.
 
-const PLOT = { width: 480, height: 262, left: 46, right: 14, top: 12, foot: 34 };
+const PLOT = { width: isNarrow() ? 350 : 480, height: isNarrow() ? 210 : 262, left: 46, right: 14, top: 12, foot: 34 };
 
 // Round steps for an axis.
 function ticks(low, high) {
