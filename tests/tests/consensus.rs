@@ -188,8 +188,8 @@ fn a_consensus_that_is_stopped_is_that_of_the_runs_until_then() {
     assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::StartRun { run: 3, .. })), (2, 1));
     assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::Runs { first: 1, iteration: 4, .. })), (3, 3));
     // Of the second group of runs, none is done.
-    assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::Runs { first: 4, iteration: 4, .. })), (3, 6));
-    assert_eq!(stopped(&|progress| progress.stage == Stage::Agree), (6, 6));
+    assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::Runs { first: 4, iteration: 4, .. })), (3, 10));
+    assert_eq!(stopped(&|progress| progress.stage == Stage::Agree), (6, 10));
 }
 
 #[test]

@@ -65,9 +65,9 @@ impl Consensus {
     /// The largest number of runs. More of them change nothing, and all pairs of their features are compared.
     pub const MOST_RUNS: u32 = 100;
     /// The number of iterations of each run, unless [`iterations`](Self::iterations) says another one.
-    pub const ITERATIONS: u32 = 6;
+    pub const ITERATIONS: u32 = 10;
 
-    /// A consensus of 30 runs of 6 iterations. `fit` says what the runs and the result are: the rank, the solver, the sparsity. Its seed
+    /// A consensus of 30 runs of 10 iterations. `fit` says what the runs and the result are: the rank, the solver, the sparsity. Its seed
     /// gives each run a seed of its own. Its numbers of iterations and its tolerance do not matter.
     pub fn new(fit: SemiNmf) -> Self {
         Consensus { fit, runs: Self::RUNS, iterations: Self::ITERATIONS, at_once: u32::MAX }
@@ -79,7 +79,7 @@ impl Consensus {
         self
     }
 
-    /// Number of iterations of each run, at least 1. Default 6.
+    /// Number of iterations of each run, at least 1. Default 10.
     pub fn iterations(mut self, iterations: u32) -> Self {
         self.iterations = iterations;
         self

@@ -9,18 +9,18 @@ fn the_features_of_several_runs_say_how_well_the_runs_agree() {
     let run =
         unmix(&["fit", &file, "-k", "3", "-p", "0.34", "--engine", "cpu", "--runs", "4", "--out", &out]).expect(0);
     assert!(
-        run.stdout.contains("4 of 6 iterations") && run.stdout.contains("features are in at least half"),
+        run.stdout.contains("4 of 10 iterations") && run.stdout.contains("features are in at least half"),
         "{}",
         run.stdout
     );
-    assert!(run.stderr.contains("4 runs of 6 iterations") && run.stderr.contains("run 1 of 4"), "{}", run.stderr);
+    assert!(run.stderr.contains("4 runs of 10 iterations") && run.stderr.contains("run 1 of 4"), "{}", run.stderr);
     // Nothing but the result is left.
     assert_eq!(files.names(), ["out", "x.safetensors"]);
     let record: serde_json::Value =
         serde_json::from_slice(&std::fs::read(files.path("out/run.json")).expect("read")).expect("JSON");
     assert_eq!(record["consensus"]["runs"], 4);
     assert_eq!(record["consensus"]["seeds"].as_array().expect("seeds").len(), 4);
-    assert_eq!(record["consensus"]["iterations_each"], 6);
+    assert_eq!(record["consensus"]["iterations_each"], 10);
     // The tokens are of three kinds. A run whose start has two tokens of a kind misses one.
     for statistics in record["feature_statistics"].as_array().expect("statistics") {
         assert!(statistics["reproducibility"].as_f64().expect("a number") >= 0.5, "{statistics}");
