@@ -229,12 +229,12 @@ mod tests {
     fn weak_contexts_do_not_count_if_there_are_strong_ones() {
         let text = text();
         let interpreter = Interpreter::new(&text, None, 0);
-        // Six strong contexts at “the”, and as many weak ones elsewhere.
-        let rows: Vec<usize> = (0..6).map(|i| 4 * i).chain((0..6).map(|i| 12 * i + 41)).collect();
+        // Ten strong contexts at “the”, and as many weak ones elsewhere.
+        let rows: Vec<usize> = (0..10).map(|i| 4 * i).chain((0..10).map(|i| 12 * i + 41)).collect();
         let mut contexts = at(&rows);
-        contexts[6..].iter_mut().for_each(|context| context.coefficient = 0.3);
+        contexts[10..].iter_mut().for_each(|context| context.coefficient = 0.3);
         let word = interpreter.of(&contexts).word.expect("a word");
-        assert_eq!((word.contexts, word.of), (6, 6));
+        assert_eq!((word.contexts, word.of), (10, 10));
     }
 
     #[test]

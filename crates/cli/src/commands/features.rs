@@ -14,7 +14,9 @@ use crate::shared_args::SharedArgs;
 use crate::token_text::{TextArgs, read_text, stored_row};
 use unmix_interpret::report::{HealthLevel, health_notes};
 use unmix_interpret::{
-    Contexts, Neuron, Occurrence, QUANTILES, Text, contexts, distributions, health, in_reading_order, strongest_neurons,
+    Activation, Contexts, INTERPRETED_CONTEXTS, Interpreter, Neuron, Occurrence, QUANTILES, TOKENS_A_WORD, Text,
+    contexts, contexts_of_tokens, distributions, health, in_reading_order, reading_order, strongest_neurons,
+    strongest_tokens,
 };
 
 /// Read the features of a fit: the words where each is strongest
@@ -53,7 +55,7 @@ pub struct FeaturesArgs {
     #[arg(long, value_name = "K", value_delimiter = ',')]
     pub feature: Vec<usize>,
 
-    /// Order of the features; `share` sorts by share of variance
+    /// Order of the features
     #[arg(long, value_enum, default_value_t, value_name = "ORDER")]
     pub sort: Order,
 
@@ -65,8 +67,11 @@ pub struct FeaturesArgs {
 /// Order of features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Order {
-    /// Share of variance, largest first
+    /// What can be trusted and read: features that other runs find again first, and of these the ones whose strongest
+    /// words agree
     #[default]
+    Reading,
+    /// Share of variance, largest first
     Share,
     /// Number of the feature
     Index,
@@ -85,8 +90,9 @@ const JSON_NEURONS: usize = 20;
 pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let record = read_fit(&args.fit)?;
     let fit = in_reading_order(&record);
-    let order = order(args, &fit)?;
+    check_numbers(&args.feature, fit.features.rows)?;
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
+    let order = order(args, &fit, &text);
     let found = contexts(&fit.coefficients, &text, args.top.max(OCCURRENCES));
     let summary = &fit.run.summary;
     let token_ids = fit.columns.token_ids.as_deref();
@@ -197,14 +203,27 @@ pub fn check_numbers(features: &[usize], rank: usize) -> Result<(), Failure> {
     }
 }
 
-fn order(args: &FeaturesArgs, fit: &FitRecord) -> Result<Vec<usize>, Failure> {
-    let rank = fit.features.rows;
+/// The features to show, in order. Those that --feature names keep the order in which they were named.
+fn order(args: &FeaturesArgs, fit: &FitRecord, text: &Text) -> Vec<usize> {
     let statistics = &fit.run.summary.feature_statistics;
-    check_numbers(&args.feature, rank)?;
-    let mut order: Vec<usize> = if args.feature.is_empty() { (0..rank).collect() } else { args.feature.clone() };
-    // Features that --feature names keep the order in which they were named.
-    if args.sort == Order::Share && args.feature.is_empty() {
-        order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share));
+    let mut order: Vec<usize> = (0..fit.features.rows).collect();
+    match args.sort {
+        _ if !args.feature.is_empty() => return args.feature.clone(),
+        Order::Index => {}
+        Order::Share => order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share)),
+        Order::Reading => order = reading_order(statistics, &word_scores(fit, text)),
     }
-    Ok(order)
+    order
+}
+
+/// How far the strongest words of each feature agree, from 0 to 1.
+fn word_scores(fit: &FitRecord, text: &Text) -> Vec<f64> {
+    let interpreter = Interpreter::new(text, None, fit.run.seed);
+    let score = |tokens: &Vec<Activation>| {
+        let words = contexts_of_tokens(tokens, text, INTERPRETED_CONTEXTS).occurrences;
+        let peaks: Vec<Activation> =
+            words.iter().map(|word| Activation { row: word.row, coefficient: word.coefficient }).collect();
+        interpreter.of(&peaks).score
+    };
+    strongest_tokens(&fit.coefficients, INTERPRETED_CONTEXTS * TOKENS_A_WORD).iter().map(score).collect()
 }

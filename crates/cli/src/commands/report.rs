@@ -137,7 +137,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
             "concepts": report.concepts.len(),
             "beside": other.as_ref().map(|other| json!({
                 "fit": args.beside.as_deref().map(output::json_path),
-                "matched_by": other.matched.by,
+                "matched_by": other.matched.measure,
                 "stability": other.matched.matching.stability(),
             })),
             "warnings": report.health.iter().filter(health_lines::is_warning).count(),
@@ -170,7 +170,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
                 "{}: {} features matched, mean {} {:.2}",
                 other.title,
                 matching.pairs.len(),
-                other.likeness(),
+                other.matched.measure.name(),
                 matching.stability()
             ),
         );
@@ -192,10 +192,6 @@ struct OtherFit {
 impl OtherFit {
     fn parts(&self) -> BesideParts<'_> {
         BesideParts { title: &self.title, fit: &self.fit, text: &self.text, matched: &self.matched }
-    }
-
-    fn likeness(&self) -> &'static str {
-        self.matched.by.name()
     }
 }
 

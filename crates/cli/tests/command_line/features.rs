@@ -125,6 +125,27 @@ fn a_healthy_fit_warns_of_nothing() {
 }
 
 #[test]
+fn features_come_in_the_order_that_is_asked_for() {
+    let files = Files::new();
+    let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3", "-p", "0.34"]);
+    let tokens = files.tokens();
+    let order = |options: &[&str]| -> Vec<u64> {
+        let json = unmix(&[&["features", &fit, "--json", "--tokens", &tokens][..], options].concat()).expect(0).json();
+        list(&json["features"]).iter().map(|feature| feature["feature"].as_u64().expect("a number")).collect()
+    };
+    assert_eq!(order(&["--sort", "index"]), [0, 1, 2]);
+    let reading = order(&[]);
+    assert_eq!(reading, order(&["--sort", "reading"]));
+    let mut sorted = reading.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, [0, 1, 2]);
+    let json = features(&fit, &[]);
+    let share = |k: &u64| json["features"][*k as usize]["statistics"]["explained_share"].as_f64().expect("a number");
+    assert!(order(&["--sort", "share"]).is_sorted_by(|a, b| share(a) >= share(b)));
+    assert_eq!(order(&["--feature", "2,0"]), [2, 0]);
+}
+
+#[test]
 fn tokens_that_were_decoded_one_by_one_are_told_from_those_of_a_vocabulary() {
     let files = Files::new();
     let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3", "-p", "0.34"]);

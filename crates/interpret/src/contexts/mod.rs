@@ -3,7 +3,7 @@
 //! [`in_reading_order`] puts shuffled tokens in order, [`strongest_tokens`] selects rows in one pass over the coefficients, [`Text`] knows the words and prompts around a row,
 //! and [`contexts`] puts the two together. Nothing here prints.
 
-mod by_quantile;
+mod by_strength;
 mod glyphs;
 mod in_reading_order;
 mod pieces;
@@ -11,7 +11,7 @@ mod prompts;
 mod strongest;
 mod text;
 
-pub use by_quantile::{StrengthBand, strength_bands};
+pub use by_strength::{StrengthBand, strength_bands};
 pub use glyphs::glyph_name;
 pub use in_reading_order::in_reading_order;
 pub use pieces::TokenNotation;

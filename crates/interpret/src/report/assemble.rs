@@ -165,22 +165,19 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
     }
 }
 
-/// The bands that have something to show, strongest first.
+/// The bands of a feature, strongest first. None if its strongest contexts show all there is.
 fn shown_bands(bands: &[StrengthBand], mut shown: impl FnMut(&[Activation]) -> Vec<Passage>) -> Vec<Band> {
     if bands.iter().map(|band| band.tokens).sum::<u64>() < LEAST_FOR_BANDS {
         return Vec::new();
     }
-    let parts = (0..bands.len()).map(|at| [at, at + 1].map(|edge| edge as f64 / bands.len() as f64));
-    bands
-        .iter()
-        .zip(parts)
-        .map(|(band, part)| {
+    let filled = bands.iter().filter(|band| band.tokens > 0);
+    filled
+        .map(|band| {
             let mut contexts: Vec<Context> =
                 shown(&band.examples).into_iter().map(|Passage { context, .. }| context).collect();
             contexts.sort_by(|a, b| b.coefficient.total_cmp(&a.coefficient));
-            Band { part, tokens: band.tokens, coefficients: band.coefficients.map(f64::from), contexts }
+            Band { range: band.range, tokens: band.tokens, contexts }
         })
-        .filter(|band| !band.contexts.is_empty())
         .collect()
 }
 

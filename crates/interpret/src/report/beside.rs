@@ -6,8 +6,9 @@ use unmix_data::FitRecord;
 use super::assemble::words;
 use super::passages::Passages;
 use super::{Beside, BesideFeature, BesidePair};
+use crate::fit_error::FitError;
 use crate::links::Measure;
-use crate::{FitError, TOKENS_A_WORD, Text, strongest_tokens};
+use crate::{TOKENS_A_WORD, Text, strongest_tokens};
 
 /// Most contexts of a feature of the other fit.
 const CONTEXTS: usize = 5;
@@ -31,22 +32,23 @@ pub struct MatchedFit {
     /// The matching. The features of the report come first.
     pub matching: Matching,
     /// What the features were matched by.
-    pub by: Measure,
+    pub measure: Measure,
 }
 
-/// Matches the features of two fits by the measure that is meaningful for them. Nothing if there is none.
+/// Matches the features of two fits by what is meaningful for them: [`Measure::between`]. Nothing if the fits have
+/// neither neurons nor tokens in common.
 ///
 /// # Errors
 /// If a value is not finite.
 pub fn match_fits(first: &FitRecord, second: &FitRecord) -> Result<Option<MatchedFit>, FitError> {
     let measure = Measure::between(first, second);
-    measure.map(|by| Ok(MatchedFit { matching: by.matching(first, second)?, by })).transpose()
+    measure.map(|measure| Ok(MatchedFit { matching: measure.matching(first, second)?, measure })).transpose()
 }
 
 /// The other fit as the page shows it, with contexts cut as `passages` are.
 pub(super) fn beside(parts: &BesideParts<'_>, passages: &Passages<'_>) -> Beside {
     let (fit, summary) = (parts.fit, &parts.fit.run.summary);
-    let MatchedFit { matching, by } = parts.matched;
+    let MatchedFit { matching, measure } = parts.matched;
     let passages = Passages {
         text: parts.text,
         prompt_ids: fit.columns.prompt_ids.as_deref(),
@@ -69,7 +71,8 @@ pub(super) fn beside(parts: &BesideParts<'_>, passages: &Passages<'_>) -> Beside
         title: parts.title.to_owned(),
         rank: fit.features.rows as u64,
         relative_error: summary.relative_error,
-        by: *by,
+        by: *measure,
+        same_from: measure.same_from().into(),
         stability: matching.stability(),
         pairs: matching
             .pairs

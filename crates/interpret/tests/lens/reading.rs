@@ -39,6 +39,29 @@ fn as_many_tokens_as_there_are_and_none() {
 }
 
 #[test]
+fn only_tokens_that_random_directions_do_not_reach_are_beyond_chance() {
+    let readout = Model::new(&llama("model."), LLAMA).readout(&layer(1));
+    let directions = readout.directions(&features()).expect("directions");
+    let all = readout.read(&directions, 20).expect("readings");
+    let (beyond, chance) = readout.read_beyond_chance(&features(), 20, 0).expect("readings");
+    assert!(chance.promoted > 0.0 && chance.suppressed < 0.0, "{chance:?}");
+    for (beyond, all) in beyond.iter().zip(&all) {
+        let promoted = all.promoted.iter().filter(|token| f64::from(token.logit) > chance.promoted);
+        let suppressed = all.suppressed.iter().filter(|token| f64::from(token.logit) < chance.suppressed);
+        assert!(promoted.map(|t| t.token_id).eq(beyond.promoted.iter().map(|t| t.token_id)));
+        assert!(suppressed.map(|t| t.token_id).eq(beyond.suppressed.iter().map(|t| t.token_id)));
+    }
+    // Random features are what chance is made of: few of them pass.
+    let random = DenseMatrix { rows: 300, columns: D, values: numbers(77, 300 * D) };
+    let (beyond, _) = readout.read_beyond_chance(&random, 1, 1).expect("readings");
+    let passing = beyond.iter().filter(|reading| !reading.promoted.is_empty()).count();
+    assert!((1..=45).contains(&passing), "{passing} of 300");
+    let none = DenseMatrix { rows: 2, columns: D, values: vec![0.0; 2 * D] };
+    let (beyond, _) = readout.read_beyond_chance(&none, 5, 0).expect("readings");
+    assert!(beyond.iter().all(|reading| reading.promoted.is_empty() && reading.suppressed.is_empty()));
+}
+
+#[test]
 fn many_directions_are_read_like_few() {
     // So many tokens that the unembedding is read in dozens of blocks.
     const MANY: usize = 4100;

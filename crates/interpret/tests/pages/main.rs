@@ -3,3 +3,4 @@
 mod any_text;
 mod fixtures;
 mod large;
+mod reading;

@@ -38,8 +38,8 @@ fn a_page_with_every_part_shows_it_without_a_complaint() {
     ] {
         assert!(page.dom.contains(shown), "{shown}");
     }
-    // Only contexts of the open feature: the strongest ones, and four of each of four bands.
-    assert_eq!(page.dom.matches("class=\"context\"").count(), 36);
+    // Only contexts of the open feature: the strongest ones, and four of each of three bands.
+    assert_eq!(page.dom.matches("class=\"context\"").count(), 32);
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn output_tokens_are_shown_only_beyond_chance_and_groups_only_where_they_cohere(
         r##"
         const part = () => all("#detail .part").find((part) => part.querySelector("h3").textContent.startsWith("Output tokens")).textContent;
         const none = part();
-        const bands = all(".band h4").map((head) => head.textContent);
+        const bands = all(".band").slice(0, 2).map((band) => [band.querySelector("h4").textContent, band.querySelectorAll(".context").length, band.querySelector(":scope > .about")?.textContent ?? null]);
         location.hash = "#feature-4"; await settle();
         const some = part();
         location.hash = "#feature-9"; await settle();
@@ -166,7 +166,9 @@ fn output_tokens_are_shown_only_beyond_chance_and_groups_only_where_they_cohere(
     assert!(
         found["some"].as_str().unwrap().contains("RaisedLowered") || found["some"].as_str().unwrap().contains("Raised")
     );
-    assert_eq!(found["bands"][1], "Second quarter of its tokens: 250 tokens at 50 to 75% of the maximum");
+    let head = |range: &str| format!("{range}% of the maximum: 250 tokens, 25.0% of those that use it");
+    assert_eq!(found["bands"][0], json!([head("75 to 100"), 0, "All in contexts above."]));
+    assert_eq!(found["bands"][1], json!([head("50 to 75"), 4, null]));
     // Group 9 does not cohere. Its features stand in its place.
     assert!(!found["place"].as_str().unwrap().contains("ten groups"), "{found}");
     assert!(found["about"].as_str().unwrap().contains("12 of 13 groups"), "{found}");
@@ -195,7 +197,13 @@ fn a_second_fit_stands_beside_the_first() {
     assert_eq!(found["sides"], json!([5, 5]));
     assert_eq!(found["parts"][0], json!(["Only here", 38]));
     assert_eq!(found["parts"][1][1], 1);
-    assert!(found["about"].as_str().unwrap().ends_with("0.60 on the mean. 1 match has at least 0.8."), "{found}");
+    assert!(
+        found["about"]
+            .as_str()
+            .unwrap()
+            .ends_with("0.60 on the mean. 1 match has at least 0.8, as the same feature has."),
+        "{found}"
+    );
     assert!(found["match"].as_str().unwrap().contains("cosine 0.93"), "{found}");
     assert_eq!(found["none"], "None: no feature there is like it.");
 }

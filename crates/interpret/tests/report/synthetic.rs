@@ -1,5 +1,6 @@
 //! Reports for tests: one with all parts, hostile text included, and one without any optional part.
 
+use unmix_interpret::links::Measure;
 use unmix_interpret::report::{
     ActiveFeatures, Agreement, Band, Beside, BesideFeature, BesidePair, CoActive, ConceptChance, ConceptRow,
     ConceptScore, Context, HealthLevel, HealthNote, Histogram, Interpretability, LensChance, Neighbour, NeuronWeight,
@@ -118,10 +119,9 @@ fn feature(number: usize, count: usize) -> ReportFeature {
         contexts: (0..20).map(|index| context(number, index, 25)).collect(),
         bands: (0..4)
             .map(|at| Band {
-                part: [at, at + 1].map(|edge| f64::from(edge) / 4.0),
+                range: [3 - at, 4 - at].map(|edge| f64::from(edge) / 4.0),
                 tokens: 250,
-                coefficients: [3 - at, 4 - at].map(|edge| 0.025 * f64::from(edge)),
-                contexts: (30..34).map(|index| context(number, index, 25)).collect(),
+                contexts: (30..34).filter(|_| at > 0).map(|index| context(number, index, 25)).collect(),
             })
             .collect(),
         promoted: tokens(number, 1.0),
@@ -176,7 +176,8 @@ fn beside(count: usize) -> Beside {
         title: hostile()[0].clone(),
         rank: 3,
         relative_error: 0.7,
-        by: unmix_interpret::links::Measure::Cosine,
+        by: Measure::Cosine,
+        same_from: 0.8,
         stability: 0.6,
         pairs: vec![
             BesidePair { feature: 4, other: 1, likeness: 0.93 },

@@ -6,7 +6,7 @@ use super::{Context, WordCount};
 use crate::links::Measure;
 
 /// A fit whose features are matched one to one with those of the report.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beside {
     /// Its title, for example the name of its folder.
     pub title: String,
@@ -16,6 +16,8 @@ pub struct Beside {
     pub relative_error: f64,
     /// What the features were matched by.
     pub by: Measure,
+    /// From this likeness on, two features count as the same.
+    pub same_from: f64,
     /// Mean likeness of the matches. A feature without a match counts as 0.
     pub stability: f64,
     /// The matches, most alike first.

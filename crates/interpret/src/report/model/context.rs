@@ -32,15 +32,14 @@ pub struct Piece {
     pub strength: f32,
 }
 
-/// A part of the tokens that use a feature, between two strengths, with some of their contexts.
+/// The tokens at which a feature has a strength between two bounds, with some of their contexts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Band {
-    /// The part, in shares of the tokens that use the feature, from the strongest on: 0.25 to 0.5 is the second quarter.
-    pub part: [f64; 2],
-    /// Tokens in it.
+    /// The strengths, in shares of the feature's largest coefficient.
+    pub range: [f64; 2],
+    /// Number of tokens in it.
     pub tokens: u64,
-    /// Least and largest coefficient in it.
-    pub coefficients: [f64; 2],
-    /// Contexts of tokens that are spread over it, strongest first.
+    /// Contexts of tokens that are spread evenly over those in it, strongest first. Contexts that are shown before it are
+    /// left out.
     pub contexts: Vec<Context>,
 }

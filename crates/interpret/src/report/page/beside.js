@@ -3,7 +3,7 @@
 const beside = report.beside;
 const besideOf = new Map((beside?.pairs ?? []).map((pair) => [pair.feature, pair]));
 const besideFeatures = new Map((beside?.features ?? []).map((feature) => [feature.number, feature]));
-const likeness = beside?.by === "correlation" ? "correlation" : "cosine";
+const likeness = beside?.by ?? "cosine";
 
 function otherName({ number, words }) {
   const names = wordsOf({ words }).slice(0, 4);
@@ -45,10 +45,10 @@ function drawBeside() {
   const alone = features.filter((feature) => !besideOf.has(feature.number));
   const taken = new Set(pairs.map((pair) => pair.other));
   const others = beside.features.filter((feature) => !taken.has(feature.number));
-  const again = pairs.filter((pair) => pair.likeness >= report.reproducible_from).length;
+  const again = pairs.filter((pair) => pair.likeness >= beside.same_from).length;
   put(at("view-beside"),
     h("div", { class: "view-head" }, h("h2", { tabindex: "-1" }, "Beside ", isolated(beside.title)),
-      h("p", { class: "about" }, `${count(features.length, "feature")} here and ${whole(beside.rank)} there, which explain ${percent(1 - report.run.relative_error)} and ${percent(1 - beside.relative_error)}. They are matched one to one by their ${likeness}, ${fixed2(beside.stability)} on the mean. ${count(again, "match has", "matches have")} at least ${three(report.reproducible_from)}.`)),
+      h("p", { class: "about" }, `${count(features.length, "feature")} here and ${whole(beside.rank)} there, which explain ${percent(1 - report.run.relative_error)} and ${percent(1 - beside.relative_error)}. They are matched one to one by ${beside.by === "correlation" ? "the correlation of their coefficients" : "their cosine"}, ${fixed2(beside.stability)} on the mean. ${count(again, "match has", "matches have")} at least ${three(beside.same_from)}, as the same feature has.`)),
     h("ul", { class: "matches" }, pairs.map((pair) => h("li", {}, besideRow(pair)))),
     alone.length > 0 && h("section", { class: "part" }, h("h3", {}, "Only here"), h("ul", { class: "links" }, alone.map((feature) => h("li", {}, featureLink(feature.number))))),
     others.length > 0 && h("section", { class: "part" }, h("h3", {}, "Only in ", isolated(beside.title)),

@@ -65,17 +65,10 @@ const contextList = (contexts, maximum) => h("ol", { class: "contexts" }, contex
 const strengthLegend = () =>
   h("span", { class: "legend", "aria-hidden": "true" }, "weak ", h("i", { class: "ramp" }), " strong");
 
-// The contexts of the rest of a feature's range, part by part.
-const QUARTERS = ["Strongest quarter", "Second quarter", "Third quarter", "Weakest quarter"];
-
+// The contexts of the rest of a feature's range, band by band.
 function bandList(feature) {
-  const most = feature.max_coefficient;
-  const percentOf = (value) => (most > 0 ? whole((100 * value) / most) : "–");
-  return feature.bands.map((band) => {
-    const [least, largest] = band.coefficients;
-    const name = feature.bands.length <= 4 && (band.part[0] * 4) % 1 === 0 ? QUARTERS[band.part[0] * 4] : `From ${percent(band.part[0])} to ${percent(band.part[1])}`;
-    return h("section", { class: "band" },
-      h("h4", {}, h("strong", {}, name), ` of its tokens: ${count(band.tokens, "token")} at ${percentOf(least)} to ${percentOf(largest)}% of the maximum`),
-      contextList(band.contexts, most));
-  });
+  const all = feature.bands.reduce((sum, band) => sum + band.tokens, 0);
+  return feature.bands.map(({ range: [least, largest], tokens, contexts }) => h("section", { class: "band" },
+    h("h4", {}, h("strong", {}, `${whole(100 * least)} to ${whole(100 * largest)}%`), ` of the maximum: ${count(tokens, "token")}, ${percent(tokens / all)} of those that use it`),
+    contexts.length > 0 ? contextList(contexts, feature.max_coefficient) : h("p", { class: "about" }, "All in contexts above.")));
 }

@@ -35,9 +35,15 @@ function mainAgreement(interpretability) {
   return subject && word ? (word.score > subject.score ? word : subject) : subject ?? word ?? null;
 }
 
+// The one that more contexts have.
+function commonestAgreement(interpretability) {
+  const { subject, word } = interpretability ?? {};
+  return subject && word ? (word.contexts > subject.contexts ? word : subject) : subject ?? word ?? null;
+}
+
 // What the strongest contexts have in common, in a few words.
-function evidence(interpretability) {
-  const found = mainAgreement(interpretability);
+function evidence(interpretability, choose = mainAgreement) {
+  const found = choose(interpretability);
   if (!found) return null;
   const many = `${whole(found.contexts)} of ${whole(found.of)} `;
   return h("span", {}, many, found === interpretability.subject ? "about " : "at ", quoted(found, interpretability));

@@ -37,7 +37,7 @@ function contextsPart(feature) {
 function bandsPart(feature) {
   if (feature.bands.length === 0) return null;
   return section("Over its whole range", "wide",
-    h("p", { class: "about" }, "Contexts that are spread evenly over all tokens that use the feature, by how strongly they do."), bandList(feature));
+    h("p", { class: "about" }, "Contexts from each part of the feature's strengths, spread evenly over the tokens there."), bandList(feature));
 }
 
 function distribution({ histogram, quantiles, energy_share: energy, norm }) {
