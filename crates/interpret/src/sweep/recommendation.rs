@@ -7,6 +7,8 @@ use super::point::{SweepPoint, mean};
 /// Share of what the best point explains of held-out neurons that another point may explain less. Between points so close
 /// the stability decides. It has a sharp peak at the number of features that there are, where the held-out error is flat.
 const CLOSE_TO_BEST: f64 = 0.05;
+/// Stabilities that differ by no more than this are equal. Of points that are equally stable, the smallest is taken.
+const EQUALLY_STABLE: f64 = 0.005;
 
 /// The number of features to take, with the figures that speak for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +37,7 @@ pub enum Edge {
 ///
 /// The points with nearly the least held-out error come into question: those whose error is above the least by at most a
 /// standard error of the difference over the folds, or by 5% of what the best point explains. Among them, the one with
-/// the most stable features is taken. With fewer features than there are to find, two fits choose different ones. With
+/// the most stable features is taken, and of equally stable ones the smallest. With fewer features than there are to find, two fits choose different ones. With
 /// more, features split in different ways. So stability is highest where the number is right. But it is high as well for
 /// a few strong features that leave much unexplained, which the held-out error excludes.
 ///
@@ -43,11 +45,11 @@ pub enum Edge {
 /// taken.
 pub fn recommend(points: &[SweepPoint]) -> Option<Recommendation> {
     let candidates = candidates(points);
-    let by_stability = candidates.iter().copied().filter(|point| point.stability().is_some());
-    let stability = |point: &SweepPoint| point.stability().unwrap_or(0.0);
-    let best = by_stability
-        .max_by(|a, b| stability(a).total_cmp(&stability(b)).then(b.rank.cmp(&a.rank)))
-        .or_else(|| candidates.iter().copied().min_by_key(|point| point.rank))?;
+    let most_stable = candidates.iter().filter_map(|point| point.stability()).fold(0.0, f64::max);
+    let is_stable = |point: &&SweepPoint| point.stability().is_none_or(|s| s >= most_stable - EQUALLY_STABLE);
+    let held_out = |point: &SweepPoint| point.held_out_error().unwrap_or(0.0);
+    let smaller = |a: &&SweepPoint, b: &&SweepPoint| a.rank.cmp(&b.rank).then(held_out(a).total_cmp(&held_out(b)));
+    let best = candidates.iter().copied().filter(is_stable).min_by(smaller)?;
     let edge = edge(points, best);
     Some(Recommendation {
         rank: best.rank,
@@ -221,6 +223,12 @@ mod tests {
         let found = recommended(&points);
         assert_eq!((found.rank, found.edge), (60, None));
         assert!(found.reason.contains("0.500 at K = 80") && found.reason.contains("57 of 60"), "{}", found.reason);
+    }
+
+    #[test]
+    fn of_equally_stable_points_the_smallest_is_taken() {
+        let points = [point(2, 0.5, 0.7), point(3, 0.001, 0.999), point(4, 0.001, 1.0), point(6, 0.001, 0.98)];
+        assert_eq!(recommended(&points).rank, 3);
     }
 
     #[test]
