@@ -87,7 +87,7 @@ impl Batch {
         Ok(results)
     }
 
-    fn asked(&self, layout: &PanelLayout) -> Result<Vec<Asked<'_>>, Error> {
+    pub(crate) fn asked(&self, layout: &PanelLayout) -> Result<Vec<Asked<'_>>, Error> {
         let refuse = |given: String, expected: &str| {
             Err(Error::Option { option: "batch", given, expected: expected.to_owned() })
         };

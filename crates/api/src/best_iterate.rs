@@ -50,7 +50,7 @@ pub(crate) async fn find_from_zero(fit: &Fit<'_>) -> Result<(), Error> {
 /// Sweeps the coefficients for features of unit norm until the loss is at most `least`, or no longer falls. Afterwards, if the solver keeps
 /// the scale in the features, the scale is moved to them.
 async fn sweep(fit: &Fit<'_>, least: Option<f64>) -> Result<(), Error> {
-    let pass = fit.io.prepare(fit.steps().coefficients_pass(SWEEPS))?;
+    let pass = fit.io.prepare(fit.steps().coefficients_pass(SWEEPS, false))?;
     let mut before = f64::INFINITY;
     for _ in 0..PASSES {
         pass.run()?;
@@ -64,6 +64,11 @@ async fn sweep(fit: &Fit<'_>, least: Option<f64>) -> Result<(), Error> {
     if fit.options.solver.updates().features.keeps_unit_norm() {
         return Ok(());
     }
+    move_scale_to_features(fit)
+}
+
+/// Brings the columns of the coefficients to unit norm, and multiplies the features by what they were divided by.
+pub(crate) fn move_scale_to_features(fit: &Fit<'_>) -> Result<(), Error> {
     let b = &fit.buffers;
     let mut recording = Recording::new();
     normalization(&mut recording, b.sums.gram, &b.features, b.scales, 0.0);

@@ -63,8 +63,8 @@ pub(crate) struct Buffers {
     /// Clusters' centroids [K, neurons compared]; the dense features, where those have memory of their own.
     pub centroids: Matrix,
     pub centroid_norms: BufferId,
-    /// ‖xᵢ‖² of a panel's sampled tokens.
-    pub sample_norms: BufferId,
+    /// ‖xᵢ‖² of each panel's sampled tokens.
+    pub sample_norms: Vec<BufferId>,
 }
 
 impl Buffers {
@@ -121,7 +121,10 @@ impl Buffers {
             token_words: w.words("words of the panel's tokens", rows.into()),
             centroids,
             centroid_norms: w.words("centroid norms", if by_kmeans { rank.into() } else { 1 }),
-            sample_norms: w.words("norms of sampled tokens", if by_kmeans { rows.into() } else { 1 }),
+            sample_norms: (0..layout.panels())
+                .map(|panel| if by_kmeans { layout.panel(panel).rows } else { 1 })
+                .map(|rows| w.words("norms of sampled tokens", rows.into()))
+                .collect(),
         }
     }
 
@@ -150,7 +153,7 @@ impl Buffers {
 
     /// ‖xᵢ‖² of a panel's tokens.
     pub fn squared_norms(&self, panel: &Panel) -> BufferId {
-        if panel.every > 1 { self.sample_norms } else { self.tokens[panel.index].squared_norms }
+        if panel.every > 1 { self.sample_norms[panel.index] } else { self.tokens[panel.index].squared_norms }
     }
 
     /// The centroids' first neurons, by which k-means compares tokens.

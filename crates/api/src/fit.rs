@@ -18,6 +18,7 @@ use crate::steps::Steps;
 use crate::{Error, Options};
 
 /// A fit whose buffers are allocated and whose activations are measured. Several fits may share a session.
+#[derive(Clone)]
 pub(crate) struct Fit<'a> {
     pub engine: &'a dyn Engine,
     pub workspace: Arc<Workspace>,

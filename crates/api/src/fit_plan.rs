@@ -5,7 +5,7 @@ use std::sync::Arc;
 use unmix_runtime::{ActivationSource, Activations, DeviceMemory, Engine, EngineKind, PanelLayout, StreamOptions};
 
 use crate::allocation::Allocation;
-use crate::{Error, Init, SemiNmf};
+use crate::{Batch, Error, Init, Options, SemiNmf};
 
 /// Where a fit has its activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl FitPlan {
     }
 
     /// What is missing, if anything: what is needed, and what is allowed.
-    fn excess(&self, limits: &MemoryLimits) -> Option<Excess> {
+    pub(crate) fn excess(&self, limits: &MemoryLimits) -> Option<Excess> {
         let host = Excess { needed: self.host_peak_bytes(), allowed: limits.host, whose: "the host" };
         let device = Excess { needed: self.device_peak_bytes(), allowed: limits.device, whose: "the device" };
         [device, host].into_iter().find(|excess| excess.needed > excess.allowed)
@@ -115,7 +115,7 @@ impl FitPlan {
 }
 
 /// More memory than is allowed.
-struct Excess {
+pub(crate) struct Excess {
     needed: u64,
     allowed: u64,
     whose: &'static str,
@@ -140,39 +140,9 @@ impl SemiNmf {
     /// # Errors
     /// [`Error::Option`] if an option is impossible for activations of this shape.
     pub fn plan(&self, engine: &dyn Engine, layout: &PanelLayout, placement: Placement) -> Result<FitPlan, Error> {
-        let options = self.options(layout.neurons);
-        self.check(&options, layout)?;
-        let copies_samples = placement.copies_samples() && self.begins();
-        let Allocation { workspace, .. } =
-            Allocation::plan(layout, std::slice::from_ref(&options), engine.limits(), copies_samples);
-        let (tokens, neurons, rank) = (layout.tokens, u64::from(layout.neurons), u64::from(options.rank));
-        let all = tokens.saturating_mul(layout.row_bytes());
-        let panel = u64::from(layout.panel_rows) * layout.row_bytes();
-        let (activations_bytes, staging_bytes) = match placement {
-            Placement::Resident => (all, all.min(UPLOAD_BYTES)),
-            Placement::Streamed { options, .. } => {
-                let slots = panel * u64::from(options.slots.min(layout.panels()));
-                (slots, slots)
-            }
-        };
-        let kept = u64::from(options.kept(layout.neurons));
-        let scratch = match engine.kind() {
-            EngineKind::Cpu => CPU_SCRATCH_BYTES,
-            EngineKind::Gpu => GPU_KERNEL_BYTES,
-        };
-        let coefficients_of_panel = u64::from(layout.panel_rows) * rank * 4;
-        let basis_bytes = if options.init == Init::Svd { rank * neurons * BASIS_BYTES } else { 0 };
-        Ok(FitPlan {
-            placement,
-            activations_bytes,
-            staging_bytes: if engine.kind() == EngineKind::Gpu { staging_bytes } else { 0 },
-            workspace_bytes: workspace.bytes(),
-            host_bytes: scratch
-                + (tokens * TOKEN_BYTES + rank * kept * ENTRY_BYTES + coefficients_of_panel).max(basis_bytes),
-            result_bytes: tokens.saturating_add(neurons).saturating_mul(rank * 4),
-            kind: engine.kind(),
-            memory: engine.device_memory(),
-        })
+        let options = self.asked(layout)?.options;
+        // A fit that goes on from a checkpoint has had its start, so it needs no samples.
+        Ok(plan_fits(engine, layout, placement, &[options], self.begins()))
     }
 
     /// Plans a fit within some memory: resident if that fits, else streamed, and if not even the samples for the start fit, streamed
@@ -187,34 +157,113 @@ impl SemiNmf {
         streaming: Streaming,
         limits: &MemoryLimits,
     ) -> Result<FitPlan, Error> {
-        let options = StreamOptions::default();
-        let fewest = StreamOptions { slots: 2 };
-        let placements = [
-            Placement::Resident,
-            Placement::Streamed { options, copies_samples: true },
-            Placement::Streamed { options: fewest, copies_samples: true },
-            Placement::Streamed { options: fewest, copies_samples: false },
-        ];
-        let tried = match streaming {
-            Streaming::Auto => &placements[..],
-            Streaming::Always => &placements[1..],
-            Streaming::Never => &placements[..1],
-        };
-        let mut last = None;
-        for &placement in tried {
-            let plan = self.plan(engine, layout, placement)?;
-            match plan.excess(limits) {
-                None => return Ok(plan),
-                Some(excess) => last = Some((excess, plan)),
-            }
-        }
-        let Some((Excess { needed, allowed, whose }, plan)) = last else { unreachable!("a placement was tried") };
-        let remedy = match placement_words(&plan) {
-            "resident" => "let it stream the activations, use fewer tokens or a smaller rank, or allow it more memory",
-            _ => "use fewer tokens or a smaller rank, or allow it more memory",
-        };
-        Err(Error::Memory { needed, allowed, whose, placement: placement_words(&plan), remedy })
+        within(streaming, limits, |placement| self.plan(engine, layout, placement))
     }
+}
+
+impl Batch {
+    /// Plans the memory of a batch of fits of activations cut as `layout`. All of its fits are in memory at once, and so are their results.
+    ///
+    /// # Errors
+    /// As [`Batch::fit`], for options that are impossible.
+    pub fn plan(&self, engine: &dyn Engine, layout: &PanelLayout, placement: Placement) -> Result<FitPlan, Error> {
+        let options: Vec<Options> = self.asked(layout)?.into_iter().map(|asked| asked.options).collect();
+        Ok(plan_fits(engine, layout, placement, &options, true))
+    }
+
+    /// As [`SemiNmf::plan_within`], for all fits at once. If they do not fit, make two batches of them.
+    ///
+    /// # Errors
+    /// As [`SemiNmf::plan_within`].
+    pub fn plan_within(
+        &self,
+        engine: &dyn Engine,
+        layout: &PanelLayout,
+        streaming: Streaming,
+        limits: &MemoryLimits,
+    ) -> Result<FitPlan, Error> {
+        within(streaming, limits, |placement| self.plan(engine, layout, placement))
+    }
+}
+
+/// Plans fits that share a session, and whose results are in memory at once. `begin` says that they begin, rather than go on from a
+/// checkpoint.
+pub(crate) fn plan_fits(
+    engine: &dyn Engine,
+    layout: &PanelLayout,
+    placement: Placement,
+    options: &[Options],
+    begin: bool,
+) -> FitPlan {
+    let copies_samples = placement.copies_samples() && begin;
+    let Allocation { workspace, .. } = Allocation::plan(layout, options, engine.limits(), copies_samples);
+    let (tokens, neurons) = (layout.tokens, u64::from(layout.neurons));
+    let all = tokens.saturating_mul(layout.row_bytes());
+    let panel = u64::from(layout.panel_rows) * layout.row_bytes();
+    let (activations_bytes, staging_bytes) = match placement {
+        Placement::Resident => (all, all.min(UPLOAD_BYTES)),
+        Placement::Streamed { options, .. } => {
+            let slots = panel * u64::from(options.slots.min(layout.panels()));
+            (slots, slots)
+        }
+    };
+    let scratch = match engine.kind() {
+        EngineKind::Cpu => CPU_SCRATCH_BYTES,
+        EngineKind::Gpu => GPU_KERNEL_BYTES,
+    };
+    // Fits start and end one after the other.
+    let of_fit = |options: &Options| {
+        let (rank, kept) = (u64::from(options.rank), u64::from(options.kept(layout.neurons)));
+        let coefficients_of_panel = u64::from(layout.panel_rows) * rank * 4;
+        let basis_bytes = if options.init == Init::Svd { rank * neurons * BASIS_BYTES } else { 0 };
+        (tokens * TOKEN_BYTES + rank * kept * ENTRY_BYTES + coefficients_of_panel).max(basis_bytes)
+    };
+    let result = |options: &Options| tokens.saturating_add(neurons).saturating_mul(u64::from(options.rank) * 4);
+    FitPlan {
+        placement,
+        activations_bytes,
+        staging_bytes: if engine.kind() == EngineKind::Gpu { staging_bytes } else { 0 },
+        workspace_bytes: workspace.bytes(),
+        host_bytes: scratch + options.iter().map(of_fit).max().unwrap_or(0),
+        result_bytes: options.iter().map(result).fold(0, u64::saturating_add),
+        kind: engine.kind(),
+        memory: engine.device_memory(),
+    }
+}
+
+/// The first plan that is within the limits: resident, else streamed, else streamed without copies of samples.
+pub(crate) fn within(
+    streaming: Streaming,
+    limits: &MemoryLimits,
+    plan: impl Fn(Placement) -> Result<FitPlan, Error>,
+) -> Result<FitPlan, Error> {
+    let options = StreamOptions::default();
+    let fewest = StreamOptions { slots: 2 };
+    let placements = [
+        Placement::Resident,
+        Placement::Streamed { options, copies_samples: true },
+        Placement::Streamed { options: fewest, copies_samples: true },
+        Placement::Streamed { options: fewest, copies_samples: false },
+    ];
+    let tried = match streaming {
+        Streaming::Auto => &placements[..],
+        Streaming::Always => &placements[1..],
+        Streaming::Never => &placements[..1],
+    };
+    let mut last = None;
+    for &placement in tried {
+        let plan = plan(placement)?;
+        match plan.excess(limits) {
+            None => return Ok(plan),
+            Some(excess) => last = Some((excess, plan)),
+        }
+    }
+    let Some((Excess { needed, allowed, whose }, plan)) = last else { unreachable!("a placement was tried") };
+    let remedy = match placement_words(&plan) {
+        "resident" => "let it stream the activations, use fewer tokens or a smaller rank, or allow it more memory",
+        _ => "use fewer tokens or a smaller rank, or allow it more memory",
+    };
+    Err(Error::Memory { needed, allowed, whose, placement: placement_words(&plan), remedy })
 }
 
 fn placement_words(plan: &FitPlan) -> &'static str {

@@ -183,13 +183,13 @@ async fn assign(fit: &Fit<'_>, panels: &[Panel], final_step: bool) -> Result<Vec
     for panel in panels {
         let (tokens, scores) = (panel.activations, b.projections(panel));
         let norms: Vec<f32> = panel.of_tokens(&fit.measured.token_energy).collect();
-        fit.io.write(b.sample_norms, &norms)?;
+        fit.io.write(b.sample_norms[panel.index], &norms)?;
         let mut recording = Recording::new();
         let centroids = b.centroids.first_columns(tokens.columns);
         projection(&mut recording, tokens, centroids, scores, fit.measured.scale);
         let operands = Assignment {
             scores,
-            squared_norms: b.sample_norms,
+            squared_norms: b.sample_norms[panel.index],
             centroid_norms: b.centroid_norms,
             coefficients: b.coefficients(panel),
             assignments: b.token_words,

@@ -25,6 +25,7 @@
 //! | between fits | `feature_cosines`, `matching` |
 //! | the result | `best_iterate`, `debias`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
 
+mod agreement;
 mod allocation;
 mod batch;
 mod best_iterate;
@@ -34,6 +35,9 @@ mod checkpoint_handles;
 mod checkpoint_header;
 mod checkpoints;
 mod coefficients_update;
+mod consensus;
+mod consensus_plan;
+mod consensus_runs;
 mod course;
 mod debias;
 mod defaults;
@@ -41,6 +45,7 @@ mod dense_matrix;
 mod encode;
 mod error;
 mod factorization;
+mod factors_in_place;
 mod feature_cosines;
 mod features_update;
 mod fit;
@@ -62,6 +67,7 @@ mod outlier_tokens;
 mod panels;
 mod pass;
 mod progress;
+mod refit;
 mod report;
 mod residuals;
 mod result;
@@ -84,6 +90,7 @@ mod widths;
 
 pub use batch::Batch;
 pub use checkpoint::{CheckpointBuffer, CheckpointReader, CheckpointSummary, CheckpointWriter};
+pub use consensus::{Consensus, ConsensusFit};
 pub use dense_matrix::DenseMatrix;
 pub use encode::{Encoder, Encoding};
 pub use error::Error;

@@ -84,18 +84,22 @@ impl Pass<'_> {
     }
 }
 
-/// Records passes of several fits over the same panels as one, in which each panel is read once. `visit` gets the number of the pass. The
-/// commands of each pass, and their order, are those of the pass alone.
+/// Records passes of several fits as one, in which each panel of the activations is read once. The fits visit the panels, or samples of
+/// their rows. `visit` gets the number of the pass. The commands of each pass, and their order, are those of the pass alone.
 pub(crate) fn record_together(
     r: &mut Recording,
     passes: &[Pass<'_>],
     mut visit: impl FnMut(&mut Recording, usize, &Panel) -> PanelSums,
 ) {
-    let panels = passes.first().map_or(&[][..], |pass| pass.panels);
-    for (index, panel) in panels.iter().enumerate() {
+    let last = passes.iter().filter_map(|pass| pass.panels.last()).map(|panel| panel.index).max();
+    for index in 0..last.map_or(0, |last| last + 1) {
         for (number, pass) in passes.iter().enumerate() {
-            let leaving = visit(r, number, panel);
-            pass.add(r, panel, &leaving, index > 0);
+            // A sample may have no row in a panel.
+            if let Ok(place) = pass.panels.binary_search_by_key(&index, |panel| panel.index) {
+                let panel = &pass.panels[place];
+                let leaving = visit(r, number, panel);
+                pass.add(r, panel, &leaving, place > 0);
+            }
         }
     }
     // Here the sums cover all tokens. If several devices shared the tokens, their sums would be added up here.

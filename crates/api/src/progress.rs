@@ -15,6 +15,28 @@ pub enum Stage {
         /// Number of iterations on the sample.
         of: u32,
     },
+    /// A consensus is about to compute the start of a run.
+    StartRun {
+        /// Number of the run, from 1.
+        run: u32,
+        /// Number of runs.
+        of: u32,
+    },
+    /// A consensus is about to run an iteration of some of its runs.
+    Runs {
+        /// Number of the first of these runs, from 1.
+        first: u32,
+        /// Number of the last of them.
+        last: u32,
+        /// Number of runs.
+        of: u32,
+        /// Number of the iteration, from 1.
+        iteration: u32,
+        /// Number of iterations of each run.
+        iterations: u32,
+    },
+    /// A consensus compares its runs.
+    Agree,
     /// The fit iterates over all tokens.
     Iterate,
     /// The fit verifies the result against the activations. Before that, it finds the coefficients of the best iterate again if no copy was

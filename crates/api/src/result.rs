@@ -5,10 +5,9 @@ use std::ops::ControlFlow;
 use unmix_kernels::Precision;
 
 use crate::course::Course;
+use crate::factors_in_place::factors;
 use crate::fit::Fit;
-use crate::kept_entries::KeptEntries;
-use crate::session_io::rows_at_once;
-use crate::statistics::{Entry, Factors, Part, statistics};
+use crate::statistics::{Factors, Part, statistics};
 use crate::verification::Verification;
 use crate::watch::Watch;
 use crate::{
@@ -65,12 +64,7 @@ impl Found {
         if !sums_are_theirs {
             fit.io.run_once(fit.steps().sums(Precision::F32))?;
         }
-        let mut factors = Factors {
-            features: entries(fit).await?,
-            gram: fit.io.read_matrix(fit.buffers.sums.gram).await?,
-            neurons: fit.neurons as usize,
-            keep_unit_norm: fit.options.solver.updates().features.keeps_unit_norm(),
-        };
+        let mut factors = factors(fit).await?;
         if fit.options.debias {
             debias::debias(&mut factors);
         }
@@ -161,25 +155,6 @@ impl Found {
             coefficients,
         })
     }
-}
-
-/// The nonzeros of the features in place, each with its entry of the cross product.
-async fn entries(fit: &Fit<'_>) -> Result<Vec<Vec<Entry>>, Error> {
-    let (rank, kept) = (fit.options.rank as usize, fit.buffers.features.kept as usize);
-    let cross = fit.buffers.sums.cross;
-    let (indices, values) = fit.io.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
-    let at_once = rows_at_once(cross) * kept;
-    let mut features = Vec::with_capacity(rank);
-    for (indices, values) in indices.chunks(at_once).zip(values.chunks(at_once)) {
-        let cross_rows = fit.io.read_rows(cross, features.len() as u32).await?;
-        let rows = cross_rows.chunks_exact(cross.stride as usize);
-        for ((row, indices), values) in rows.zip(indices.chunks_exact(kept)).zip(values.chunks_exact(kept)) {
-            let entries = indices.iter().zip(values).filter(|(_, value)| **value != 0.0);
-            let entry = |(&neuron, &value)| Entry { neuron, value, cross: row[neuron as usize] };
-            features.push(entries.map(entry).collect());
-        }
-    }
-    Ok(features)
 }
 
 /// Writes the features, and returns them in the units of the unscaled activations. They must be written because the cross product may have

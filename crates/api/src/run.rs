@@ -54,7 +54,6 @@ impl<'a> Run<'a> {
             watch.stage(Stage::Measure);
         }
         let tokens = self.activations.layout().tokens;
-        let random = |options: &Options| ChaCha8Rng::seed_from_u64(options.seed);
         let beginning = |Asked { options, .. }: &Asked<'_>| Beginning {
             gathered: kmeans::likely_tokens(options, tokens, random(options)),
             options: options.clone(),
@@ -93,6 +92,11 @@ impl<'a> Run<'a> {
         let (course, stop_reason) = iterate(iterations, checkpoints, std::slice::from_mut(watch)).await?.remove(0);
         Ok(Iterated { fit, course, stop_reason })
     }
+}
+
+/// The random numbers of a fit that begins.
+pub(crate) fn random(options: &Options) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(options.seed)
 }
 
 impl Iterated<'_> {

@@ -85,9 +85,15 @@ pub(crate) struct Sample {
 impl Sample {
     /// One token of every so many.
     pub fn of(panels: &[Panel], every: u32) -> Self {
+        Self::shifted(panels, every, 0)
+    }
+
+    /// The same for tokens whose number is a multiple of `every` after `shift` is added.
+    pub fn shifted(panels: &[Panel], every: u32, shift: u32) -> Self {
         let sampled = |panel: &Panel| {
-            let activations = panel.activations.sampled(panel.first_token, every)?;
-            Some(Panel { first_token: panel.first_token.next_multiple_of(every), every, activations, ..*panel })
+            let first_token = panel.first_token + shift;
+            let activations = panel.activations.sampled(first_token, every)?;
+            Some(Panel { first_token: first_token.next_multiple_of(every) - shift, every, activations, ..*panel })
         };
         Sample { panels: panels.iter().filter_map(sampled).collect() }
     }
@@ -132,7 +138,27 @@ fn largest_prime(most: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use unmix_kernels::ElementType;
+    use unmix_runtime::PanelLayout;
+
     use super::*;
+    use crate::panels::panels_of;
+
+    #[test]
+    fn shifted_samples_share_the_tokens_among_them() {
+        let layout = PanelLayout { tokens: 103, neurons: 8, element: ElementType::F32, panel_rows: 10, stride: 8 };
+        let panels = panels_of(&layout);
+        let tokens: Vec<f32> = (0..103).map(|token| token as f32).collect();
+        let mut met: Vec<f32> = (0..3)
+            .flat_map(|shift| Sample::shifted(&panels, 3, shift).panels)
+            .flat_map(|panel| panel.of_tokens(&tokens).collect::<Vec<_>>())
+            .collect();
+        met.sort_by(f32::total_cmp);
+        assert_eq!(met, tokens);
+        let shifted = Sample::shifted(&panels, 3, 1).panels;
+        assert_eq!(shifted.iter().map(|panel| panel.first_token).collect::<Vec<_>>()[..3], [2, 11, 20]);
+        assert_eq!(shifted[1].activations.first, 8);
+    }
 
     #[test]
     fn a_sample_meets_every_position_of_prompts_of_one_length() {

@@ -105,14 +105,12 @@ impl<'a> Steps<'a> {
 
     /// Computes the Gram matrix of the features, and runs a pass over a sample. It does not compute a loss.
     pub fn sample_pass(&self, sample: &'a [Panel]) -> Recording {
-        let mut recording = self.feature_gram();
-        self.over(sample).record(&mut recording, |r, panel| self.visit(r, panel, self.options.sweeps));
-        recording
+        sample_passes(&[(*self, sample)])
     }
 
     /// Computes the Gram matrix of the features, runs one pass with `sweeps` sweeps of coordinate descent on the coefficients, and computes
-    /// the loss. The features stay as they are.
-    pub fn coefficients_pass(&self, sweeps: u32) -> Recording {
+    /// the loss. The features stay as they are. With `cross`, the pass also computes the cross product.
+    pub fn coefficients_pass(&self, sweeps: u32, cross: bool) -> Recording {
         let b = self.buffers;
         let penalized = self.updates().coefficients.is_penalized();
         let descent = if penalized { HalsCoefficients::PENALIZED } else { HalsCoefficients::PLAIN };
@@ -121,7 +119,12 @@ impl<'a> Steps<'a> {
         self.over(self.panels).record(r, |r, panel| {
             project(r, panel.activations, &b.features, b.projections(panel), self.scale);
             descent.record(r, &self.coefficients_operands(panel), self.coefficients_settings(sweeps));
-            PanelSums { gram: true, projections: Some(b.projections(panel)), ..PanelSums::of(b.coefficients(panel)) }
+            PanelSums {
+                cross: cross.then_some(Precision::F32),
+                gram: true,
+                projections: Some(b.projections(panel)),
+                ..PanelSums::of(b.coefficients(panel))
+            }
         });
         self.loss(r);
         recording
@@ -190,20 +193,32 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// The passes of several fits over the same panels, each with its number of updates of the coefficients. Each panel is read once.
+/// The passes of several fits as one recording, each with its number of updates of the coefficients. Each panel is read once.
 pub(crate) fn passes(of: &[(Steps<'_>, u32)]) -> Recording {
-    let mut recording = Recording::new();
-    for (steps, _) in of {
-        recording.append(steps.feature_gram());
-    }
-    let over: Vec<Pass<'_>> = of.iter().map(|(steps, _)| steps.over(steps.panels)).collect();
-    record_together(&mut recording, &over, |r, number, panel| {
-        let (steps, updates) = &of[number];
-        steps.visit_in_iteration(r, panel, *updates)
-    });
+    let over: Vec<(Steps<'_>, &[Panel])> = of.iter().map(|&(steps, _)| (steps, steps.panels)).collect();
+    let mut recording = together(&over, |r, number, panel| of[number].0.visit_in_iteration(r, panel, of[number].1));
     for (steps, _) in of {
         steps.loss(&mut recording);
         steps.keep_best(&mut recording);
     }
+    recording
+}
+
+/// The passes of several fits, each over a sample, as one recording. They compute no losses. Each panel is read once.
+pub(crate) fn sample_passes(of: &[(Steps<'_>, &[Panel])]) -> Recording {
+    together(of, |r, number, panel| {
+        let (steps, _) = of[number];
+        steps.visit(r, panel, steps.options.sweeps)
+    })
+}
+
+/// The Gram matrices of the features of several fits, and one pass for all of them.
+fn together(of: &[(Steps<'_>, &[Panel])], visit: impl FnMut(&mut Recording, usize, &Panel) -> PanelSums) -> Recording {
+    let mut recording = Recording::new();
+    for (steps, _) in of {
+        recording.append(steps.feature_gram());
+    }
+    let over: Vec<Pass<'_>> = of.iter().map(|(steps, panels)| steps.over(panels)).collect();
+    record_together(&mut recording, &over, visit);
     recording
 }

@@ -6,7 +6,7 @@ use console::{Alignment, measure_text_width, pad_str, truncate_str};
 use unmix::FitSummary;
 
 use crate::output::{Style, percent};
-use unmix_interpret::{Contexts, Neuron, Occurrence, Text};
+use unmix_interpret::{Contexts, Neuron, Occurrence, REPRODUCIBLE, Text};
 
 /// Strongest words of each feature that are looked at.
 pub const OCCURRENCES: usize = 10;
@@ -35,6 +35,8 @@ pub struct FeatureTable<'a> {
 
 /// Width of the columns for number, variance and active share, with the blanks after each.
 const NUMBERS: usize = 4 + 2 + 8 + 2 + 6 + 2;
+/// Width of the column for reproducibility, with its mark and the blanks after it.
+const REPRODUCIBILITY: usize = 12 + 2;
 
 impl FeatureTable<'_> {
     /// The table of `features`, in this order, with its heading.
@@ -42,20 +44,24 @@ impl FeatureTable<'_> {
         let hint_width = self.hints.map_or(0, |hints| {
             hints.iter().map(|hint| measure_text_width(hint)).max().unwrap_or(0).max("concept".len()) + 2
         });
-        let room = self.width.saturating_sub(NUMBERS + hint_width).max(24);
+        let numbers_width = NUMBERS + if self.summary.consensus.is_some() { REPRODUCIBILITY } else { 0 };
+        let room = self.width.saturating_sub(numbers_width + hint_width).max(24);
         let hint = |hint: &str| pad_str(hint, hint_width, Alignment::Left, None).into_owned();
         let title = if self.hints.is_some() { hint("concept") } else { String::new() };
-        let title = format!("{:>4}  {:>8}  {:>6}  {title}strongest words, and where", "#", "variance", "active");
+        let agreed = if self.summary.consensus.is_some() { "reproducible  " } else { "" };
+        let title =
+            format!("{:>4}  {:>8}  {:>6}  {agreed}{title}strongest words, and where", "#", "variance", "active");
         let mut text = self.style.strong(&title) + "\n";
         for &k in features {
             let statistics = &self.summary.feature_statistics[k];
             let numbers = format!(
-                "{k:>4}  {:>8}  {:>6}  {}",
+                "{k:>4}  {:>8}  {:>6}  {}{}",
                 percent(statistics.explained_share),
                 percent(statistics.active_share),
+                statistics.reproducibility.map_or_else(String::new, |mean| format!("{:<12}  ", reproducibility(mean))),
                 self.hints.map_or_else(String::new, |hints| hint(&hints[k]))
             );
-            let blank = " ".repeat(NUMBERS + hint_width);
+            let blank = " ".repeat(numbers_width + hint_width);
             for (i, line) in self.lines(k, room).iter().enumerate() {
                 text.push_str(if i == 0 { &numbers } else { &blank });
                 text.push_str(line);
@@ -135,6 +141,11 @@ impl FeatureTable<'_> {
         }
         line
     }
+}
+
+/// A reproducibility in words, with a mark if it is low.
+pub fn reproducibility(mean: f64) -> String {
+    format!("{mean:.2}{}", if mean < REPRODUCIBLE { " ?" } else { "" })
 }
 
 /// The words of a feature, strongest first, as many as fit in `room` columns.

@@ -1,6 +1,8 @@
 //! Where a fit has its activations, and the memory that it takes: what `fit` does and `inspect` foretells.
 
-use unmix::{ActivationSource, DeviceMemory, Engine, Error, FitPlan, MemoryLimits, Placement, SemiNmf};
+use unmix::{
+    ActivationSource, DeviceMemory, Engine, Error, FitPlan, MemoryLimits, PanelLayout, Placement, SemiNmf, Streaming,
+};
 use unmix_data::ActivationSet;
 
 use crate::activation_args::names;
@@ -56,6 +58,23 @@ pub fn plan(
     file: &ActivationSet,
     args: &MemoryArgs,
 ) -> Result<Planned, Failure> {
+    let rank = builder.options(1).rank;
+    plan_by(engine, file, args, rank, |layout, streaming, limits| {
+        builder.plan_within(engine, layout, streaming, limits)
+    })
+}
+
+/// Plans a fit with `rank` features within the memory that it may take, by its own `plan_within`.
+///
+/// # Errors
+/// [`Failure::Memory`] if it does not fit.
+pub fn plan_by(
+    engine: &dyn Engine,
+    file: &ActivationSet,
+    args: &MemoryArgs,
+    rank: u32,
+    plan_within: impl FnOnce(&PanelLayout, Streaming, &MemoryLimits) -> Result<FitPlan, Error>,
+) -> Result<Planned, Failure> {
     let layout = engine.layout(file)?;
     let held = memory::held_bytes().unwrap_or(0);
     let share = |bytes: u64| (bytes as f64 * SHARE) as u64;
@@ -70,7 +89,7 @@ pub fn plan(
             (None, _) => u64::MAX,
         },
     };
-    match builder.plan_within(engine, &layout, args.stream.streaming(), &limits) {
+    match plan_within(&layout, args.stream.streaming(), &limits) {
         Ok(plan) => Ok(Planned { plan, held }),
         Err(Error::Memory { needed, allowed, whose, placement, remedy }) => {
             let held = if whose == "the host" { held } else { 0 };
@@ -82,7 +101,7 @@ pub fn plan(
                 "{}: a fit of rank {} with {placement} activations needs about {} of memory of {whose}, and {may} {}; {remedy} by \
                  --memory SIZE",
                 names(file),
-                builder.options(layout.neurons).rank,
+                rank,
                 bytes(needed.saturating_add(held)),
                 bytes(allowed)
             )))

@@ -53,6 +53,8 @@ pub struct Reporter {
     untold: Option<Progress>,
     /// Seconds at which the iterations began, after the start was chosen.
     began: f64,
+    /// Seconds at which the iterations of the runs began.
+    runs_began: Option<f64>,
     /// When work of several fits began, and the share of it that was done before.
     work_began: Option<(Instant, f64)>,
     /// How the running fit starts, and below it the stage that was reported last.
@@ -75,7 +77,16 @@ impl Reporter {
     }
 
     fn in_mode(mode: Mode) -> Reporter {
-        Reporter { mode, last_line: None, untold: None, began: 0.0, work_began: None, start: "", told: None }
+        Reporter {
+            mode,
+            last_line: None,
+            untold: None,
+            began: 0.0,
+            runs_began: None,
+            work_began: None,
+            start: "",
+            told: None,
+        }
     }
 
     /// Whether stderr holds JSON lines.
@@ -108,9 +119,22 @@ impl Reporter {
 
     /// Call this when a fit is about to start and its activations are loaded.
     pub fn fit_starts(&mut self, options: &Options) {
+        self.starts(&stopping(options), options.max_iterations, options);
+    }
+
+    /// Call this when the runs of a consensus are about to start.
+    pub fn runs_start(&mut self, runs: u32, iterations: u32, options: &Options) {
+        self.starts(
+            &format!("{runs} runs of {iterations} iterations, each from a start of its own"),
+            iterations,
+            options,
+        );
+    }
+
+    fn starts(&mut self, text: &str, iterations: u32, options: &Options) {
         (self.last_line, self.told, self.start) = (None, None, options.init.name());
-        self.stage(&stopping(options));
-        self.bar(options.max_iterations.into(), "{spinner} {bar:24} {pos:>3}/{len}  {msg}");
+        self.stage(text);
+        self.bar(iterations.into(), "{spinner} {bar:24} {pos:>3}/{len}  {msg}");
     }
 
     /// Shows a bar of `most` steps, if progress is shown by bars.
@@ -157,18 +181,30 @@ impl Reporter {
     pub fn fit_progress(&mut self, progress: &Progress) {
         match progress.stage {
             Stage::Iterate => self.iteration(progress),
-            stage => self.fit_stage(stage),
+            stage => self.fit_stage(stage, progress.seconds),
         }
     }
 
     /// A stage has begun.
-    fn fit_stage(&mut self, stage: Stage) {
+    fn fit_stage(&mut self, stage: Stage, seconds: f64) {
+        if stage == Stage::Start && matches!(self.told, Some(Stage::StartRun { .. })) {
+            // The line of the run says it.
+            return;
+        }
         let kind = std::mem::discriminant(&stage);
         let is_new = self.told.is_none_or(|told| std::mem::discriminant(&told) != kind);
         let text = match stage {
             Stage::Measure => "measuring the activations".to_owned(),
             Stage::Start => format!("choosing the start ({})", self.start),
             Stage::WarmUp { iteration, of } => format!("warming up, {iteration} of {of}"),
+            Stage::StartRun { run, of } => format!("choosing the start of run {run} of {of} ({})", self.start),
+            Stage::Runs { first, last, of, iteration, iterations } => {
+                let began = *self.runs_began.get_or_insert(seconds);
+                self.position(iteration - 1, iterations);
+                let left = left(iteration - 1, iterations, seconds - began);
+                format!("runs {first} to {last} of {of}, iteration {iteration} of {iterations}{left}")
+            }
+            Stage::Agree => "comparing the features of the runs".to_owned(),
             Stage::Verify => "verifying the result".to_owned(),
             _ => return,
         };
@@ -193,11 +229,9 @@ impl Reporter {
         match self.mode {
             Mode::None => {}
             Mode::Bar => {
-                if let Some(bar) = &*bar_slot() {
-                    bar.set_position(u64::from(progress.iteration));
-                    if progress.iteration > 0 {
-                        bar.set_message(words(progress, self.began));
-                    }
+                self.position(progress.iteration, progress.max_iterations);
+                if let Some(bar) = bar_slot().as_ref().filter(|_| progress.iteration > 0) {
+                    bar.set_message(words(progress, self.began));
                 }
             }
             Mode::Plain => {
@@ -220,6 +254,14 @@ impl Reporter {
                     "seconds": progress.seconds,
                 })
             }),
+        }
+    }
+
+    /// Where the bar is.
+    fn position(&self, done: u32, of: u32) {
+        if let Some(bar) = &*bar_slot() {
+            bar.set_length(of.into());
+            bar.set_position(done.into());
         }
     }
 
@@ -290,6 +332,14 @@ fn stopping(options: &Options) -> String {
     } else {
         format!("{max_iterations} iterations")
     }
+}
+
+/// The time left if `done` of so many iterations took this long, or nothing before the first one is done.
+fn left(done: u32, of: u32, seconds: f64) -> String {
+    if done == 0 {
+        return String::new();
+    }
+    format!(", {} left", duration(seconds / f64::from(done) * f64::from(of - done)))
 }
 
 fn words(progress: &Progress, began: f64) -> String {

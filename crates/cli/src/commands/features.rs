@@ -14,9 +14,9 @@ use crate::shared_args::SharedArgs;
 use crate::token_text::{TextArgs, read_text, stored_row};
 use unmix_interpret::report::{HealthLevel, health_notes};
 use unmix_interpret::{
-    Activation, Contexts, INTERPRETED_CONTEXTS, Interpreter, Neuron, Occurrence, QUANTILES, TOKENS_A_WORD, Text,
-    contexts, contexts_of_tokens, distributions, health, in_reading_order, reading_order, strongest_neurons,
-    strongest_tokens,
+    Activation, Contexts, INTERPRETED_CONTEXTS, Interpreter, Neuron, Occurrence, QUANTILES, REPRODUCIBLE,
+    TOKENS_A_WORD, Text, contexts, contexts_of_tokens, distributions, health, in_reading_order, reading_order,
+    strongest_neurons, strongest_tokens,
 };
 
 /// Read the features of a fit: the words where each is strongest
@@ -75,6 +75,8 @@ pub enum Order {
     Share,
     /// Number of the feature
     Index,
+    /// Agreement of the runs of a consensus on the feature, largest first
+    Reproducibility,
 }
 
 /// Words on each side in JSON, which has no width to limit them.
@@ -91,6 +93,12 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let record = read_fit(&args.fit)?;
     let fit = in_reading_order(&record);
     check_numbers(&args.feature, fit.features.rows)?;
+    if args.sort == Order::Reproducibility && fit.run.summary.consensus.is_none() {
+        return Err(Failure::Usage(
+            "--sort reproducibility: the fit is of a single run, so nothing is known about it; fit with --runs auto"
+                .to_owned(),
+        ));
+    }
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
     let order = order(args, &fit, &text);
     let found = contexts(&fit.coefficients, &text, args.top.max(OCCURRENCES));
@@ -163,6 +171,13 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
         output::thousands(summary.tokens),
         output::thousands(summary.neurons.into()),
     ));
+    if let Some(consensus) = &summary.consensus {
+        out.push_str(&format!(
+            "Reproducible: mean cosine of the feature's matches in the {} runs. A question mark (below {REPRODUCIBLE}) warns of features \
+             that other runs often do not find.\n",
+            consensus.runs
+        ));
+    }
     let notes = health_notes(&health, summary);
     out.push_str(&health_lines::lines(notes.iter().filter(|note| note.level != HealthLevel::Good), output::width()));
     out.push_str(source.hint());
@@ -211,6 +226,10 @@ fn order(args: &FeaturesArgs, fit: &FitRecord, text: &Text) -> Vec<usize> {
         _ if !args.feature.is_empty() => return args.feature.clone(),
         Order::Index => {}
         Order::Share => order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share)),
+        Order::Reproducibility => {
+            let agreement = |k: usize| statistics[k].reproducibility.unwrap_or(0.0);
+            order.sort_by(|&a, &b| agreement(b).total_cmp(&agreement(a)));
+        }
         Order::Reading => order = reading_order(statistics, &word_scores(fit, text)),
     }
     order

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
+use unmix::FeatureStatistics;
 use unmix_data::{FitRecord, check_file_target, read_fit, write_file};
 use unmix_interpret::{
     Activation, Contexts, Hierarchy, HierarchyOptions, TOKENS_A_WORD, Text, contexts, contexts_of_tokens, hierarchy,
@@ -13,6 +14,7 @@ use unmix_interpret::{
 use crate::commands::features::words_json;
 use crate::engine;
 use crate::failure::Failure;
+use crate::feature_table::reproducibility;
 use crate::output::{self, Style, percent};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
@@ -119,11 +121,16 @@ pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
             return output::print_json(&value);
         }
     }
-    let mut out = named.render(&tree, args.top);
+    let mut out = named.render(&tree, &fit.run.summary.feature_statistics, args.top);
     out.push_str(&format!(
-        "\n{} features of the fit under {}. Strength: how much of a feature the parent makes up.\n",
+        "\n{} features of the fit under {}. Strength: how much of a feature the parent makes up.{}\n",
         fit.features.rows,
         tree.levels.iter().map(|level| level.features.rows.to_string()).collect::<Vec<_>>().join(", "),
+        if fit.run.summary.consensus.is_some() {
+            " In brackets: its reproducibility, with ? if it is low."
+        } else {
+            ""
+        },
     ));
     out.push_str(source.hint());
     output::print(&out)
@@ -149,7 +156,7 @@ impl<'a> Named<'a> {
     }
 
     /// The levels from the top down. Each parent has its children below it.
-    fn render(&self, tree: &Hierarchy, most: usize) -> String {
+    fn render(&self, tree: &Hierarchy, statistics: &[FeatureStatistics], most: usize) -> String {
         let style = Style::stdout();
         let width = output::width();
         let fitted = |line: String| console::truncate_str(&line, width, "…").into_owned() + "\n";
@@ -172,7 +179,9 @@ impl<'a> Named<'a> {
                     let name =
                         if index == 0 { format!("#{}", child.feature) } else { format!("{index}.{}", child.feature) };
                     let words = self.words(index, child.feature, most);
-                    out.push_str(&fitted(format!("  {:>6} {:.2}  {words}", name, child.strength)));
+                    let agreed = statistics.get(child.feature).filter(|_| index == 0).and_then(|s| s.reproducibility);
+                    let agreed = agreed.map_or_else(String::new, |mean| format!("  [{}]", reproducibility(mean)));
+                    out.push_str(&fitted(format!("  {:>6} {:.2}{agreed}  {words}", name, child.strength)));
                 }
             }
         }
@@ -205,8 +214,15 @@ impl<'a> Named<'a> {
                 json!({"level": index + 1, "relative_error": level.relative_error, "nodes": nodes})
             })
             .collect();
+        let of_feature = |(contexts, statistics): (&Contexts, &FeatureStatistics)| {
+            let mut feature = json!({"words": words_json(contexts, self.text)});
+            if let Some(mean) = statistics.reproducibility {
+                feature["reproducibility"] = json!(mean);
+            }
+            feature
+        };
         let features: Vec<Value> =
-            self.contexts[0].iter().map(|contexts| json!({"words": words_json(contexts, self.text)})).collect();
+            self.contexts[0].iter().zip(&fit.run.summary.feature_statistics).map(of_feature).collect();
         json!({"options": options, "features": features, "levels": levels})
     }
 }

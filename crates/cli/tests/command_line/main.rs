@@ -24,6 +24,7 @@ mod memory;
 mod paths;
 mod report;
 mod resources;
+mod runs;
 mod sweep;
 mod terminal;
 mod tree;

@@ -100,6 +100,9 @@ pub(super) fn provenance(fit: &ScaledFit, report: Option<&EncoderReport>) -> Val
         "tokens": fit.tokens(),
         "fit_relative_error": fit.relative_error,
     });
+    if let Some(reproducibility) = &fit.reproducibility {
+        value["reproducibility"] = json!(reproducibility);
+    }
     if let Some(report) = report {
         value["encoder"] = json!(report);
     }

@@ -26,6 +26,8 @@ pub struct ScaledFit {
     pub relative_error: f64,
     /// Version of unmix that made the fit.
     pub unmix_version: String,
+    /// How well the runs of a consensus agree on each feature, K of them. `None` for a single run.
+    pub reproducibility: Option<Vec<f64>>,
 }
 
 impl ScaledFit {
@@ -54,6 +56,7 @@ impl ScaledFit {
             columns: record.columns.clone(),
             relative_error: record.run.summary.relative_error,
             unmix_version: record.run.unmix_version.clone(),
+            reproducibility: record.run.summary.feature_statistics.iter().map(|s| s.reproducibility).collect(),
         })
     }
 

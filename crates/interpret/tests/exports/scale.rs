@@ -1,9 +1,10 @@
 //! The scale of exports.
 
 use unmix::DenseMatrix;
-use unmix_interpret::export::ScaledFit;
+use unmix_data::FitRecord;
+use unmix_interpret::export::{ScaledFit, saedashboard};
 
-use crate::fixtures::{NEURONS, RANK, TOKENS, fit};
+use crate::fixtures::{Folder, NEURONS, RANK, TOKENS, fit, site};
 
 #[test]
 fn the_scale_moves_into_the_coefficients() {
@@ -25,6 +26,22 @@ fn the_scale_moves_into_the_coefficients() {
             assert!((own - given).abs() < 1e-5, "{own} {given}");
         }
     }
+}
+
+#[test]
+fn exports_say_how_reproducible_the_features_of_a_consensus_are() {
+    let (mut record, _) = fit();
+    let exported = |record: &FitRecord| {
+        let folder = Folder::new();
+        let scaled = ScaledFit::new(record).expect("scaled");
+        saedashboard(&folder.out(), &scaled, &site(), false).expect("written");
+        folder.json("vectors.json")["unmix"]["reproducibility"].clone()
+    };
+    assert!(exported(&record).is_null(), "nothing is known of a single run");
+    for (k, statistics) in record.run.summary.feature_statistics.iter_mut().enumerate() {
+        statistics.reproducibility = Some(k as f64 / 8.0);
+    }
+    assert_eq!(exported(&record), serde_json::json!([0.0, 0.125, 0.25, 0.375, 0.5]));
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn feature(number: usize, count: usize) -> ReportFeature {
             _ => None,
         },
         words: words(number),
-        reproducibility: Some(0.99 - number as f64 / count as f64 * 0.4),
+        reproducibility: Some(0.99 - number as f64 / count as f64 * 0.8),
         found_in: Some(if number * 2 < count { 9 } else { 3 }),
         interpretability: Some(interpretability(number)),
         explained_share: 0.02 * pseudo(number) + if number == 17 { 0.05 } else { 0.0 },

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use unmix::Consensus;
 
 use super::solver_args::SolverArgs;
 use crate::activation_args::ActivationArgs;
@@ -30,6 +31,7 @@ use crate::number_args::{duration, share};
   unmix fit activations.npy --rank 100 --preset paper --out published
   unmix fit a.safetensors --rank 6 --solver paper --tolerance 0 --max-iterations 20 \\
       --init-coefficients start.safetensors:coefficients --out from-start
+  unmix fit activations.safetensors --rank 100 --runs auto --out fit
   unmix fit shards/ --rank 400 --memory 8GiB --out fit
   unmix fit --resume fit")]
 pub struct FitArgs {
@@ -77,8 +79,28 @@ pub struct NewFitArgs {
     #[arg(long, value_name = "FILE[:TENSOR]", help_heading = "Solver")]
     pub init_coefficients: Option<String>,
 
+    /// Save the features that R short runs from independent starts agree on, instead of those of one run: from 1 to 100, or
+    /// `auto` for 30. Each feature says how well the runs agree on it. The runs iterate 6 times, or --max-iterations
+    /// times. A fit with several runs takes no checkpoints
+    #[arg(long, value_name = "R", value_parser = runs, help_heading = "Runs")]
+    pub runs: Option<u32>,
+
+    /// Keep each run as well, as a fit of its own: in the folders 01, 02, … of DIR.runs. `unmix features` and `unmix
+    /// compare` open them
+    #[arg(long, requires = "runs", help_heading = "Runs")]
+    pub keep_runs: bool,
+
     /// Least time between two checkpoints, e.g. 30s, 5m or 100ms; 0 takes none. A fit can go on from a checkpoint with
     /// `--resume`. Checkpoints are in the folder DIR.partial until the fit is complete
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = duration, help_heading = "Checkpoints")]
     pub checkpoint_every: Duration,
+}
+
+/// A number of runs.
+fn runs(text: &str) -> Result<u32, String> {
+    if text == "auto" {
+        return Ok(Consensus::RUNS);
+    }
+    let expected = || format!("a number from 1 to {} is needed, or `auto`", Consensus::MOST_RUNS);
+    text.parse().ok().filter(|runs| (1..=Consensus::MOST_RUNS).contains(runs)).ok_or_else(expected)
 }

@@ -3,6 +3,8 @@
 mod args;
 mod builder;
 mod choices;
+mod fitting;
+mod kept_runs;
 mod request;
 mod solver_args;
 mod summary;
@@ -11,7 +13,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use unmix::{ActivationSource, CheckpointReader, CheckpointSummary, EngineKind, SemiNmf, StopReason};
+use unmix::{ActivationSource, CheckpointReader, CheckpointSummary, ConsensusFit, EngineKind, SemiNmf, StopReason};
 use unmix_data::{
     ActivationSet, CheckpointFolder, Error, Fingerprinting, FitRecord, InputRecord, OrdinaryReads, check_target,
     read_fit, write_fit,
@@ -21,6 +23,8 @@ pub use self::args::FitArgs;
 use self::args::NewFitArgs;
 pub use self::builder::{check_solver, solver_builder};
 pub use self::choices::{InitOption, SolverOption};
+use self::fitting::{Fitting, check_runs};
+use self::kept_runs::RunFolders;
 use self::request::{BegunFit, Request};
 pub use self::solver_args::SolverArgs;
 use self::summary::summary;
@@ -65,7 +69,7 @@ struct Job<'a> {
 /// Where a fit starts.
 enum Start {
     /// A fit that begins.
-    New(Box<SemiNmf>),
+    New(Box<Fitting>),
     /// A fit that goes on from the latest checkpoint in a folder. It began with activations of this fingerprint.
     Checkpoint { folder: Box<CheckpointFolder>, fingerprint: String },
 }
@@ -78,12 +82,17 @@ fn begin(
     reporter: &mut Reporter,
 ) -> Result<(), Failure> {
     builder::check(args, solver)?;
+    check_runs(args, solver)?;
     check_target(&args.out, args.force)?;
     let activations = activations.open()?;
     check_rank(args.rank, &activations)?;
     let builder = builder::builder(args, solver, activations.tokens())?;
+    let fitting = Fitting::new(args, solver, builder);
+    if let Some(runs) = kept_runs(args, &args.out) {
+        runs.prepare(args.force)?;
+    }
     let command_line = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let (out, start) = (args.out.clone(), Start::New(Box::new(builder)));
+    let (out, start) = (args.out.clone(), Start::New(Box::new(fitting)));
     compute(Job { args, memory, shared, out, replace: args.force, command_line, activations, start }, reporter)
 }
 
@@ -136,23 +145,26 @@ fn say_complete(dir: &Path, shared: &SharedArgs) -> Result<(), Failure> {
 fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     let Job { args, memory, shared, out, replace, command_line, activations: file, start } = job;
     let engine = engine::open(&shared.engine, reporter)?;
-    let (builder, checkpoints) = match start {
-        Start::New(builder) => (*builder, None),
+    let (mut fitting, checkpoints) = match start {
+        Start::New(fitting) => (*fitting, None),
         Start::Checkpoint { folder, fingerprint } => {
             let checkpoint = folder.latest()?;
             let CheckpointSummary { iterations, options, .. } = CheckpointSummary::of_header(checkpoint.header())?;
             reporter.stage(&format!("going on after iteration {iterations} of {}", options.max_iterations));
-            (SemiNmf::resume(checkpoint)?, Some((*folder, fingerprint)))
+            (Fitting::Single(SemiNmf::resume(checkpoint)?), Some((*folder, fingerprint)))
         }
     };
-    let planned = placement::plan(&builder, engine.as_ref(), &file, memory)?;
+    let planned = placement::plan_by(engine.as_ref(), &file, memory, args.rank, |layout, streaming, limits| {
+        fitting.plan_within(engine.as_ref(), layout, streaming, limits)
+    })?;
     // Only the CPU engine computes with a mapped file in place. Elsewhere its pages would be memory that nothing needs.
     let in_place = engine.kind() == EngineKind::Cpu && !planned.is_streamed();
     let source: Source =
         Fingerprinting::new(if in_place { Arc::new(file.clone()) } else { Arc::new(OrdinaryReads(file.clone())) });
     let (folder, began_with) = match checkpoints {
-        Some((folder, fingerprint)) => (folder, Some(fingerprint)),
-        None => (new_folder(args, &out, &source)?, None),
+        Some((folder, fingerprint)) => (Some(folder), Some(fingerprint)),
+        None if matches!(fitting, Fitting::Consensus { .. }) => (None, None),
+        None => (Some(new_folder(args, &out, &source)?), None),
     };
     interrupt::catch(reporter.interrupt_notice());
 
@@ -174,13 +186,15 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         )));
     }
     Failure::if_interrupted()?;
-    let builder = builder
-        .copy_samples(planned.plan.placement.copies_samples())
-        .checkpoint(args.checkpoint_every, guarded(folder, &file, &source));
+    let folder = folder.map(|folder| guarded(folder, &file, &source));
+    let fitting = fitting.placed(planned.plan.placement).checkpointed(args.checkpoint_every, folder);
 
-    let options = builder.options(activations.layout().neurons);
-    reporter.fit_starts(&options);
-    let fit = builder.fit_with(engine.as_ref(), &activations, |progress| {
+    let options = fitting.options(activations.layout().neurons);
+    match fitting.runs() {
+        Some((runs, iterations)) => reporter.runs_start(runs, iterations, &options),
+        None => reporter.fit_starts(&options),
+    }
+    let fit = fitting.fit(engine.as_ref(), &activations, |progress| {
         reporter.fit_progress(progress);
         // A result is worth nothing if it comes from a file that was cut short.
         if interrupt::requested() || file.check_whole().is_err() {
@@ -196,12 +210,23 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     }
 
     let fit = fit.map_err(|error| Failure::of_computation(error, &file))?;
-    // The builder holds the folder of checkpoints. It must let go before anything else works on that folder.
-    drop(builder);
+    // It holds the folder of checkpoints, and must let go before anything else works on that folder.
+    drop(fitting);
     reporter.stage(&format!("writing {}", out.display()));
-    let mut record = FitRecord::new(fit, file.token_columns().clone(), InputRecord::new(&file, source.fingerprint()?));
-    record.run.command_line = Some(command_line);
-    record.run.peak_memory_bytes = peak_bytes();
+    let input = InputRecord::new(&file, source.fingerprint()?);
+    let record = |fit| {
+        let mut record = FitRecord::new(fit, file.token_columns().clone(), input.clone());
+        record.run.command_line = Some(command_line.clone());
+        record.run.peak_memory_bytes = peak_bytes();
+        record
+    };
+    let ConsensusFit { consensus, runs } = fit;
+    if let Some(folders) = kept_runs(args, &out) {
+        for (run, folder) in runs.into_iter().zip(folders.folders()) {
+            write_fit(folder, &record(run), replace)?;
+        }
+    }
+    let record = record(consensus);
     write_fit(&out, &record, replace)?;
 
     if shared.json {
@@ -211,6 +236,14 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     }
     if record.run.summary.stop_reason != StopReason::Interrupted {
         return Ok(CheckpointFolder::discard(&out)?);
+    }
+    if let Some(consensus) = &record.run.summary.consensus {
+        return Err(Failure::Interrupted(format!(
+            "interrupted; the consensus of {} runs of {} iterations each is saved in {}",
+            consensus.runs,
+            consensus.iterations_each,
+            out.display()
+        )));
     }
     let done = record.run.summary.iterations;
     let how = if CheckpointFolder::resume(&out).is_ok() {
@@ -223,6 +256,12 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         options.max_iterations,
         out.display()
     )))
+}
+
+/// The folders for the runs, if they are kept.
+fn kept_runs(args: &NewFitArgs, out: &Path) -> Option<RunFolders> {
+    let runs = args.runs.filter(|_| args.keep_runs)?;
+    Some(RunFolders::beside(out, runs))
 }
 
 /// The folder for the checkpoints of a new fit.

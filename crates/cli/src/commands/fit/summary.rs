@@ -15,6 +15,15 @@ pub fn summary(record: &FitRecord, out: &Path) -> String {
     let mut fact = |name: &str, text: String| table.row(vec![name.to_owned(), text]);
     let explained = percent(1.0 - s.relative_error);
     fact("relative error", format!("{} ({explained} explained)", style.strong(&format!("{:.6}", s.relative_error))));
+    if let Some(consensus) = &s.consensus {
+        let found = s.feature_statistics.iter().filter(|f| f.found_in.is_some_and(|runs| 2 * runs >= consensus.runs));
+        let (runs, iterations) = (consensus.runs, consensus.iterations_each);
+        fact("runs", format!("{runs} of {iterations} iterations, which agree to {:.2}", consensus.stability));
+        fact(
+            "reproducible",
+            format!("{} of {} features are in at least half of the runs", found.count(), s.options.rank),
+        );
+    }
     fact("iterations", format!("{}; {}{}", s.iterations, why(s), best(s)));
     let dead = match s.dead_features.len() {
         0 => "none dead".to_owned(),
@@ -48,6 +57,9 @@ fn why(summary: &FitSummary) -> String {
     match summary.stop_reason {
         StopReason::Converged => {
             format!("the error fell by less than {} of itself in {}", options.tolerance, options.patience)
+        }
+        StopReason::MaxIterations if summary.consensus.is_some() => {
+            "of the coefficients and values at the end".to_owned()
         }
         StopReason::MaxIterations => "as many as were allowed".to_owned(),
         StopReason::Interrupted => "interrupted".to_owned(),

@@ -1,0 +1,262 @@
+//! The consensus of several runs: the features that come back whatever the start.
+
+use std::ops::ControlFlow;
+
+use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
+
+use crate::agreement::{Agreement, agreed_features, stability};
+use crate::consensus_runs::{Runs, run_options, run_seed, runs};
+use crate::fit::Fit;
+use crate::refit::refit;
+use crate::run::Run;
+use crate::watch::Watch;
+use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, SemiNmf, Stage};
+
+/// Rounds in which the values of the features and the coefficients are fitted again. More of them lower the error a little, and move the
+/// features of two consensuses apart.
+const REFITS: u32 = 1;
+/// The result has a penalty that is smaller by this factor. The features that runs agree on explain less than those of one run, and with as
+/// large a penalty their error would be above that of one run.
+const PENALTY_FACTOR: f64 = 0.4;
+
+/// The features that several runs from independent starts agree on. One run's features depend on its start: another seed finds about two
+/// thirds of them again. The features of a consensus are found by another consensus far more often, and each of them says how well the runs
+/// agree on it ([`reproducibility`](crate::FeatureStatistics::reproducibility)).
+///
+/// The runs are short fits, over half of the tokens if there are many, in lockstep over one pass for all of them. Their features are pooled,
+/// and those that most runs have become the features of the result. Then its coefficients, and the values of its features, are fitted to
+/// all tokens.
+///
+/// ```
+/// use unmix::{Consensus, CpuEngine, Engine, HostActivations, SemiNmf};
+///
+/// // 6 tokens × 4 neurons, made of two features.
+/// let x = vec![
+///     1.0, -1.0, 0.0, 0.0, 2.0, -2.0, 0.0, 0.0, 3.0, -3.0, 0.0, 0.0, //
+///     0.0, 0.0, 1.0, 2.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0, 3.0, 6.0,
+/// ];
+/// let engine = CpuEngine::new();
+/// let activations = engine.load(&HostActivations::from_f32(x, 6, 4)?)?;
+/// let fit = Consensus::new(SemiNmf::new(2).sparsity(0.5)).runs(5).fit(&engine, &activations)?;
+/// assert_eq!(fit.summary.consensus.as_ref().unwrap().runs, 5);
+/// assert!(fit.summary.feature_statistics.iter().all(|feature| feature.reproducibility.unwrap() > 0.5));
+/// # Ok::<(), unmix::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Consensus {
+    fit: SemiNmf,
+    runs: u32,
+    iterations: u32,
+    at_once: u32,
+}
+
+/// A consensus, and the runs whose features it is made of.
+#[derive(Clone, Debug)]
+pub struct ConsensusFit {
+    /// The consensus.
+    pub consensus: Factorization,
+    /// Each run: its features, and the coefficients that they have for all tokens.
+    pub runs: Vec<Factorization>,
+}
+
+impl Consensus {
+    /// The number of runs, unless [`runs`](Self::runs) says another one.
+    pub const RUNS: u32 = 30;
+    /// The largest number of runs. More of them change nothing, and all pairs of their features are compared.
+    pub const MOST_RUNS: u32 = 100;
+    /// The number of iterations of each run, unless [`iterations`](Self::iterations) says another one.
+    pub const ITERATIONS: u32 = 6;
+
+    /// A consensus of 30 runs of 6 iterations. `fit` says what the runs and the result are: the rank, the solver, the sparsity. Its seed
+    /// gives each run a seed of its own. Its numbers of iterations and its tolerance do not matter.
+    pub fn new(fit: SemiNmf) -> Self {
+        Consensus { fit, runs: Self::RUNS, iterations: Self::ITERATIONS, at_once: u32::MAX }
+    }
+
+    /// Number of runs, from 1 to 100. Default 30. The consensus of one run is an ordinary fit.
+    pub fn runs(mut self, runs: u32) -> Self {
+        self.runs = runs;
+        self
+    }
+
+    /// Number of iterations of each run, at least 1. Default 6.
+    pub fn iterations(mut self, iterations: u32) -> Self {
+        self.iterations = iterations;
+        self
+    }
+
+    /// Largest number of runs that are in memory at once, at least 1. By default all are. The activations are read once in an iteration of
+    /// all runs that are in memory. The result does not depend on it.
+    pub fn at_once(mut self, runs: u32) -> Self {
+        self.at_once = runs;
+        self
+    }
+
+    /// The options of the result for activations with this number of neurons.
+    pub fn options(&self, neurons: u32) -> Options {
+        self.fit.options(neurons)
+    }
+
+    /// Number of runs, and of iterations of each.
+    pub fn size(&self) -> (u32, u32) {
+        (self.runs, self.iterations)
+    }
+
+    /// Whether samples of streamed activations that the starts need are copied to memory of their own; see
+    /// [`SemiNmf::copy_samples`].
+    pub fn copy_samples(mut self, copy: bool) -> Self {
+        self.fit = self.fit.copy_samples(copy);
+        self
+    }
+
+    /// The seed of each run.
+    pub fn seeds(&self) -> Vec<u64> {
+        (0..self.runs).map(|run| run_seed(self.fit.options(1).seed, run)).collect()
+    }
+
+    /// Computes the consensus, and waits for the result.
+    ///
+    /// # Errors
+    /// As [`SemiNmf::fit`]. [`Error::Option`] also if the runs would have the same start, if the fit takes checkpoints, or if there are too
+    /// many runs.
+    pub fn fit(&self, engine: &dyn Engine, activations: &Activations) -> Result<Factorization, Error> {
+        self.fit_with(engine, activations, |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`fit`](Self::fit), with a callback that is called when a stage begins and after each iteration. If the callback breaks, the
+    /// result is the consensus of the runs until then: those that are done, or if there are none, those that have started.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_with(
+        &self,
+        engine: &dyn Engine,
+        activations: &Activations,
+        progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Factorization, Error> {
+        block_on(self.fit_async(engine, activations, progress))
+    }
+
+    /// As [`fit_with`](Self::fit_with), without blocking the thread.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub async fn fit_async(
+        &self,
+        engine: &dyn Engine,
+        activations: &Activations,
+        progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Factorization, Error> {
+        Ok(self.compute(engine, activations, progress, false).await?.consensus)
+    }
+
+    /// As [`fit_with`](Self::fit_with), and returns the runs as well. Finding the coefficients of a run takes a few passes over the
+    /// activations.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_and_runs(
+        &self,
+        engine: &dyn Engine,
+        activations: &Activations,
+        progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<ConsensusFit, Error> {
+        block_on(self.compute(engine, activations, progress, true))
+    }
+
+    async fn compute(
+        &self,
+        engine: &dyn Engine,
+        activations: &Activations,
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
+        keeps_runs: bool,
+    ) -> Result<ConsensusFit, Error> {
+        let options = self.checked(activations.layout())?;
+        if self.runs == 1 {
+            let consensus = self.fit.fit_async(engine, activations, progress).await?;
+            return Ok(ConsensusFit { runs: Vec::from_iter(keeps_runs.then(|| consensus.clone())), consensus });
+        }
+        let watch = &mut Watch::new(&mut progress, REFITS + 1, 0.0);
+        watch.stage(Stage::Measure);
+        let run = Run { engine, activations, copies_samples: self.fit.copies_samples() };
+        let Runs { first: fit, features, iterations } = self.all_runs(run, &options, watch).await?;
+        watch.stage(Stage::Agree);
+        let agreed = agreed_features(&features, fit.buffers.features.kept)?;
+        let result_options = Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options.clone() };
+        let refitted = refit(Fit { options: result_options, ..fit.clone() }, &agreed, REFITS, watch).await?;
+        let mut consensus = refitted.result(watch).await?;
+        let agreement = Agreement::on(&consensus.features, &features)?;
+        let seeds = self.seeds()[..features.len()].to_vec();
+        let summary = &mut consensus.summary;
+        for (k, statistics) in summary.feature_statistics.iter_mut().enumerate() {
+            statistics.reproducibility = Some(agreement.reproducibility[k]);
+            statistics.found_in = Some(agreement.found_in[k]);
+        }
+        summary.consensus = Some(ConsensusSummary {
+            runs: features.len() as u32,
+            seeds: seeds.clone(),
+            iterations_each: iterations,
+            stability: stability(&features)?,
+        });
+        let mut kept = Vec::new();
+        for (features, seed) in features.iter().zip(seeds).filter(|_| keeps_runs) {
+            let silent = &mut |_: &Progress| ControlFlow::Continue(());
+            let watch = &mut Watch::new(silent, 1, 0.0);
+            let fit = Fit { options: run_options(&options, seed, iterations), ..fit.clone() };
+            kept.push(refit(fit, features, 0, watch).await?.result(watch).await?);
+        }
+        Ok(ConsensusFit { consensus, runs: kept })
+    }
+
+    /// Computes the runs, as many at once as may be in memory. If the caller stops, runs that did fewer iterations than others are left out.
+    async fn all_runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
+        &self,
+        run: Run<'a>,
+        options: &Options,
+        watch: &mut Watch<'_, P>,
+    ) -> Result<Runs<'a>, Error> {
+        let of_run = |seed: &u64| run_options(options, *seed, self.iterations);
+        let seeds = self.seeds();
+        let (mut features, mut iterations) = (Vec::new(), self.iterations);
+        let mut next = 0;
+        loop {
+            let last = (next + self.at_once as usize).min(seeds.len());
+            let batch = seeds[next..last].iter().map(of_run).collect();
+            let found = runs(run, batch, (next as u32 + 1, self.runs), watch).await?;
+            let is_whole = found.iterations == self.iterations && found.features.len() == last - next;
+            if found.iterations >= iterations || features.len() < 2 {
+                iterations = iterations.min(found.iterations);
+                features.extend(found.features);
+            }
+            if last == seeds.len() || (!is_whole && features.len() >= 2) {
+                return Ok(Runs { first: found.first, features, iterations });
+            }
+            next = last;
+        }
+    }
+
+    /// The options, if a consensus of fits with them is possible for activations of this layout.
+    pub(crate) fn checked(&self, layout: &PanelLayout) -> Result<Options, Error> {
+        let refuse = |option: &'static str, given: String, expected: &str| {
+            Err(Error::Option { option, given, expected: expected.to_owned() })
+        };
+        let options = self.fit.asked(layout)?.options;
+        if self.runs == 0 || self.runs > Self::MOST_RUNS {
+            return refuse("runs", self.runs.to_string(), &format!("a number from 1 to {} is needed", Self::MOST_RUNS));
+        }
+        for (option, value) in [("iterations", self.iterations), ("at_once", self.at_once)] {
+            if value == 0 {
+                return refuse(option, "0".to_owned(), "at least 1 is needed");
+            }
+        }
+        if self.runs > 1 && matches!(options.init, Init::Given | Init::Svd) {
+            let expected = "every run would have the same start, so that their agreement would mean nothing; start by `kmeans` or `random`";
+            return refuse("init", options.init.name().to_owned(), expected);
+        }
+        if self.runs > 1 && self.fit.has_checkpoints() {
+            let given = format!("{}, of a fit with checkpoints", self.runs);
+            return refuse("runs", given, "a consensus takes no checkpoints, and does not go on from one");
+        }
+        Ok(options)
+    }
+}

@@ -1,0 +1,41 @@
+//! The memory of a consensus: as many runs at once as fit.
+
+use unmix_runtime::{Engine, PanelLayout};
+
+use crate::consensus_runs::run_options;
+use crate::fit_plan::{plan_fits, within};
+use crate::{Consensus, Error, FitPlan, MemoryLimits, Options, Streaming};
+
+impl Consensus {
+    /// Plans a consensus of activations cut as `layout` within some memory. Returns the plan, and the number of runs that are then in memory
+    /// at once, for [`at_once`](Consensus::at_once). Activations that fit beside one run are resident, because it costs more to read them
+    /// again than to compute the runs in smaller groups.
+    ///
+    /// # Errors
+    /// As [`Consensus::fit`] for options that are impossible, and [`Error::Memory`] if not even one run fits.
+    pub fn plan_within(
+        &self,
+        engine: &dyn Engine,
+        layout: &PanelLayout,
+        streaming: Streaming,
+        limits: &MemoryLimits,
+    ) -> Result<(FitPlan, u32), Error> {
+        let options = self.checked(layout)?;
+        let (runs, _) = self.size();
+        let (rank, neurons) = (u64::from(options.rank), u64::from(layout.neurons));
+        // Features of runs are kept as matrices, and each thread that matches some has copies.
+        let matrices = u64::from(runs) + 3 * rayon::current_num_threads() as u64;
+        let features = matrices * rank * neurons * 4;
+        let run: Options = run_options(&options, options.seed, 1);
+        let plan = |runs: u32, placement| {
+            let mut plan = plan_fits(engine, layout, placement, &vec![run.clone(); runs as usize], true);
+            plan.result_bytes /= u64::from(runs);
+            plan.host_bytes += features;
+            plan
+        };
+        let alone = within(streaming, limits, |placement| Ok(plan(1, placement)))?;
+        let fits = |runs: &u32| plan(*runs, alone.placement).excess(limits).is_none();
+        let at_once = (2..=runs).rev().find(fits).unwrap_or(1);
+        Ok((plan(at_once, alone.placement), at_once))
+    }
+}

@@ -1,0 +1,215 @@
+//! The consensus of several runs: what it finds, what it promises, and what it refuses.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use unmix::{
+    ActivationSource, Activations, Consensus, DenseMatrix, ElementType, Engine, Error, Factorization, Init, Progress,
+    SemiNmf, Solver, Stage, StopReason, StreamOptions, match_features,
+};
+use unmix_tests::{Dense, assert_close, assert_same, engines_with_panels, oracle, planted};
+
+/// Tokens made of sparse features and noise, and these features.
+fn planted_with_features(tokens: usize, neurons: usize, rank: usize) -> (Dense, DenseMatrix) {
+    let z = oracle::winner_take_all(&Dense::random(31, rank, neurons, ElementType::F32), neurons / 8);
+    let mut y = Dense::random_coefficients(32, tokens, rank);
+    y.values.iter_mut().for_each(|v| *v = if *v > 1.3 { *v } else { 0.0 });
+    let (clean, noise) = (oracle::product(&y, &z), Dense::random(33, tokens, neurons, ElementType::F32));
+    let x = Dense::from_fn(tokens, neurons, |i, j| f64::from((clean.at(i, j) + 0.05 * noise.at(i, j)) as f32));
+    (x, DenseMatrix { rows: rank, columns: neurons, values: z.values.iter().map(|&v| v as f32).collect() })
+}
+
+fn loaded(engine: &dyn Engine, x: &Dense) -> Activations {
+    engine.load(&x.to_activations(ElementType::F32)).expect("loading")
+}
+
+fn check_invariants(engine: &dyn Engine, x: &Dense, fit: &Factorization, runs: u32) {
+    let summary = &fit.summary;
+    let consensus = summary.consensus.as_ref().expect("a consensus");
+    assert_eq!((consensus.runs, consensus.seeds.len()), (runs, runs as usize));
+    assert!((0.0..=1.0).contains(&consensus.stability), "{}", consensus.stability);
+    assert!(fit.coefficients.values.iter().all(|&y| y >= 0.0 && y.is_finite()));
+    for (k, statistics) in summary.feature_statistics.iter().enumerate() {
+        let (mean, found) = (statistics.reproducibility.expect("a mean"), statistics.found_in.expect("a number"));
+        assert!((0.0..=1.0).contains(&mean) && found <= runs, "{statistics:?}");
+        let nonzeros = fit.features.row(k).iter().filter(|z| **z != 0.0).count() as u32;
+        assert!(nonzeros <= summary.kept_per_feature, "{nonzeros}");
+        if summary.options.solver == Solver::Hals && nonzeros > 0 {
+            assert!((statistics.norm - 1.0).abs() < 1e-5, "{}", statistics.norm);
+        }
+    }
+    let dense = |m: &DenseMatrix| Dense {
+        rows: m.rows,
+        columns: m.columns,
+        values: m.values.iter().map(|&v| v.into()).collect(),
+    };
+    let error = oracle::loss(x, &dense(&fit.coefficients), &dense(&fit.features)) / oracle::inner(x, x);
+    assert_close("the relative error", engine, &[summary.relative_error as f32], &[error], 1e-4);
+}
+
+#[test]
+fn planted_features_are_found_by_every_run_on_every_engine() {
+    let (x, planted) = planted_with_features(700, 96, 8);
+    for engine in engines_with_panels(60_000) {
+        let activations = loaded(engine.as_ref(), &x);
+        let fit = Consensus::new(SemiNmf::new(8).sparsity(0.125).seed(5)).runs(6);
+        let fit = fit.fit(engine.as_ref(), &activations).expect("a consensus");
+        check_invariants(engine.as_ref(), &x, &fit, 6);
+        let found = match_features(&fit.features, &planted).expect("a matching");
+        assert!(found.at_least(0.97) >= 7, "{:?} on {}", found.pairs, engine.adapter());
+        // What was planted is what the runs agree on.
+        let reproducibility = |k: usize| fit.summary.feature_statistics[k].reproducibility.unwrap_or(0.0);
+        let of_planted: Vec<f64> =
+            found.pairs.iter().filter(|pair| pair.cosine >= 0.97).map(|pair| reproducibility(pair.first)).collect();
+        let mean = of_planted.iter().sum::<f64>() / of_planted.len() as f64;
+        assert!(mean > 0.75 && of_planted.iter().all(|&mean| mean > 0.5), "{of_planted:?} on {}", engine.adapter());
+        assert!(fit.summary.dead_features.is_empty());
+    }
+}
+
+#[test]
+fn every_solver_has_a_consensus_whatever_the_numbers_of_runs_features_and_tokens() {
+    for engine in engines_with_panels(8_000) {
+        let x = planted(9, 70, 40, 3, ElementType::F32);
+        let activations = loaded(engine.as_ref(), &x);
+        for (solver, rank, runs) in [
+            (Solver::Hals, 1, 2),
+            (Solver::ProjectedLs, 5, 3),
+            (Solver::Mu, 3, 2),
+            (Solver::Paper, 4, 3),
+            (Solver::Hals, 40, 2),
+        ] {
+            let settings = SemiNmf::new(rank).solver(solver).sparsity(0.2);
+            let fit = Consensus::new(settings)
+                .runs(runs)
+                .iterations(4)
+                .fit(engine.as_ref(), &activations)
+                .expect("a consensus");
+            check_invariants(engine.as_ref(), &x, &fit, runs);
+            assert!(fit.summary.relative_error < 1.0);
+        }
+        let random = Consensus::new(SemiNmf::new(4).sparsity(0.2).init(Init::Random)).runs(3);
+        check_invariants(engine.as_ref(), &x, &random.fit(engine.as_ref(), &activations).expect("a consensus"), 3);
+        // Nothing can be found in zeros.
+        let zeros = Dense::from_fn(30, 12, |_, _| 0.0);
+        let activations = loaded(engine.as_ref(), &zeros);
+        let fit = Consensus::new(SemiNmf::new(3)).runs(2).fit(engine.as_ref(), &activations).expect("a consensus");
+        assert_eq!(fit.summary.dead_features, [0, 1, 2]);
+        assert!(fit.summary.feature_statistics.iter().all(|s| s.found_in.is_some()));
+    }
+}
+
+#[test]
+fn the_consensus_of_one_run_is_the_fit() {
+    let engine = &engines_with_panels(20_000)[0];
+    let activations = loaded(engine.as_ref(), &planted(3, 200, 64, 4, ElementType::F32));
+    let settings = SemiNmf::new(5).sparsity(0.1).seed(3);
+    let alone = settings.fit(engine.as_ref(), &activations).expect("a fit");
+    let one = Consensus::new(settings).runs(1).fit(engine.as_ref(), &activations).expect("a fit");
+    assert_same("one run", &alone, &one);
+    assert!(one.summary.consensus.is_none());
+}
+
+#[test]
+fn memory_and_where_the_activations_are_do_not_change_the_bits_of_a_consensus() {
+    // There are tokens enough for each run to have half of them.
+    let x = planted(4, 503, 60, 4, ElementType::F16);
+    for engine in engines_with_panels(15_000) {
+        let source = x.to_activations(ElementType::F16);
+        let resident = engine.load(&source).expect("loading");
+        let source: Arc<dyn ActivationSource + Send> = Arc::new(source);
+        let streamed = engine.stream(source, &StreamOptions { slots: 2 }).expect("a stream");
+        let consensus = Consensus::new(SemiNmf::new(6).sparsity(0.1)).runs(5).iterations(5);
+        let wanted = consensus.fit(engine.as_ref(), &resident).expect("a consensus");
+        for (at_once, activations) in [(1, &resident), (2, &streamed), (4, &resident), (5, &streamed)] {
+            let found = consensus.clone().at_once(at_once).fit(engine.as_ref(), activations).expect("a consensus");
+            let what = format!("{at_once} at once, streamed: {}, on {}", activations.is_streamed(), engine.adapter());
+            assert_same(&what, &wanted, &found);
+            assert_eq!(wanted.summary.consensus, found.summary.consensus, "{what}");
+        }
+    }
+}
+
+#[test]
+fn consensuses_of_different_seeds_share_no_run() {
+    let seeds = |seed| Consensus::new(SemiNmf::new(2).seed(seed)).runs(50).seeds();
+    let mut all: Vec<u64> = (0..40).flat_map(seeds).collect();
+    // Programs that have no other numbers than f64 read the seeds exactly.
+    assert!(all.iter().all(|&seed| seed < 1 << 53));
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 2000);
+    // More runs are the same ones and others.
+    assert_eq!(seeds(7)[..20], Consensus::new(SemiNmf::new(2).seed(7)).runs(20).seeds());
+}
+
+#[test]
+fn runs_are_kept_as_fits_of_their_own() {
+    let engine = &engines_with_panels(20_000)[0];
+    let x = planted(3, 300, 64, 4, ElementType::F32);
+    let activations = loaded(engine.as_ref(), &x);
+    let consensus = Consensus::new(SemiNmf::new(5).sparsity(0.1).seed(3)).runs(3);
+    let fit =
+        consensus.fit_and_runs(engine.as_ref(), &activations, |_| ControlFlow::Continue(())).expect("a consensus");
+    assert_same(
+        "without the runs",
+        &consensus.fit(engine.as_ref(), &activations).expect("a consensus"),
+        &fit.consensus,
+    );
+    let seeds: Vec<u64> = fit.runs.iter().map(|run| run.summary.options.seed).collect();
+    assert_eq!(seeds, consensus.seeds());
+    for (k, statistics) in fit.consensus.summary.feature_statistics.iter().enumerate() {
+        // The reproducibility of a feature is the mean of its cosines with its matches in the runs.
+        let cosine = |run: &Factorization| {
+            let matching = match_features(&fit.consensus.features, &run.features).expect("a matching");
+            matching.pairs.iter().find(|pair| pair.first == k).map_or(0.0, |pair| f64::from(pair.cosine))
+        };
+        let mean = fit.runs.iter().map(cosine).sum::<f64>() / 3.0;
+        assert!((mean - statistics.reproducibility.expect("a mean")).abs() < 1e-5);
+    }
+    assert!(fit.runs.iter().all(|run| run.summary.consensus.is_none() && run.coefficients.rows == 300));
+}
+
+#[test]
+fn a_consensus_that_is_stopped_is_that_of_the_runs_until_then() {
+    let engine = &engines_with_panels(20_000)[0];
+    let activations = loaded(engine.as_ref(), &planted(3, 300, 64, 4, ElementType::F32));
+    let consensus = Consensus::new(SemiNmf::new(5).sparsity(0.1)).runs(6).at_once(3);
+    let stopped = |at: &dyn Fn(&Progress) -> bool| {
+        let progress =
+            |progress: &Progress| if at(progress) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let fit = consensus.fit_with(engine.as_ref(), &activations, progress).expect("a consensus");
+        let summary = fit.summary.consensus.expect("a summary");
+        assert_eq!(fit.summary.stop_reason, StopReason::Interrupted);
+        assert_eq!(summary.seeds, consensus.seeds()[..summary.runs as usize]);
+        (summary.runs, summary.iterations_each)
+    };
+    assert_eq!(stopped(&|progress| progress.stage == Stage::Measure), (2, 1));
+    assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::StartRun { run: 3, .. })), (2, 1));
+    assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::Runs { first: 1, iteration: 4, .. })), (3, 3));
+    // Of the second group of runs, none is done.
+    assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::Runs { first: 4, iteration: 4, .. })), (3, 6));
+    assert_eq!(stopped(&|progress| progress.stage == Stage::Agree), (6, 6));
+}
+
+#[test]
+fn a_consensus_refuses_what_it_cannot_do_before_it_begins() {
+    let engine = &engines_with_panels(20_000)[0];
+    let activations = loaded(engine.as_ref(), &planted(3, 100, 64, 4, ElementType::F32));
+    let refused = |consensus: Consensus| {
+        let untold = |progress: &Progress| -> ControlFlow<()> { panic!("it began: {progress:?}") };
+        match consensus.fit_with(engine.as_ref(), &activations, untold) {
+            Err(Error::Option { option, .. }) => option,
+            other => panic!("{other:?}"),
+        }
+    };
+    let settings = || SemiNmf::new(4).sparsity(0.1);
+    assert_eq!(refused(Consensus::new(settings()).runs(0)), "runs");
+    assert_eq!(refused(Consensus::new(settings()).runs(101)), "runs");
+    assert_eq!(refused(Consensus::new(settings()).iterations(0)), "iterations");
+    assert_eq!(refused(Consensus::new(settings()).at_once(0)), "at_once");
+    assert_eq!(refused(Consensus::new(settings().init(Init::Svd))), "init");
+    let coefficients = DenseMatrix { rows: 100, columns: 4, values: vec![1.0; 400] };
+    assert_eq!(refused(Consensus::new(settings().init_coefficients(coefficients))), "init");
+    assert_eq!(refused(Consensus::new(SemiNmf::new(65))), "rank");
+}
