@@ -184,26 +184,9 @@ fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::Sweep;
 
-    /// A point of 5 seeds and 4 folds.
     fn point(rank: u32, held_out: f64, stability: f64) -> SweepPoint {
-        SweepPoint {
-            rank,
-            sparsity: 0.05,
-            kept_per_feature: 10,
-            seeds: (0..5).collect(),
-            relative_errors: vec![held_out - 0.1; 5],
-            // The folds differ, but the ranks do alike on all of them.
-            held_out_errors: [-0.1, 0.0, 0.02, 0.08].map(|fold| held_out + fold).to_vec(),
-            stabilities: vec![stability; 10],
-            reproducible_features: vec![(f64::from(rank) * stability) as u32; 5],
-            dead_features: 0.0,
-            duplicate_features: 0.0,
-            active_features: 5.0,
-            iterations: 30.0,
-            seconds: 1.0,
-        }
+        SweepPoint::example(rank, held_out, stability)
     }
 
     fn recommended(points: &[SweepPoint]) -> Recommendation {
@@ -274,30 +257,5 @@ mod tests {
         assert!(bare(true, false).reason.contains("Nothing was held out"));
         assert!(bare(false, true).reason.contains("A single seed says nothing"));
         assert!(bare(false, false).reason.contains("nothing else is known"));
-    }
-
-    #[test]
-    fn ranks_are_added_around_the_best_until_its_neighbours_are_close() {
-        // Stability falls off on both sides of 60, and above it the features that come back are 60.
-        let measured = |rank: u32| {
-            let off = (f64::from(rank) / 60.0).ln().abs();
-            let held_out = if rank < 60 { 0.5 + 0.5 * off } else { 0.5 + 0.02 * off };
-            let mut point = point(rank, held_out, 0.96 - 0.3 * off);
-            point.reproducible_features = vec![if rank < 60 { rank / 2 } else { 62 }; 5];
-            point
-        };
-        let fit = unmix::SemiNmf::new(1).sparsity(0.05);
-        let sweep = Sweep::new(fit, 200).ranks([25, 50, 100, 200, 400]);
-        let (mut points, mut order) = (Vec::new(), Vec::new());
-        while let Some(at) = sweep.next(&points) {
-            order.push(at.rank);
-            points.push(measured(at.rank));
-        }
-        assert_eq!(order[..6], [25, 50, 100, 200, 400, 62], "{order:?}");
-        let found = recommended(&points).rank;
-        assert!((52..=68).contains(&found), "{found} of {order:?}");
-        assert!(order.len() <= 11, "{order:?}");
-        let closed = sweep.refinements(0);
-        assert_eq!(closed.next(&points[..5]), None);
     }
 }
