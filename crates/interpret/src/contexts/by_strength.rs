@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use unmix::DenseMatrix;
 
 use super::Activation;
+use crate::distribution::bin_of;
 
 /// The tokens at which a feature has a strength between two bounds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,8 +13,8 @@ pub struct StrengthBand {
     pub range: [f64; 2],
     /// Number of tokens in the band.
     pub tokens: u64,
-    /// Tokens that stand for the band: the first, the first two, … of them are spread evenly over its tokens in order
-    /// of strength.
+    /// Tokens that stand for the band: the first, the first two, … of them are spread evenly over its tokens in the order
+    /// of the text.
     pub examples: Vec<Activation>,
 }
 
@@ -38,28 +39,26 @@ pub fn strength_bands(coefficients: &DenseMatrix, bands: usize, examples: usize)
                     }
                 }
             }
-            columns.into_iter().map(move |mut active| {
-                active.sort_unstable_by(Activation::order);
-                of_feature(&active, bands, examples)
-            })
+            columns.into_iter().map(move |active| of_feature(&active, bands, examples))
         })
         .collect()
 }
 
-/// The bands of a feature with these tokens, which are in order of strength.
+/// The bands of a feature with these tokens, which are in the order of the text.
 fn of_feature(tokens: &[Activation], bands: usize, examples: usize) -> Vec<StrengthBand> {
-    let Some(largest) = tokens.first().map(|first| f64::from(first.coefficient)) else { return Vec::new() };
-    let mut rest = tokens;
-    (0..bands)
-        .rev()
-        .map(|band| {
-            let range = [band, band + 1].map(|edge| edge as f64 / bands as f64);
-            let inside = rest.partition_point(|token| f64::from(token.coefficient) > range[0] * largest);
-            let (own, below) = rest.split_at(inside);
-            rest = below;
-            StrengthBand { range, tokens: own.len() as u64, examples: spread(own, examples) }
-        })
-        .collect()
+    if tokens.is_empty() {
+        return Vec::new();
+    }
+    let largest = tokens.iter().fold(0.0, |most: f32, token| most.max(token.coefficient));
+    let mut own: Vec<Vec<Activation>> = vec![Vec::new(); bands];
+    tokens.iter().for_each(|&token| own[bin_of(token.coefficient, largest, bands)].push(token));
+    let range = |band: usize| [band, band + 1].map(|edge| edge as f64 / bands as f64);
+    let band = |(band, tokens): (usize, &Vec<Activation>)| StrengthBand {
+        range: range(band),
+        tokens: tokens.len() as u64,
+        examples: spread(tokens, examples),
+    };
+    own.iter().enumerate().rev().map(band).collect()
 }
 
 /// At most `most` of the tokens, spread evenly over all of them.
@@ -92,13 +91,16 @@ mod tests {
             assert_eq!(ranges, [[0.75, 1.0], [0.5, 0.75], [0.25, 0.5], [0.0, 0.25]]);
             for band in bands {
                 assert_eq!((band.tokens, band.examples.len()), (25, 5));
-                // One example from each fifth of the band.
+                // One example from each fifth of its tokens, in the order of the text.
+                let inside = |row: usize| {
+                    let share = f64::from(y.row(row)[k]) / (100.0 * (k + 1) as f64);
+                    share > band.range[0] && share <= band.range[1]
+                };
+                let own: Vec<usize> = (0..rows).filter(|&row| inside(row)).collect();
                 let mut fifths: Vec<usize> = Vec::new();
                 for example in &band.examples {
                     assert_eq!(y.row(example.row)[k], example.coefficient);
-                    let share = f64::from(example.coefficient) / (100.0 * (k + 1) as f64);
-                    assert!(share > band.range[0] && share <= band.range[1], "{share}");
-                    fifths.push((((band.range[1] - share) * 100.0).round() as usize) / 5);
+                    fifths.push(own.iter().position(|&row| row == example.row).expect("in the band") / 5);
                 }
                 fifths.sort_unstable();
                 assert_eq!(fifths, [0, 1, 2, 3, 4]);
@@ -113,7 +115,7 @@ mod tests {
         assert!(found[0].is_empty());
         assert_eq!(found[1].iter().map(|band| band.tokens).collect::<Vec<_>>(), [1, 0, 0, 2]);
         let examples: Vec<f32> = found[1].iter().flat_map(|band| &band.examples).map(|e| e.coefficient).collect();
-        assert_eq!(examples, [2.0, 0.2, 0.1]);
+        assert_eq!(examples, [2.0, 0.1, 0.2]);
         assert!(strength_bands(&DenseMatrix { rows: 0, columns: 0, values: Vec::new() }, 4, 5).is_empty());
     }
 }

@@ -16,7 +16,7 @@ pub struct Activation {
 
 impl Activation {
     /// Larger coefficients come first. Of equals, the earlier row comes first.
-    pub(super) fn order(&self, other: &Activation) -> Ordering {
+    fn order(&self, other: &Activation) -> Ordering {
         other.coefficient.total_cmp(&self.coefficient).then(self.row.cmp(&other.row))
     }
 }

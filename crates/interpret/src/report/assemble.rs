@@ -9,7 +9,7 @@ use super::beside::{BesideParts, beside};
 use super::concepts::{Groups, concept_chance, concept_rows, concepts_of, subjects};
 use super::feature_notes::notes;
 use super::identity::identity;
-use super::passages::{Passage, Passages, Seen, peaks};
+use super::passages::{Passage, Passages, Seen, largest, peaks};
 use super::run_card::run_card;
 use super::tree::tree_levels;
 use super::{
@@ -103,13 +103,14 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
             let lens = parts.lens.map_or_else(LensWords::default, |(lens, _)| lens[k].clone());
             let neurons = strongest_of(fit.features.row(k), NEURONS);
             let coefficients = |rows: Range<usize>| rows.map(|row| fit.coefficients.row(row)[k]).collect::<Vec<f32>>();
-            let largest = strongest[k].first().map_or(0.0, |first| first.coefficient);
+            let largest = largest(&strongest[k]);
             let mut seen = Seen::default();
-            let found = passages.unseen(&strongest[k], largest, &mut seen, coefficients);
+            let found = passages.unseen(&strongest[k], &mut seen);
             let peaks = peaks(&found);
-            let contexts: Vec<Context> = found.into_iter().map(|Passage { context, .. }| context).collect();
+            let context = |passage: &Passage| passages.context(passage, largest, coefficients);
+            let contexts: Vec<Context> = found.iter().map(context).collect();
             let few = Passages { most: passages.most.min(BAND_CONTEXTS), ..passages };
-            let shown = |tokens: &[Activation]| few.unseen(tokens, largest, &mut seen, coefficients);
+            let shown = |tokens: &[Activation]| few.unseen(tokens, &mut seen).iter().map(context).collect();
             let bands = shown_bands(&bands[k], shown);
             let concepts =
                 parts.scores.map_or_else(Vec::new, |scores| concepts_of(k, scores, &contexts, parts.parents));
@@ -166,15 +167,14 @@ pub fn assemble(parts: &ReportParts<'_>) -> Report {
 }
 
 /// The bands of a feature, strongest first. None if its strongest contexts show all there is.
-fn shown_bands(bands: &[StrengthBand], mut shown: impl FnMut(&[Activation]) -> Vec<Passage>) -> Vec<Band> {
+fn shown_bands(bands: &[StrengthBand], mut shown: impl FnMut(&[Activation]) -> Vec<Context>) -> Vec<Band> {
     if bands.iter().map(|band| band.tokens).sum::<u64>() < LEAST_FOR_BANDS {
         return Vec::new();
     }
     let filled = bands.iter().filter(|band| band.tokens > 0);
     filled
         .map(|band| {
-            let mut contexts: Vec<Context> =
-                shown(&band.examples).into_iter().map(|Passage { context, .. }| context).collect();
+            let mut contexts = shown(&band.examples);
             contexts.sort_by(|a, b| b.coefficient.total_cmp(&a.coefficient));
             Band { range: band.range, tokens: band.tokens, contexts }
         })

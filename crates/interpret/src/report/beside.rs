@@ -4,7 +4,7 @@ use unmix::Matching;
 use unmix_data::FitRecord;
 
 use super::assemble::words;
-use super::passages::Passages;
+use super::passages::{Passages, Seen, largest};
 use super::{Beside, BesideFeature, BesidePair};
 use crate::fit_error::FitError;
 use crate::links::Measure;
@@ -58,13 +58,18 @@ pub(super) fn beside(parts: &BesideParts<'_>, passages: &Passages<'_>) -> Beside
     };
     let strongest = strongest_tokens(&fit.coefficients, super::assemble::WORDS * TOKENS_A_WORD);
     let features = strongest.iter().enumerate().map(|(k, tokens)| {
-        let coefficients = |rows: std::ops::Range<usize>| rows.map(|row| fit.coefficients.row(row)[k]).collect();
+        let coefficients =
+            |rows: std::ops::Range<usize>| rows.map(|row| fit.coefficients.row(row)[k]).collect::<Vec<f32>>();
         BesideFeature {
             number: k,
             words: words(tokens, parts.text),
             active_share: summary.feature_statistics[k].active_share,
             max_coefficient: summary.feature_statistics[k].max_coefficient.into(),
-            contexts: passages.around(tokens, coefficients).into_iter().map(|passage| passage.context).collect(),
+            contexts: passages
+                .unseen(tokens, &mut Seen::default())
+                .iter()
+                .map(|passage| passages.context(passage, largest(tokens), coefficients))
+                .collect(),
         }
     });
     Beside {

@@ -15,6 +15,7 @@ const PAGE: Page<'_> = Page {
         include_str!("page/contexts.js"),
         include_str!("page/list.js"),
         include_str!("page/kept.js"),
+        include_str!("page/notes.js"),
         include_str!("page/beside.js"),
         include_str!("page/detail.js"),
         include_str!("page/map.js"),

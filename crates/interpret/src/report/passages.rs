@@ -19,15 +19,13 @@ pub(super) struct Passages<'a> {
     pub window: usize,
 }
 
-/// A passage, and the token that it was chosen for.
+/// A passage that was chosen, before its strengths are known.
 pub(super) struct Passage {
-    pub context: Context,
+    /// The token that it was chosen for.
     pub peak: Activation,
-}
-
-/// The tokens that passages were chosen for.
-pub(super) fn peaks(passages: &[Passage]) -> Vec<Activation> {
-    passages.iter().map(|passage| passage.peak).collect()
+    rows: Range<usize>,
+    /// How many passages with the same text are left out for it.
+    merged: usize,
 }
 
 /// What has been shown of a feature already.
@@ -40,28 +38,16 @@ pub(super) struct Seen {
 }
 
 impl Passages<'_> {
-    /// The passages around `strongest`, which is in order of strength. `strength(rows)` gives the coefficients of rows.
-    pub fn around(&self, strongest: &[Activation], strength: impl Fn(Range<usize>) -> Vec<f32>) -> Vec<Passage> {
-        let largest = strongest.first().map_or(0.0, |first| first.coefficient);
-        self.unseen(strongest, largest, &mut Seen::default(), strength)
-    }
-
     /// The passages around `tokens` that have not been seen, in their order. A token that an earlier passage shows gets
-    /// no passage of its own, and passages with the same text are merged. Strengths are relative to `largest`.
-    pub fn unseen(
-        &self,
-        tokens: &[Activation],
-        largest: f32,
-        seen: &mut Seen,
-        strength: impl Fn(Range<usize>) -> Vec<f32>,
-    ) -> Vec<Passage> {
+    /// no passage of its own, and passages with the same text are merged.
+    pub fn unseen(&self, tokens: &[Activation], seen: &mut Seen) -> Vec<Passage> {
         seen.texts.values_mut().for_each(|place| *place = None);
         let mut found: Vec<Passage> = Vec::new();
-        for &Activation { row, coefficient } in tokens {
+        for &peak in tokens {
             if found.len() == self.most {
                 break;
             }
-            let prompt = self.text.prompt(row);
+            let (row, prompt) = (peak.row, self.text.prompt(peak.row));
             let rows = row.saturating_sub(self.window).max(prompt.start)
                 ..row.saturating_add(self.window).saturating_add(1).min(prompt.end);
             if seen.rows.iter().any(|earlier| earlier.contains(&row)) {
@@ -69,28 +55,44 @@ impl Passages<'_> {
             }
             if let Some(&place) = seen.texts.get(&self.text.raw(rows.clone())) {
                 if let Some(place) = place {
-                    found[place].context.merged += 1;
+                    found[place].merged += 1;
                 }
                 continue;
             }
             seen.texts.insert(self.text.raw(rows.clone()), Some(found.len()));
-            let relative = |y: f32| if largest > 0.0 { (y / largest).clamp(0.0, 1.0) } else { 0.0 };
-            let pieces = self.text.pieces(rows.clone()).into_iter().zip(strength(rows.clone()));
-            let context = Context {
-                pieces: pieces.map(|(text, y)| Piece { text, strength: relative(y) }).collect(),
-                peak: row - rows.start,
-                coefficient: coefficient.into(),
-                prompt: self.prompt_ids.map(|ids| ids[row]),
-                prompt_label: self.labels.map(|labels| labels[row].clone()),
-                cut_before: rows.start > prompt.start,
-                cut_after: rows.end < prompt.end,
-                merged: 0,
-            };
-            found.push(Passage { context, peak: Activation { row, coefficient } });
-            seen.rows.push(rows);
+            seen.rows.push(rows.clone());
+            found.push(Passage { peak, rows, merged: 0 });
         }
         found
     }
+
+    /// The text of a passage. `strength(rows)` gives the coefficients of rows, which are shown relative to `largest`.
+    pub fn context(&self, passage: &Passage, largest: f32, strength: impl Fn(Range<usize>) -> Vec<f32>) -> Context {
+        let Passage { peak, rows, merged } = passage;
+        let prompt = self.text.prompt(peak.row);
+        let relative = |y: f32| if largest > 0.0 { (y / largest).clamp(0.0, 1.0) } else { 0.0 };
+        let pieces = self.text.pieces(rows.clone()).into_iter().zip(strength(rows.clone()));
+        Context {
+            pieces: pieces.map(|(text, y)| Piece { text, strength: relative(y) }).collect(),
+            peak: peak.row - rows.start,
+            coefficient: peak.coefficient.into(),
+            prompt: self.prompt_ids.map(|ids| ids[peak.row]),
+            prompt_label: self.labels.map(|labels| labels[peak.row].clone()),
+            cut_before: rows.start > prompt.start,
+            cut_after: rows.end < prompt.end,
+            merged: *merged,
+        }
+    }
+}
+
+/// The tokens that passages were chosen for.
+pub(super) fn peaks(passages: &[Passage]) -> Vec<Activation> {
+    passages.iter().map(|passage| passage.peak).collect()
+}
+
+/// The strength at the first of these tokens, which are in order of strength.
+pub(super) fn largest(strongest: &[Activation]) -> f32 {
+    strongest.first().map_or(0.0, |first| first.coefficient)
 }
 
 #[cfg(test)]
@@ -109,9 +111,10 @@ mod tests {
         let text = Text::new(&tokens, Prompts::new(15, Some(&ids), None));
         let passages = Passages { text: &text, prompt_ids: Some(&ids), labels: None, most: 9, window: 1 };
         // Row 3 is shown by the passage around row 2. Rows 2 and 12 have the same words around them.
-        let passage = passages.around(&activations(&[2, 3, 12, 0, 14]), |rows| rows.map(|row| row as f32).collect());
-        assert_eq!(passage.iter().map(|p| p.peak.row).collect::<Vec<_>>(), [2, 0, 14]);
-        let found: Vec<&Context> = passage.iter().map(|p| &p.context).collect();
+        let chosen = passages.unseen(&activations(&[2, 3, 12, 0, 14]), &mut Seen::default());
+        assert_eq!(peaks(&chosen).iter().map(|peak| peak.row).collect::<Vec<_>>(), [2, 0, 14]);
+        let strength = |rows: Range<usize>| rows.map(|row| row as f32).collect();
+        let found: Vec<Context> = chosen.iter().map(|passage| passages.context(passage, 8.0, strength)).collect();
         let texts: Vec<String> =
             found.iter().map(|c| c.pieces.iter().map(|p| p.text.as_str()).collect::<String>()).collect();
         assert_eq!(texts, [" b c d", "a b", " d e"]);
@@ -130,13 +133,12 @@ mod tests {
         let ids = [0, 0, 0, 0, 1, 1, 1, 1];
         let text = Text::new(&tokens, Prompts::new(8, Some(&ids), None));
         let passages = Passages { text: &text, prompt_ids: None, labels: None, most: 9, window: 1 };
-        let ones = |rows: Range<usize>| vec![1.0; rows.len()];
         let mut seen = Seen::default();
         let rows = |found: Vec<Passage>| found.iter().map(|p| p.peak.row).collect::<Vec<_>>();
-        assert_eq!(rows(passages.unseen(&activations(&[1]), 8.0, &mut seen, ones)), [1]);
+        assert_eq!(rows(passages.unseen(&activations(&[1]), &mut seen)), [1]);
         // Row 2 is in the first passage, and the passage around row 5 has the same text as the first.
-        let second = passages.unseen(&activations(&[2, 5, 7]), 8.0, &mut seen, ones);
-        assert!(second.iter().all(|p| p.context.merged == 0));
+        let second = passages.unseen(&activations(&[2, 5, 7]), &mut seen);
+        assert!(second.iter().all(|passage| passage.merged == 0));
         assert_eq!(rows(second), [7]);
     }
 
@@ -144,7 +146,7 @@ mod tests {
     fn no_more_passages_than_wanted_and_none_for_what_is_never_active() {
         let text = Text::new(&["a"; 9], Prompts::new(9, None, None));
         let passages = Passages { text: &text, prompt_ids: None, labels: None, most: 2, window: 0 };
-        assert_eq!(passages.around(&activations(&[8, 1, 4]), |rows| vec![1.0; rows.len()]).len(), 1);
-        assert!(passages.around(&[], |rows| vec![1.0; rows.len()]).is_empty());
+        assert_eq!(passages.unseen(&activations(&[8, 1, 4]), &mut Seen::default()).len(), 1);
+        assert!(passages.unseen(&[], &mut Seen::default()).is_empty());
     }
 }

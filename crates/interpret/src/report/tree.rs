@@ -3,7 +3,7 @@
 use unmix_data::FitRecord;
 
 use super::assemble::words;
-use super::passages::{Passage, Passages, peaks};
+use super::passages::{Passages, Seen, largest, peaks};
 use super::{TreeChild, TreeLevel, TreeNode};
 use crate::{Activation, Hierarchy, INTERPRETED_CONTEXTS, Interpretability, Interpreter, TOKENS_A_WORD};
 
@@ -33,7 +33,7 @@ pub(super) fn tree_levels(
             let rows = &fit.coefficients.values[rows.start * rank..rows.end * rank];
             coefficients.of_rows(rows)[level].iter().skip(node).step_by(columns).copied().collect()
         };
-        let found = passages.around(tokens, strength);
+        let found = passages.unseen(tokens, &mut Seen::default());
         let interpretability = interpreter.of(&peaks(&found));
         let children = &tree.levels[level].children[node];
         TreeNode {
@@ -45,7 +45,11 @@ pub(super) fn tree_levels(
                 .collect(),
             coheres: children.len() > 1 && coheres(&interpretability),
             interpretability: Some(interpretability),
-            contexts: found.into_iter().take(NODE_CONTEXTS).map(|Passage { context, .. }| context).collect(),
+            contexts: found
+                .iter()
+                .take(NODE_CONTEXTS)
+                .map(|passage| passages.context(passage, largest(tokens), strength))
+                .collect(),
         }
     };
     strongest

@@ -69,7 +69,7 @@ fn what_contexts_agree_on_stands_with_its_chance() {
         return { seen, word, none: text(".agreement"), use: text("#run-body figcaption"), bars: all("#run-body .use g").length };"##,
     );
     assert_eq!(found["seen"][0], "18 of 20 contexts are about months (chance 3, p 0.001)");
-    assert!(found["seen"][1].as_str().unwrap().ends_with("18 of 20 about months"), "{found}");
+    assert_eq!(found["seen"][1], "18 of 20 about months");
     assert_eq!(
         found["word"],
         "18 of 20 contexts are strongest at “<img src=x onerror=\"window.pwned = 2\">” (chance 3, p 0.001)"

@@ -8,7 +8,7 @@ const agreeing = ({ interpretability }) => {
 };
 
 const ORDERS = {
-  reading: { name: "trusted, then clear", value: clarity, text: agreeing, compare: (a, b) => places.get(a) - places.get(b) },
+  reading: { name: "trusted first", value: clarity, text: agreeing, compare: (a, b) => places.get(a) - places.get(b) },
   reproducibility: { name: "reproducibility", value: (f) => f.reproducibility, text: (f) => fixed2(f.reproducibility) },
   clarity: { name: "clarity", value: clarity, text: agreeing },
   share: { name: "explained share", value: (f) => f.explained_share, text: (f) => percent(f.explained_share) },
@@ -44,11 +44,12 @@ function aboutRow(feature) {
   const mark = isDoubtful(feature) && h("span", { class: "warn" }, "not found again", isNumber(feature.found_in) && isNumber(report.run.runs) && ` in ${whole(report.run.runs - feature.found_in)} of ${count(report.run.runs, "run")}`);
   const again = !isDoubtful(feature) && isNumber(feature.found_in) && isNumber(report.run.runs) && h("span", {}, `in ${whole(feature.found_in)} of ${count(report.run.runs, "run")}`);
   return [
-    [mark, again, agreement, dead.has(feature.number) && h("span", { class: "warn" }, "no token uses it")],
+    [agreement, dead.has(feature.number) && h("span", { class: "warn" }, "no token uses it")],
+    [mark, again],
     [best && h("span", { class: "badge" }, best.concept !== feature.interpretability?.subject?.what && [isolated(best.concept), ": "], `AUC ${fixed2(best.auc)}, chance 0.50, p ${fixed3(best.p_value)}`)],
     [feature.notes.length > 0 && h("span", {}, isolated(feature.notes[0]))],
     [promoted.length > 0 && (feature.label || feature.words.length > 0) && h("span", {}, "toward ", apart(promoted.map((text) => text.trim())))],
-  ].map((line) => line.filter(Boolean)).filter((line) => line.length > 0).slice(0, 2).map((line) => h("span", { class: "row-about" }, line));
+  ].map((line) => line.filter(Boolean)).filter((line) => line.length > 0).slice(0, mark || again ? 3 : 2).map((line) => h("span", { class: "row-about" }, line));
 }
 
 // A row is made once; afterwards only its figure changes.
