@@ -117,7 +117,7 @@ mod tests {
             point.reproducible_features = vec![if rank < 60 { rank / 2 } else { 62 }; 5];
             point
         };
-        let fit = unmix::SemiNmf::new(1).sparsity(0.05);
+        let fit = SemiNmf::new(1).sparsity(0.05);
         let sweep = Sweep::new(fit, 200).ranks([25, 50, 100, 200, 400]);
         let (mut points, mut order) = (Vec::new(), Vec::new());
         while let Some(at) = sweep.next(&points) {
