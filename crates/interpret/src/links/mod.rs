@@ -7,6 +7,6 @@ mod measure;
 mod page;
 
 pub use graph::{FeatureGraph, GraphFeature, GraphFit};
-pub use link::{FoundAgain, Link, Links, links};
+pub use link::{Link, Links, Persistence, links};
 pub use measure::Measure;
 pub use page::render;
