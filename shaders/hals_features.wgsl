@@ -6,7 +6,7 @@
 // One workgroup. Each thread reads and writes the same neurons of every row, so that none waits for memory that another
 // thread writes.
 
-import package::shared::selection::{THREADS, keep_largest};
+import package::shared::selection::{MAGNITUDE, THREADS, keep_largest};
 
 const EXPONENT_BITS = 0x7f800000u;
 
@@ -42,6 +42,38 @@ fn replace(feature: u32, v: u32, result: vec4<f32>) {
     }
 }
 
+var<workgroup> least: atomic<u32>;
+var<workgroup> nonzeros: atomic<u32>;
+
+// The least magnitude of a residual among the neurons that the feature keeps so far. So many others are as large, that
+// few can be among the largest. It is 0 if the feature has fewer nonzeros than it may have.
+fn least_kept(feature: u32, thread: u32) -> u32 {
+    if thread == 0u {
+        atomicStore(&least, MAGNITUDE);
+        atomicStore(&nonzeros, 0u);
+    }
+    workgroupBarrier();
+    let row_vectors = params.stride / 4u;
+    var own = MAGNITUDE;
+    var count = 0u;
+    for (var v = thread; v < row_vectors; v += THREADS) {
+        let is_kept = features[feature * row_vectors + v] != vec4<f32>();
+        if any(is_kept) {
+            let magnitudes = bitcast<vec4<u32>>(residuals[feature * row_vectors + v]) & vec4(MAGNITUDE);
+            let kept = select(vec4(MAGNITUDE), magnitudes, is_kept);
+            own = min(own, min(min(kept.x, kept.y), min(kept.z, kept.w)));
+            let ones = select(vec4(0u), vec4(1u), is_kept);
+            count += ones.x + ones.y + ones.z + ones.w;
+        }
+    }
+    if count > 0u {
+        atomicMin(&least, own);
+        atomicAdd(&nonzeros, count);
+    }
+    workgroupBarrier();
+    return select(0u, atomicLoad(&least), atomicLoad(&nonzeros) >= params.kept);
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
     for (var k = params.first_feature; k < params.first_feature + params.count; k++) {
@@ -51,7 +83,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
             && bitcast<u32>(energy) <= EXPONENT_BITS
             && (bitcast<u32>(inverse) & EXPONENT_BITS) != EXPONENT_BITS;
         if is_alive {
-            keep_largest(k, true, thread);
+            keep_largest(k, least_kept(k, thread), true, thread);
         }
         workgroupBarrier();
     }

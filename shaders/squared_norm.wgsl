@@ -9,6 +9,7 @@ struct Params {
     rows: u32,
     columns: u32,
     stride: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -28,7 +29,7 @@ fn main(
 ) {
     let vectors = (params.columns + ELEMENTS - 1u) / ELEMENTS;
     for (var row = workgroup.x; row < params.rows; row += workgroups.x) {
-        let start = row * (params.stride / ELEMENTS);
+        let start = params.first / ELEMENTS + row * (params.stride / ELEMENTS);
         var squares = vec4<f32>();
         for (var vector = thread; vector < vectors; vector += THREADS) {
             let words = masked(x[start + vector], vector * ELEMENTS, params.columns);

@@ -14,12 +14,20 @@ const DIGITS = 256u;
 const DIGIT_BITS = 8u;
 const MAGNITUDE = 0x7fffffffu;
 const MANTISSA_BITS = 23u;
+// Vectors whose neurons have their bits in one word.
+const VECTORS_OF_WORD = 8u;
+const BITS = vec4(1u, 2u, 4u, 8u);
 
 var<workgroup> histogram: array<atomic<u32>, DIGITS>;
 // Two halves, so that one barrier is enough for each step.
 var<workgroup> scan: array<u32, 2u * THREADS>;
 var<workgroup> sums: array<f32, THREADS>;
 var<workgroup> largest: atomic<u32>;
+// Which neurons of a chunk are larger than the m-th largest magnitude, which are equal to it, and how many of both come
+// before each word.
+var<workgroup> larger_bits: array<atomic<u32>, THREADS>;
+var<workgroup> equal_bits: array<atomic<u32>, THREADS>;
+var<workgroup> before_word: array<u32, THREADS>;
 // The digit of the m-th largest magnitude, and how many of those with this digit are kept.
 var<workgroup> chosen: vec2<u32>;
 
@@ -46,8 +54,9 @@ fn inverse_power(magnitude: u32) -> f32 {
 }
 
 // Makes a feature of the largest entries of its row, and writes its kept neurons, ascending, and their values. With
-// `unit_norm`, they are divided by their Euclidean norm, unless that is zero. All threads call this together.
-fn keep_largest(feature: u32, unit_norm: bool, thread: u32) {
+// `unit_norm`, they are divided by their Euclidean norm, unless that is zero. At least m magnitudes must be as large as
+// `least`. The others cost less. All threads call this together.
+fn keep_largest(feature: u32, least: u32, unit_norm: bool, thread: u32) {
     let lanes = vec4(0u, 1u, 2u, 3u);
     let row_vectors = params.stride / 4u;
     let vectors = (params.columns + 3u) / 4u;
@@ -72,7 +81,7 @@ fn keep_largest(feature: u32, unit_norm: bool, thread: u32) {
             let magnitudes = bitcast<vec4<u32>>(candidates(feature, v)) & vec4(MAGNITUDE);
             for (var c = 0u; c < 4u; c++) {
                 let magnitude = magnitudes[c];
-                if v * 4u + c < params.columns && (magnitude & known) == prefix {
+                if v * 4u + c < params.columns && magnitude >= least && (magnitude & known) == prefix {
                     atomicAdd(&histogram[(magnitude >> shift) & (DIGITS - 1u)], 1u);
                     thread_largest = max(thread_largest, magnitude);
                 }
@@ -122,53 +131,69 @@ fn keep_largest(feature: u32, unit_norm: bool, thread: u32) {
         norm = sqrt(sums[0] + f32(ties) * tie * tie);
     }
 
-    // Compaction, 1,024 neurons at a time, in order. The upper 16 bits of a count are the larger ones, the lower 16
-    // bits the equals.
+    // Compaction, 8,192 neurons at a time, in order. Each neuron has a bit in a word, and each thread counts the bits of
+    // a word. The upper 16 bits of a count are the larger ones, the lower 16 bits the equals.
     var larger_before = 0u;
     var equal_before = 0u;
-    for (var tile = 0u; tile < row_vectors; tile += THREADS) {
-        let v = tile + thread;
-        var values = vec4<f32>();
-        var is_larger = vec4<bool>();
-        var is_equal = vec4<bool>();
-        if v < vectors {
-            values = candidates(feature, v);
-            let magnitudes = bitcast<vec4<u32>>(values) & vec4(MAGNITUDE);
-            let is_neuron = vec4(v * 4u) + lanes < vec4(params.columns);
-            is_larger = (magnitudes > vec4(threshold)) & is_neuron;
-            is_equal = (magnitudes == vec4(threshold)) & is_neuron;
-        }
-        let counts = select(vec4(0u), vec4(1u << 16u), is_larger) | select(vec4(0u), vec4(1u), is_equal);
-        let own = counts.x + counts.y + counts.z + counts.w;
+    for (var chunk = 0u; chunk < row_vectors; chunk += VECTORS_OF_WORD * THREADS) {
         workgroupBarrier();
-        let up_to = inclusive_scan(own, thread);
-        var larger = larger_before + ((up_to - own) >> 16u);
-        var equal = equal_before + ((up_to - own) & 0xffffu);
-        var result = vec4<f32>();
-        for (var c = 0u; c < 4u; c++) {
-            if is_larger[c] || (is_equal[c] && equal < ties) {
-                var value = values[c];
-                if norm > 0.0 {
-                    value = scale * value / norm;
-                }
-                let at = feature * params.kept + larger + min(equal, ties);
-                kept_indices[at] = v * 4u + c;
-                kept_values[at] = value;
-                result[c] = value;
+        atomicStore(&larger_bits[thread], 0u);
+        atomicStore(&equal_bits[thread], 0u);
+        workgroupBarrier();
+        for (var i = thread; i < VECTORS_OF_WORD * THREADS && chunk + i < vectors; i += THREADS) {
+            let v = chunk + i;
+            let magnitudes = bitcast<vec4<u32>>(candidates(feature, v)) & vec4(MAGNITUDE);
+            let is_neuron = vec4(v * 4u) + lanes < vec4(params.columns);
+            let larger = select(vec4(0u), BITS, (magnitudes > vec4(threshold)) & is_neuron);
+            let equal = select(vec4(0u), BITS, (magnitudes == vec4(threshold)) & is_neuron);
+            let shift = i % VECTORS_OF_WORD * 4u;
+            if any((larger | equal) != vec4(0u)) {
+                atomicOr(&larger_bits[i / VECTORS_OF_WORD], (larger.x | larger.y | larger.z | larger.w) << shift);
+                atomicOr(&equal_bits[i / VECTORS_OF_WORD], (equal.x | equal.y | equal.z | equal.w) << shift);
             }
-            larger += u32(is_larger[c]);
-            equal += u32(is_equal[c]);
         }
-        // The padding stays zero.
-        if v < row_vectors {
-            replace(feature, v, result);
-        }
-        // The last thread knows the counts of the whole tile.
+        workgroupBarrier();
+        let own = (countOneBits(atomicLoad(&larger_bits[thread])) << 16u) | countOneBits(atomicLoad(&equal_bits[thread]));
+        let up_to = inclusive_scan(own, thread);
+        before_word[thread] = up_to - own;
+        // The last thread knows the counts of the whole chunk.
         if thread == THREADS - 1u {
             chosen = vec2(up_to >> 16u, up_to & 0xffffu);
         }
-        let tile_counts = workgroupUniformLoad(&chosen);
-        larger_before += tile_counts.x;
-        equal_before += tile_counts.y;
+        let chunk_counts = workgroupUniformLoad(&chosen);
+        for (var i = thread; i < VECTORS_OF_WORD * THREADS && chunk + i < row_vectors; i += THREADS) {
+            let v = chunk + i;
+            let word = i / VECTORS_OF_WORD;
+            let shift = i % VECTORS_OF_WORD * 4u;
+            let larger_word = atomicLoad(&larger_bits[word]);
+            let equal_word = atomicLoad(&equal_bits[word]);
+            let lower = (1u << shift) - 1u;
+            var larger = larger_before + (before_word[word] >> 16u) + countOneBits(larger_word & lower);
+            var equal = equal_before + (before_word[word] & 0xffffu) + countOneBits(equal_word & lower);
+            let is_larger = (vec4(larger_word >> shift) & BITS) != vec4(0u);
+            let is_equal = (vec4(equal_word >> shift) & BITS) != vec4(0u);
+            // The padding stays zero.
+            var result = vec4<f32>();
+            if any(is_larger | is_equal) {
+                let values = candidates(feature, v);
+                for (var c = 0u; c < 4u; c++) {
+                    if is_larger[c] || (is_equal[c] && equal < ties) {
+                        var value = values[c];
+                        if norm > 0.0 {
+                            value = scale * value / norm;
+                        }
+                        let at = feature * params.kept + larger + min(equal, ties);
+                        kept_indices[at] = v * 4u + c;
+                        kept_values[at] = value;
+                        result[c] = value;
+                    }
+                    larger += u32(is_larger[c]);
+                    equal += u32(is_equal[c]);
+                }
+            }
+            replace(feature, v, result);
+        }
+        larger_before += chunk_counts.x;
+        equal_before += chunk_counts.y;
     }
 }

@@ -794,8 +794,9 @@ fn samples_of_the_rows_are_read_where_they_lie() {
             let features = features(&mut bench, &z, kept, &indices, &values);
             let (count, coefficients) = (rows.len() as u32, bench.matrix(&y));
             let [dense, gathered, skipped] = [(); 3].map(|()| bench.output(count, k as u32));
-            let cross = bench.output(k as u32, d as u32);
+            let (cross, norms) = (bench.output(k as u32, d as u32), bench.words(&vec![777f32; rows.len()]));
             let ran = bench.run(|r| {
+                squared_norm(r, sampled, norms, 2.0);
                 projection(r, sampled, features.dense, dense, 1.0);
                 gather_projection(r, sampled, features.indices, features.values, features.kept, gathered, 1.0);
                 sparse_projection(r, sampled, features.indices, features.values, features.kept, skipped, 1.0);
@@ -805,6 +806,9 @@ fn samples_of_the_rows_are_read_where_they_lie() {
             for found in [dense, gathered, skipped] {
                 assert_close("projection of a sample", engine, &ran.matrix(found), &wanted.values, 1e-6);
             }
+            let squares = |row: &[f64]| row.iter().map(|v| (2.0 * v).powi(2)).sum();
+            let wanted: Vec<f64> = sample.values.chunks(d).map(squares).collect();
+            assert_close("squared norms of a sample", engine, &ran.words(norms, rows.len()), &wanted, 1e-6);
             let wanted = oracle::product(&y.transposed(), &sample);
             assert_close("cross product of a sample", engine, &ran.matrix(cross), &wanted.values, 1e-6);
         };

@@ -1,6 +1,6 @@
 //! Plans an iteration of a fit without a device, for cost models and for measuring single stages.
 
-use unmix_kernels::{Matrix, Recording, Workspace};
+use unmix_kernels::{Matrix, Recording, Workspace, squared_norm};
 use unmix_runtime::{EngineLimits, PanelLayout};
 
 use crate::buffers::Buffers;
@@ -15,7 +15,8 @@ pub struct Iteration {
     pub workspace: Workspace,
     /// The features step, the feature Gram matrix and the pass over the activations, in this order.
     pub recording: Recording,
-    /// The commands before the first iteration of a fit that starts from coefficients: their sums, and features if the solver needs some.
+    /// The commands before the first iteration of a fit that starts from coefficients: the norms of the tokens if they are penalized, the
+    /// sums of the coefficients, and features if the solver needs some.
     pub start: Recording,
     /// The coefficients of each panel [rows, K]. The caller must write them before `start` runs.
     pub coefficients: Vec<Matrix>,
@@ -36,7 +37,14 @@ impl SemiNmf {
         let steps = Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
         let mut recording = steps.features_step(options.relaxation);
         recording.append(steps.pass(options.sweeps));
-        let mut start = steps.sums(steps.precision());
+        let mut start = Recording::new();
+        // Penalties weigh by the norms of the tokens.
+        if options.solver.updates().coefficients.is_penalized() {
+            for panel in &panels {
+                squared_norm(&mut start, panel.activations, buffers.squared_norms(panel), steps.scale);
+            }
+        }
+        start.append(steps.sums(steps.precision()));
         start.append(steps.start());
         let coefficients = buffers.tokens.iter().map(|tokens| tokens.coefficients).collect();
         Ok(Iteration { workspace, recording, start, coefficients })
@@ -49,6 +57,7 @@ mod tests {
     use unmix_runtime::{CpuEngine, Engine};
 
     use super::*;
+    use crate::sample::Sample;
     use crate::{Options, Solver};
 
     const TOKENS: u64 = 1999;
@@ -171,5 +180,37 @@ mod tests {
         assert!(bound.into_iter().all(|resource| !matches!(resource, Resource::Buffer(id) if id.0 >= buffers)));
         let error = SemiNmf::new(NEURONS + 1).plan_iteration(&layout, &limits()).unwrap_err();
         assert!(matches!(error, Error::Option { option: "rank", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_pass_over_a_sample_weighs_its_penalties_by_the_norms_of_its_own_tokens() {
+        let layout = layout(ElementType::F16);
+        let options = SemiNmf::new(RANK).solver(Solver::Hals).options(NEURONS);
+        let buffers = Buffers::plan(&mut Workspace::default(), &layout, &options, &limits());
+        let panels = panels_of(&layout);
+        let sample = Sample::of(&panels, 5);
+        let steps = Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+        let recording = steps.sample_pass(&sample.panels);
+        let (mut norms, mut weighed) = (None, Vec::new());
+        for dispatch in recording.dispatches() {
+            match dispatch.kernel.name {
+                "squared_norm" => norms = Some((dispatch.bindings[1], dispatch.bindings[0])),
+                "hals_coefficients" => weighed.push(norms.filter(|(buffer, _)| *buffer == dispatch.bindings[2])),
+                _ => {}
+            }
+        }
+        let of_panels: Vec<_> = weighed.into_iter().map(|norms| norms.map(|(_, panel)| panel)).collect();
+        assert_eq!(of_panels, (0..5).map(|panel| Some(Resource::Panel(panel))).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_commands_of_hals_do_not_grow_with_the_features() {
+        let layout = layout(ElementType::F16);
+        let commands = |rank| {
+            let builder = SemiNmf::new(rank).solver(Solver::Hals);
+            builder.plan_iteration(&layout, &limits()).unwrap().recording.commands.len()
+        };
+        let few = commands(128);
+        assert!([200, 400, 700].iter().all(|&rank| commands(rank) <= few));
     }
 }

@@ -46,7 +46,7 @@ pub struct SemiNmf {
 }
 
 impl SemiNmf {
-    /// A factorization into `rank` features (K). By default it uses [`Solver::Hals`] with a penalty of 0.06, keeps about 80 neurons in each
+    /// A factorization into `rank` features (K). By default it uses [`Solver::Hals`] with a penalty of 0.06, keeps 140 neurons in each
     /// feature (see [`sparsity`](Self::sparsity)), and starts by k-means with seed 0. It stops when ten iterations lower the objective by
     /// less than a thousandth, or after 100 iterations.
     pub fn new(rank: u32) -> Self {
@@ -100,7 +100,7 @@ impl SemiNmf {
     }
 
     /// Share p of the neurons that each feature keeps, in (0, 1]. A feature has m = max(1, ⌈p·d⌉) nonzeros. The default with
-    /// [`Solver::Hals`] is 80 neurons, but at most 20% and at least 1% of all. With other solvers it is 1%.
+    /// [`Solver::Hals`] is 140 neurons, but at most 20% and at least 1% of all. With other solvers it is 1%.
     pub fn sparsity(mut self, share: f64) -> Self {
         self.sparsity = Some(share);
         self

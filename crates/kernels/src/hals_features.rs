@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::cpu::{bring_to_unit_norm, largest};
+use crate::cpu::{bring_to_unit_norm, largest_again};
 use crate::{Access, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
@@ -100,7 +100,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
         let (own, later) = residuals[k * stride..(first + count) * stride].split_at_mut(stride);
         let feature = &mut features[k * stride..][..columns];
         let (indices, values) = (&mut indices[k * kept..][..kept], &mut values[k * kept..][..kept]);
-        largest(&own[..columns], &mut neurons);
+        largest_again(&own[..columns], indices, &mut neurons);
         values.iter_mut().zip(&neurons).for_each(|(value, &neuron)| *value = own[neuron as usize]);
         bring_to_unit_norm(values);
         changes.clear();

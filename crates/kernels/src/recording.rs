@@ -106,7 +106,7 @@ impl Matrix {
     /// A sample of the rows. The rows of this matrix are the rows `first_row`, `first_row` + 1, … of a larger matrix.
     /// The sample has those whose number in the larger matrix is a multiple of `step`, so it is the same however the
     /// larger matrix is cut. None if there is no such row. Kernels that project can read samples, and so can the cross
-    /// product.
+    /// product and the squared norms.
     ///
     /// # Panics
     /// If `step` is 0.

@@ -21,6 +21,7 @@ struct Params {
     rows: u32,
     columns: u32,
     stride: u32,
+    first: u32,
     scale: f32,
 }
 
@@ -29,7 +30,13 @@ pub fn squared_norm(recording: &mut Recording, activations: Matrix, norms: Buffe
     recording.dispatch(
         &SQUARED_NORM,
         activations.element,
-        &Params { rows: activations.rows, columns: activations.columns, stride: activations.stride, scale },
+        &Params {
+            rows: activations.rows,
+            columns: activations.columns,
+            stride: activations.stride,
+            first: activations.first,
+            scale,
+        },
         &[activations.resource, norms.into()],
         [workgroups(u64::from(activations.rows)), 1, 1],
         Cost {
@@ -45,7 +52,7 @@ const SUMMED: usize = 64;
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let (p, element) = (call.params::<Params>(), call.element);
     let [activations, norms] = bindings else { unreachable!() };
-    let activations = Elements::new(activations.bytes(), element, p.stride);
+    let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
     let arch = arch();
     norms.write::<f32>()[..p.rows as usize].par_iter_mut().with_min_len(16).enumerate().for_each(|(row, norm)| {
         *norm = with_scratch(p.columns as usize, |values| {

@@ -16,7 +16,7 @@ def trade_off(points):
     shown = table.over_layers(points) if len(layers) > 1 else points
     settings = list(dict.fromkeys(point["setting"] for point in shown))
     ranks = sorted({point["rank"] for point in shown})
-    height = HEIGHT + 18 * len(settings)
+    height = HEIGHT + 18 * len(settings) + 6
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
         'font-family="sans-serif" font-size="12">',
@@ -25,7 +25,7 @@ def trade_off(points):
     for index, (score, title) in enumerate(PANELS):
         parts += panel(shown, settings, ranks, score, title, index * WIDTH / len(PANELS), WIDTH / len(PANELS))
     for index, name in enumerate(settings):
-        y = HEIGHT + 18 * index + 4
+        y = HEIGHT + 18 * index + 8
         parts.append(f'<circle cx="{MARGIN["left"]}" cy="{y}" r="5" fill="{colour(index)}"/>')
         parts.append(f'<text x="{MARGIN["left"] + 12}" y="{y + 4}">{escape(name)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"

@@ -141,7 +141,7 @@ def main():
     print(file=sys.stderr)
     settings = {name: shlex.join(options) for name, options in args.setting}
     about = {"commit": args.commit, "command": args.command, "settings": settings, "seeds": args.seeds}
-    (args.out / "quality.json").write_text(json.dumps(about | {"points": table.summaries(points)}, indent=1) + "\n", encoding="utf-8")
+    (args.out / "quality.json").write_text(table.as_json(about, points), encoding="utf-8")
     text = table.markdown(about, points)
     (args.out / "quality.md").write_text(text, encoding="utf-8")
     (args.out / "quality.svg").write_text(figure.trade_off(points), encoding="utf-8")

@@ -1,5 +1,6 @@
 """Tables of scores; needs nothing but Python."""
 
+import json
 import statistics
 
 # The columns, and their digits behind the point.
@@ -40,8 +41,17 @@ def summary(point):
     return scores
 
 
-def summaries(points):
-    return [{name: point[name] for name in ("layer", "rank", "setting")} | {"scores": summary(point)} for point in points]
+def as_json(about, points):
+    """What the table says, with a line for each point: a mean and its standard error for each score."""
+    lines = []
+    for point in points:
+        scores = {name: [rounded(value["mean"]), rounded(value["standard_error"])] for name, value in summary(point).items()}
+        lines.append(json.dumps({name: point[name] for name in ("layer", "rank", "setting")} | scores))
+    return json.dumps(about)[:-1] + ', "points": [\n' + ",\n".join(lines) + "\n]}\n"
+
+
+def rounded(value):
+    return None if value is None else float(f"{value:.4g}")
 
 
 def over_layers(points):

@@ -1,5 +1,6 @@
 """Means, standard errors and tables of known values."""
 
+import json
 import unittest
 
 import figure
@@ -31,6 +32,12 @@ class Tables(unittest.TestCase):
         lines = [line.split(" | ")[0].strip("| ") for line in text.splitlines() if line.startswith("| ")]
         self.assertEqual(lines, ["layer", "L1", "L2", table.MEAN])
         self.assertIn("3.000 ± 1.155", text)
+
+    def test_the_json_has_a_mean_and_a_standard_error_for_each_score(self):
+        record = json.loads(table.as_json({"commit": "c"}, POINTS))
+        self.assertEqual((record["commit"], [point["layer"] for point in record["points"]]), ("c", ["L1", "L2"]))
+        self.assertEqual(record["points"][0]["error"], [3.0, 1.155])
+        self.assertEqual(record["points"][0]["stability"][0], 0.6)
 
     def test_the_figure_has_a_point_for_each_setting_in_each_panel(self):
         text = figure.trade_off([*POINTS, point("L1", "b", [2.0, 2.0, 2.0], []), point("L2", "b", [2.0, 2.0, 2.0], [])])

@@ -27,7 +27,7 @@ pub(crate) use operands::Operands;
 pub(crate) use prefetch::{prefetch, prefetch_line};
 pub(crate) use projected::Projected;
 pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtract_products, vectors_at_once};
-pub(crate) use selection::{bring_to_unit_norm, largest};
+pub(crate) use selection::{bring_to_unit_norm, largest, largest_again};
 pub(crate) use shares::{contiguous, for_each_share};
 pub(crate) use sparse_descent::SparseDescent;
 pub(crate) use sparse_product::{SparseCoefficients, count_nonzeros, for_each_nonzero};

@@ -4,8 +4,20 @@ use super::{LANES, arch, magnitude};
 
 /// Writes the neurons of the largest magnitudes of `row`, ascending. Of equals, the lower neuron is taken.
 pub(crate) fn largest(row: &[f32], indices: &mut [u32]) {
+    largest_above(row, probable_least(row, indices.len()), indices);
+}
+
+/// The same, if `before` are neurons that had the largest magnitudes before, as many as are taken now.
+pub(crate) fn largest_again(row: &[f32], before: &[u32], indices: &mut [u32]) {
+    // At least as many magnitudes are as large as the least of theirs.
+    let least = before.iter().map(|&neuron| magnitude(row[neuron as usize])).min();
+    largest_above(row, least.unwrap_or(0), indices);
+}
+
+/// The same, if most likely enough magnitudes have at least the bits `least`.
+fn largest_above(row: &[f32], least: u32, indices: &mut [u32]) {
     let kept = indices.len();
-    let mut keys = candidates(row, kept);
+    let mut keys = candidates(row, least, kept);
     if kept < keys.len() {
         keys.select_nth_unstable_by(kept, |a, b| b.cmp(a));
     }
@@ -28,8 +40,7 @@ const SAMPLED: usize = 16;
 
 /// Keys of the `kept` largest entries and of some more, in no particular order. Of two entries, the larger one has the
 /// larger key. Of equals, the one with the lower neuron has.
-fn candidates(row: &[f32], kept: usize) -> Vec<u64> {
-    let least = probable_least(row, kept);
+fn candidates(row: &[f32], least: u32, kept: usize) -> Vec<u64> {
     let mut keys = Vec::with_capacity(4 * kept);
     arch().dispatch(
         #[inline(always)]
@@ -97,6 +108,9 @@ mod tests {
                 expected.sort_unstable();
                 let mut indices = vec![0; kept];
                 largest(&feature, &mut indices);
+                assert_eq!(indices, expected, "{kept} of {}", feature.len());
+                let before: Vec<u32> = (0..feature.len() as u32).rev().take(kept).collect();
+                largest_again(&feature, &before, &mut indices);
                 assert_eq!(indices, expected, "{kept} of {}", feature.len());
             }
         }

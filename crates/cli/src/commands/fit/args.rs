@@ -70,7 +70,7 @@ pub struct NewFitArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Share of the neurons that each feature keeps, above 0 and up to 1 [default: 80 neurons, but at most 20% and at
+    /// Share of the neurons that each feature keeps, above 0 and up to 1 [default: 140 neurons, but at most 20% and at
     /// least 1% of all; 1% with solvers other than hals]
     #[arg(long, short = 'p', value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
     pub sparsity: Option<f64>,

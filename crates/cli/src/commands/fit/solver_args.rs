@@ -56,8 +56,8 @@ pub struct SolverArgs {
     #[arg(long, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub relaxation: Option<f64>,
 
-    /// Iterations on a sample of the tokens before the first one over all of them [default: 8 with --solver
-    /// projected-ls and --init kmeans, if there are at least 75 tokens for each feature]
+    /// Iterations on a sample of the tokens before the first one over all of them [default: 8 with --init
+    /// kmeans and --solver hals or projected-ls, if there are at least 75 tokens for each feature]
     #[arg(long, value_name = "N", help_heading = "Solver")]
     pub warm_up: Option<u32>,
 
