@@ -46,7 +46,7 @@ function aboutRow(feature) {
   return [
     [agreement, dead.has(feature.number) && h("span", { class: "warn" }, "no token uses it")],
     [mark, again],
-    [best && h("span", { class: "badge" }, best.concept !== feature.interpretability?.subject?.what && [isolated(best.concept), ": "], `AUC ${fixed2(best.auc)}, chance 0.50, p ${fixed3(best.p_value)}`)],
+    [best && h("span", { class: "badge" }, best.concept !== feature.interpretability?.subject?.what && [isolated(best.concept), ": "], `AUC ${fixed2(best.auc)}, chance ${fixed2(chanceOf(best.concept))}, p ${fixed3(best.p_value)}`)],
     [feature.notes.length > 0 && h("span", {}, isolated(feature.notes[0]))],
     [promoted.length > 0 && (feature.label || feature.words.length > 0) && h("span", {}, "toward ", apart(promoted.map((text) => text.trim())))],
   ].map((line) => line.filter(Boolean)).filter((line) => line.length > 0).slice(0, mark || again ? 3 : 2).map((line) => h("span", { class: "row-about" }, line));
