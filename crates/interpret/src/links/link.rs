@@ -118,13 +118,13 @@ mod tests {
     fn features_that_stay_split_vanish_and_appear_are_told_apart() {
         // The first feature stays, the second splits into two, the third vanishes, and the last of the second fit is new.
         let found =
-            links(&similarities(4, &[0.95, 0.1, 0.0, 0.2, 0.1, 0.7, 0.65, 0.0, 0.0, 0.2, 0.1, -0.5]), Measure::Cosine);
+            links(&similarities(4, &[0.95, 0.1, 0.0, 0.2, 0.1, 0.7, 0.65, 0.0, 0.0, 0.1, 0.1, -0.5]), Measure::Cosine);
         assert_eq!(found.persistence, Persistence { same: 1, split: 1, merged: 0, lost: 1, new: 1 });
         let pairs: Vec<_> = found.links.iter().map(|link| (link.first, link.second, link.is_match)).collect();
         assert_eq!(pairs, [(0, 0, true), (1, 1, true), (1, 2, false)]);
         // Seen from the other side, the two merge.
         let turned =
-            links(&similarities(3, &[0.95, 0.1, 0.0, 0.1, 0.7, 0.2, 0.0, 0.65, 0.1, 0.2, 0.0, -0.5]), Measure::Cosine);
+            links(&similarities(3, &[0.95, 0.1, 0.0, 0.1, 0.7, 0.1, 0.0, 0.65, 0.1, 0.2, 0.0, -0.5]), Measure::Cosine);
         assert_eq!(turned.persistence, Persistence { same: 1, split: 0, merged: 1, lost: 1, new: 1 });
     }
 
