@@ -48,6 +48,22 @@ fn check_invariants(engine: &dyn Engine, x: &Dense, fit: &Factorization, runs: u
 }
 
 #[test]
+fn tokens_that_are_zero_where_the_start_looks_leave_no_run_without_features() {
+    // The sample of k-means is every third token, and these are the tokens that are zero.
+    let (mut x, _) = planted_with_features(600, 64, 10);
+    x.values.chunks_exact_mut(64).step_by(3).for_each(|row| row.fill(0.0));
+    for engine in engines_with_panels(60_000) {
+        let activations = loaded(engine.as_ref(), &x);
+        let alone = SemiNmf::new(10).sparsity(0.125);
+        let fit = Consensus::new(alone.clone()).runs(4).fit(engine.as_ref(), &activations).expect("a consensus");
+        let alone = alone.fit(engine.as_ref(), &activations).expect("a fit");
+        assert!(fit.summary.dead_features.is_empty(), "{:?}", fit.summary.dead_features);
+        let (error, of_one) = (fit.summary.relative_error, alone.summary.relative_error);
+        assert!(error < 2.0 * of_one + 0.1, "{error}, {of_one} of one fit");
+    }
+}
+
+#[test]
 fn planted_features_are_found_by_every_run_on_every_engine() {
     let (x, planted) = planted_with_features(700, 96, 8);
     for engine in engines_with_panels(60_000) {
