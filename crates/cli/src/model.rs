@@ -23,36 +23,36 @@ pub struct ModelArgs {
     pub model: Vec<PathBuf>,
 
     /// Type of the model, as `model_type` in its config.json; needed if that is missing or unknown
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, requires = "model", value_name = "TYPE")]
     pub model_type: Option<String>,
 
     /// Layer of the activations, from 0; needed if the weights have several layers
-    #[arg(long, value_name = "N")]
+    #[arg(long, requires = "model", value_name = "N")]
     pub layer: Option<u32>,
 
     /// Expert of the activations, from 0, if the layer routes tokens between experts; name a shared expert with
     /// --down-proj
-    #[arg(long, value_name = "N")]
+    #[arg(long, requires = "model", value_name = "N")]
     pub expert: Option<u32>,
 
     /// Tensor of the MLP's down-projection, [width, neurons] or [neurons, width], or the tensor of all experts
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, requires = "model", value_name = "NAME")]
     pub down_proj: Option<String>,
 
     /// Tensor of the unembedding, [tokens, width]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, requires = "model", value_name = "NAME")]
     pub unembedding: Option<String>,
 
     /// Tensor of the final norm's weights, [width]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, requires = "model", value_name = "NAME")]
     pub final_norm: Option<String>,
 
     /// Kind of the final norm, if neither config.json nor the file's metadata say it
-    #[arg(long, value_enum, value_name = "KIND")]
+    #[arg(long, requires = "model", value_enum, value_name = "KIND")]
     pub norm: Option<Norm>,
 
     /// Epsilon of the final norm, if neither config.json nor the file's metadata have it
-    #[arg(long, value_name = "E", allow_negative_numbers = true)]
+    #[arg(long, requires = "model", value_name = "E", allow_negative_numbers = true)]
     pub norm_epsilon: Option<f64>,
 }
 

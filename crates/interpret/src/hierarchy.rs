@@ -31,6 +31,28 @@ impl HierarchyOptions {
         let ranks = [rank / 2, rank / 4, rank / 8].into_iter().filter(|&r| r >= 4).collect();
         HierarchyOptions { ranks, threshold: 0.3, most_children: 8, seed: 0 }
     }
+
+    /// Checks the options for a fit of `features` features.
+    ///
+    /// # Errors
+    /// If a rank is 0 or not below the one before it, or the threshold is outside (0, 1].
+    pub fn check(&self, features: u32) -> Result<(), Error> {
+        let refuse =
+            |option: &'static str, given: String, expected: String| Err(Error::Option { option, given, expected });
+        let mut before = features;
+        for &next in &self.ranks {
+            if next == 0 || next >= before {
+                let expected = format!("each rank must be at least 1 and below the one before, here {before}");
+                return refuse("ranks", next.to_string(), expected);
+            }
+            before = next;
+        }
+        if !(self.threshold > 0.0 && self.threshold <= 1.0) {
+            let expected = "a share above 0 and up to 1 is needed".to_owned();
+            return refuse("threshold", self.threshold.to_string(), expected);
+        }
+        Ok(())
+    }
 }
 
 /// Weight of the penalty on strengths.
@@ -78,7 +100,7 @@ pub fn hierarchy(
     kept: u32,
     options: &HierarchyOptions,
 ) -> Result<Hierarchy, Error> {
-    check(features.rows as u32, options)?;
+    options.check(features.rows as u32)?;
     let mut levels: Vec<HierarchyLevel> = Vec::new();
     let mut below = unit_features(features);
     for &rank in &options.ranks {
@@ -125,22 +147,6 @@ fn best_fit(
         }
     }
     Ok(best)
-}
-
-fn check(rank: u32, options: &HierarchyOptions) -> Result<(), Error> {
-    let refuse = |option: &'static str, given: String, expected: String| Err(Error::Option { option, given, expected });
-    let mut before = rank;
-    for &next in &options.ranks {
-        if next == 0 || next >= before {
-            let expected = format!("each rank must be at least 1 and below the one before, here {before}");
-            return refuse("ranks", next.to_string(), expected);
-        }
-        before = next;
-    }
-    if !(options.threshold > 0.0 && options.threshold <= 1.0) {
-        return refuse("threshold", options.threshold.to_string(), "a share above 0 and up to 1 is needed".to_owned());
-    }
-    Ok(())
 }
 
 fn children(strengths: &DenseMatrix, parent: usize, options: &HierarchyOptions) -> Vec<Child> {

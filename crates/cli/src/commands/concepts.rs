@@ -62,30 +62,30 @@ pub struct ConceptsArgs {
 pub struct ScoreArgs {
     /// Activations to score on, of the same layer and with `prompt_ids` [default: those that were fitted]: a file, a folder or an
     /// index; give the option again for more
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, requires = "labels", value_name = "FILE")]
     pub activations: Vec<PathBuf>,
 
     #[command(flatten)]
     pub choice: ChoiceArgs,
 
     /// The label of prompts about nothing in particular; if no prompt has it, all other concepts take their place
-    #[arg(long, default_value = "neutral", value_name = "NAME")]
+    #[arg(long, requires = "labels", default_value = "neutral", value_name = "NAME")]
     pub neutral: String,
 
     /// Score concepts, or the wider concepts that are their parents
-    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    #[arg(long, requires = "labels", value_enum, default_value_t, value_name = "LEVEL")]
     pub level: LevelOption,
 
     /// Strongest tokens by which the purity of a feature is judged
-    #[arg(long, default_value_t = 25, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, requires = "labels", default_value_t = 25, value_name = "N", value_parser = at_least_one)]
     pub purity_tokens: usize,
 
     /// How often labels are shuffled, to show what chance gives; 0 leaves this out
-    #[arg(long, default_value_t = PERMUTATIONS, value_name = "N")]
+    #[arg(long, requires = "labels", default_value_t = PERMUTATIONS, value_name = "N")]
     pub permutations: usize,
 
     /// Seed of the shuffles
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, requires = "labels", default_value_t = 0, value_name = "N")]
     pub seed: u64,
 }
 

@@ -79,11 +79,20 @@ pub struct ReportArgs {
 /// Runs the command.
 pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     check_file_target(&args.out, args.force)?;
+    if let (None, Some(option)) = (&args.labels, args.score.choice.given()) {
+        return Err(Failure::Usage(format!(
+            "{option}: it chooses activations to score concepts on, and there are no labels; give them with --labels FILE, \
+             or leave it out"
+        )));
+    }
     let as_fitted = read_fit(&args.fit)?;
     let fit = in_reading_order(&as_fitted);
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
     let labels = args.labels.as_deref().map(PromptLabels::read).transpose()?;
     let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
+    let other = args.beside.as_deref().map(|dir| read_beside(dir, &fit, args)).transpose()?;
+    let options = args.tree.options(&fit);
+    options.check(fit.features.rows as u32)?;
     let scored = match &labels {
         Some(labels) => {
             reporter.stage("scoring concepts");
@@ -97,8 +106,6 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     } else {
         None
     };
-    let other = args.beside.as_deref().map(|dir| read_beside(dir, &fit, args)).transpose()?;
-    let options = args.tree.options(&fit);
     let tree = if options.ranks.is_empty() {
         None
     } else {

@@ -224,6 +224,18 @@ fn fits_of_two_layers_are_compared_by_what_their_tokens_do() {
     let few = files.npy("few.npy", &values()[..TOKENS / 2 * NEURONS], NEURONS);
     let few = files.fit(&few, "few", &["-k", "2"]);
     files.refused(&["compare", &first, &few, "--by", "correlation"], &["few", "60 tokens", "same tokens"]);
+    // Tokens that were left out of either fit do not change what the neurons of two layers have in common: nothing.
+    let lessened = |file: &str, name: &str, skipped: &str| {
+        let options = [&options[..], &["--skip-first", skipped]].concat();
+        files.fit(&files.path(file), name, &options)
+    };
+    let fewer = lessened("second.safetensors", "fewer", "1");
+    let others = lessened("first.safetensors", "others", "2");
+    for first in [&first, &others] {
+        let found = &compared(&[first, &fewer])["compared_with"][0];
+        assert_eq!((&found["compared_by"], &found["found_again"]), (&"correlation".into(), &3.into()), "{found}");
+    }
+    assert_eq!(compared(&[&first, &others])["compared_with"][0]["compared_by"], "cosine");
 }
 
 #[test]
@@ -254,5 +266,16 @@ fn the_links_over_several_ranks_are_written_as_json_and_as_a_page() {
     let shown = std::fs::read_to_string(&page).expect("read");
     assert!(shown.contains("Content-Security-Policy") && shown.contains("rank-6"));
     files.refused(&args, &["links.html", "--force"]);
+    let same = files.path("./links.new");
+    files.refused(
+        &["compare", &fits[0], &fits[1], "--page", &files.path("links.new"), "--graph", &same],
+        &["--page and --graph", "links.new", "two names"],
+    );
+    let narrow = files.npy("narrow.npy", &values()[..TOKENS / 2 * 4], 4);
+    let narrow = files.fit(&narrow, "narrow", &["-k", "2"]);
+    files.refused(
+        &["compare", &fits[0], &fits[1], &narrow, "--graph", &same],
+        &["narrow", "is over 4 and of other tokens"],
+    );
     unmix(&[&args[..], &["--force"]].concat()).expect(0);
 }

@@ -213,7 +213,13 @@ fn a_second_fit_is_matched_over_the_same_neurons_or_over_the_same_tokens() {
     let same_tokens = fit_narrow("same-tokens", &[]);
     let (json, _) = reported(&files, &fit, &["--tokens", &tokens, "--beside", &same_tokens]);
     assert_eq!(json["beside"]["matched_by"], "correlation");
-    let apart = fit_narrow("apart", &["--skip-first", "1"]);
+    // If tokens were left out of one fit, those that both have say it.
+    let fewer = fit_narrow("fewer", &["--skip-first", "1"]);
+    let (json, _) = reported(&files, &fit, &["--tokens", &tokens, "--beside", &fewer]);
+    assert_eq!(json["beside"]["matched_by"], "correlation");
+    let apart: Vec<f32> = (0..(TOKENS - PROMPT) * 7).map(|i| ((i * 37) % 11) as f32).collect();
+    let apart = files.tensors("apart.safetensors", &[("activations", &apart, &[TOKENS - PROMPT, 7])]);
+    let apart = files.fit(&apart, "apart", &["-k", "2", "-p", "0.5"]);
     let none = files.path("none.html");
     let run = unmix(&["report", &fit, "--beside", &apart, "--out", &none, "-q"]).expect(2);
     for words in ["--beside", "× 7 neurons", "over the same neurons, or over the same tokens"] {
@@ -362,6 +368,18 @@ fn what_does_not_belong_to_the_fit_is_named_and_no_page_is_left() {
     refused(&["--ranks", "6,7"], &["--ranks 7"]);
     let labels = labels(&files, |prompt| ["red", "green", "neutral"][prompt % 3].to_owned());
     refused(&["--labels", &labels, "--purity-tokens", "0"], &["--purity-tokens"]);
+    // Options that nothing would use.
+    for option in [&["--layer", "12"][..], &["--down-proj", "none"], &["--norm", "rms"]] {
+        refused(option, &["not provided", "--model"]);
+    }
+    for option in [&["--neutral", "none"][..], &["--activations", "none"], &["--permutations", "5"]] {
+        refused(option, &["not provided", "--labels"]);
+    }
+    refused(&["--skip-first", "1"], &["--skip-first", "--labels FILE"]);
+    // What is wrong with other options is told before concepts are scored.
+    let many = ["--labels", &labels, "--permutations", "1000000000"];
+    refused(&[&many[..], &["--beside", &files.path("none")]].concat(), &["none", "no such"]);
+    refused(&[&many[..], &["--ranks", "300"]].concat(), &["--ranks 300"]);
 }
 
 #[test]

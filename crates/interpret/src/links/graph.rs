@@ -65,9 +65,9 @@ impl FeatureGraph {
     /// If two neighbours cannot be compared.
     pub fn of(fits: &[NamedFit<'_>], measure: Option<Measure>) -> Result<FeatureGraph, FitError> {
         let neighbours = fits.iter().zip(fits.iter().skip(1));
-        let linked = neighbours.map(|(NamedFit { record: first, .. }, NamedFit { record: second, .. })| {
-            let measure = measure.or_else(|| Measure::between(first, second)).unwrap_or(Measure::Cosine);
-            Ok(links(&measure.similarities(first, second)?, measure))
+        let linked = neighbours.map(|(first, second)| {
+            let measure = measure.or_else(|| Measure::between(first.record, second.record)).unwrap_or(Measure::Cosine);
+            Ok(links(&measure.similarities(first.record, second.record)?, measure))
         });
         Ok(FeatureGraph { links: linked.collect::<Result<_, FitError>>()?, fits: fits.iter().map(graph_fit).collect() })
     }

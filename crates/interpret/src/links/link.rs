@@ -26,7 +26,8 @@ pub struct Link {
 pub struct Links {
     /// What similarities are.
     pub measure: Measure,
-    /// Links from strong to weak. Each feature has at most six to either side, and its counterpart.
+    /// Links from strong to weak. Each feature has at most six to either side, its counterpart, and those that are the
+    /// strongest of the other feature.
     pub links: Vec<Link>,
     /// What became of the features of the first fit.
     pub persistence: Persistence,
@@ -51,11 +52,40 @@ pub struct Persistence {
 /// Links the features of two fits by their similarities [A, B].
 pub fn links(similarities: &DenseMatrix, measure: Measure) -> Links {
     let matching = match_similarities(similarities);
-    let linked = linked(similarities, measure.linked_from(), &matching);
-    Links { measure, persistence: persistence(similarities, measure, &linked, &matching), links: linked }
+    let nearest = Nearest::of(similarities, measure.linked_from());
+    Links {
+        measure,
+        persistence: persistence(&nearest, measure, &matching),
+        links: linked(similarities, measure.linked_from(), &matching, &nearest),
+    }
 }
 
-fn linked(similarities: &DenseMatrix, least: f32, matching: &Matching) -> Vec<Link> {
+/// The most similar feature of the other side, of those that are similar enough for a link.
+struct Nearest {
+    of_first: Vec<Option<usize>>,
+    of_second: Vec<Option<usize>>,
+}
+
+impl Nearest {
+    fn of(similarities: &DenseMatrix, least: f32) -> Nearest {
+        let at = |first: usize, second: usize| similarities.row(first)[second];
+        let (rows, columns) = (similarities.rows, similarities.columns);
+        let (mut of_first, mut of_second) = (vec![None; rows], vec![None; columns]);
+        for first in 0..rows {
+            for second in (0..columns).filter(|&second| at(first, second) >= least) {
+                if of_first[first].is_none_or(|nearest| at(first, second) > at(first, nearest)) {
+                    of_first[first] = Some(second);
+                }
+                if of_second[second].is_none_or(|nearest| at(first, second) > at(nearest, second)) {
+                    of_second[second] = Some(first);
+                }
+            }
+        }
+        Nearest { of_first, of_second }
+    }
+}
+
+fn linked(similarities: &DenseMatrix, least: f32, matching: &Matching, nearest: &Nearest) -> Vec<Link> {
     let (rows, columns) = (similarities.rows, similarities.columns);
     let mut is_match = vec![false; rows * columns];
     matching.pairs.iter().for_each(|pair| is_match[pair.first * columns + pair.second] = true);
@@ -75,7 +105,10 @@ fn linked(similarities: &DenseMatrix, least: f32, matching: &Matching) -> Vec<Li
     let (mut of_first, mut of_second) = (vec![0; rows], vec![0; columns]);
     all.retain(|link| {
         let has_room = of_first[link.first] < MOST_LINKS && of_second[link.second] < MOST_LINKS;
-        let keeps = has_room || link.is_match;
+        // Otherwise a feature would stand there without a link, as if it had nothing in common with any.
+        let is_strongest =
+            nearest.of_first[link.first] == Some(link.second) || nearest.of_second[link.second] == Some(link.first);
+        let keeps = has_room || link.is_match || is_strongest;
         of_first[link.first] += usize::from(keeps);
         of_second[link.second] += usize::from(keeps);
         keeps
@@ -83,26 +116,20 @@ fn linked(similarities: &DenseMatrix, least: f32, matching: &Matching) -> Vec<Li
     all
 }
 
-fn persistence(similarities: &DenseMatrix, measure: Measure, links: &[Link], matching: &Matching) -> Persistence {
-    let (rows, columns) = (similarities.rows, similarities.columns);
-    // The most similar feature of the other side, among those that are linked.
-    let mut nearest_of_second: Vec<Option<usize>> = vec![None; columns];
-    let mut nearest_of_first: Vec<Option<usize>> = vec![None; rows];
-    for link in links {
-        nearest_of_second[link.second].get_or_insert(link.first);
-        nearest_of_first[link.first].get_or_insert(link.second);
-    }
+fn persistence(nearest: &Nearest, measure: Measure, matching: &Matching) -> Persistence {
+    let Nearest { of_first, of_second } = nearest;
     let at_least_two = |nearest: &[Option<usize>], count: usize| {
         let mut found = vec![0usize; count];
         nearest.iter().flatten().for_each(|&other| found[other] += 1);
         found.into_iter().filter(|&count| count >= 2).count()
     };
+    let alone = |nearest: &[Option<usize>]| nearest.iter().filter(|nearest| nearest.is_none()).count();
     Persistence {
         same: matching.at_least(measure.same_from()),
-        split: at_least_two(&nearest_of_second, rows),
-        merged: at_least_two(&nearest_of_first, columns),
-        lost: nearest_of_first.iter().filter(|nearest| nearest.is_none()).count(),
-        new: nearest_of_second.iter().filter(|nearest| nearest.is_none()).count(),
+        split: at_least_two(of_second, of_first.len()),
+        merged: at_least_two(of_first, of_second.len()),
+        lost: alone(of_first),
+        new: alone(of_second),
     }
 }
 
@@ -130,9 +157,23 @@ mod tests {
 
     #[test]
     fn a_feature_has_few_links_and_the_strongest() {
-        let many = similarities(40, &(0..40).map(|l| 0.5 + l as f32 / 100.0).collect::<Vec<_>>());
+        // A row of forty, of which each but the last ten has more in common with a feature of its own.
+        let mut many = similarities(40, &vec![0.0; 31 * 40]);
+        for second in 0..40 {
+            many.values[second] = 0.5 + second as f32 / 100.0;
+            if second < 30 {
+                many.values[(second + 1) * 40 + second] = 0.95;
+            }
+        }
         let found = links(&many, Measure::Cosine);
-        assert_eq!(found.links.iter().map(|link| link.second).collect::<Vec<_>>(), [39, 38, 37, 36, 35, 34]);
+        let of_the_row = found.links.iter().filter(|link| link.first == 0).map(|link| link.second);
+        // The last ten have no stronger link, so none of them is without one.
+        assert_eq!(of_the_row.collect::<Vec<_>>(), [39, 38, 37, 36, 35, 34, 33, 32, 31, 30]);
+        assert_eq!(found.persistence, Persistence { same: 31, split: 1, merged: 0, lost: 0, new: 0 });
+        many.values[30..40].fill(0.0);
+        let found = links(&many, Measure::Cosine);
+        assert_eq!(found.links.iter().filter(|link| link.first == 0).count(), 6);
+        assert_eq!((found.persistence.lost, found.persistence.new), (0, 10));
         assert!(links(&similarities(3, &[]), Measure::Correlation).links.is_empty());
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use unmix::{DenseMatrix, Matching, feature_cosines, match_similarities};
 use unmix_data::{Error, FitRecord};
 
+use super::common_tokens::{common_coefficients, have_known_tokens_in_common};
 use crate::correlation::cross_correlations;
 use crate::fit_error::FitError;
 
@@ -21,12 +22,11 @@ pub enum Measure {
 impl Measure {
     /// What is meaningful for two fits. The features of fits of the same activations have cosines. If the activations
     /// differ while the token ids are the same, they are those of two layers, whose neurons have nothing to do with one
-    /// another: then coefficients have correlations. Fits of other tokens are taken to be of the same neurons. `None` if
+    /// another: then coefficients have correlations. This holds as well if tokens were left out of one of them. Fits of other tokens are taken to be of the same neurons. `None` if
     /// the fits have neither neurons nor tokens in common.
     pub fn between(first: &FitRecord, second: &FitRecord) -> Option<Measure> {
         let same_activations = first.run.input.fingerprint == second.run.input.fingerprint;
-        let ids_are_known = first.columns.token_ids.is_some() && second.columns.token_ids.is_some();
-        if !same_activations && ids_are_known && same_tokens(first, second) {
+        if !same_activations && have_known_tokens_in_common(first, second) {
             return Some(Measure::Correlation);
         }
         (first.features.columns == second.features.columns).then_some(Measure::Cosine)
@@ -38,20 +38,25 @@ impl Measure {
     /// # Errors
     /// If the fits do not have in common what this measure needs.
     pub fn similarities(self, first: &FitRecord, second: &FitRecord) -> Result<DenseMatrix, FitError> {
+        let inconsistent = |what: &str, expected: String| {
+            FitError::from(Error::Inconsistent { what: what.to_owned(), found: shape(second), expected })
+        };
         match self {
+            Measure::Cosine if first.features.columns != second.features.columns => Err(inconsistent(
+                "the neurons of a fit",
+                format!("cosines need features over the same neurons, and the other fit is of {}", shape(first)),
+            )),
             Measure::Cosine => Ok(feature_cosines(&first.features, &second.features)?),
-            Measure::Correlation if same_tokens(first, second) => {
-                Ok(cross_correlations(&first.coefficients, &second.coefficients))
-            }
-            Measure::Correlation => Err(Error::Inconsistent {
-                what: "the tokens of a fit".to_owned(),
-                found: shape(second),
-                expected: format!(
-                    "correlations need the same tokens in the same order, and the other fit is of {}",
-                    shape(first)
-                ),
-            }
-            .into()),
+            Measure::Correlation => match common_coefficients(first, second) {
+                Some((a, b)) => Ok(cross_correlations(&a, &b)),
+                None => Err(inconsistent(
+                    "the tokens of a fit",
+                    format!(
+                        "correlations need the same tokens in the same order, and the other fit is of {}",
+                        shape(first)
+                    ),
+                )),
+            },
         }
     }
 
@@ -94,19 +99,6 @@ impl Measure {
 fn living(fit: &FitRecord) -> usize {
     let features = &fit.features;
     (0..features.rows).filter(|&k| features.row(k).iter().any(|&z| z != 0.0)).count()
-}
-
-/// Whether the rows of two fits are the same tokens, as far as their columns say.
-fn same_tokens(first: &FitRecord, second: &FitRecord) -> bool {
-    let (a, b) = (&first.columns, &second.columns);
-    let columns = [
-        (&a.token_ids, &b.token_ids),
-        (&a.prompt_ids, &b.prompt_ids),
-        (&a.positions, &b.positions),
-        (&a.rows, &b.rows),
-    ];
-    first.coefficients.rows == second.coefficients.rows
-        && columns.into_iter().all(|(a, b)| a.is_none() || b.is_none() || a == b)
 }
 
 fn shape(fit: &FitRecord) -> String {

@@ -1,11 +1,13 @@
 //! How features persist and split: features of fits with other ranks, of other layers, or of other seeds, linked by their
 //! similarity.
 
+mod common_tokens;
 mod graph;
 mod link;
 mod measure;
 mod page;
 
+pub use common_tokens::common_coefficients;
 pub use graph::{FeatureGraph, GraphFeature, GraphFit, NamedFit};
 pub use link::{Link, Links, Persistence, links};
 pub use measure::Measure;

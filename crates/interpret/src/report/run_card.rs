@@ -36,7 +36,8 @@ pub(super) fn run_card(fit: &FitRecord) -> RunCard {
         options: shown,
         engine: summary.engine.clone(),
         adapter: summary.adapter.clone(),
-        relative_error: summary.relative_error,
+        // Of activations that are zero there is nothing to explain.
+        relative_error: if energy > 0.0 { summary.relative_error } else { f64::NAN },
         loss_curve: summary.loss_curve.iter().map(|loss| if energy > 0.0 { loss / energy } else { 0.0 }).collect(),
         best_iteration: summary.best_iteration,
         stop_reason: summary.stop_reason.name().to_owned(),

@@ -33,7 +33,7 @@ pub enum Edge {
     Largest,
 }
 
-/// Chooses among the points. `None` without points.
+/// Chooses among the points. `None` without points, or if no token uses any feature, as with activations that are zero.
 ///
 /// The points with nearly the least held-out error come into question: those whose error is above the least by at most a
 /// standard error of the difference over the folds, or by 5% of what the best point explains. Among them, the one with
@@ -44,6 +44,9 @@ pub enum Edge {
 /// Without held-out errors, stability alone decides. With a single seed, the smallest number that comes into question is
 /// taken.
 pub fn recommend(points: &[SweepPoint]) -> Option<Recommendation> {
+    if points.iter().all(|point| point.dead_features >= f64::from(point.rank)) {
+        return None;
+    }
     let candidates = candidates(points);
     let most_stable = candidates.iter().filter_map(|point| point.stability()).fold(0.0, f64::max);
     let is_stable = |point: &&SweepPoint| point.stability().is_none_or(|s| s >= most_stable - EQUALLY_STABLE);
@@ -235,6 +238,8 @@ mod tests {
         assert_eq!((found.rank, found.edge), (25, Some(Edge::Smallest)));
         assert_eq!(recommended(&rising[..1]).edge, None);
         assert_eq!(recommend(&[]), None);
+        let unused = SweepPoint { dead_features: 25.0, ..point(25, 0.0, 0.0) };
+        assert_eq!(recommend(&[unused]), None);
     }
 
     #[test]

@@ -226,6 +226,9 @@ fn lists_and_notes_are_kept_exported_and_imported() {
         one("#show").value = "list:Favourites"; one("#show").dispatchEvent(new Event("change"));
         const listed = all("#list .number").map((n) => n.textContent);
         one("#show").value = "all"; one("#show").dispatchEvent(new Event("change"));
+        type("SURELY");
+        const searched = all("#list .number").map((n) => n.textContent);
+        type("");
         // What a click on Export would save. The clock stands still, so nothing waits for files.
         let saved = null;
         window.Blob = class { constructor(parts) { this.parts = parts; } };
@@ -255,12 +258,20 @@ fn lists_and_notes_are_kept_exported_and_imported() {
         };
         const refused = [await load("{"), await load("{}"), await load(file.replaceAll("0123456789abcdef", "another"))];
         const said = await load(file);
-        return { stored, choices, listed, shown, file: JSON.parse(file), empty, refused, said, again: text("#view-kept .kept-notes"), stars: all(".star").filter((s) => s.textContent).length };"##,
+        const again = text("#view-kept .kept-notes");
+        const stars = all(".star").filter((s) => s.textContent).length;
+        // Two names that are the same once they are cut.
+        const long = "x".repeat(80);
+        await load(JSON.stringify({ format: "unmix-notes", version: 1, id: "0123456789abcdef", lists: { [long + "a"]: [1, 2], [long + "b"]: [2, 3] } }));
+        const merged = JSON.parse(localStorage.getItem("unmix-kept-0123456789abcdef")).lists[long];
+        return { stored, choices, listed, searched, merged, shown, file: JSON.parse(file), empty, refused, said, again, stars };"##,
     );
     assert_eq!(found["stored"]["lists"]["Favourites"], json!([7]));
     assert_eq!(found["stored"]["notes"], json!({"7": "months, <b>surely</b>"}));
     assert_eq!(found["choices"], json!(["all features", "found again", "with a note", "Favourites", "__proto__"]));
     assert_eq!(found["listed"], json!(["#7"]));
+    assert_eq!(found["searched"], json!(["#7"]));
+    assert_eq!(found["merged"], json!([1, 2, 3]));
     assert!(found["shown"][0].as_str().unwrap().ends_with("months, <b>surely</b>"), "{found}");
     assert_eq!(found["shown"][1], 3);
     let file = &found["file"];

@@ -1,7 +1,7 @@
 //! How a fit matches the first one, and what chance would give.
 
 use unmix::Matching;
-use unmix_interpret::links::Measure;
+use unmix_interpret::links::{Measure, common_coefficients};
 use unmix_interpret::{match_by_chance, match_correlations_by_chance};
 
 use super::fit::Fit;
@@ -40,7 +40,8 @@ impl<'a> Comparison<'a> {
         let chance = match measure {
             Measure::Cosine => match_by_chance(&first.record.features, &fit.record.features, SHUFFLES, 0)?,
             Measure::Correlation => {
-                match_correlations_by_chance(&first.record.coefficients, &fit.record.coefficients, SHUFFLES, 0)
+                let common = common_coefficients(&first.record, &fit.record);
+                common.map_or_else(Vec::new, |(a, b)| match_correlations_by_chance(&a, &b, SHUFFLES, 0))
             }
         };
         Ok(Comparison { fit, measure, matching, chance })

@@ -21,10 +21,33 @@ pub struct Targets<'a> {
     pub force: bool,
 }
 
+impl Targets<'_> {
+    fn is_none(&self) -> bool {
+        self.page.is_none() && self.graph.is_none()
+    }
+
+    /// Refuses neighbouring fits that have nothing by which they could be linked.
+    pub fn check(&self, fits: &[Fit<'_>], measure: Option<Measure>) -> Result<(), Failure> {
+        let is_apart = |a: &Fit<'_>, b: &Fit<'_>| measure.is_none() && Measure::between(&a.record, &b.record).is_none();
+        let apart = fits.iter().zip(fits.iter().skip(1)).find(|(first, second)| is_apart(first, second));
+        match apart {
+            Some((first, second)) if !self.is_none() => Err(Failure::Usage(format!(
+                "--page, --graph: {} is over {} neurons, and {}, which follows it, is over {} and of other tokens; give fits \
+                 in an order in which neighbours have the neurons or the tokens in common",
+                first.path.display(),
+                first.record.features.columns,
+                second.path.display(),
+                second.record.features.columns
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Writes what was asked for, and says so.
 pub fn write(targets: &Targets<'_>, fits: &[Fit<'_>], measure: Option<Measure>) -> Result<String, Failure> {
     let mut told = String::new();
-    if targets.page.is_none() && targets.graph.is_none() {
+    if targets.is_none() {
         return Ok(told);
     }
     let named: Vec<NamedFit<'_>> = fits

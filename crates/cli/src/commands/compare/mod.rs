@@ -6,7 +6,7 @@ mod graph;
 mod in_json;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -30,7 +30,8 @@ use crate::token_text::TextArgs;
 /// coefficients are never negative. So only pairs with a cosine above 0 are counterparts.
 ///
 /// The neurons of two layers have nothing to do with one another. If the fits are of different activations of the same
-/// tokens, features are compared by the correlation of their coefficients instead of the cosine.
+/// tokens, features are compared by the correlation of their coefficients instead of the cosine. If tokens were left out,
+/// those that both fits have are compared.
 ///
 /// Chance is what the same matching gives if each neuron's weights are shuffled among the features of the other fit, or
 /// the tokens are.
@@ -95,18 +96,34 @@ impl MeasureOption {
     }
 }
 
+/// Where a file is or will be, however its path is written.
+fn place(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    file.file_name().map_or_else(|| folder.clone(), |name| folder.join(name))
+}
+
 /// Runs the command.
 pub fn run(args: &CompareArgs, shared: &SharedArgs) -> Result<(), Failure> {
     for file in [&args.page, &args.graph].into_iter().flatten() {
         check_file_target(file, args.force)?;
     }
+    if let (Some(page), Some(graph)) = (&args.page, &args.graph)
+        && place(page) == place(graph)
+    {
+        return Err(Failure::Usage(format!(
+            "--page and --graph both name {}, and a file holds only one of them; give two names",
+            page.display()
+        )));
+    }
     let fits = std::iter::once(&args.fit).chain(&args.others);
     let fits = fits.map(|path| fit::read(path, &args.text)).collect::<Result<Vec<Fit<'_>>, _>>()?;
     let (first, others) = (&fits[0], &fits[1..]);
     let measure = args.by.map(MeasureOption::measure);
+    let targets = Targets { page: args.page.as_deref(), graph: args.graph.as_deref(), force: args.force };
+    targets.check(&fits, measure)?;
     let comparisons =
         others.iter().map(|fit| Comparison::of(first, fit, measure)).collect::<Result<Vec<_>, Failure>>()?;
-    let targets = Targets { page: args.page.as_deref(), graph: args.graph.as_deref(), force: args.force };
     let written = graph::write(&targets, &fits, measure)?;
     if shared.json {
         return output::print_json(&json!({

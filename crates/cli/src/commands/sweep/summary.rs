@@ -18,6 +18,8 @@ pub fn summary(folder: &SweepFolder) -> String {
         if let Some(recommendation) = &layer.recommendation {
             let name = style.strong(&format!("K = {}", recommendation.rank));
             text += &format!("\nrecommended: {name}. {}\n\n", recommendation.reason);
+        } else if !layer.points.is_empty() {
+            text += "\nNothing is recommended: no token uses any feature. Are the activations all zero?\n\n";
         }
     }
     text += &format!(

@@ -31,6 +31,21 @@ function drawFeature(column, k, most) {
   return node;
 }
 
+// Cuts the labels that are wider than their room. They are measured first and changed afterwards, so that the page is laid
+// out once.
+function cutWide(labels, room) {
+  const shorter = labels.filter((label) => label.getComputedTextLength() > room).map((label) => {
+    const letters = [...label.textContent];
+    let fits = 0;
+    for (let end = 0; fits < letters.length; fits++) {
+      end += letters[fits].length;
+      if (label.getSubStringLength(0, end) > room - 14) break;
+    }
+    return [label, letters.slice(0, fits).join("") + "…"];
+  });
+  for (const [label, text] of shorter) label.textContent = text;
+}
+
 function drawLink(i, [first, second, similarity, isMatch]) {
   const [x1, x2] = [x(i) + COLUMN + 2, x(i + 1) - 2];
   const [y1, y2] = [y(i, first), y(i + 1, second)];
@@ -58,6 +73,7 @@ function drawGraph() {
   });
   at("frame").append(s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Features and links" },
     heads, between, graph.links.map(({ links }, i) => [...links].reverse().map((link) => drawLink(i, link))), columns));
+  cutWide([...at("frame").querySelectorAll(".feature text")], COLUMN - 34);
 }
 
 function linkList(title, links) {

@@ -81,7 +81,7 @@ function matcher(query) {
       if (number) return feature.number === Number(number[1]);
       const neuron = /^neuron:(\d+)$/.exec(term);
       if (neuron) return neuronsOf.get(feature).has(Number(neuron[1]));
-      return searchTexts.get(feature).includes(term);
+      return searchTexts.get(feature).includes(term) || (kept.notes.get(feature.number) ?? "").toLowerCase().includes(term);
     });
 }
 

@@ -14,7 +14,11 @@ function readKept(value) {
   const found = { lists: new Map(), notes: new Map() };
   const has = (number) => byNumber.has(number);
   for (const [name, numbers] of Object.entries(value?.lists ?? {}))
-    if (name.trim() && Array.isArray(numbers)) found.lists.set(name.slice(0, 80), new Set(numbers.filter(has)));
+    if (name.trim() && Array.isArray(numbers)) {
+      // Long names are cut. Lists whose names are the same then become one.
+      const short = name.slice(0, 80);
+      found.lists.set(short, new Set([...(found.lists.get(short) ?? []), ...numbers.filter(has)]));
+    }
   for (const [number, text] of Object.entries(value?.notes ?? {}))
     if (has(Number(number)) && typeof text === "string" && text) found.notes.set(Number(number), text.slice(0, LONGEST_NOTE));
   return found;

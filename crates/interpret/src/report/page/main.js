@@ -57,7 +57,7 @@ function showRoute() {
 }
 
 const KEYS = [["/", "search"], ["j  k", "next, previous feature"], ["←  →", "next, previous token of a text, with its coefficient"], ["Enter", "open the feature"], ["Esc", "back"], ["t", "light or dark"], ["?", "this list"]];
-const FINDS = [["sept", "in words, promoted tokens, concepts and notes"], ["#12", "the feature of that number"], ["neuron:345", "features that use a neuron"]];
+const FINDS = [["sept", "in words, promoted tokens, concepts, notes on the fit and your own notes"], ["#12", "the feature of that number"], ["neuron:345", "features that use a neuron"]];
 
 function showKeys() {
   const table = (entries) => h("dl", { class: "keys" }, entries.map(([key, text]) => h("div", {}, h("dt", {}, key.split("  ").map((k) => h("kbd", {}, k))), h("dd", {}, text))));

@@ -12,7 +12,7 @@ function orderSentences() {
   return [
     `The features are what ${isNumber(runs) ? whole(runs) : "several"} runs from independent starts have in common. Reproducibility is the mean cosine of a feature with its match in each run: 1 means that every run finds it.`,
     doubtful > 0 && `The ${count(doubtful, "feature")} below ${three(report.reproducible_from)} are marked and come last.`,
-    `Of the others ${clear}.`,
+    `${doubtful > 0 ? "Of the others" : "In this list"} ${clear}.`,
   ].filter(Boolean);
 }
 

@@ -41,7 +41,9 @@ function drawPlots(layer, number) {
       low: low?.(point), high: high?.(point), hint: `${pointName(layer, point)}: ${words(point)}`,
     })),
   }));
-  const names = (own) => drawn.length > 1 && drawn.map((line) => h("span", { "--own": line.own }, h("i", {}), line.name));
+  // Where each sparsity has a colour, what holds for all of them has none.
+  const ownOfAll = drawn.length > 1 ? "var(--soft)" : "var(--series-0)";
+  const names = () => drawn.length > 1 && drawn.map((line) => h("span", { "--own": line.own }, h("i", {}), line.name));
   const shown = () => isNumber(chosen) && h("span", { class: "is-chosen" }, h("i", {}), "recommended");
   const least = (values) => (values.length > 0 ? Math.min(...values) : undefined);
   const largest = (values) => (values.length > 0 ? Math.max(...values) : undefined);
@@ -63,8 +65,8 @@ function drawPlots(layer, number) {
       ],
       chosen, digits: 2,
       legend: [
-        hasEvery(layer, "held_out") && h("span", { "--own": "var(--series-0)" }, h("i", {}), "held-out error, with its standard error"),
-        h("span", { class: "second", "--own": "var(--series-0)" }, h("i", {}), "error"), names(), shown()],
+        hasEvery(layer, "held_out") && h("span", { "--own": ownOfAll }, h("i", {}), "held-out error, with its standard error"),
+        h("span", { class: "second", "--own": ownOfAll }, h("i", {}), "error"), names(), shown()],
     }),
     plot({
       name: "Stability",
@@ -120,7 +122,7 @@ function drawLayer(layer, number) {
   const chosen = layer.points.find((point) => point.recommended);
   const claim = chosen
     ? [h("strong", {}, `${whole(chosen.rank)} features`), ` of ${whole(chosen.kept)} neurons each`]
-    : ["Nothing is measured yet"];
+    : [layer.points.length > 0 ? "Nothing to recommend: no token uses any feature" : "Nothing is measured yet"];
   return h("section", { class: "layer", id: layerId(number) },
     several && h("p", { class: "about" }, isolated(layer.name), `, ${whole(layer.tokens)} tokens × ${whole(layer.neurons)} neurons`),
     h("h2", {}, claim),
