@@ -128,9 +128,6 @@ fn sample(fit: &Fit<'_>, start: Start, number: u32) -> Result<Vec<Panel>, Error>
         return Ok(fit.panels.clone());
     }
     let panels = Sample::shifted(&fit.panels, 2, number % 2).panels;
-    for panel in &panels {
-        let norms: Vec<f32> = panel.of_tokens(&fit.measured.token_energy).collect();
-        fit.io.write(fit.buffers.squared_norms(panel), &norms)?;
-    }
+    fit.measured.write_norms(&fit.io, &panels, &fit.buffers)?;
     Ok(panels)
 }

@@ -22,8 +22,10 @@
 //! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |
 //! | between iterations | what they said (`report`, `course`), `revival`, and the callback (`watch`) |
 //! | checkpoints | `checkpoint` is what a caller's writer and reader see, `checkpoints` decides when, `checkpoint_header` whose they are; `iteration_state` and `saved_buffers` are what they hold; `checkpoint_handles`, `float_bits` |
+//! | several fits at once | `batch` is what a caller sees, `lockstep` iterates fits that share a session, `allocation` has the buffers of all |
 //! | between fits | `feature_cosines`, `matching` |
-//! | the result | `best_iterate`, `debias`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
+//! | the consensus of runs | `consensus` is what a caller sees, `consensus_plan` says what it needs; `consensus_runs` starts and iterates the runs, `agreement` finds what they agree on, `refit` fits that to all tokens |
+//! | the result | `best_iterate`, `debias`, `factors_in_place`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
 
 mod agreement;
 mod allocation;

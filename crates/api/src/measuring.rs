@@ -76,8 +76,8 @@ impl Measured {
         Ok(Measured { scale, token_energy, squared_norm })
     }
 
-    /// Writes ‖xᵢ‖² to the buffers of another fit.
-    fn write_norms(&self, io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<(), Error> {
+    /// Writes ‖xᵢ‖² of the tokens of some panels, which may be those of a sample, to the buffers of a fit.
+    pub fn write_norms(&self, io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<(), Error> {
         for panel in panels {
             let norms: Vec<f32> = panel.of_tokens(&self.token_energy).collect();
             io.write(buffers.squared_norms(panel), &norms)?;

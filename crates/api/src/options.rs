@@ -30,6 +30,14 @@ impl Solver {
             Solver::Paper => "paper",
         }
     }
+
+    /// What a fit lowers, and stops by: the `objective`, which has the penalty in it, or the `error` alone.
+    pub const fn minimizes(self) -> &'static str {
+        match self {
+            Solver::Hals => "objective",
+            Solver::ProjectedLs | Solver::Mu | Solver::Paper => "error",
+        }
+    }
 }
 
 /// Where a fit starts.

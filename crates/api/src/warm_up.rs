@@ -33,11 +33,8 @@ pub(crate) fn warm_up<P: FnMut(&Progress) -> ControlFlow<()>>(
     let kept = fit.buffers.features.kept;
     let wide = explained < CLUSTERED && widest(&fit.options, kept, fit.neurons) > kept;
     log::debug!("clusters explain {explained:.3} of the directions; features begin wide: {wide}");
-    // The norms of the sample of k-means are there.
-    for panel in &sample.panels {
-        let norms: Vec<f32> = panel.of_tokens(&fit.measured.token_energy).collect();
-        fit.io.write(fit.buffers.squared_norms(panel), &norms)?;
-    }
+    // The norms of k-means' sample are there.
+    fit.measured.write_norms(&fit.io, &sample.panels, &fit.buffers)?;
     let mut prepared: Option<(Iteration, Box<dyn Prepared>)> = None;
     let mut before = None;
     for (iteration, after) in (1..=of).zip(widths(of, wide)) {

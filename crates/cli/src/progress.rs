@@ -326,8 +326,9 @@ fn stopping(options: &Options) -> String {
     let Options { max_iterations, tolerance, patience, .. } = options;
     if *tolerance > 0.0 {
         format!(
-            "at most {max_iterations} iterations, fewer if the error falls by less than {tolerance} of itself in {patience} \
-             (--tolerance 0 runs them all)"
+            "at most {max_iterations} iterations, fewer if the {} falls by less than {tolerance} of itself in {patience} \
+             (--tolerance 0 runs them all)",
+            options.solver.minimizes()
         )
     } else {
         format!("{max_iterations} iterations")

@@ -103,5 +103,15 @@ mod tests {
             }
         }
         assert!((found.row(0)[4] - 1.0).abs() < 1e-6);
+        // The first two columns with the others are a part of it.
+        let columns = |wanted: std::ops::Range<usize>| {
+            let values = (0..rows).flat_map(|i| wanted.clone().map(move |k| value(i, k))).collect();
+            DenseMatrix { rows, columns: wanted.len(), values }
+        };
+        let cross = cross_correlations(&columns(0..2), &columns(2..5));
+        assert_eq!((cross.rows, cross.columns), (2, 3));
+        for (k, l) in (0..2).flat_map(|k| (0..3).map(move |l| (k, l))) {
+            assert!((cross.row(k)[l] - found.row(k)[l + 2]).abs() < 1e-6, "({k}, {l})");
+        }
     }
 }

@@ -29,7 +29,8 @@ const BEYOND_CHANCE: f64 = 0.01;
 /// What the strongest contexts of a feature have in common.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interpretability {
-    /// How well the feature can be read, 0..=1: the larger score of the two agreements, or 0 without one.
+    /// How well the feature can be read, 0..=1: the score of the agreement that more contexts have, or 0 without one. Of
+    /// equals, that on the subject counts.
     pub score: f64,
     /// The subject of most contexts, if that is beyond chance.
     pub subject: Option<Agreement>,
@@ -112,8 +113,12 @@ impl<'a> Interpreter<'a> {
         });
         let subject = self.subjects.as_ref().and_then(|kind| kind.agreement(peaks, self.seed, |_| 1.0));
         let subject = subject.map(|(agreement, _)| agreement);
-        let score = |agreement: &Option<Agreement>| agreement.as_ref().map_or(0.0, |agreement| agreement.score);
-        Interpretability { score: score(&subject).max(score(&word)), subject, word }
+        let main = match (&subject, &word) {
+            // A full stop at the end of most texts about a subject is a full stop before all.
+            (Some(subject), Some(word)) => Some(if word.contexts > subject.contexts { word } else { subject }),
+            (subject, word) => subject.as_ref().or(word.as_ref()),
+        };
+        Interpretability { score: main.map_or(0.0, |agreement| agreement.score), subject, word }
     }
 }
 

@@ -80,7 +80,7 @@ def cell(scores, name):
 def markdown(about, points):
     """A table for each rank, with the mean over all layers at its end."""
     lines = [f"Commit {about['commit']}; `{about['command']}`. Seeds {', '.join(map(str, about['seeds']))}; mean ± standard error.", ""]
-    lines += [f"- `{name}`: `{options}`" for name, options in about["settings"].items()]
+    lines += [f"- {name}: " + (f"`{options}`" if options else "no options") for name, options in about["settings"].items()]
     layers = {point["layer"] for point in points}
     for rank in sorted({point["rank"] for point in points}):
         shown = [point for point in points + (over_layers(points) if len(layers) > 1 else []) if point["rank"] == rank]

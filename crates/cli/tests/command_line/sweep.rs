@@ -155,6 +155,11 @@ fn reports_are_linked_from_the_page() {
         assert!(page.contains("Content-Security-Policy") && page.contains("green"));
         assert!(std::fs::read_to_string(format!("{out}/sweep.html")).expect("read").contains(report));
     }
+    // A record that names fits elsewhere has not come from a sweep.
+    let record = std::fs::read_to_string(format!("{out}/sweep.json")).expect("read");
+    std::fs::write(format!("{out}/sweep.json"), record.replace("\"fits/", "\"../")).expect("written");
+    let refused = sweep(&["--reports", "--tokens", &tokens]).expect(2);
+    assert!(refused.stderr.contains("which is not in its folder"), "{}", refused.stderr);
 }
 
 #[cfg(unix)]

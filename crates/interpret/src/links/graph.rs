@@ -45,40 +45,44 @@ pub struct GraphFeature {
     pub reproducibility: Option<f64>,
 }
 
+/// A fit that is to be in a graph.
+pub struct NamedFit<'a> {
+    /// What it is called.
+    pub name: String,
+    /// The fit.
+    pub record: &'a FitRecord,
+    /// The words of each of its features, if they are known.
+    pub words: Option<Vec<Vec<String>>>,
+}
+
 impl FeatureGraph {
-    /// The graph of fits with their names, and the words of each of their features, if they are known.
+    /// The graph of some fits.
     ///
     /// `measure` is how features are compared. Without it, [`Measure::between`] decides for each pair of neighbours, and
     /// cosines are tried if it knows none.
     ///
     /// # Errors
     /// If two neighbours cannot be compared.
-    pub fn of(
-        fits: &[(String, &FitRecord, Option<Vec<Vec<String>>>)],
-        measure: Option<Measure>,
-    ) -> Result<FeatureGraph, FitError> {
+    pub fn of(fits: &[NamedFit<'_>], measure: Option<Measure>) -> Result<FeatureGraph, FitError> {
         let neighbours = fits.iter().zip(fits.iter().skip(1));
-        let linked = neighbours.map(|((_, first, _), (_, second, _))| {
+        let linked = neighbours.map(|(NamedFit { record: first, .. }, NamedFit { record: second, .. })| {
             let measure = measure.or_else(|| Measure::between(first, second)).unwrap_or(Measure::Cosine);
             Ok(links(&measure.similarities(first, second)?, measure))
         });
-        Ok(FeatureGraph {
-            links: linked.collect::<Result<_, FitError>>()?,
-            fits: fits.iter().map(|(name, record, words)| fit(name, record, words.as_deref())).collect(),
-        })
+        Ok(FeatureGraph { links: linked.collect::<Result<_, FitError>>()?, fits: fits.iter().map(graph_fit).collect() })
     }
 }
 
-fn fit(name: &str, record: &FitRecord, words: Option<&[Vec<String>]>) -> GraphFit {
+fn graph_fit(NamedFit { name, record, words }: &NamedFit<'_>) -> GraphFit {
     let summary = &record.run.summary;
     let feature = |(k, statistics): (usize, &unmix::FeatureStatistics)| GraphFeature {
-        words: words.and_then(|words| words.get(k).cloned()).unwrap_or_default(),
+        words: words.as_ref().and_then(|words| words.get(k).cloned()).unwrap_or_default(),
         explained_share: statistics.explained_share,
         active_share: statistics.active_share,
         reproducibility: statistics.reproducibility,
     };
     GraphFit {
-        name: name.to_owned(),
+        name: name.clone(),
         relative_error: summary.relative_error,
         tokens: summary.tokens,
         neurons: summary.neurons,

@@ -29,12 +29,12 @@ pub struct Links {
     /// Links from strong to weak. Each feature has at most six to either side, and its counterpart.
     pub links: Vec<Link>,
     /// What became of the features of the first fit.
-    pub found_again: FoundAgain,
+    pub persistence: Persistence,
 }
 
 /// What became of the features of a fit in another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct FoundAgain {
+pub struct Persistence {
     /// Features that are there again: their counterpart is so similar that it is the same.
     pub same: usize,
     /// Features that have split: two or more features of the second fit have something of them, and each of these has
@@ -52,7 +52,7 @@ pub struct FoundAgain {
 pub fn links(similarities: &DenseMatrix, measure: Measure) -> Links {
     let matching = match_similarities(similarities);
     let linked = linked(similarities, measure.linked_from(), &matching);
-    Links { measure, found_again: found_again(similarities, measure, &linked, &matching), links: linked }
+    Links { measure, persistence: persistence(similarities, measure, &linked, &matching), links: linked }
 }
 
 fn linked(similarities: &DenseMatrix, least: f32, matching: &Matching) -> Vec<Link> {
@@ -83,7 +83,7 @@ fn linked(similarities: &DenseMatrix, least: f32, matching: &Matching) -> Vec<Li
     all
 }
 
-fn found_again(similarities: &DenseMatrix, measure: Measure, links: &[Link], matching: &Matching) -> FoundAgain {
+fn persistence(similarities: &DenseMatrix, measure: Measure, links: &[Link], matching: &Matching) -> Persistence {
     let (rows, columns) = (similarities.rows, similarities.columns);
     // The most similar feature of the other side, among those that are linked.
     let mut nearest_of_second: Vec<Option<usize>> = vec![None; columns];
@@ -97,7 +97,7 @@ fn found_again(similarities: &DenseMatrix, measure: Measure, links: &[Link], mat
         nearest.iter().flatten().for_each(|&other| found[other] += 1);
         found.into_iter().filter(|&count| count >= 2).count()
     };
-    FoundAgain {
+    Persistence {
         same: matching.at_least(measure.same_from()),
         split: at_least_two(&nearest_of_second, rows),
         merged: at_least_two(&nearest_of_first, columns),
@@ -118,14 +118,14 @@ mod tests {
     fn features_that_stay_split_vanish_and_appear_are_told_apart() {
         // The first feature stays, the second splits into two, the third vanishes, and the last of the second fit is new.
         let found =
-            links(&similarities(4, &[0.95, 0.1, 0.0, 0.2, 0.1, 0.7, 0.65, 0.0, 0.0, 0.2, 0.1, -0.5]), Measure::Cosine);
-        assert_eq!(found.found_again, FoundAgain { same: 1, split: 1, merged: 0, lost: 1, new: 1 });
+            links(&similarities(4, &[0.95, 0.1, 0.0, 0.2, 0.1, 0.7, 0.65, 0.0, 0.0, 0.1, 0.1, -0.5]), Measure::Cosine);
+        assert_eq!(found.persistence, Persistence { same: 1, split: 1, merged: 0, lost: 1, new: 1 });
         let pairs: Vec<_> = found.links.iter().map(|link| (link.first, link.second, link.is_match)).collect();
         assert_eq!(pairs, [(0, 0, true), (1, 1, true), (1, 2, false)]);
         // Seen from the other side, the two merge.
         let turned =
-            links(&similarities(3, &[0.95, 0.1, 0.0, 0.1, 0.7, 0.2, 0.0, 0.65, 0.1, 0.2, 0.0, -0.5]), Measure::Cosine);
-        assert_eq!(turned.found_again, FoundAgain { same: 1, split: 0, merged: 1, lost: 1, new: 1 });
+            links(&similarities(3, &[0.95, 0.1, 0.0, 0.1, 0.7, 0.1, 0.0, 0.65, 0.1, 0.2, 0.0, -0.5]), Measure::Cosine);
+        assert_eq!(turned.persistence, Persistence { same: 1, split: 0, merged: 1, lost: 1, new: 1 });
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod link;
 mod measure;
 mod page;
 
-pub use graph::{FeatureGraph, GraphFeature, GraphFit};
-pub use link::{FoundAgain, Link, Links, links};
+pub use graph::{FeatureGraph, GraphFeature, GraphFit, NamedFit};
+pub use link::{Link, Links, Persistence, links};
 pub use measure::Measure;
 pub use page::render;

@@ -43,7 +43,7 @@ fn links_data(links: &Links) -> Value {
         "measure": links.measure.name(),
         "same_from": short(links.measure.same_from()),
         "linked_from": short(links.measure.linked_from()),
-        "found_again": links.found_again,
+        "persistence": links.persistence,
         "links": links.links.iter()
             .map(|link| json!([link.first, link.second, short(link.similarity), u8::from(link.is_match)]))
             .collect::<Vec<_>>(),

@@ -68,3 +68,26 @@ impl SweepPoint {
 pub(super) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
+
+#[cfg(test)]
+impl SweepPoint {
+    /// A point of 5 seeds and 4 folds.
+    pub(super) fn example(rank: u32, held_out: f64, stability: f64) -> Self {
+        SweepPoint {
+            rank,
+            sparsity: 0.05,
+            kept_per_feature: 10,
+            seeds: (0..5).collect(),
+            relative_errors: vec![held_out - 0.1; 5],
+            // The folds differ, but the ranks do alike on all of them.
+            held_out_errors: [-0.1, 0.0, 0.02, 0.08].map(|fold| held_out + fold).to_vec(),
+            stabilities: vec![stability; 10],
+            reproducible_features: vec![(f64::from(rank) * stability) as u32; 5],
+            dead_features: 0.0,
+            duplicate_features: 0.0,
+            active_features: 5.0,
+            iterations: 30.0,
+            seconds: 1.0,
+        }
+    }
+}

@@ -7,6 +7,8 @@ use super::point::{SweepPoint, mean};
 /// Share of what the best point explains of held-out neurons that another point may explain less. Between points so close
 /// the stability decides. It has a sharp peak at the number of features that there are, where the held-out error is flat.
 const CLOSE_TO_BEST: f64 = 0.05;
+/// Stabilities that differ by no more than this are equal. Of points that are equally stable, the smallest is taken.
+const EQUALLY_STABLE: f64 = 0.005;
 
 /// The number of features to take, with the figures that speak for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +37,7 @@ pub enum Edge {
 ///
 /// The points with nearly the least held-out error come into question: those whose error is above the least by at most a
 /// standard error of the difference over the folds, or by 5% of what the best point explains. Among them, the one with
-/// the most stable features is taken. With fewer features than there are to find, two fits choose different ones. With
+/// the most stable features is taken, and of equally stable ones the smallest. With fewer features than there are to find, two fits choose different ones. With
 /// more, features split in different ways. So stability is highest where the number is right. But it is high as well for
 /// a few strong features that leave much unexplained, which the held-out error excludes.
 ///
@@ -43,11 +45,11 @@ pub enum Edge {
 /// taken.
 pub fn recommend(points: &[SweepPoint]) -> Option<Recommendation> {
     let candidates = candidates(points);
-    let by_stability = candidates.iter().copied().filter(|point| point.stability().is_some());
-    let stability = |point: &SweepPoint| point.stability().unwrap_or(0.0);
-    let best = by_stability
-        .max_by(|a, b| stability(a).total_cmp(&stability(b)).then(b.rank.cmp(&a.rank)))
-        .or_else(|| candidates.iter().copied().min_by_key(|point| point.rank))?;
+    let most_stable = candidates.iter().filter_map(|point| point.stability()).fold(0.0, f64::max);
+    let is_stable = |point: &&SweepPoint| point.stability().is_none_or(|s| s >= most_stable - EQUALLY_STABLE);
+    let held_out = |point: &SweepPoint| point.held_out_error().unwrap_or(0.0);
+    let smaller = |a: &&SweepPoint, b: &&SweepPoint| a.rank.cmp(&b.rank).then(held_out(a).total_cmp(&held_out(b)));
+    let best = candidates.iter().copied().filter(is_stable).min_by(smaller)?;
     let edge = edge(points, best);
     Some(Recommendation {
         rank: best.rank,
@@ -182,26 +184,9 @@ fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::Sweep;
 
-    /// A point of 5 seeds and 4 folds.
     fn point(rank: u32, held_out: f64, stability: f64) -> SweepPoint {
-        SweepPoint {
-            rank,
-            sparsity: 0.05,
-            kept_per_feature: 10,
-            seeds: (0..5).collect(),
-            relative_errors: vec![held_out - 0.1; 5],
-            // The folds differ, but the ranks do alike on all of them.
-            held_out_errors: [-0.1, 0.0, 0.02, 0.08].map(|fold| held_out + fold).to_vec(),
-            stabilities: vec![stability; 10],
-            reproducible_features: vec![(f64::from(rank) * stability) as u32; 5],
-            dead_features: 0.0,
-            duplicate_features: 0.0,
-            active_features: 5.0,
-            iterations: 30.0,
-            seconds: 1.0,
-        }
+        SweepPoint::example(rank, held_out, stability)
     }
 
     fn recommended(points: &[SweepPoint]) -> Recommendation {
@@ -221,6 +206,12 @@ mod tests {
         let found = recommended(&points);
         assert_eq!((found.rank, found.edge), (60, None));
         assert!(found.reason.contains("0.500 at K = 80") && found.reason.contains("57 of 60"), "{}", found.reason);
+    }
+
+    #[test]
+    fn of_equally_stable_points_the_smallest_is_taken() {
+        let points = [point(2, 0.5, 0.7), point(3, 0.001, 0.999), point(4, 0.001, 1.0), point(6, 0.001, 0.98)];
+        assert_eq!(recommended(&points).rank, 3);
     }
 
     #[test]
@@ -266,30 +257,5 @@ mod tests {
         assert!(bare(true, false).reason.contains("Nothing was held out"));
         assert!(bare(false, true).reason.contains("A single seed says nothing"));
         assert!(bare(false, false).reason.contains("nothing else is known"));
-    }
-
-    #[test]
-    fn ranks_are_added_around_the_best_until_its_neighbours_are_close() {
-        // Stability falls off on both sides of 60, and above it the features that come back are 60.
-        let measured = |rank: u32| {
-            let off = (f64::from(rank) / 60.0).ln().abs();
-            let held_out = if rank < 60 { 0.5 + 0.5 * off } else { 0.5 + 0.02 * off };
-            let mut point = point(rank, held_out, 0.96 - 0.3 * off);
-            point.reproducible_features = vec![if rank < 60 { rank / 2 } else { 62 }; 5];
-            point
-        };
-        let fit = unmix::SemiNmf::new(1).sparsity(0.05);
-        let sweep = Sweep::new(fit, 200).ranks([25, 50, 100, 200, 400]);
-        let (mut points, mut order) = (Vec::new(), Vec::new());
-        while let Some(at) = sweep.next(&points) {
-            order.push(at.rank);
-            points.push(measured(at.rank));
-        }
-        assert_eq!(order[..6], [25, 50, 100, 200, 400, 62], "{order:?}");
-        let found = recommended(&points).rank;
-        assert!((52..=68).contains(&found), "{found} of {order:?}");
-        assert!(order.len() <= 11, "{order:?}");
-        let closed = sweep.refinements(0);
-        assert_eq!(closed.next(&points[..5]), None);
     }
 }

@@ -101,3 +101,34 @@ impl Sweep {
         asked + (self.refinements as usize).saturating_sub(added)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::recommendation::recommend;
+    use super::*;
+
+    #[test]
+    fn ranks_are_added_around_the_best_until_its_neighbours_are_close() {
+        // Stability falls off on both sides of 60, and above it the features that come back are 60.
+        let measured = |rank: u32| {
+            let off = (f64::from(rank) / 60.0).ln().abs();
+            let held_out = if rank < 60 { 0.5 + 0.5 * off } else { 0.5 + 0.02 * off };
+            let mut point = SweepPoint::example(rank, held_out, 0.96 - 0.3 * off);
+            point.reproducible_features = vec![if rank < 60 { rank / 2 } else { 62 }; 5];
+            point
+        };
+        let fit = SemiNmf::new(1).sparsity(0.05);
+        let sweep = Sweep::new(fit, 200).ranks([25, 50, 100, 200, 400]);
+        let (mut points, mut order) = (Vec::new(), Vec::new());
+        while let Some(at) = sweep.next(&points) {
+            order.push(at.rank);
+            points.push(measured(at.rank));
+        }
+        assert_eq!(order[..6], [25, 50, 100, 200, 400, 62], "{order:?}");
+        let found = recommend(&points).expect("points").rank;
+        assert!((52..=68).contains(&found), "{found} of {order:?}");
+        assert!(order.len() <= 11, "{order:?}");
+        let closed = sweep.refinements(0);
+        assert_eq!(closed.next(&points[..5]), None);
+    }
+}

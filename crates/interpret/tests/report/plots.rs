@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 use unmix_data::{InputRecord, TokenFilter};
-use unmix_interpret::links::{self, FeatureGraph, FoundAgain, GraphFeature, GraphFit, Link, Links, Measure};
+use unmix_interpret::links::{self, FeatureGraph, GraphFeature, GraphFit, Link, Links, Measure, Persistence};
 use unmix_interpret::sweep::{self, KeptFit, LayerSweep, SWEEP_VERSION, SweepPoint, SweepRecord};
 
 use crate::browser::drive_page;
@@ -123,7 +123,7 @@ fn graph() -> FeatureGraph {
         links: vec![Links {
             measure: Measure::Cosine,
             links: vec![link(0, 2, 0.95, true), link(1, 0, 0.7, true), link(1, 1, 0.6, false)],
-            found_again: FoundAgain { same: 1, split: 1, merged: 0, lost: 0, new: 0 },
+            persistence: Persistence { same: 1, split: 1, merged: 0, lost: 0, new: 0 },
         }],
     }
 }

@@ -267,7 +267,7 @@ mod tests {
         for tokens in [BLOCK_TOKENS[0], 200] {
             let sparse = SparseCoefficients::in_blocks(operands, tokens);
             hold_against_f64(case, operands, neurons, bound, |out, accumulate| {
-                sparse.product(operands, out, accumulate)
+                sparse.product(operands, out, accumulate);
             });
         }
     }

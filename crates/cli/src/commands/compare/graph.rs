@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use unmix_data::{FitRecord, write_file};
-use unmix_interpret::links::{FeatureGraph, Measure, render};
+use unmix_data::write_file;
+use unmix_interpret::links::{FeatureGraph, Measure, NamedFit, render};
 
 use super::fit::Fit;
 use crate::failure::Failure;
@@ -27,8 +27,10 @@ pub fn write(targets: &Targets<'_>, fits: &[Fit<'_>], measure: Option<Measure>) 
     if targets.page.is_none() && targets.graph.is_none() {
         return Ok(told);
     }
-    let named: Vec<(String, &FitRecord, Option<Vec<Vec<String>>>)> =
-        fits.iter().map(|fit| (name(fit, fits), &fit.record, fit.words(WORDS))).collect();
+    let named: Vec<NamedFit<'_>> = fits
+        .iter()
+        .map(|fit| NamedFit { name: name(fit, fits), record: &fit.record, words: fit.words(WORDS) })
+        .collect();
     let graph = FeatureGraph::of(&named, measure)?;
     if let Some(file) = targets.graph {
         let json = serde_json::to_vec_pretty(&graph).map_err(|error| Failure::Output(error.into()))?;

@@ -56,7 +56,8 @@ fn why(summary: &FitSummary) -> String {
     let options = &summary.options;
     match summary.stop_reason {
         StopReason::Converged => {
-            format!("the error fell by less than {} of itself in {}", options.tolerance, options.patience)
+            let what = options.solver.minimizes();
+            format!("the {what} fell by less than {} of itself in {}", options.tolerance, options.patience)
         }
         StopReason::MaxIterations if summary.consensus.is_some() => {
             "of the coefficients and values at the end".to_owned()

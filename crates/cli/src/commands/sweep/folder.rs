@@ -1,6 +1,6 @@
 //! The folder of a sweep: what was measured, as JSON, as a table and as a page. Each file is complete at any moment.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 use unmix::Factorization;
@@ -162,7 +162,14 @@ fn parse(path: &Path, text: &[u8]) -> Result<SweepRecord, Failure> {
     if version != Some(SWEEP_VERSION.into()) {
         return Err(damaged(format!("not the record of a sweep of version {SWEEP_VERSION}")));
     }
-    serde_json::from_value(value).map_err(|error| damaged(format!("not the record of a sweep ({error})")))
+    let record: SweepRecord =
+        serde_json::from_value(value).map_err(|error| damaged(format!("not the record of a sweep ({error})")))?;
+    // Reports are written beside the fits.
+    let is_inside = |name: &str| Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    match record.layers.iter().flat_map(|layer| &layer.fits).find(|fit| !is_inside(&fit.folder)) {
+        Some(fit) => Err(damaged(format!("it names the fit {}, which is not in its folder", fit.folder))),
+        None => Ok(record),
+    }
 }
 
 fn check_settings(path: &Path, stored: &Map<String, Value>, given: &Map<String, Value>) -> Result<(), Failure> {

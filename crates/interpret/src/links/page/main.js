@@ -48,7 +48,7 @@ function drawGraph() {
     s("text", { class: "head", x: x(i) + 2, y: 15 }, cutStart(plain(fit.name), 26)),
     s("text", { class: "head-about", x: x(i) + 2, y: 32 }, `${count(fit.features.length, "feature")}, error ${fixed3(fit.error)}`),
   ]);
-  const between = graph.links.map(({ measure, found_again: found, same_from: from }, i) => [
+  const between = graph.links.map(({ measure, persistence: found, same_from: from }, i) => [
     s("text", { class: "between", x: x(i) + COLUMN + BETWEEN / 2, y: 15, "text-anchor": "middle" }, `${found.same} the same`),
     s("text", { class: "between", x: x(i) + COLUMN + BETWEEN / 2, y: 32, "text-anchor": "middle" }, `${measure} ≥ ${from}`),
   ]);
@@ -125,7 +125,7 @@ function hideWeak() {
 
 function drawClaim() {
   const [first, last] = [graph.fits[0], graph.fits.at(-1)];
-  const parts = graph.links.map(({ found_again: found, measure, same_from: from }, i) => {
+  const parts = graph.links.map(({ persistence: found, measure, same_from: from }, i) => {
     const [a, b] = [graph.fits[i], graph.fits[i + 1]];
     const facts = [
       `${found.same} of ${Math.min(a.features.length, b.features.length)} stay the same (a ${measure} of at least ${from})`,
@@ -138,7 +138,7 @@ function drawClaim() {
   });
   if (graph.fits.length === 2) {
     const possible = Math.min(first.features.length, last.features.length);
-    at("claim").append(h("strong", {}, `${graph.links[0].found_again.same} of ${count(possible, "feature")}`), " are the same in both fits");
+    at("claim").append(h("strong", {}, `${graph.links[0].persistence.same} of ${count(possible, "feature")}`), " are the same in both fits");
   } else {
     at("claim").append("How features persist, split and merge over ", h("strong", {}, `${graph.fits.length} fits`));
   }

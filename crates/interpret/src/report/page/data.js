@@ -29,25 +29,23 @@ const bestConcept = (feature) => feature.concepts.find((entry) => entry.names);
 // A word in quotation marks, unless its name has them. A subject has none.
 const quoted = (found, { subject }) => (found === subject || found.what.includes("“") ? isolated(found.what) : ["“", isolated(found.what), "”"]);
 
-// The one of the two agreements that scores more.
+// The one of the two agreements that more contexts have.
 function mainAgreement(interpretability) {
-  const { subject, word } = interpretability ?? {};
-  return subject && word ? (word.score > subject.score ? word : subject) : subject ?? word ?? null;
-}
-
-// The one that more contexts have.
-function commonestAgreement(interpretability) {
   const { subject, word } = interpretability ?? {};
   return subject && word ? (word.contexts > subject.contexts ? word : subject) : subject ?? word ?? null;
 }
 
 // What the strongest contexts have in common, in a few words.
-function evidence(interpretability, choose = mainAgreement) {
-  const found = choose(interpretability);
+function evidence(interpretability) {
+  const found = mainAgreement(interpretability);
   if (!found) return null;
   const many = `${whole(found.contexts)} of ${whole(found.of)} `;
   return h("span", {}, many, found === interpretability.subject ? "about " : "at ", quoted(found, interpretability));
 }
+
+// The AUC that shuffled labels give for a concept, on the mean. Where it was not measured it is a half, by definition.
+const chances = new Map(report.concepts.map((row) => [row.concept, row.chance?.[0]]));
+const chanceOf = (concept) => chances.get(concept) ?? 0.5;
 
 function featureLink(number, ...after) {
   const feature = byNumber.get(number);

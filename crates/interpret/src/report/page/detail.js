@@ -79,7 +79,7 @@ function conceptsPart({ concepts, contexts }) {
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "concept"), head("auc", "AUC"), head("chance", "chance"), head("p", "p"))),
       h("tbody", {}, concepts.map((entry) => h("tr", { class: entry.names ? "" : "aside" },
         h("td", {}, isolated(entry.concept), h("div", { class: "about" }, explained("prompts", count(entry.prompts, "prompt")), support(entry))),
-        h("td", { class: "right" }, fixed2(entry.auc)), h("td", { class: "right" }, "0.50"), h("td", { class: "right" }, fixed3(entry.p_value)))))));
+        h("td", { class: "right" }, fixed2(entry.auc)), h("td", { class: "right" }, fixed2(chanceOf(entry.concept))), h("td", { class: "right" }, fixed3(entry.p_value)))))));
 }
 
 function neuronsPart({ neurons }) {

@@ -46,7 +46,7 @@ function aboutRow(feature) {
   return [
     [agreement, dead.has(feature.number) && h("span", { class: "warn" }, "no token uses it")],
     [mark, again],
-    [best && h("span", { class: "badge" }, best.concept !== feature.interpretability?.subject?.what && [isolated(best.concept), ": "], `AUC ${fixed2(best.auc)}, chance 0.50, p ${fixed3(best.p_value)}`)],
+    [best && h("span", { class: "badge" }, best.concept !== feature.interpretability?.subject?.what && [isolated(best.concept), ": "], `AUC ${fixed2(best.auc)}, chance ${fixed2(chanceOf(best.concept))}, p ${fixed3(best.p_value)}`)],
     [feature.notes.length > 0 && h("span", {}, isolated(feature.notes[0]))],
     [promoted.length > 0 && (feature.label || feature.words.length > 0) && h("span", {}, "toward ", apart(promoted.map((text) => text.trim())))],
   ].map((line) => line.filter(Boolean)).filter((line) => line.length > 0).slice(0, mark || again ? 3 : 2).map((line) => h("span", { class: "row-about" }, line));
@@ -129,6 +129,23 @@ function reveal(feature) {
   if (box.height === 0 || pane.scrollHeight <= pane.clientHeight) return;
   if (box.top < frame.top + head) pane.scrollTop -= frame.top + head - box.top;
   else if (box.bottom > frame.bottom) pane.scrollTop += box.bottom - frame.bottom;
+}
+
+// The first row in sight and how far down it is. Rows out of sight have estimated heights, so a scroll position alone would not lead back.
+function placeInList() {
+  for (const feature of listed) {
+    const { top, bottom } = rows.get(feature).link.getBoundingClientRect();
+    if (bottom > 0) return { feature, top };
+  }
+  return null;
+}
+
+// Scrolls the page to where the list was left, and again a little later, when rows have got their real heights.
+function returnTo(place, times = 3) {
+  if (!place || !listed.includes(place.feature)) return window.scrollTo(0, 0);
+  const { top, height } = rows.get(place.feature).link.getBoundingClientRect();
+  if (height > 0) window.scrollBy(0, top - place.top);
+  if (times > 1) setTimeout(() => returnTo(place, times - 1), 20);
 }
 
 // Marks the open feature and moves on from it.

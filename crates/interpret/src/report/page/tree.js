@@ -39,7 +39,7 @@ function treeNode({ level, index, strength }) {
   };
   return h("details", { class: "node", "data-node": `${level}-${index}`, toggle: (event) => event.target.open && fill() },
     h("summary", {}, h("span", { class: "node-name" }, apart(nodeParts(level, index))),
-      h("span", { class: "about" }, [evidence(node.interpretability, commonestAgreement), size].filter(Boolean).flatMap((part, i) => (i > 0 ? [" · ", part] : [part])))),
+      h("span", { class: "about" }, [evidence(node.interpretability), size].filter(Boolean).flatMap((part, i) => (i > 0 ? [" · ", part] : [part])))),
     body);
 }
 
