@@ -209,6 +209,25 @@ fn a_consensus_that_is_stopped_is_that_of_the_runs_until_then() {
 }
 
 #[test]
+fn of_the_runs_those_are_kept_that_were_done_when_the_caller_stopped() {
+    let engine = &engines_with_panels(20_000)[0];
+    let activations = loaded(engine.as_ref(), &planted(3, 300, 64, 4, ElementType::F32));
+    let consensus = Consensus::new(SemiNmf::new(5).sparsity(0.1)).runs(4);
+    let kept = |at: &dyn Fn(&Progress) -> bool| {
+        let progress =
+            |progress: &Progress| if at(progress) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let fit = consensus.fit_and_runs(engine.as_ref(), &activations, progress).expect("a consensus");
+        assert_eq!(fit.consensus.summary.consensus.expect("a summary").runs, 4);
+        assert!(fit.runs.iter().all(|run| run.summary.stop_reason == StopReason::MaxIterations));
+        (fit.consensus.summary.stop_reason, fit.runs.len())
+    };
+    assert_eq!(kept(&|_| false), (StopReason::MaxIterations, 4));
+    let third = |progress: &Progress| matches!(progress.stage, Stage::KeepRun { run: 3, .. });
+    assert_eq!(kept(&third), (StopReason::MaxIterations, 2));
+    assert_eq!(kept(&|progress| progress.stage == Stage::Agree), (StopReason::Interrupted, 0));
+}
+
+#[test]
 fn a_consensus_refuses_what_it_cannot_do_before_it_begins() {
     let engine = &engines_with_panels(20_000)[0];
     let activations = loaded(engine.as_ref(), &planted(3, 100, 64, 4, ElementType::F32));
