@@ -12,10 +12,11 @@ use unmix::{CheckpointBuffer, CheckpointReader, CheckpointWriter};
 use crate::Error;
 use crate::bus_errors::check_mappings;
 use crate::durable::{fill, sync_folder};
+use crate::folder_lock::lock_or_refuse;
 use crate::place::Place;
 use crate::regular_file::{MOST_RUN, read_file};
 use crate::safetensors_writer::{Described, beginning};
-use crate::staging::{LOCK, lock};
+use crate::staging::LOCK;
 use crate::tensor_file::TensorFile;
 use crate::tensor_opening::open as open_tensors;
 
@@ -313,12 +314,7 @@ pub(crate) fn lock_of(path: &Path) -> Result<Option<File>, Error> {
     if !path.is_dir() {
         return Err(Error::NotReplaceable { path: path.to_owned(), found: "it is no folder".to_owned() });
     }
-    match lock(path) {
-        Ok(Some(lock)) => Ok(Some(lock)),
-        Ok(None) => Err(Error::InUse(path.to_owned())),
-        Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(None),
-        Err(e) => Err(Error::io(path, "locking", e)),
-    }
+    lock_or_refuse(path)
 }
 
 /// The numbers of the complete checkpoints in a folder, ascending.
