@@ -5,6 +5,7 @@ mod folder;
 mod layer;
 mod reports;
 mod summary;
+mod unchanged;
 mod watch;
 
 use std::sync::Arc;
