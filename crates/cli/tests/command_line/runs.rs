@@ -93,7 +93,7 @@ fn runs_are_kept_beside_the_result_where_other_commands_open_them() {
     assert_eq!(kept, ["01", "02", "03"]);
     // A slash at the end of the path does not matter.
     fit_to(&format!("{}/", files.path("other")), &[]).expect(0);
-    assert_eq!(files.names(), ["other", "other.runs", "out", "out.runs", "x.safetensors"]);
+    assert_eq!(files.names(), ["other", "other.runs", "out", "out.runs", "tokens.json", "x.safetensors"]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_folder_for_the_runs_appears_only_with_the_runs() {
         )
     };
     fit(&damaged, "a", &[]).expect(2);
-    fit(&file, "b", &["--memory", "1KB"]).expect(2);
+    fit(&file, "b", &["--memory", "1KB"]).expect(4);
     fit(&file, "c", &["--init", "svd"]).expect(2);
     assert_eq!(files.names(), ["damaged.npy", "x.safetensors"]);
     files.write("d.runs", "mine");
