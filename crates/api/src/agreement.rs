@@ -10,6 +10,7 @@ use std::collections::BinaryHeap;
 
 use rayon::prelude::*;
 
+use crate::feature_cosines::norm;
 use crate::matching::{Matching, match_features};
 use crate::{DenseMatrix, Error};
 
@@ -116,8 +117,10 @@ struct Counterpart {
 impl Pool {
     fn of(runs: &[DenseMatrix]) -> Self {
         let nonzeros = |row: &[f32]| -> Vec<Nonzero> {
-            let norm = row.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>().sqrt();
-            row.iter().zip(0..).filter(|(z, _)| **z != 0.0).map(|(&z, neuron)| (neuron, f64::from(z) / norm)).collect()
+            let norm = norm(row);
+            // Rounded as unit features are. Features that only one run has then differ in their scores, whatever the order of the runs.
+            let unit = |z: f32| f64::from((f64::from(z) / norm) as f32);
+            row.iter().zip(0..).filter(|(z, _)| **z != 0.0).map(|(&z, neuron)| (neuron, unit(z))).collect()
         };
         let features: Vec<(usize, Vec<Nonzero>)> = runs
             .iter()
@@ -241,7 +244,6 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::feature_cosines::norm;
 
     const NEURONS: usize = 60;
 

@@ -64,8 +64,11 @@ fn common_rows(first: &FitRecord, second: &FitRecord) -> Option<Vec<(usize, usiz
     (is_enough && columns(first, second).into_iter().all(agree)).then_some(pairs)
 }
 
+/// A column of both fits.
+type Pair<'a> = (&'a Option<Vec<i64>>, &'a Option<Vec<i64>>);
+
 /// What both fits say about their tokens.
-fn columns<'a>(first: &'a FitRecord, second: &'a FitRecord) -> [(&'a Option<Vec<i64>>, &'a Option<Vec<i64>>); 3] {
+fn columns<'a>(first: &'a FitRecord, second: &'a FitRecord) -> [Pair<'a>; 3] {
     let (a, b) = (&first.columns, &second.columns);
     [(&a.token_ids, &b.token_ids), (&a.prompt_ids, &b.prompt_ids), (&a.positions, &b.positions)]
 }
