@@ -48,6 +48,22 @@ fn check_invariants(engine: &dyn Engine, x: &Dense, fit: &Factorization, runs: u
 }
 
 #[test]
+fn tokens_that_are_zero_where_the_start_looks_leave_no_run_without_features() {
+    // The sample of k-means is every third token, and these are the tokens that are zero.
+    let (mut x, _) = planted_with_features(600, 64, 10);
+    x.values.chunks_exact_mut(64).step_by(3).for_each(|row| row.fill(0.0));
+    for engine in engines_with_panels(60_000) {
+        let activations = loaded(engine.as_ref(), &x);
+        let alone = SemiNmf::new(10).sparsity(0.125);
+        let fit = Consensus::new(alone.clone()).runs(4).fit(engine.as_ref(), &activations).expect("a consensus");
+        let alone = alone.fit(engine.as_ref(), &activations).expect("a fit");
+        assert!(fit.summary.dead_features.is_empty(), "{:?}", fit.summary.dead_features);
+        let (error, of_one) = (fit.summary.relative_error, alone.summary.relative_error);
+        assert!(error < 2.0 * of_one + 0.1, "{error}, {of_one} of one fit");
+    }
+}
+
+#[test]
 fn planted_features_are_found_by_every_run_on_every_engine() {
     let (x, planted) = planted_with_features(700, 96, 8);
     for engine in engines_with_panels(60_000) {
@@ -190,6 +206,25 @@ fn a_consensus_that_is_stopped_is_that_of_the_runs_until_then() {
     // Of the second group of runs, none is done.
     assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::Runs { first: 4, iteration: 4, .. })), (3, 10));
     assert_eq!(stopped(&|progress| progress.stage == Stage::Agree), (6, 10));
+}
+
+#[test]
+fn of_the_runs_those_are_kept_that_were_done_when_the_caller_stopped() {
+    let engine = &engines_with_panels(20_000)[0];
+    let activations = loaded(engine.as_ref(), &planted(3, 300, 64, 4, ElementType::F32));
+    let consensus = Consensus::new(SemiNmf::new(5).sparsity(0.1)).runs(4);
+    let kept = |at: &dyn Fn(&Progress) -> bool| {
+        let progress =
+            |progress: &Progress| if at(progress) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let fit = consensus.fit_and_runs(engine.as_ref(), &activations, progress).expect("a consensus");
+        assert_eq!(fit.consensus.summary.consensus.expect("a summary").runs, 4);
+        assert!(fit.runs.iter().all(|run| run.summary.stop_reason == StopReason::MaxIterations));
+        (fit.consensus.summary.stop_reason, fit.runs.len())
+    };
+    assert_eq!(kept(&|_| false), (StopReason::MaxIterations, 4));
+    let third = |progress: &Progress| matches!(progress.stage, Stage::KeepRun { run: 3, .. });
+    assert_eq!(kept(&third), (StopReason::MaxIterations, 2));
+    assert_eq!(kept(&|progress| progress.stage == Stage::Agree), (StopReason::Interrupted, 0));
 }
 
 #[test]

@@ -10,7 +10,6 @@ use std::collections::BinaryHeap;
 
 use rayon::prelude::*;
 
-use crate::feature_cosines::unit_features;
 use crate::matching::{Matching, match_features};
 use crate::{DenseMatrix, Error};
 
@@ -116,17 +115,17 @@ struct Counterpart {
 
 impl Pool {
     fn of(runs: &[DenseMatrix]) -> Self {
-        let unit: Vec<DenseMatrix> = runs.iter().map(unit_features).collect();
         let nonzeros = |row: &[f32]| -> Vec<Nonzero> {
-            row.iter().zip(0..).filter(|(z, _)| **z != 0.0).map(|(&z, neuron)| (neuron, f64::from(z))).collect()
+            let norm = row.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>().sqrt();
+            row.iter().zip(0..).filter(|(z, _)| **z != 0.0).map(|(&z, neuron)| (neuron, f64::from(z) / norm)).collect()
         };
-        let features: Vec<(usize, Vec<Nonzero>)> = unit
+        let features: Vec<(usize, Vec<Nonzero>)> = runs
             .iter()
             .enumerate()
             .flat_map(|(run, features)| (0..features.rows).map(move |k| (run, nonzeros(features.row(k)))))
             .filter(|(_, nonzeros)| !nonzeros.is_empty())
             .collect();
-        let mut users = vec![Vec::new(); unit[0].columns];
+        let mut users = vec![Vec::new(); runs[0].columns];
         for (feature, (_, nonzeros)) in features.iter().enumerate() {
             nonzeros.iter().for_each(|&(neuron, value)| users[neuron as usize].push((feature, value)));
         }

@@ -8,7 +8,7 @@ use crate::agreement::{Agreement, agreed_features, stability};
 use crate::consensus_runs::{Runs, run_options, run_seed, runs};
 use crate::fit::Fit;
 use crate::refit::refit;
-use crate::run::Run;
+use crate::run::{Run, warn_of_outliers};
 use crate::watch::Watch;
 use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, SemiNmf, Stage};
 
@@ -151,7 +151,8 @@ impl Consensus {
     }
 
     /// As [`fit_with`](Self::fit_with), and returns the runs as well. Finding the coefficients of a run takes a few passes over the
-    /// activations.
+    /// activations. If the callback breaks, the runs whose coefficients have not been found are left out. The callback is asked before each
+    /// of them.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -180,6 +181,7 @@ impl Consensus {
         watch.stage(Stage::Measure);
         let run = Run { engine, activations, copies_samples: self.fit.copies_samples() };
         let Runs { first: fit, features, iterations } = self.all_runs(run, &options, watch).await?;
+        warn_of_outliers(&fit);
         watch.stage(Stage::Agree);
         let agreed = agreed_features(&features, fit.buffers.features.kept)?;
         let result_options = Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options.clone() };
@@ -199,7 +201,11 @@ impl Consensus {
             stability: stability(&features)?,
         });
         let mut kept = Vec::new();
-        for (features, seed) in features.iter().zip(seeds).filter(|_| keeps_runs) {
+        let of = features.len() as u32;
+        for ((features, seed), run) in features.iter().zip(seeds).zip(1..).filter(|_| keeps_runs) {
+            if !watch.stage(Stage::KeepRun { run, of }) {
+                break;
+            }
             let silent = &mut |_: &Progress| ControlFlow::Continue(());
             let watch = &mut Watch::new(silent, 1, 0.0);
             let fit = Fit { options: run_options(&options, seed, iterations), ..fit.clone() };

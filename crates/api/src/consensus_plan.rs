@@ -26,11 +26,14 @@ impl Consensus {
         // Features of runs are kept as matrices, and each thread that matches some has copies.
         let matrices = u64::from(runs) + 3 * rayon::current_num_threads() as u64;
         let features = matrices * rank * neurons * 4;
+        // Nonzeros are kept twice, as pairs of 16 bytes: by feature and by neuron. A feature has some counterparts of 24 bytes in each run.
+        let pool =
+            u64::from(runs) * rank * (2 * 16 * u64::from(options.kept(layout.neurons)) + 3 * 24 * u64::from(runs));
         let run: Options = run_options(&options, options.seed, 1);
         let plan = |runs: u32, placement| {
             let mut plan = plan_fits(engine, layout, placement, &vec![run.clone(); runs as usize], true);
             plan.result_bytes /= u64::from(runs);
-            plan.host_bytes += features;
+            plan.host_bytes += features + pool;
             plan
         };
         let alone = within(streaming, limits, |placement| Ok(plan(1, placement)))?;

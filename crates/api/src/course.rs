@@ -73,7 +73,7 @@ impl Course {
         };
         let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
         let (old, new) = (least(&minimized[..before]), least(minimized));
-        options.tolerance > 0.0 && old - new < options.tolerance * old
+        options.tolerance > 0.0 && old - new <= options.tolerance * old
     }
 
     /// The progress to tell the caller now. `before` is what the caller was told last.

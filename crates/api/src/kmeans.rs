@@ -30,6 +30,9 @@ pub(crate) async fn features<P: FnMut(&Progress) -> ControlFlow<()>>(
 ) -> Result<f64, Error> {
     let sizes = cluster(fit, rng, watch).await?;
     let explained = explained_share(fit, &sizes).await?;
+    if !fit.options.revive {
+        fill_empty(fit, rng, &sizes).await?;
+    }
     let b = &fit.buffers;
     if b.centroids != b.features.dense {
         fit.io.release(b.centroids.buffer());
@@ -43,6 +46,25 @@ pub(crate) async fn features<P: FnMut(&Progress) -> ControlFlow<()>>(
     }
     fit.io.run_once(recording)?;
     Ok(explained)
+}
+
+/// Gives each empty cluster the direction of a token. Otherwise its feature would be zero, and stay so where none is revived. All clusters but
+/// one are empty if the tokens of the sample are alike, although the other tokens are not.
+async fn fill_empty(fit: &Fit<'_>, rng: &mut ChaCha8Rng, sizes: &[u32]) -> Result<(), Error> {
+    let candidates = candidates(fit);
+    for (empty, _) in (0..).zip(sizes).filter(|(_, size)| **size == 0 && !candidates.is_empty()) {
+        let token = candidates[rng.random_range(0..candidates.len())];
+        let row = activations_of(fit, token, fit.neurons).await?;
+        let values: Vec<f32> = direction(fit, &row, token).collect();
+        fit.io.write_rows(fit.buffers.sums.cross, empty, &values)?;
+    }
+    Ok(())
+}
+
+/// The tokens that are not zero.
+fn candidates(fit: &Fit<'_>) -> Vec<u32> {
+    let energy = &fit.measured.token_energy;
+    (0..fit.tokens as u32).filter(|&token| energy[token as usize] > 0.0).collect()
 }
 
 /// Σ ‖sₖ‖² / nₖ over Σ nₖ. Cluster k has nₖ tokens, and the sum sₖ of their directions is in the cross product.
@@ -78,8 +100,7 @@ async fn cluster<P: FnMut(&Progress) -> ControlFlow<()>>(
     let all_neurons = &fit.samples.kmeans;
     let compared = fit.buffers.compared_centroids().columns;
     let sample = all_neurons.first_neurons(compared);
-    let energy = &fit.measured.token_energy;
-    let candidates: Vec<u32> = (0..fit.tokens as u32).filter(|&token| energy[token as usize] > 0.0).collect();
+    let candidates = candidates(fit);
     if candidates.is_empty() {
         return Ok(vec![0; rank]);
     }

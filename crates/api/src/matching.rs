@@ -35,7 +35,8 @@ impl Matching {
     /// Mean cosine over the possible pairs, 0 to 1. It says how stable features are from fit to fit. A feature without
     /// a counterpart counts as 0.
     pub fn stability(&self) -> f64 {
-        let sum: f64 = self.pairs.iter().map(|pair| f64::from(pair.cosine)).sum();
+        // The sum of no numbers is -0.0, and adding 0.0 makes it 0.0.
+        let sum: f64 = 0.0 + self.pairs.iter().map(|pair| f64::from(pair.cosine)).sum::<f64>();
         if self.possible == 0 { 0.0 } else { sum / self.possible as f64 }
     }
 

@@ -37,6 +37,13 @@ pub enum Stage {
     },
     /// A consensus compares its runs.
     Agree,
+    /// A consensus is about to find the coefficients of a run that is kept.
+    KeepRun {
+        /// Number of the run, from 1.
+        run: u32,
+        /// Number of runs.
+        of: u32,
+    },
     /// The fit iterates over all tokens.
     Iterate,
     /// The fit verifies the result against the activations. Before that, it finds the coefficients of the best iterate again if no copy was

@@ -133,7 +133,8 @@ async fn iterate<P: FnMut(&Progress) -> ControlFlow<()>>(
     }
 }
 
-fn warn_of_outliers(fit: &Fit<'_>) {
+/// Warns of activations that make poor features.
+pub(crate) fn warn_of_outliers(fit: &Fit<'_>) {
     let energies: Vec<f64> = fit.measured.token_energy.iter().map(|&energy| f64::from(energy)).collect();
     if let Some(warning) = OutlierTokens::of(&energies).warning() {
         log::warn!("{warning}");

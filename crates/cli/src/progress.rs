@@ -205,6 +205,7 @@ impl Reporter {
                 format!("runs {first} to {last} of {of}, iteration {iteration} of {iterations}{left}")
             }
             Stage::Agree => "comparing the features of the runs".to_owned(),
+            Stage::KeepRun { run, of } => format!("finding the coefficients of run {run} of {of}"),
             Stage::Verify => "verifying the result".to_owned(),
             _ => return,
         };

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use unmix_data::{FitRecord, TokenStrings, Vocabulary, unknown_token};
+use unmix::ActivationSource;
+use unmix_data::{ActivationSet, FitRecord, TokenColumns, TokenStrings, Vocabulary, unknown_token};
 use unmix_interpret::{Prompts, Text, TokenNotation};
 
+use crate::activation_args::names;
 use crate::failure::Failure;
 
 /// Options that give the text of tokens.
@@ -73,14 +75,29 @@ fn warn_of_lost_bytes(path: &Path, strings: &TokenStrings, rows: usize) {
 
 /// The text of the tokens of the fit in the folder `dir`.
 pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, Source), Failure> {
-    let rows = fit.coefficients.rows;
-    let columns = &fit.columns;
+    let (rows, stored) = (fit.coefficients.rows, fit.run.input.stored_tokens);
+    text_of(args, rows, &fit.columns, stored, &format!("the fit {}", dir.display()))
+}
+
+/// Checks before the fit that [`read_text`] can read the text of these tokens after it.
+pub fn check_text(args: &TextArgs, set: &ActivationSet) -> Result<(), Failure> {
+    text_of(args, set.tokens() as usize, set.token_columns(), set.stored_tokens(), &names(set)).map(drop)
+}
+
+/// The text of `rows` tokens, which were kept of `stored`. `whose` says in messages what has them.
+fn text_of(
+    args: &TextArgs,
+    rows: usize,
+    columns: &TokenColumns,
+    stored: u64,
+    whose: &str,
+) -> Result<(Text, Source), Failure> {
     let prompts = Prompts::of(rows, columns);
     match (&args.tokens, &args.vocabulary, &columns.token_ids) {
         (Some(path), _, _) => {
             let strings = match &columns.rows {
                 None => TokenStrings::from_rows(path, rows as u64)?,
-                Some(kept) => TokenStrings::from_stored_rows(path, kept, fit.run.input.stored_tokens)?,
+                Some(kept) => TokenStrings::from_stored_rows(path, kept, stored)?,
             };
             warn_of_lost_bytes(path, &strings, rows);
             Ok((Text::new(&texts(&strings), prompts), Source::Tokens))
@@ -90,18 +107,17 @@ pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, 
             let notation = TokenNotation::of(&vocabulary);
             let strings = TokenStrings::from_vocabulary(vocabulary, ids)
                 .map_err(|error| Failure::from(error).at_stored_row(columns))?;
-            warn_of_unknown(path, &strings, fit);
+            warn_of_unknown(path, &strings, columns);
             Ok((Text::in_notation(&texts(&strings), notation, prompts), Source::Vocabulary))
         }
         (_, Some(path), None) => Err(Failure::Usage(format!(
-            "--vocabulary {}: the fit {} has no token ids, so a vocabulary tells nothing; give --tokens FILE with the text of \
+            "--vocabulary {}: {whose} has no token ids, so a vocabulary tells nothing; give --tokens FILE with the text of \
              each row, or fit a file with a column `token_ids`",
-            path.display(),
-            dir.display()
+            path.display()
         ))),
         (None, None, Some(ids)) => Ok((Text::of_labels(ids.iter(), prompts), Source::TokenIds)),
         (None, None, None) => {
-            let labels = (0..rows).map(|row| stored_row(fit, row));
+            let labels = (0..rows).map(|row| row_in_files(columns, row));
             Ok((Text::of_labels(labels, prompts), Source::Rows))
         }
     }
@@ -109,7 +125,11 @@ pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, 
 
 /// The row of a token in the files of activations.
 pub fn stored_row(fit: &FitRecord, token: usize) -> usize {
-    fit.columns.rows.as_ref().map_or(token, |rows| rows[token] as usize)
+    row_in_files(&fit.columns, token)
+}
+
+fn row_in_files(columns: &TokenColumns, token: usize) -> usize {
+    columns.rows.as_ref().map_or(token, |rows| rows[token] as usize)
 }
 
 /// The text of each row.
@@ -118,14 +138,14 @@ fn texts(strings: &TokenStrings) -> Vec<&str> {
 }
 
 /// Says how many tokens are missing in the vocabulary.
-fn warn_of_unknown(path: &Path, strings: &TokenStrings, fit: &FitRecord) {
+fn warn_of_unknown(path: &Path, strings: &TokenStrings, columns: &TokenColumns) {
     if let Some(unknown) = strings.unknown() {
         log::warn!(
             "{}: no text for {} tokens ({} different ids), the first in row {}; they are shown as {}",
             path.display(),
             unknown.rows,
             unknown.ids,
-            stored_row(fit, unknown.first_row),
+            row_in_files(columns, unknown.first_row),
             unknown_token(unknown.first_id)
         );
     }

@@ -12,10 +12,11 @@ use unmix::{CheckpointBuffer, CheckpointReader, CheckpointWriter};
 use crate::Error;
 use crate::bus_errors::check_mappings;
 use crate::durable::{fill, sync_folder};
+use crate::folder_lock::lock_or_refuse;
 use crate::place::Place;
 use crate::regular_file::{MOST_RUN, read_file};
 use crate::safetensors_writer::{Described, beginning};
-use crate::staging::{LOCK, lock};
+use crate::staging::LOCK;
 use crate::tensor_file::TensorFile;
 use crate::tensor_opening::open as open_tensors;
 
@@ -309,16 +310,11 @@ fn place(file: TempPath, path: &Path) -> Result<(), Error> {
 }
 
 /// The lock of a folder of checkpoints, or `None` if the file system has no locks.
-fn lock_of(path: &Path) -> Result<Option<File>, Error> {
+pub(crate) fn lock_of(path: &Path) -> Result<Option<File>, Error> {
     if !path.is_dir() {
         return Err(Error::NotReplaceable { path: path.to_owned(), found: "it is no folder".to_owned() });
     }
-    match lock(path) {
-        Ok(Some(lock)) => Ok(Some(lock)),
-        Ok(None) => Err(Error::InUse(path.to_owned())),
-        Err(e) if e.kind() == io::ErrorKind::Unsupported => Ok(None),
-        Err(e) => Err(Error::io(path, "locking", e)),
-    }
+    lock_or_refuse(path)
 }
 
 /// The numbers of the complete checkpoints in a folder, ascending.
@@ -334,7 +330,7 @@ fn checkpoints(path: &Path) -> Result<Vec<u64>, Error> {
 }
 
 /// Deletes a folder of checkpoints. It refuses if the folder holds anything else.
-fn delete(path: &Path, lock: Option<File>) -> Result<(), Error> {
+pub(crate) fn delete(path: &Path, lock: Option<File>) -> Result<(), Error> {
     for entry in fs::read_dir(path).map_err(|e| Error::io(path, "listing the folder", e))? {
         let name = entry.map_err(|e| Error::io(path, "listing the folder", e))?.file_name();
         let known = name.to_str().is_some_and(|name| {

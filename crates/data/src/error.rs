@@ -81,7 +81,7 @@ pub enum Error {
         dir: PathBuf,
     },
     /// Another process works on a folder.
-    #[error("{}: another process is working on this fit; wait for it, or choose another folder", .0.display())]
+    #[error("{}: another process is working on it; wait for it, or choose another folder", .0.display())]
     InUse(PathBuf),
     /// Neither the content nor the name shows a format that can be read.
     #[error("{}: {found}; expected a safetensors file (.safetensors) or a NumPy array (.npy). {advice}", path.display())]

@@ -25,6 +25,15 @@ pub fn fingerprint(source: &dyn ActivationSource) -> Result<String, Error> {
     Ok(hash.text())
 }
 
+/// `blake3:` and 64 hexadecimal digits, over whole numbers in their order, such as the prompt of each token.
+pub fn fingerprint_of_numbers(numbers: &[i64]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    numbers.iter().for_each(|number| {
+        hasher.update(&number.to_le_bytes());
+    });
+    format!("blake3:{}", hasher.finalize().to_hex())
+}
+
 /// A source that takes its own [`fingerprint()`] while others read it. It hashes rows when they are read in order for
 /// the first time. So a fit and its fingerprint need only one read. Cheap to clone if the source is. Clones share the
 /// hash.

@@ -240,3 +240,20 @@ fn a_checkpoint_that_cannot_be_written_is_an_error_that_names_it() {
     unmix(&fit(&file, &out, "cpu", "3")).expect(0);
     assert_eq!(files.names(), ["out", "x.npy"]);
 }
+
+#[test]
+fn several_runs_neither_delete_the_checkpoints_of_another_fit_nor_disturb_it() {
+    let files = Files::new();
+    let ((file, _), out) = (activations(&files), files.path("out"));
+    let runs = ["fit", &file, "-k", "7", "-p", "0.2", "--engine", "cpu", "--runs", "2", "-q", "--out", &out];
+    let mut child = begun(&file, &out, "1000000");
+    let error = unmix(&runs).expect(2).stderr;
+    assert!(error.contains("another process"), "{error}");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let error = unmix(&runs).expect(2).stderr;
+    assert!(error.contains("--force") && error.contains("--resume"), "{error}");
+    assert_eq!(files.names(), ["out.partial", "x.npy"]);
+    unmix(&[&runs[..], &["--force"]].concat()).expect(0);
+    assert_eq!(files.names(), ["out", "x.npy"]);
+}

@@ -9,7 +9,7 @@ fn the_features_of_several_runs_say_how_well_the_runs_agree() {
     let run =
         unmix(&["fit", &file, "-k", "3", "-p", "0.34", "--engine", "cpu", "--runs", "4", "--out", &out]).expect(0);
     assert!(
-        run.stdout.contains("4 of 10 iterations") && run.stdout.contains("features are in at least half"),
+        run.stdout.contains("4 of 10 iterations") && run.stdout.contains("features are in more than half"),
         "{}",
         run.stdout
     );
@@ -67,10 +67,11 @@ fn runs_are_kept_beside_the_result_where_other_commands_open_them() {
         "--keep-runs",
         "-q",
     ];
-    let fit = |more: &[&str]| unmix(&[&fit[..], &["--out", &out], more].concat());
+    let fit_to = |out: &str, more: &[&str]| unmix(&[&fit[..], &["--out", out], more].concat());
+    let fit = |more: &[&str]| fit_to(&out, more);
     fit(&[]).expect(0);
     assert_eq!(files.names(), ["out", "out.runs", "x.safetensors"]);
-    let runs = ["1", "2", "3"].map(|run| files.path(&format!("out.runs/{run}")));
+    let runs = ["01", "02", "03"].map(|run| files.path(&format!("out.runs/{run}")));
     let compared = unmix(&["compare", &out, &runs[0], &runs[1], &runs[2], "--json"]).expect(0);
     assert!(!compared.stdout.is_empty());
     for run in &runs {
@@ -81,7 +82,47 @@ fn runs_are_kept_beside_the_result_where_other_commands_open_them() {
     // What is there is replaced only if that is asked for, and this is said before the work.
     let error = fit(&[]).expect(2).stderr;
     assert!(error.contains("out") && error.contains("--force"), "{error}");
+    // Runs of an earlier consensus do not stay beside those of a new one.
+    std::fs::rename(&runs[2], files.path("out.runs/12")).expect("renamed");
     fit(&["--force"]).expect(0);
+    let mut kept: Vec<_> = std::fs::read_dir(files.path("out.runs"))
+        .expect("listed")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    kept.sort();
+    assert_eq!(kept, ["01", "02", "03"]);
+    // A slash at the end of the path does not matter.
+    fit_to(&format!("{}/", files.path("other")), &[]).expect(0);
+    assert_eq!(files.names(), ["other", "other.runs", "out", "out.runs", "tokens.json", "x.safetensors"]);
+}
+
+#[test]
+fn a_folder_for_the_runs_appears_only_with_the_runs() {
+    let files = Files::new();
+    let (damaged, file) = (files.npy("damaged.npy", &[f32::NAN; 400], 8), files.activations("x.safetensors"));
+    let fit = |file: &str, out: &str, more: &[&str]| {
+        let out = files.path(out);
+        unmix(
+            &[&["fit", file, "-k", "3", "--engine", "cpu", "--runs", "2", "--keep-runs", "--out", &out], more].concat(),
+        )
+    };
+    fit(&damaged, "a", &[]).expect(2);
+    fit(&file, "b", &["--memory", "1KB"]).expect(4);
+    fit(&file, "c", &["--init", "svd"]).expect(2);
+    assert_eq!(files.names(), ["damaged.npy", "x.safetensors"]);
+    files.write("d.runs", "mine");
+    let error = fit(&file, "d", &[]).expect(2).stderr;
+    assert!(error.contains("d.runs") && error.contains("move it away"), "{error}");
+}
+
+#[test]
+fn runs_over_zeros_are_warned_of_and_agree_to_zero() {
+    let files = Files::new();
+    let (zeros, out) = (files.npy("zeros.npy", &[0.0; 400], 8), files.path("out"));
+    let run =
+        unmix(&["fit", &zeros, "-k", "3", "-p", "0.5", "--engine", "cpu", "--runs", "3", "--out", &out]).expect(0);
+    assert_eq!(run.stderr.matches("all activations are zero").count(), 1, "{}", run.stderr);
+    assert!(run.stdout.contains("agree to 0.00") && run.stdout.contains("0 of 3 features"), "{}", run.stdout);
 }
 
 #[test]
@@ -99,7 +140,9 @@ fn what_means_nothing_for_several_runs_is_refused() {
     refused(&["--runs", "5", "--tolerance", "0.1"], &["--tolerance", "--max-iterations"]);
     refused(&["--runs", "5", "--patience", "2"], &["--patience", "--max-iterations"]);
     refused(&["--runs", "5", "--init", "svd"], &["same start"]);
-    refused(&["--runs", "5", "--init-coefficients", &start], &["same start"]);
+    refused(&["--runs", "5", "--init-coefficients", &start], &["--init-coefficients", "same start"]);
+    refused(&["--runs", "5", "--checkpoint-every", "1s"], &["--checkpoint-every", "no checkpoints"]);
+    refused(&["--runs", "5", "--preset", "paper"], &["--preset", "--max-iterations"]);
     refused(&["--runs", "1", "--keep-runs"], &["--keep-runs"]);
     refused(&["--keep-runs"], &["--runs"]);
     let run = unmix(&["fit", "--resume", &out, "--runs", "3"]).expect(2);

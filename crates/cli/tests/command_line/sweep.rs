@@ -79,6 +79,11 @@ fn changed_activations_and_options_are_refused_with_the_reason() {
     };
     refused(&["--penalty", "0.2"], &["--penalty 0.2", "has 0.0", "--out"]);
     refused(&["--seed", "7"], &["--seed 7", "has 0"]);
+    refused(&["--solver", "mu"], &["--solver mu", "--out"]);
+    refused(&["--skip-first", "1"], &["--skip-first: the sweep in", "other tokens of x", "--out"]);
+    let prompts: Vec<i32> = (0..120).map(|i| i / 12).collect();
+    files.with_columns("x.safetensors", &[("activations", &values(), &[120, NEURONS])], &[("prompt_ids", &prompts)]);
+    refused(&[], &["x: its prompt_ids have changed", "held out together", "--out"]);
     let other: Vec<f32> = values().iter().map(|x| x * 1.5).collect();
     files.tensors("x.safetensors", &[("activations", &other, &[120, NEURONS])]);
     refused(&[], &["x: its activations have changed", "fingerprint", "--out"]);
@@ -104,6 +109,20 @@ fn what_cannot_be_swept_is_refused_before_the_work() {
     files.refused(&["sweep", &file, "--out", &full], &["something else than a sweep", "--out"]);
     files.write("full/sweep.json", "{}");
     files.refused(&["sweep", &file, "--out", &full], &["sweep.json", "not the record of a sweep", "--out"]);
+    let one = files.npy("one.npy", &values()[..NEURONS], NEURONS);
+    files.refused(&["sweep", &one, "--out", &out], &["one.npy holds 1 token", "--folds 0"]);
+    sweep(&["--reports", "--tokens", "missing.json"], &["missing.json"]);
+    let vocabulary = files.write("vocabulary.json", r#"[" red"," green"," blue"]"#);
+    let no_ids = files.npy("no-ids.npy", &values(), NEURONS);
+    let words = ["--reports", "--vocabulary", &vocabulary];
+    files.refused(
+        &[&["sweep", &no_ids, "--out", &out][..], &words].concat(),
+        &["no-ids.npy has no token ids", "--tokens"],
+    );
+    let mut bad = values();
+    bad[5 * NEURONS + 2] = f32::NAN;
+    let bad = files.npy("bad.npy", &bad, NEURONS);
+    files.refused(&["sweep", &file, &bad, "--each", "--out", &out], &["bad.npy", "token 5, neuron 2 is NaN"]);
     let deep = files.path("none/sweep");
     files.refused(&["sweep", &file, "--out", &deep], &["none is missing", "--out"]);
 }
@@ -113,12 +132,13 @@ fn each_file_is_a_layer_and_kept_fits_are_fits() {
     let files = Files::new();
     let one = files.activations("one.safetensors");
     let negative: Vec<f32> = values().iter().map(|x| -x).collect();
-    let other = files.tensors("other.safetensors", &[("activations", &negative, &[120, NEURONS])]);
+    // A name of dots alone must not lead out of the folder.
+    let other = files.tensors("...safetensors", &[("activations", &negative, &[120, NEURONS])]);
     let out = files.path("sweep");
     let options = ["--rank", "3", "-p", "0.34", "--seeds", "2", "--folds", "0", "--refine", "0", "--engine", "cpu"];
     let run =
         unmix(&[&["sweep", &one, &other, "--each", "--keep-fits", "--out", &out][..], &options].concat()).expect(0);
-    assert!(run.stdout.contains("one\n") && run.stdout.contains("other\n"), "{}", run.stdout);
+    assert!(run.stdout.contains("one\n") && run.stdout.contains("...safetensors\n"), "{}", run.stdout);
     assert!(
         run.stdout.matches("recommended: K = 3").count() == 2 && run.stdout.contains("sweep.html"),
         "{}",
@@ -135,6 +155,30 @@ fn each_file_is_a_layer_and_kept_fits_are_fits() {
             assert_eq!(features["features"].as_array().expect("features").len(), 3);
         }
     }
+}
+
+#[test]
+fn fits_that_are_wanted_later_or_are_gone_are_made_again() {
+    let files = Files::new();
+    let (file, out) = (files.activations("x.safetensors"), files.path("sweep"));
+    let options =
+        ["--rank", "2,3", "-p", "0.34", "--seeds", "2", "--folds", "0", "--refine", "0", "--engine", "cpu", "--json"];
+    let sweep = |more: &[&str]| unmix(&[&["sweep", &file, "--out", &out][..], &options, more].concat()).expect(0);
+    assert_eq!(sweep(&[]).json()["layers"][0]["fits"], Value::Null);
+    let kept = sweep(&["--keep-fits"]);
+    assert!(kept.stderr.contains("measuring 2 points again"), "{}", kept.stderr);
+    assert_eq!(kept.json()["layers"][0]["fits"].as_array().expect("fits").len(), 4);
+    assert!(!sweep(&["--keep-fits"]).stderr.contains("again"));
+    std::fs::remove_dir_all(format!("{out}/fits")).expect("removed");
+    let reported = sweep(&["--reports"]).json();
+    let fits = reported["layers"][0]["fits"].as_array().expect("fits");
+    assert_eq!(fits.iter().filter(|fit| fit["report"].is_string()).count(), 2);
+    // Words that are given later reach the reports.
+    let report = fits.iter().find_map(|fit| fit["report"].as_str()).expect("a report");
+    let page = || std::fs::read_to_string(Path::new(&out).join(report)).expect("read");
+    assert!(!page().contains("green"));
+    sweep(&["--reports", "--tokens", &files.tokens()]);
+    assert!(page().contains("green"));
 }
 
 #[test]
@@ -197,4 +241,27 @@ fn ctrl_c_keeps_the_finished_points_and_the_same_command_goes_on() {
     let again = unmix(&[&sweep[..], &["--json"]].concat()).expect(0).json();
     assert_eq!(again["layers"][0]["points"].as_array().expect("points")[..done.len()], done[..]);
     assert_eq!(ranks(&again["layers"][0]), [1, 2, 3, 4, 5, 6]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sweep_stopped_in_its_first_point_keeps_others_out_while_it_runs_and_goes_on_later() {
+    let files = Files::new();
+    let (file, out) = (files.activations("x.safetensors"), files.path("sweep"));
+    let args = ["sweep", &file, "--out", &out, "--rank", "3", "-p", "0.34", "--seeds", "8", "--folds", "0"];
+    let slow = ["--refine", "0", "--engine", "cpu", "--tolerance", "0", "--max-iterations", "5000", "--keep-fits"];
+    let sweep = [&args[..], &slow].concat();
+    let child = command(&sweep).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("started");
+    while !Path::new(&out).join("sweep.html").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let second = unmix(&sweep).expect(2);
+    assert!(second.stderr.contains("another process is working on it"), "{}", second.stderr);
+    // Signals are caught as soon as the record is stored, which the second process has seen long ago.
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("started");
+    assert!(killed.success());
+    Run::from(child.wait_with_output().expect("ended")).expect(130);
+    assert_eq!(read(&format!("{out}/sweep.json"))["layers"][0]["points"], Value::Array(Vec::new()));
+    let again = unmix(&[&sweep[..], &["--json"]].concat()).expect(0).json();
+    assert_eq!(ranks(&again["layers"][0]), [3]);
 }

@@ -34,6 +34,7 @@ fn layer_data(layer: &LayerSweep) -> Value {
         "name": layer.name,
         "tokens": layer.input.tokens,
         "neurons": layer.input.neurons,
+        "by_prompt": layer.prompts.is_some(),
         "complete": layer.complete,
         "recommendation": layer.recommendation,
         "points": layer.points.iter().map(|point| point_data(layer, point)).collect::<Vec<_>>(),
@@ -42,7 +43,6 @@ fn layer_data(layer: &LayerSweep) -> Value {
 
 fn point_data(layer: &LayerSweep, point: &SweepPoint) -> Value {
     let chosen = layer.recommendation.as_ref();
-    let of_point = |rank: u32, kept: u32| (rank, kept) == (point.rank, point.kept_per_feature);
     json!({
         "rank": point.rank,
         "sparsity": point.sparsity,
@@ -60,7 +60,7 @@ fn point_data(layer: &LayerSweep, point: &SweepPoint) -> Value {
         "iterations": point.iterations,
         "seconds": point.seconds,
         "recommended": chosen.is_some_and(|r| (r.rank, r.sparsity) == (point.rank, point.sparsity)),
-        "fits": layer.fits.iter().filter(|fit| of_point(fit.rank, fit.kept_per_feature)).collect::<Vec<_>>(),
+        "fits": layer.fits.iter().filter(|fit| fit.is_of(point)).collect::<Vec<_>>(),
     })
 }
 

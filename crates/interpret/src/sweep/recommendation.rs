@@ -29,7 +29,7 @@ pub struct Recommendation {
 pub enum Edge {
     /// The smallest rank is recommended. A smaller one may be better.
     Smallest,
-    /// The largest rank is recommended. A larger one may be better.
+    /// The largest rank is recommended, or has the least held-out error. A larger one may be better.
     Largest,
 }
 
@@ -96,9 +96,10 @@ fn standard_error(a: &SweepPoint, b: &SweepPoint) -> f64 {
 fn edge(points: &[SweepPoint], best: &SweepPoint) -> Option<Edge> {
     let ranks = || points.iter().map(|point| point.rank);
     match (ranks().min(), ranks().max()) {
-        (least, most) if least == most => None,
+        (smallest, most) if smallest == most => None,
         (_, Some(most)) if most == best.rank => Some(Edge::Largest),
-        (Some(least), _) if least == best.rank => Some(Edge::Smallest),
+        (Some(smallest), _) if smallest == best.rank => Some(Edge::Smallest),
+        (_, most) if most == least(points).map(|point| point.rank) => Some(Edge::Largest),
         _ => None,
     }
 }
@@ -121,10 +122,18 @@ fn reason(points: &[SweepPoint], candidates: &[&SweepPoint], best: &SweepPoint, 
     let mut text = match (least, best.held_out_error(), best.stability()) {
         (Some(least), Some(error), Some(_)) if least.place() == best.place() => {
             let close = candidates.len() - 1;
-            let others = match close {
-                0 => "no other is close".to_owned(),
-                1 => "the one that is close has less stable features".to_owned(),
-                _ => format!("the {close} that are close have less stable features"),
+            let is_equal = |point: &&&SweepPoint| {
+                point.place() != best.place() && point.stability() >= best.stability().map(|s| s - EQUALLY_STABLE)
+            };
+            let others = match (close, candidates.iter().filter(is_equal).count()) {
+                (0, _) => "no other is close".to_owned(),
+                (1, 0) => "the one that is close has less stable features".to_owned(),
+                (_, 0) => format!("the {close} that are close have less stable features"),
+                (1, _) => "the one that is close has about as stable features, and no fewer".to_owned(),
+                (_, equal) => format!(
+                    "of the {close} that are close, none has more stable features, and {equal} {} about as stable with no fewer",
+                    if equal == 1 { "is" } else { "are" }
+                ),
             };
             format!("The held-out error is least at {} ({error:.3}), and {others}. {back}.", name(best))
         }
@@ -155,8 +164,14 @@ fn reason(points: &[SweepPoint], candidates: &[&SweepPoint], best: &SweepPoint, 
     };
     match edge {
         Some(Edge::Largest) => {
-            text += " It is the largest rank that was tried, so a larger one may be better.";
-            text += &gained(points, best).unwrap_or_default();
+            let largest = least.filter(|least| least.rank > best.rank);
+            text += match largest {
+                None => " It is the largest rank that was tried, so a larger one may be better.",
+                Some(_) => {
+                    " The largest rank that was tried has the least held-out error, so a larger one may be better."
+                }
+            };
+            text += &gained(points, largest.unwrap_or(best)).unwrap_or_default();
         }
         Some(Edge::Smallest) => {
             text += " It is the smallest rank that was tried, so a smaller one may be better.";
@@ -171,10 +186,15 @@ fn gained(points: &[SweepPoint], largest: &SweepPoint) -> Option<String> {
     let smaller = points.iter().filter(|point| point.sparsity == largest.sparsity && point.rank < largest.rank);
     let before = smaller.max_by_key(|point| point.rank)?;
     let fall = before.held_out_error()? - largest.held_out_error()?;
-    let more = largest.reproducible()? - before.reproducible()?;
+    let more = (largest.reproducible()? - before.reproducible()?).round();
+    let moves = if fall < 0.0 { "rises" } else { "falls" };
+    let (count, features) = (more.abs(), if more.abs() == 1.0 { "feature comes" } else { "features come" });
+    let which = if more < 0.0 { "fewer" } else { "more" };
     Some(format!(
-        " From K = {} to {}, the held-out error falls by {fall:.3}, and {more:.0} more features come back.",
-        before.rank, largest.rank
+        " From K = {} to {}, the held-out error {moves} by {:.3}, and {count} {which} {features} back.",
+        before.rank,
+        largest.rank,
+        fall.abs()
     ))
 }
 
@@ -240,6 +260,25 @@ mod tests {
         assert_eq!(recommend(&[]), None);
         let unused = SweepPoint { dead_features: 25.0, ..point(25, 0.0, 0.0) };
         assert_eq!(recommend(&[unused]), None);
+    }
+
+    #[test]
+    fn a_least_error_at_the_largest_rank_is_said_although_another_is_recommended() {
+        let found = recommended(&[point(25, 0.8, 0.7), point(90, 0.41, 0.9), point(100, 0.4, 0.8)]);
+        assert_eq!((found.rank, found.edge), (90, Some(Edge::Largest)));
+        assert!(found.reason.contains("The largest rank that was tried has the least"), "{}", found.reason);
+        assert!(found.reason.ends_with("falls by 0.010, and 1 fewer feature comes back."), "{}", found.reason);
+    }
+
+    #[test]
+    fn equally_stable_points_are_not_said_to_be_less_stable() {
+        let tied = |other: f64| recommended(&[point(2, 0.5, 0.9), point(3, 0.501, other), point(4, 0.9, 0.5)]).reason;
+        assert!(
+            tied(0.9).contains("the one that is close has about as stable features, and no fewer"),
+            "{}",
+            tied(0.9)
+        );
+        assert!(tied(0.8).contains("the one that is close has less stable features"), "{}", tied(0.8));
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub struct LayerSweep {
     pub name: String,
     /// Where its activations came from.
     pub input: InputRecord,
+    /// Fingerprint of the prompts that are held out together. Absent if tokens are held out one by one, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<String>,
     /// What was measured, by rank and sparsity.
     pub points: Vec<SweepPoint>,
     /// Whether everything was measured.
@@ -59,6 +62,13 @@ pub struct KeptFit {
     /// The report about it, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
+}
+
+impl KeptFit {
+    /// Whether this is a fit of that point.
+    pub fn is_of(&self, point: &SweepPoint) -> bool {
+        (self.rank, self.kept_per_feature) == (point.rank, point.kept_per_feature)
+    }
 }
 
 impl SweepRecord {
@@ -114,7 +124,15 @@ impl SweepRecord {
 impl LayerSweep {
     /// A sweep of which nothing is measured yet.
     pub fn new(name: String, input: InputRecord) -> LayerSweep {
-        LayerSweep { name, input, points: Vec::new(), complete: false, recommendation: None, fits: Vec::new() }
+        LayerSweep {
+            name,
+            input,
+            prompts: None,
+            points: Vec::new(),
+            complete: false,
+            recommendation: None,
+            fits: Vec::new(),
+        }
     }
 
     /// Adds a point, and recommends anew.
@@ -122,6 +140,22 @@ impl LayerSweep {
         self.points.push(point);
         self.points.sort_by(|a, b| a.sparsity.total_cmp(&b.sparsity).then(a.rank.cmp(&b.rank)));
         self.recommendation = recommend(&self.points);
+    }
+
+    /// Whether the fits of all seeds of a point were kept.
+    pub fn has_fits(&self, point: &SweepPoint) -> bool {
+        point.seeds.iter().all(|&seed| self.fits.iter().any(|fit| fit.is_of(point) && fit.seed == seed))
+    }
+
+    /// Forgets the points whose fits were not kept, so that they are measured again, and recommends anew. Returns their
+    /// number.
+    pub fn forget_points_without_fits(&mut self) -> usize {
+        let (kept, forgotten): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.points).into_iter().partition(|point| self.has_fits(point));
+        self.points = kept;
+        self.fits.retain(|fit| forgotten.iter().all(|point| !fit.is_of(point)));
+        self.recommendation = recommend(&self.points);
+        forgotten.len()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a sweep tries.
 
-use unmix::SemiNmf;
+use unmix::{Options, SemiNmf};
 
 use super::grid::refinement;
 use super::grid_point::GridPoint;
@@ -11,6 +11,7 @@ use super::point::SweepPoint;
 pub struct Sweep {
     pub(super) fit: SemiNmf,
     pub(super) seed: u64,
+    neurons: u32,
     ranks: Vec<u32>,
     sparsities: Vec<f64>,
     pub(super) seeds: u32,
@@ -28,6 +29,7 @@ impl Sweep {
             ranks: vec![options.rank],
             sparsities: vec![options.sparsity],
             seed: options.seed,
+            neurons,
             fit,
             seeds: 5,
             folds: 4,
@@ -43,11 +45,14 @@ impl Sweep {
         self
     }
 
-    /// The shares of the neurons that a feature keeps, each with each rank. Repeated ones count once.
+    /// The shares of the neurons that a feature keeps, each with each rank. Shares of the same number of neurons count
+    /// once.
     pub fn sparsities(mut self, shares: impl IntoIterator<Item = f64>) -> Self {
         self.sparsities = shares.into_iter().collect();
         self.sparsities.sort_unstable_by(f64::total_cmp);
-        self.sparsities.dedup();
+        let options = self.fit.options(self.neurons);
+        let kept = |share: f64| Options { sparsity: share, ..options }.kept(self.neurons);
+        self.sparsities.dedup_by_key(|share| kept(*share));
         self
     }
 
@@ -106,6 +111,12 @@ impl Sweep {
 mod tests {
     use super::super::recommendation::recommend;
     use super::*;
+
+    #[test]
+    fn shares_of_the_same_number_of_neurons_are_tried_once() {
+        let sweep = Sweep::new(SemiNmf::new(3), 40).sparsities([0.05, 0.002, 0.001]);
+        assert_eq!(sweep.grid().map(|at| at.sparsity).collect::<Vec<_>>(), [0.001, 0.05]);
+    }
 
     #[test]
     fn ranks_are_added_around_the_best_until_its_neighbours_are_close() {

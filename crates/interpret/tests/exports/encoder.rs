@@ -94,7 +94,7 @@ fn the_encoder_minimises_what_the_relu_leaves() {
         let mut solution = vec![0.0; RANK + 1];
         let given = |solution: &[f64], i: usize| p[i].iter().zip(solution).map(|(p, s)| p * s).sum::<f64>();
         let mut ridge_sum = 0.0;
-        for pass in 0..400 {
+        for pass in 0..4000 {
             let target = |i: usize| if own(i) > 0.0 { own(i) } else { given(&solution, i).min(0.0) };
             let targets: Vec<f64> = (0..TOKENS).map(target).collect();
             let right = (0..=RANK).map(|a| p.iter().zip(&targets).map(|(p, t)| p[a] * t).sum()).collect();

@@ -91,9 +91,9 @@ pub struct NewFitArgs {
     pub keep_runs: bool,
 
     /// Least time between two checkpoints, e.g. 30s, 5m or 100ms; 0 takes none. A fit can go on from a checkpoint with
-    /// `--resume`. Checkpoints are in the folder DIR.partial until the fit is complete
-    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = duration, help_heading = "Checkpoints")]
-    pub checkpoint_every: Duration,
+    /// `--resume`. Checkpoints are in the folder DIR.partial until the fit is complete [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Checkpoints")]
+    pub checkpoint_every: Option<Duration>,
 }
 
 /// A number of runs.

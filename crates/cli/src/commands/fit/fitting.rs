@@ -23,15 +23,32 @@ pub fn check_runs(args: &NewFitArgs, solver: &SolverArgs) -> Result<(), Failure>
         }
         return Ok(());
     };
+    let refuse =
+        |option: &str, why: &str| Err(Failure::Usage(format!("{option}: {why}; leave out {option}, or --runs")));
+    if args.init_coefficients.is_some() {
+        let why = "every run would have the same start, so that their agreement would mean nothing";
+        return refuse("--init-coefficients", why);
+    }
+    if args.checkpoint_every.is_some_and(|time| !time.is_zero()) {
+        return refuse("--checkpoint-every", "a fit with several runs takes no checkpoints");
+    }
+    if solver.preset.is_some() && solver.max_iterations.is_none() {
+        let iterations = Consensus::ITERATIONS;
+        return Err(Failure::Usage(format!(
+            "--preset: its number of iterations is for one run, and each of {runs} runs has {iterations} unless it is set; add \
+             --max-iterations {iterations} or another number"
+        )));
+    }
     let given = [
         ("--tolerance", solver.tolerance.is_some()),
         ("--patience", solver.patience.is_some()),
         ("--warm-up", solver.warm_up.is_some()),
     ];
     match given.into_iter().find(|(_, given)| *given) {
-        Some((option, _)) => Err(Failure::Usage(format!(
-            "{option}: each of {runs} runs has the same number of iterations, which --max-iterations sets; leave out {option}, or --runs"
-        ))),
+        Some((option, _)) => refuse(
+            option,
+            &format!("each of {runs} runs has the same number of iterations, which --max-iterations sets"),
+        ),
         None => Ok(()),
     }
 }

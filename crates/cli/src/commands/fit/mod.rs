@@ -12,10 +12,11 @@ mod summary;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use unmix::{ActivationSource, CheckpointReader, CheckpointSummary, ConsensusFit, EngineKind, SemiNmf, StopReason};
 use unmix_data::{
-    ActivationSet, CheckpointFolder, Error, Fingerprinting, FitRecord, InputRecord, OrdinaryReads, check_target,
+    ActivationSet, CheckpointFolder, Claim, Error, Fingerprinting, FitRecord, InputRecord, OrdinaryReads, check_target,
     read_fit, write_fit,
 };
 
@@ -38,6 +39,9 @@ use crate::progress::Reporter;
 use crate::rank::check_rank;
 use crate::shared_args::SharedArgs;
 use crate::{engine, interrupt, placement};
+
+/// Least time between two checkpoints, unless another one is given.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs the command.
 pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
@@ -89,7 +93,7 @@ fn begin(
     let builder = builder::builder(args, solver, activations.tokens())?;
     let fitting = Fitting::new(args, solver, builder);
     if let Some(runs) = kept_runs(args, &args.out) {
-        runs.prepare(args.force)?;
+        runs.check(args.force)?;
     }
     let command_line = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let (out, start) = (args.out.clone(), Start::New(Box::new(fitting)));
@@ -162,9 +166,12 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     let source: Source =
         Fingerprinting::new(if in_place { Arc::new(file.clone()) } else { Arc::new(OrdinaryReads(file.clone())) });
     let (folder, began_with) = match checkpoints {
-        Some((folder, fingerprint)) => (Some(folder), Some(fingerprint)),
-        None if matches!(fitting, Fitting::Consensus { .. }) => (None, None),
-        None => (Some(new_folder(args, &out, &source)?), None),
+        Some((folder, fingerprint)) => (folder, Some(fingerprint)),
+        None => (new_folder(args, &out, &source)?, None),
+    };
+    let (folder, claim) = match &fitting {
+        Fitting::Single(_) => (Some(folder), None),
+        Fitting::Consensus { .. } => (None, Some(Claim::take(&folder)?)),
     };
     interrupt::catch(reporter.interrupt_notice());
 
@@ -187,7 +194,8 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     }
     Failure::if_interrupted()?;
     let folder = folder.map(|folder| guarded(folder, &file, &source));
-    let fitting = fitting.placed(planned.plan.placement).checkpointed(args.checkpoint_every, folder);
+    let fitting =
+        fitting.placed(planned.plan.placement).checkpointed(args.checkpoint_every.unwrap_or(CHECKPOINT_EVERY), folder);
 
     let options = fitting.options(activations.layout().neurons);
     match fitting.runs() {
@@ -221,25 +229,32 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         record
     };
     let ConsensusFit { consensus, runs } = fit;
-    if let Some(folders) = kept_runs(args, &out) {
-        for (run, folder) in runs.into_iter().zip(folders.folders()) {
-            write_fit(folder, &record(run), replace)?;
-        }
-    }
-    let record = record(consensus);
+    let (run_records, record) = (runs.into_iter().map(&record), record(consensus));
     write_fit(&out, &record, replace)?;
+    let summed_up = record.run.summary.consensus.as_ref();
+    let mut are_kept = true;
+    let mut kept = String::new();
+    if let Some(folders) = kept_runs(args, &out) {
+        let count = folders.write(run_records, replace)?;
+        are_kept = summed_up.is_some_and(|consensus| count == consensus.runs as usize);
+        kept = match count {
+            0 => ", and none of its runs is".to_owned(),
+            count => format!(", and {count} of its runs in {}", folders.parent().display()),
+        };
+    }
 
     if shared.json {
         output::print_json(&record.run)?;
     } else {
         output::print(&summary(&record, &out))?;
     }
-    if record.run.summary.stop_reason != StopReason::Interrupted {
-        return Ok(CheckpointFolder::discard(&out)?);
+    if record.run.summary.stop_reason != StopReason::Interrupted && are_kept {
+        // A consensus has no checkpoints. Its claim ends here.
+        return if claim.is_some() { Ok(()) } else { Ok(CheckpointFolder::discard(&out)?) };
     }
-    if let Some(consensus) = &record.run.summary.consensus {
+    if let Some(consensus) = summed_up {
         return Err(Failure::Interrupted(format!(
-            "interrupted; the consensus of {} runs of {} iterations each is saved in {}",
+            "interrupted; the consensus of {} runs of {} iterations each is saved in {}{kept}",
             consensus.runs,
             consensus.iterations_each,
             out.display()

@@ -16,12 +16,12 @@ pub fn summary(record: &FitRecord, out: &Path) -> String {
     let explained = percent(1.0 - s.relative_error);
     fact("relative error", format!("{} ({explained} explained)", style.strong(&format!("{:.6}", s.relative_error))));
     if let Some(consensus) = &s.consensus {
-        let found = s.feature_statistics.iter().filter(|f| f.found_in.is_some_and(|runs| 2 * runs >= consensus.runs));
+        let found = s.feature_statistics.iter().filter(|f| f.found_in.is_some_and(|runs| 2 * runs > consensus.runs));
         let (runs, iterations) = (consensus.runs, consensus.iterations_each);
         fact("runs", format!("{runs} of {iterations} iterations, which agree to {:.2}", consensus.stability));
         fact(
             "reproducible",
-            format!("{} of {} features are in at least half of the runs", found.count(), s.options.rank),
+            format!("{} of {} features are in more than half of the runs", found.count(), s.options.rank),
         );
     }
     fact("iterations", format!("{}; {}{}", s.iterations, why(s), best(s)));

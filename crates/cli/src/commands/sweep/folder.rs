@@ -1,13 +1,17 @@
 //! The folder of a sweep: what was measured, as JSON, as a table and as a page. Each file is complete at any moment.
 
+use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 use unmix::Factorization;
-use unmix_data::{ActivationSet, FitRecord, InputRecord, read_file, write_file, write_fit};
+use unmix_data::{ActivationSet, FitRecord, FolderLock, InputRecord, RUN_FILE, read_file, write_file, write_fit};
 use unmix_interpret::sweep::{GridPoint, KeptFit, LayerSweep, SWEEP_VERSION, SweepPoint, SweepRecord, render};
 
+use super::unchanged::{check_activations, check_settings};
 use crate::failure::Failure;
+use crate::progress::Reporter;
 
 /// What was measured.
 const RECORD_FILE: &str = "sweep.json";
@@ -21,6 +25,8 @@ const MOST_BYTES: u64 = 256 << 20;
 /// A folder with the points that are measured so far.
 pub struct SweepFolder {
     path: PathBuf,
+    /// Keeps other processes out, which would store other points.
+    _lock: FolderLock,
     /// Its record.
     pub record: SweepRecord,
 }
@@ -28,6 +34,8 @@ pub struct SweepFolder {
 /// A folder whose layers are not compared yet.
 pub struct EarlierSweep {
     path: PathBuf,
+    /// Absent if the folder does not exist yet.
+    lock: Option<FolderLock>,
     /// The points of an earlier run of the command, if there are any.
     layers: Vec<LayerSweep>,
     settings: Map<String, Value>,
@@ -37,16 +45,18 @@ impl SweepFolder {
     /// Looks at the folder `path`, which need not exist. A sweep in it must have the same settings.
     pub fn open(path: &Path, settings: &Map<String, Value>) -> Result<EarlierSweep, Failure> {
         let file = path.join(RECORD_FILE);
+        if path.exists() && !file.exists() && !is_empty(path) {
+            return Err(Failure::Usage(format!(
+                "{}: there is something else than a sweep; name another folder with --out",
+                path.display()
+            )));
+        }
+        let lock = path.is_dir().then(|| FolderLock::take(path)).transpose()?;
         let layers = if file.exists() {
             let text = read_file(&file, MOST_BYTES, "expected the record of a sweep")?;
             let record = parse(&file, &text)?;
             check_settings(path, &record.settings, settings)?;
             record.layers
-        } else if path.exists() && !is_empty(path) {
-            return Err(Failure::Usage(format!(
-                "{}: there is something else than a sweep; name another folder with --out",
-                path.display()
-            )));
         } else {
             Vec::new()
         };
@@ -58,7 +68,7 @@ impl SweepFolder {
                 parent.display()
             )));
         }
-        Ok(EarlierSweep { path: path.to_owned(), layers, settings: settings.clone() })
+        Ok(EarlierSweep { path: path.to_owned(), lock, layers, settings: settings.clone() })
     }
 
     /// Path of the folder.
@@ -108,20 +118,25 @@ impl SweepFolder {
 }
 
 impl EarlierSweep {
-    /// The folder for these layers. Layers that are in it already must have the same activations.
-    pub fn with_layers(self, layers: impl Iterator<Item = (String, InputRecord)>) -> Result<SweepFolder, Failure> {
-        let EarlierSweep { path, layers: earlier, settings } = self;
-        let new: Vec<LayerSweep> = layers
-            .map(|(name, input)| match earlier.iter().find(|layer| layer.name == name) {
-                Some(layer) if layer.input.fingerprint != input.fingerprint => Err(Failure::Usage(format!(
-                    "{name}: its activations have changed since the sweep in {} began (their fingerprint is another), so it cannot \
-                     go on; put them back, or name another folder with --out",
-                    path.display()
-                ))),
-                Some(layer) => Ok(LayerSweep { complete: false, ..layer.clone() }),
-                None => Ok(LayerSweep::new(name, input)),
-            })
-            .collect::<Result<_, _>>()?;
+    /// The folder for these layers, of which nothing is measured yet. Layers that are in it already must have the same
+    /// activations. If fits are kept, points whose fits are not there are to be measured again.
+    pub fn with_layers(
+        self,
+        layers: Vec<LayerSweep>,
+        keeps: bool,
+        reporter: &Reporter,
+    ) -> Result<SweepFolder, Failure> {
+        let EarlierSweep { path, lock, layers: earlier, settings } = self;
+        let mut new = Vec::new();
+        for layer in layers {
+            new.push(match earlier.iter().find(|earlier| earlier.name == layer.name) {
+                Some(earlier) => {
+                    check_activations(&path, earlier, &layer)?;
+                    LayerSweep { complete: false, ..earlier.clone() }
+                }
+                None => layer,
+            });
+        }
         let names: Vec<&str> = new.iter().map(|layer| layer.name.as_str()).collect();
         if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
             return Err(Failure::Usage(format!(
@@ -137,11 +152,14 @@ impl EarlierSweep {
                 gone.name
             )));
         }
-        std::fs::create_dir_all(&path).map_err(|source| unmix_data::Error::Io {
-            path: path.clone(),
-            action: "creating",
-            source,
-        })?;
+        let lock = match lock {
+            Some(lock) => lock,
+            None => create(&path)?,
+        };
+        let again: usize = new.iter_mut().map(|layer| forget_missing(&path, layer, keeps)).sum();
+        if again > 0 {
+            reporter.stage(&format!("measuring {again} points again, whose fits are not there"));
+        }
         let record = SweepRecord {
             sweep_version: SWEEP_VERSION,
             unmix_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -149,8 +167,31 @@ impl EarlierSweep {
             settings,
             layers: new,
         };
-        Ok(SweepFolder { path, record })
+        // If the first point is not finished, this shows that the folder is that of a sweep.
+        let folder = SweepFolder { path, _lock: lock, record };
+        folder.store()?;
+        Ok(folder)
     }
+}
+
+/// Creates the folder of a sweep, and locks it.
+fn create(path: &Path) -> Result<FolderLock, Failure> {
+    match std::fs::create_dir(path) {
+        Ok(()) => Ok(FolderLock::take(path)?),
+        // Another process was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(unmix_data::Error::InUse(path.to_owned()).into()),
+        Err(source) => Err(unmix_data::Error::Io { path: path.to_owned(), action: "creating", source }.into()),
+    }
+}
+
+/// Forgets fits and reports that are not there any more. If fits are kept, it also forgets the points without fits, and
+/// returns their number.
+fn forget_missing(path: &Path, layer: &mut LayerSweep, keeps: bool) -> usize {
+    layer.fits.retain(|fit| path.join(&fit.folder).join(RUN_FILE).is_file());
+    for fit in &mut layer.fits {
+        fit.report.take_if(|report| !path.join(report).is_file());
+    }
+    if keeps { layer.forget_points_without_fits() } else { 0 }
 }
 
 fn parse(path: &Path, text: &[u8]) -> Result<SweepRecord, Failure> {
@@ -172,31 +213,11 @@ fn parse(path: &Path, text: &[u8]) -> Result<SweepRecord, Failure> {
     }
 }
 
-fn check_settings(path: &Path, stored: &Map<String, Value>, given: &Map<String, Value>) -> Result<(), Failure> {
-    let names = given.keys().chain(stored.keys());
-    let differs = |name: &&String| stored.get(*name) != given.get(*name);
-    match names.into_iter().find(differs) {
-        None => Ok(()),
-        Some(name) => {
-            let shown = |value: Option<&Value>| match value {
-                None => "nothing".to_owned(),
-                Some(Value::String(text)) => text.clone(),
-                Some(value) => value.to_string(),
-            };
-            Err(Failure::Usage(format!(
-                "--{} {}: the sweep in {} has {}, and its points could not be compared; give the same options, or name another \
-                 folder with --out",
-                name.replace('_', "-"),
-                shown(given.get(name)),
-                path.display(),
-                shown(stored.get(name))
-            )))
-        }
-    }
-}
-
+/// Whether there is nothing in a folder but what a sweep that was killed before it stored anything leaves.
 fn is_empty(path: &Path) -> bool {
-    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+    let is_leftover = |name: OsString| name == FolderLock::FILE || name.to_string_lossy().starts_with(".unmix-");
+    std::fs::read_dir(path)
+        .is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| is_leftover(entry.file_name()))))
 }
 
 /// Keeps the fits of a point.

@@ -1,5 +1,7 @@
 //! A layer that is swept.
 
+use std::path::Path;
+
 use unmix::ActivationSource;
 use unmix_data::ActivationSet;
 use unmix_interpret::folds;
@@ -12,7 +14,7 @@ use crate::failure::Failure;
 
 /// Activations, and what is tried with them.
 pub struct Layer {
-    /// Name of the layer: that of its first file, without its ending.
+    /// Name of the layer: that of its first file, without its ending. It can be the name of a folder.
     pub name: String,
     /// Its activations.
     pub set: ActivationSet,
@@ -30,6 +32,15 @@ impl Layer {
             0 => tokens,
             count => folds(tokens as usize, prompts, count, args.solver.seed).least_training_tokens(),
         };
+        if fitted == 0 {
+            return Err(Failure::Usage(format!(
+                "--folds {}: {} holds {tokens} {}, so none would remain while others are held out; hold nothing out with --folds 0, \
+                 or give more tokens",
+                args.folds,
+                names(&set),
+                if tokens == 1 { "token" } else { "tokens" }
+            )));
+        }
         let most = fitted.min(neurons);
         if let Some(rank) = ranks.iter().find(|&&rank| u64::from(rank) > most) {
             return Err(Failure::Usage(format!(
@@ -53,13 +64,23 @@ impl Layer {
         if !args.sparsity.is_empty() {
             sweep = sweep.sparsities(args.sparsity.iter().copied());
         }
-        let path = set.files()[0].path();
-        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Layer { name, set, sweep })
+        Ok(Layer { name: name(set.files()[0].path()), set, sweep })
+    }
+
+    /// The prompts that are held out together, if that is how tokens are held out.
+    pub fn prompts(&self, folds: u32) -> Option<&[i64]> {
+        let ids = self.set.token_columns().prompt_ids.as_deref()?;
+        (folds > 0 && ids.iter().any(|id| *id != ids[0])).then_some(ids)
     }
 
     /// Number of neurons.
     pub fn neurons(&self) -> u32 {
         u32::try_from(self.set.neurons()).unwrap_or(u32::MAX)
     }
+}
+
+/// The name of a file without its ending, unless only dots are left.
+fn name(path: &Path) -> String {
+    let stem = path.file_stem().filter(|stem| stem.to_string_lossy().contains(|letter| letter != '.'));
+    stem.or(path.file_name()).unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

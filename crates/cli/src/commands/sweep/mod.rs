@@ -5,13 +5,14 @@ mod folder;
 mod layer;
 mod reports;
 mod summary;
+mod unchanged;
 mod watch;
 
 use std::sync::Arc;
 
 use unmix::ActivationSource;
-use unmix_data::{ActivationSet, InputRecord, OrdinaryReads, fingerprint};
-use unmix_interpret::sweep::{SweepData, SweepRecord};
+use unmix_data::{ActivationSet, InputRecord, OrdinaryReads, check_finite, fingerprint, fingerprint_of_numbers};
+use unmix_interpret::sweep::{LayerSweep, SweepData, SweepRecord};
 
 pub use self::args::SweepArgs;
 use self::folder::SweepFolder;
@@ -24,7 +25,7 @@ use crate::failure::Failure;
 use crate::output::{self, thousands};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
-use crate::vocabulary_words::VocabularyWords;
+use crate::token_text::check_text;
 use crate::{activation_args, engine, interrupt, placement};
 
 /// Runs the command.
@@ -34,7 +35,16 @@ pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     let settings =
         SweepRecord::settings(&solver_builder(&args.solver, 1).options(layers[0].neurons()), args.seeds, args.folds);
     let earlier = SweepFolder::open(&args.out, &settings)?;
+    if args.reports {
+        layers.iter().try_for_each(|layer| check_text(&args.text, &layer.set))?;
+    }
     let engine = engine::open(&shared.engine, reporter)?;
+    let plan = |layer: &Layer| {
+        // A fit with the largest rank takes the most memory.
+        placement::plan(&layer.sweep.largest_fit(), engine.as_ref(), &layer.set, &args.memory)
+    };
+    // What does not fit is told before the first layer is swept.
+    layers.iter().try_for_each(|layer| plan(layer).map(drop))?;
     for layer in &layers {
         reporter.stage(&format!(
             "reading {}: {} tokens × {} neurons, {}",
@@ -47,20 +57,19 @@ pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
             reporter.stage(&format!("leaving out {told}"));
         }
     }
-    let inputs = layers.iter().map(input).collect::<Result<Vec<_>, _>>()?;
-    let mut folder = earlier.with_layers(layers.iter().map(|layer| layer.name.clone()).zip(inputs))?;
+    let fresh = layers.iter().map(|layer| fresh(layer, args)).collect::<Result<Vec<_>, _>>()?;
+    let keeps = args.keep_fits || args.reports;
+    let mut folder = earlier.with_layers(fresh, keeps, reporter)?;
     interrupt::catch(reporter.interrupt_notice());
 
     let mut watch = Watch::new(reporter, layers.iter().map(|layer| layer.sweep.clone()), &folder.record);
     for (number, layer) in layers.iter().enumerate() {
-        // A fit with the largest rank takes the most memory.
-        let largest = layer.sweep.largest_fit();
-        let planned = placement::plan(&largest, engine.as_ref(), &layer.set, &args.memory)?;
+        let planned = plan(layer)?;
         let source: Arc<dyn ActivationSource + Send> = Arc::new(OrdinaryReads(layer.set.clone()));
         let data = SweepData::new(engine.as_ref(), source, layer.set.token_columns().prompt_ids.as_deref())
             .placement(planned.plan.placement);
         while let Some(at) = layer.sweep.next(&folder.record.layers[number].points) {
-            let mut kept = folder.keeper(number, args.keep_fits || args.reports, at, &layer.set);
+            let mut kept = folder.keeper(number, keeps, at, &layer.set);
             let measured = layer.sweep.measure(&data, at, &mut watch.fits(number, &mut kept));
             // If a file was changed, this explains a fit that failed, and makes one that did not fail worthless.
             layer.set.check_unchanged(&folder.record.layers[number].input.fingerprint)?;
@@ -96,8 +105,6 @@ fn check(args: &SweepArgs) -> Result<(), Failure> {
             "--vocabulary, --tokens: only reports show words; add --reports or leave them out".to_owned(),
         ));
     }
-    // A vocabulary that cannot be read is told before the fits rather than after them.
-    VocabularyWords::read(args.text.vocabulary.as_deref())?;
     if args.folds == 1 {
         return Err(Failure::Usage(
             "--folds 1: a fold is held out while the others are fitted, so at least 2 are needed; 0 holds nothing out"
@@ -118,9 +125,13 @@ fn open(args: &SweepArgs) -> Result<Vec<ActivationSet>, Failure> {
     files.map(|file| activation_args::open(std::slice::from_ref(file), choice.tensor.as_deref(), &filter)).collect()
 }
 
-fn input(layer: &Layer) -> Result<InputRecord, Failure> {
-    let fingerprint = fingerprint(&OrdinaryReads(layer.set.clone()))?;
-    Ok(InputRecord::new(&layer.set, fingerprint))
+/// A record of a layer of which nothing is measured. It also refuses activations that are not finite.
+fn fresh(layer: &Layer, args: &SweepArgs) -> Result<LayerSweep, Failure> {
+    let source = OrdinaryReads(layer.set.clone());
+    let fingerprint = fingerprint(&source)?;
+    check_finite(&source).map_err(|error| Failure::in_files(error, &layer.set))?;
+    let prompts = layer.prompts(args.folds).map(fingerprint_of_numbers);
+    Ok(LayerSweep { prompts, ..LayerSweep::new(layer.name.clone(), InputRecord::new(&layer.set, fingerprint)) })
 }
 
 fn stopped(folder: &SweepFolder, layers: &[Layer]) -> Failure {

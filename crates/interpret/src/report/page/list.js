@@ -131,6 +131,23 @@ function reveal(feature) {
   else if (box.bottom > frame.bottom) pane.scrollTop += box.bottom - frame.bottom;
 }
 
+// The first row in sight and how far down it is. Rows out of sight have estimated heights, so a scroll position alone would not lead back.
+function placeInList() {
+  for (const feature of listed) {
+    const { top, bottom } = rows.get(feature).link.getBoundingClientRect();
+    if (bottom > 0) return { feature, top };
+  }
+  return null;
+}
+
+// Scrolls the page to where the list was left, and again a little later, when rows have got their real heights.
+function returnTo(place, times = 3) {
+  if (!place || !listed.includes(place.feature)) return window.scrollTo(0, 0);
+  const { top, height } = rows.get(place.feature).link.getBoundingClientRect();
+  if (height > 0) window.scrollBy(0, top - place.top);
+  if (times > 1) setTimeout(() => returnTo(place, times - 1), 20);
+}
+
 // Marks the open feature and moves on from it.
 function markOpen(feature) {
   for (const [other, { link }] of rows) {

@@ -25,12 +25,12 @@ function route() {
 }
 
 let lastView = null;
-let listScroll = 0;
+let listPlace = null;
 
 function showRoute() {
   const now = route();
   const inList = now.view === "list" || now.view === "feature";
-  if (lastView === "list" && now.view !== "list") listScroll = window.scrollY;
+  if (lastView === "list" && now.view !== "list") listPlace = placeInList();
   document.body.dataset.view = now.view;
   for (const [name] of TABS) if (name !== "list") at("view-" + name).hidden = name !== now.view;
   at("list-pane").hidden = at("detail").hidden = !inList;
@@ -51,7 +51,7 @@ function showRoute() {
   }
   document.title = (now.feature ? `#${now.feature.number} ${nameText(now.feature)} – ` : "") + plain(report.title);
   if (now.node) openNode(...now.node);
-  else if (now.view === "list" && lastView !== null && isNarrow()) window.scrollTo(0, listScroll);
+  else if (now.view === "list" && lastView !== null && isNarrow()) returnTo(listPlace);
   else window.scrollTo(0, Math.min(window.scrollY, at("top").offsetHeight));
   lastView = now.view;
 }

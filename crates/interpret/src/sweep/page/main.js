@@ -3,9 +3,12 @@
 const sweep = JSON.parse(at("data").textContent);
 const several = sweep.layers.length > 1;
 
+const HELD_OUT = sweep.layers.every((layer) => layer.by_prompt) ? "prompts" : sweep.layers.some((layer) => layer.by_prompt) ? "prompts, or tokens where prompts are not known," : "tokens";
+const FOLDS = Math.max(0, ...sweep.layers.flatMap((layer) => layer.points.map((point) => point.folds.length)));
+
 const MEANINGS = [
   ["error", "‖X − YZ‖² / ‖X‖² of the fits with all tokens, a mean over the seeds. It falls with every feature."],
-  ["held-out error", "The same for prompts that the features have not seen. The coefficients of a token come from a random half of its neurons, and the error is that on the other half (bi-cross-validation, Owen and Perry 2009). It stops falling when there are enough features, and rises when they follow the noise."],
+  ["held-out error", `The same for ${HELD_OUT} that the features have not seen${FOLDS > 0 ? `, in ${FOLDS} folds` : ""}. The coefficients of a token come from a random half of its neurons, and the error is that on the other half (bi-cross-validation, Owen and Perry 2009). It stops falling when there are enough features, and rises when they follow the noise.`],
   ["stability", "The mean cosine of the features of two fits that differ in their seeds alone, matched one to one."],
   ["come back", "Features of a fit that at least half of the other seeds find as well, with a cosine of at least 0.8."],
   ["duplicates", "Features with a near copy in the same fit: another one with a cosine of at least 0.9."],
