@@ -218,7 +218,7 @@ fn a_second_fit_is_matched_over_the_same_neurons_or_over_the_same_tokens() {
     let (json, _) = reported(&files, &fit, &["--tokens", &tokens, "--beside", &fewer]);
     assert_eq!(json["beside"]["matched_by"], "correlation");
     let apart: Vec<f32> = (0..(TOKENS - PROMPT) * 7).map(|i| ((i * 37) % 11) as f32).collect();
-    let apart = files.tensors("apart.safetensors", &[("activations", &apart, &[TOKENS - PROMPT, 7])]);
+    let apart = files.npy("apart.npy", &apart, 7);
     let apart = files.fit(&apart, "apart", &["-k", "2", "-p", "0.5"]);
     let none = files.path("none.html");
     let run = unmix(&["report", &fit, "--beside", &apart, "--out", &none, "-q"]).expect(2);

@@ -35,7 +35,7 @@ pub(super) fn have_known_tokens_in_common(first: &FitRecord, second: &FitRecord)
 
 /// Whether the rows of two fits are the same tokens, as far as their columns say.
 fn same_tokens(first: &FitRecord, second: &FitRecord) -> bool {
-    let is_same = |(a, b): &(&Option<Vec<i64>>, &Option<Vec<i64>>)| a.is_none() || b.is_none() || a == b;
+    let is_same = |(a, b): &Columns<'_>| a.is_none() || b.is_none() || a == b;
     let (a, b) = (&first.columns, &second.columns);
     first.coefficients.rows == second.coefficients.rows
         && columns(first, second).iter().all(is_same)
@@ -55,7 +55,7 @@ fn common_rows(first: &FitRecord, second: &FitRecord) -> Option<Vec<(usize, usiz
     let places: HashMap<i64, usize> = (0..second.coefficients.rows).map(|row| (stored(second, row), row)).collect();
     let pairs: Vec<(usize, usize)> =
         (0..first.coefficients.rows).filter_map(|row| Some((row, *places.get(&stored(first, row))?))).collect();
-    let agree = |(a, b): (&Option<Vec<i64>>, &Option<Vec<i64>>)| match (a, b) {
+    let agree = |(a, b): Columns<'_>| match (a, b) {
         (Some(a), Some(b)) => pairs.iter().all(|&(row, other)| a[row] == b[other]),
         _ => true,
     };
@@ -65,10 +65,10 @@ fn common_rows(first: &FitRecord, second: &FitRecord) -> Option<Vec<(usize, usiz
 }
 
 /// A column of both fits.
-type Pair<'a> = (&'a Option<Vec<i64>>, &'a Option<Vec<i64>>);
+type Columns<'a> = (&'a Option<Vec<i64>>, &'a Option<Vec<i64>>);
 
 /// What both fits say about their tokens.
-fn columns<'a>(first: &'a FitRecord, second: &'a FitRecord) -> [Pair<'a>; 3] {
+fn columns<'a>(first: &'a FitRecord, second: &'a FitRecord) -> [Columns<'a>; 3] {
     let (a, b) = (&first.columns, &second.columns);
     [(&a.token_ids, &b.token_ids), (&a.prompt_ids, &b.prompt_ids), (&a.positions, &b.positions)]
 }

@@ -71,10 +71,10 @@ impl Nearest {
         let at = |first: usize, second: usize| similarities.row(first)[second];
         let (rows, columns) = (similarities.rows, similarities.columns);
         let (mut of_first, mut of_second) = (vec![None; rows], vec![None; columns]);
-        for (first, nearest_to_first) in of_first.iter_mut().enumerate() {
+        for (first, nearest_of_first) in of_first.iter_mut().enumerate() {
             for second in (0..columns).filter(|&second| at(first, second) >= least) {
-                if nearest_to_first.is_none_or(|nearest| at(first, second) > at(first, nearest)) {
-                    *nearest_to_first = Some(second);
+                if nearest_of_first.is_none_or(|nearest| at(first, second) > at(first, nearest)) {
+                    *nearest_of_first = Some(second);
                 }
                 if of_second[second].is_none_or(|nearest| at(first, second) > at(nearest, second)) {
                     of_second[second] = Some(first);
