@@ -55,7 +55,7 @@ pub struct ReportFeature {
     pub notes: Vec<String>,
     /// Place on the map, [x, y] with both in 0..=1, as [`map_positions`](crate::report::map_positions) gives them.
     pub position: Option<[f32; 2]>,
-    /// Its group, an index into [`Report::groups`]. It gives the feature its colour on the map.
+    /// Its group, an index into [`Report::groups`](super::Report::groups). It gives the feature its colour on the map.
     pub group: Option<usize>,
 }
 
