@@ -27,7 +27,7 @@ pub struct ModelArgs {
     pub model_type: Option<String>,
 
     /// Layer of the activations, from 0; needed if the weights have several layers
-    #[arg(long, requires = "model", value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub layer: Option<u32>,
 
     /// Expert of the activations, from 0, if the layer routes tokens between experts; name a shared expert with

@@ -85,6 +85,13 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
              or leave it out"
         )));
     }
+    // An export names a layer without a model, so this is not a rule of the option itself.
+    if args.model.layer.is_some() && !args.model.is_given() {
+        return Err(Failure::Usage(
+            "--layer: it chooses a layer of the model's weights, and there are none; give them with --model PATH, or leave it out"
+                .to_owned(),
+        ));
+    }
     let as_fitted = read_fit(&args.fit)?;
     let fit = in_reading_order(&as_fitted);
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;

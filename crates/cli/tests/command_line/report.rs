@@ -370,7 +370,7 @@ fn what_does_not_belong_to_the_fit_is_named_and_no_page_is_left() {
     refused(&["--labels", &labels, "--purity-tokens", "0"], &["--purity-tokens"]);
     // Options that nothing would use.
     for option in [&["--layer", "12"][..], &["--down-proj", "none"], &["--norm", "rms"]] {
-        refused(option, &["not provided", "--model"]);
+        refused(option, &["--model"]);
     }
     for option in [&["--neutral", "none"][..], &["--activations", "none"], &["--permutations", "5"]] {
         refused(option, &["not provided", "--labels"]);
