@@ -188,12 +188,13 @@ fn a_batch_reads_the_activations_once_in_an_iteration_of_all_its_fits() {
             Batch::new(fits).fit(engine.as_ref(), &activations).expect("fits");
             source.rows_read()
         };
-        // The start and the verification read the same however many iterations there are. Up to three panels stay in their slots.
+        // The start and the verification need the same however many iterations there are. Up to three panels stay in their slots, and as many
+        // may have been read ahead in vain, which depends on the speed of the reading.
         let panels_in_slots =
             3 * u64::from(streamed(engine.as_ref(), &Watched::new(&x, ElementType::F16), 3).layout().panel_rows);
         let of_six_iterations = rows_read(8) - rows_read(2);
         assert!(
-            of_six_iterations <= 6 * 1_003 && of_six_iterations >= 6 * (1_003 - panels_in_slots),
+            of_six_iterations <= 6 * 1_003 + 2 * panels_in_slots && of_six_iterations >= 6 * (1_003 - panels_in_slots),
             "{of_six_iterations} rows in 6 iterations on {}",
             engine.adapter()
         );
