@@ -4,6 +4,7 @@ use unmix_kernels::{Recording, normalization, normalize_coefficients};
 
 use crate::Error;
 use crate::buffers::TokenBuffers;
+use crate::feature_cosines::norm;
 use crate::fit::Fit;
 use crate::kept_entries::KeptEntries;
 use crate::report::latest_report;
@@ -100,7 +101,7 @@ fn write_unit_features(fit: &Fit<'_>, neurons: &[u32], values: &[f32]) -> Result
     let norms = unit
         .chunks_exact_mut(fit.buffers.features.kept as usize)
         .map(|feature| {
-            let norm = feature.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>().sqrt();
+            let norm = norm(feature);
             let divisor = if norm > 0.0 && norm.is_finite() { norm } else { 1.0 };
             feature.iter_mut().for_each(|z| *z = (f64::from(*z) / divisor) as f32);
             divisor as f32

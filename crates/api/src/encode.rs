@@ -3,6 +3,7 @@
 use unmix_kernels::{Recording, Sweeps, feature_gram, hals_coefficients, project, winner_take_all};
 use unmix_runtime::{Activations, Engine, block_on};
 
+use crate::feature_cosines::norm;
 use crate::fit::{Beginning, Fit};
 use crate::option_checks::{AT_LEAST_ZERO, is_f32_of_at_least_zero};
 use crate::panels::Panel;
@@ -276,8 +277,4 @@ fn largest_change(before: &[f32], after: &[f32], energy: &[f32]) -> f64 {
             (moved / f64::from(energy)).sqrt()
         })
         .fold(0.0, f64::max)
-}
-
-fn norm(row: &[f32]) -> f64 {
-    row.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>().sqrt()
 }

@@ -1,8 +1,9 @@
 //! How the coefficients of each feature are distributed.
 
-use rayon::prelude::*;
 use serde::Serialize;
 use unmix::DenseMatrix;
+
+use crate::columns::map_columns;
 
 /// The coefficients of one feature.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -30,28 +31,9 @@ pub(crate) fn largest_coefficients(coefficients: &DenseMatrix) -> Vec<f32> {
     largest
 }
 
-/// Features that are gathered at a time, so that reading a row uses whole cache lines.
-const FEATURES: usize = 16;
-
 /// The distribution of the coefficients Y [n, K] of each feature (column), in `bins` bins.
 pub fn distributions(coefficients: &DenseMatrix, bins: usize) -> Vec<Distribution> {
-    let rank = coefficients.columns;
-    let groups: Vec<std::ops::Range<usize>> =
-        (0..rank).step_by(FEATURES).map(|first| first..(first + FEATURES).min(rank)).collect();
-    groups
-        .into_par_iter()
-        .flat_map_iter(|group| {
-            let mut columns: Vec<Vec<f32>> = vec![Vec::new(); group.len()];
-            for row in coefficients.values.chunks_exact(rank) {
-                for (column, &y) in columns.iter_mut().zip(&row[group.clone()]) {
-                    if y > 0.0 {
-                        column.push(y);
-                    }
-                }
-            }
-            columns.into_iter().map(|active| distribution(active, bins))
-        })
-        .collect()
+    map_columns(coefficients, |_, y| (y > 0.0).then_some(y), |active| distribution(active, bins))
 }
 
 fn distribution(mut active: Vec<f32>, bins: usize) -> Distribution {

@@ -33,6 +33,7 @@ pub mod sweep;
 
 mod active_features;
 mod chance;
+mod columns;
 mod contexts;
 mod correlation;
 mod cosine;

@@ -1,9 +1,9 @@
 //! Tokens from every part of a feature's range, not only those at which it is strongest.
 
-use rayon::prelude::*;
 use unmix::DenseMatrix;
 
 use super::Activation;
+use crate::columns::map_columns;
 use crate::distribution::bin_of;
 
 /// The tokens at which a feature has a strength between two bounds.
@@ -18,30 +18,12 @@ pub struct StrengthBand {
     pub examples: Vec<Activation>,
 }
 
-/// Features that are gathered at a time, so that reading a row uses whole cache lines.
-const FEATURES: usize = 16;
-
 /// For each feature (column of Y [n, K]), the tokens that use it in `bands` bands of equal width from 0 to its largest
 /// coefficient, the strongest band first, with at most `examples` tokens of each. A feature that no token uses has no
 /// band.
 pub fn strength_bands(coefficients: &DenseMatrix, bands: usize, examples: usize) -> Vec<Vec<StrengthBand>> {
-    let rank = coefficients.columns;
-    let groups: Vec<std::ops::Range<usize>> =
-        (0..rank).step_by(FEATURES).map(|first| first..(first + FEATURES).min(rank)).collect();
-    groups
-        .into_par_iter()
-        .flat_map_iter(|group| {
-            let mut columns: Vec<Vec<Activation>> = vec![Vec::new(); group.len()];
-            for (row, values) in coefficients.values.chunks_exact(rank).enumerate() {
-                for (column, &coefficient) in columns.iter_mut().zip(&values[group.clone()]) {
-                    if coefficient > 0.0 {
-                        column.push(Activation { row, coefficient });
-                    }
-                }
-            }
-            columns.into_iter().map(move |active| of_feature(&active, bands, examples))
-        })
-        .collect()
+    let entry = |row, coefficient| (coefficient > 0.0).then_some(Activation { row, coefficient });
+    map_columns(coefficients, entry, |active| of_feature(&active, bands, examples))
 }
 
 /// The bands of a feature with these tokens, which are in the order of the text.

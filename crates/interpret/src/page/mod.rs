@@ -1,5 +1,5 @@
-//! Pages: HTML files that need no network and no other file. Each is put together from a template, styles and scripts,
-//! with its data as JSON between them.
+//! Pages: HTML files that need no network and no other file. Each is put together from a shell that all pages have, its
+//! body, styles and scripts, with its data as JSON between them.
 
 mod digest;
 
@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use self::digest::source_of;
 
+/// What surrounds the body of a page.
+const SHELL: &str = include_str!("shell.html");
 /// What pages have in common: colours, fonts and the elements that every page has.
 pub(crate) const BASE_STYLE: &str = include_str!("base.css");
 /// What scripts of pages have in common: elements, numbers for people, hints.
@@ -17,8 +19,8 @@ pub(crate) const THEME_SCRIPT: &str = include_str!("theme.js");
 
 /// The parts of a page.
 pub(crate) struct Page<'a> {
-    /// HTML with the places `{{title}}`, `{{style}}`, `{{style-hash}}`, `{{data}}`, `{{script}}` and `{{script-hash}}`.
-    pub template: &'a str,
+    /// HTML of the elements that the scripts fill.
+    pub body: &'a str,
     /// Style sheets.
     pub styles: &'a [&'a str],
     /// Scripts. They share one scope, and later ones use what earlier ones define.
@@ -30,7 +32,7 @@ impl Page<'_> {
     ///
     /// The title and everything in `data` are treated as text. The data are in the page as JSON, without any character
     /// that means something in HTML. A Content-Security-Policy lets nothing run or load but the page's own script and
-    /// style, which the template names by their SHA-256.
+    /// style, which the shell names by their SHA-256.
     pub fn render(&self, title: &str, data: &Value) -> String {
         // A checkout with other line ends would change the digests that the browser computes.
         let style = unix_lines(&self.styles.concat());
@@ -39,11 +41,12 @@ impl Page<'_> {
             ("title", escape_html(title)),
             ("style-hash", source_of(&style)),
             ("script-hash", source_of(&script)),
+            ("body", unix_lines(self.body)),
             ("style", style),
             ("data", json_in_html(data)),
             ("script", script),
         ];
-        fill(&unix_lines(self.template), &parts)
+        fill(&unix_lines(SHELL), &parts)
     }
 }
 
@@ -116,7 +119,7 @@ pub(crate) fn assert_harmless(page: &Page<'_>) {
         assert!(!script.contains(way), "{way}");
     }
     assert!(!script.contains("</script") && !style.contains("</style"));
-    let addresses: Vec<_> = [page.template, &style, &script].iter().flat_map(|t| t.match_indices("http")).collect();
+    let addresses: Vec<_> = [SHELL, page.body, &style, &script].iter().flat_map(|t| t.match_indices("http")).collect();
     // The name of SVG's namespace, and `http-equiv`.
     assert_eq!(addresses.len(), 2, "{addresses:?}");
 }

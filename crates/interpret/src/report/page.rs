@@ -1,11 +1,11 @@
-//! The page: a template, its style and its script, and the data between them.
+//! The page: its body, its style and its script, and the data between them.
 
 use super::compact::page_data;
 use super::model::Report;
 use crate::page::{BASE_STYLE, DOM_SCRIPT, Page, THEME_SCRIPT};
 
 const PAGE: Page<'_> = Page {
-    template: include_str!("page/page.html"),
+    body: include_str!("page/body.html"),
     styles: &[BASE_STYLE, include_str!("page/page.css")],
     scripts: &[
         DOM_SCRIPT,

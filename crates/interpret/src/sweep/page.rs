@@ -7,7 +7,7 @@ use super::record::{LayerSweep, SweepRecord};
 use crate::page::{BASE_STYLE, DOM_SCRIPT, Page, THEME_SCRIPT};
 
 const PAGE: Page<'_> = Page {
-    template: include_str!("page/page.html"),
+    body: include_str!("page/body.html"),
     styles: &[BASE_STYLE, include_str!("page/page.css")],
     scripts: &[DOM_SCRIPT, THEME_SCRIPT, include_str!("page/plot.js"), include_str!("page/main.js")],
 };
