@@ -2,7 +2,7 @@
 
 /// Test programs whose results depend on the vectors that the CPU engine uses. The unit tests of all libraries do as
 /// well.
-pub const SUITES: [&str; 14] = [
+pub const SUITES: [&str; 17] = [
     "kernels",
     "fits",
     "golden",
@@ -14,6 +14,9 @@ pub const SUITES: [&str; 14] = [
     "streaming",
     "shards",
     "checkpoints",
+    "batch",
+    "consensus",
+    "choice_of_rank",
     "concepts",
     "exports",
     "command_line",
