@@ -140,12 +140,11 @@ function placeInList() {
   return null;
 }
 
-// Scrolls the page to where the list was left, and again a little later, when rows have got their real heights.
-function returnTo(place, times = 3) {
+// Scrolls the page to where the list was left. For that, all of its rows need their real heights.
+function returnTo(place) {
   if (!place || !listed.includes(place.feature)) return window.scrollTo(0, 0);
-  const { top, height } = rows.get(place.feature).link.getBoundingClientRect();
-  if (height > 0) window.scrollBy(0, top - place.top);
-  if (times > 1) setTimeout(() => returnTo(place, times - 1), 20);
+  at("list").classList.add("whole");
+  window.scrollBy(0, rows.get(place.feature).link.getBoundingClientRect().top - place.top);
 }
 
 // Marks the open feature and moves on from it.
