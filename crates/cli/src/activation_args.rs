@@ -90,25 +90,20 @@ impl ChoiceArgs {
 pub fn open(files: &[PathBuf], tensor: Option<&str>, filter: &TokenFilter) -> Result<ActivationSet, Failure> {
     let options = OpenOptions { tensor: tensor.map(str::to_owned) };
     let set = ActivationSet::open(files, &options).map_err(Failure::with_tensor_flag)?;
+    warn_of_new_numbers(&set);
+    if let Some(limit) = filter.max_norm {
+        log::info!("reading {} to find the tokens of a norm above {limit}", set.names());
+    }
+    Ok(set.filtered(filter)?)
+}
+
+/// Says that files number their prompts alike, if they do.
+pub fn warn_of_new_numbers(set: &ActivationSet) {
     if set.prompts_were_renumbered() {
         log::warn!(
             "{} and other files number their prompts alike; their prompts stay apart under new numbers, which labels must use",
             set.files()[0].path().display()
         );
-    }
-    if let Some(limit) = filter.max_norm {
-        log::info!("reading {} to find the tokens of a norm above {limit}", names(&set));
-    }
-    Ok(set.filtered(filter)?)
-}
-
-/// The files in words: the only one, or the first one and the number of the others.
-pub fn names(set: &ActivationSet) -> String {
-    let first = set.files()[0].path().display();
-    match set.files().len() {
-        1 => first.to_string(),
-        2 => format!("{first} and {}", set.files()[1].path().display()),
-        count => format!("{first} and {} more files", count - 1),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can go wrong, and the exit code for it.
 
 use unmix::RuntimeError;
-use unmix_data::{ActivationSet, Error, StoredRow, TokenColumns, check_finite};
+use unmix_data::{ActivationSet, Error, StoredRow, check_finite};
 use unmix_interpret::concepts::ConceptError;
 use unmix_interpret::export::ExportError;
 use unmix_interpret::{FitError, LensError, Role};
@@ -111,16 +111,6 @@ impl Failure {
             }
             other => other.into(),
         }
-    }
-
-    /// The same with the row of the activations' files in place of the row among the tokens that were kept.
-    pub fn at_stored_row(mut self, columns: &TokenColumns) -> Failure {
-        if let (Failure::Data(Error::Unlabelled { row, .. } | Error::UnknownToken { row, .. }), Some(rows)) =
-            (&mut self, &columns.rows)
-        {
-            *row = rows.get(*row).map_or(*row, |&stored| stored as usize);
-        }
-        self
     }
 
     /// The error of a computation. If the activations are not finite, or cannot be read, it says where and why.

@@ -27,7 +27,6 @@ mod terminal;
 mod threads;
 mod token_text;
 mod tuning;
-mod vocabulary_words;
 
 use std::process::ExitCode;
 

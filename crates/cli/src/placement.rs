@@ -5,7 +5,6 @@ use unmix::{
 };
 use unmix_data::ActivationSet;
 
-use crate::activation_args::names;
 use crate::failure::Failure;
 use crate::memory;
 use crate::memory_args::MemoryArgs;
@@ -100,7 +99,7 @@ pub fn plan_by(
             Err(Failure::Memory(format!(
                 "{}: a fit of rank {} with {placement} activations needs about {} of memory of {whose}, and {may} {}; {remedy} by \
                  --memory SIZE",
-                names(file),
+                file.names(),
                 rank,
                 bytes(needed.saturating_add(held)),
                 bytes(allowed)

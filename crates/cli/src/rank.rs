@@ -3,7 +3,6 @@
 use unmix::ActivationSource;
 use unmix_data::ActivationSet;
 
-use crate::activation_args::names;
 use crate::failure::Failure;
 
 /// Refuses a rank that the activations cannot have.
@@ -13,7 +12,7 @@ pub fn check_rank(rank: u32, file: &ActivationSet) -> Result<(), Failure> {
     if rank == 0 || u64::from(rank) > most {
         return Err(Failure::Usage(format!(
             "--rank {rank}: {} holds {tokens} tokens × {neurons} neurons, so a rank from 1 to {most} is needed",
-            names(file)
+            file.names()
         )));
     }
     Ok(())

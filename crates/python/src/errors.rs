@@ -21,7 +21,6 @@ pub fn of_data(error: unmix_data::Error) -> PyErr {
 }
 
 /// An error of a computation.
-#[expect(dead_code, reason = "placeholder until the estimator is here")]
 pub fn of_computation(error: unmix::Error) -> PyErr {
     let text = error.to_string();
     match error {

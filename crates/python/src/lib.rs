@@ -3,7 +3,10 @@
 //! It hands Python's arguments to the engine and its results back. What is computed, and how it is told, is in the crates below.
 
 mod errors;
+mod features;
 mod fit;
+mod json;
+mod text;
 
 use pyo3::prelude::*;
 
@@ -12,5 +15,7 @@ use pyo3::prelude::*;
 fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(module)?;
-    fit::register(module)
+    fit::register(module)?;
+    text::register(module)?;
+    features::register(module)
 }

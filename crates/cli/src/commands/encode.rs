@@ -9,7 +9,7 @@ use unmix_data::{
     ActivationSet, EncodingRecord, Fingerprinting, RowRange, check_file_target, read_fit, write_encoding,
 };
 
-use crate::activation_args::{self, ChoiceArgs, left_out, names};
+use crate::activation_args::{self, ChoiceArgs, left_out};
 use crate::engine;
 use crate::failure::Failure;
 use crate::number_args::at_least_zero;
@@ -73,7 +73,7 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     check_file_target(&args.out, args.force)?;
     let fit = read_fit(&args.fit)?;
     let file = if args.files.is_empty() {
-        source::open(&args.fit, &fit, &[], &args.choice, "FILE")?.set
+        source::open(&args.fit, &fit, &[], &args.choice, "FILE")?.source
     } else {
         let filter = args.choice.filter().unwrap_or_default();
         activation_args::open(&args.files, args.choice.tensor.as_deref(), &filter)?
@@ -82,7 +82,7 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let engine = engine::open(&shared.engine, reporter)?;
     reporter.stage(&format!(
         "reading {}: {} tokens × {} neurons, {}",
-        names(&file),
+        file.names(),
         thousands(file.tokens()),
         thousands(file.neurons()),
         file.element()

@@ -31,7 +31,7 @@ pub use error::{LensError, Role};
 pub use options::{NormKind, ReadoutNames, ReadoutOptions};
 pub use read::{LensReading, TokenIdLogit};
 pub use readout::Readout;
-pub use words::{LensWords, TokenLogit};
+pub use words::{LensWords, NamedReading, NamedToken, TokenLogit};
 
 use unmix::DenseMatrix;
 

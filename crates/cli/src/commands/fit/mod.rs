@@ -29,7 +29,7 @@ use self::kept_runs::RunFolders;
 use self::request::{BegunFit, Request};
 pub use self::solver_args::SolverArgs;
 use self::summary::summary;
-use crate::activation_args::{left_out, names};
+use crate::activation_args::left_out;
 use crate::failure::Failure;
 use crate::memory::peak_bytes;
 use crate::memory_args::MemoryArgs;
@@ -188,7 +188,7 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         return Err(Failure::Usage(format!(
             "{}: changed since the fit {} began (its fingerprint is another), so the fit cannot go on; start it anew, or put the \
              activations back",
-            names(&file),
+            file.names(),
             out.display()
         )));
     }
@@ -300,7 +300,7 @@ fn reading(file: &ActivationSet, planned: &Planned) -> String {
     let how = if planned.is_streamed() { "streaming" } else { "reading" };
     let mut text = format!(
         "{how} {}: {} tokens × {} neurons, {}",
-        names(file),
+        file.names(),
         thousands(file.tokens()),
         thousands(file.neurons()),
         file.element()

@@ -19,7 +19,7 @@ use self::folder::SweepFolder;
 use self::layer::Layer;
 use self::summary::summary;
 use self::watch::Watch;
-use crate::activation_args::{left_out, names};
+use crate::activation_args::left_out;
 use crate::commands::fit::{InitOption, check_solver, solver_builder};
 use crate::failure::Failure;
 use crate::output::{self, thousands};
@@ -48,7 +48,7 @@ pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     for layer in &layers {
         reporter.stage(&format!(
             "reading {}: {} tokens × {} neurons, {}",
-            names(&layer.set),
+            layer.set.names(),
             thousands(layer.set.tokens()),
             thousands(layer.set.neurons()),
             layer.set.element()
