@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from typing import Any
 
 from . import _unmix
@@ -29,9 +30,30 @@ def read_text(
         If it cannot be read, or belongs to another model.
     """
     if isinstance(tokenizer, (str, os.PathLike)):
-        return _unmix.Text(native, token_strings, path=_file(tokenizer))
-    vocabulary = None if tokenizer is None else _as_json(tokenizer)
-    return _unmix.Text(native, token_strings, vocabulary=vocabulary)
+        text = _unmix.Text(native, token_strings, path=_file(tokenizer))
+    else:
+        vocabulary = None if tokenizer is None else _as_json(tokenizer)
+        text = _unmix.Text(native, token_strings, vocabulary=vocabulary)
+    _warn(text)
+    return text
+
+
+def _warn(text: _unmix.Text) -> None:
+    """Says how many tokens have lost bytes, and how many are missing in the vocabulary."""
+    if text.lost is not None:
+        warnings.warn(
+            f"token_strings: {text.lost} tokens hold U+FFFD, as if each had been decoded by itself, which loses letters with "
+            "accents, Chinese characters and emoji; a tokenizer shows them, and so do the strings of "
+            "tokenizer.convert_ids_to_tokens(token_ids)",
+            stacklevel=4,
+        )
+    if text.unknown is not None:
+        tokens, ids, row, first = text.unknown
+        warnings.warn(
+            f"the tokenizer has no text for {tokens} tokens ({ids} different ids), the first in row {row}; they are shown as "
+            f"[id {first}]",
+            stacklevel=4,
+        )
 
 
 def _file(path: str | os.PathLike[str]) -> str:
