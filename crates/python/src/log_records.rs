@@ -21,7 +21,7 @@ struct Keeper;
 impl Log for Keeper {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Drivers and loaders say much that does not concern the user.
-        metadata.target().starts_with("unmix") || metadata.level() <= Level::Error
+        of_package(metadata.target()).starts_with("unmix") || metadata.level() <= Level::Error
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -38,10 +38,15 @@ impl Log for Keeper {
         if records.len() == MOST {
             records.pop_front();
         }
-        records.push_back((level, record.target().to_owned(), record.args().to_string()));
+        records.push_back((level, of_package(record.target()).to_owned(), record.args().to_string()));
     }
 
     fn flush(&self) {}
+}
+
+/// The target of a record as the package calls it: the native module is named `_unmix`.
+fn of_package(target: &str) -> &str {
+    target.trim_start_matches('_')
 }
 
 /// The records since the last call.

@@ -126,7 +126,7 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     init = given.get("init")
     named = init is None or isinstance(init, str)
     return {
-        "n_components": _whole("n_components", given.get("n_components", 1), _U32),
+        "n_components": _whole("n_components", given.get("n_components", 100), _U32),
         "sparsity": _real("sparsity", given.get("sparsity")),
         "solver": _name("solver", given.get("solver")),
         "init": init if named else None,
