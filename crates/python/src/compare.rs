@@ -57,13 +57,13 @@ fn links_page(
     check_file_target(&path, force).map_err(of_data)?;
     let by = by.map(measure_named).transpose()?;
     let page = py.detach(|| {
-        let named = |(text, name): (&Py<Text>, &String)| {
-            let text = text.get();
-            let words = text.has_words().then(|| FitWords::of(&text.as_fitted, text.found.text.clone()));
-            NamedFit { name: name.clone(), record: &text.as_fitted, words: words.map(|words| words.words(PAGE_WORDS)) }
-        };
-        let fits: Vec<NamedFit<'_>> = fits.iter().zip(&names).map(named).collect();
-        let graph = FeatureGraph::of(&fits, by)?;
+        let words = |text: &Text| text.has_words().then(|| FitWords::of(&text.as_fitted, text.found.text.clone()));
+        let mut named: Vec<NamedFit<'_>> = Vec::with_capacity(fits.len());
+        for (text, name) in fits.iter().zip(&names) {
+            let words = words(text.get()).map(|words| words.words(PAGE_WORDS));
+            named.push(NamedFit { name: name.clone(), record: &text.get().as_fitted, words });
+        }
+        let graph = FeatureGraph::of(&named, by)?;
         Ok(render(&graph, &format!("Features of {}", names.join(", "))))
     });
     let page = page.map_err(of_fits)?;
@@ -72,9 +72,10 @@ fn links_page(
 
 /// The measure of that name.
 fn measure_named(name: &str) -> PyResult<Measure> {
-    [Measure::Cosine, Measure::Correlation].into_iter().find(|measure| measure.name() == name).ok_or_else(|| {
-        PyValueError::new_err(format!("by={name:?}: it must be \"cosine\" or \"correlation\""))
-    })
+    [Measure::Cosine, Measure::Correlation]
+        .into_iter()
+        .find(|measure| measure.name() == name)
+        .ok_or_else(|| PyValueError::new_err(format!("by={name:?}: it must be \"cosine\" or \"correlation\"")))
 }
 
 /// Adds the functions to the module.

@@ -52,7 +52,9 @@ impl Scoring {
         let level = match self.level.as_str() {
             "concept" => ConceptLevel::Concept,
             "parent" => ConceptLevel::Parent,
-            other => return Err(PyValueError::new_err(format!("level={other:?}: it must be \"concept\" or \"parent\""))),
+            other => {
+                return Err(PyValueError::new_err(format!("level={other:?}: it must be \"concept\" or \"parent\"")));
+            }
         };
         if self.purity_tokens == 0 {
             return Err(PyValueError::new_err("purity_tokens=0: a whole number of at least 1 is needed"));

@@ -72,7 +72,12 @@ impl Request {
     }
 
     /// An encoder that is fitted to the activations, or the reason why it is not.
-    fn encoder(&self, py: Python<'_>, record: &FitRecord, fit: &ScaledFit) -> PyResult<(AffineEncoder, Option<String>)> {
+    fn encoder(
+        &self,
+        py: Python<'_>,
+        record: &FitRecord,
+        fit: &ScaledFit,
+    ) -> PyResult<(AffineEncoder, Option<String>)> {
         let fitted = |source: &dyn ActivationSource| affine_encoder(fit, Some(source)).map_err(of_export);
         if let Some(activations) = &self.activations {
             let input = activations.get().input.clone();

@@ -26,8 +26,8 @@ fn feature_summaries(
     neurons: usize,
 ) -> PyResult<String> {
     let Text { fit, found, .. } = text.get();
-    let order = order_named(sort).map_err(errors::of_computation)?;
-    order.check(fit).map_err(errors::of_computation)?;
+    let order = order_named(sort).map_err(|error| errors::of_computation(&error))?;
+    order.check(fit).map_err(|error| errors::of_computation(&error))?;
     let options = SummaryOptions { contexts, words, neurons, ..SummaryOptions::default() };
     let summary = &fit.run.summary;
     let (features, notes) = py

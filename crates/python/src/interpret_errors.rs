@@ -43,7 +43,9 @@ pub fn of_concepts(error: ConceptError) -> PyErr {
 pub fn of_export(error: ExportError) -> PyErr {
     match error {
         ExportError::Data(error) => of_data(error),
-        other => PyValueError::new_err(other.to_string().replace("--model-name NAME and --layer N", "model_name= and layer=")),
+        other => PyValueError::new_err(
+            other.to_string().replace("--model-name NAME and --layer N", "model_name= and layer="),
+        ),
     }
 }
 
@@ -62,7 +64,9 @@ pub fn of_activations(error: FitActivationsError) -> PyErr {
         FitActivationsError::InMemory => {
             PyValueError::new_err("the fit is of activations that were in memory; give them with activations=")
         }
-        error @ FitActivationsError::Gone { .. } => PyOSError::new_err(format!("{error}; say where they are with activations=")),
+        error @ FitActivationsError::Gone { .. } => {
+            PyOSError::new_err(format!("{error}; say where they are with activations="))
+        }
         error @ FitActivationsError::Changed { .. } => {
             PyValueError::new_err(format!("{error}; fit again, or give other activations with activations="))
         }

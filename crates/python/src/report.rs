@@ -54,7 +54,8 @@ fn report(py: Python<'_>, text: Py<Text>, request: Request) -> PyResult<String> 
     };
     let labels = request.labels.as_ref().map(|labels| &labels.get().labels);
     let scored = labels.map(|labels| request.scoring.score(py, as_fitted, labels)).transpose()?;
-    let readout = request.weights.as_ref().map(|weights| weights.get().readout(fit.features.columns, words)).transpose()?;
+    let readout =
+        request.weights.as_ref().map(|weights| weights.get().readout(fit.features.columns, words)).transpose()?;
     let lens = py.detach(|| readout.map(|readout| readout.promoted_beyond_chance(&fit.features, words)).transpose());
     let lens = lens.map_err(of_lens)?;
     let tree = request.levels.tree(py, fit)?;
@@ -86,7 +87,8 @@ fn report(py: Python<'_>, text: Py<Text>, request: Request) -> PyResult<String> 
         (report, page)
     });
     write_file(path, *force, |out| out.write_all(page.as_bytes())).map_err(of_data)?;
-    let count = |is: &dyn Fn(&unmix_interpret::report::ReportFeature) -> bool| report.features.iter().filter(|f| is(f)).count();
+    let count =
+        |is: &dyn Fn(&unmix_interpret::report::ReportFeature) -> bool| report.features.iter().filter(|f| is(f)).count();
     to_json(&json!({
         "path": path.to_string_lossy(),
         "bytes": page.len(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use unmix_data::{FitRecord, TokenStrings, Vocabulary};
-use unmix_interpret::{TextGiven, TokenText, VocabularyWords, in_reading_order, stored_row};
+use unmix_interpret::{TextGiven, TextSource, TokenText, VocabularyWords, in_reading_order, stored_row};
 
 use crate::errors;
 use crate::fit::Fit;
@@ -20,6 +20,8 @@ pub struct Text {
     pub found: TokenText,
     /// The texts of token ids.
     pub words: VocabularyWords,
+    /// The fit, with its tokens in the order of the activations.
+    pub as_fitted: Arc<FitRecord>,
 }
 
 /// A number of tokens without a text, of different ids, and the row and id of the first of them.
@@ -69,6 +71,11 @@ impl Text {
 }
 
 impl Text {
+    /// Whether there are words rather than numbers.
+    pub fn has_words(&self) -> bool {
+        matches!(self.found.source, TextSource::Tokens | TextSource::Vocabulary)
+    }
+
     fn of(
         record: &Arc<FitRecord>,
         strings: Option<&[String]>,
@@ -89,8 +96,9 @@ impl Text {
             (None, Some(vocabulary)) => TextGiven::Vocabulary(vocabulary.clone()),
             (None, None) => TextGiven::Nothing,
         };
-        let found = TokenText::of(fit.coefficients.rows, &fit.columns, given)?;
-        Ok(Text { fit, found, words: VocabularyWords::of(vocabulary) })
+        let found = TokenText::of(fit.coefficients.rows, &fit.columns, given)
+            .map_err(|error| error.at_stored_row(fit.columns.rows.as_deref()))?;
+        Ok(Text { fit, found, words: VocabularyWords::of(vocabulary), as_fitted: Arc::clone(record) })
     }
 }
 

@@ -53,7 +53,8 @@ impl Weights {
         };
         let tensors = tensors.into_iter().map(tensor).collect::<PyResult<_>>()?;
         let config = config.map(serde_json::from_str).transpose();
-        let config = config.map_err(|error| PyValueError::new_err(format!("the configuration of the model: {error}")))?;
+        let config =
+            config.map_err(|error| PyValueError::new_err(format!("the configuration of the model: {error}")))?;
         let weights = unmix_data::Weights::from_memory(name, tensors, config).map_err(of_data)?;
         Ok(Weights { weights, options: choice.options()? })
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import operator
 import os
 from typing import Any
 
@@ -12,29 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _unmix
-from ._vocabulary import read_text
-from .features import Context, Feature, FeatureTable, feature_table
+from ._analysis import Analysis
 
 
-class Fit:
+class Fit(Analysis):
     """Features and coefficients of activations, with the columns of their tokens.
 
-    A fit comes from :func:`unmix.load`. Its folder is the one that the command ``unmix fit`` writes.
+    A fit comes from :func:`unmix.fit`, :class:`unmix.SemiNMF` or :func:`unmix.load`. Its folder is the one that the command
+    ``unmix fit`` writes.
     """
-
-    def __init__(self, native: _unmix.Fit, tokenizer: Any = None, token_strings: list[str] | None = None) -> None:
-        self._native = native
-        self._tokenizer = tokenizer
-        self._token_strings = token_strings
 
     @functools.cached_property
     def components(self) -> NDArray[np.float32]:
-        """Features Z, float32 [K, d], with at most m nonzeros a row."""
+        """Features Z, float32 [K, d], with at most m nonzeros a row. Read-only."""
         return self._native.features()
 
     @functools.cached_property
     def coefficients(self) -> NDArray[np.float32]:
-        """Coefficients Y ≥ 0, float32 [n, K]."""
+        """Coefficients Y ≥ 0, float32 [n, K]. Read-only."""
         return self._native.coefficients()
 
     @functools.cached_property
@@ -51,6 +45,40 @@ class Fit:
     def n_components(self) -> int:
         """Number of features K."""
         return self.components.shape[0]
+
+    @functools.cached_property
+    def statistics(self) -> dict[str, NDArray[Any]]:
+        """Statistics of each feature [K] by name: explained_share, energy_share, active_share, max_coefficient, norm, nonzeros, and of
+        a consensus reproducibility and found_in.
+        """
+        rows = self.run["feature_statistics"]
+        return {name: np.asarray([row[name] for row in rows]) for name in rows[0]}
+
+    def transform(
+        self, X: Any, *, penalty: float | None = None, tol: float = 1e-5, device: str = "auto"
+    ) -> NDArray[np.float32]:
+        """Coefficients of other activations for these features, which stay as they are.
+
+        Parameters
+        ----------
+        X : array [n, d], path or paths, or Activations
+        penalty : weight of the penalty on coefficients; None for that of the fit.
+        tol : a token has settled when eight sweeps move its reconstruction by less than this share of its norm.
+        device : as of :func:`unmix.fit`.
+
+        Returns
+        -------
+        float32 [n, K], at least 0.
+
+        Raises
+        ------
+        ValueError
+            If the activations have another number of neurons than the features, or are not finite.
+        """
+        from .activations import as_activations
+        from .fitting import encode
+
+        return encode(self, as_activations(X), penalty=penalty, tol=tol, device=device)[0]
 
     def save(self, path: str | os.PathLike[str], force: bool = False) -> None:
         """Write the fit to a folder, which ``unmix`` commands and :func:`unmix.load` read.
@@ -69,151 +97,14 @@ class Fit:
         """
         self._native.save(path, force)
 
-    def with_tokenizer(self, tokenizer: Any) -> Fit:
-        """The same fit, with the text of its tokens from a tokenizer.
+    def __getstate__(self) -> dict[str, Any]:
+        parts = {"features": self.components, "coefficients": self.coefficients, "columns": self.columns}
+        text = {"token_strings": self.token_strings, "tokenizer": self._tokenizer, "name": self.name}
+        return {**parts, **text, "run": self._native.run_json()}
 
-        Parameters
-        ----------
-        tokenizer : object
-            A tokenizer of transformers or tokenizers, a path of ``tokenizer.json`` or ``vocab.json`` (or of the folder
-            that holds the first), a list of strings by token id, or a dict from string to id.
-
-        Returns
-        -------
-        Fit
-            It shares its matrices with this one.
-
-        Raises
-        ------
-        TypeError
-            If the tokenizer is none of these.
-        ValueError
-            If it cannot be read, or does not have most of the fit's token ids.
-
-        Examples
-        --------
-        >>> fit.with_tokenizer(tokenizer).features(top=1).words_from
-        'vocabulary'
-        """
-        fit = Fit(self._native, tokenizer)
-        fit._text  # noqa: B018 - a tokenizer that cannot be read is refused here rather than later
-        return fit
-
-    @functools.cached_property
-    def _text(self) -> _unmix.Text:
-        return read_text(self._native, self._tokenizer, self._token_strings)
-
-    def features(
-        self, sort: str = "reading", top: int | None = None, contexts: int = 2, tokenizer: Any = None
-    ) -> FeatureTable:
-        """The features of the fit: the words at which each is strongest, and how much it explains.
-
-        Parameters
-        ----------
-        sort : {"reading", "share", "reproducibility", "index"}
-            ``"reading"`` begins with features that can be trusted and read: those that other runs find again, and of
-            these the ones whose strongest words agree. ``"reproducibility"`` needs a fit of several runs.
-        top : int, optional
-            Most features. By default all.
-        contexts : int
-            Contexts of each feature that are shown.
-        tokenizer : object, optional
-            Gives the text of tokens, as for :meth:`with_tokenizer`, which remembers it.
-
-        Returns
-        -------
-        FeatureTable
-
-        Raises
-        ------
-        ValueError
-            If there is no such order, or the fit does not know the reproducibility of features.
-
-        Examples
-        --------
-        >>> table = fit.features(sort="share", top=3)
-        >>> len(table)
-        3
-        >>> table[0].share >= table[1].share
-        True
-        >>> list(table.to_pandas().columns)[:2]
-        ['share', 'active_share']
-        """
-        return feature_table(self._text_by(tokenizer), sort=sort, top=top, contexts=contexts)
-
-    def feature(self, number: int, contexts: int = 20, words: int = 12, tokenizer: Any = None) -> Feature:
-        """One feature: its words, contexts, neurons and statistics.
-
-        Parameters
-        ----------
-        number : int
-            The row of ``components``, from 0.
-        contexts : int
-            Most words in context.
-        words : int
-            Most words of context on each side.
-        tokenizer : object, optional
-            As for :meth:`features`.
-
-        Returns
-        -------
-        Feature
-
-        Raises
-        ------
-        IndexError
-            If there is no such feature.
-
-        Examples
-        --------
-        >>> feature = fit.feature(3)
-        >>> feature.number
-        3
-        >>> feature.contexts[0].coefficient == fit.coefficients[:, 3].max()
-        True
-        """
-        number = self._feature_number(number)
-        table = feature_table(self._text_by(tokenizer), sort="index", numbers=[number], contexts=contexts, words=words)
-        return table[0]
-
-    def contexts(self, number: int, top: int = 20, words: int = 12, tokenizer: Any = None) -> list[Context]:
-        """The words at which a feature is strongest, in their text, strongest first.
-
-        Parameters
-        ----------
-        number : int
-            The feature.
-        top : int
-            Most contexts.
-        words : int
-            Most words of context on each side.
-        tokenizer : object, optional
-            As for :meth:`features`.
-
-        Returns
-        -------
-        list of Context
-
-        Raises
-        ------
-        IndexError
-            If there is no such feature.
-
-        Examples
-        --------
-        >>> [context.coefficient >= 0 for context in fit.contexts(0, top=2)]
-        [True, True]
-        """
-        return self.feature(number, top, words, tokenizer).contexts[:top]
-
-    def _text_by(self, tokenizer: Any) -> _unmix.Text:
-        return self._text if tokenizer is None else self.with_tokenizer(tokenizer)._text
-
-    def _feature_number(self, number: int) -> int:
-        number = operator.index(number)
-        if not 0 <= number < self.n_components:
-            raise IndexError(f"there is no feature {number}: the fit has features 0 to {self.n_components - 1}")
-        return number
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        native = _unmix.Fit.from_parts(state["features"], state["coefficients"], state["columns"], state["run"])
+        self.__init__(native, state["token_strings"], state["tokenizer"], state["name"])  # type: ignore[misc]
 
     def __repr__(self) -> str:
         tokens, (features, neurons) = self.coefficients.shape[0], self.components.shape
@@ -230,4 +121,4 @@ def load(path: str | os.PathLike[str]) -> Fit:
     OSError
         If it is not there, or cannot be read.
     """
-    return Fit(_unmix.Fit.load(path))
+    return Fit._read(path)

@@ -8,7 +8,7 @@ use unmix_interpret::folds;
 use unmix_interpret::sweep::{Sweep, default_ranks};
 
 use super::args::SweepArgs;
-use crate::commands::fit::solver_builder;
+
 use crate::failure::Failure;
 
 /// Activations, and what is tried with them.
@@ -55,7 +55,7 @@ impl Layer {
             )));
         }
         let width = u32::try_from(neurons).unwrap_or(u32::MAX);
-        let mut sweep = Sweep::new(solver_builder(&args.solver, 1), width)
+        let mut sweep = Sweep::new(args.solver.options().builder(1), width)
             .ranks(ranks)
             .seeds(args.seeds)
             .folds(args.folds)
