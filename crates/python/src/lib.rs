@@ -3,6 +3,7 @@
 //! It hands Python's arguments to the engine and its results back. What is computed, and how it is told, is in the crates below.
 
 mod errors;
+mod families;
 mod fit;
 
 use pyo3::prelude::*;
@@ -12,5 +13,6 @@ use pyo3::prelude::*;
 fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(module)?;
+    families::register(module)?;
     fit::register(module)
 }

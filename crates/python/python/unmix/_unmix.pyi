@@ -1,6 +1,7 @@
 """Types of the native module."""
 
 import os
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,19 @@ from numpy.typing import NDArray
 __version__: str
 
 class DeviceError(RuntimeError): ...
+
+class ModelFamily(TypedDict):
+    layers: str
+    down: list[str]
+    final_norm: str
+    norm: str
+    epsilon: tuple[str | None, float]
+    post_norms: list[str]
+    residual_multiplier: str | None
+
+def model_family(model_type: str) -> ModelFamily | None: ...
+def model_types() -> list[str]: ...
+def layer_prefixes() -> list[str]: ...
 
 class Fit:
     @staticmethod
