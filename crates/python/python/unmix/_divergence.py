@@ -115,14 +115,13 @@ def _between(below: tuple[float, float], above: tuple[float, float], step: int) 
 def _beyond(tried: Sequence[tuple[float, float]]) -> float:
     """A logarithm of strength outside those that were tried."""
     place, level = max(tried) if max(tried)[1] < 0 else min(tried)
-    if not math.isfinite(level):
-        return place - math.log(STRIDE)
     # A divergence is about the square of a small strength, and less of a large one.
-    return place + min(max(-level / 1.5, -math.log(STRIDE)), math.log(STRIDE)) + math.copysign(0.02, -level)
+    stride = min(max(abs(level) / 1.5, math.log(2.0)), math.log(STRIDE))
+    return place - math.copysign(stride, level)
 
 
 def _is_level(tried: Sequence[tuple[float, float]]) -> bool:
     """Whether the last strides changed nothing."""
     last = sorted(tried)[-4:] if max(tried)[1] < 0 else sorted(tried)[:4]
     levels = [level for _, level in last if math.isfinite(level)]
-    return len(levels) == 4 and last[-1][0] - last[0][0] > math.log(STRIDE) and max(levels) - min(levels) < 0.01
+    return len(levels) == 4 and last[-1][0] - last[0][0] > 2.0 and max(levels) - min(levels) < 0.01

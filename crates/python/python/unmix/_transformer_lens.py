@@ -122,10 +122,11 @@ class HookedAdapter(Adapter):
 
     def hook_passes(self, before: Callable[[int | None], None]) -> Hook:
         def look(module: Any, given: tuple, named: dict[str, Any]) -> None:
-            cache = named.get("past_kv_cache")
-            before(None if cache is None else int(cache[0].past_keys.shape[1]))
+            entry = named.get("past_kv_cache_entry")
+            before(None if entry is None else int(entry.past_keys.shape[1]))
 
-        return Hook(self.model.register_forward_pre_hook(look, with_kwargs=True).remove)
+        # `generate` calls the model's `forward` directly, where no hook acts. The first layer is called as a module.
+        return Hook(self.model.blocks[0].register_forward_pre_hook(look, with_kwargs=True).remove)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
         return self.model(input_ids, return_type="logits", prepend_bos=False, attention_mask=attention_mask)

@@ -232,10 +232,11 @@ def _is_transposed(module: Any) -> bool:
 
 
 def _cached_tokens(named: dict[str, Any]) -> int | None:
-    """How many tokens are in the cache that a forward pass gets. None if it makes none either."""
-    cache = named.get("past_key_values")
+    """How many tokens came before those of a forward pass. None if there is no cache for them."""
+    # Versions of transformers give the cache different names.
+    cache = next((value for value in named.values() if hasattr(value, "get_seq_length")), None)
     if cache is None:
         return None if named.get("use_cache") is False else 0
-    if hasattr(cache, "get_seq_length"):
-        return int(cache.get_seq_length())
-    return int(cache[0][0].shape[-2])
+    length, positions = int(cache.get_seq_length()), named.get("position_ids")
+    # The cache of some libraries says nothing of its length. A prompt has a first position, later passes have not.
+    return length or (0 if positions is None else int(positions.min()))
