@@ -21,6 +21,7 @@ WORDS = 61
 
 
 def pytest_collection_modifyitems(items):
+    """Gives doctests that run a model the marker `models`."""
     for item in items:
         if isinstance(item, pytest.DoctestItem) and item.name.startswith(WITH_MODELS):
             item.add_marker(pytest.mark.models)
@@ -45,11 +46,11 @@ def doctest_names(request, doctest_namespace, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer():
-    """A tokenizer of 64 words, three of them special: `<pad>`, `<bos>`, `<eos>`. Words that it does not know are `the`."""
+    """A tokenizer of 64 words, three of them special: `<pad>`, `<bos>`, `<eos>`. Unknown words are `the`."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    common = "the cat sat on mat a dog ran home".split()
+    common = ["the", "cat", "sat", "on", "mat", "a", "dog", "ran", "home"]
     words = ["<pad>", "<bos>", "<eos>", *common, *(f"word{n}" for n in range(WORDS - len(common)))]
     inner = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="the"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()

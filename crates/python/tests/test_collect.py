@@ -18,7 +18,7 @@ from families import FAMILIES
 pytestmark = pytest.mark.models
 
 DENSE = [family for family in FAMILIES if family.parts[0].expert is None and not family.parts[0].arguments]
-WORDS = "the cat sat on mat a dog ran home word1 word2 word3 word4".split()
+WORDS = ["the", "cat", "sat", "on", "mat", "a", "dog", "ran", "home", *(f"word{number}" for number in range(1, 5))]
 
 
 def texts_of(lengths, seed=0):
@@ -44,7 +44,9 @@ def by_hand(model, tokenizer, texts, path):
     import torch
 
     seen = []
-    hook = model.get_submodule(path).register_forward_pre_hook(lambda module, given: seen.append(given[0].reshape(-1, given[0].shape[-1])))
+    hook = model.get_submodule(path).register_forward_pre_hook(
+        lambda module, given: seen.append(given[0].reshape(-1, given[0].shape[-1]))
+    )
     with torch.no_grad():
         for text in texts:
             model(input_ids=torch.tensor([[tokenizer.bos_token_id, *tokenizer(text).input_ids]]))
@@ -217,7 +219,11 @@ def test_texts_come_from_lists_files_data_sets_and_iterables(collect, tmp_path, 
 @pytest.mark.parametrize(
     ("texts", "error", "message"),
     [
-        ("nowhere.txt", FileNotFoundError, r"there is no file nowhere\.txt; give the path of a file, or texts in a list"),
+        (
+            "nowhere.txt",
+            FileNotFoundError,
+            r"there is no file nowhere\.txt; give the path of a file, or texts in a list",
+        ),
         ([3], TypeError, r"text 0 is of type int; expected is a string, or a dict with the key 'text'"),
         ([{"prompt": "a"}], ValueError, r"text 0 has no 'text'; it has 'prompt'; say which is the text with text_key"),
         ([{"text": None}], TypeError, r"text 0: 'text' is of type NoneType, not a string"),
@@ -255,12 +261,17 @@ def test_values_beyond_the_range_of_float16_are_an_error_and_not_infinite(collec
 
     with torch.no_grad():
         tiny_model.model.layers[1].mlp.up_proj.weight.mul_(1e7)
-    with pytest.raises(ValueError, match=r"layer 1, text \d \('.*'\): an activation is .*, and float16 holds numbers up to 65504; give dtype=\"bfloat16\""):
+    with pytest.raises(
+        ValueError,
+        match=r"layer 1, text \d \('.*'\): an activation is .*, and float16 holds numbers up to 65504; give dtype=",
+    ):
         collect()
     assert np.isfinite(read(collect(dtype="float32"), 1)["activations"]).all()
 
 
-def test_activations_that_are_not_finite_are_an_error_with_layer_and_text(collect, tiny_model, tiny_tokenizer, tmp_path):
+def test_activations_that_are_not_finite_are_an_error_with_layer_and_text(
+    collect, tiny_model, tiny_tokenizer, tmp_path
+):
     import torch
 
     with torch.no_grad():
@@ -312,7 +323,7 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_files(collect, tmp_path)
     whole = collect(texts, **options)
     with pytest.raises(KeyboardInterrupt):
         collect(stops_after(texts, 200), out=tmp_path / "acts", **options)
-    with pytest.raises(ValueError, match="is not complete; call unmix.collect again"):
+    with pytest.raises(ValueError, match=r"is not complete; call unmix\.collect again"):
         unmix.Collection.open(tmp_path / "acts")
     (tmp_path / "acts/layer-1/00009.safetensors.part").write_bytes(b"left by a killed run")
     with (tmp_path / "acts/prompts.jsonl").open("a") as file:
@@ -334,7 +345,8 @@ def test_a_killed_process_goes_on_to_the_same_files(tiny_model, tiny_tokenizer, 
         "import sys, unmix, transformers\n"
         "model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
         "tokenizer = transformers.AutoTokenizer.from_pretrained(sys.argv[1])\n"
-        "unmix.collect(model, tokenizer, sys.argv[2], [0, 1], sys.argv[3], shard_size=6000, batch_size=2, max_length=16)\n"
+        "options = dict(shard_size=6000, batch_size=2, max_length=16)\n"
+        "unmix.collect(model, tokenizer, sys.argv[2], [0, 1], sys.argv[3], **options)\n"
     )
     arguments = [sys.executable, "-W", "ignore", "-c", program, tmp_path / "model", tmp_path / "texts.txt"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
@@ -359,7 +371,10 @@ def test_activations_of_another_model_other_texts_or_options_are_never_mixed(col
     texts, options = texts_of([7] * 200), {"out": tmp_path / "acts", "shard_size": 8000}
     with pytest.raises(KeyboardInterrupt):
         collect(stops_after(texts, 150), **options)
-    for other, what in (({"dtype": "float32"}, "dtype is 'float16' there and 'float32' now"), ({"layers": [1]}, "layers is")):
+    for other, what in (
+        ({"dtype": "float32"}, "dtype is 'float16' there and 'float32' now"),
+        ({"layers": [1]}, "layers is"),
+    ):
         with pytest.raises(ValueError, match=what):
             collect(texts, **options, **other)
     with pytest.raises(ValueError, match="holds activations of other texts"):

@@ -43,10 +43,12 @@ def lens_model(request, in_transformer_lens):
 
 def test_every_type_of_the_logit_lens_is_known_to_the_adapters_and_tested_here():
     tested = {family.model_type for family in FAMILIES}
-    # Types of text models inside of those that see.
-    inner = {kind for kind in _unmix.model_types() if kind.removesuffix("_text") in tested or f"{kind}_text" in tested}
-    assert set(_unmix.model_types()) == tested | inner
-    assert all(_unmix.model_family(kind) for kind in _unmix.model_types())
+    known = _unmix.model_types()
+    assert len(known) > 60
+    # A type of models that see has another one for the text model inside.
+    assert all({kind, kind.removesuffix("_text"), f"{kind}_text"} & tested for kind in known)
+    assert all(_unmix.model_family(kind) for kind in known)
+    assert _unmix.model_family("of-tomorrow") is None
 
 
 @pytest.mark.parametrize("family", DENSE, ids=name)
@@ -205,7 +207,7 @@ def test_a_model_of_transformer_lens_has_the_activations_of_transformers(lens_mo
     for site in ("neurons", "mlp_out", "resid"):
         seen = []
         for adapter in (ours, plain):
-            hook = adapter.hook(1, site, lambda x: seen.append(x.detach()))
+            hook = adapter.hook(1, site, lambda x, seen=seen: seen.append(x.detach()))
             with torch.no_grad():
                 adapter.forward(ids)
             hook.remove()

@@ -186,18 +186,24 @@ def test_only_new_tokens_are_steered_if_asked_for(tiny_model, tiny_tokenizer, in
 
 
 def test_new_tokens_cannot_be_told_without_a_cache(tiny_model):
-    with unmix.steer(tiny_model, neurons=3, layer=1, positions="new"):
-        with pytest.raises(ValueError, match='positions="new" needs the cache of keys and values'):
-            tiny_model.generate(ids(), max_new_tokens=2, use_cache=False)
+    steering = unmix.steer(tiny_model, neurons=3, layer=1, positions="new")
+    with steering, pytest.raises(ValueError, match='positions="new" needs the cache of keys and values'):
+        tiny_model.generate(ids(), max_new_tokens=2, use_cache=False)
 
 
 @pytest.mark.parametrize("kind", ["hooked", "bridge", "bridge in compatibility mode"])
-def test_models_of_transformer_lens_are_steered_as_those_of_transformers(tiny_model, tiny_fit, in_transformer_lens, kind):
+def test_models_of_transformer_lens_are_steered_as_those_of_transformers(
+    tiny_model, tiny_fit, in_transformer_lens, kind
+):
     import torch
 
     lens_model = in_transformer_lens(kind)
     plain = lens_model(ids())
-    for options in ({"feature": 0, "strength": 2.0}, {"feature": [0, 1], "mode": "ablate"}, {"feature": 0, "site": "resid"}):
+    for options in (
+        {"feature": 0, "strength": 2.0},
+        {"feature": [0, 1], "mode": "ablate"},
+        {"feature": 0, "site": "resid"},
+    ):
         with tiny_fit.steer(tiny_model, layer=1, **options):
             expected = logits(tiny_model)
         with torch.no_grad(), tiny_fit.steer(lens_model, layer=1, **options):
@@ -301,14 +307,23 @@ def test_the_strength_is_found_that_has_the_divergence(tiny_model, tiny_tokenize
 
 
 def test_a_divergence_that_no_strength_has_is_an_error_that_says_the_largest(tiny_model, tiny_tokenizer, tiny_fit):
-    with pytest.raises(ValueError, match=r"no strength gives a divergence of 500 nats a token; of \d+ strengths from .* to .*, the largest divergence was \d"):
+    with pytest.raises(
+        ValueError,
+        match=r"no strength gives a divergence of 500 nats a token; .*, the largest divergence was \d",
+    ):
         tiny_fit.steer(tiny_model, feature=0, kl=500.0, neutral=NEUTRAL, layer=1, tokenizer=tiny_tokenizer)
 
 
 def test_the_search_for_a_strength_copes_with_other_curves():
     from unmix._divergence import find_strength
 
-    for curve in (lambda a: a**2, lambda a: 1e-7 * a, lambda a: min(a**4, 3.0), lambda a: 1e9 * a**2, lambda a: float("nan") if a > 2 else a):
+    for curve in (
+        lambda a: a**2,
+        lambda a: 1e-7 * a,
+        lambda a: min(a**4, 3.0),
+        lambda a: 1e9 * a**2,
+        lambda a: float("nan") if a > 2 else a,
+    ):
         strength, found = find_strength(curve, 0.5)
         assert found == curve(strength) == pytest.approx(0.5, rel=0.021)
 
@@ -322,7 +337,10 @@ def test_the_search_for_a_strength_copes_with_other_curves():
         ({"feature": 0, "neurons": 1}, "give one of feature, neurons and direction"),
         ({}, "give one of feature, neurons and direction"),
         ({"neurons": 32}, "there is no neuron 32: the layer has 32 neurons; give 0 to 31"),
-        ({"direction": [1.0, 2.0]}, "the direction has 2 numbers, but layer 1 has 32 neurons and a residual stream of width 16"),
+        (
+            {"direction": [1.0, 2.0]},
+            "the direction has 2 numbers, but layer 1 has 32 neurons and a residual stream of width 16",
+        ),
         ({"direction": np.zeros(32)}, "the direction is zero"),
         ({"direction": np.full(32, np.nan)}, "not finite"),
         ({"direction": np.ones(16), "site": "neurons"}, "is one of 'resid', which comes after 'neurons'"),
@@ -358,7 +376,9 @@ def test_a_fit_of_collected_activations_knows_its_layer_and_site(tiny_model, tin
 
     for site in ("neurons", "resid"):
         texts = [f"the cat sat on mat a dog ran home word{number}" for number in range(40)]
-        acts = unmix.collect(tiny_model, tiny_tokenizer, texts, [0, 1], tmp_path / site, site=site, max_length=32, progress=False)
+        acts = unmix.collect(
+            tiny_model, tiny_tokenizer, texts, [0, 1], tmp_path / site, site=site, max_length=32, progress=False
+        )
         arguments = ["--rank", "4", "--out", tmp_path / f"fit-{site}", "--engine", "cpu", "--quiet"]
         subprocess.run([command, "fit", acts.path / "layer-1", *arguments], check=True)
         fit = unmix.load(tmp_path / f"fit-{site}")

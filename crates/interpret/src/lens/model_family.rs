@@ -13,6 +13,7 @@ pub struct ModelFamily {
     pub down: &'static [&'static str],
     /// The final norm's weights, behind the same prefix.
     pub final_norm: &'static str,
+    /// Kind of the final norm.
     pub norm: NormKind,
     /// Entry of the configuration with the ε of the norms, if there is such an entry, and the value if it is left out.
     pub epsilon: (Option<&'static str>, f64),

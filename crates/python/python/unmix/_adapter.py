@@ -194,7 +194,9 @@ class Adapter(abc.ABC):
         if isinstance(layer, bool) or not isinstance(layer, (int, np.integer)):
             raise TypeError(f"a layer is a whole number from 0 to {self.num_layers - 1}, not {layer!r}")
         if not 0 <= layer < self.num_layers:
-            raise ValueError(f"there is no layer {layer}: the model has {self.num_layers} layers; give 0 to {self.num_layers - 1}")
+            raise ValueError(
+                f"there is no layer {layer}: the model has {self.num_layers} layers; give 0 to {self.num_layers - 1}"
+            )
         return int(layer)
 
     @contextlib.contextmanager
@@ -232,7 +234,9 @@ class Adapter(abc.ABC):
 
     def __repr__(self) -> str:
         name = f" {self.name}" if self.name else ""
-        return f"<{self.kind} model {type(self.module).__name__}{name}: {self.num_layers} layers, d_model {self.d_model}>"
+        return (
+            f"<{self.kind} model {type(self.module).__name__}{name}: {self.num_layers} layers, d_model {self.d_model}>"
+        )
 
 
 def check_site(site: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import dataclasses
+import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +57,9 @@ class Capture(contextlib.AbstractContextManager):
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._adapter.evaluation())
             for layer in self._layers:
-                hook = self._adapter.hook(layer, self._site, lambda activations, layer=layer: self._take(layer, activations))
+                hook = self._adapter.hook(
+                    layer, self._site, lambda activations, layer=layer: self._take(layer, activations)
+                )
                 stack.callback(hook.remove)
             self._open = stack.pop_all()
         return self
@@ -82,7 +87,10 @@ class Capture(contextlib.AbstractContextManager):
         with contextlib.suppress(_AllSeen):
             self._adapter.forward(torch.from_numpy(batch.ids).to(device), mask)
         if missed := [layer for layer in self._layers if layer not in self._seen]:
-            raise RuntimeError(f"the forward pass did not come through the module of layer {missed[0]} that was to be hooked; give another one with down_proj")
+            raise RuntimeError(
+                f"the forward pass did not come through the hooked module of layer {missed[0]}; "
+                "give another one with down_proj"
+            )
         return self._seen
 
     def _take(self, layer: int, activations: torch.Tensor) -> None:
@@ -91,7 +99,9 @@ class Capture(contextlib.AbstractContextManager):
         batch = self._batch
         flat = activations.detach().reshape(-1, activations.shape[-1])
         if len(flat) != batch.ids.size:
-            raise ValueError(f"layer {layer} has activations for {len(flat)} tokens, but the batch has {batch.ids.size}")
+            raise ValueError(
+                f"layer {layer} has activations for {len(flat)} tokens, but the batch has {batch.ids.size}"
+            )
         kept = flat.index_select(0, self._kept.to(flat.device))
         if len(kept):
             low, high = (float(value) for value in torch.aminmax(kept))
@@ -111,15 +121,19 @@ class Capture(contextlib.AbstractContextManager):
         """What is wrong with the first row that cannot be written."""
         row = int((~(kept.abs().amax(1) <= self._largest)).nonzero()[0])
         value = next(value for value in kept[row].float().tolist() if not abs(value) <= self._largest)
-        for prompt, _, count in self._batch.owners:
-            if row < count:
-                break
-            row -= count
+        ends = list(itertools.accumulate(count for _, _, count in self._batch.owners))
+        prompt = self._batch.owners[bisect.bisect_right(ends, row)][0]
         place = f"layer {layer}, text {prompt.number} ({_beginning(prompt.text.text)!r})"
-        if value != value or value in (float("inf"), float("-inf")):
-            return ValueError(f"{place}: an activation is {value}; run the model in float32 or bfloat16, and look at its weights and this text")
+        if not math.isfinite(value):
+            return ValueError(
+                f"{place}: an activation is {value}; run the model in float32 or bfloat16, "
+                "and look at its weights and this text"
+            )
         name = str(self._dtype).removeprefix("torch.")
-        return ValueError(f'{place}: an activation is {value:g}, and {name} holds numbers up to {self._largest:g}; give dtype="bfloat16" or dtype="float32"')
+        return ValueError(
+            f"{place}: an activation is {value:g}, and {name} holds numbers up to {self._largest:g}; "
+            'give dtype="bfloat16" or dtype="float32"'
+        )
 
 
 def _sum_of_norms(rows: torch.Tensor) -> float:

@@ -38,7 +38,10 @@ def feature_rows(fit: Fit, features: Iterable[int]) -> np.ndarray:
     rows = []
     for feature in features:
         if not 0 <= feature < len(components):
-            raise ValueError(f"there is no feature {feature}: the fit has {len(components)} features; give 0 to {len(components) - 1}")
+            raise ValueError(
+                f"there is no feature {feature}: the fit has {len(components)} features; "
+                f"give 0 to {len(components) - 1}"
+            )
         largest = float(coefficients[:, feature].max(initial=0.0))
         row = np.asarray(components[feature], np.float32) * np.float32(largest)
         if not row.any():
@@ -61,7 +64,9 @@ def own_rows(direction: Any) -> np.ndarray:
         direction = direction.detach().float().cpu().numpy()
     rows = np.atleast_2d(np.asarray(direction, np.float32))
     if rows.ndim != 2 or not rows.size:
-        raise ValueError(f"a direction is an array (width,) or (k, width); the one given has the shape {np.shape(direction)}")
+        raise ValueError(
+            f"a direction is an array (width,) or (k, width); the one given has the shape {np.shape(direction)}"
+        )
     if not np.isfinite(rows).all():
         raise ValueError("the direction has numbers that are not finite")
     if not rows.any(axis=1).all():

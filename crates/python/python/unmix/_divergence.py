@@ -21,7 +21,7 @@ STRIDE = 8.0
 
 
 class Divergence:
-    """The mean divergence KL(unsteered ‖ steered) of the next token's distribution, in nats, over the tokens of texts."""
+    """The mean divergence KL(unsteered ‖ steered) of the next token's distribution, in nats, over tokens of texts."""
 
     def __init__(self, adapter: Adapter, texts: Any) -> None:
         import torch
@@ -30,7 +30,9 @@ class Divergence:
             raise ValueError("kl needs the tokenizer of the model; give it with tokenizer=")
         self._adapter = adapter
         length = min(MAX_LENGTH, adapter.max_positions or MAX_LENGTH)
-        encoder = Encoder(adapter.tokenizer, prepend_bos=True, skip_special=True, max_length=length, long_texts="truncate")
+        encoder = Encoder(
+            adapter.tokenizer, prepend_bos=True, skip_special=True, max_length=length, long_texts="truncate"
+        )
         prompts = encoder.encode(list(read_texts(texts, "text")), 0)
         tokens = sum(prompt.rows for prompt in prompts)
         if tokens == 0:
@@ -41,7 +43,10 @@ class Divergence:
             for batch in self._batches:
                 predicted = self._predict(batch)
                 if 4 * tokens * predicted.shape[1] > MOST_BYTES:
-                    raise ValueError(f"neutral has {tokens} tokens, and the model a vocabulary of {predicted.shape[1]}; give fewer texts")
+                    raise ValueError(
+                        f"neutral has {tokens} tokens, and the model a vocabulary of {predicted.shape[1]}; "
+                        "give fewer texts"
+                    )
                 self._unsteered.append(predicted)
 
     def measure(self) -> float:

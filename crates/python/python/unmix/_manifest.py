@@ -59,14 +59,18 @@ class Manifest:
         """
         path = folder / FILE
         if not path.is_file():
-            raise FileNotFoundError(f"{folder} is no collection: it has no {FILE}; give a folder that unmix.collect wrote")
+            raise FileNotFoundError(
+                f"{folder} is no collection: it has no {FILE}; give a folder that unmix.collect wrote"
+            )
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content.pop("format") != FORMAT:
                 raise KeyError("format")
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} does not say what unmix.collect writes ({error!r}); collect into another folder") from None
+            raise ValueError(
+                f"{path} does not say what unmix.collect writes ({error!r}); collect into another folder"
+            ) from None
 
     def last(self, key: str, default: Any) -> Any:
         """An entry of the last complete shard."""
@@ -81,7 +85,11 @@ class Manifest:
             If model, tokenizer or options differ.
         """
         found, given = self._identity(), other._identity()
-        different = [f"{key} is {found.get(key)!r} there and {given.get(key)!r} now" for key in given if found.get(key) != given.get(key)]
+        different = [
+            f"{key} is {found.get(key)!r} there and {given.get(key)!r} now"
+            for key in given
+            if found.get(key) != given.get(key)
+        ]
         if different:
             raise ValueError(
                 f"{folder} holds activations that were collected otherwise: {'; '.join(different)}. "

@@ -60,7 +60,9 @@ class Prompt:
 class Encoder:
     """Turns texts into sequences of tokens."""
 
-    def __init__(self, tokenizer: Any, *, prepend_bos: bool, skip_special: bool, max_length: int, long_texts: str) -> None:
+    def __init__(
+        self, tokenizer: Any, *, prepend_bos: bool, skip_special: bool, max_length: int, long_texts: str
+    ) -> None:
         self._tokenizer = tokenizer
         self._bos = getattr(tokenizer, "bos_token_id", None) if prepend_bos else None
         self._skip_special = skip_special
@@ -72,13 +74,18 @@ class Encoder:
     def encode(self, texts: Sequence[Text], first: int) -> list[Prompt]:
         """Texts in tokens. The first one has the number `first`."""
         encoded = self._tokenizer([text.text for text in texts], add_special_tokens=True, verbose=False)["input_ids"]
-        return [self._prompt(first + offset, text, list(ids)) for offset, (text, ids) in enumerate(zip(texts, encoded, strict=True))]
+        return [
+            self._prompt(first + offset, text, list(ids))
+            for offset, (text, ids) in enumerate(zip(texts, encoded, strict=True))
+        ]
 
     def _prompt(self, number: int, text: Text, ids: list[int]) -> Prompt:
         if self._bos is not None and ids[:1] != [self._bos]:
             ids = [self._bos, *ids]
         windows, truncated = self._windows(ids), len(ids) > self._max_length and not self._splits
-        return Prompt(number, text, [self._sequence(window, repeated) for window, repeated in windows if window], truncated)
+        return Prompt(
+            number, text, [self._sequence(window, repeated) for window, repeated in windows if window], truncated
+        )
 
     def _windows(self, ids: list[int]) -> list[tuple[list[int], int]]:
         """Windows of the tokens, each with the number of tokens that were in an earlier one."""

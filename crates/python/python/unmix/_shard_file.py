@@ -28,7 +28,13 @@ class ShardFile:
     """
 
     def __init__(
-        self, path: Path, rows: int, width: int, dtype: str, columns: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+        self,
+        path: Path,
+        rows: int,
+        width: int,
+        dtype: str,
+        columns: Mapping[str, np.ndarray],
+        metadata: Mapping[str, str],
     ) -> None:
         name, item = DTYPES[dtype]
         self._path, self._part = path, path.with_name(path.name + PART)
@@ -36,10 +42,14 @@ class ShardFile:
         # Columns come first, because their numbers are as long as those of the activations, or longer.
         header: dict[str, object] = {"__metadata__": dict(metadata)}
         end = 0
-        for column, values in columns.items():
+        for column in columns:
             header[column] = {"dtype": "I32", "shape": [rows], "data_offsets": [end, end + 4 * rows]}
             end += 4 * rows
-        header["activations"] = {"dtype": name, "shape": [rows, width], "data_offsets": [end, end + rows * self._row_bytes]}
+        header["activations"] = {
+            "dtype": name,
+            "shape": [rows, width],
+            "data_offsets": [end, end + rows * self._row_bytes],
+        }
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         path.parent.mkdir(parents=True, exist_ok=True)

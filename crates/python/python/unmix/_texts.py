@@ -32,7 +32,10 @@ def read_texts(texts: Texts, text_key: str) -> Iterator[Text]:
         If `texts` holds something else, with the number of the text.
     """
     if isinstance(texts, Mapping):
-        raise TypeError(f"texts has several parts ({', '.join(map(str, texts))}); give one of them, such as texts[{next(iter(texts), '')!r}]")
+        raise TypeError(
+            f"texts has several parts ({', '.join(map(str, texts))}); "
+            f"give one of them, such as texts[{next(iter(texts), '')!r}]"
+        )
     if isinstance(texts, (str, os.PathLike)):
         yield from _of_file(Path(texts), text_key)
         return
@@ -61,7 +64,9 @@ def _of_file(path: Path, text_key: str) -> Iterator[Text]:
             try:
                 record = json.loads(line)
             except json.JSONDecodeError as error:
-                raise ValueError(f"{place} is not JSON ({error}); expected is a JSON object on each line, with the field {text_key!r}") from None
+                raise ValueError(
+                    f"{place} is not JSON ({error}); expected is a JSON object on each line, with {text_key!r}"
+                ) from None
             yield _of_record(record, text_key, place)
 
 
@@ -69,9 +74,13 @@ def _of_record(record: Any, text_key: str, place: str) -> Text:
     if isinstance(record, str):
         return Text(record, {})
     if not isinstance(record, Mapping):
-        raise TypeError(f"{place} is of type {type(record).__name__}; expected is a string, or a dict with the key {text_key!r}")
+        raise TypeError(
+            f"{place} is of type {type(record).__name__}; expected is a string, or a dict with the key {text_key!r}"
+        )
     if text_key not in record:
-        raise ValueError(f"{place} has no {text_key!r}; it has {', '.join(map(repr, record))}; say which is the text with text_key")
+        raise ValueError(
+            f"{place} has no {text_key!r}; it has {', '.join(map(repr, record))}; say which is the text with text_key"
+        )
     text = record[text_key]
     if not isinstance(text, str):
         raise TypeError(f"{place}: {text_key!r} is of type {type(text).__name__}, not a string")

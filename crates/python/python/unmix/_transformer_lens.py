@@ -13,6 +13,8 @@ from ._transformers import TransformersAdapter
 if TYPE_CHECKING:
     import torch
 
+# Hook points of a layer of a bridge.
+POINTS: dict[Site, str] = {"neurons": "mlp.out.hook_in", "mlp_out": "mlp.out.hook_out", "resid": "hook_out"}
 NORMS = {"LN": "layer", "LNPre": "layer", "RMS": "rms", "RMSPre": "rms", None: "none"}
 
 
@@ -23,13 +25,14 @@ def adapt_transformer_lens(model: Any, tokenizer: Any) -> Adapter:
         return BridgeAdapter(model, tokenizer)
     if hasattr(model, "blocks") and hasattr(getattr(model, "cfg", None), "d_mlp"):
         return HookedAdapter(model, tokenizer)
-    raise TypeError(f"{type(model).__name__} of TransformerLens is no language model; give a HookedTransformer or a TransformerBridge")
+    raise TypeError(
+        f"{type(model).__name__} of TransformerLens is no language model; "
+        "give a HookedTransformer or a TransformerBridge"
+    )
 
 
 class BridgeAdapter(TransformersAdapter):
     """A bridge, which wraps the parts of a model of transformers. Its own hook points act in all of its modes."""
-
-    POINTS: dict[Site, str] = {"neurons": "mlp.out.hook_in", "mlp_out": "mlp.out.hook_out", "resid": "hook_out"}
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__(model, model.original_model, tokenizer, "transformer_lens", None)
@@ -39,7 +42,7 @@ class BridgeAdapter(TransformersAdapter):
         layer = self.check_layer(layer)
         if site != "resid":
             self._down(layer)
-        name = f"blocks.{layer}.{self.POINTS[site]}"
+        name = f"blocks.{layer}.{POINTS[site]}"
         if name not in self.model.hook_dict:
             raise ValueError(f"the bridge has no hook {name}; give the model of transformers itself")
         return _hook_point(self.model.hook_dict[name], edit)
@@ -157,7 +160,9 @@ class HookedAdapter(Adapter):
     def final_norm(self) -> Norm:
         norm, config = self.model.ln_final, self.model.cfg
         if config.normalization_type not in NORMS:
-            raise ValueError(f"the kind of norm {config.normalization_type!r} is not known; known are {', '.join(map(str, NORMS))}")
+            raise ValueError(
+                f"the kind of norm {config.normalization_type!r} is not known; known are {', '.join(map(str, NORMS))}"
+            )
         weight, bias = getattr(norm, "w", None), getattr(norm, "b", None)
         return Norm(
             kind=NORMS[config.normalization_type],

@@ -27,11 +27,14 @@ def unwrap_nnsight(model: Any) -> Any:
         module = model.__dict__.get(name)
         if hasattr(module, "config") and hasattr(module, "named_modules"):
             return module
-    raise TypeError(f"{type(model).__name__} of nnsight has no model of transformers in it; give a LanguageModel or TransformersModel")
+    raise TypeError(
+        f"{type(model).__name__} of nnsight has no model of transformers in it; "
+        "give a LanguageModel or TransformersModel"
+    )
 
 
 class TransformersAdapter(Adapter):
-    """A causal language model of transformers. Its modules are found by its type, as the logit lens finds its weights."""
+    """A causal language model of transformers. Its modules are found by its type, as the lens finds its weights."""
 
     def __init__(self, model: Any, module: Any, tokenizer: Any, kind: str, down_proj: str | None) -> None:
         if hasattr(module, "_orig_mod"):
@@ -57,7 +60,11 @@ class TransformersAdapter(Adapter):
 
     @property
     def config(self) -> dict[str, Any]:
-        return {key: value for key, value in self._settings.to_dict().items() if key not in ("_name_or_path", "transformers_version")}
+        return {
+            key: value
+            for key, value in self._settings.to_dict().items()
+            if key not in ("_name_or_path", "transformers_version")
+        }
 
     @property
     def name(self) -> str:
@@ -66,7 +73,9 @@ class TransformersAdapter(Adapter):
     @property
     def max_positions(self) -> int | None:
         names = ("max_position_embeddings", "n_positions", "max_seq_len")
-        return next((value for name in names if isinstance(value := getattr(self._text_settings, name, None), int)), None)
+        return next(
+            (value for name in names if isinstance(value := getattr(self._text_settings, name, None), int)), None
+        )
 
     def hook(self, layer: int, site: Site, edit: Edit) -> Hook:
         check_site(site)
@@ -130,7 +139,10 @@ class TransformersAdapter(Adapter):
     def unembedding(self) -> np.ndarray:
         head = self.module.get_output_embeddings()
         if head is None:
-            raise ValueError(f"{type(self.module).__name__} has no unembedding; give a model that predicts tokens (AutoModelForCausalLM)")
+            raise ValueError(
+                f"{type(self.module).__name__} has no unembedding; "
+                "give a model that predicts tokens (AutoModelForCausalLM)"
+            )
         return to_numpy(head.weight, "the unembedding")
 
     def final_norm(self) -> Norm:
@@ -149,7 +161,11 @@ class TransformersAdapter(Adapter):
         )
 
     def _at(self, path: str) -> Any:
-        return functools.reduce(lambda module, name: getattr(module, name), path.split("."), self.module) if path else self.module
+        return (
+            functools.reduce(lambda module, name: getattr(module, name), path.split("."), self.module)
+            if path
+            else self.module
+        )
 
     def _has(self, path: str) -> bool:
         try:
@@ -161,13 +177,17 @@ class TransformersAdapter(Adapter):
         if self._down_proj is not None:
             path, number, _ = self._down_proj.partition(f".{LAYER}.")
             if not number:
-                raise ValueError(f"down_proj has {LAYER} where the number of the layer stands; given was {self._down_proj!r}")
+                raise ValueError(
+                    f"down_proj has {LAYER} where the number of the layer stands; given was {self._down_proj!r}"
+                )
             looked = [path]
         else:
             looked = [prefix + self._family["layers"] for prefix in _unmix.layer_prefixes()]
         path = next((path for path in looked if self._has(path)), None)
         if path is None:
-            raise ValueError(f"{type(self.module).__name__} has no layers at {', '.join(looked)}; give down_proj, with {LAYER} in it")
+            raise ValueError(
+                f"{type(self.module).__name__} has no layers at {', '.join(looked)}; give down_proj, with {LAYER} in it"
+            )
         return path
 
     def _down(self, layer: int) -> torch.nn.Module:
@@ -200,7 +220,7 @@ class TransformersAdapter(Adapter):
             stream = output[0] if isinstance(output, tuple) else output
             if stream.shape[-1] != self.d_model or stream.ndim > 3:
                 raise ValueError(
-                    f"layer {layer} returns {tuple(stream.shape)}, which is no residual stream of width {self.d_model}; "
+                    f"layer {layer} returns {tuple(stream.shape)}, no residual stream of width {self.d_model}; "
                     'models of this type work with site="neurons" and site="mlp_out"'
                 )
             edited = edit(stream)

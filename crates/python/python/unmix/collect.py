@@ -133,11 +133,18 @@ def collect(
     _check_choice("dtype", dtype, DTYPES)
     _check_choice("long_texts", long_texts, ("truncate", "split"))
     _check_choice("padding_side", padding_side, ("right", "left"))
-    for name, value, least in (("batch_size", batch_size, 1), ("max_length", max_length, 2), ("shard_size", shard_size, 1)):
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("max_length", max_length, 2),
+        ("shard_size", shard_size, 1),
+    ):
         if not isinstance(value, (int, np.integer)) or value < least:
             raise ValueError(f"{name} is a whole number, at least {least}; given was {value!r}")
     if adapter.max_positions is not None and max_length > adapter.max_positions:
-        raise ValueError(f"max_length is {max_length}, but the model has positions for {adapter.max_positions} tokens; give max_length={adapter.max_positions} or less")
+        raise ValueError(
+            f"max_length is {max_length}, but the model has positions for {adapter.max_positions} tokens; "
+            f"give max_length={adapter.max_positions} or less"
+        )
     widths = {str(layer): adapter.width(layer, site) for layer in layers}
     options = {
         "layers": layers,
@@ -156,7 +163,13 @@ def collect(
     }
     file_name, vocabulary = _vocabulary(adapter.tokenizer)
     manifest = Manifest(options, adapter.describe(), hashlib.sha256(vocabulary).hexdigest(), widths)
-    encoder = Encoder(adapter.tokenizer, prepend_bos=prepend_bos, skip_special=skip_special, max_length=max_length, long_texts=long_texts)
+    encoder = Encoder(
+        adapter.tokenizer,
+        prepend_bos=prepend_bos,
+        skip_special=skip_special,
+        max_length=max_length,
+        long_texts=long_texts,
+    )
     folder = Path(out)
     manifest = _begin(folder, manifest, resume)
     write_whole(folder / file_name, vocabulary)
@@ -183,11 +196,16 @@ class _Run:
         if manifest.is_complete:
             return
         done = manifest.last("tokens", 0)
-        with TokenProgress(progress, done) as shown, Capture(self._adapter, self._layers, options["site"], options["dtype"]) as capture:
+        with (
+            TokenProgress(progress, done) as shown,
+            Capture(self._adapter, self._layers, options["site"], options["dtype"]) as capture,
+        ):
             for prompts in self._shards(texts):
                 digest = self._write_shard(prompts, digest, capture, shown)
         if manifest.last("tokens", 0) == 0:
-            raise ValueError("there are no tokens to collect: texts is empty, or has nothing but empty texts and special tokens")
+            raise ValueError(
+                "there are no tokens to collect: texts is empty, or has nothing but empty texts and special tokens"
+            )
         manifest.is_complete = True
         manifest.write(self._folder)
 
@@ -195,8 +213,9 @@ class _Run:
         """Reads the texts that are in complete shards. Returns their digest."""
         manifest = self._manifest
         count, digest, read = manifest.last("texts", 0), "", 0
-        for read, text in enumerate(itertools.islice(texts, count), 1):
+        for text in itertools.islice(texts, count):
             digest = chain(digest, text)
+            read += 1
         is_longer = manifest.is_complete and next(texts, None) is not None
         if read < count or digest != manifest.last("digest", "") or is_longer:
             raise ValueError(f"{self._folder} holds activations of other texts; give the same texts, or another folder")
@@ -219,7 +238,13 @@ class _Run:
     def _write_shard(self, prompts: list[Prompt], digest: str, capture: Capture, shown: TokenProgress) -> str:
         """Writes one file for each layer, then says so in the manifest. Returns the digest of all texts so far."""
         manifest = self._manifest
-        first_rows = dict(zip((prompt.number for prompt in prompts), np.cumsum([0, *(prompt.rows for prompt in prompts)]).tolist(), strict=False))
+        first_rows = dict(
+            zip(
+                (prompt.number for prompt in prompts),
+                np.cumsum([0, *(prompt.rows for prompt in prompts)]).tolist(),
+                strict=False,
+            )
+        )
         rows = sum(prompt.rows for prompt in prompts)
         files = self._open_files(prompts, rows) if rows else {}
         token_norms, bos_norms, begins = dict.fromkeys(self._layers, 0.0), dict.fromkeys(self._layers, 0.0), 0
@@ -271,7 +296,9 @@ class _Run:
             for layer in self._layers:
                 path = self._folder / f"layer-{layer}" / f"{number:05}.safetensors"
                 metadata = {"model": manifest.model["name"], "layer": str(layer), "site": manifest.options["site"]}
-                files[layer] = ShardFile(path, rows, manifest.widths[str(layer)], manifest.options["dtype"], columns, metadata)
+                files[layer] = ShardFile(
+                    path, rows, manifest.widths[str(layer)], manifest.options["dtype"], columns, metadata
+                )
         except BaseException:
             for file in files.values():
                 file.discard()
@@ -300,7 +327,13 @@ class _Run:
         return next((token for token in known if token is not None), 0)
 
 
-def _put(files: dict[int, ShardFile], layer: int, rows: Any, owners: list[tuple[Prompt, int, int]], first_rows: dict[int, int]) -> None:
+def _put(
+    files: dict[int, ShardFile],
+    layer: int,
+    rows: Any,
+    owners: list[tuple[Prompt, int, int]],
+    first_rows: dict[int, int],
+) -> None:
     import torch
 
     data = rows.view(torch.uint8).numpy() if len(rows) else None
@@ -321,7 +354,9 @@ def _begin(folder: Path, manifest: Manifest, resume: bool) -> Manifest:
         found = None
     others = [path for path in folder.iterdir() if path.name != FILE + PART] if folder.is_dir() else []
     if others and (found is None or not resume):
-        raise FileExistsError(f"{folder} is not empty; give another folder" + (", or resume=True to go on" if found else ""))
+        raise FileExistsError(
+            f"{folder} is not empty; give another folder" + (", or resume=True to go on" if found else "")
+        )
     remove_leftovers(folder)
     if found is not None and (found.shards or found.is_complete):
         found.check_same(manifest, folder)
@@ -354,6 +389,15 @@ def _check_choice(name: str, value: str, known: Iterable[str]) -> None:
 
 def _report(collection: Collection) -> None:
     if collection.truncated:
-        _log.warning("%d of %d texts had more than max_length tokens, and their ends were left out", collection.truncated, collection.texts)
+        _log.warning(
+            "%d of %d texts had more than max_length tokens, and their ends were left out",
+            collection.truncated,
+            collection.texts,
+        )
     for layer, norm in collection.bos_norms.items():
-        _log.info("layer %d: mean norm %.4g of begin-of-text tokens, %.4g of the tokens in the files", layer, norm, collection.token_norms[layer])
+        _log.info(
+            "layer %d: mean norm %.4g of begin-of-text tokens, %.4g of the tokens in the files",
+            layer,
+            norm,
+            collection.token_norms[layer],
+        )

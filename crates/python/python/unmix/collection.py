@@ -27,7 +27,8 @@ class Collection(Mapping[int, "Activations"]):
 
     Examples
     --------
-    >>> acts = unmix.collect(model, tokenizer, ["the cat sat", "a dog ran home"], layers=[0, 1], out="acts", progress=False)
+    >>> texts = ["the cat sat", "a dog ran home"]
+    >>> acts = unmix.collect(model, tokenizer, texts, layers=[0, 1], out="acts", progress=False)
     >>> acts
     Collection('acts', layers=[0, 1], tokens=7, site='neurons', dtype='float16')
     >>> acts[1].shape
@@ -54,7 +55,9 @@ class Collection(Mapping[int, "Activations"]):
         path = Path(path)
         manifest = Manifest.read(path)
         if not manifest.is_complete:
-            raise ValueError(f"{path} is not complete; call unmix.collect again as before, and it goes on where it stopped")
+            raise ValueError(
+                f"{path} is not complete; call unmix.collect again as before, and it goes on where it stopped"
+            )
         return cls(path, manifest)
 
     def __getitem__(self, layer: int) -> Activations:
@@ -97,7 +100,7 @@ class Collection(Mapping[int, "Activations"]):
 
     @property
     def prompts(self) -> Path:
-        """The file of texts: for each a JSON object on a line with ``prompt_id``, ``text``, ``tokens`` and its fields."""
+        """The file of texts: a JSON object on each line, with ``prompt_id``, ``text``, ``tokens`` and other fields."""
         return self.path / PROMPTS
 
     @property
@@ -120,9 +123,11 @@ class Collection(Mapping[int, "Activations"]):
         shards = self._manifest.shards
         count = sum(shard[counts] for shard in shards)
         return {
-            layer: sum(shard[sums][str(layer)] for shard in shards) / count if count else float("nan") for layer in self.layers
+            layer: sum(shard[sums][str(layer)] for shard in shards) / count if count else float("nan")
+            for layer in self.layers
         }
 
     def __repr__(self) -> str:
         dtype = self._manifest.options["dtype"]
-        return f"Collection({str(self.path)!r}, layers={self.layers}, tokens={self.tokens}, site={self.site!r}, dtype={dtype!r})"
+        what = f"layers={self.layers}, tokens={self.tokens}, site={self.site!r}, dtype={dtype!r}"
+        return f"Collection({str(self.path)!r}, {what})"

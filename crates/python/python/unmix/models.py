@@ -59,7 +59,9 @@ def adapt(model: Any, tokenizer: Any = None, *, down_proj: str | None = None) ->
     from ._transformers import TransformersAdapter, unwrap_nnsight
 
     if library == "nnsight":
-        return TransformersAdapter(model, unwrap_nnsight(model), tokenizer or getattr(model, "tokenizer", None), "nnsight", down_proj)
+        return TransformersAdapter(
+            model, unwrap_nnsight(model), tokenizer or getattr(model, "tokenizer", None), "nnsight", down_proj
+        )
     if hasattr(model, "config") and hasattr(model, "named_modules"):
         return TransformersAdapter(model, model, tokenizer, "transformers", down_proj)
     raise TypeError(

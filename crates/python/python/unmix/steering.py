@@ -100,13 +100,16 @@ class Steering(contextlib.AbstractContextManager):
     def __repr__(self) -> str:
         found = "" if self.kl is None else f", kl={self.kl:.3g}"
         return (
-            f"Steering(layer={self.layer}, site={self.site!r}, mode={self.mode!r}, strength={self.strength:.4g}{found}, "
-            f"directions={len(self.vectors)}, positions={self.positions!r})"
+            f"Steering(layer={self.layer}, site={self.site!r}, mode={self.mode!r}, strength={self.strength:.4g}"
+            f"{found}, directions={len(self.vectors)}, positions={self.positions!r})"
         )
 
     def _begin_pass(self, cached: int | None) -> None:
         if cached is None:
-            raise ValueError('positions="new" needs the cache of keys and values, which tells new tokens from the prompt; generate with the cache, or use positions="all"')
+            raise ValueError(
+                'positions="new" needs the cache of keys and values, which tells new tokens from the prompt; '
+                'generate with the cache, or use positions="all"'
+            )
         self._cached = cached
 
     def _edit(self, activations: torch.Tensor) -> torch.Tensor | None:
@@ -233,7 +236,9 @@ def steer(
         source = site_of(adapter, layer, rows.shape[1], site, known_site if feature is not None else None)
     rows, site = moved(adapter, layer, rows, source, site)
     factors = np.array(list(weights.values()) or [1.0] * len(rows), np.float32)
-    steering = Steering(adapter, layer, site, rows, factors, sign * (1.0 if strength is None else float(strength)), mode, positions)
+    steering = Steering(
+        adapter, layer, site, rows, factors, sign * (1.0 if strength is None else float(strength)), mode, positions
+    )
     if kl is not None:
         _find(steering, adapter, kl, neutral, sign)
     return steering
@@ -267,17 +272,23 @@ def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:
     matrix = np.asarray(activations)
     mask = np.asarray(labels)
     if matrix.ndim != 2 or mask.shape != matrix.shape[:1]:
-        raise ValueError(f"there is one label for each row; activations have the shape {matrix.shape}, labels {mask.shape}")
+        raise ValueError(
+            f"there is one label for each row; activations have the shape {matrix.shape}, labels {mask.shape}"
+        )
     mask = mask.astype(bool)
     if mask.all() or not mask.any():
-        raise ValueError(f"the labels are {'all' if mask.all() else 'never'} true, so there are no two means to compare")
+        raise ValueError(
+            f"the labels are {'all' if mask.all() else 'never'} true, so there are no two means to compare"
+        )
     return (_mean(matrix, mask) - _mean(matrix, ~mask)).astype(np.float32)
 
 
 def _find(steering: Steering, adapter: Adapter, kl: float, neutral: Texts, sign: int) -> None:
     """Sets the strength of a steering by its divergence."""
     divergence = Divergence(adapter, neutral)
-    trial = Steering(adapter, steering.layer, steering.site, steering.vectors, steering.weights, 1.0, steering.mode, "all")
+    trial = Steering(
+        adapter, steering.layer, steering.site, steering.vectors, steering.weights, 1.0, steering.mode, "all"
+    )
 
     def at(strength: float) -> float:
         trial.strength = sign * strength
@@ -291,7 +302,11 @@ def _find(steering: Steering, adapter: Adapter, kl: float, neutral: Texts, sign:
 def _check_options(
     mode: str, positions: str, sign: int, site: str | None, strength: float | None, kl: float | None, neutral: Any
 ) -> None:
-    for name, value, known in (("mode", mode, ("add", "ablate", "clamp")), ("positions", positions, ("all", "new")), ("sign", sign, (1, -1))):
+    for name, value, known in (
+        ("mode", mode, ("add", "ablate", "clamp")),
+        ("positions", positions, ("all", "new")),
+        ("sign", sign, (1, -1)),
+    ):
         if value not in known:
             raise ValueError(f"{name} is {value!r}; it is one of {', '.join(map(repr, known))}")
     if site is not None:
