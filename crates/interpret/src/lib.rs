@@ -82,8 +82,8 @@ pub use hierarchy::{Child, Hierarchy, HierarchyLevel, HierarchyOptions, NodeCoef
 pub use hierarchy_words::{HierarchySummary, HierarchyWords, LeafSummary, LevelSummary, NodeSummary};
 pub use interpretability::{Agreement, INTERPRETED_CONTEXTS, Interpretability, Interpreter};
 pub use lens::{
-    DownProjection, LensChance, LensError, LensReading, LensWords, NamedReading, NamedToken, NormKind, Readout,
-    ReadoutNames, ReadoutOptions, Role, TokenIdLogit, TokenLogit, single_neurons,
+    DownProjection, LensChance, LensError, LensReading, LensWords, ModelFamily, NamedReading, NamedToken, NormKind,
+    Readout, ReadoutNames, ReadoutOptions, Role, TokenIdLogit, TokenLogit, layer_prefixes, single_neurons,
 };
 pub use neurons::{Neuron, strongest_neurons};
 pub use one_line::{disturbs_a_terminal, one_line};

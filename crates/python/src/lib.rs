@@ -9,6 +9,7 @@ mod concepts;
 mod errors;
 mod estimation;
 mod export;
+mod families;
 mod features;
 mod fit;
 mod interpret_errors;
@@ -31,6 +32,7 @@ use pyo3::prelude::*;
 fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(module)?;
+    families::register(module)?;
     activations::register(module)?;
     fit::register(module)?;
     estimation::register(module)?;
