@@ -25,7 +25,10 @@ sys.path.append(str(ROOT / "crates/xtask/lens"))
 # Modules whose doctests run a model.
 WITH_MODELS = ("unmix.collect", "unmix.collection", "unmix.models", "unmix.steering")
 # Modules whose doctests read a fit of the demo.
-WITH_A_FIT = ("unmix._analysis", "unmix.features", "unmix.fit.")
+WITH_A_FIT = tuple(
+    f"unmix.{name}."
+    for name in ("_analysis", "features", "fit", "lens", "concepts", "tree", "comparison", "report", "export")
+)
 WORDS = 61
 
 

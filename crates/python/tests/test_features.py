@@ -15,7 +15,9 @@ def of_the_command(command, demo_fit, vocabulary, tmp_path_factory):
     """What the command says about the same fit."""
     path = tmp_path_factory.mktemp("vocabulary") / "vocab.json"
     path.write_text(json.dumps(vocabulary))
-    run = subprocess.run([command, "features", demo_fit, "--json", "--vocabulary", path], capture_output=True, check=True)
+    run = subprocess.run(
+        [command, "features", demo_fit, "--json", "--vocabulary", path], capture_output=True, check=True
+    )
     return json.loads(run.stdout)
 
 
@@ -120,7 +122,10 @@ def test_words_come_from_the_strings_of_activations(activations, demo_fit, token
         unmix.Activations(activations, token_strings=token_strings), n_components=8, max_iter=5, device="cpu"
     )
     assert own.features().words_from == "tokens"
-    assert own.features()[0].words[0].name in {word.strip() or word for word in vocabulary} | {"full stop “.”", "comma “,”"}
+    assert own.features()[0].words[0].name in {word.strip() or word for word in vocabulary} | {
+        "full stop “.”",
+        "comma “,”",
+    }
 
 
 def test_what_is_no_tokenizer_is_refused(fit, tmp_path):

@@ -502,9 +502,13 @@ class Analysis:
         from .tree import levels
 
         if layer is not None and model is None:
-            raise ValueError("layer: it chooses a layer of the model's weights, and there are none; give model=, or leave it out")
+            raise ValueError(
+                "layer: it chooses a layer of the model's weights, and there are none; give model=, or leave it out"
+            )
         if activations is not None and labels is None:
-            raise ValueError("activations: concepts are scored on them, and there are no labels; give labels=, or leave it out")
+            raise ValueError(
+                "activations: concepts are scored on them, and there are no labels; give labels=, or leave it out"
+            )
         fit = self if tokenizer is None else self.with_tokenizer(tokenizer)
         other = None if beside is None else fit._other(beside)
         request = {

@@ -38,7 +38,13 @@ def escape(text: str) -> str:
 
 
 def _disturbs(c: str) -> bool:
-    return ord(c) < 32 or ord(c) == 127 or c in "\u2028\u2029\u061c\u200e\u200f" or "\u202a" <= c <= "\u202e" or "\u2066" <= c <= "\u2069"
+    return (
+        ord(c) < 32
+        or ord(c) == 127
+        or c in "\u2028\u2029\u061c\u200e\u200f"
+        or "\u202a" <= c <= "\u202e"
+        or "\u2066" <= c <= "\u2069"
+    )
 
 
 def page(body: str) -> str:

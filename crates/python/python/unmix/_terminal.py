@@ -14,7 +14,9 @@ def terminal_width() -> int:
 
 def one_line(text: str) -> str:
     """The text on one line, without anything that could disturb a terminal."""
-    return "".join("⏎" if c == "\n" else " " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} or _turns(c) else c for c in text)
+    return "".join(
+        "⏎" if c == "\n" else " " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} or _turns(c) else c for c in text
+    )
 
 
 def _turns(c: str) -> bool:
@@ -60,7 +62,9 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
 
     def line(cells: Sequence[str]) -> str:
-        padded = [cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(cells, widths, right, strict=True)]
+        padded = [
+            cell.rjust(width) if r else cell.ljust(width) for cell, width, r in zip(cells, widths, right, strict=True)
+        ]
         return "  ".join(padded).rstrip()
 
     return "\n".join(fitted(line(cells), terminal_width()) for cells in lines)

@@ -10,9 +10,7 @@ from typing import Any
 from . import _unmix
 
 
-def read_text(
-    native: _unmix.Fit, tokenizer: Any = None, token_strings: list[str] | None = None
-) -> _unmix.Text:
+def read_text(native: _unmix.Fit, tokenizer: Any = None, token_strings: list[str] | None = None) -> _unmix.Text:
     """The text of a fit's tokens.
 
     Parameters

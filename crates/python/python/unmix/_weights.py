@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _unmix
-
-_ELEMENTS = {"float32": "f32", "float16": "f16"}
+from . import _input, _unmix
 
 
 def weights_of(
@@ -48,7 +46,13 @@ def weights_of(
         If neither a model nor arrays are given, or both.
     """
     parts = {"down_projection": down_projection, "unembedding": unembedding, "final_norm": final_norm}
-    choice: dict[str, Any] = {"layer": layer, "expert": expert, "norm": norm, "epsilon": epsilon, "model_type": model_type}
+    choice: dict[str, Any] = {
+        "layer": layer,
+        "expert": expert,
+        "norm": norm,
+        "epsilon": epsilon,
+        "model_type": model_type,
+    }
     arrays = {name: part for name, part in parts.items() if part is not None and not isinstance(part, str)}
     names = {name: part if isinstance(part, str) else None for name, part in parts.items()}
     if model is None:
@@ -71,9 +75,9 @@ def _of_model(model: Any, choice: dict[str, Any]) -> _unmix.Weights:
     from . import models
 
     adapter = models.adapt(model)
-    settings = getattr(getattr(adapter, "module", None), "config", None)
-    if hasattr(settings, "to_json_string"):
-        # The family table knows the names of its tensors, whatever lies between them.
+    if adapter.kind != "transformer_lens":
+        # The table of families knows the names of its tensors, and what lies between them.
+        settings = adapter.module.config
         tensors = _of_layer(adapter.module.state_dict().items(), choice["layer"])
         return _unmix.Weights.from_memory(
             type(adapter.module).__name__, list(_memory_of(tensors)), settings.to_json_string(use_diff=False), choice
@@ -87,57 +91,55 @@ def _of_model(model: Any, choice: dict[str, Any]) -> _unmix.Weights:
         "final_norm": norm.weight,
         "final_norm_bias": norm.bias,
     }
-    given = {"norm": choice["norm"] or norm.kind, "epsilon": choice["epsilon"] if choice["epsilon"] is not None else norm.epsilon}
+    given = {
+        "norm": choice["norm"] or norm.kind,
+        "epsilon": choice["epsilon"] if choice["epsilon"] is not None else norm.epsilon,
+    }
     return _of_arrays({name: array for name, array in arrays.items() if array is not None}, {**choice, **given})
 
 
 def _of_arrays(arrays: dict[str, Any], choice: dict[str, Any]) -> _unmix.Weights:
     """Weights under the names that files without a model's type have."""
-    names = {"down_projection": "down_proj", "unembedding": "unembedding", "final_norm": "final_norm", "final_norm_bias": "final_norm.bias"}
+    names = {
+        "down_projection": "down_proj",
+        "unembedding": "unembedding",
+        "final_norm": "final_norm",
+        "final_norm_bias": "final_norm.bias",
+    }
     kind = choice["norm"]
-    if kind is None and "final_norm" not in arrays:
-        kind = "none"
     if kind not in (None, "none") and "final_norm" not in arrays:
         # A norm without weights has weights of one.
-        width = np.shape(arrays["unembedding"])[1] if "unembedding" in arrays else np.shape(arrays["down_projection"])[0]
-        arrays = {**arrays, "final_norm": np.zeros(width, np.float32) if "plus-one" in kind else np.ones(width, np.float32)}
+        width = (
+            np.shape(arrays["unembedding"])[1] if "unembedding" in arrays else np.shape(arrays["down_projection"])[0]
+        )
+        arrays = {
+            **arrays,
+            "final_norm": np.zeros(width, np.float32) if "plus-one" in kind else np.ones(width, np.float32),
+        }
     tensors = [(names[name], array) for name, array in arrays.items()]
     given = {name: names[name] for name in ("down_projection", "unembedding", "final_norm") if name in arrays}
-    choice = {**choice, **{name: given.get(name) for name in ("down_projection", "unembedding", "final_norm")}, "norm": kind}
+    choice = {
+        **choice,
+        **{name: given.get(name) for name in ("down_projection", "unembedding", "final_norm")},
+        "norm": kind,
+    }
     return _unmix.Weights.from_memory("the arrays", list(_memory_of(tensors)), None, choice)
 
 
 def _of_layer(tensors: Iterable[tuple[str, Any]], layer: int | None) -> Iterable[tuple[str, Any]]:
-    """The tensors without those of other layers, which would only be copied from their device."""
+    """The weights without those of other layers, which would only be copied from their device.
+
+    Tensors of other numbers than floating-point ones, or without numbers, are no weights.
+    """
     for name, tensor in tensors:
         number = re.search(r"\.(\d+)\.", name)
-        if layer is None or number is None or int(number[1]) == layer:
+        is_of_layer = layer is None or number is None or int(number[1]) == layer
+        if is_of_layer and tensor.is_floating_point() and not tensor.is_meta:
             yield name, tensor
 
 
 def _memory_of(tensors: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, str, list[int], np.ndarray]]:
-    """Name, type, shape and bytes of each tensor of floating-point numbers. What is in memory already is not copied."""
+    """Name, type, shape and bytes of each tensor. What is in memory as the engine reads it is not copied."""
     for name, tensor in tensors:
-        array, element = _array_of(tensor)
-        if element is not None:
-            yield name, element, list(array.shape), array.reshape(-1).view(np.uint8)
-
-
-def _array_of(tensor: Any) -> tuple[np.ndarray, str | None]:
-    """A tensor as a C-contiguous array, and the type of its numbers. The type is None if they are no floating-point numbers."""
-    if hasattr(tensor, "detach"):
-        tensor = tensor.detach()
-        if tensor.is_meta or not tensor.is_floating_point():
-            return np.empty(0), None
-        tensor = tensor.cpu().contiguous()
-        if str(tensor.dtype) == "torch.bfloat16":
-            import torch
-
-            return tensor.view(torch.int16).numpy(), "bf16"
-        tensor = tensor.numpy()
-    array = np.ascontiguousarray(tensor)
-    if array.dtype.kind != "f":
-        return array, None
-    if array.dtype.name not in _ELEMENTS:
-        array = array.astype(np.float32)
-    return array, _ELEMENTS[array.dtype.name]
+        array, element = _input.numbers_of(tensor, name)
+        yield name, element, list(array.shape), _input.bytes_of(array)

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 
 class Comparison(Result):
-    """How the features of other fits match those of a first one, one to one."""
+    """How the features of other fits match those of a first one, one to one.
+
+    It comes from :meth:`unmix.Fit.compare`.
+
+    Examples
+    --------
+    >>> fit.compare(fit).found_again == [fit.n_components]
+    True
+    """
 
     def __init__(self, value: dict[str, Any]) -> None:
         super().__init__(value)
@@ -54,8 +62,17 @@ class Comparison(Result):
         rows = []
         for fit in self._fits:
             for pair in fit["pairs"]:
-                row = {"fit": fit["fit"], "first": pair["first"], "second": pair["second"], "similarity": pair[fit["compared_by"]]}
-                words = {name: joined(word["name"] for word in pair[name]) for name in ("first_words", "second_words") if name in pair}
+                row = {
+                    "fit": fit["fit"],
+                    "first": pair["first"],
+                    "second": pair["second"],
+                    "similarity": pair[fit["compared_by"]],
+                }
+                words = {
+                    name: joined(word["name"] for word in pair[name])
+                    for name in ("first_words", "second_words")
+                    if name in pair
+                }
                 rows.append(row | words)
         return pandas.DataFrame(rows, columns=None if rows else ["fit", "first", "second", "similarity"])
 
@@ -69,7 +86,14 @@ class Comparison(Result):
         def row(fit: dict[str, Any]) -> list[str]:
             means = [f"{value:.3f}" for value in (fit["stability"], fit["median"], fit["chance"]["stability"])]
             found = f"{fit['found_again']} of {fit['possible']}"
-            return [fit["fit"], str(fit["n_components"]), f"{fit['relative_error']:.4f}", *means, found, fit["compared_by"]]
+            return [
+                fit["fit"],
+                str(fit["n_components"]),
+                f"{fit['relative_error']:.4f}",
+                *means,
+                found,
+                fit["compared_by"],
+            ]
 
         return [own, *map(row, self._fits)]
 
@@ -77,7 +101,9 @@ class Comparison(Result):
         return [f"{fit['fit']}: {fit['verdict']}" for fit in self._fits]
 
 
-def compare(fits: list[tuple[str, Any]], by: str | None, page: str | os.PathLike[str] | None, force: bool) -> Comparison:
+def compare(
+    fits: list[tuple[str, Any]], by: str | None, page: str | os.PathLike[str] | None, force: bool
+) -> Comparison:
     """How much fits have in common; see :meth:`unmix.Fit.compare`. ``fits`` are named, and the first one comes first."""
     (name, first), others = fits[0], fits[1:]
     texts = [fit._text for _, fit in fits]
@@ -95,4 +121,7 @@ def compare(fits: list[tuple[str, Any]], by: str | None, page: str | os.PathLike
 
 def unique(names: list[str]) -> list[str]:
     """Names of fits, with a number where several are equal."""
-    return [f"{name} ({names[:place].count(name) + 1})" if names.count(name) > 1 else name for place, name in enumerate(names)]
+    return [
+        f"{name} ({names[:place].count(name) + 1})" if names.count(name) > 1 else name
+        for place, name in enumerate(names)
+    ]

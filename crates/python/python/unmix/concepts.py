@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 class ConceptTable(Result):
     """How well features detect concepts. All choices were made on one half of the prompts and scored on the other.
 
-    ``to_dict()`` also has the scores of each feature, the pairs beyond chance, and what shuffled labels give.
+    It comes from :meth:`unmix.Fit.concepts`. ``to_dict()`` also has the scores of each feature, the pairs beyond chance,
+    and what shuffled labels give.
+
+    Examples
+    --------
+    >>> table = fit.concepts(labels, permutations=0)
+    >>> table.to_pandas().loc["months", "prompts"] > 1
+    True
     """
 
     @property
@@ -69,7 +76,11 @@ class ConceptTable(Result):
         return ["concept", ">prompts", ">feature", ">AUC", ">p", ">S_CD", ">supervised AUC"]
 
     def _rows(self) -> list[list[str]]:
-        best_first = sorted(self._value["concepts"], key=lambda concept: -1.0 if concept["auc"] is None else concept["auc"], reverse=True)
+        best_first = sorted(
+            self._value["concepts"],
+            key=lambda concept: -1.0 if concept["auc"] is None else concept["auc"],
+            reverse=True,
+        )
         return [
             [
                 concept["concept"],
@@ -90,7 +101,11 @@ class ConceptTable(Result):
             f"Mean AUC of concepts {number(summary['auc_mean'])}{chance}; of supervised directions "
             f"{number(summary['diff_means_auc_mean'])}.",
             f"Chosen on {choosing} prompts, scored on {prompts - choosing}; "
-            + (f"{neutral} of them are neutral." if neutral else "none is neutral, so all other concepts take their place."),
+            + (
+                f"{neutral} of them are neutral."
+                if neutral
+                else "none is neutral, so all other concepts take their place."
+            ),
         ]
         if baseline:
             features, concepts = ({pair[name] for pair in value["detected"]} for name in ("feature", "concept"))
@@ -143,7 +158,9 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"labels: {value!r} is neither a number nor a text")
 
 
-def scoring(activations: Any, neutral: str, level: str, purity_tokens: int, permutations: int, random_state: int) -> dict[str, Any]:
+def scoring(
+    activations: Any, neutral: str, level: str, purity_tokens: int, permutations: int, random_state: int
+) -> dict[str, Any]:
     """How concepts are scored, for the native module."""
     from .activations import as_activations
 

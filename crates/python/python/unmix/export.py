@@ -24,6 +24,11 @@ class Export:
         The files in it.
     usage : str
         Lines of Python that open the folder with the tool.
+
+    Examples
+    --------
+    >>> [file.name for file in fit.export("saelens", "a-sae", architecture="matching-pursuit").files]
+    ['sae_weights.safetensors', 'cfg.json']
     """
 
     def __init__(self, value: dict[str, Any]) -> None:
@@ -42,7 +47,9 @@ class Export:
         if encoder is None:
             return []
         if not encoder["fitted"]:
-            return ["The encoder is the pseudo-inverse of the features, since the activations were not at hand: its error is not known."]
+            return [
+                "The encoder is the pseudo-inverse of the features, since the activations were not at hand: its error is not known."
+            ]
         return [
             f"Relative error of the affine encoder {encoder['relative_error']:.4f}, of the fit {encoder['fit_relative_error']:.4f}; "
             f"features active a token {encoder['mean_active']:.1f} and {encoder['fit_mean_active']:.1f}."
@@ -50,13 +57,17 @@ class Export:
 
     def __repr__(self) -> str:
         files = ", ".join(file.name for file in self.files)
-        return "\n".join([f"<unmix export for {self.tool}: {self.path} ({files})>", *self._about_encoder(), "", self.usage.rstrip()])
+        return "\n".join(
+            [f"<unmix export for {self.tool}: {self.path} ({files})>", *self._about_encoder(), "", self.usage.rstrip()]
+        )
 
     def _repr_html_(self) -> str:
         files = _html.escape(", ".join(file.name for file in self.files))
         usage = "<br>".join(_html.escape(line) for line in self.usage.rstrip().splitlines())
         about = "".join(map(_html.soft, self._about_encoder()))
-        return _html.page(f"<div>For {self.tool}: <b>{_html.escape(str(self.path))}</b> ({files})</div>{about}<div><code>{usage}</code></div>")
+        return _html.page(
+            f"<div>For {self.tool}: <b>{_html.escape(str(self.path))}</b> ({files})</div>{about}<div><code>{usage}</code></div>"
+        )
 
 
 def export(text: _unmix.Text, request: dict[str, Any]) -> Export:

@@ -85,7 +85,9 @@ class Context:
 
     def _html(self, largest: float) -> str:
         before, after = ("… " if self.cut_before else ""), (" …" if self.cut_after else "")
-        parts = [shaded(text, coefficient / largest if largest else 0.0, word) for text, coefficient, word in self.tokens]
+        parts = [
+            shaded(text, coefficient / largest if largest else 0.0, word) for text, coefficient, word in self.tokens
+        ]
         return f"<div class='unmix-context'>{before}{''.join(parts)}{after}</div>"
 
 
@@ -117,6 +119,12 @@ class Feature:
         Its neurons with the largest weights, for the feature scaled to unit norm.
     distribution : dict
         How its coefficients above zero are distributed: ``active``, ``largest``, ``counts`` and ``quantiles``.
+
+    Examples
+    --------
+    >>> feature = fit.feature(5)
+    >>> feature.distribution["active"] == (fit.coefficients[:, 5] > 0).sum()
+    True
     """
 
     number: int
@@ -212,6 +220,14 @@ class FeatureTable(Sequence[Feature]):
         ``features``.
     words_from : str
         Where words come from: ``tokens``, ``vocabulary``, ``token_ids`` or ``rows``.
+
+    Examples
+    --------
+    >>> table = fit.features()
+    >>> [feature.number for feature in table[:2]] == [table[0].number, table[1].number]
+    True
+    >>> table.of(5).number
+    5
     """
 
     def __init__(self, features: list[Feature], about: dict[str, Any], shown: int) -> None:
@@ -279,7 +295,9 @@ class FeatureTable(Sequence[Feature]):
             return values | ({"reproducibility": feature.reproducibility} if self._about["runs"] else {})
 
         numbers = [feature.number for feature in self._features]
-        return pandas.DataFrame([row(feature) for feature in self._features], index=pandas.Index(numbers, name="feature"))
+        return pandas.DataFrame(
+            [row(feature) for feature in self._features], index=pandas.Index(numbers, name="feature")
+        )
 
     def _summary(self) -> list[str]:
         about = self._about
@@ -292,7 +310,11 @@ class FeatureTable(Sequence[Feature]):
                 f"Reproducible: mean cosine of the feature's matches in the {about['runs']} runs. A question mark (below "
                 f"{about['reproducible']}) warns of features that other runs often do not find."
             )
-        lines.extend(f"{note['level']}: {note['text']}. {note['advice']}".strip() for note in self.notes if note["level"] != "good")
+        lines.extend(
+            f"{note['level']}: {note['text']}. {note['advice']}".strip()
+            for note in self.notes
+            if note["level"] != "good"
+        )
         if about["source"] == "token_ids":
             lines.append("Numbers are token ids; fit.with_tokenizer(tokenizer) shows words.")
         if about["source"] == "rows":
@@ -325,14 +347,18 @@ class FeatureTable(Sequence[Feature]):
             share = f"{meter(feature.share / most if most > 0 else 0.0)}{percent(feature.share)}"
             cells = [str(feature.number), share, percent(feature.active_share)]
             if runs:
-                doubt = "" if feature.is_reproducible else " class='unmix-doubt' title='other runs often do not find it'"
+                doubt = (
+                    "" if feature.is_reproducible else " class='unmix-doubt' title='other runs often do not find it'"
+                )
                 cells.append(f"<span{doubt}>{feature._agreement()}</span>")
             numbers = "".join(f"<td class='unmix-number'>{cell}</td>" for cell in cells)
             contexts = feature._contexts_html(self._shown)
             rows.append(f"<tr>{numbers}<td class='unmix-text'><div>{feature._words_html()}</div>{contexts}</td></tr>")
         head = "".join(f"<th>{title}</th>" for title in titles)
         below = "".join(f"<div class='unmix-soft'>{escape(line)}</div>" for line in self._summary())
-        return page(f"<table class='unmix-table'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{below}")
+        return page(
+            f"<table class='unmix-table'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{below}"
+        )
 
 
 def feature_table(

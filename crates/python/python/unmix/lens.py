@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 
 
 class LensTable(Result):
-    """What features promote and suppress. It has an entry for each feature, and for each single neuron that was asked for."""
+    """What features promote and suppress. It has an entry for each feature, and for each single neuron that was asked for.
+
+    It comes from :meth:`unmix.Fit.lens`.
+
+    Examples
+    --------
+    >>> weights = np.random.default_rng(0).normal(size=(2, 32, 1536)).astype(np.float32)
+    >>> table = fit.lens(down_projection=weights[0], unembedding=weights[1].T, norm="rms", features=[0, 1], top=2)
+    >>> sorted(table.to_pandas()["direction"].unique())
+    ['promoted', 'suppressed']
+    """
 
     def __len__(self) -> int:
         return len(self._entries())
@@ -84,13 +94,16 @@ class LensTable(Result):
     def _repr_html_(self) -> str:
         def tokens(entry: dict[str, Any], kind: str, css: str) -> str:
             shown = (
-                f"<span class='{css}' title='{token['logit']:+.2f}'>{_html.escape(token['shown'])}</span>" for token in entry[kind]
+                f"<span class='{css}' title='{token['logit']:+.2f}'>{_html.escape(token['shown'])}</span>"
+                for token in entry[kind]
             )
             return " ".join(shown) or "<span class='unmix-soft'>nothing: it is zero</span>"
 
         rows = []
         for entry in self._entries()[:ROWS]:
-            words = [_html.escape(joined(word["name"] for word in entry.get("words") or []))] if self._has_words() else []
+            words = (
+                [_html.escape(joined(word["name"] for word in entry.get("words") or []))] if self._has_words() else []
+            )
             lists = [tokens(entry, "promoted", "unmix-up"), tokens(entry, "suppressed", "unmix-down")]
             rows.append([_html.escape(_label(entry)), *words, *lists])
         titles = [title.lstrip(">") for title in self._titles()]

@@ -45,10 +45,25 @@ def plot_map(text: _unmix.Text, shares: np.ndarray, names: list[str], ax: Axes |
     ax = _axes(ax)
     positions = np.asarray(_unmix.feature_positions(text))
     largest = shares.max() if shares.size and shares.max() > 0 else 1.0
-    ax.scatter(positions[:, 0], positions[:, 1], s=12 + 160 * np.clip(shares, 0, None) / largest, color="C0", alpha=0.6, linewidths=0)
+    ax.scatter(
+        positions[:, 0],
+        positions[:, 1],
+        s=12 + 160 * np.clip(shares, 0, None) / largest,
+        color="C0",
+        alpha=0.6,
+        linewidths=0,
+    )
     for (x, y), name in zip(positions, names, strict=True):
         # A dollar sign would begin a formula.
-        ax.annotate(name.replace("$", r"\$"), (x, y), fontsize=7, ha="center", va="bottom", xytext=(0, 4), textcoords="offset points")
+        ax.annotate(
+            name.replace("$", r"\$"),
+            (x, y),
+            fontsize=7,
+            ha="center",
+            va="bottom",
+            xytext=(0, 4),
+            textcoords="offset points",
+        )
     # The first row of the report's map is at the top.
     ax.set_xlim(-0.03, 1.03)
     ax.set_ylim(1.03, -0.03)

@@ -19,6 +19,12 @@ class Report:
         The file. It needs no network and no other file.
     warnings : list of dict
         What a reader should look at first: ``text``, ``advice`` and ``features``.
+
+    Examples
+    --------
+    >>> report = fit.report("page.html", ranks=[2])
+    >>> report.path.exists(), report.to_dict()["features"] == fit.n_components
+    (True, True)
     """
 
     def __init__(self, value: dict[str, Any]) -> None:
@@ -39,17 +45,36 @@ class Report:
     def _facts(self) -> list[str]:
         value = self._value
         features = value["features"]
-        words = "in contexts" if value["words_from"] in ("tokens", "vocabulary") else "not known; fit.with_tokenizer(tokenizer) gives them"
-        promoted = f"beyond chance for {value['promoting']} of {features} features" if value["lens"] else "not shown; model= gives the weights"
-        concepts = f"one stands beside {value['named']} of {features} features" if value["concepts"] else "not shown; labels= gives them"
+        words = (
+            "in contexts"
+            if value["words_from"] in ("tokens", "vocabulary")
+            else "not known; fit.with_tokenizer(tokenizer) gives them"
+        )
+        promoted = (
+            f"beyond chance for {value['promoting']} of {features} features"
+            if value["lens"]
+            else "not shown; model= gives the weights"
+        )
+        concepts = (
+            f"one stands beside {value['named']} of {features} features"
+            if value["concepts"]
+            else "not shown; labels= gives them"
+        )
         facts = [f"words: {words}", f"promoted tokens: {promoted}", f"concepts: {concepts}"]
         if value["beside"]:
-            facts.append(f"beside: another fit, mean {value['beside']['matched_by']} {value['beside']['stability']:.2f}")
+            facts.append(
+                f"beside: another fit, mean {value['beside']['matched_by']} {value['beside']['stability']:.2f}"
+            )
         facts.extend(f"warning: {warning['text']}. {warning['advice']}".strip() for warning in self.warnings)
         return facts
 
     def __repr__(self) -> str:
-        return "\n".join([f"<unmix report of {self._value['features']} features: {self.path}>", *(f"  {fact}" for fact in self._facts())])
+        return "\n".join(
+            [
+                f"<unmix report of {self._value['features']} features: {self.path}>",
+                *(f"  {fact}" for fact in self._facts()),
+            ]
+        )
 
     def _repr_html_(self) -> str:
         link = f"<a href='{_html.escape(self.path.as_posix())}' target='_blank'>{_html.escape(str(self.path))}</a>"

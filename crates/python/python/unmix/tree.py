@@ -16,7 +16,16 @@ WORDS = 6
 
 
 class FeatureTree:
-    """Levels of ever fewer features above those of a fit. The features of each level are the parents of those below."""
+    """Levels of ever fewer features above those of a fit. The features of each level are the parents of those below.
+
+    It comes from :meth:`unmix.Fit.tree`.
+
+    Examples
+    --------
+    >>> tree = fit.tree([4])
+    >>> len(tree.to_pandas()) == sum(len(tree.children(1, node)) for node in range(4))
+    True
+    """
 
     def __init__(self, value: dict[str, Any]) -> None:
         self._value = value
@@ -47,8 +56,13 @@ class FeatureTree:
             If there is no such level or feature.
         """
         if not 1 <= level <= len(self.ranks) or not 0 <= node < self.ranks[level - 1]:
-            raise IndexError(f"there is no feature {node} in level {level}: the levels 1 to {len(self.ranks)} have {self.ranks} features")
-        return [(child["feature"], child["strength"]) for child in self._value["levels"][level - 1]["nodes"][node]["children"]]
+            raise IndexError(
+                f"there is no feature {node} in level {level}: the levels 1 to {len(self.ranks)} have {self.ranks} features"
+            )
+        return [
+            (child["feature"], child["strength"])
+            for child in self._value["levels"][level - 1]["nodes"][node]["children"]
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The tree as plain dictionaries, lists, numbers and strings, as ``unmix tree --json`` has it."""
@@ -110,7 +124,13 @@ class FeatureTree:
                 )
                 rows.append([f"{level['level']}.{node['node']}", f"<b>{_html.escape(_words(node))}</b>", children])
             parts.append(f"<div><b>{_html.escape(self._title(level))}</b></div>")
-            parts.append(_html.table(["#", "words where its children are active together", "children, and how much it makes up of each"], rows, (1, 2)))
+            parts.append(
+                _html.table(
+                    ["#", "words where its children are active together", "children, and how much it makes up of each"],
+                    rows,
+                    (1, 2),
+                )
+            )
         return _html.page("".join(parts))
 
 
@@ -125,4 +145,8 @@ def tree(text: _unmix.Text, ranks: list[int] | None, threshold: float, most_chil
 
 def levels(ranks: list[int] | None, threshold: float, most_children: int) -> dict[str, Any]:
     """Options of the levels, for the native module."""
-    return {"ranks": None if ranks is None else [int(rank) for rank in ranks], "threshold": threshold, "most_children": most_children}
+    return {
+        "ranks": None if ranks is None else [int(rank) for rank in ranks],
+        "threshold": threshold,
+        "most_children": most_children,
+    }
