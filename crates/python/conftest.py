@@ -27,7 +27,19 @@ WITH_MODELS = ("unmix.collect", "unmix.collection", "unmix.models", "unmix.steer
 # Modules whose doctests read a fit of the demo.
 WITH_A_FIT = tuple(
     f"unmix.{name}."
-    for name in ("_analysis", "features", "fit", "lens", "concepts", "tree", "comparison", "report", "export")
+    for name in (
+        "_fit_text",
+        "_fit_reading",
+        "_fit_output",
+        "features",
+        "fit",
+        "lens",
+        "concepts",
+        "tree",
+        "comparison",
+        "report",
+        "export",
+    )
 )
 WORDS = 61
 

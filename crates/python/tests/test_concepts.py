@@ -25,12 +25,7 @@ def test_the_scores_are_those_of_the_command(fit, labels, of_the_command):
 
 def test_labels_may_have_any_form(fit, labels):
     rows = json.loads(labels.read_text())
-    forms = [
-        rows,
-        pandas.DataFrame(rows),
-        {np.int64(row["id"]): row["concept"] for row in rows},
-        [row["concept"] for row in sorted(rows, key=lambda row: row["id"])],
-    ]
+    forms = [rows, pandas.DataFrame(rows), {np.int64(row["id"]): row["concept"] for row in rows}]
     wanted = fit.concepts(labels, permutations=0).to_pandas()
     for form in forms:
         found = fit.concepts(form, permutations=0)
@@ -38,6 +33,15 @@ def test_labels_may_have_any_form(fit, labels):
         assert list(found.to_pandas().index) == list(wanted.index)
         assert found.to_pandas()["prompts"].tolist() == wanted["prompts"].tolist()
     assert fit.concepts(forms[1], permutations=0).to_dict() == fit.concepts(rows, permutations=0).to_dict()
+
+
+def test_labels_without_ids_are_in_the_order_of_the_prompts(fit, labels, activations):
+    acts = unmix.Activations(activations)
+    _, places = np.unique(acts.columns["prompt_ids"], return_inverse=True)
+    concepts = [row["concept"] for row in sorted(json.loads(labels.read_text()), key=lambda row: row["id"])]
+    table = fit.concepts(concepts, unmix.Activations(acts[:], prompt_ids=places), permutations=0)
+    assert table.to_pandas()["prompts"].sum() == sum(concept != "neutral" for concept in concepts)
+    assert "prompt 0" in repr(table)
 
 
 def test_wider_concepts_can_be_scored(fit, labels):

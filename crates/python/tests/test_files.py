@@ -58,7 +58,9 @@ def test_an_export_is_that_of_the_command(fit, command, demo_fit, vocabulary, tm
     command_line = [command, "export", demo_fit, "--to", tool, "--out", tmp_path / "theirs", *arguments]
     subprocess.run(command_line, check=True, capture_output=True)
     export = fit.export(tool, tmp_path / "mine", **options)
-    theirs = sorted(path.relative_to(tmp_path / "theirs") for path in (tmp_path / "theirs").rglob("*") if path.is_file())
+    theirs = sorted(
+        path.relative_to(tmp_path / "theirs") for path in (tmp_path / "theirs").rglob("*") if path.is_file()
+    )
     assert sorted(path.relative_to(tmp_path / "mine") for path in export.files) == theirs
     for name in theirs:
         assert (tmp_path / "mine" / name).read_bytes() == (tmp_path / "theirs" / name).read_bytes(), name

@@ -11,6 +11,12 @@ WIDTH, TOKENS = 24, 60
 
 
 @pytest.fixture(scope="module")
+def fit(demo_fit):
+    """The fit of the demo, without a tokenizer, because the weights are of another vocabulary."""
+    return unmix.load(demo_fit)
+
+
+@pytest.fixture(scope="module")
 def weights():
     """A down-projection [width, neurons], an unembedding [tokens, width] and a norm [width]."""
     random = np.random.default_rng(0)
@@ -54,10 +60,8 @@ def test_a_transposed_down_projection_is_known_by_its_shape(fit, weights):
     assert fit.lens(**turned, norm="rms").to_dict()["features"] == fit.lens(**weights, norm="rms").to_dict()["features"]
 
 
-def test_files_of_weights_are_read_as_the_command_reads_them(fit, weights, vocabulary, demo_fit, command, tmp_path):
+def test_files_of_weights_are_read_as_the_command_reads_them(weights, demo_fit, command, tmp_path):
     save(tmp_path / "weights.safetensors", {names[name]: array for name, array in weights.items()})
-    words = {text: id % TOKENS for id, text in enumerate(list(vocabulary)[:TOKENS])}
-    (tmp_path / "vocab.json").write_text(json.dumps(words))
     arguments = ["lens", demo_fit, "--model", tmp_path / "weights.safetensors", "--norm", "rms", "--json"]
     told = json.loads(subprocess.run([command, *arguments], capture_output=True, check=True).stdout)
     mine = unmix.load(demo_fit).lens(tmp_path / "weights.safetensors", norm="rms").to_dict()
@@ -72,6 +76,8 @@ def test_tokens_have_words_if_a_tokenizer_is_known(demo_fit, weights):
     assert all(text.startswith(" w") for text, _ in table.promoted(0))
     assert "·w" in repr(table) and "·w" in table._repr_html_()
     assert "a tokenizer shows words" in repr(fit.lens(**weights, norm="rms"))
+    with pytest.raises(ValueError, match="vocabulary of the same model"):
+        unmix.load(demo_fit).lens(**weights, norm="rms", tokenizer=[str(id) for id in range(49152)])
 
 
 def lens_without_text(fit, weights, words):

@@ -16,7 +16,17 @@ def other(activations):
 
 def test_a_tree_is_that_of_the_command(fit, command, demo_fit, vocabulary, tmp_path):
     (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
-    arguments = ["tree", demo_fit, "--ranks", "4,2", "--json", "--engine", "cpu", "--vocabulary", tmp_path / "vocab.json"]
+    arguments = [
+        "tree",
+        demo_fit,
+        "--ranks",
+        "4,2",
+        "--json",
+        "--engine",
+        "cpu",
+        "--vocabulary",
+        tmp_path / "vocab.json",
+    ]
     told = json.loads(subprocess.run([command, *arguments], capture_output=True, check=True).stdout)
     tree = fit.tree([4, 2])
     assert tree.to_dict() == told and tree.ranks == [4, 2]
@@ -64,7 +74,9 @@ def test_several_fits_are_compared_with_the_first(fit, other):
     found = fit.compare(other, other)
     assert len(found.stability) == 2
     frame = found.to_pandas()
-    assert list(frame["fit"].unique()) == ["fit (1)", "fit (2)"] and {"first_words", "second_words"} <= set(frame.columns)
+    assert list(frame["fit"].unique()) == ["fit (1)", "fit (2)"] and {"first_words", "second_words"} <= set(
+        frame.columns
+    )
     assert "found again" in repr(found) and "found again" in found._repr_html_()
 
 

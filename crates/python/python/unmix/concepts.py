@@ -24,7 +24,7 @@ class ConceptTable(Result):
     Examples
     --------
     >>> table = fit.concepts(labels, permutations=0)
-    >>> table.to_pandas().loc["months", "prompts"] > 1
+    >>> int(table.to_pandas().loc["months", "prompts"]) > 1
     True
     """
 

@@ -123,7 +123,7 @@ class Feature:
     Examples
     --------
     >>> feature = fit.feature(5)
-    >>> feature.distribution["active"] == (fit.coefficients[:, 5] > 0).sum()
+    >>> feature.distribution["active"] == int((fit.coefficients[:, 5] > 0).sum())
     True
     """
 

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _unmix
-from ._analysis import Analysis
+from ._fit_output import FitOutput
+from ._fit_reading import FitReading
 
 
-class Fit(Analysis):
+class Fit(FitReading, FitOutput):
     """Features and coefficients of activations, with the columns of their tokens.
 
     A fit comes from :func:`unmix.fit`, :class:`unmix.SemiNMF` or :func:`unmix.load`. Its folder is the one that the command

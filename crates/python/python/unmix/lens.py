@@ -20,8 +20,10 @@ class LensTable(Result):
 
     Examples
     --------
-    >>> weights = np.random.default_rng(0).normal(size=(2, 32, 1536)).astype(np.float32)
-    >>> table = fit.lens(down_projection=weights[0], unembedding=weights[1].T, norm="rms", features=[0, 1], top=2)
+    >>> random = np.random.default_rng(0)
+    >>> down, unembedding = random.normal(size=(32, 1536)), random.normal(size=(49152, 32))
+    >>> words = [f" word{id}" for id in range(49152)]
+    >>> table = fit.lens(down_projection=down, unembedding=unembedding, norm="rms", tokenizer=words, features=[0, 1])
     >>> sorted(table.to_pandas()["direction"].unique())
     ['promoted', 'suppressed']
     """
