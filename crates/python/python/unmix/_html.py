@@ -53,14 +53,15 @@ def page(body: str) -> str:
 
 
 def shaded(text: str, strength: float, in_word: bool) -> str:
-    """A token, shaded by its strength from 0 to 1. The word that a context is about is bold."""
-    shown = escape(text)
+    """A token, shaded by its strength from 0 to 1. The word that a context is about is bold. Blanks before it have no shade."""
+    bare = text.lstrip(" ")
+    blanks, shown = " " * (len(text) - len(bare)), escape(bare)
     if in_word:
         shown = f"<b>{shown}</b>"
-    if strength <= 0 or not text:
-        return shown
+    if strength <= 0 or not bare:
+        return blanks + shown
     opacity = DARKEST * min(strength, 1.0)
-    return f"<span style='background: rgba(240, 140, 40, {opacity:.2f}); border-radius: 2px' title='{strength:.2f}'>{shown}</span>"
+    return f"{blanks}<span style='background: rgba(240, 140, 40, {opacity:.2f}); border-radius: 2px' title='{strength:.2f}'>{shown}</span>"
 
 
 def meter(share: float) -> str:

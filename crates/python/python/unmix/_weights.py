@@ -75,6 +75,8 @@ def _of_model(model: Any, choice: dict[str, Any]) -> _unmix.Weights:
     from . import models
 
     adapter = models.adapt(model)
+    if choice["layer"] is not None:
+        choice["layer"] = adapter.check_layer(choice["layer"])
     if adapter.kind != "transformer_lens":
         # The table of families knows the names of its tensors, and what lies between them.
         settings = adapter.module.config

@@ -85,9 +85,9 @@ class Context:
 
     def _html(self, largest: float) -> str:
         before, after = ("… " if self.cut_before else ""), (" …" if self.cut_after else "")
-        parts = [
-            shaded(text, coefficient / largest if largest else 0.0, word) for text, coefficient, word in self.tokens
-        ]
+        # After an ellipsis, the first token needs no blank of its own.
+        tokens = [(text.lstrip() if place == 0 else text, *rest) for place, (text, *rest) in enumerate(self.tokens)]
+        parts = [shaded(text, coefficient / largest if largest else 0.0, word) for text, coefficient, word in tokens]
         return f"<div class='unmix-context'>{before}{''.join(parts)}{after}</div>"
 
 

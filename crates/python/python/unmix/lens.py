@@ -80,7 +80,7 @@ class LensTable(Result):
     def _rows(self) -> list[list[str]]:
         def row(entry: dict[str, Any]) -> list[str]:
             words = [joined(word["name"] for word in entry.get("words") or [])[:60]] if self._has_words() else []
-            lists = [" ".join(token["shown"] for token in entry[kind]) for kind in ("promoted", "suppressed")]
+            lists = [" ".join(_shown(token) for token in entry[kind]) for kind in ("promoted", "suppressed")]
             return [_label(entry), *words, *lists]
 
         return [row(entry) for entry in self._entries()]
@@ -96,7 +96,7 @@ class LensTable(Result):
     def _repr_html_(self) -> str:
         def tokens(entry: dict[str, Any], kind: str, css: str) -> str:
             shown = (
-                f"<span class='{css}' title='{token['logit']:+.2f}'>{_html.escape(token['shown'])}</span>"
+                f"<span class='{css}' title='{token['logit']:+.2f}'>{_html.escape(_shown(token))}</span>"
                 for token in entry[kind]
             )
             return " ".join(shown) or "<span class='unmix-soft'>nothing: it is zero</span>"
@@ -111,6 +111,12 @@ class LensTable(Result):
         titles = [title.lstrip(">") for title in self._titles()]
         table = _html.table(titles, rows, tuple(range(1, len(titles))))
         return _html.page(table + "".join(_html.soft(note) for note in self._all_notes(len(self))))
+
+
+def _shown(token: dict[str, Any]) -> str:
+    """A token, or its id if nothing of it can be seen."""
+    is_seen = any(c.isprintable() and not c.isspace() for c in token["shown"])
+    return token["shown"] if is_seen else f"[id {token['token_id']}]"
 
 
 def _label(entry: dict[str, Any]) -> str:
