@@ -3,6 +3,7 @@
 //! It hands Python's arguments to the engine and its results back. What is computed, and how it is told, is in the crates below.
 
 mod activations;
+mod command;
 mod computing;
 mod errors;
 mod estimation;
@@ -24,5 +25,6 @@ fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     fit::register(module)?;
     estimation::register(module)?;
     options::register(module)?;
-    log_records::register(module)
+    log_records::register(module)?;
+    command::register(module)
 }

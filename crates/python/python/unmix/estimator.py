@@ -59,8 +59,8 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         The features that this many short runs from independent starts agree on, instead of those of one run.
     device : str
         ``"auto"`` is a GPU if there is one, else the CPU; ``"cpu"``; ``"gpu"``; or a part of the name of an adapter.
-    memory : int, optional
-        Most memory that the fit takes, in bytes. By default 80% of what is free.
+    memory : int or str, optional
+        Most memory that the fit takes, in bytes or with a unit, as ``"8GiB"``. By default 80% of what is free.
     stream : bool, optional
         Whether activations are read again in every pass, which takes little memory; the result is the same. By default if they do not
         fit.
@@ -129,7 +129,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         preset: str | None = None,
         runs: int | str | None = None,
         device: str = "auto",
-        memory: int | None = None,
+        memory: int | str | None = None,
         stream: bool | None = None,
         progress: bool | Callable[[Progress], object] = False,
         verbose: int = 0,
