@@ -133,9 +133,21 @@ def test_a_fitted_model_survives(X, fitted, tmp_path, way):
     assert back.result_.run == fitted.result_.run and back.n_iter_ == fitted.n_iter_
 
 
-def test_a_model_of_a_fit_can_be_fitted_again_to_the_same_bits(X, fitted):
-    again = unmix.SemiNMF.from_fit(fitted.result_).set_params(device="cpu").fit(X)
-    assert again.components_.tobytes() == fitted.components_.tobytes()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"solver": "projected-ls", "sparsity": 0.3},
+        {"preset": "paper", "max_iter": 5},
+        {"runs": 3},
+        {"debias": True},
+    ],
+)
+def test_a_model_of_a_fit_can_be_fitted_again_to_the_same_bits(X, options):
+    first = model(**options).fit(X)
+    again = unmix.SemiNMF.from_fit(first.result_).set_params(device="cpu").fit(X)
+    assert again.components_.tobytes() == first.components_.tobytes()
+    assert again.result_.coefficients.tobytes() == first.result_.coefficients.tobytes()
 
 
 @pytest.mark.parametrize(

@@ -161,23 +161,22 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def from_fit(cls, fit: Fit) -> SemiNMF:
         """An estimator that is fitted already, for instance by the command.
 
-        Its parameters are the options of the fit.
+        Its parameters are the options of the fit. Of a consensus, those that its folder does not tell are None.
         """
-        options = fit.run["options"]
-        known = {
-            "n_components": "rank",
-            "sparsity": "sparsity",
-            "solver": "solver",
-            "max_iter": "max_iterations",
-            "tol": "tolerance",
-            "patience": "patience",
-            "random_state": "seed",
-        }
-        model = cls(**{name: options[of_engine] for name, of_engine in known.items()})
-        if options["solver"] == "hals":
-            model.penalty = options["penalty"]
+        options, consensus = fit.run["options"], fit.run.get("consensus")
+        names = ["sparsity", "solver", "ridge", "sweeps", "relaxation", "debias", "revive"]
+        params = {name: options[name] for name in names}
+        params.update(n_components=options["rank"], random_state=options["seed"])
         if options["init"] != "given":
-            model.init = options["init"]
+            params["init"] = options["init"]
+        if consensus is not None:
+            params.update(runs=consensus["runs"], max_iter=consensus["iterations_each"])
+        else:
+            params.update(max_iter=options["max_iterations"], tol=options["tolerance"], patience=options["patience"])
+            params.update(warm_up=options["warm_up"])
+            if options["solver"] == "hals":
+                params["penalty"] = options["penalty"]
+        model = cls(**params)
         model._take(fit)
         return model
 
@@ -204,7 +203,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             activations,
             given,
             device=self.device,
-            progress=self.progress or (isinstance(self.verbose, int) and self.verbose > 0),
+            progress=self.progress or self.verbose > 0,
         )
         self._take(fit)
         self._take_names(X)
