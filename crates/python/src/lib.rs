@@ -7,6 +7,7 @@ mod command;
 mod computing;
 mod errors;
 mod estimation;
+mod families;
 mod fit;
 mod log_records;
 mod numbers;
@@ -26,5 +27,6 @@ fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     estimation::register(module)?;
     options::register(module)?;
     log_records::register(module)?;
-    command::register(module)
+    command::register(module)?;
+    families::register(module)
 }
