@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import unmix
 from unmix.experiments import choices, methods, steering
 from unmix.experiments.dictionary import Dictionary
 from unmix.experiments.store import SCORES, Store
@@ -81,26 +82,27 @@ def score(results, method, target=0.2):
     return row["score"]["mean"]
 
 
-def planted(model, tokenizer):
-    """For each concept the mean unembedding of its words, which raises them, and as many random directions."""
+def unembeddings(model, tokenizer):
+    """The mean unembedding of each concept's words, less that of all words. It raises the concept's words."""
     head = model.get_output_embeddings().weight.detach().numpy()
     rows = [head[tokenizer.convert_tokens_to_ids(THEMES[concept])].mean(0) for concept in sorted(THEMES)]
-    noise = np.random.default_rng(0).normal(size=(len(rows), head.shape[1])).astype(np.float32)
-    sources = {"planted": np.stack(rows) - head.mean(0), "noise": noise}
-    return {
-        name: methods.Method(
-            lambda layer, _n, _seed, _folder, atoms=atoms: Dictionary(layer, "residual", atoms),
-            choices.labelled,
-            seeded=False,
-        )
-        for name, atoms in sources.items()
-    }
+    return np.stack(rows) - head.mean(0)
+
+
+def noise(count, width):
+    return np.random.default_rng(0).normal(size=(count, width)).astype(np.float32)
+
+
+def of(atoms, choice):
+    """A method whose directions are given."""
+    return methods.Method(lambda layer, *_rest: Dictionary(layer, "residual", atoms), choice, seeded=False)
 
 
 def test_a_planted_direction_steers_better_than_a_random_one(model, tokenizer, corpus, tmp_path, monkeypatch):
     strong = dataclasses.replace(SETTINGS, targets=(0.2, 3.0), generate_at=(3.0,), texts=4, text_tokens=12)
-    for name, method in planted(model, tokenizer).items():
-        monkeypatch.setitem(methods.METHODS, name, method)
+    raising = unembeddings(model, tokenizer)
+    monkeypatch.setitem(methods.METHODS, "planted", of(raising, choices.labelled))
+    monkeypatch.setitem(methods.METHODS, "noise", of(noise(*raising.shape), choices.labelled))
     run = steering.run(
         model,
         tokenizer,
@@ -118,19 +120,41 @@ def test_a_planted_direction_steers_better_than_a_random_one(model, tokenizer, c
     assert text["lexicon"] > before["lexicon"]
 
 
+def test_a_choice_by_steering_steers_better_than_one_by_detection(model, tokenizer, corpus, tmp_path, monkeypatch):
+    raising = unembeddings(model, tokenizer)
+    atoms = np.concatenate([noise(20, raising.shape[1]), -raising, raising])
+    monkeypatch.setitem(methods.METHODS, "steered", of(atoms, choices.steers))
+    monkeypatch.setitem(methods.METHODS, "detected", of(atoms, choices.detects))
+    names = ["steered", "detected"]
+    run = steering.run(model, tokenizer, corpus, [1], tmp_path, methods=names, texts_of=(), settings=SETTINGS)
+    assert score(run, "steered") > max(score(run, "detected"), 0) + 0.1
+
+
+def test_features_come_from_fits_that_are_kept(model, tokenizer, corpus, tmp_path):
+    of_fits = ["snmf-hals", "snmf-hals-several", "random"]
+    run = steering.run(
+        model, tokenizer, corpus, [1], tmp_path, methods=of_fits, texts_of=(), seeds=(0, 1), settings=SETTINGS
+    )
+    assert {(row["method"], row["seeds"]) for row in run.rows} == {(name, 2) for name in of_fits}
+    fit = unmix.load(tmp_path / "fits" / "L1-neurons-hals-4-s1")
+    assert fit.components.shape == (4, 48)
+    for line in Store(tmp_path).lines(SCORES):
+        assert 0 < len(line["features"]) <= 4
+        assert set(line["features"]) <= set(range(4))
+
+
+def test_autoencoders_without_their_package_are_refused_by_name(model, tokenizer, corpus, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "overcomplete.sae", None)
+    with pytest.raises(ImportError, match="need the package overcomplete .*; install it, or leave out the methods sae"):
+        steering.run(model, tokenizer, corpus, [1], tmp_path, methods=["sae"], texts_of=(), settings=SETTINGS)
+
+
 def test_all_directions_of_a_target_have_its_divergence(model, tokenizer, corpus, tmp_path):
     steering.run(model, tokenizer, corpus, [1], tmp_path, methods=QUICK, texts_of=(), settings=SETTINGS)
     for line in Store(tmp_path).lines(SCORES):
         for step in line["steps"]:
             assert step["reached"]
             assert abs(np.log(step["kl"] / step["target"])) <= 0.08
-
-
-def test_difference_of_means_in_the_residual_stream_steers(model, tokenizer, corpus, tmp_path):
-    methods_of = ["diffmeans-residual"]
-    run = steering.run(model, tokenizer, corpus, [0], tmp_path, methods=methods_of, texts_of=(), settings=SETTINGS)
-    [row] = [row for row in run.rows if row["layer"] == 0 and row["target"] == 0.2]
-    assert row["score"]["low"] > 0
 
 
 def test_only_the_layers_behind_the_steered_one_run_again(model, tokenizer, corpus):
