@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -92,25 +93,38 @@ class ConceptScore:
 class Scores:
     """The scores of all concepts, on prompts of one half of the corpus.
 
-    Each concept has `size` own prompts, and one prompt of each of `OTHERS` other concepts.
+    Each concept has `size` own prompts, and `OTHERS` prompts of other concepts: one each of some, or several each if
+    there are few concepts.
     """
 
     def __init__(
-        self, later: LaterLayers, corpus: Corpus, ids: Sequence[Sequence[int]], begin: int, *, training: bool, size: int
+        self,
+        later: LaterLayers,
+        corpus: Corpus,
+        ids: Sequence[Sequence[int]],
+        begin: int,
+        *,
+        training: bool,
+        size: int,
     ) -> None:
         self._later, self._ids, self._begin, self._size = later, ids, begin, size
-        self._chosen = {}
-        for concept in corpus.concepts:
-            # The longest first: they have more to predict.
-            longest = sorted(corpus.where(concept, training=training).tolist(), key=lambda prompt: -len(ids[prompt]))
-            self._chosen[concept] = longest[: size + 1]
+        # The longest first: they have more to predict.
+        self._prompts = {
+            concept: sorted(corpus.where(concept, training=training).tolist(), key=lambda prompt: -len(ids[prompt]))
+            for concept in corpus.concepts
+        }
         self._scores: dict[str, ConceptScore] = {}
 
     def __getitem__(self, concept: str) -> ConceptScore:
         if concept not in self._scores:
-            others = [prompts[-1] for other, prompts in self._chosen.items() if other != concept]
-            spread = np.unique(np.linspace(0, len(others) - 1, OTHERS).round().astype(int))
-            own = [self._ids[prompt] for prompt in self._chosen[concept][: self._size]]
-            rest = [self._ids[others[place]] for place in spread]
-            self._scores[concept] = ConceptScore(self._later, own, rest, self._begin)
+            own = self._prompts[concept][: self._size]
+            rows = ([self._ids[prompt] for prompt in prompts] for prompts in (own, self._others(concept)))
+            self._scores[concept] = ConceptScore(self._later, *rows, self._begin)
         return self._scores[concept]
+
+    def _others(self, concept: str) -> list[int]:
+        others = [prompts for other, prompts in self._prompts.items() if other != concept]
+        spread = np.unique(np.linspace(0, len(others) - 1, OTHERS).round().astype(int))
+        each = math.ceil(OTHERS / len(spread))
+        # Those that score a concept of their own come last.
+        return [prompt for place in spread for prompt in np.roll(others[place], -self._size)[:each].tolist()]
