@@ -1,6 +1,7 @@
 """Types of the native module."""
 
 import os
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ __version__: str
 
 class DeviceError(RuntimeError): ...
 
+@final
 class Fit:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Fit: ...
