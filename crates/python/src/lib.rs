@@ -6,6 +6,7 @@ mod activations;
 mod computing;
 mod errors;
 mod estimation;
+mod families;
 mod fit;
 mod log_records;
 mod numbers;
@@ -23,6 +24,7 @@ fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     activations::register(module)?;
     fit::register(module)?;
     estimation::register(module)?;
+    families::register(module)?;
     options::register(module)?;
     log_records::register(module)
 }
