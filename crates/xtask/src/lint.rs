@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::failure::Failure;
 use crate::process;
 use crate::process::{cargo, run as run_command, succeeds};
-use crate::python_package::PythonPackage;
+use crate::python_package::{PythonPackage, QUICK};
 
 pub fn run(args: &[String]) -> Result<(), Failure> {
     if let Some(arg) = args.first() {
@@ -20,7 +20,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let mut doc = cargo(["doc", "--workspace", "--no-deps", "--release", "--keep-going"])?;
     doc.env("RUSTDOCFLAGS", "-D warnings");
     let package = PythonPackage::open()?;
-    let python = package.environment("requirements.txt")?;
+    let python = package.environment(QUICK)?;
     let of_python = |module: &str, args: &[&str]| {
         let mut command = package.module(&python, module);
         command.args(args);

@@ -10,6 +10,11 @@ use crate::python::{self, Minors};
 /// Versions of Python 3 on which the package is tested.
 pub const MINORS: Minors = 10..=13;
 
+/// Files of requirements in the package's tests: of the quick tests, of those with models, and of the wheel.
+pub const QUICK: (&str, Minors) = ("requirements.txt", MINORS);
+pub const MODELS: (&str, Minors) = ("requirements-models.txt", python::OF_TOOLS);
+pub const WHEEL: (&str, Minors) = ("requirements-wheel.txt", MINORS);
+
 pub struct PythonPackage {
     /// Its folder in the workspace.
     pub folder: PathBuf,
@@ -24,9 +29,9 @@ impl PythonPackage {
         Ok(PythonPackage { folder: root()?.join("crates/python"), work })
     }
 
-    /// The interpreter of an environment with the packages of `tests/FILE`.
-    pub fn environment(&self, requirements: &str) -> Result<PathBuf, String> {
-        python::environment(&self.work, &self.folder.join("tests").join(requirements), &MINORS)
+    /// The interpreter of an environment with the packages of one of the files of requirements.
+    pub fn environment(&self, (requirements, minors): (&str, Minors)) -> Result<PathBuf, String> {
+        python::environment(&self.work, &self.folder.join("tests").join(requirements), &minors)
     }
 
     /// Runs a module in the package's folder, from where it imports `unmix` without an installation.

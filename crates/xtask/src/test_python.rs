@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::process::{run as run_command, stream};
-use crate::python_package::PythonPackage;
+use crate::python_package::{MODELS, PythonPackage, QUICK};
 use crate::tally::Tally;
 use crate::vulkan::{self, Environment};
 use crate::{pytest, wheel};
@@ -24,7 +24,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
 /// The tests that need no model. `args` go on to pytest.
 pub fn quick(environment: &Environment, args: &[String], tally: &mut Tally) -> Result<(), String> {
     let package = PythonPackage::open()?;
-    let python = package.environment("requirements.txt")?;
+    let python = package.environment(QUICK)?;
     package.build()?;
     let mut command = package.module(&python, "pytest");
     command.args(["-q", "-rfE", "-m", "not models"]).args(args).envs(environment.iter().cloned());
@@ -35,6 +35,6 @@ pub fn quick(environment: &Environment, args: &[String], tally: &mut Tally) -> R
 /// The tests that need PyTorch and the packages of models.
 fn with_models(args: &[String]) -> Result<(), String> {
     let package = PythonPackage::open()?;
-    let python = package.environment("requirements-models.txt")?;
+    let python = package.environment(MODELS)?;
     run_command(package.module(&python, "pytest").args(["-q", "-m", "models"]).args(args))
 }

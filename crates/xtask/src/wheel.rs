@@ -6,12 +6,12 @@ use std::process::Command;
 
 use crate::process::{run as run_command, target};
 use crate::python;
-use crate::python_package::{MINORS, PythonPackage};
+use crate::python_package::{MINORS, PythonPackage, WHEEL};
 
 /// Builds the wheel, and runs `tests/smoke.py` on it in an environment that has nothing but what the wheel asks for.
 pub fn run() -> Result<(), String> {
     let package = PythonPackage::open()?;
-    let tools = package.environment("requirements-wheel.txt")?;
+    let tools = package.environment(WHEEL)?;
     let wheels = target()?.join("wheels");
     let mut build = package.module(&tools, "maturin");
     build.args(["build", "--release", "--out"]).arg(&wheels);

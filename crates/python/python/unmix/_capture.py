@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import functools
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Sequence
