@@ -24,7 +24,7 @@ fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     activations::register(module)?;
     fit::register(module)?;
     estimation::register(module)?;
-    families::register(module)?;
     options::register(module)?;
-    log_records::register(module)
+    log_records::register(module)?;
+    families::register(module)
 }
