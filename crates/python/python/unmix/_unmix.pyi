@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict, final
+from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ class Activations:
     def fingerprint(self) -> str: ...
     def rows(self, start: int, stop: int) -> NDArray[np.float32]: ...
 
+@type_check_only
 class ModelFamily(TypedDict):
     layers: str
     down: list[str]
