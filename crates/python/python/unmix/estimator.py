@@ -268,13 +268,13 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.reconstruction_err_ = float(np.sqrt(run["relative_error"] * run["squared_norm"]))
         self.n_iter_ = int(run["iterations"])
         self.loss_curve_ = np.asarray(run["loss_curve"], dtype=np.float64)
-        vars(self).pop("reproducibility_", None)
+        self.__dict__.pop("reproducibility_", None)
         if "reproducibility" in fit.statistics:
             self.reproducibility_ = fit.statistics["reproducibility"]
 
     def _take_names(self, X: Any) -> None:
         names = _input.feature_names_of(X)
-        vars(self).pop("feature_names_in_", None)
+        self.__dict__.pop("feature_names_in_", None)
         if names is not None:
             self.feature_names_in_ = names
 

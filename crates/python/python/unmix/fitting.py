@@ -167,9 +167,10 @@ def _whole(name: str, value: Any, most: int) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}={value!r}: a whole number is needed")
-    if not 0 <= value <= most:
+    whole = int(value)
+    if not 0 <= whole <= most:
         raise ValueError(f"{name}={value}: a whole number from 0 to {most} is needed")
-    return int(value)
+    return whole
 
 
 def _real(name: str, value: Any) -> float | None:
