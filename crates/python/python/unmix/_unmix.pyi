@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +12,7 @@ DEFAULT_RUNS: int
 
 class DeviceError(RuntimeError): ...
 
-class ModelFamily(TypedDict):
-    layers: str
-    down: list[str]
-    final_norm: str
-    norm: str
-    epsilon: tuple[str | None, float]
-    post_norms: list[str]
-    residual_multiplier: str | None
-
-def model_family(model_type: str) -> ModelFamily | None: ...
-def model_types() -> list[str]: ...
-def layer_prefixes() -> list[str]: ...
-
+@final
 class Activations:
     @staticmethod
     def from_files(
@@ -48,6 +36,21 @@ class Activations:
     def fingerprint(self) -> str: ...
     def rows(self, start: int, stop: int) -> NDArray[np.float32]: ...
 
+@type_check_only
+class ModelFamily(TypedDict):
+    layers: str
+    down: list[str]
+    final_norm: str
+    norm: str
+    epsilon: tuple[str | None, float]
+    post_norms: list[str]
+    residual_multiplier: str | None
+
+def model_family(model_type: str) -> ModelFamily | None: ...
+def model_types() -> list[str]: ...
+def layer_prefixes() -> list[str]: ...
+
+@final
 class Fit:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Fit: ...
@@ -74,6 +77,7 @@ def encode(
     fit: Fit, activations: Activations, penalty: float | None, tolerance: float, device_name: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]: ...
 def complete_options(options: Mapping[str, Any], neurons: int) -> dict[str, Any]: ...
+def main(arguments: list[str]) -> int: ...
 def take_log_records() -> list[tuple[int, str, str]]: ...
 
 class Text:
