@@ -37,6 +37,15 @@ def test_a_report_is_not_written_over_unless_asked(fit, tmp_path):
     assert fit.report(tmp_path / "report.html", ranks=[2], force=True).path.stat().st_size > 1000
 
 
+def test_a_report_shows_what_features_promote(demo_fit, tmp_path):
+    random = np.random.default_rng(0)
+    weights = {"down_projection": random.normal(size=(8, 1536)), "unembedding": random.normal(size=(50, 8))}
+    report = unmix.load(demo_fit).report(tmp_path / "report.html", ranks=[2], norm="rms", **weights)
+    assert report.to_dict()["lens"] is True and "beyond chance for" in repr(report)
+    with pytest.raises(TypeError, match="nrom"):
+        unmix.load(demo_fit).report(tmp_path / "other.html", nrom="rms", **weights)
+
+
 def test_options_that_a_report_has_no_use_for_are_refused(fit, tmp_path):
     with pytest.raises(ValueError, match="model="):
         fit.report(tmp_path / "report.html", layer=3)

@@ -41,6 +41,7 @@ class FitOutput(FitText):
         level: str = "concept",
         permutations: int = 1000,
         random_state: int = 0,
+        **weights: Any,
     ) -> Report:
         """Write a page about the features: contexts, promoted tokens, concepts, tree, map.
 
@@ -72,6 +73,8 @@ class FitOutput(FitText):
             Replace an earlier file of that name.
         neutral, level, permutations, random_state
             As for :meth:`concepts`.
+        **weights
+            ``norm``, ``model_type``, ``down_projection`` and what else :meth:`lens` takes to find weights.
 
         Returns
         -------
@@ -94,7 +97,8 @@ class FitOutput(FitText):
         from .report import report
         from .tree import levels
 
-        if layer is not None and model is None:
+        with_lens = model is not None or bool(weights)
+        if layer is not None and not with_lens:
             raise ValueError(
                 "layer: it chooses a layer of the model's weights, and there are none; give model=, or leave it out"
             )
@@ -110,7 +114,7 @@ class FitOutput(FitText):
             "title": title or self.name,
             "labels": None if labels is None else read_labels(labels),
             "scoring": scoring(activations, neutral, level, 25, permutations, random_state),
-            "weights": None if model is None else weights_of(model, layer=layer),
+            "weights": weights_of(model, layer=layer, **weights) if with_lens else None,
             "levels": levels(ranks, 0.3, 8),
             "beside": None if other is None else (other.name, other._text),
             "contexts": contexts,
@@ -133,6 +137,7 @@ class FitOutput(FitText):
         padding: int | None = None,
         tokenizer: Any = None,
         force: bool = False,
+        **weights: Any,
     ) -> Export:
         """Write the fit for another tool.
 
@@ -165,6 +170,8 @@ class FitOutput(FitText):
             neuronpedia: as for :meth:`features`.
         force : bool
             Replace the folder if it holds an earlier export to the same tool.
+        **weights
+            ``norm``, ``model_type``, ``down_projection`` and what else :meth:`lens` takes to find weights.
 
         Returns
         -------
@@ -201,7 +208,7 @@ class FitOutput(FitText):
             "model_name": model_name,
             "layer": layer,
             "hook": hook,
-            "weights": None if model is None else weights_of(model, layer=layer),
+            "weights": None if model is None and not weights else weights_of(model, layer=layer, **weights),
         }
         return export(self._text_by(tokenizer), request)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import operator
 import os
@@ -16,12 +17,23 @@ from ._vocabulary import read_text
 _Fit = TypeVar("_Fit", bound="FitText")
 
 
-class FitText:
+class FitText(abc.ABC):
     """A fit and the text of its tokens."""
 
-    components: NDArray[np.float32]
-    columns: dict[str, NDArray[np.int64]]
-    run: dict[str, Any]
+    @property
+    @abc.abstractmethod
+    def components(self) -> NDArray[np.float32]:
+        """Features Z, float32 [K, d]."""
+
+    @property
+    @abc.abstractmethod
+    def columns(self) -> dict[str, NDArray[np.int64]]:
+        """Columns of the tokens that are known, int64 [n] each."""
+
+    @property
+    @abc.abstractmethod
+    def run(self) -> dict[str, Any]:
+        """How the fit was made and how it went: the content of ``run.json``."""
 
     def __init__(
         self,

@@ -85,9 +85,11 @@ class Context:
 
     def _html(self, largest: float) -> str:
         before, after = ("… " if self.cut_before else ""), (" …" if self.cut_after else "")
-        # After an ellipsis, the first token needs no blank of its own.
-        tokens = [(text.lstrip() if place == 0 else text, *rest) for place, (text, *rest) in enumerate(self.tokens)]
-        parts = [shaded(text, coefficient / largest if largest else 0.0, word) for text, coefficient, word in tokens]
+        parts = []
+        for place, (text, coefficient, in_word) in enumerate(self.tokens):
+            # After an ellipsis, the first token needs no blank of its own.
+            shown = text if place > 0 else text.lstrip()
+            parts.append(shaded(shown, coefficient / largest if largest else 0.0, in_word))
         return f"<div class='unmix-context'>{before}{''.join(parts)}{after}</div>"
 
 

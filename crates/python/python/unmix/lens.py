@@ -61,7 +61,7 @@ class LensTable(Result):
         """A row for each token of each list: ``feature`` (or ``neuron``), ``direction``, ``token_id``, ``text``, ``logit``."""
         import pandas
 
-        rows = []
+        rows: list[dict[str, Any]] = []
         for entry in self._entries():
             name = "feature" if "feature" in entry else "neuron"
             for direction in ("promoted", "suppressed"):
