@@ -142,6 +142,41 @@ fn hals_objective_never_rises_and_its_features_have_unit_norm() {
     }
 }
 
+/// Tokens in the directions of a narrow ring: they have much in common, and differ in what is left. Features of all neurons would describe the
+/// ring best if they were near copies.
+fn ring(seed: u64, tokens: usize, neurons: usize) -> Dense {
+    let noise = Dense::random(seed, tokens, neurons, ElementType::F32);
+    let (sine, cosine) = 35f64.to_radians().sin_cos();
+    let x = Dense::from_fn(tokens, neurons, |i, j| {
+        let around = i as f64 * 2.399; // the golden angle, so that the tokens are spread evenly
+        let clean = [cosine, sine * around.cos(), sine * around.sin()].get(j / 4).map_or(0.0, |part| part / 2.0);
+        (1.0 + (i % 7) as f64 / 7.0) * (clean + 0.003 * noise.at(i, j))
+    });
+    Dense::from_fn(tokens, neurons, |i, j| f64::from(x.at(i, j) as f32))
+}
+
+/// The largest cosine of two features.
+fn largest_cosine(features: &DenseMatrix) -> f64 {
+    let z = dense(features);
+    let gram = oracle::product(&z, &z.transposed());
+    let cosine = |a: usize, b: usize| gram.at(a, b) / (gram.at(a, a) * gram.at(b, b)).sqrt();
+    let pairs = (0..z.rows).flat_map(|a| (0..a).map(move |b| (a, b)));
+    pairs.map(|(a, b)| cosine(a, b)).fold(-1.0, f64::max)
+}
+
+#[test]
+fn features_of_hals_are_no_near_copies_of_one_another() {
+    for engine in engines() {
+        for seed in [0, 1, 2] {
+            let settings = SemiNmf::new(8).sparsity(1.0).seed(seed);
+            let fit = fit(engine.as_ref(), &ring(11, 400, 40), ElementType::F32, &settings);
+            let largest = largest_cosine(&fit.features);
+            assert!(largest < 0.9, "seed {seed}: a cosine of {largest} on {}", engine.adapter());
+            assert!(fit.summary.relative_error < 0.03, "seed {seed}: {}", fit.summary.relative_error);
+        }
+    }
+}
+
 #[test]
 fn a_fit_over_several_panels_keeps_the_invariants_and_the_engines_agree() {
     let x = planted(8, 5000, 1100, 4, ElementType::F32);
