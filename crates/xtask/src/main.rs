@@ -19,6 +19,7 @@ mod shards;
 mod system;
 mod tally;
 mod test;
+mod test_python;
 mod vulkan;
 
 use std::process::ExitCode;
@@ -35,6 +36,10 @@ cargo xtask test [ARGS]     Run every test of the workspace, in the release prof
                             tests run again without AMX and with AVX2 alone, where the processor has more.
                             Ends with the line `N passed, N failed`. ARGS go on to `cargo test`:
                               cargo xtask test -p unmix-tests --test kernels -- cross_product
+cargo xtask test-python [ARGS]
+                            Build the native module of the Python package and run its tests. Installs numpy and the packages
+                            of crates/python/tests/requirements.txt from PyPI first, in target/ (once; Python 3.11 to 3.13 with
+                            venv, or the one that PYTHON names). ARGS go on to pytest.
 cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that
                             it is for. Installs those tools from PyPI first, in target/ (some gigabytes, once; Python
                             3.11 to 3.13 with venv, or the one that PYTHON names). Ends with `N exports opened, N failed`.
@@ -109,6 +114,7 @@ fn main() -> ExitCode {
         }
         Some("test") => test::run(&rest),
         Some("test-exports") => exports::run(&rest),
+        Some("test-python") => test_python::run(&rest),
         Some("test-lens") => lens::run(&rest),
         // This command has options of its own, including `--help`.
         Some("shader-stats") => shader_stats::run(&rest),

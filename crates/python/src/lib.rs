@@ -1,0 +1,16 @@
+//! The native module `unmix._unmix` of the Python package.
+//!
+//! It hands Python's arguments to the engine and its results back. What is computed, and how it is told, is in the crates below.
+
+mod errors;
+mod fit;
+
+use pyo3::prelude::*;
+
+/// The engine behind the package `unmix`.
+#[pymodule]
+fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    errors::register(module)?;
+    fit::register(module)
+}
