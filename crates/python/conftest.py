@@ -68,7 +68,7 @@ def tiny_model():
     torch.manual_seed(0)
     config = LlamaConfig(
         hidden_size=16, intermediate_size=32, vocab_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        num_key_value_heads=2, max_position_embeddings=512, pad_token_id=0, bos_token_id=1, eos_token_id=2,
         initializer_range=0.2,
     )  # fmt: skip
     return LlamaForCausalLM(config).eval()

@@ -247,7 +247,7 @@ def test_texts_that_are_none_are_refused(collect, texts, error, message):
         ({"batch_size": 0}, "batch_size is a whole number, at least 1; given was 0"),
         ({"long_texts": "drop"}, "long_texts is 'drop'"),
         ({"padding_side": "both"}, "padding_side is 'both'"),
-        ({"max_length": 100}, "max_length is 100, but the model has positions for 64 tokens"),
+        ({"max_length": 600}, "max_length is 600, but the model has positions for 512 tokens"),
     ],
 )
 def test_options_that_cannot_be_are_refused_before_anything_is_written(collect, tmp_path, options, message):

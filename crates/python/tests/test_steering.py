@@ -385,3 +385,32 @@ def test_a_fit_of_collected_activations_knows_its_layer_and_site(tiny_model, tin
         feature = int(fit.coefficients.max(0).argmax())
         with unmix.steer(tiny_model, fit=fit, feature=feature) as steering:
             assert (steering.layer, steering.site) == (1, site)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "granite"])
+def test_in_the_residual_stream_strength_one_is_that_of_the_exported_script(
+    family, tiny_tokenizer, command, tmp_path
+):
+    import subprocess
+
+    import models  # of crates/xtask/lens
+    from safetensors.numpy import load_file
+
+    model = models.make(next(known for known in FAMILIES if known.model_type == family), False, False, seed=0)
+    model.save_pretrained(tmp_path / "model")
+    texts = ["the cat sat on mat", "a dog ran home", "dog the on word1 word2", "word3 cat mat word5"]
+    acts = unmix.collect(
+        model, tiny_tokenizer, texts, 1, tmp_path / "acts", max_length=16, dtype="float32", progress=False
+    )
+    arguments = ["--rank", "3", "--out", tmp_path / "fit", "--engine", "cpu", "--quiet"]
+    subprocess.run([command, "fit", acts.path / "layer-1", *arguments], check=True)
+    export = ["export", tmp_path / "fit", "--to", "steering", "--model", tmp_path / "model", "--layer", "1"]
+    subprocess.run([command, *export, "--out", tmp_path / "export", "--quiet"], check=True)
+    script = load_file(tmp_path / "export/steering.safetensors")
+    fit = unmix.load(tmp_path / "fit")
+    alive = np.flatnonzero(script["strength_units"])
+    assert len(alive)
+    for feature in alive.tolist():
+        steering = unmix.steer(model, fit=fit, feature=feature, site="resid")
+        expected = script["strength_units"][feature] * script["unit_directions"][feature]
+        np.testing.assert_allclose(steering.vectors[0], expected, rtol=1e-3, atol=1e-3 * abs(expected).max())

@@ -11,6 +11,7 @@ from ._adapter import Adapter, Hook, Site, check_site
 from ._directions import Weighted, feature_rows, moved, neuron_rows, origin, own_rows, site_of, weights_of
 from ._divergence import Divergence, find_strength
 from ._texts import Texts
+from .activations import Activations
 from .models import adapt
 
 if TYPE_CHECKING:
@@ -269,9 +270,9 @@ def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:
     >>> unmix.diff_means([[1.0, 0.0], [3.0, 2.0], [0.0, 1.0]], [True, True, False])
     array([2., 0.], dtype=float32)
     """
-    matrix = np.asarray(activations)
+    matrix = _matrix(activations)
     mask = np.asarray(labels)
-    if matrix.ndim != 2 or mask.shape != matrix.shape[:1]:
+    if len(matrix.shape) != 2 or mask.shape != tuple(matrix.shape[:1]):
         raise ValueError(
             f"there is one label for each row; activations have the shape {matrix.shape}, labels {mask.shape}"
         )
@@ -333,7 +334,14 @@ def _basis(rows: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(basis[sizes > 1e-7 * sizes.max(initial=0.0)].T, np.float32)
 
 
-def _mean(matrix: np.ndarray, mask: np.ndarray, block: int = 4096) -> np.ndarray:
+def _matrix(activations: Any) -> Any:
+    """An array, or activations whose rows are read from files."""
+    if isinstance(activations, Activations):
+        return activations
+    return np.asarray(activations.detach().float().cpu() if hasattr(activations, "detach") else activations)
+
+
+def _mean(matrix: Any, mask: np.ndarray, block: int = 4096) -> np.ndarray:
     """The mean of rows in float64, a block at a time."""
     total = np.zeros(matrix.shape[1])
     for start in range(0, len(matrix), block):
