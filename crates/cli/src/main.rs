@@ -4,6 +4,7 @@
 //! exit codes.
 
 mod activation_args;
+mod allocator;
 mod cli;
 mod commands;
 mod engine;
@@ -12,30 +13,26 @@ mod feature_table;
 mod health_lines;
 mod interrupt;
 mod logging;
-mod memory;
 mod memory_args;
 mod model;
 mod number_args;
 mod open_files;
 mod output;
-mod placement;
 mod progress;
-mod rank;
 mod shared_args;
 mod source;
 mod terminal;
 mod threads;
 mod token_text;
-mod tuning;
 mod vocabulary_words;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::allocator::EndingAllocator;
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
-use crate::memory::allocator::{self, EndingAllocator};
 use crate::progress::Reporter;
 use crate::terminal::Marks;
 

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use unmix::Streaming;
+use unmix_fitting::MemoryAllowance;
 
 use crate::number_args::size;
 
@@ -19,6 +20,11 @@ pub struct MemoryArgs {
 }
 
 impl MemoryArgs {
+    /// The memory that a fit may take.
+    pub fn allowance(&self) -> MemoryAllowance {
+        MemoryAllowance { memory: self.memory, streaming: self.stream.streaming() }
+    }
+
     /// These options, or `others` for those that are not given.
     pub fn or(&self, others: &MemoryArgs) -> MemoryArgs {
         MemoryArgs {
@@ -42,7 +48,7 @@ pub enum StreamOption {
 
 impl StreamOption {
     /// As the library calls it.
-    pub fn streaming(self) -> Streaming {
+    fn streaming(self) -> Streaming {
         match self {
             StreamOption::Auto => Streaming::Auto,
             StreamOption::Always => Streaming::Always,

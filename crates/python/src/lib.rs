@@ -2,9 +2,17 @@
 //!
 //! It hands Python's arguments to the engine and its results back. What is computed, and how it is told, is in the crates below.
 
+mod activations;
+mod computing;
 mod errors;
+mod estimation;
 mod families;
 mod fit;
+mod log_records;
+mod numbers;
+mod options;
+mod progress;
+mod token_columns;
 
 use pyo3::prelude::*;
 
@@ -13,6 +21,10 @@ use pyo3::prelude::*;
 fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(module)?;
+    activations::register(module)?;
     families::register(module)?;
-    fit::register(module)
+    fit::register(module)?;
+    estimation::register(module)?;
+    options::register(module)?;
+    log_records::register(module)
 }
