@@ -7,7 +7,6 @@ skipped because a package is missing.
 
 import pathlib
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -74,19 +73,14 @@ def tiny_model():
     return LlamaForCausalLM(config).eval()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_fit():
-    """What steering needs of a fit: three features of 32 neurons, with the coefficients of four tokens."""
+    """A fit of random activations of 32 neurons, with three features."""
     import numpy
-    from unmix import steer
+    import unmix
 
-    random = numpy.random.default_rng(0)
-    components = random.standard_normal((3, 32)).astype(numpy.float32)
-    coefficients = random.random((4, 3)).astype(numpy.float32)
-    coefficients[:, 2] = 0.0
-    fit = SimpleNamespace(components=components, coefficients=coefficients, run={})
-    fit.steer = lambda model, **options: steer(model, fit=fit, **options)
-    return fit
+    activations = numpy.random.default_rng(0).standard_normal((50, 32)).astype(numpy.float32)
+    return unmix.fit(activations, n_components=3, sparsity=1.0, device="cpu", max_iter=10)
 
 
 @pytest.fixture

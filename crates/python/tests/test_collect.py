@@ -187,7 +187,12 @@ def test_files_are_bounded_and_read_as_one_matrix_by_the_command(collect, comman
 def test_a_layer_of_a_collection_is_activations_for_a_fit(collect):
     collected = collect()
     assert list(collected) == collected.layers == [0, 1]
-    assert collected[1].shape == (46, 32)
+    activations = collected[1]
+    assert activations.shape == (46, 32)
+    assert activations.token_strings == " ".join(TEXTS).split()
+    fit = unmix.fit(activations, n_components=3, device="cpu", max_iter=3)
+    assert fit.coefficients.shape == (46, 3)
+    assert fit.columns["prompt_ids"].tolist() == activations.columns["prompt_ids"].tolist()
     with pytest.raises(KeyError, match="layer 7 was not collected; there are 0, 1"):
         collected[7]
 

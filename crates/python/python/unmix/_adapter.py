@@ -69,6 +69,8 @@ class Adapter(abc.ABC):
     num_layers : int
     d_model : int
         Width of the residual stream.
+    may_leave_passes : bool
+        Whether a hook may raise an exception to end a forward pass, and the next pass is as if nothing had been.
     """
 
     kind: str
@@ -77,6 +79,7 @@ class Adapter(abc.ABC):
     tokenizer: Any
     num_layers: int
     d_model: int
+    may_leave_passes: bool = True
 
     # What each library does in its own way.
 

@@ -36,6 +36,8 @@ class BridgeAdapter(TransformersAdapter):
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__(model, model.original_model, tokenizer, "transformer_lens", None)
+        # The parts of a bridge remember what has passed them.
+        self.may_leave_passes = False
 
     def hook(self, layer: int, site: Site, edit: Edit) -> Hook:
         check_site(site)

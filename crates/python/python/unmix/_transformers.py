@@ -55,6 +55,8 @@ class TransformersAdapter(Adapter):
         self._layers = self._at(self._layers_path)
         self.num_layers = len(self._layers)
         self.d_model = self._find_d_model()
+        # A model that is partly offloaded must finish its pass, to put its weights away.
+        self.may_leave_passes = not hasattr(module, "hf_device_map")
         parameters = inspect.signature(module.forward).parameters
         self._takes_positions = "position_ids" in parameters
 

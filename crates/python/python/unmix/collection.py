@@ -69,7 +69,9 @@ class Collection(Mapping[int, "Activations"]):
             raise KeyError(f"layer {layer} was not collected; there are {', '.join(map(str, self.layers))}")
         activations = Activations(self.path / f"layer-{layer}")
         texts = self._token_texts
-        activations.token_strings = [texts.get(token, f"[id {token}]") for token in activations.columns["token_ids"].tolist()]
+        activations.token_strings = [
+            texts.get(token, f"[id {token}]") for token in activations.columns["token_ids"].tolist()
+        ]
         return activations
 
     def __iter__(self) -> Iterator[int]:

@@ -11,7 +11,6 @@ from ._adapter import Adapter, Hook, Site, check_site
 from ._directions import Weighted, feature_rows, moved, neuron_rows, origin, own_rows, site_of, weights_of
 from ._divergence import Divergence, find_strength
 from ._texts import Texts
-from .activations import Activations
 from .models import adapt
 
 if TYPE_CHECKING:
@@ -121,10 +120,11 @@ class Steering(contextlib.AbstractContextManager):
         if self._added is None:
             added = self.strength * (self.weights.astype(np.float64) @ self.vectors.astype(np.float64))
             self._added = torch.from_numpy(added.astype(np.float32)).to(activations.device)
-            # What ablation and clamping take out: the space of the rows.
-            self._basis = torch.from_numpy(_basis(self.vectors)).to(activations.device)
         if self.mode == "add":
             return activations + self._added.to(activations.dtype)
+        if self._basis is None:
+            # What is taken out: the space of the rows.
+            self._basis = torch.from_numpy(_basis(self.vectors)).to(activations.device)
         exact = activations.float()
         exact = exact - (exact @ self._basis) @ self._basis.T
         return (exact if self.mode == "ablate" else exact + self._added).to(activations.dtype)
@@ -245,45 +245,6 @@ def steer(
     return steering
 
 
-def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """The difference of means: the mean of the rows that have a property minus that of the others.
-
-    Parameters
-    ----------
-    activations : array of shape (n, d)
-        Or `unmix.Activations`.
-    labels : array of shape (n,), bool
-        Which rows have it.
-
-    Returns
-    -------
-    ndarray of shape (d,), float32
-        A direction for `steer`.
-
-    Raises
-    ------
-    ValueError
-        If there is not one label for each row, or all rows have the same.
-
-    Examples
-    --------
-    >>> unmix.diff_means([[1.0, 0.0], [3.0, 2.0], [0.0, 1.0]], [True, True, False])
-    array([2., 0.], dtype=float32)
-    """
-    matrix = _matrix(activations)
-    mask = np.asarray(labels)
-    if len(matrix.shape) != 2 or mask.shape != tuple(matrix.shape[:1]):
-        raise ValueError(
-            f"there is one label for each row; activations have the shape {matrix.shape}, labels {mask.shape}"
-        )
-    mask = mask.astype(bool)
-    if mask.all() or not mask.any():
-        raise ValueError(
-            f"the labels are {'all' if mask.all() else 'never'} true, so there are no two means to compare"
-        )
-    return (_mean(matrix, mask) - _mean(matrix, ~mask)).astype(np.float32)
-
-
 def _find(steering: Steering, adapter: Adapter, kl: float, neutral: Texts, sign: int) -> None:
     """Sets the strength of a steering by its divergence."""
     divergence = Divergence(adapter, neutral)
@@ -332,18 +293,3 @@ def _basis(rows: np.ndarray) -> np.ndarray:
     """An orthonormal basis (width, r) of the space of the rows, float32."""
     _, sizes, basis = np.linalg.svd(rows.astype(np.float64), full_matrices=False)
     return np.ascontiguousarray(basis[sizes > 1e-7 * sizes.max(initial=0.0)].T, np.float32)
-
-
-def _matrix(activations: Any) -> Any:
-    """An array, or activations whose rows are read from files."""
-    if isinstance(activations, Activations):
-        return activations
-    return np.asarray(activations.detach().float().cpu() if hasattr(activations, "detach") else activations)
-
-
-def _mean(matrix: Any, mask: np.ndarray, block: int = 4096) -> np.ndarray:
-    """The mean of rows in float64, a block at a time."""
-    total = np.zeros(matrix.shape[1])
-    for start in range(0, len(matrix), block):
-        total += matrix[start : start + block][mask[start : start + block]].sum(0, dtype=np.float64)
-    return total / mask.sum()
