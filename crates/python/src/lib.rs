@@ -22,9 +22,9 @@ fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(module)?;
     activations::register(module)?;
-    families::register(module)?;
     fit::register(module)?;
     estimation::register(module)?;
     options::register(module)?;
-    log_records::register(module)
+    log_records::register(module)?;
+    families::register(module)
 }

@@ -12,19 +12,6 @@ DEFAULT_RUNS: int
 
 class DeviceError(RuntimeError): ...
 
-class ModelFamily(TypedDict):
-    layers: str
-    down: list[str]
-    final_norm: str
-    norm: str
-    epsilon: tuple[str | None, float]
-    post_norms: list[str]
-    residual_multiplier: str | None
-
-def model_family(model_type: str) -> ModelFamily | None: ...
-def model_types() -> list[str]: ...
-def layer_prefixes() -> list[str]: ...
-
 class Activations:
     @staticmethod
     def from_files(
@@ -47,6 +34,19 @@ class Activations:
     def columns(self) -> dict[str, NDArray[np.int64]]: ...
     def fingerprint(self) -> str: ...
     def rows(self, start: int, stop: int) -> NDArray[np.float32]: ...
+
+class ModelFamily(TypedDict):
+    layers: str
+    down: list[str]
+    final_norm: str
+    norm: str
+    epsilon: tuple[str | None, float]
+    post_norms: list[str]
+    residual_multiplier: str | None
+
+def model_family(model_type: str) -> ModelFamily | None: ...
+def model_types() -> list[str]: ...
+def layer_prefixes() -> list[str]: ...
 
 class Fit:
     @staticmethod
