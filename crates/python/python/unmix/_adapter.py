@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Site = Literal["neurons", "mlp_out", "resid"]
+# In the order in which a forward pass comes to them.
 SITES: tuple[Site, ...] = ("neurons", "mlp_out", "resid")
 
 Edit = Callable[["torch.Tensor"], "torch.Tensor | None"]
@@ -75,7 +76,7 @@ class Adapter(abc.ABC):
 
     kind: str
     model: Any
-    module: torch.nn.Module
+    module: Any
     tokenizer: Any
     num_layers: int
     d_model: int

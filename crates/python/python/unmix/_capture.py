@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -48,16 +49,13 @@ class Capture(contextlib.AbstractContextManager):
         self._dtype: torch.dtype = getattr(torch, dtype)
         self._largest = torch.finfo(self._dtype).max
         self._open = contextlib.ExitStack()
-        self._batch: Batch | None = None
         self._seen: dict[int, Captured] = {}
 
     def __enter__(self) -> Capture:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._adapter.evaluation())
             for layer in self._layers:
-                hook = self._adapter.hook(
-                    layer, self._site, lambda activations, layer=layer: self._take(layer, activations)
-                )
+                hook = self._adapter.hook(layer, self._site, functools.partial(self._take, layer))
                 stack.callback(hook.remove)
             self._open = stack.pop_all()
         return self

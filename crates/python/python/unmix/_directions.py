@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._adapter import Adapter, Site, check_site
+from ._adapter import SITES, Adapter, Site, check_site
 from ._safetensors_header import metadata
 from .activations import Activations
 
@@ -101,8 +101,7 @@ def moved(adapter: Adapter, layer: int, rows: np.ndarray, source: Site, target: 
     if target is None or target == source:
         return rows, source
     check_site(target)
-    order: list[Site] = ["neurons", "mlp_out", "resid"]
-    if order.index(target) < order.index(source):
+    if SITES.index(target) < SITES.index(source):
         raise ValueError(f"the direction is one of {source!r}, which comes after {target!r}; steer at {source!r}")
     vectors = torch.from_numpy(rows).to(adapter.device)
     if source == "neurons":
@@ -118,7 +117,7 @@ def origin(fit: Fit) -> tuple[int | None, Site | None]:
     paths = [record.get("path"), *(file.get("path") for file in record.get("files", []))]
     found = next((metadata(Path(path)) for path in paths if path), {})
     layer, site = found.get("layer", ""), found.get("site")
-    return int(layer) if layer.isdecimal() else None, site if site in ("neurons", "mlp_out", "resid") else None
+    return int(layer) if layer.isdecimal() else None, next((known for known in SITES if known == site), None)
 
 
 def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:

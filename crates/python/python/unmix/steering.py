@@ -228,19 +228,23 @@ def steer(
     if layer is None:
         raise ValueError("the layer is not known; give layer=, from 0")
     layer = adapter.check_layer(layer)
+    source: Site = "neurons"
     if neurons is not None:
         weights = weights_of(neurons, "neurons")
-        rows, source = neuron_rows(weights, adapter.d_ff(layer)), "neurons"
+        rows = neuron_rows(weights, adapter.d_ff(layer))
+    elif fit is not None and feature is not None:
+        weights = weights_of(feature, "feature")
+        rows = feature_rows(fit, weights)
+        source = site_of(adapter, layer, rows.shape[1], site, known_site)
     else:
-        weights = {} if feature is None else weights_of(feature, "feature")
-        rows = own_rows(direction) if feature is None else feature_rows(fit, weights)
-        source = site_of(adapter, layer, rows.shape[1], site, known_site if feature is not None else None)
-    rows, site = moved(adapter, layer, rows, source, site)
-    factors = np.array(list(weights.values()) or [1.0] * len(rows), np.float32)
-    steering = Steering(
-        adapter, layer, site, rows, factors, sign * (1.0 if strength is None else float(strength)), mode, positions
-    )
-    if kl is not None:
+        rows = own_rows(direction)
+        weights = dict.fromkeys(range(len(rows)), 1.0)
+        source = site_of(adapter, layer, rows.shape[1], site, None)
+    vectors, acting = moved(adapter, layer, rows, source, site)
+    factors = np.array(list(weights.values()), np.float32)
+    first = sign * (1.0 if strength is None else float(strength))
+    steering = Steering(adapter, layer, acting, vectors, factors, first, mode, positions)
+    if kl is not None and neutral is not None:
         _find(steering, adapter, kl, neutral, sign)
     return steering
 
