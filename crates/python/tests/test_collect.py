@@ -355,7 +355,7 @@ def test_a_killed_process_goes_on_to_the_same_files(tiny_model, tiny_tokenizer, 
         "unmix.collect(model, tokenizer, sys.argv[2], [0, 1], sys.argv[3], **options)\n"
     )
     arguments = [sys.executable, "-W", "ignore", "-c", program, folder, texts, tmp_path / "killed"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120
