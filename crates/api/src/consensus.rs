@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
 
-use crate::agreement::{Agreement, agreed_features, stability};
+use crate::agreement::{Agreement, stability};
 use crate::consensus_runs::{Runs, run_options, run_seed, runs};
 use crate::fit::Fit;
 use crate::refit::refit;
@@ -183,16 +183,18 @@ impl Consensus {
         let Runs { first: fit, features, iterations } = self.all_runs(run, &options, watch).await?;
         warn_of_outliers(&fit);
         watch.stage(Stage::Agree);
-        let agreed = agreed_features(&features, fit.buffers.features.kept)?;
+        let agreement = Agreement::of(&features, fit.buffers.features.kept);
         let result_options = Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options.clone() };
-        let refitted = refit(Fit { options: result_options, ..fit.clone() }, &agreed, REFITS, watch).await?;
+        let refitted =
+            refit(Fit { options: result_options, ..fit.clone() }, &agreement.features(), REFITS, watch).await?;
         let mut consensus = refitted.result(watch).await?;
-        let agreement = Agreement::on(&consensus.features, &features)?;
+        let reproducibility = agreement.reproducibility(&consensus.features, options.seed)?;
+        let found_in = agreement.found_in(&consensus.features);
         let seeds = self.seeds()[..features.len()].to_vec();
         let summary = &mut consensus.summary;
         for (k, statistics) in summary.feature_statistics.iter_mut().enumerate() {
-            statistics.reproducibility = Some(agreement.reproducibility[k]);
-            statistics.found_in = Some(agreement.found_in[k]);
+            statistics.reproducibility = Some(reproducibility[k]);
+            statistics.found_in = Some(found_in[k]);
         }
         summary.consensus = Some(ConsensusSummary {
             runs: features.len() as u32,
