@@ -24,7 +24,7 @@ use crate::{DenseMatrix, Error, Options, Progress, Stage, kmeans};
 const FIRST: Sampling = Sampling { every: 5, fewest: 15 };
 /// The last iterations of a run.
 const LAST: Sampling = Sampling { every: 2, fewest: 30 };
-/// Number of the last iterations. The features of a run that has more of them come back as often, and take longer.
+/// Number of the last iterations. With more of them features come back a little more often, and a run takes longer.
 const LAST_ITERATIONS: u32 = 3;
 /// The runs have a penalty that is larger by this factor. Their coefficients are sparser, and the runs agree better.
 const PENALTY_FACTOR: f64 = 1.2;
@@ -108,7 +108,9 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         for (sampling, until) in [(FIRST, iterations.saturating_sub(LAST_ITERATIONS)), (LAST, iterations)] {
             let samples: Vec<Vec<Panel>> =
                 fits.iter().zip(number..).map(|(fit, number)| sampling.panels(fit, number)).collect();
-            prepare(&fits, &samples)?;
+            if done == 0 || sampling.cuts(&fits[0]) {
+                prepare(&fits, &samples)?;
+            }
             if !iterate(&fits, samples, &mut done, until, |iteration| watch.stage(stage(iteration)))? {
                 break;
             }
@@ -127,10 +129,16 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
 impl Sampling {
     /// The panels of a run, or samples of their rows.
     fn panels(self, fit: &Fit<'_>, number: u32) -> Vec<Panel> {
-        if fit.tokens < u64::from(self.every) * self.fewest * u64::from(fit.options.rank) {
-            return fit.panels.clone();
+        if self.cuts(fit) {
+            Sample::shifted(&fit.panels, self.every, number % self.every).panels
+        } else {
+            fit.panels.clone()
         }
-        Sample::shifted(&fit.panels, self.every, number % self.every).panels
+    }
+
+    /// Whether there are tokens enough for samples.
+    fn cuts(self, fit: &Fit<'_>) -> bool {
+        fit.tokens >= u64::from(self.every) * self.fewest * u64::from(fit.options.rank)
     }
 }
 
