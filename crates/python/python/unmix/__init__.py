@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import models
+from ._directions import diff_means
 from ._unmix import __version__
 from .activations import Activations
 from .collect import collect
@@ -18,7 +19,7 @@ from .fit import Fit, load
 from .fitting import default_options, fit
 from .lens import LensTable
 from .report import Report
-from .steering import Steering, diff_means, steer
+from .steering import Steering, steer
 from .tree import FeatureTree
 
 if TYPE_CHECKING:
