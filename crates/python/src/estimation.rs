@@ -7,7 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use unmix::{ActivationSource, Encoder, Solver};
 use unmix_data::Fingerprinting;
-use unmix_fitting::{FitFailure, PlannedFit, check_rank, encode as encode_all};
+use unmix_fitting::{FitFailure, PlannedFit, check_rank, encode as encode_all, size_text};
 
 use crate::activations::Activations;
 use crate::computing::computing;
@@ -35,7 +35,19 @@ fn fit(
         let opened = device.open().map_err(|error| of_computation(&error))?;
         log::info!("engine: {} · {}", opened.engine.kind().name(), opened.engine.adapter());
         let engine = opened.engine.as_ref();
-        let fit = || PlannedFit::new(engine, input, fitting, &allowance)?.place()?.fit(|told| watch.told(told));
+        let fit = || {
+            let fit = PlannedFit::new(engine, input, fitting, &allowance)?;
+            let (planned, source) = (fit.planned(), fit.source());
+            log::info!(
+                "{} tokens × {} neurons, {}, {}; the fit takes about {} of memory",
+                source.tokens(),
+                source.neurons(),
+                source.element().name(),
+                if planned.is_streamed() { "streamed" } else { "resident" },
+                size_text(planned.host_bytes().saturating_add(planned.device_bytes()))
+            );
+            fit.place()?.fit(|told| watch.told(told))
+        };
         Ok(fit().map_err(of_fit)?.into_records().0)
     })?;
     Ok((Fit { record: Arc::new(record) }, watch.into_error()))

@@ -1,5 +1,9 @@
 """Activations as users have them."""
 
+import logging
+import pathlib
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,6 +150,24 @@ def test_activations_have_columns_and_rows(X):
     fit = unmix.fit(acts, **SMALL)
     assert fit.columns["token_ids"].tolist() == list(range(300)) and fit.token_strings == strings
     assert fit.run["input"]["path"] is None and fit.run["input"]["tokens"] == 300
+
+
+def test_activations_become_an_array(X):
+    assert (np.asarray(unmix.Activations(X)) == X).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of the process is read from /proc")
+def test_an_array_that_is_in_memory_already_does_not_count_as_memory_of_the_fit(caplog):
+    X = np.random.default_rng(0).normal(size=(40_000, 1000)).astype(np.float32)
+    status = pathlib.Path("/proc/self/status").read_text()
+    held = 1024 * int(status.split("VmRSS:")[1].split()[0])
+    with caplog.at_level(logging.INFO, logger="unmix"):
+        unmix.fit(X, memory=held + X.nbytes // 2, **SMALL)
+    assert "40000 tokens × 1000 neurons, f32, resident" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="unmix"):
+        unmix.fit(X, stream=True, **SMALL)
+    assert "streamed" in caplog.text
 
 
 def test_a_column_of_another_length_is_refused(X):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -167,9 +168,10 @@ def _whole(name: str, value: Any, most: int) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}={value!r}: a whole number is needed")
-    if not 0 <= value <= most:
-        raise ValueError(f"{name}={value}: a whole number from 0 to {most} is needed")
-    return int(value)
+    number = int(value)
+    if not 0 <= number <= most:
+        raise ValueError(f"{name}={number}: a whole number from 0 to {most} is needed")
+    return number
 
 
 def _real(name: str, value: Any) -> float | None:
@@ -197,6 +199,10 @@ def _runs(value: Any) -> int | None:
 def _device(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f"device={value!r}: 'auto', 'cpu', 'gpu' or a part of an adapter's name is needed")
+    if value != "cpu" and sys.platform == "linux" and "XDG_RUNTIME_DIR" not in os.environ:
+        # Mesa's device-selection layer looks for a desktop session even if there is none, and libwayland then writes an error to
+        # stderr. The layer only reorders devices, which the engine does itself.
+        os.environ.setdefault("NODEVICE_SELECT", "1")
     return value
 
 
