@@ -168,10 +168,10 @@ def _whole(name: str, value: Any, most: int) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}={value!r}: a whole number is needed")
-    number = int(value)
-    if not 0 <= number <= most:
-        raise ValueError(f"{name}={number}: a whole number from 0 to {most} is needed")
-    return number
+    whole = int(value)
+    if not 0 <= whole <= most:
+        raise ValueError(f"{name}={value}: a whole number from 0 to {most} is needed")
+    return whole
 
 
 def _real(name: str, value: Any) -> float | None:
