@@ -82,7 +82,7 @@ fn encode<'py>(
         let encoder = Encoder::new(record.features.clone()).penalty(penalty).tolerance(tolerance);
         let source = Fingerprinting::new(input.clone());
         let encoding = encode_all(&encoder, opened.engine.as_ref(), &source, |_| {
-            Python::attach(Python::check_signals).map_err(Stopped::Raised)
+            Python::attach(|py| py.check_signals().map_err(Stopped::Raised))
         });
         let fingerprint = source.fingerprint().map_err(of_data)?;
         // If the numbers were changed, this explains an encoding that failed, and makes one that did not fail worthless.
