@@ -84,13 +84,15 @@ fn encode<'py>(
         let encoding = encode_all(&encoder, opened.engine.as_ref(), &source, |_| {
             Python::attach(|py| py.check_signals().map_err(Stopped::Raised))
         });
+        let encoding = match encoding {
+            Ok(encoding) => Ok(encoding),
+            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::Raised(error)) => return Err(error),
+        };
         let fingerprint = source.fingerprint().map_err(of_data)?;
         // If the numbers were changed, this explains an encoding that failed, and makes one that did not fail worthless.
         input.check_unchanged(&fingerprint).map_err(of_data)?;
-        encoding.map_err(|stopped| match stopped {
-            Stopped::Raised(error) => error,
-            Stopped::Failed(error) => of_fit(FitFailure::of_computation(error, input)),
-        })
+        encoding.map_err(|error| of_fit(FitFailure::of_computation(error, input)))
     })?;
     let residuals = PyArray1::from_vec(py, encoding.squared_residuals);
     let norms = PyArray1::from_vec(py, encoding.squared_norms);
