@@ -57,6 +57,24 @@ def test_every_layout_gives_the_same_bits(X, expected, layout):
     assert bits(unmix.fit(laid_out, **SMALL)) == expected
 
 
+@pytest.mark.parametrize("offset", [0, 16, 32])
+def test_where_rows_begin_in_memory_changes_nothing(offset):
+    """Rows of a multiple of 64 bytes are copied if they begin between cache lines, and others are not."""
+    X = np.random.default_rng(0).normal(size=(200, 64)).astype(np.float32)
+    memory = np.empty(X.nbytes + 128, dtype=np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    placed = memory[start : start + X.nbytes].view(np.float32).reshape(X.shape)
+    placed[:] = X
+    assert bits(unmix.fit(placed, **SMALL)) == bits(unmix.fit(X, **SMALL))
+
+    def change(progress):
+        if progress["stage"] == "iterate":
+            placed[7, 7] += 1
+
+    with pytest.raises(OSError, match="changed while the fit read them"):
+        unmix.fit(placed, progress=change, **SMALL)
+
+
 def test_a_mapped_file_gives_the_same_bits(X, expected, tmp_path):
     np.save(tmp_path / "x.npy", X)
     assert bits(unmix.fit(np.load(tmp_path / "x.npy", mmap_mode="r"), **SMALL)) == expected
