@@ -97,19 +97,9 @@ pub fn open(files: &[PathBuf], tensor: Option<&str>, filter: &TokenFilter) -> Re
         );
     }
     if let Some(limit) = filter.max_norm {
-        log::info!("reading {} to find the tokens of a norm above {limit}", names(&set));
+        log::info!("reading {} to find the tokens of a norm above {limit}", set.names());
     }
     Ok(set.filtered(filter)?)
-}
-
-/// The files in words: the only one, or the first one and the number of the others.
-pub fn names(set: &ActivationSet) -> String {
-    let first = set.files()[0].path().display();
-    match set.files().len() {
-        1 => first.to_string(),
-        2 => format!("{first} and {}", set.files()[1].path().display()),
-        count => format!("{first} and {} more files", count - 1),
-    }
 }
 
 /// How many of `stored` rows were left out and why, if any were.

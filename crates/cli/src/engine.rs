@@ -1,11 +1,11 @@
 //! Which engine computes.
 
 use clap::{Args, ValueEnum};
-use unmix::{AdapterChoice, CpuEngine, Engine, WgpuEngine, adapters};
+use unmix::Engine;
+use unmix_fitting::{Device, DeviceKind, OpenDevice};
 
 use crate::failure::Failure;
 use crate::progress::Reporter;
-use crate::tuning;
 
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -40,38 +40,22 @@ impl EngineArgs {
 
 /// Opens the engine that the options ask for, and reports which one it is.
 pub fn open(args: &EngineArgs, reporter: &mut Reporter) -> Result<Box<dyn Engine>, Failure> {
-    let (engine, why) = choose(args)?;
+    let OpenDevice { engine, why } = choose(args)?;
     reporter.engine(engine.as_ref(), why);
     Ok(engine)
 }
 
-/// Opens the engine that the options ask for, and says why, if that is not clear.
-pub fn choose(args: &EngineArgs) -> Result<(Box<dyn Engine>, &'static str), Failure> {
-    let named = AdapterChoice { name: args.adapter.clone(), ..Default::default() };
-    match (args.engine, &args.adapter) {
-        (EngineOption::Cpu, Some(name)) => Err(Failure::Usage(format!(
+/// Opens the engine that the options ask for.
+pub fn choose(args: &EngineArgs) -> Result<OpenDevice, Failure> {
+    if let (EngineOption::Cpu, Some(name)) = (args.engine, &args.adapter) {
+        return Err(Failure::Usage(format!(
             "--adapter {name}: an adapter cannot be chosen with --engine cpu; leave out one of them"
-        ))),
-        (EngineOption::Cpu, None) => Ok((Box::new(CpuEngine::new()), "")),
-        (EngineOption::Gpu, _) | (EngineOption::Auto, Some(_)) => Ok((tuned(WgpuEngine::new(&named)?), "")),
-        (EngineOption::Auto, None) => {
-            let hardware = AdapterChoice { software: false, ..named };
-            if adapters(&hardware).is_empty() {
-                return Ok((Box::new(CpuEngine::new()), "no GPU answers"));
-            }
-            match WgpuEngine::new(&hardware) {
-                Ok(engine) => Ok((tuned(engine), "")),
-                Err(error) => {
-                    log::warn!("the GPU cannot be used: {error}");
-                    Ok((Box::new(CpuEngine::new()), "the GPU cannot be used"))
-                }
-            }
-        }
+        )));
     }
-}
-
-/// The engine, set to the variants that `unmix tune` found to be the fastest on its adapter.
-fn tuned(engine: WgpuEngine) -> Box<dyn Engine> {
-    tuning::apply(&engine);
-    Box::new(engine)
+    let kind = match args.engine {
+        EngineOption::Auto => DeviceKind::Auto,
+        EngineOption::Cpu => DeviceKind::Cpu,
+        EngineOption::Gpu => DeviceKind::Gpu,
+    };
+    Ok(Device { kind, adapter: args.adapter.clone() }.open()?)
 }

@@ -1,7 +1,9 @@
 //! What can go wrong, and the exit code for it.
 
 use unmix::RuntimeError;
-use unmix_data::{ActivationSet, Error, StoredRow, TokenColumns, check_finite};
+use unmix_data::{ActivationSet, Error, TokenColumns};
+use unmix_fitting::tuning::TuningError;
+use unmix_fitting::{FitFailure, FitInput, Wording};
 use unmix_interpret::concepts::ConceptError;
 use unmix_interpret::export::ExportError;
 use unmix_interpret::{FitError, LensError, Role};
@@ -38,7 +40,7 @@ pub enum Failure {
     #[error(transparent)]
     Export(ExportError),
     /// A problem with the factorization.
-    #[error("{}", in_flags(.0))]
+    #[error("{}", IN_FLAGS.of_library(.0))]
     Fit(#[from] unmix::Error),
     /// A problem with an engine.
     #[error(transparent)]
@@ -92,6 +94,27 @@ impl From<ExportError> for Failure {
     }
 }
 
+impl From<FitFailure> for Failure {
+    fn from(failure: FitFailure) -> Failure {
+        match failure {
+            FitFailure::Rank { .. } => Failure::Usage(failure.text(&IN_FLAGS)),
+            FitFailure::Memory { .. } => Failure::Memory(failure.text(&IN_FLAGS)),
+            FitFailure::Data(error) => error.into(),
+            FitFailure::DataOf { path, error } => Failure::DataOf { path, error },
+            FitFailure::Fit(error) => error.into(),
+        }
+    }
+}
+
+impl From<TuningError> for Failure {
+    fn from(error: TuningError) -> Failure {
+        match error {
+            TuningError::System(problem) => Failure::Check(problem),
+            TuningError::Data(error) => error.into(),
+        }
+    }
+}
+
 impl From<FitError> for Failure {
     fn from(error: FitError) -> Failure {
         match error {
@@ -104,13 +127,7 @@ impl From<FitError> for Failure {
 impl Failure {
     /// Adds the file, and the row in it, to an error that knows only the place in the matrix.
     pub fn in_files(error: Error, activations: &ActivationSet) -> Failure {
-        match error {
-            Error::NotFinite { token, neuron, value } => {
-                let StoredRow { path, row } = activations.locate(token);
-                Failure::DataOf { path: path.to_owned(), error: Error::NotFinite { token: row, neuron, value } }
-            }
-            other => other.into(),
-        }
+        FitFailure::in_input(error, &FitInput::Files(activations.clone())).into()
     }
 
     /// The same with the row of the activations' files in place of the row among the tokens that were kept.
@@ -125,17 +142,7 @@ impl Failure {
 
     /// The error of a computation. If the activations are not finite, or cannot be read, it says where and why.
     pub fn of_computation(error: unmix::Error, activations: &ActivationSet) -> Failure {
-        let found = match &error {
-            unmix::Error::NonFinite => check_finite(activations),
-            unmix::Error::Runtime(RuntimeError::Read(_)) => {
-                activations.check_whole().and_then(|()| check_finite(activations))
-            }
-            _ => Ok(()),
-        };
-        match found {
-            Err(found) => Failure::in_files(found, activations),
-            Ok(()) => error.into(),
-        }
+        FitFailure::of_computation(error, &FitInput::Files(activations.clone())).into()
     }
 
     /// The error of a sweep, in the same way.
@@ -244,18 +251,12 @@ fn engine_code(error: &RuntimeError) -> u8 {
     }
 }
 
-/// An error of the library in the words of the command line: `--max-iterations 0` instead of `max_iterations = 0`.
-fn in_flags(error: &unmix::Error) -> String {
-    match error {
-        // This is no option of the command line. The features come from the folder of a fit.
-        unmix::Error::Option { option: "features", given, expected } => {
-            format!("the features of the fit: {given}: {expected}")
-        }
-        unmix::Error::Option { option, given, expected } => {
-            format!("--{} {given}: {expected}", option.replace('_', "-"))
-        }
-        other => other.to_string(),
-    }
+/// Options as the command line has them.
+pub const IN_FLAGS: Wording = Wording { name: flag, given: |option, value| format!("{} {value}", flag(option)) };
+
+/// `--max-iterations` for `max_iterations`.
+fn flag(option: &str) -> String {
+    format!("--{}", option.replace('_', "-"))
 }
 
 #[cfg(test)]

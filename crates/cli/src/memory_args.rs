@@ -2,15 +2,14 @@
 
 use clap::{Args, ValueEnum};
 use unmix::Streaming;
-
-use crate::number_args::size;
+use unmix_fitting::{MemoryAllowance, parse_size};
 
 /// Memory of a fit.
 #[derive(Clone, Debug, Args)]
 pub struct MemoryArgs {
     /// Most memory that the fit takes, e.g. 2GiB or 500MB. If the activations do not fit, they are read again in every pass [default:
     /// 80% of what is free]
-    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Memory")]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Memory")]
     pub memory: Option<u64>,
 
     /// Whether the activations are read again in every pass, which takes little memory; the result is the same
@@ -19,6 +18,11 @@ pub struct MemoryArgs {
 }
 
 impl MemoryArgs {
+    /// The memory that a fit may take.
+    pub fn allowance(&self) -> MemoryAllowance {
+        MemoryAllowance { memory: self.memory, streaming: self.stream.streaming() }
+    }
+
     /// These options, or `others` for those that are not given.
     pub fn or(&self, others: &MemoryArgs) -> MemoryArgs {
         MemoryArgs {
@@ -42,7 +46,7 @@ pub enum StreamOption {
 
 impl StreamOption {
     /// As the library calls it.
-    pub fn streaming(self) -> Streaming {
+    fn streaming(self) -> Streaming {
         match self {
             StreamOption::Auto => Streaming::Auto,
             StreamOption::Always => Streaming::Always,

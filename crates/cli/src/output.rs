@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
+pub use unmix_fitting::size_text as bytes;
 
 use console::{Alignment, measure_text_width, pad_str};
 use serde::Serialize;
@@ -164,21 +165,6 @@ pub fn engine(engine: &dyn Engine) -> String {
         EngineKind::Cpu => engine.adapter().to_owned(),
         EngineKind::Gpu => format!("{} (wgpu)", engine.adapter()),
     }
-}
-
-/// `12.3 MiB`.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let mut value = count as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.*} {}", if value < 99.5 { 1 } else { 0 }, UNITS[unit])
 }
 
 /// `1,234,567`.

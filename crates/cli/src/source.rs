@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use unmix::ActivationSource;
 use unmix_data::{ActivationSet, Error, FitRecord, TokenColumns, TokenFilter, check_finite, fingerprint};
 
-use crate::activation_args::{self, ChoiceArgs, names};
+use crate::activation_args::{self, ChoiceArgs};
 use crate::failure::Failure;
 
 /// Activations for the features of a fit.
@@ -66,7 +66,7 @@ pub fn open(
         return Err(usage(format!(
             "{}: changed since {} was fitted to it (its fingerprint is another); fit again, or say with {others} which \
              activations to use",
-            names(&set),
+            set.names(),
             dir.display()
         )));
     }
@@ -91,7 +91,7 @@ pub fn check_neurons(set: &ActivationSet, fit: &FitRecord, dir: &Path) -> Result
     }
     Err(Failure::Usage(format!(
         "{}: {found} neurons, but the features of {} have {expected}; activations of the same layer are needed",
-        names(set),
+        set.names(),
         dir.display()
     )))
 }

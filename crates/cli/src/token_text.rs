@@ -7,7 +7,6 @@ use unmix::ActivationSource;
 use unmix_data::{ActivationSet, FitRecord, TokenColumns, TokenStrings, Vocabulary, unknown_token};
 use unmix_interpret::{Prompts, Text, TokenNotation};
 
-use crate::activation_args::names;
 use crate::failure::Failure;
 
 /// Options that give the text of tokens.
@@ -81,7 +80,7 @@ pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, 
 
 /// Checks before the fit that [`read_text`] can read the text of these tokens after it.
 pub fn check_text(args: &TextArgs, set: &ActivationSet) -> Result<(), Failure> {
-    text_of(args, set.tokens() as usize, set.token_columns(), set.stored_tokens(), &names(set)).map(drop)
+    text_of(args, set.tokens() as usize, set.token_columns(), set.stored_tokens(), &set.names()).map(drop)
 }
 
 /// The text of `rows` tokens, which were kept of `stored`. `whose` says in messages what has them.

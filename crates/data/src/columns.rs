@@ -32,7 +32,7 @@ impl TokenColumns {
     }
 
     /// The columns that are present, by name.
-    pub(crate) fn present(&self) -> impl Iterator<Item = (&'static str, &[i64])> {
+    pub fn present(&self) -> impl Iterator<Item = (&'static str, &[i64])> {
         [
             ("token_ids", &self.token_ids),
             ("prompt_ids", &self.prompt_ids),

@@ -53,6 +53,22 @@ pub enum Error {
     /// A file has other content than when it was opened.
     #[error("{}: the file was changed while it was read; nothing was saved, since it would belong to neither content: start over", .0.display())]
     Changed(PathBuf),
+    /// Activations in memory have other numbers than before.
+    #[error(
+        "the activations were changed while the fit read them, so its result would belong to neither content: fit again, and change \
+         them only afterwards"
+    )]
+    ChangedInMemory,
+    /// A column of tokens beside activations in memory does not fit them.
+    #[error("{column} has {found} entries, but the activations have {tokens} rows; an entry for each row is needed")]
+    ColumnOfMemory {
+        /// The column.
+        column: &'static str,
+        /// Its number of entries.
+        found: u64,
+        /// Number of rows.
+        tokens: u64,
+    },
     /// Another file is now in the place of one that was opened.
     #[error("{}: the file was replaced while it was read; nothing was saved, since the file that is there now was not read: start over", .0.display())]
     Replaced(PathBuf),
@@ -461,7 +477,15 @@ impl Error {
     /// Whether the input is at fault (bad path, bad file, bad data), rather than what happened meanwhile (disk full,
     /// permissions, failing reads, files that another process changed).
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Error::Io { .. } | Error::Read(_) | Error::CutShort(_) | Error::Changed(_) | Error::Replaced(_))
+        !matches!(
+            self,
+            Error::Io { .. }
+                | Error::Read(_)
+                | Error::CutShort(_)
+                | Error::Changed(_)
+                | Error::ChangedInMemory
+                | Error::Replaced(_)
+        )
     }
 
     /// This error in the form in which [`ActivationSource::read_rows`](unmix::ActivationSource::read_rows) returns it.

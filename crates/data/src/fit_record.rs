@@ -49,7 +49,10 @@ impl RunRecord {
     /// Reads what serializing a record wrote. The text is read twice, field by field. To separate the summary's fields
     /// from the others in one pass, serde would keep all of them as values first, which takes many times the size of
     /// the text.
-    pub(crate) fn parse(text: &[u8]) -> serde_json::Result<RunRecord> {
+    ///
+    /// # Errors
+    /// If the text is something else.
+    pub fn parse(text: &[u8]) -> serde_json::Result<RunRecord> {
         #[derive(Deserialize)]
         struct Own {
             format_version: u32,
@@ -86,7 +89,10 @@ impl FitRecord {
     /// Refuses parts of different sizes or without any content, values that are not finite, and negative coefficients.
     /// So every reader of a fit can rely on a row of statistics for each feature, and an entry of each column for each
     /// token.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`], or [`Error::NotFiniteMatrix`].
+    pub fn check(&self) -> Result<(), Error> {
         let (summary, shape) = (&self.run.summary, |m: &DenseMatrix| format!("{} × {}", m.rows, m.columns));
         let inconsistent = |what: &str, found: String, expected: String| {
             Err(Error::Inconsistent { what: what.to_owned(), found, expected })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use unmix::ActivationSource;
 
-use crate::{ActivationSet, TokenFilter};
+use crate::{ActivationSet, MemoryActivations, TokenFilter};
 
 /// Which activations were factorized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,20 @@ impl InputRecord {
             filter: activations.filter().clone(),
             // All files have it under the same name.
             tensor: files[0].tensor().map(str::to_owned),
+            fingerprint,
+            tokens: activations.tokens(),
+            neurons: activations.neurons(),
+            element: activations.element().name().to_owned(),
+        }
+    }
+
+    /// A record of activations that came from memory, whose fingerprint is known.
+    pub fn of_memory(activations: &MemoryActivations, fingerprint: String) -> InputRecord {
+        InputRecord {
+            paths: Vec::new(),
+            stored_tokens: activations.tokens(),
+            filter: TokenFilter::default(),
+            tensor: None,
             fingerprint,
             tokens: activations.tokens(),
             neurons: activations.neurons(),

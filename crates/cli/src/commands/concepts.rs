@@ -13,7 +13,7 @@ use unmix_interpret::concepts::{
 };
 use unmix_interpret::{one_line, strongest_tokens};
 
-use crate::activation_args::{ChoiceArgs, names};
+use crate::activation_args::ChoiceArgs;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, percent};
 use crate::shared_args::SharedArgs;
@@ -114,7 +114,7 @@ pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabel
         return Err(Failure::Usage(format!(
             "{}: no column `prompt_ids`, so it is not known which tokens a label is about; add it, or give activations that have \
              one with --activations FILE",
-            names(&activations.set)
+            activations.set.names()
         )));
     };
     let level = match args.level {

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use unmix::{ActivationSource, DenseMatrix, Encoder, Encoding, Engine, Solver};
-use unmix_data::{
-    ActivationSet, EncodingRecord, Fingerprinting, RowRange, check_file_target, read_fit, write_encoding,
-};
+use unmix::{ActivationSource, DenseMatrix, Encoder, Solver};
+use unmix_data::{EncodingRecord, Fingerprinting, check_file_target, read_fit, write_encoding};
+use unmix_fitting::encode;
 
-use crate::activation_args::{self, ChoiceArgs, left_out, names};
+use crate::activation_args::{self, ChoiceArgs, left_out};
 use crate::engine;
 use crate::failure::Failure;
 use crate::number_args::at_least_zero;
@@ -65,9 +64,6 @@ pub struct EncodeArgs {
     pub tolerance: f64,
 }
 
-/// Bytes of activations that are encoded at a time.
-const PORTION_BYTES: u64 = 256 << 20;
-
 /// Runs the command.
 pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     check_file_target(&args.out, args.force)?;
@@ -82,7 +78,7 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let engine = engine::open(&shared.engine, reporter)?;
     reporter.stage(&format!(
         "reading {}: {} tokens × {} neurons, {}",
-        names(&file),
+        file.names(),
         thousands(file.tokens()),
         thousands(file.neurons()),
         file.element()
@@ -95,7 +91,11 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let options = &fit.run.summary.options;
     let penalty = args.penalty.unwrap_or(if options.solver == Solver::Hals { options.penalty } else { 0.0 });
     let encoder = Encoder::new(fit.features.clone()).penalty(penalty).tolerance(args.tolerance);
-    let encoding = encode(&encoder, engine.as_ref(), &source, reporter);
+    let total = file.tokens();
+    let encoding = encode(&encoder, engine.as_ref(), &source, |done| -> Result<(), unmix::Error> {
+        reporter.stage(&format!("encoded {} of {} tokens", thousands(done), thousands(total)));
+        Ok(())
+    });
     let fingerprint = source.fingerprint()?;
     let cosines = args.cosines.then(|| unmix_interpret::cosines(&file, &fit.features)).transpose()?;
     // If the numbers were changed, this explains an encoding that failed, and makes one that did not fail worthless.
@@ -138,27 +138,6 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     fact("sweeps", format!("{} at most; {settled}", encoding.sweeps));
     fact("saved in", args.out.display().to_string());
     output::print(&table.render(Style::stdout()))
-}
-
-fn encode(
-    encoder: &Encoder,
-    engine: &dyn Engine,
-    activations: &Fingerprinting<ActivationSet>,
-    reporter: &mut Reporter,
-) -> Result<Encoding, unmix::Error> {
-    let row_bytes = activations.neurons() * activations.element().bytes() as u64;
-    let (tokens, rows) = (activations.tokens(), (PORTION_BYTES / row_bytes.max(1)).max(1));
-    let portion = |first: u64| {
-        if tokens > rows {
-            reporter.stage(&format!("encoded {} of {} tokens", thousands(first), thousands(tokens)));
-        }
-        encoder.encode(engine, &engine.load(&RowRange::new(activations.clone(), first..first + rows))?)
-    };
-    let mut all = portion(0)?;
-    for first in (rows..tokens).step_by(rows as usize) {
-        all.append(portion(first)?)?;
-    }
-    Ok(all)
 }
 
 fn active_share(coefficients: &DenseMatrix) -> f64 {

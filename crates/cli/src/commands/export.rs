@@ -12,7 +12,7 @@ use unmix_interpret::export::{
 };
 use unmix_interpret::in_reading_order;
 
-use crate::activation_args::{ChoiceArgs, names};
+use crate::activation_args::ChoiceArgs;
 use crate::commands::export_snippets::snippet;
 use crate::commands::export_tool::Tool;
 use crate::failure::Failure;
@@ -232,7 +232,7 @@ fn encoder(
         }
     };
     if let Some(set) = &set {
-        reporter.stage(&format!("fitting an encoder to {}", names(set)));
+        reporter.stage(&format!("fitting an encoder to {}", set.names()));
     }
     let source = set.as_ref().map(|set| set as &dyn unmix::ActivationSource);
     let encoder = affine_encoder(fit, source)?;

@@ -4,15 +4,15 @@ use clap::Args;
 use serde_json::json;
 use unmix::{ActivationSource, Engine, SemiNmf};
 use unmix_data::{InspectedFile, Inspection};
+use unmix_fitting::{FitInput, Planned, check_rank, plan};
 
 use crate::activation_args::{ActivationArgs, left_out};
+use crate::commands::fit::memory_words;
+use crate::engine;
 use crate::failure::Failure;
 use crate::memory_args::MemoryArgs;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
-use crate::placement::{Planned, activations_bytes};
-use crate::rank::check_rank;
 use crate::shared_args::SharedArgs;
-use crate::{engine, placement};
 
 /// Look at activations before a fit
 ///
@@ -42,16 +42,18 @@ const RANK: u32 = 100;
 /// Runs the command.
 pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let file = args.activations.open()?;
+    let input = FitInput::Files(file.clone());
     if let Some(rank) = args.rank {
-        check_rank(rank, &file)?;
+        check_rank(rank, &input)?;
     }
     let rank = args.rank.unwrap_or_else(|| file.tokens().min(file.neurons()).min(RANK.into()) as u32);
-    let (engine, _) = engine::choose(&shared.engine)?;
-    let planned = match placement::plan(&SemiNmf::new(rank), engine.as_ref(), &file, &args.memory) {
-        Ok(planned) => Ok(planned),
-        Err(Failure::Memory(problem)) => Err(problem),
-        Err(other) => return Err(other),
-    };
+    let engine = engine::choose(&shared.engine)?.engine;
+    let planned =
+        match plan(&SemiNmf::new(rank), engine.as_ref(), &input, &args.memory.allowance()).map_err(Failure::from) {
+            Ok(planned) => Ok(planned),
+            Err(Failure::Memory(problem)) => Err(problem),
+            Err(other) => return Err(other),
+        };
     let look = unmix_data::inspect(&file)?;
     if shared.json {
         let mut value = serde_json::to_value(&look).map_err(|error| Failure::Output(error.into()))?;
@@ -72,7 +74,7 @@ pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
         Ok(planned) => memory_of_a_fit(rank, engine.as_ref(), &planned),
         Err(problem) => Style::stdout().error(&problem),
     };
-    output::print(&report(&look, activations_bytes(&file), memory, Style::stdout()))
+    output::print(&report(&look, input.bytes(), memory, Style::stdout()))
 }
 
 /// What a fit does with the activations, and how much memory it takes.
@@ -82,7 +84,7 @@ fn memory_of_a_fit(rank: u32, engine: &dyn Engine, planned: &Planned) -> String 
     let kind = engine.kind().name();
     format!(
         "about {} at --rank {rank} on the {kind} engine; activations are {how}, {here} of them at once",
-        planned.words()
+        memory_words(planned)
     )
 }
 

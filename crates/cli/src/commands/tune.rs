@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use unmix::{AdapterChoice, ElementType, Engine, SemiNmf, Solver, WgpuEngine};
+use unmix_fitting::tuning::{self, Choice, Key, Tuning};
 use unmix_kernels::{Access, BufferId, Command, KERNELS, Kernel, Recording, Resource, Variant, Workspace};
 use unmix_runtime::{Preference, Session, block_on};
 
@@ -15,7 +16,6 @@ use crate::failure::Failure;
 use crate::output::{self, Style, Table};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
-use crate::tuning::{self, Choice, Key, Tuning};
 
 /// Measure which variants of the kernels are the fastest on this GPU
 ///

@@ -116,6 +116,16 @@ impl ActivationSet {
         &self.files
     }
 
+    /// The files in words: the only one, or the first one and the number of the others.
+    pub fn names(&self) -> String {
+        let first = self.files[0].path().display();
+        match self.files.len() {
+            1 => first.to_string(),
+            2 => format!("{first} and {}", self.files[1].path().display()),
+            count => format!("{first} and {} more files", count - 1),
+        }
+    }
+
     /// Rows of all files, including those that are left out.
     pub fn stored_tokens(&self) -> u64 {
         self.starts[self.files.len()]

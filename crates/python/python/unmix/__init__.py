@@ -1,6 +1,49 @@
 """Readable features in the activations of neural networks, by semi-nonnegative matrix factorization."""
 
-from ._unmix import DeviceError, __version__
-from .fit import Fit, load
+from __future__ import annotations
 
-__all__ = ["DeviceError", "Fit", "__version__", "load"]
+from typing import TYPE_CHECKING, Any
+
+from . import models
+from ._unmix import __version__
+from .activations import Activations
+from .collect import collect
+from .collection import Collection
+from .errors import DeviceError, FitInterrupted
+from .fit import Fit, load
+from .fitting import default_options, fit
+from .steering import Steering, diff_means, steer
+
+if TYPE_CHECKING:
+    from .estimator import SemiNMF
+
+__all__ = [
+    "Activations",
+    "Collection",
+    "DeviceError",
+    "Fit",
+    "FitInterrupted",
+    "SemiNMF",
+    "Steering",
+    "__version__",
+    "collect",
+    "default_options",
+    "diff_means",
+    "fit",
+    "load",
+    "models",
+    "steer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The estimator needs scikit-learn's classes, whose import takes longer than everything else.
+    if name == "SemiNMF":
+        from .estimator import SemiNMF
+
+        return SemiNMF
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "SemiNMF"])

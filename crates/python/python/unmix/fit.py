@@ -16,20 +16,23 @@ from . import _unmix
 class Fit:
     """Features and coefficients of activations, with the columns of their tokens.
 
-    A fit comes from :func:`unmix.load`. Its folder is the one that the command ``unmix fit`` writes.
+    A fit comes from :func:`unmix.fit`, :class:`unmix.SemiNMF` or :func:`unmix.load`. Its folder is the one that the command
+    ``unmix fit`` writes.
     """
 
-    def __init__(self, native: _unmix.Fit) -> None:
+    def __init__(self, native: _unmix.Fit, token_strings: list[str] | None = None) -> None:
         self._native = native
+        #: The text of each token, str [n], if the activations had them. They are not part of the folder.
+        self.token_strings = token_strings
 
     @functools.cached_property
     def components(self) -> NDArray[np.float32]:
-        """Features Z, float32 [K, d], with at most m nonzeros a row."""
+        """Features Z, float32 [K, d], with at most m nonzeros a row. Read-only."""
         return self._native.features()
 
     @functools.cached_property
     def coefficients(self) -> NDArray[np.float32]:
-        """Coefficients Y ≥ 0, float32 [n, K]."""
+        """Coefficients Y ≥ 0, float32 [n, K]. Read-only."""
         return self._native.coefficients()
 
     @functools.cached_property
@@ -47,6 +50,40 @@ class Fit:
         """Number of features K."""
         return self.components.shape[0]
 
+    @functools.cached_property
+    def statistics(self) -> dict[str, NDArray[Any]]:
+        """Statistics of each feature [K] by name: explained_share, energy_share, active_share, max_coefficient, norm, nonzeros, and of
+        a consensus reproducibility and found_in.
+        """
+        rows = self.run["feature_statistics"]
+        return {name: np.asarray([row[name] for row in rows]) for name in rows[0]}
+
+    def transform(
+        self, X: Any, *, penalty: float | None = None, tol: float = 1e-5, device: str = "auto"
+    ) -> NDArray[np.float32]:
+        """Coefficients of other activations for these features, which stay as they are.
+
+        Parameters
+        ----------
+        X : array [n, d], path or paths, or Activations
+        penalty : weight of the penalty on coefficients; None for that of the fit.
+        tol : a token has settled when eight sweeps move its reconstruction by less than this share of its norm.
+        device : as of :func:`unmix.fit`.
+
+        Returns
+        -------
+        float32 [n, K], at least 0.
+
+        Raises
+        ------
+        ValueError
+            If the activations have another number of neurons than the features, or are not finite.
+        """
+        from .activations import as_activations
+        from .fitting import encode
+
+        return encode(self, as_activations(X), penalty=penalty, tol=tol, device=device)[0]
+
     def save(self, path: str | os.PathLike[str], force: bool = False) -> None:
         """Write the fit to a folder, which ``unmix`` commands and :func:`unmix.load` read.
 
@@ -63,6 +100,14 @@ class Fit:
             If the system refuses to write. Nothing half-written is left.
         """
         self._native.save(path, force)
+
+    def __getstate__(self) -> dict[str, Any]:
+        parts = {"features": self.components, "coefficients": self.coefficients, "columns": self.columns}
+        return {**parts, "run": self._native.run_json(), "token_strings": self.token_strings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        native = _unmix.Fit.from_parts(state["features"], state["coefficients"], state["columns"], state["run"])
+        self.__init__(native, state["token_strings"])  # type: ignore[misc]
 
     def __repr__(self) -> str:
         tokens, (features, neurons) = self.coefficients.shape[0], self.components.shape

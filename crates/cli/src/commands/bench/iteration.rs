@@ -8,16 +8,17 @@ use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
 use serde_json::json;
 use unmix::{ActivationSource, HostActivations};
+use unmix_fitting::memory;
 
 use super::args::BenchArgs;
 use super::synthetic::synthetic;
 use super::timing::median;
 use super::words::milliseconds;
+use crate::engine;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration, thousands};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
-use crate::{engine, memory};
 
 /// How often the product alone is measured.
 const PRODUCTS: usize = 5;

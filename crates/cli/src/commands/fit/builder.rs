@@ -1,15 +1,16 @@
-//! Turns the options of the command line into the library's builder.
+//! Turns the options of the command line into what is computed.
 
 use std::path::Path;
 
 use clap::ValueEnum;
-use unmix::{DenseMatrix, Init, SemiNmf, Solver};
+use unmix::DenseMatrix;
 use unmix_data::read_matrix;
+use unmix_fitting::{FitOptions, Fitting};
 
 use super::args::NewFitArgs;
 use super::choices::InitOption;
 use super::solver_args::SolverArgs;
-use crate::failure::Failure;
+use crate::failure::{Failure, IN_FLAGS};
 
 /// Refuses options that contradict each other.
 pub fn check(args: &NewFitArgs, solver: &SolverArgs) -> Result<(), Failure> {
@@ -27,72 +28,15 @@ pub fn check(args: &NewFitArgs, solver: &SolverArgs) -> Result<(), Failure> {
 
 /// Refuses options of the solver that contradict each other.
 pub fn check_solver(args: &SolverArgs) -> Result<(), Failure> {
-    let solver = preset(args, 1).options(0).solver;
-    if args.penalty.is_some() && solver != Solver::Hals {
-        return Err(Failure::Usage(
-            "--penalty: only --solver hals has a penalty; choose that solver or leave it out".to_owned(),
-        ));
-    }
-    Ok(())
+    args.options().check(&IN_FLAGS).map_err(Failure::Usage)
 }
 
-/// The builder with the preset and the solver.
-fn preset(args: &SolverArgs, rank: u32) -> SemiNmf {
-    let builder = args.preset.map_or_else(|| SemiNmf::new(rank), |preset| preset.builder(rank));
-    match args.solver {
-        Some(solver) => builder.solver(solver.solver()),
-        None => builder,
-    }
-}
-
-/// The builder that the options describe, for activations with this number of tokens.
-pub fn builder(args: &NewFitArgs, solver: &SolverArgs, tokens: u64) -> Result<SemiNmf, Failure> {
-    let given =
-        args.init_coefficients.as_deref().map(|given| initial_coefficients(given, tokens, args.rank)).transpose()?;
-    let mut builder = solver_builder(solver, args.rank);
-    if let Some(share) = args.sparsity {
-        builder = builder.sparsity(share);
-    }
-    Ok(match given {
-        Some(coefficients) => builder.init_coefficients(coefficients),
-        None => builder,
-    })
-}
-
-/// The builder that the options of the solver describe.
-pub fn solver_builder(args: &SolverArgs, rank: u32) -> SemiNmf {
-    let mut builder = preset(args, rank).seed(args.seed).revive(!args.no_revive).debias(args.debias);
-    if let Some(iterations) = args.max_iterations {
-        builder = builder.max_iterations(iterations);
-    }
-    if let Some(tolerance) = args.tolerance {
-        builder = builder.tolerance(tolerance);
-    }
-    if let Some(iterations) = args.patience {
-        builder = builder.patience(iterations);
-    }
-    if let Some(alpha) = args.penalty {
-        builder = builder.penalty(alpha);
-    }
-    if let Some(ridge) = args.ridge {
-        builder = builder.ridge(ridge);
-    }
-    if let Some(sweeps) = args.sweeps {
-        builder = builder.sweeps(sweeps);
-    }
-    if let Some(relaxation) = args.relaxation {
-        builder = builder.relaxation(relaxation);
-    }
-    if let Some(iterations) = args.warm_up {
-        builder = builder.warm_up(iterations);
-    }
-    match args.init {
-        Some(InitOption::Random) => builder.init(Init::Random),
-        Some(InitOption::Svd) => builder.init(Init::Svd),
-        Some(InitOption::Kmeans) => builder.init(Init::Kmeans),
-        // A start from coefficients is set where they are read.
-        Some(InitOption::Given) | None => builder,
-    }
+/// What the options describe, for activations with this number of tokens.
+pub fn fitting(args: &NewFitArgs, solver: &SolverArgs, tokens: u64) -> Result<Fitting, Failure> {
+    let given = args.init_coefficients.as_deref();
+    let init_coefficients = given.map(|given| initial_coefficients(given, tokens, args.rank)).transpose()?;
+    let NewFitArgs { rank, sparsity, runs, keep_runs, .. } = *args;
+    Ok(FitOptions { rank, sparsity, init_coefficients, solver: solver.options(), runs, keep_runs }.fitting())
 }
 
 /// Reads `FILE` or `FILE:TENSOR`.

@@ -1,7 +1,8 @@
 //! The choices of presets, solvers and starts.
 
 use clap::ValueEnum;
-use unmix::{SemiNmf, Solver};
+use unmix::{Init, Solver};
+use unmix_fitting::Preset;
 
 /// Settings that belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -12,10 +13,10 @@ pub enum PresetOption {
 }
 
 impl PresetOption {
-    /// The builder with these settings.
-    pub fn builder(self, rank: u32) -> SemiNmf {
+    /// The preset as a fit takes it.
+    pub fn preset(self) -> Preset {
         match self {
-            PresetOption::Paper => SemiNmf::paper(rank),
+            PresetOption::Paper => Preset::Paper,
         }
     }
 }
@@ -57,4 +58,16 @@ pub enum InitOption {
     Svd,
     /// The coefficients in --init-coefficients
     Given,
+}
+
+impl InitOption {
+    /// The start as the library calls it.
+    pub fn init(self) -> Init {
+        match self {
+            InitOption::Kmeans => Init::Kmeans,
+            InitOption::Random => Init::Random,
+            InitOption::Svd => Init::Svd,
+            InitOption::Given => Init::Given,
+        }
+    }
 }

@@ -3,42 +3,35 @@
 mod args;
 mod builder;
 mod choices;
-mod fitting;
 mod kept_runs;
 mod request;
+mod runs_check;
 mod solver_args;
 mod summary;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use unmix::{ActivationSource, CheckpointReader, CheckpointSummary, ConsensusFit, EngineKind, SemiNmf, StopReason};
-use unmix_data::{
-    ActivationSet, CheckpointFolder, Claim, Error, Fingerprinting, FitRecord, InputRecord, OrdinaryReads, check_target,
-    read_fit, write_fit,
-};
+use unmix::{ActivationSource, CheckpointReader, CheckpointSummary, SemiNmf, StopReason};
+use unmix_data::{ActivationSet, CheckpointFolder, Claim, Error, check_target, read_fit, write_fit};
+use unmix_fitting::{FitInput, Fitting, Planned, PlannedFit, Source, check_rank};
 
 pub use self::args::FitArgs;
 use self::args::NewFitArgs;
-pub use self::builder::{check_solver, solver_builder};
+pub use self::builder::check_solver;
 pub use self::choices::{InitOption, SolverOption};
-use self::fitting::{Fitting, check_runs};
 use self::kept_runs::RunFolders;
 use self::request::{BegunFit, Request};
 pub use self::solver_args::SolverArgs;
 use self::summary::summary;
-use crate::activation_args::{left_out, names};
+use crate::activation_args::left_out;
 use crate::failure::Failure;
-use crate::memory::peak_bytes;
 use crate::memory_args::MemoryArgs;
 use crate::output::{self, bytes, thousands};
-use crate::placement::{Planned, activations_bytes};
 use crate::progress::Reporter;
-use crate::rank::check_rank;
 use crate::shared_args::SharedArgs;
-use crate::{engine, interrupt, placement};
+use crate::{arguments, engine, interrupt};
 
 /// Least time between two checkpoints, unless another one is given.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
@@ -51,9 +44,6 @@ pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Resu
         (None, None) => Err(Failure::Usage("fit: activations, --rank and --out are needed, or --resume".to_owned())),
     }
 }
-
-/// The activations of a fit, which takes their fingerprint while it reads them.
-type Source = Fingerprinting<Arc<dyn ActivationSource + Send>>;
 
 /// A fit that is ready to be computed.
 struct Job<'a> {
@@ -86,16 +76,15 @@ fn begin(
     reporter: &mut Reporter,
 ) -> Result<(), Failure> {
     builder::check(args, solver)?;
-    check_runs(args, solver)?;
+    runs_check::check(args, solver)?;
     check_target(&args.out, args.force)?;
     let activations = activations.open()?;
-    check_rank(args.rank, &activations)?;
-    let builder = builder::builder(args, solver, activations.tokens())?;
-    let fitting = Fitting::new(args, solver, builder);
+    check_rank(args.rank, &FitInput::Files(activations.clone()))?;
+    let fitting = builder::fitting(args, solver, activations.tokens())?;
     if let Some(runs) = kept_runs(args, &args.out) {
         runs.check(args.force)?;
     }
-    let command_line = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let command_line = arguments::texts();
     let (out, start) = (args.out.clone(), Start::New(Box::new(fitting)));
     compute(Job { args, memory, shared, out, replace: args.force, command_line, activations, start }, reporter)
 }
@@ -149,7 +138,7 @@ fn say_complete(dir: &Path, shared: &SharedArgs) -> Result<(), Failure> {
 fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     let Job { args, memory, shared, out, replace, command_line, activations: file, start } = job;
     let engine = engine::open(&shared.engine, reporter)?;
-    let (mut fitting, checkpoints) = match start {
+    let (fitting, checkpoints) = match start {
         Start::New(fitting) => (*fitting, None),
         Start::Checkpoint { folder, fingerprint } => {
             let checkpoint = folder.latest()?;
@@ -158,29 +147,23 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
             (Fitting::Single(SemiNmf::resume(checkpoint)?), Some((*folder, fingerprint)))
         }
     };
-    let planned = placement::plan_by(engine.as_ref(), &file, memory, args.rank, |layout, streaming, limits| {
-        fitting.plan_within(engine.as_ref(), layout, streaming, limits)
-    })?;
-    // Only the CPU engine computes with a mapped file in place. Elsewhere its pages would be memory that nothing needs.
-    let in_place = engine.kind() == EngineKind::Cpu && !planned.is_streamed();
-    let source: Source =
-        Fingerprinting::new(if in_place { Arc::new(file.clone()) } else { Arc::new(OrdinaryReads(file.clone())) });
+    let fit = PlannedFit::new(engine.as_ref(), FitInput::Files(file.clone()), fitting, &memory.allowance())?;
     let (folder, began_with) = match checkpoints {
         Some((folder, fingerprint)) => (folder, Some(fingerprint)),
-        None => (new_folder(args, &out, &source)?, None),
+        None => (new_folder(args, &out, fit.source())?, None),
     };
-    let (folder, claim) = match &fitting {
+    let (folder, claim) = match fit.fitting() {
         Fitting::Single(_) => (Some(folder), None),
         Fitting::Consensus { .. } => (None, Some(Claim::take(&folder)?)),
     };
     interrupt::catch(reporter.interrupt_notice());
 
-    reporter.stage(&reading(&file, &planned));
+    reporter.stage(&reading(&file, fit.planned()));
     if let Some(told) = left_out(file.left_out(), file.stored_tokens()) {
         reporter.stage(&format!("leaving out {told}"));
     }
-    let placed = planned.plan.placement.place(engine.as_ref(), Arc::new(source.clone()));
-    let activations = placed.map_err(|error| Failure::of_computation(error.into(), &file))?;
+    let source = fit.source().clone();
+    let mut fit = fit.place()?;
     Failure::if_interrupted()?;
     if let Some(began_with) = began_with
         && began_with != source.fingerprint()?
@@ -188,48 +171,28 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         return Err(Failure::Usage(format!(
             "{}: changed since the fit {} began (its fingerprint is another), so the fit cannot go on; start it anew, or put the \
              activations back",
-            names(&file),
+            file.names(),
             out.display()
         )));
     }
     Failure::if_interrupted()?;
-    let folder = folder.map(|folder| guarded(folder, &file, &source));
-    let fitting =
-        fitting.placed(planned.plan.placement).checkpointed(args.checkpoint_every.unwrap_or(CHECKPOINT_EVERY), folder);
+    if let Some(folder) = folder {
+        fit = fit.checkpointed(args.checkpoint_every.unwrap_or(CHECKPOINT_EVERY), folder);
+    }
 
-    let options = fitting.options(activations.layout().neurons);
-    match fitting.runs() {
+    let options = fit.options();
+    match fit.fitting().runs() {
         Some((runs, iterations)) => reporter.runs_start(runs, iterations, &options),
         None => reporter.fit_starts(&options),
     }
-    let fit = fitting.fit(engine.as_ref(), &activations, |progress| {
+    // The fit holds the folder of checkpoints, and lets go of it at its end.
+    let fit = fit.fit(|progress| {
         reporter.fit_progress(progress);
-        // A result is worth nothing if it comes from a file that was cut short.
-        if interrupt::requested() || file.check_whole().is_err() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     reporter.fit_ends();
-    // If a file was changed, this explains a result that is not sound, and makes one that seems sound worthless.
-    if !matches!(fit, Err(unmix::Error::Runtime(_))) {
-        file.check_unchanged(&source.fingerprint()?)?;
-    }
-
-    let fit = fit.map_err(|error| Failure::of_computation(error, &file))?;
-    // It holds the folder of checkpoints, and must let go before anything else works on that folder.
-    drop(fitting);
+    let (record, run_records) = fit?.command_line(command_line).into_records();
     reporter.stage(&format!("writing {}", out.display()));
-    let input = InputRecord::new(&file, source.fingerprint()?);
-    let record = |fit| {
-        let mut record = FitRecord::new(fit, file.token_columns().clone(), input.clone());
-        record.run.command_line = Some(command_line.clone());
-        record.run.peak_memory_bytes = peak_bytes();
-        record
-    };
-    let ConsensusFit { consensus, runs } = fit;
-    let (run_records, record) = (runs.into_iter().map(&record), record(consensus));
     write_fit(&out, &record, replace)?;
     let summed_up = record.run.summary.consensus.as_ref();
     let mut are_kept = true;
@@ -285,28 +248,30 @@ fn new_folder(args: &NewFitArgs, out: &Path, source: &Source) -> Result<Checkpoi
     Ok(CheckpointFolder::begin(out, args.force, move || Request::of_this_process(source.fingerprint()?))?)
 }
 
-/// Makes the folder complete a checkpoint only if the activations have not changed.
-fn guarded(folder: CheckpointFolder, file: &ActivationSet, source: &Source) -> CheckpointFolder {
-    let (file, source) = (file.clone(), source.clone());
-    folder.guarded_by(move || match file.check_untouched() {
-        Ok(()) => Ok(()),
-        // The file was written to, but its content may still be the same.
-        Err(_) => file.check_unchanged(&source.fingerprint()?),
-    })
-}
-
 /// What is said when the activations are about to be read.
 fn reading(file: &ActivationSet, planned: &Planned) -> String {
     let how = if planned.is_streamed() { "streaming" } else { "reading" };
     let mut text = format!(
         "{how} {}: {} tokens × {} neurons, {}",
-        names(file),
+        file.names(),
         thousands(file.tokens()),
         thousands(file.neurons()),
         file.element()
     );
     if planned.is_streamed() {
-        text += &format!("; {} in each pass, in {} of memory", bytes(activations_bytes(file)), planned.words());
+        text += &format!(
+            "; {} in each pass, in {} of memory",
+            bytes(FitInput::Files(file.clone()).bytes()),
+            memory_words(planned)
+        );
     }
     text
+}
+
+/// The memory of a fit in words.
+pub fn memory_words(planned: &Planned) -> String {
+    match planned.device_bytes() {
+        0 => bytes(planned.host_bytes()),
+        device => format!("{} of the device and {} of the host", bytes(device), bytes(planned.host_bytes())),
+    }
 }

@@ -1,6 +1,7 @@
 //! The options of the solver, which `unmix fit` and `unmix sweep` share.
 
 use clap::Args;
+use unmix_fitting::SolverOptions;
 
 use super::choices::{InitOption, PresetOption, SolverOption};
 use crate::number_args::at_least_zero;
@@ -68,4 +69,26 @@ pub struct SolverArgs {
     /// Leave features dead that no token uses any more, instead of starting them anew
     #[arg(long, help_heading = "Solver")]
     pub no_revive: bool,
+}
+
+impl SolverArgs {
+    /// The options as a fit takes them.
+    pub fn options(&self) -> SolverOptions {
+        SolverOptions {
+            preset: self.preset.map(PresetOption::preset),
+            solver: self.solver.map(SolverOption::solver),
+            penalty: self.penalty,
+            init: self.init.map(InitOption::init),
+            seed: self.seed,
+            max_iterations: self.max_iterations,
+            tolerance: self.tolerance,
+            patience: self.patience,
+            ridge: self.ridge,
+            sweeps: self.sweeps,
+            relaxation: self.relaxation,
+            warm_up: self.warm_up,
+            debias: self.debias,
+            no_revive: self.no_revive,
+        }
+    }
 }

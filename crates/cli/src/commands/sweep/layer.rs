@@ -8,8 +8,7 @@ use unmix_interpret::folds;
 use unmix_interpret::sweep::{Sweep, default_ranks};
 
 use super::args::SweepArgs;
-use crate::activation_args::names;
-use crate::commands::fit::solver_builder;
+
 use crate::failure::Failure;
 
 /// Activations, and what is tried with them.
@@ -37,7 +36,7 @@ impl Layer {
                 "--folds {}: {} holds {tokens} {}, so none would remain while others are held out; hold nothing out with --folds 0, \
                  or give more tokens",
                 args.folds,
-                names(&set),
+                set.names(),
                 if tokens == 1 { "token" } else { "tokens" }
             )));
         }
@@ -46,17 +45,17 @@ impl Layer {
             return Err(Failure::Usage(format!(
                 "--rank {rank}: {} holds {tokens} tokens × {neurons} neurons, of which {fitted} tokens remain while others are held \
                  out, so a rank from 1 to {most} is needed",
-                names(&set)
+                set.names()
             )));
         }
         if args.folds > 0 && neurons < 2 {
             return Err(Failure::Usage(format!(
                 "{}: one half of the neurons predicts the other, and there is only {neurons}; hold nothing out with --folds 0",
-                names(&set)
+                set.names()
             )));
         }
         let width = u32::try_from(neurons).unwrap_or(u32::MAX);
-        let mut sweep = Sweep::new(solver_builder(&args.solver, 1), width)
+        let mut sweep = Sweep::new(args.solver.options().builder(1), width)
             .ranks(ranks)
             .seeds(args.seeds)
             .folds(args.folds)

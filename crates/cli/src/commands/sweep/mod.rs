@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use unmix::ActivationSource;
 use unmix_data::{ActivationSet, InputRecord, OrdinaryReads, check_finite, fingerprint, fingerprint_of_numbers};
+use unmix_fitting::{FitInput, plan as plan_fit};
 use unmix_interpret::sweep::{LayerSweep, SweepData, SweepRecord};
 
 pub use self::args::SweepArgs;
@@ -19,21 +20,21 @@ use self::folder::SweepFolder;
 use self::layer::Layer;
 use self::summary::summary;
 use self::watch::Watch;
-use crate::activation_args::{left_out, names};
-use crate::commands::fit::{InitOption, check_solver, solver_builder};
+use crate::activation_args::left_out;
+use crate::commands::fit::{InitOption, check_solver};
 use crate::failure::Failure;
 use crate::output::{self, thousands};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
 use crate::token_text::check_text;
-use crate::{activation_args, engine, interrupt, placement};
+use crate::{activation_args, engine, interrupt};
 
 /// Runs the command.
 pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     check(args)?;
     let layers = open(args)?.into_iter().map(|set| Layer::new(args, set)).collect::<Result<Vec<_>, _>>()?;
     let settings =
-        SweepRecord::settings(&solver_builder(&args.solver, 1).options(layers[0].neurons()), args.seeds, args.folds);
+        SweepRecord::settings(&args.solver.options().builder(1).options(layers[0].neurons()), args.seeds, args.folds);
     let earlier = SweepFolder::open(&args.out, &settings)?;
     if args.reports {
         layers.iter().try_for_each(|layer| check_text(&args.text, &layer.set))?;
@@ -41,14 +42,19 @@ pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     let engine = engine::open(&shared.engine, reporter)?;
     let plan = |layer: &Layer| {
         // A fit with the largest rank takes the most memory.
-        placement::plan(&layer.sweep.largest_fit(), engine.as_ref(), &layer.set, &args.memory)
+        plan_fit(
+            &layer.sweep.largest_fit(),
+            engine.as_ref(),
+            &FitInput::Files(layer.set.clone()),
+            &args.memory.allowance(),
+        )
     };
     // What does not fit is told before the first layer is swept.
     layers.iter().try_for_each(|layer| plan(layer).map(drop))?;
     for layer in &layers {
         reporter.stage(&format!(
             "reading {}: {} tokens × {} neurons, {}",
-            names(&layer.set),
+            layer.set.names(),
             thousands(layer.set.tokens()),
             thousands(layer.set.neurons()),
             layer.set.element()

@@ -1,4 +1,4 @@
-//! What `unmix fit` computes: one fit, or the consensus of several runs.
+//! What is computed: one fit, or the consensus of several runs.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -9,70 +9,24 @@ use unmix::{
 };
 use unmix_data::CheckpointFolder;
 
-use super::args::NewFitArgs;
-use super::solver_args::SolverArgs;
-use crate::failure::Failure;
-
-/// Refuses options that mean nothing for several runs.
-pub fn check_runs(args: &NewFitArgs, solver: &SolverArgs) -> Result<(), Failure> {
-    let Some(runs) = args.runs.filter(|&runs| runs > 1) else {
-        if args.keep_runs {
-            return Err(Failure::Usage(
-                "--keep-runs: one run is the fit itself; ask for more --runs, or leave it out".to_owned(),
-            ));
-        }
-        return Ok(());
-    };
-    let refuse =
-        |option: &str, why: &str| Err(Failure::Usage(format!("{option}: {why}; leave out {option}, or --runs")));
-    if args.init_coefficients.is_some() {
-        let why = "every run would have the same start, so that their agreement would mean nothing";
-        return refuse("--init-coefficients", why);
-    }
-    if args.checkpoint_every.is_some_and(|time| !time.is_zero()) {
-        return refuse("--checkpoint-every", "a fit with several runs takes no checkpoints");
-    }
-    if solver.preset.is_some() && solver.max_iterations.is_none() {
-        let iterations = Consensus::ITERATIONS;
-        return Err(Failure::Usage(format!(
-            "--preset: its number of iterations is for one run, and each of {runs} runs has {iterations} unless it is set; add \
-             --max-iterations {iterations} or another number"
-        )));
-    }
-    let given = [
-        ("--tolerance", solver.tolerance.is_some()),
-        ("--patience", solver.patience.is_some()),
-        ("--warm-up", solver.warm_up.is_some()),
-    ];
-    match given.into_iter().find(|(_, given)| *given) {
-        Some((option, _)) => refuse(
-            option,
-            &format!("each of {runs} runs has the same number of iterations, which --max-iterations sets"),
-        ),
-        None => Ok(()),
-    }
-}
-
 /// What is computed.
 pub enum Fitting {
     /// One fit.
     Single(SemiNmf),
     /// The consensus of several runs. `keep` says whether the runs are kept as well.
-    Consensus { consensus: Consensus, keep: bool },
+    Consensus {
+        /// The consensus.
+        consensus: Consensus,
+        /// Whether its runs are kept.
+        keep: bool,
+    },
 }
 
 impl Fitting {
-    /// What the options ask to compute with `builder`.
-    pub fn new(args: &NewFitArgs, solver: &SolverArgs, builder: SemiNmf) -> Self {
-        let Some(runs) = args.runs.filter(|&runs| runs > 1) else { return Fitting::Single(builder) };
-        let mut consensus = Consensus::new(builder).runs(runs);
-        if let Some(iterations) = solver.max_iterations {
-            consensus = consensus.iterations(iterations);
-        }
-        Fitting::Consensus { consensus, keep: args.keep_runs }
-    }
-
     /// Plans its memory within some limits.
+    ///
+    /// # Errors
+    /// As [`SemiNmf::plan_within`].
     pub fn plan_within(
         &mut self,
         engine: &dyn Engine,
@@ -102,10 +56,10 @@ impl Fitting {
     }
 
     /// The same with checkpoints in `folder`. A consensus takes none.
-    pub fn checkpointed(self, every: Duration, folder: Option<CheckpointFolder>) -> Self {
-        match (self, folder) {
-            (Fitting::Single(fit), Some(folder)) => Fitting::Single(fit.checkpoint(every, folder)),
-            (other, _) => other,
+    pub fn checkpointed(self, every: Duration, folder: CheckpointFolder) -> Self {
+        match self {
+            Fitting::Single(fit) => Fitting::Single(fit.checkpoint(every, folder)),
+            consensus => consensus,
         }
     }
 
@@ -126,6 +80,9 @@ impl Fitting {
     }
 
     /// Computes the result, and the runs if they are kept.
+    ///
+    /// # Errors
+    /// As [`SemiNmf::fit`].
     pub fn fit(
         &self,
         engine: &dyn Engine,

@@ -8,7 +8,16 @@ use serde::{Deserialize, Serialize};
 use unmix::{ElementType, WgpuEngine};
 use unmix_runtime::Preference;
 
-use crate::failure::Failure;
+/// Why nothing was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum TuningError {
+    /// The system is in the way.
+    #[error("{0}")]
+    System(String),
+    /// The file cannot be written.
+    #[error(transparent)]
+    Data(#[from] unmix_data::Error),
+}
 
 /// The variable that overrides the folder, for tests and for users who keep caches elsewhere.
 const FOLDER_VARIABLE: &str = "UNMIX_CACHE_DIR";
@@ -107,9 +116,12 @@ pub fn stored() -> Vec<Tuning> {
 
 /// Stores what was measured on an adapter. It replaces what was known about the adapter, and what only other versions
 /// could use.
-pub fn store(tuning: Tuning) -> Result<PathBuf, Failure> {
+///
+/// # Errors
+/// If there is no place to store it, or the system refuses.
+pub fn store(tuning: Tuning) -> Result<PathBuf, TuningError> {
     let path = path().ok_or_else(|| {
-        Failure::Check(format!(
+        TuningError::System(format!(
             "this system tells no cache folder to store the result in; name one in {FOLDER_VARIABLE}"
         ))
     })?;
@@ -119,22 +131,27 @@ pub fn store(tuning: Tuning) -> Result<PathBuf, Failure> {
             && (&old.key.adapter, &old.key.driver) != (&tuning.key.adapter, &tuning.key.driver)
     });
     tunings.push(tuning);
-    let text = serde_json::to_string_pretty(&Stored { tunings }).map_err(|error| Failure::Check(error.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(&Stored { tunings }).map_err(|error| TuningError::System(error.to_string()))?;
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::Check(format!("{}: the folder cannot be made: {error}", folder.display())))?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            TuningError::System(format!("{}: the folder cannot be made: {error}", folder.display()))
+        })?;
     }
     unmix_data::write_file(&path, true, |out| writeln!(out, "{text}"))?;
     Ok(path)
 }
 
 /// Deletes the file, and returns its path if there was one.
-pub fn forget() -> Result<Option<PathBuf>, Failure> {
+///
+/// # Errors
+/// If the system refuses.
+pub fn forget() -> Result<Option<PathBuf>, TuningError> {
     let Some(path) = path() else { return Ok(None) };
     match std::fs::remove_file(&path) {
         Ok(()) => Ok(Some(path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::Check(format!("{}: cannot be deleted: {error}", path.display()))),
+        Err(error) => Err(TuningError::System(format!("{}: cannot be deleted: {error}", path.display()))),
     }
 }
 

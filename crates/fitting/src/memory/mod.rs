@@ -1,6 +1,5 @@
 //! Memory of this process and of the machine, on systems that report it.
 
-pub mod allocator;
 mod control_groups;
 mod process_limits;
 mod status;

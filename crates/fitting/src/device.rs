@@ -1,0 +1,68 @@
+//! Which engine computes.
+
+use unmix::{AdapterChoice, CpuEngine, Engine, Error, WgpuEngine, adapters};
+
+use crate::tuning;
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// A GPU if there is one (software renderers do not count), else the CPU.
+    #[default]
+    Auto,
+    /// All cores of the processor.
+    Cpu,
+    /// A GPU through wgpu, or a software renderer if there is no GPU.
+    Gpu,
+}
+
+/// A device that is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    /// Where to compute.
+    pub kind: DeviceKind,
+    /// Text that the name of the adapter contains. Means nothing for the CPU.
+    pub adapter: Option<String>,
+}
+
+/// The engine of a device.
+pub struct OpenDevice {
+    /// The engine, set to the variants of kernels that were measured to be the fastest on its adapter.
+    pub engine: Box<dyn Engine>,
+    /// Why it was chosen, or nothing if that is clear.
+    pub why: &'static str,
+}
+
+impl Device {
+    /// Opens its engine.
+    ///
+    /// # Errors
+    /// If there is no such adapter, or it cannot be used. A device that may be any falls back to the CPU.
+    pub fn open(&self) -> Result<OpenDevice, Error> {
+        let named = AdapterChoice { name: self.adapter.clone(), ..Default::default() };
+        let opened = |engine, why| Ok(OpenDevice { engine, why });
+        match (self.kind, &self.adapter) {
+            (DeviceKind::Cpu, _) => opened(Box::new(CpuEngine::new()), ""),
+            (DeviceKind::Gpu, _) | (DeviceKind::Auto, Some(_)) => opened(tuned(WgpuEngine::new(&named)?), ""),
+            (DeviceKind::Auto, None) => {
+                let hardware = AdapterChoice { software: false, ..named };
+                if adapters(&hardware).is_empty() {
+                    return opened(Box::new(CpuEngine::new()), "no GPU answers");
+                }
+                match WgpuEngine::new(&hardware) {
+                    Ok(engine) => opened(tuned(engine), ""),
+                    Err(error) => {
+                        log::warn!("the GPU cannot be used: {error}");
+                        opened(Box::new(CpuEngine::new()), "the GPU cannot be used")
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The engine, set to the variants that `unmix tune` found to be the fastest on its adapter.
+fn tuned(engine: WgpuEngine) -> Box<dyn Engine> {
+    tuning::apply(&engine);
+    Box::new(engine)
+}

@@ -1,0 +1,183 @@
+"""Activations as users have them, as contiguous memory that the engine can borrow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _log
+
+
+def is_path(given: object) -> bool:
+    """Whether this names a file or folder."""
+    return isinstance(given, (str, os.PathLike))
+
+
+def is_paths(given: object) -> bool:
+    """Whether this is a list of paths."""
+    return isinstance(given, (list, tuple)) and len(given) > 0 and all(is_path(item) for item in given)
+
+
+def memory_of(given: Any, *, name: str = "X") -> tuple[NDArray[Any], str]:
+    """A matrix as contiguous numbers and their type: ``f32``, ``f16`` or ``bf16``.
+
+    The numbers of bf16 are the array's bits, as uint16. The memory is that of ``given`` if it is contiguous and of one of these
+    types. Otherwise it is a copy, as float32.
+
+    Raises
+    ------
+    TypeError
+        If this is no array of numbers.
+    ValueError
+        If it does not have two dimensions, has no entries, or holds numbers that float32 cannot hold.
+    """
+    array, element = _array_of(given, name)
+    if array.ndim != 2:
+        advice = "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) if it contains a single sample"
+        raise ValueError(
+            f"{name}: Expected 2D array, got {array.ndim}D array instead, of shape {array.shape}. {advice}"
+        )
+    tokens, neurons = array.shape
+    if tokens == 0:
+        raise ValueError(
+            f"{name}: Found array with 0 sample(s) (shape={array.shape}) while a minimum of 1 is required."
+        )
+    if neurons == 0:
+        raise ValueError(
+            f"{name}: Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required."
+        )
+    return array, element
+
+
+def bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of a contiguous array, without a copy."""
+    return array.reshape(-1).view(np.uint8)
+
+
+def _array_of(given: Any, name: str) -> tuple[NDArray[Any], str]:
+    if _is_sparse(given):
+        raise TypeError(
+            f"{name}: Sparse data was passed, but dense data is required. Use '.toarray()' to convert to a dense numpy array."
+        )
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(given, torch.Tensor):
+        return _of_torch(torch, given, name)
+    if isinstance(given, np.ma.MaskedArray) and np.ma.getmaskarray(given).any():
+        raise ValueError(f"{name}: some entries are masked; fill them, or leave out their rows")
+    if hasattr(given, "__dlpack__") and not isinstance(given, np.ndarray) and not hasattr(given, "__array__"):
+        return _numeric(np.from_dlpack(given), name)
+    return _numeric(np.asarray(given), name)
+
+
+def _is_sparse(given: Any) -> bool:
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and sparse.issparse(given)
+
+
+def _of_torch(torch: Any, tensor: Any, name: str) -> tuple[NDArray[Any], str]:
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name}: Sparse data was passed, but dense data is required. Use '.to_dense()' on the tensor.")
+    tensor = tensor.detach()
+    if tensor.device.type != "cpu":
+        _log.warn("%s: %d bytes are copied from %s to the host", name, tensor.nbytes, tensor.device)
+        tensor = tensor.cpu()
+    # Lazily negated or conjugated tensors have other numbers in memory.
+    tensor = tensor.resolve_neg()
+    if tensor.dtype == torch.bfloat16:
+        return _contiguous(tensor.view(torch.int16).numpy().view(np.uint16)), "bf16"
+    return _numeric(tensor.numpy(), name)
+
+
+def _numeric(array: NDArray[Any], name: str) -> tuple[NDArray[Any], str]:
+    """The numbers of an array of any type of numbers."""
+    if array.dtype.name == "bfloat16":
+        return _contiguous(array.view(np.uint16)), "bf16"
+    if array.dtype == np.float16 and array.dtype.isnative:
+        return _contiguous(array), "f16"
+    if array.dtype == np.float32 and array.dtype.isnative:
+        return _contiguous(array), "f32"
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name}: Complex data not supported. Real numbers are needed, but these are {array.dtype}.")
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: numbers are needed: {error}") from error
+    if array.dtype.kind in "SU":
+        raise ValueError(f"{name}: numbers are needed, but these are strings ({array.dtype})")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: numbers are needed, but these are {array.dtype}")
+    return _narrowed(array, name), "f32"
+
+
+def _contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    return np.require(array, requirements=["C_CONTIGUOUS", "ALIGNED"])
+
+
+# Rows that are converted at a time, so that little is in memory twice.
+_PORTION_VALUES = 1 << 22
+
+
+def _narrowed(array: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """The numbers as float32."""
+    narrow = np.empty(array.shape, dtype=np.float32)
+    if array.ndim != 2 or array.size == 0:
+        return narrow if array.size == 0 else array.astype(np.float32)
+    rows = max(1, _PORTION_VALUES // array.shape[1])
+    for start in range(0, array.shape[0], rows):
+        portion = array[start : start + rows]
+        with np.errstate(over="ignore"):
+            narrow[start : start + rows] = portion
+        _check_range(portion, narrow[start : start + rows], start, name)
+    return narrow
+
+
+def _check_range(wide: NDArray[Any], narrow: NDArray[np.float32], start: int, name: str) -> None:
+    """Refuse finite numbers that became infinite. Numbers that are not finite are told by the fit."""
+    lost = np.isinf(narrow) & np.isfinite(wide)
+    if lost.any():
+        row, column = np.argwhere(lost)[0]
+        raise ValueError(
+            f"{name}: the number {wide[row, column]} in row {start + row}, column {column} is too large for float32, in which the "
+            "engine computes; multiply the activations by a constant"
+        )
+
+
+def feature_names_of(given: Any) -> NDArray[np.object_] | None:
+    """The names of the columns, if they are strings, as scikit-learn takes them from a data frame."""
+    columns = getattr(given, "columns", None)
+    if columns is None or (not hasattr(given, "__array__") and not hasattr(given, "__dataframe__")):
+        return None
+    names = np.asarray(columns, dtype=object)
+    kinds = {isinstance(column, str) for column in names}
+    if kinds == {True}:
+        return names
+    if kinds == {True, False}:
+        raise TypeError(
+            "Feature names are only supported if all input features have string names, but your input has both strings and "
+            "other types as feature names / column names. Give all columns names that are strings, for instance by "
+            "X.columns = X.columns.astype(str)."
+        )
+    return None
+
+
+def paths_of(given: Any) -> list[str | os.PathLike[str]]:
+    """The paths of files or folders."""
+    return [given] if is_path(given) else list(given)
+
+
+def column_of(values: Sequence[int] | NDArray[Any] | None, name: str) -> list[int] | None:
+    """A column of tokens as whole numbers."""
+    if values is None:
+        return None
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    column = np.asarray(values)
+    if column.ndim != 1 or column.dtype.kind not in "iu":
+        raise ValueError(f"{name}: one whole number for each row is needed, not {column.dtype} of shape {column.shape}")
+    return column.tolist()

@@ -1,0 +1,216 @@
+"""Computes fits and encodings: arguments in, :class:`unmix.Fit` out."""
+
+from __future__ import annotations
+
+import numbers
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _log, _unmix
+from .activations import Activations, as_activations
+from .errors import FitInterrupted
+from .fit import Fit
+from .progress import Progress, Reporter
+
+_U32 = 2**32 - 1
+_U64 = 2**64 - 1
+
+
+def fit(
+    X: Activations | ArrayLike | str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Any,
+    n_components: int = 100,
+    *,
+    sparsity: float | None = None,
+    solver: str | None = None,
+    init: str | ArrayLike | None = None,
+    penalty: float | None = None,
+    max_iter: int | None = None,
+    tol: float | None = None,
+    patience: int | None = None,
+    ridge: float | None = None,
+    sweeps: int | None = None,
+    relaxation: float | None = None,
+    warm_up: int | None = None,
+    debias: bool = False,
+    revive: bool = True,
+    random_state: int | np.random.RandomState | np.random.Generator | None = 0,
+    preset: str | None = None,
+    runs: int | None = None,
+    device: str = "auto",
+    memory: int | str | None = None,
+    stream: bool | None = None,
+    progress: bool | Callable[[Progress], object] = False,
+) -> Fit:
+    """Factorize activations X ≈ Y Z into sparse features Z and coefficients Y ≥ 0.
+
+    The arguments are those of :class:`unmix.SemiNMF`, and the result is its ``result_``. Same data, options and seed give the same
+    bits as the command ``unmix fit``, on the same device.
+
+    Parameters
+    ----------
+    X : array [n, d], path or paths, or Activations
+        The activations, as :class:`unmix.Activations` takes them.
+    n_components : int
+        Number of features K, at most min(n, d).
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ValueError
+        If an option or the activations are impossible.
+    MemoryError
+        If the fit needs more memory than it may take. It is refused before it begins.
+    OSError
+        If a file cannot be read, or was changed meanwhile.
+    DeviceError
+        If the device is not there, or is lost.
+    FitInterrupted
+        A KeyboardInterrupt, at Ctrl-C. Its attribute ``fit`` is the best until then.
+
+    Examples
+    --------
+    >>> import numpy as np, unmix
+    >>> X = np.random.default_rng(0).normal(size=(200, 32)).astype(np.float32)
+    >>> fit = unmix.fit(X, n_components=5, device="cpu")
+    >>> fit.coefficients.shape, fit.components.shape
+    ((200, 5), (5, 32))
+    """
+    given = {name: value for name, value in locals().items() if name not in ("X", "device", "progress")}
+    result, stopped = compute(as_activations(X), given, device=device, progress=progress)
+    if isinstance(stopped, KeyboardInterrupt):
+        raise FitInterrupted(result) from stopped
+    if stopped is not None:
+        raise stopped
+    return result
+
+
+def compute(
+    activations: Activations, given: dict[str, Any], *, device: str, progress: bool | Callable[[Progress], object]
+) -> tuple[Fit, BaseException | None]:
+    """A fit, and what stopped it early, if anything was raised meanwhile."""
+    options = _options(given)
+    reporter = Reporter(progress)
+    try:
+        native, stopped = _unmix.fit(activations._native, options, _device(device), reporter.callback)
+    finally:
+        reporter.close()
+    return Fit(native, token_strings=activations.token_strings), stopped
+
+
+def default_options(neurons: int, **given: Any) -> dict[str, Any]:
+    """The options of a fit with the defaults of the engine in place of those that are not given.
+
+    Parameters
+    ----------
+    neurons : int
+        Number of neurons d, on which the default sparsity depends.
+
+    Examples
+    --------
+    >>> import unmix
+    >>> unmix.default_options(1536)["solver"]
+    'hals'
+    """
+    return _unmix.complete_options(_options(given), neurons)
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """The options as the engine takes them."""
+    init = given.get("init")
+    named = init is None or isinstance(init, str)
+    return {
+        "n_components": _whole("n_components", given.get("n_components", 100), _U32),
+        "sparsity": _real("sparsity", given.get("sparsity")),
+        "solver": _name("solver", given.get("solver")),
+        "init": init if named else None,
+        "init_coefficients": None if named else _coefficients(init),
+        "penalty": _real("penalty", given.get("penalty")),
+        "max_iter": _whole("max_iter", given.get("max_iter"), _U32),
+        "tol": _real("tol", given.get("tol")),
+        "patience": _whole("patience", given.get("patience"), _U32),
+        "ridge": _real("ridge", given.get("ridge")),
+        "sweeps": _whole("sweeps", given.get("sweeps"), _U32),
+        "relaxation": _real("relaxation", given.get("relaxation")),
+        "warm_up": _whole("warm_up", given.get("warm_up"), _U32),
+        "debias": bool(given.get("debias", False)),
+        "revive": bool(given.get("revive", True)),
+        "seed": seed_of(given.get("random_state", 0)),
+        "preset": _name("preset", given.get("preset")),
+        "runs": _runs(given.get("runs")),
+        "memory": _memory(given.get("memory")),
+        "stream": given.get("stream"),
+    }
+
+
+def seed_of(random_state: int | np.random.RandomState | np.random.Generator | None) -> int:
+    """The seed of a fit. A generator is asked for a number, and None takes one from numpy's global generator."""
+    if random_state is None:
+        return int(np.random.randint(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    seed = _whole("random_state", random_state, _U64)
+    assert seed is not None
+    return seed
+
+
+def _whole(name: str, value: Any, most: int) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}={value!r}: a whole number is needed")
+    whole = int(value)
+    if not 0 <= whole <= most:
+        raise ValueError(f"{name}={value}: a whole number from 0 to {most} is needed")
+    return whole
+
+
+def _real(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}={value!r}: a number is needed")
+    return float(value)
+
+
+def _name(name: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name}={value!r}: a name is needed")
+    return value
+
+
+def _memory(value: Any) -> int | str | None:
+    return value if isinstance(value, str) else _whole("memory", value, _U64)
+
+
+def _runs(value: Any) -> int | None:
+    return _unmix.DEFAULT_RUNS if value == "auto" else _whole("runs", value, _U32)
+
+
+def _device(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"device={value!r}: 'auto', 'cpu', 'gpu' or a part of an adapter's name is needed")
+    return value
+
+
+def _coefficients(init: Any) -> NDArray[np.float32]:
+    coefficients = np.asarray(init, dtype=np.float32)
+    if coefficients.ndim != 2:
+        raise ValueError(f"init: coefficients [n, K] are needed, not an array of shape {coefficients.shape}")
+    return np.ascontiguousarray(coefficients)
+
+
+def encode(
+    fit: Fit, activations: Activations, *, penalty: float | None, tol: float, device: str
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients [n, K], squared residuals [n] and squared norms [n] of activations for the features of a fit."""
+    with _log.forwarded():
+        return _unmix.encode(fit._native, activations._native, _real("penalty", penalty), tol, _device(device))

@@ -1,0 +1,176 @@
+"""Activations as users have them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import unmix
+
+SMALL = {"n_components": 4, "max_iter": 5, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def X():
+    """Numbers that all types of numbers hold exactly: small whole numbers."""
+    return np.random.default_rng(0).integers(-20, 20, size=(300, 40)).astype(np.float32)
+
+
+def bits(fit):
+    return fit.components.tobytes() + fit.coefficients.tobytes()
+
+
+@pytest.fixture(scope="module")
+def expected(X):
+    return bits(unmix.fit(X, **SMALL))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", ">f8", "i1", "i2", "i4", "i8", ">i2", "O"])
+def test_every_type_that_float32_holds_gives_the_same_bits(X, expected, dtype):
+    assert bits(unmix.fit(X.astype(dtype), **SMALL)) == expected
+
+
+def test_half_precision_stays_half_precision(X):
+    half = unmix.Activations(X.astype(np.float16))
+    assert half.dtype == "float16"
+    fit = unmix.fit(half, **SMALL)
+    assert fit.run["input"]["element"] == "f16"
+    assert bits(unmix.fit(X.astype(">f2").astype(np.float16), **SMALL)) == bits(fit)
+
+
+@pytest.mark.parametrize("layout", ["fortran", "reversed", "every other row", "part of the columns", "read-only"])
+def test_every_layout_gives_the_same_bits(X, expected, layout):
+    if layout == "fortran":
+        laid_out = np.asfortranarray(X)
+    elif layout == "reversed":
+        laid_out = X[::-1].copy()[::-1]
+    elif layout == "every other row":
+        laid_out = np.repeat(X, 2, axis=0)[::2]
+    elif layout == "part of the columns":
+        laid_out = np.hstack([X, X])[:, : X.shape[1]]
+    else:
+        laid_out = X.copy()
+        laid_out.flags.writeable = False
+    assert bits(unmix.fit(laid_out, **SMALL)) == expected
+
+
+def test_a_mapped_file_gives_the_same_bits(X, expected, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    assert bits(unmix.fit(np.load(tmp_path / "x.npy", mmap_mode="r"), **SMALL)) == expected
+
+
+def test_paths_give_the_same_bits(X, expected, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    np.save(shards / "x-2.npy", X[:100])
+    np.save(shards / "x-10.npy", X[100:])
+    for paths in (tmp_path / "x.npy", str(tmp_path / "x.npy"), shards, [shards / "x-2.npy", shards / "x-10.npy"]):
+        assert bits(unmix.fit(paths, **SMALL)) == expected
+
+
+def test_streamed_activations_give_the_same_bits(X, expected):
+    assert bits(unmix.fit(X, stream=True, **SMALL)) == expected
+
+
+def test_a_data_frame_and_nested_lists_are_activations(X, expected):
+    assert bits(unmix.fit(pd.DataFrame(X), **SMALL)) == expected
+    assert bits(unmix.fit(X.tolist(), **SMALL)) == expected
+
+
+def test_dlpack_is_enough(X, expected):
+    class Tensor:
+        def __dlpack__(self, **options):
+            return X.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return X.__dlpack_device__()
+
+    assert bits(unmix.fit(Tensor(), **SMALL)) == expected
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_what_is_not_finite_is_refused_with_its_place(X, value, dtype):
+    broken = X.astype(dtype)
+    broken[17, 5] = value
+    with pytest.raises(ValueError, match="token 17, neuron 5 is (NaN|inf|-inf)"):
+        unmix.fit(broken, **SMALL)
+
+
+def test_numbers_beyond_float32_are_refused_with_their_place(X):
+    large = X.astype(np.float64)
+    large[250, 3] = 1e39
+    with pytest.raises(ValueError, match="1e.39 in row 250, column 3 is too large for float32"):
+        unmix.fit(large, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (scipy.sparse.csr_matrix(np.eye(5)), TypeError, "Sparse data was passed, but dense data is required"),
+        (np.ones(5), ValueError, "Expected 2D array, got 1D"),
+        (np.ones((2, 3, 4)), ValueError, "Expected 2D array, got 3D"),
+        (np.ones((0, 3)), ValueError, "0 sample"),
+        (np.ones((3, 0)), ValueError, "0 feature"),
+        (np.ones((3, 3), dtype=complex), ValueError, "Complex data not supported"),
+        (np.array([["a", "b"]]), ValueError, "strings"),
+        (np.array([["2020-01-01"]], dtype="M8[D]"), TypeError, "numbers are needed"),
+        ("missing.npy", OSError, "missing.npy"),
+        ([], ValueError, "Expected 2D array"),
+    ],
+)
+def test_what_is_no_matrix_is_refused(X, error, message):
+    with pytest.raises(error, match=message):
+        unmix.fit(X, n_components=1, device="cpu")
+
+
+def test_contiguous_arrays_are_not_copied(X):
+    for array in (X, X.astype(np.float16)):
+        activations = unmix.Activations(array)
+        assert activations[3].tolist() == array[3].tolist()
+        array[3] = 7
+        assert (activations[3] == 7).all()
+
+
+def test_an_array_lives_as_long_as_its_activations():
+    activations = unmix.Activations(np.full((50, 20), 3, dtype=np.float32))
+    for _ in range(20):
+        np.zeros((50, 20), dtype=np.float32)
+    assert (activations[:] == 3).all()
+
+
+def test_activations_have_columns_and_rows(X):
+    strings = [f"token {i}" for i in range(300)]
+    acts = unmix.Activations(X, token_ids=range(300), prompt_ids=np.repeat(np.arange(30), 10), token_strings=strings)
+    assert len(acts) == 300 and acts[-1].tolist() == X[-1].tolist() and acts[5:8].tolist() == X[5:8].tolist()
+    fit = unmix.fit(acts, **SMALL)
+    assert fit.columns["token_ids"].tolist() == list(range(300)) and fit.token_strings == strings
+    assert fit.run["input"]["path"] is None and fit.run["input"]["tokens"] == 300
+
+
+def test_a_column_of_another_length_is_refused(X):
+    with pytest.raises(ValueError, match="token_ids has 3 entries, but the activations have 300 rows"):
+        unmix.Activations(X, token_ids=[1, 2, 3])
+    with pytest.raises(ValueError, match="token_strings: 1 strings for 300 rows"):
+        unmix.Activations(X, token_strings=["a"])
+
+
+def test_tokens_of_files_can_be_left_out(activations):
+    everything = unmix.Activations(activations)
+    shorter = unmix.Activations(activations, skip_first=1, max_norm="10x")
+    assert len(shorter) < len(everything) and "rows" in shorter.columns
+    with pytest.raises(ValueError, match="skip_first: only of files"):
+        unmix.Activations(np.ones((4, 4)), skip_first=1)
+    with pytest.raises(ValueError, match="max_norm=many"):
+        unmix.Activations(activations, max_norm="many")
+
+
+def test_an_array_that_changes_during_the_fit_is_told(X):
+    changing = X.copy()
+
+    def change(progress):
+        if progress["stage"] == "iterate":
+            changing[7, 7] += 1
+
+    with pytest.raises(OSError, match="changed while the fit read them"):
+        unmix.fit(changing, progress=change, **SMALL)
