@@ -69,8 +69,8 @@ pub use held_out::{Folds, folds, held_out_error};
 pub use hierarchy::{Child, Hierarchy, HierarchyLevel, HierarchyOptions, NodeCoefficients, hierarchy};
 pub use interpretability::{Agreement, INTERPRETED_CONTEXTS, Interpretability, Interpreter};
 pub use lens::{
-    DownProjection, LensChance, LensError, LensReading, LensWords, NormKind, Readout, ReadoutNames, ReadoutOptions,
-    Role, TokenIdLogit, TokenLogit, single_neurons,
+    DownProjection, LensChance, LensError, LensReading, LensWords, ModelFamily, NormKind, Readout, ReadoutNames,
+    ReadoutOptions, Role, TokenIdLogit, TokenLogit, layer_prefixes, single_neurons,
 };
 pub use neurons::{Neuron, strongest_neurons};
 pub use one_line::{disturbs_a_terminal, one_line};

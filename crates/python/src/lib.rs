@@ -6,6 +6,7 @@ mod activations;
 mod computing;
 mod errors;
 mod estimation;
+mod families;
 mod fit;
 mod log_records;
 mod numbers;
@@ -24,5 +25,6 @@ fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     fit::register(module)?;
     estimation::register(module)?;
     options::register(module)?;
-    log_records::register(module)
+    log_records::register(module)?;
+    families::register(module)
 }

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import models
 from ._unmix import __version__
 from .activations import Activations
+from .collect import collect
+from .collection import Collection
 from .errors import DeviceError, FitInterrupted
 from .fit import Fit, load
 from .fitting import default_options, fit
+from .steering import Steering, diff_means, steer
 
 if TYPE_CHECKING:
     from .estimator import SemiNMF
 
 __all__ = [
     "Activations",
+    "Collection",
     "DeviceError",
     "Fit",
     "FitInterrupted",
     "SemiNMF",
+    "Steering",
     "__version__",
+    "collect",
     "default_options",
+    "diff_means",
     "fit",
     "load",
+    "models",
+    "steer",
 ]
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,19 @@ class Activations:
     def columns(self) -> dict[str, NDArray[np.int64]]: ...
     def fingerprint(self) -> str: ...
     def rows(self, start: int, stop: int) -> NDArray[np.float32]: ...
+
+class ModelFamily(TypedDict):
+    layers: str
+    down: list[str]
+    final_norm: str
+    norm: str
+    epsilon: tuple[str | None, float]
+    post_norms: list[str]
+    residual_multiplier: str | None
+
+def model_family(model_type: str) -> ModelFamily | None: ...
+def model_types() -> list[str]: ...
+def layer_prefixes() -> list[str]: ...
 
 class Fit:
     @staticmethod

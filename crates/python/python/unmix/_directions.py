@@ -1,0 +1,127 @@
+"""What is to be steered by: rows at a site of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._adapter import Adapter, Site, check_site
+
+if TYPE_CHECKING:
+    from .fit import Fit
+
+Weighted = int | Iterable[int] | Mapping[int, float]
+
+
+def weights_of(given: Weighted, what: str) -> dict[int, float]:
+    """Numbers and their weights: of one number, several, or a mapping."""
+    if isinstance(given, Mapping):
+        found = dict(given)
+    else:
+        found = dict.fromkeys(given if isinstance(given, Iterable) else [given], 1.0)
+    if not found:
+        raise ValueError(f"{what} is empty; give a number, several, or a mapping from numbers to strengths")
+    for number, weight in found.items():
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+            raise TypeError(f"{what}: {number!r} is no whole number")
+        if not np.isfinite(weight):
+            raise ValueError(f"{what} {number} has the strength {weight}; give a finite number")
+    return {int(number): float(weight) for number, weight in found.items()}
+
+
+def feature_rows(fit: Fit, features: Iterable[int]) -> np.ndarray:
+    """Features times their largest coefficients: an array (k, d), float32."""
+    components, coefficients = fit.components, fit.coefficients
+    rows = []
+    for feature in features:
+        if not 0 <= feature < len(components):
+            raise ValueError(
+                f"there is no feature {feature}: the fit has {len(components)} features; "
+                f"give 0 to {len(components) - 1}"
+            )
+        largest = float(coefficients[:, feature].max(initial=0.0))
+        row = np.asarray(components[feature], np.float32) * np.float32(largest)
+        if not row.any():
+            raise ValueError(f"feature {feature} is dead: no token uses it, so there is nothing to steer by")
+        rows.append(row)
+    return np.stack(rows)
+
+
+def neuron_rows(neurons: Iterable[int], width: int) -> np.ndarray:
+    """Rows (k, width), float32, that are 1 at one neuron and 0 elsewhere."""
+    for neuron in neurons:
+        if not 0 <= neuron < width:
+            raise ValueError(f"there is no neuron {neuron}: the layer has {width} neurons; give 0 to {width - 1}")
+    return (np.arange(width) == np.array(list(neurons))[:, None]).astype(np.float32)
+
+
+def own_rows(direction: Any) -> np.ndarray:
+    """Directions of one's own as rows (k, width), float32."""
+    if hasattr(direction, "detach"):
+        direction = direction.detach().float().cpu().numpy()
+    rows = np.atleast_2d(np.asarray(direction, np.float32))
+    if rows.ndim != 2 or not rows.size:
+        raise ValueError(
+            f"a direction is an array (width,) or (k, width); the one given has the shape {np.shape(direction)}"
+        )
+    if not np.isfinite(rows).all():
+        raise ValueError("the direction has numbers that are not finite")
+    if not rows.any(axis=1).all():
+        raise ValueError("the direction is zero")
+    return rows
+
+
+def site_of(adapter: Adapter, layer: int, width: int, site: Site | None, known: Site | None) -> Site:
+    """The site whose activations have this width."""
+    if known is not None and adapter.width(layer, known) == width:
+        return known
+    if width == adapter.d_model and (site in ("mlp_out", "resid")) and not _has_width(adapter, layer, width):
+        return site
+    if _has_width(adapter, layer, width):
+        return "neurons"
+    if width == adapter.d_model:
+        return "resid"
+    raise ValueError(
+        f"the direction has {width} numbers, but layer {layer} has {adapter.d_ff(layer)} neurons and a residual stream "
+        f"of width {adapter.d_model}; give the layer that the activations are from"
+    )
+
+
+def moved(adapter: Adapter, layer: int, rows: np.ndarray, source: Site, target: Site | None) -> tuple[np.ndarray, Site]:
+    """The rows as they come out at another site of the layer, and that site."""
+    import torch
+
+    if target is None or target == source:
+        return rows, source
+    check_site(target)
+    order: list[Site] = ["neurons", "mlp_out", "resid"]
+    if order.index(target) < order.index(source):
+        raise ValueError(f"the direction is one of {source!r}, which comes after {target!r}; steer at {source!r}")
+    vectors = torch.from_numpy(rows).to(adapter.device)
+    if source == "neurons":
+        vectors = adapter.project(layer, vectors)
+    if target == "resid":
+        vectors = adapter.write(layer, vectors)
+    return vectors.float().cpu().numpy(), target
+
+
+def origin(fit: Fit) -> tuple[int | None, Site | None]:
+    """Layer and site of the activations of a fit, if the files they were in say so."""
+    from ._safetensors_header import metadata
+
+    record = fit.run.get("input", {})
+    paths = [record.get("path"), *(file.get("path") for file in record.get("files", []))]
+    found = next((metadata(Path(path)) for path in paths if path), {})
+    layer, site = found.get("layer", ""), found.get("site")
+    return int(layer) if layer.isdecimal() else None, site if site in ("neurons", "mlp_out", "resid") else None
+
+
+def _has_width(adapter: Adapter, layer: int, width: int) -> bool:
+    """Whether the layer has so many neurons. Layers with experts have none of their own."""
+    try:
+        return adapter.d_ff(layer) == width
+    except ValueError:
+        return False

@@ -1,0 +1,93 @@
+"""The texts that `collect` reads: lists, files, data sets, any iterable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Texts = str | os.PathLike | Iterable[str | Mapping[str, Any]]
+
+# Fields that would number the prompts, which `collect` does itself.
+NUMBERS = ("prompt_id", "prompt_ids", "sequence_id", "sequence_ids")
+
+
+class Text(NamedTuple):
+    """A text and what else its record says of it."""
+
+    text: str
+    fields: dict[str, Any]
+
+
+def read_texts(texts: Texts, text_key: str) -> Iterator[Text]:
+    """The texts one by one.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        If `texts` holds something else, with the number of the text.
+    """
+    if isinstance(texts, Mapping):
+        raise TypeError(
+            f"texts has several parts ({', '.join(map(str, texts))}); "
+            f"give one of them, such as texts[{next(iter(texts), '')!r}]"
+        )
+    if isinstance(texts, (str, os.PathLike)):
+        yield from _of_file(Path(texts), text_key)
+        return
+    for number, record in enumerate(texts):
+        yield _of_record(record, text_key, f"text {number}")
+
+
+def chain(digest: str, text: Text) -> str:
+    """The digest of texts that were read, with one more."""
+    record = json.dumps([digest, text.text, text.fields], sort_keys=True)
+    return hashlib.sha256(record.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _of_file(path: Path, text_key: str) -> Iterator[Text]:
+    if not path.is_file():
+        raise FileNotFoundError(f"texts: there is no file {path}; give the path of a file, or texts in a list")
+    is_json = path.suffix.lower() in (".jsonl", ".ndjson", ".json")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            place = f"{path}, line {number}"
+            if not is_json:
+                yield Text(line.rstrip("\r\n"), {})
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"{place} is not JSON ({error}); expected is a JSON object on each line, with {text_key!r}"
+                ) from None
+            yield _of_record(record, text_key, place)
+
+
+def _of_record(record: Any, text_key: str, place: str) -> Text:
+    if isinstance(record, str):
+        return Text(record, {})
+    if not isinstance(record, Mapping):
+        raise TypeError(
+            f"{place} is of type {type(record).__name__}; expected is a string, or a dict with the key {text_key!r}"
+        )
+    if text_key not in record:
+        raise ValueError(
+            f"{place} has no {text_key!r}; it has {', '.join(map(repr, record))}; say which is the text with text_key"
+        )
+    text = record[text_key]
+    if not isinstance(text, str):
+        raise TypeError(f"{place}: {text_key!r} is of type {type(text).__name__}, not a string")
+    others = {str(key): value for key, value in record.items() if key != text_key and str(key).lower() not in NUMBERS}
+    return Text(text, {key: value for key, value in others.items() if _is_plain(value)})
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold the value as it is."""
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, (str, int, bool, type(None)))

@@ -1,0 +1,341 @@
+"""Steering: changes a model's activations by features of a fit, while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ._adapter import Adapter, Hook, Site, check_site
+from ._directions import Weighted, feature_rows, moved, neuron_rows, origin, own_rows, site_of, weights_of
+from ._divergence import Divergence, find_strength
+from ._texts import Texts
+from .models import adapt
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import ArrayLike
+
+    from .fit import Fit
+
+Mode = Literal["add", "ablate", "clamp"]
+Positions = Literal["all", "new"]
+
+
+class Steering(contextlib.AbstractContextManager):
+    """A change of a model's activations, which acts while it is entered, or from `apply` to `remove`.
+
+    It is made by `unmix.steer` and `unmix.Fit.steer`. Several may act at once. Those at one site act in the order in
+    which they were applied. The model's weights are never touched.
+
+    Attributes
+    ----------
+    layer : int
+    site : {"neurons", "mlp_out", "resid"}
+    mode : {"add", "ablate", "clamp"}
+    positions : {"all", "new"}
+    vectors : ndarray of shape (k, width), float32
+        The directions in their units, in rows.
+    weights : ndarray of shape (k,), float32
+        How much of each direction strength 1 stands for.
+    strength : float
+        What all weights are multiplied by.
+    kl : float or None
+        The divergence that was found for this strength, in nats a token, if it was searched for.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        layer: int,
+        site: Site,
+        vectors: np.ndarray,
+        weights: np.ndarray,
+        strength: float,
+        mode: Mode,
+        positions: Positions,
+    ) -> None:
+        self._adapter = adapter
+        self.layer, self.site, self.vectors, self.weights = layer, site, vectors, weights
+        self.strength, self.mode, self.positions = strength, mode, positions
+        self.kl: float | None = None
+        self._hooks: list[Hook] = []
+        self._cached: int | None = 0
+        self._added: torch.Tensor | None = None
+        self._basis: torch.Tensor | None = None
+
+    def apply(self) -> Steering:
+        """Begins to act. Returns itself.
+
+        Raises
+        ------
+        RuntimeError
+            If it acts already.
+        """
+        if self._hooks:
+            raise RuntimeError("this steering acts already; make another one to act twice")
+        self._added = self._basis = None
+        with contextlib.ExitStack() as undo:
+            hooks = [self._adapter.hook(self.layer, self.site, self._edit)]
+            undo.callback(hooks[0].remove)
+            if self.positions == "new":
+                hooks.append(self._adapter.hook_passes(self._begin_pass))
+            undo.pop_all()
+        self._hooks = hooks
+        return self
+
+    def remove(self) -> None:
+        """Stops to act. The model is then as it was. A second call does nothing."""
+        hooks, self._hooks = self._hooks, []
+        for hook in hooks:
+            hook.remove()
+
+    def __enter__(self) -> Steering:
+        return self.apply()
+
+    def __exit__(self, *error: Any) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        found = "" if self.kl is None else f", kl={self.kl:.3g}"
+        return (
+            f"Steering(layer={self.layer}, site={self.site!r}, mode={self.mode!r}, strength={self.strength:.4g}"
+            f"{found}, directions={len(self.vectors)}, positions={self.positions!r})"
+        )
+
+    def _begin_pass(self, cached: int | None) -> None:
+        if cached is None:
+            raise ValueError(
+                'positions="new" needs the cache of keys and values, which tells new tokens from the prompt; '
+                'generate with the cache, or use positions="all"'
+            )
+        self._cached = cached
+
+    def _edit(self, activations: torch.Tensor) -> torch.Tensor | None:
+        import torch
+
+        if self.positions == "new" and not self._cached:
+            return None
+        if self._added is None:
+            added = self.strength * (self.weights.astype(np.float64) @ self.vectors.astype(np.float64))
+            self._added = torch.from_numpy(added.astype(np.float32)).to(activations.device)
+            # What ablation and clamping take out: the space of the rows.
+            self._basis = torch.from_numpy(_basis(self.vectors)).to(activations.device)
+        if self.mode == "add":
+            return activations + self._added.to(activations.dtype)
+        exact = activations.float()
+        exact = exact - (exact @ self._basis) @ self._basis.T
+        return (exact if self.mode == "ablate" else exact + self._added).to(activations.dtype)
+
+
+def steer(
+    model: Any,
+    *,
+    fit: Fit | None = None,
+    feature: Weighted | None = None,
+    neurons: Weighted | None = None,
+    direction: ArrayLike | None = None,
+    strength: float | None = None,
+    kl: float | None = None,
+    neutral: Texts | None = None,
+    sign: Literal[1, -1] = 1,
+    mode: Mode = "add",
+    layer: int | None = None,
+    site: Site | None = None,
+    positions: Positions = "all",
+    tokenizer: Any = None,
+    down_proj: str | None = None,
+) -> Steering:
+    """Steers a model by features of a fit, by single neurons, or by directions of one's own.
+
+    What is returned acts inside a ``with`` block, or from its ``apply()`` to its ``remove()``. It acts in every forward
+    pass of the model, also in ``generate`` with a cache of keys and values.
+
+    Parameters
+    ----------
+    model : object
+        A model of transformers, TransformerLens or nnsight (see `unmix.models.adapt`).
+    fit : Fit, optional
+        Whose features are meant. `unmix.Fit.steer` gives it.
+    feature : int, iterable of int, or mapping from int to float, optional
+        A feature, several, or several with a strength each.
+    neurons : int, iterable of int, or mapping from int to float, optional
+        Single neurons in place of features, or neurons with a value each.
+    direction : array of shape (d_ff,), (d_model,), (k, d_ff) or (k, d_model), optional
+        Directions in place of features, in the space of the neurons or of the residual stream. See `diff_means`.
+    strength : float, optional
+        What all is multiplied by, by default 1. The unit of a feature is what the fit saw where the feature was
+        strongest: its largest coefficient times the feature. So strength 1 adds to each token as much of the feature
+        as its strongest token has. The unit of a neuron is 1, and a direction is its own unit.
+    kl : float, optional
+        Finds the strength, in place of `strength`: that at which the next token's distribution on neutral texts
+        diverges from that of the unsteered model by so many nats a token, on average, to 2%. All tokens are then
+        steered, whatever `positions` says. The first 64 tokens of each text count. This needs 4 bytes for each of
+        these tokens and each token of the vocabulary.
+    neutral : iterable of str, or path, optional
+        Texts for `kl`, as for `unmix.collect`.
+    sign : {1, -1}
+        -1 takes the features away.
+    mode : {"add", "ablate", "clamp"}
+        "add" adds the directions. "ablate" takes the part along them out of the activations. "clamp" also puts that of
+        the given strength in its place, the same for each token.
+    layer : int, optional
+        The layer, from 0. By default that of the fit's activations, if `unmix.collect` wrote them.
+    site : {"neurons", "mlp_out", "resid"}, optional
+        Where to act. By default the place that the directions are of. Features of neurons can act at all three. In most
+        models this makes no difference with "add". In models with a norm after the down-projection (Gemma 2, OLMo 2),
+        it does: "resid" then adds what the layer would write if the directions alone were active.
+    positions : {"all", "new"}
+        Steers all tokens, or only those that were generated, not the prompt. The first new token is predicted from the
+        prompt alone, so it is unsteered.
+    tokenizer : object, optional
+        The tokenizer for `kl`. Models of TransformerLens and nnsight have it.
+    down_proj : str, optional
+        Path of the down-projection, with ``{layer}`` in it (see `unmix.models.adapt`).
+
+    Returns
+    -------
+    Steering
+
+    Raises
+    ------
+    ValueError
+        If there is no such feature, neuron, layer or site, the direction has another width, the feature is dead, or no
+        strength has the divergence `kl`.
+
+    Examples
+    --------
+    >>> ids = tokenizer("the cat", return_tensors="pt").input_ids
+    >>> with unmix.steer(model, neurons={3: 5.0}, mode="clamp", layer=1):
+    ...     tokens = model.generate(ids, max_new_tokens=4, do_sample=False)
+    >>> tokens.shape
+    torch.Size([1, 6])
+    >>> with fit.steer(model, feature=0, strength=2.0, layer=1) as steering:
+    ...     steered = model(ids).logits
+    >>> steering
+    Steering(layer=1, site='neurons', mode='add', strength=2, directions=1, positions='all')
+    """
+    _check_options(mode, positions, sign, site, strength, kl, neutral)
+    if sum(given is not None for given in (feature, neurons, direction)) != 1:
+        raise ValueError("give one of feature, neurons and direction")
+    if feature is not None and fit is None:
+        raise ValueError("a feature is one of a fit; call fit.steer, or give fit=")
+    adapter = adapt(model, tokenizer, down_proj=down_proj)
+    known_layer, known_site = origin(fit) if fit is not None else (None, None)
+    layer = known_layer if layer is None else layer
+    if layer is None:
+        raise ValueError("the layer is not known; give layer=, from 0")
+    layer = adapter.check_layer(layer)
+    if neurons is not None:
+        weights = weights_of(neurons, "neurons")
+        rows, source = neuron_rows(weights, adapter.d_ff(layer)), "neurons"
+    else:
+        weights = {} if feature is None else weights_of(feature, "feature")
+        rows = own_rows(direction) if feature is None else feature_rows(fit, weights)
+        source = site_of(adapter, layer, rows.shape[1], site, known_site if feature is not None else None)
+    rows, site = moved(adapter, layer, rows, source, site)
+    factors = np.array(list(weights.values()) or [1.0] * len(rows), np.float32)
+    steering = Steering(
+        adapter, layer, site, rows, factors, sign * (1.0 if strength is None else float(strength)), mode, positions
+    )
+    if kl is not None:
+        _find(steering, adapter, kl, neutral, sign)
+    return steering
+
+
+def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:
+    """The difference of means: the mean of the rows that have a property minus that of the others.
+
+    Parameters
+    ----------
+    activations : array of shape (n, d)
+        Or `unmix.Activations`.
+    labels : array of shape (n,), bool
+        Which rows have it.
+
+    Returns
+    -------
+    ndarray of shape (d,), float32
+        A direction for `steer`.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label for each row, or all rows have the same.
+
+    Examples
+    --------
+    >>> unmix.diff_means([[1.0, 0.0], [3.0, 2.0], [0.0, 1.0]], [True, True, False])
+    array([2., 0.], dtype=float32)
+    """
+    matrix = np.asarray(activations)
+    mask = np.asarray(labels)
+    if matrix.ndim != 2 or mask.shape != matrix.shape[:1]:
+        raise ValueError(
+            f"there is one label for each row; activations have the shape {matrix.shape}, labels {mask.shape}"
+        )
+    mask = mask.astype(bool)
+    if mask.all() or not mask.any():
+        raise ValueError(
+            f"the labels are {'all' if mask.all() else 'never'} true, so there are no two means to compare"
+        )
+    return (_mean(matrix, mask) - _mean(matrix, ~mask)).astype(np.float32)
+
+
+def _find(steering: Steering, adapter: Adapter, kl: float, neutral: Texts, sign: int) -> None:
+    """Sets the strength of a steering by its divergence."""
+    divergence = Divergence(adapter, neutral)
+    trial = Steering(
+        adapter, steering.layer, steering.site, steering.vectors, steering.weights, 1.0, steering.mode, "all"
+    )
+
+    def at(strength: float) -> float:
+        trial.strength = sign * strength
+        with trial:
+            return divergence.measure()
+
+    strength, steering.kl = find_strength(at, kl)
+    steering.strength = sign * strength
+
+
+def _check_options(
+    mode: str, positions: str, sign: int, site: str | None, strength: float | None, kl: float | None, neutral: Any
+) -> None:
+    for name, value, known in (
+        ("mode", mode, ("add", "ablate", "clamp")),
+        ("positions", positions, ("all", "new")),
+        ("sign", sign, (1, -1)),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} is {value!r}; it is one of {', '.join(map(repr, known))}")
+    if site is not None:
+        check_site(site)
+    if strength is not None and not np.isfinite(strength):
+        raise ValueError(f"strength is {strength}; give a finite number")
+    if kl is None:
+        if neutral is not None:
+            raise ValueError("neutral is for kl; give kl= as well")
+        return
+    if strength is not None:
+        raise ValueError("give strength or kl, not both: kl finds the strength")
+    if mode != "add":
+        raise ValueError(f'kl finds the strength of mode="add"; mode is {mode!r}')
+    if not (np.isfinite(kl) and kl > 0):
+        raise ValueError(f"kl is {kl}; give a divergence above 0, in nats a token")
+    if neutral is None:
+        raise ValueError("kl needs neutral texts to measure the divergence on; give neutral=")
+
+
+def _basis(rows: np.ndarray) -> np.ndarray:
+    """An orthonormal basis (width, r) of the space of the rows, float32."""
+    _, sizes, basis = np.linalg.svd(rows.astype(np.float64), full_matrices=False)
+    return np.ascontiguousarray(basis[sizes > 1e-7 * sizes.max(initial=0.0)].T, np.float32)
+
+
+def _mean(matrix: np.ndarray, mask: np.ndarray, block: int = 4096) -> np.ndarray:
+    """The mean of rows in float64, a block at a time."""
+    total = np.zeros(matrix.shape[1])
+    for start in range(0, len(matrix), block):
+        total += matrix[start : start + block][mask[start : start + block]].sum(0, dtype=np.float64)
+    return total / mask.sum()
