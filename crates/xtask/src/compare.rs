@@ -135,7 +135,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     fs::create_dir_all(&out).map_err(|e| format!("cannot create {}: {e}", out.display()))?;
     fs::create_dir_all(&work).map_err(|e| format!("cannot create {}: {e}", work.display()))?;
     let scripts = root.join("crates/xtask/compare");
-    let python = python::environment(&work, &scripts.join("requirements.txt"))?;
+    let python = python::environment(&work, &scripts.join("requirements.txt"), &python::OF_TOOLS)?;
     let unmix = build_unmix()?;
 
     println!("\n== The published iteration in PyTorch against reference runs, and the statistics");

@@ -29,7 +29,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let work = target()?.join("xtask-exports");
     fs::create_dir_all(&work).map_err(|e| format!("cannot create {}: {e}", work.display()))?;
     let scripts = root.join("crates/xtask/exports");
-    let python = python::environment(&work, &scripts.join("requirements.txt"))?;
+    let python = python::environment(&work, &scripts.join("requirements.txt"), &python::OF_TOOLS)?;
 
     let unmix = build_unmix()?;
     let demo = root.join("crates/cli/data/demo");

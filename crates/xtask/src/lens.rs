@@ -18,7 +18,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let work = target()?.join("xtask-lens");
     fs::create_dir_all(&work).map_err(|e| format!("cannot create {}: {e}", work.display()))?;
     let scripts = root.join("crates/xtask/lens");
-    let python = python::environment(&work, &scripts.join("requirements.txt"))?;
+    let python = python::environment(&work, &scripts.join("requirements.txt"), &python::OF_TOOLS)?;
     let mut command = Command::new(python);
     command.arg(scripts.join("check_lens.py")).arg(build_unmix()?).arg(&work);
     if fixture {

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod chromium;
 mod compare;
+mod docs_python;
 mod exports;
 mod failure;
 mod fuzz;
@@ -11,7 +12,9 @@ mod lens;
 mod lint;
 mod package;
 mod process;
+mod pytest;
 mod python;
+mod python_package;
 mod quality;
 mod record;
 mod shader_stats;
@@ -21,6 +24,7 @@ mod tally;
 mod test;
 mod test_python;
 mod vulkan;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -33,13 +37,20 @@ cargo xtask test [ARGS]     Run every test of the workspace, in the release prof
                             software one is installed first (Mesa's lavapipe; Debian and Ubuntu), and so is Chromium for
                             the tests of the report's page. Kernels on cooperative matrices are tested on Mesa 26's
                             lavapipe, unpacked in ~/.cache/unmix (Debian and Ubuntu) and kept there. Without ARGS the numeric
-                            tests run again without AMX and with AVX2 alone, where the processor has more.
+                            tests run again without AMX and with AVX2 alone, where the processor has more, and the tests of
+                            the Python package run (`test-python`).
                             Ends with the line `N passed, N failed`. ARGS go on to `cargo test`:
                               cargo xtask test -p unmix-tests --test kernels -- cross_product
-cargo xtask test-python [ARGS]
-                            Build the native module of the Python package and run its tests. Installs numpy and the packages
-                            of crates/python/tests/requirements.txt from PyPI first, in target/ (once; Python 3.11 to 3.13 with
-                            venv, or the one that PYTHON names). ARGS go on to pytest.
+cargo xtask test-python [--all | --wheel] [ARGS]
+                            Build the native module of the Python package and run its tests, as `test` does at its end.
+                            Installs numpy and the packages of crates/python/tests/requirements.txt from PyPI first, in
+                            target/ (once; Python 3.10 to 3.13 with venv, or the one that PYTHON names; on Debian and Ubuntu
+                            they are installed by apt if this user may). ARGS go on to pytest.
+                              --all         then the tests with real models: PyTorch, transformers, TransformerLens, nnsight
+                                            (some gigabytes, once, in target/)
+                              --wheel       instead, build the wheel in target/wheels, and try it in an environment with numpy
+                                            alone
+cargo xtask docs-python     Write the reference of the Python package to target/doc-python, without a warning.
 cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that
                             it is for. Installs those tools from PyPI first, in target/ (some gigabytes, once; Python
                             3.11 to 3.13 with venv, or the one that PYTHON names). Ends with `N exports opened, N failed`.
@@ -86,7 +97,7 @@ cargo xtask fuzz --minutes N [--plain] [TARGET]...
 cargo xtask shards FOLDER [--tokens N] [--neurons N] [--shards N]
                             Write synthetic f16 activations in shards (npy), for fits larger than memory: by default 8 shards
                             of 400,000 tokens × 14,336 neurons, which take 11.5 GB.
-cargo xtask lint            Formatting, clippy and rustdoc, all without a warning.
+cargo xtask lint            Formatting, clippy and rustdoc, all without a warning; ruff and mypy for the Python package.
 cargo xtask package [--no-verify]
                             Package every published crate, look for the files that must travel in it, and build it from
                             its package (not with --no-verify, which takes seconds rather than minutes).
@@ -106,8 +117,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(
-            "test" | "test-exports" | "test-lens" | "compare" | "quality" | "gpu-bundle" | "fuzz" | "shards" | "lint"
-            | "package",
+            "test" | "test-python" | "docs-python" | "test-exports" | "test-lens" | "compare" | "quality"
+            | "gpu-bundle" | "fuzz" | "shards" | "lint" | "package",
         ) if asks_for_help => {
             print!("{HELP}");
             Ok(())
@@ -115,6 +126,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(&rest),
         Some("test-exports") => exports::run(&rest),
         Some("test-python") => test_python::run(&rest),
+        Some("docs-python") => docs_python::run(&rest),
         Some("test-lens") => lens::run(&rest),
         // This command has options of its own, including `--help`.
         Some("shader-stats") => shader_stats::run(&rest),

@@ -1,6 +1,7 @@
 //! Other programs: cargo, and whatever is on the path.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -47,6 +48,34 @@ pub fn words(command: &Command) -> String {
 pub fn run(command: &mut Command) -> Result<(), String> {
     println!("$ {}", words(command));
     let status = command.status().map_err(|e| format!("`{}` did not start: {e}", words(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", words(command))) }
+}
+
+/// Prints and runs a command. Its output is shown and handed to `read` line by line as it comes.
+pub fn stream(command: &mut Command, mut read: impl FnMut(&str)) -> Result<(), String> {
+    println!("$ {}", words(command));
+    let failed = |e: std::io::Error| format!("no pipe for a program's output: {e}");
+    // One pipe for both streams, so that the results of a program follow its name.
+    let (reader, writer) = std::io::pipe().map_err(failed)?;
+    let other = writer.try_clone().map_err(failed)?;
+    if std::io::stdout().is_terminal() {
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    command.stdout(other).stderr(writer);
+    let spawned = command.spawn();
+    // Our own copies of the pipe's end must be closed, or the pipe would never end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let failed = |e: std::io::Error| format!("`{}` could not be run: {e}", words(command));
+    let mut child = spawned.map_err(failed)?;
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        print!("{text}");
+        read(&text);
+        line.clear();
+    }
+    let status = child.wait().map_err(failed)?;
     if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", words(command))) }
 }
 

@@ -84,7 +84,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     let out = options.out.clone().unwrap_or_else(|| work.join("results"));
     fs::create_dir_all(&work).map_err(|e| format!("cannot create {}: {e}", work.display()))?;
     let scripts = root.join("crates/xtask/quality");
-    let python = python::environment(&work, &scripts.join("requirements.txt"))?;
+    let python = python::environment(&work, &scripts.join("requirements.txt"), &python::OF_TOOLS)?;
     let unmix = build_unmix()?;
 
     println!("\n== The scores, on data whose scores are known");

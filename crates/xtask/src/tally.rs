@@ -75,7 +75,8 @@ fn count(counts: &str, what: &str) -> u64 {
     parts.filter_map(|part| part.strip_suffix(what)).find_map(|number| number.trim().parse().ok()).unwrap_or(0)
 }
 
-fn without_colour(line: &str) -> String {
+/// A line without the sequences that colour it on a terminal.
+pub fn without_colour(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut chars = line.chars();
     while let Some(c) = chars.next() {

@@ -2,19 +2,17 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::failure::Failure;
-use crate::process::{cargo, root, run as run_command, words};
+use crate::process::{cargo, root, run as run_command, stream};
 use crate::tally::Tally;
 use crate::vulkan::{self, Environment, OtherMesa};
-use crate::{arithmetic, chromium};
+use crate::{arithmetic, chromium, pytest, test_python};
 
 /// Suites that every run must include, each with at least one passed test. In addition, every file in a `tests/` folder
 /// must have run.
-const NEEDED: [&str; 17] = [
+const NEEDED: [&str; 18] = [
     "xtask",
     "unmix_shader_stats",
     "unmix_kernels",
@@ -32,6 +30,7 @@ const NEEDED: [&str; 17] = [
     "exports",
     "report",
     "doc unmix",
+    pytest::SUITE,
 ];
 
 pub fn run(args: &[String]) -> Result<(), Failure> {
@@ -53,7 +52,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
     for arguments in runs(args) {
         let mut command = cargo(arguments)?;
         command.envs(environment.iter().cloned());
-        problems.extend(stream(&mut command, &mut tally).err());
+        problems.extend(stream(&mut command, |line| tally.read(line)).err());
     }
     if args.is_empty() {
         for variable in arithmetic::others() {
@@ -66,6 +65,7 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
             let mut command = cargo(["run", "--release", "--example", &example])?;
             problems.extend(run_command(command.envs(environment.iter().cloned())).err());
         }
+        problems.extend(test_python::quick(&environment, &[], &mut tally).err());
     }
     problems.extend(tally.crashed().map(|suite| format!("{suite} ended without a result")));
     if args.is_empty() {
@@ -106,7 +106,8 @@ fn numeric((name, value): (&str, &str), environment: &Environment, tally: &mut T
     command.envs(environment.iter().cloned()).env(name, value);
     println!("The numeric tests run again with {name}={value}.");
     tally.condition = format!(" with {name}={value}");
-    let result = stream(&mut command, tally).map_err(|problem| format!("with {name}={value}, {problem}"));
+    let result =
+        stream(&mut command, |line| tally.read(line)).map_err(|problem| format!("with {name}={value}, {problem}"));
     tally.condition.clear();
     result
 }
@@ -130,7 +131,7 @@ fn cooperative(environment: &Environment, tally: &mut Tally) -> Result<(), Strin
     let mut command = cargo(words)?;
     // This variable would choose among the devices of the other tests.
     command.env_remove("WGPU_ADAPTER_NAME");
-    stream(command.envs(environment), tally)
+    stream(command.envs(environment), |line| tally.read(line))
 }
 
 /// Arguments with which cargo starts tests through the launcher of a Mesa. Its path may contain blanks.
@@ -142,31 +143,6 @@ fn runner(mesa: &OtherMesa) -> Result<[String; 2], String> {
     };
     let launcher = mesa.launcher.iter().map(quoted).collect::<Result<Vec<String>, String>>()?;
     Ok(["--config".to_owned(), format!("target.'cfg(all())'.runner=[{}]", launcher.join(", "))])
-}
-
-/// Runs a command, and prints and reads its output as it comes.
-fn stream(command: &mut Command, tally: &mut Tally) -> Result<(), String> {
-    println!("$ {}", words(command));
-    let failed = |e: std::io::Error| format!("cargo could not be run: {e}");
-    // One pipe for both streams, so that the results of a program follow its name.
-    let (reader, writer) = std::io::pipe().map_err(failed)?;
-    if std::io::stdout().is_terminal() {
-        command.env("CARGO_TERM_COLOR", "always");
-    }
-    command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
-    let mut child = command.spawn().map_err(failed)?;
-    // Our own copies of the pipe's end must be closed, or the pipe would never end.
-    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    let mut reader = BufReader::new(reader);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-        let text = String::from_utf8_lossy(&line);
-        print!("{text}");
-        tally.read(&text);
-        line.clear();
-    }
-    let status = child.wait().map_err(failed)?;
-    if status.success() { Ok(()) } else { Err(format!("`{}` failed ({status})", words(command))) }
 }
 
 /// The names of all files of integration tests, of every package.

@@ -1,38 +1,40 @@
-//! `cargo xtask test-python`: the tests of the Python package, on the native module of this workspace.
-
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+//! `cargo xtask test-python`: the tests of the Python package.
 
 use crate::failure::Failure;
-use crate::process::{cargo, root, run as run_command, target};
-use crate::python;
+use crate::process::{run as run_command, stream};
+use crate::python_package::{MODELS, PythonPackage, QUICK};
+use crate::tally::Tally;
+use crate::vulkan::{self, Environment};
+use crate::{pytest, wheel};
 
 pub fn run(args: &[String]) -> Result<(), Failure> {
-    let package = root()?.join("crates/python");
-    let work = target()?.join("xtask-python");
-    fs::create_dir_all(&work).map_err(|e| format!("cannot create {}: {e}", work.display()))?;
-    let python = python::environment(&work, &package.join("tests/requirements.txt"))?;
-    put_in_place(&package)?;
-    let mut command = Command::new(&python);
-    command.args(["-m", "pytest", "-q"]).args(args).current_dir(&package).env("PYTHONPATH", package.join("python"));
-    Ok(run_command(&mut command)?)
+    match args.first().map(String::as_str) {
+        Some("--wheel") => match &args[1..] {
+            [] => Ok(wheel::run()?),
+            [arg, ..] => Err(Failure::Usage(format!("`test-python --wheel` takes no argument {arg:?}"))),
+        },
+        Some("--all") => {
+            quick(&vulkan::ensure_device()?, &args[1..], &mut Tally::default())?;
+            Ok(with_models(&args[1..])?)
+        }
+        _ => Ok(quick(&vulkan::ensure_device()?, args, &mut Tally::default())?),
+    }
 }
 
-/// Builds the native module and copies it into the Python package, where Python finds it without an installation.
-fn put_in_place(package: &Path) -> Result<PathBuf, String> {
-    // With all of the workspace, because otherwise wgpu would be built again with other features.
-    run_command(&mut cargo(["build", "--release", "--workspace"])?)?;
-    let (library, module) = if cfg!(windows) {
-        ("_unmix.dll", "_unmix.pyd")
-    } else if cfg!(target_os = "macos") {
-        ("lib_unmix.dylib", "_unmix.abi3.so")
-    } else {
-        ("lib_unmix.so", "_unmix.abi3.so")
-    };
-    let (built, place) = (target()?.join("release").join(library), package.join("python/unmix").join(module));
-    // A process may have the earlier file mapped, so it is not written over.
-    let _ = fs::remove_file(&place);
-    fs::copy(&built, &place).map_err(|e| format!("cannot copy {} to {}: {e}", built.display(), place.display()))?;
-    Ok(place)
+/// The tests that need no model. `args` go on to pytest.
+pub fn quick(environment: &Environment, args: &[String], tally: &mut Tally) -> Result<(), String> {
+    let package = PythonPackage::open()?;
+    let python = package.environment(QUICK)?;
+    package.build()?;
+    let mut command = package.module(&python, "pytest");
+    command.args(["-q", "-rfE", "-m", "not models"]).args(args).envs(environment.iter().cloned());
+    pytest::start(tally);
+    stream(&mut command, |line| pytest::read(tally, line))
+}
+
+/// The tests that need PyTorch and the packages of models.
+fn with_models(args: &[String]) -> Result<(), String> {
+    let package = PythonPackage::open()?;
+    let python = package.environment(MODELS)?;
+    run_command(package.module(&python, "pytest").args(["-q", "-m", "models"]).args(args))
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -57,9 +58,7 @@ class Capture(contextlib.AbstractContextManager):
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._adapter.evaluation())
             for layer in self._layers:
-                hook = self._adapter.hook(
-                    layer, self._site, lambda activations, layer=layer: self._take(layer, activations)
-                )
+                hook = self._adapter.hook(layer, self._site, functools.partial(self._take, layer))
                 stack.callback(hook.remove)
             self._open = stack.pop_all()
         return self

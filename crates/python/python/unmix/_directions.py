@@ -115,8 +115,10 @@ def origin(fit: Fit) -> tuple[int | None, Site | None]:
     record = fit.run.get("input", {})
     paths = [record.get("path"), *(file.get("path") for file in record.get("files", []))]
     found = next((metadata(Path(path)) for path in paths if path), {})
-    layer, site = found.get("layer", ""), found.get("site")
-    return int(layer) if layer.isdecimal() else None, site if site in ("neurons", "mlp_out", "resid") else None
+    layer = found.get("layer", "")
+    sites: tuple[Site, ...] = ("neurons", "mlp_out", "resid")
+    site = next((site for site in sites if site == found.get("site")), None)
+    return int(layer) if layer.isdecimal() else None, site
 
 
 def _has_width(adapter: Adapter, layer: int, width: int) -> bool:

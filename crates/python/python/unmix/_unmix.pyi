@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ DEFAULT_RUNS: int
 
 class DeviceError(RuntimeError): ...
 
+@final
 class Activations:
     @staticmethod
     def from_files(
@@ -35,6 +36,7 @@ class Activations:
     def fingerprint(self) -> str: ...
     def rows(self, start: int, stop: int) -> NDArray[np.float32]: ...
 
+@type_check_only
 class ModelFamily(TypedDict):
     layers: str
     down: list[str]
@@ -48,6 +50,7 @@ def model_family(model_type: str) -> ModelFamily | None: ...
 def model_types() -> list[str]: ...
 def layer_prefixes() -> list[str]: ...
 
+@final
 class Fit:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Fit: ...
@@ -74,4 +77,5 @@ def encode(
     fit: Fit, activations: Activations, penalty: float | None, tolerance: float, device_name: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]: ...
 def complete_options(options: Mapping[str, Any], neurons: int) -> dict[str, Any]: ...
+def main(arguments: list[str]) -> int: ...
 def take_log_records() -> list[tuple[int, str, str]]: ...

@@ -223,7 +223,8 @@ class _Run:
 
     def _shards(self, texts: Iterator[Text]) -> Iterator[list[Prompt]]:
         """The prompts of each file."""
-        number, rows, prompts = self._manifest.last("texts", 0), 0, []
+        number, rows = self._manifest.last("texts", 0), 0
+        prompts: list[Prompt] = []
         while together := list(itertools.islice(texts, TOKENIZED_TOGETHER)):
             for prompt in self._encoder.encode(together, number):
                 if prompts and rows + prompt.rows > self._rows_per_shard:

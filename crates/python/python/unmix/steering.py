@@ -227,6 +227,7 @@ def steer(
     if layer is None:
         raise ValueError("the layer is not known; give layer=, from 0")
     layer = adapter.check_layer(layer)
+    source: Site
     if neurons is not None:
         weights = weights_of(neurons, "neurons")
         rows, source = neuron_rows(weights, adapter.d_ff(layer)), "neurons"
