@@ -18,11 +18,11 @@ from unmix.experiments.strength import find_strengths
 
 pytestmark = pytest.mark.models
 
-PLAIN = "it was there again and then they went on with some more of it".split()
+PLAIN = ["it", "was", "there", "again", "and", "then", "they", "went", "on", "with", "some", "more", "of", "it"]
 THEMES = {
-    "rain": "rain storm cloud thunder flood umbrella drizzle lightning".split(),
-    "fruit": "apple pear plum cherry melon grape orange lemon".split(),
-    "metal": "iron steel copper silver bronze brass nickel zinc".split(),
+    "rain": ["rain", "storm", "cloud", "thunder", "flood", "umbrella", "drizzle", "lightning"],
+    "fruit": ["apple", "pear", "plum", "cherry", "melon", "grape", "orange", "lemon"],
+    "metal": ["iron", "steel", "copper", "silver", "bronze", "brass", "nickel", "zinc"],
 }
 SETTINGS = steering.Settings(
     targets=(0.05, 0.2), generate_at=(0.2,), n_components=4, neutral_prompts=6, prompts=4, texts=2, text_tokens=5
@@ -43,7 +43,7 @@ def prompts():
 
 @pytest.fixture(scope="module")
 def corpus():
-    return steering.Corpus(*map(list, zip(*prompts())))
+    return steering.Corpus(*map(list, zip(*prompts(), strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_texts_are_the_same_for_the_same_seed_and_never_special(model, tokenizer
 def test_an_experiment_that_was_killed_goes_on_to_the_same_tables(model, tokenizer, corpus, tmp_path):
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    rows = [{"text": text, "concept": label} for text, label in zip(corpus.texts, corpus.labels)]
+    rows = [{"text": text, "concept": label} for text, label in zip(corpus.texts, corpus.labels, strict=True)]
     (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, rows)))
     sizes = [
         f"--{name.replace('_', '-')}={value}"

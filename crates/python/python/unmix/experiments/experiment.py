@@ -126,9 +126,11 @@ class Experiment:
         written = self._texts(layer, steered)
         for key in keys:
             if key not in have:
-                line = dict(zip(("layer", "method", "concept", "seed"), key))
+                line = dict(zip(("layer", "method", "concept", "seed"), key, strict=True))
                 self.store.add(
-                    TEXTS, line | {"steps": [step for (other, _, _), step in zip(steered, written) if other == key]}
+                    TEXTS,
+                    line
+                    | {"steps": [step for (other, _, _), step in zip(steered, written, strict=True) if other == key]},
                 )
         self.progress(f"layer {number}, {name}, seed {seed}: texts in {time.process_time() - began:.0f} s of CPU time")
 
