@@ -40,7 +40,7 @@ impl OutlierTokens {
         (self.energy_share > Self::MUCH).then(|| {
             format!(
                 "{} tokens of more than {} times the median norm hold {:.1}% of the energy, so features will describe them; leave \
-                 them out with --max-norm {1}x, if they are begin-of-text tokens or the like",
+                 them out (max-norm {1}x), if they are begin-of-text tokens or the like",
                 self.count,
                 Self::NORMS,
                 100.0 * self.energy_share
@@ -60,9 +60,11 @@ mod tests {
         let found = OutlierTokens::of(&energies);
         assert_eq!(found.count, 50);
         assert!((found.energy_share - 5e5 / (5e5 + 950.0)).abs() < 1e-12);
-        assert!(found.warning().is_some_and(|text| text.contains("50 tokens")
-            && text.contains("99.8%")
-            && text.contains("--max-norm 10x")));
+        assert!(
+            found.warning().is_some_and(|text| text.contains("50 tokens")
+                && text.contains("99.8%")
+                && text.contains("max-norm 10x"))
+        );
         assert_eq!(OutlierTokens::of(&[1.0, 2.0, 50.0]).warning(), None);
         assert_eq!(OutlierTokens::of(&[]), OutlierTokens::default());
     }

@@ -2,16 +2,14 @@
 
 use clap::{Args, ValueEnum};
 use unmix::Streaming;
-use unmix_fitting::MemoryAllowance;
-
-use crate::number_args::size;
+use unmix_fitting::{MemoryAllowance, parse_size};
 
 /// Memory of a fit.
 #[derive(Clone, Debug, Args)]
 pub struct MemoryArgs {
     /// Most memory that the fit takes, e.g. 2GiB or 500MB. If the activations do not fit, they are read again in every pass [default:
     /// 80% of what is free]
-    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Memory")]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Memory")]
     pub memory: Option<u64>,
 
     /// Whether the activations are read again in every pass, which takes little memory; the result is the same

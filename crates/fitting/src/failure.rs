@@ -89,7 +89,7 @@ impl FitFailure {
                 let may =
                     if *is_set { format!("{} allows", (wording.name)("memory")) } else { "it may take".to_owned() };
                 format!(
-                    "{names}: a fit of rank {rank} with {placement} activations needs about {} of memory of {whose}, and {may} {}; \
+                    "{names}: a fit of {rank} features with {placement} activations needs about {} of memory of {whose}, and {may} {}; \
                      {remedy} by {}",
                     size_text(*needed),
                     size_text(*allowed),

@@ -19,11 +19,11 @@ pub enum FitInput {
 }
 
 impl FitInput {
-    /// What they are, for messages: the names of the files.
+    /// What they are, for messages: the names of the files, or X.
     pub fn names(&self) -> String {
         match self {
             FitInput::Files(set) => set.names(),
-            FitInput::Memory(_) => "the activations".to_owned(),
+            FitInput::Memory(_) => "X".to_owned(),
         }
     }
 

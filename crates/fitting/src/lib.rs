@@ -25,4 +25,4 @@ pub use fitting::Fitting;
 pub use input::{FitInput, check_rank};
 pub use placement::{MemoryAllowance, Planned, plan, plan_by};
 pub use planned_fit::{FitRecords, PlacedFit, PlannedFit, Source};
-pub use size_text::size_text;
+pub use size_text::{parse_size, size_text};

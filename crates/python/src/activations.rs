@@ -10,6 +10,7 @@ use unmix::{ActivationSource, HostActivations};
 use unmix_data::{ActivationSet, MemoryActivations, NormLimit, OpenOptions, TokenFilter, fingerprint};
 use unmix_fitting::FitInput;
 
+use crate::computing::computing;
 use crate::errors;
 use crate::numbers::{bytes_of, element};
 use crate::token_columns::{columns_of, token_columns};
@@ -46,10 +47,12 @@ impl Activations {
             max_norm: leave_out.max_norm.as_ref().map(limit).transpose()?,
             keep: leave_out.keep,
         };
-        let opened = py.detach(|| ActivationSet::open(&paths, &OpenOptions { tensor })?.filtered(&filter));
-        let set = opened.map_err(|error| match error {
-            unmix_data::Error::AmbiguousTensor { .. } => PyValueError::new_err(format!("{error} with tensor=NAME")),
-            other => errors::of_data(other),
+        let set = computing(py, || {
+            let opened = ActivationSet::open(&paths, &OpenOptions { tensor }).and_then(|set| set.filtered(&filter));
+            opened.map_err(|error| match error {
+                unmix_data::Error::AmbiguousTensor { .. } => PyValueError::new_err(format!("{error} with tensor=NAME")),
+                other => errors::of_data(other),
+            })
         })?;
         if set.prompts_were_renumbered() {
             log::warn!(
@@ -105,7 +108,7 @@ impl Activations {
 
     /// `blake3:` and 64 hexadecimal digits, over shape, type and numbers.
     fn fingerprint(&self, py: Python<'_>) -> PyResult<String> {
-        py.detach(|| fingerprint(&self.input)).map_err(errors::of_data)
+        computing(py, || fingerprint(&self.input).map_err(errors::of_data))
     }
 
     /// The rows from `start` up to `stop`, as float32.
@@ -116,14 +119,14 @@ impl Activations {
         }
         let element = self.input.element();
         let values = (stop - start) as usize * neurons as usize;
-        let read = py.detach(|| {
+        let decoded = computing(py, || {
             let mut bytes = vec![0; values * element.bytes()];
             let mut decoded = vec![0.0; values];
             self.input.read_rows(start..stop, &mut bytes)?;
             element.decode(&bytes, &mut decoded);
-            std::io::Result::Ok(decoded)
-        });
-        PyArray1::from_vec(py, read?).reshape([(stop - start) as usize, neurons as usize])
+            Ok(decoded)
+        })?;
+        PyArray1::from_vec(py, decoded).reshape([(stop - start) as usize, neurons as usize])
     }
 }
 

@@ -2,19 +2,21 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use rayon::ThreadPool;
 
-/// The threads of a process that was forked after its parent had computed. The threads of the parent do not exist there.
-static FORKED: Mutex<Option<&'static Threads>> = Mutex::new(None);
+use crate::log_records;
 
-/// Threads and the process that started them.
+/// The threads that compute in this process, or in the one that it was forked from.
+static THREADS: Mutex<Option<&'static Threads>> = Mutex::new(None);
+
+/// Threads, and the process that started them.
 struct Threads {
     process: u32,
-    /// None for rayon's own, which start by themselves.
+    /// None for rayon's own, which start by themselves. They do not exist in a process that was forked from theirs.
     pool: Option<ThreadPool>,
 }
 
@@ -23,6 +25,7 @@ struct Threads {
 /// # Errors
 /// What `compute` returns, and an error in place of a panic.
 pub fn computing<T: Send>(py: Python<'_>, compute: impl FnOnce() -> PyResult<T> + Send) -> PyResult<T> {
+    log_records::keep();
     py.detach(|| {
         let threads = threads()?;
         let caught = catch_unwind(AssertUnwindSafe(|| match &threads.pool {
@@ -38,25 +41,30 @@ pub fn computing<T: Send>(py: Python<'_>, compute: impl FnOnce() -> PyResult<T> 
     })
 }
 
+/// Whether this process was forked from one that had computed.
+pub fn is_forked() -> bool {
+    known_threads().is_some_and(|threads| threads.process != std::process::id() || threads.pool.is_some())
+}
+
 /// The threads of this process.
 fn threads() -> PyResult<&'static Threads> {
     let process = std::process::id();
-    let mut known = FORKED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    match *known {
-        Some(threads) if threads.process == process => Ok(threads),
-        earlier => {
-            let pool = match earlier {
-                None => None,
-                Some(_) => Some(rayon::ThreadPoolBuilder::new().build().map_err(|error| {
-                    PyMemoryError::new_err(format!("the threads of a forked process cannot be started: {error}"))
-                })?),
-            };
-            // A process has one of them, until it ends.
-            let threads: &'static Threads = Box::leak(Box::new(Threads { process, pool }));
-            *known = Some(threads);
-            Ok(threads)
-        }
-    }
+    let mut known = known_threads();
+    let pool = match *known {
+        Some(threads) if threads.process == process => return Ok(threads),
+        None => None,
+        Some(_) => Some(rayon::ThreadPoolBuilder::new().build().map_err(|error| {
+            PyMemoryError::new_err(format!("the threads of a forked process cannot be started: {error}"))
+        })?),
+    };
+    // A process has one of them, until it ends.
+    let threads: &'static Threads = Box::leak(Box::new(Threads { process, pool }));
+    *known = Some(threads);
+    Ok(threads)
+}
+
+fn known_threads() -> MutexGuard<'static, Option<&'static Threads>> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a panic says.

@@ -68,7 +68,7 @@ pub fn of_fit(failure: FitFailure) -> PyErr {
     let text = failure.text(&IN_ARGUMENTS);
     match failure {
         FitFailure::Rank { rank, names, tokens, neurons } => PyValueError::new_err(format!(
-            "n_components={rank}: {names} has n_samples={tokens} and n_features={neurons}, so a number from 1 to {} is needed",
+            "n_components={rank}: {names} has n_samples={tokens} and n_features={neurons}, so a whole number from 1 to {} is needed",
             tokens.min(neurons)
         )),
         FitFailure::Memory { .. } => PyMemoryError::new_err(text),

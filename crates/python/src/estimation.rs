@@ -28,7 +28,7 @@ fn fit(
 ) -> PyResult<(Fit, Option<PyErr>)> {
     let input = activations.input.clone();
     check_rank(options.rank(), &input).map_err(of_fit)?;
-    let (fitting, allowance, device) = (options.fitting()?, options.allowance(), device(device_name));
+    let (fitting, allowance, device) = (options.fitting()?, options.allowance()?, device(device_name)?);
     drop(options);
     let mut watch = Watch::new(callback);
     let record = computing(py, || {
@@ -64,7 +64,7 @@ fn encode<'py>(
     }
     let options = &record.run.summary.options;
     let penalty = penalty.unwrap_or(if options.solver == Solver::Hals { options.penalty } else { 0.0 });
-    let device = device(device_name);
+    let device = device(device_name)?;
     let encoding = computing(py, || {
         let opened = device.open().map_err(|error| of_computation(&error))?;
         let encoder = Encoder::new(record.features.clone()).penalty(penalty).tolerance(tolerance);

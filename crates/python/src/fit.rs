@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 use unmix::DenseMatrix;
 use unmix_data::{FitRecord, RunRecord, read_fit, write_fit};
 
+use crate::computing::computing;
 use crate::errors;
 use crate::numbers::matrix_of;
 use crate::token_columns::{columns_of, token_columns};
@@ -27,7 +28,7 @@ impl Fit {
     /// Reads the folder that `unmix fit` or `Fit.save` wrote.
     #[staticmethod]
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let record = py.detach(|| read_fit(path)).map_err(errors::of_data)?;
+        let record = computing(py, || read_fit(path).map_err(errors::of_data))?;
         Ok(Fit { record: Arc::new(record) })
     }
 
@@ -49,7 +50,7 @@ impl Fit {
     /// Writes the folder that `unmix` commands and `Fit.load` read.
     #[pyo3(signature = (path, force=false))]
     fn save(&self, py: Python<'_>, path: PathBuf, force: bool) -> PyResult<()> {
-        py.detach(|| write_fit(path, &self.record, force)).map_err(errors::of_data)
+        computing(py, || write_fit(path, &self.record, force).map_err(errors::of_data))
     }
 
     /// Features Z [K, d], float32, read-only.

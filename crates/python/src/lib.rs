@@ -3,6 +3,7 @@
 //! It hands Python's arguments to the engine and its results back. What is computed, and how it is told, is in the crates below.
 
 mod activations;
+mod command;
 mod computing;
 mod errors;
 mod estimation;
@@ -26,5 +27,6 @@ fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     estimation::register(module)?;
     options::register(module)?;
     log_records::register(module)?;
+    command::register(module)?;
     families::register(module)
 }

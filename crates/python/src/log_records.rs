@@ -55,11 +55,14 @@ fn take_log_records() -> Vec<Kept> {
     RECORDS.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
 }
 
-/// Adds the function to the module, and begins to keep records.
-pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    // Only a second module in the process could have begun before.
+/// Begins to keep records, if it was not done before. The command, which has a log of its own, never does.
+pub fn keep() {
     if log::set_logger(&Keeper).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
+}
+
+/// Adds the function to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(take_log_records, module)?)
 }

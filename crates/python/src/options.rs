@@ -5,9 +5,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use unmix::{Consensus, Init, Solver, Streaming};
-use unmix_fitting::{Device, DeviceKind, FitOptions, Fitting, MemoryAllowance, Preset, SolverOptions, check_runs};
+use unmix_fitting::{
+    Device, DeviceKind, FitOptions, Fitting, MemoryAllowance, Preset, SolverOptions, check_runs, parse_size,
+};
 
-use crate::errors::IN_ARGUMENTS;
+use crate::computing::is_forked;
+use crate::errors::{DeviceError, IN_ARGUMENTS};
 use crate::numbers::matrix_of;
 
 /// The options of a fit, in a dictionary with all of these keys. None stands for the default.
@@ -32,7 +35,7 @@ pub struct Options<'py> {
     seed: u64,
     preset: Option<String>,
     runs: Option<u32>,
-    memory: Option<u64>,
+    memory: Option<MemorySize>,
     stream: Option<bool>,
 }
 
@@ -72,13 +75,36 @@ impl Options<'_> {
     }
 
     /// The memory that the fit may take.
-    pub fn allowance(&self) -> MemoryAllowance {
+    ///
+    /// # Errors
+    /// If the size cannot be read.
+    pub fn allowance(&self) -> PyResult<MemoryAllowance> {
         let streaming = match self.stream {
             None => Streaming::Auto,
             Some(true) => Streaming::Always,
             Some(false) => Streaming::Never,
         };
-        MemoryAllowance { memory: self.memory, streaming }
+        Ok(MemoryAllowance { memory: self.memory.as_ref().map(MemorySize::bytes).transpose()?, streaming })
+    }
+}
+
+/// An amount of memory.
+#[derive(FromPyObject)]
+enum MemorySize {
+    /// In bytes.
+    Bytes(u64),
+    /// With its unit, such as `8GiB`.
+    Text(String),
+}
+
+impl MemorySize {
+    fn bytes(&self) -> PyResult<u64> {
+        match self {
+            MemorySize::Bytes(bytes) => Ok(*bytes),
+            MemorySize::Text(text) => {
+                parse_size(text).map_err(|needed| PyValueError::new_err(format!("memory={text:?}: {needed}")))
+            }
+        }
     }
 }
 
@@ -95,15 +121,27 @@ fn choice<T: Copy>(option: &str, given: Option<&str>, choices: &[(&str, T)]) -> 
     })
 }
 
-/// The device of that name: `auto`, `cpu`, `gpu`, or text of an adapter's name.
-pub fn device(name: &str) -> Device {
+/// The device of that name: `auto`, `cpu`, `gpu`, or text of an adapter's name. The drivers of GPUs do not survive a fork, so a forked process
+/// computes on the CPU.
+///
+/// # Errors
+/// If a forked process asks for a GPU.
+pub fn device(name: &str) -> PyResult<Device> {
     let of = |kind| Device { kind, adapter: None };
-    match name {
+    let device = match name {
+        "auto" if is_forked() => of(DeviceKind::Cpu),
         "auto" => of(DeviceKind::Auto),
         "cpu" => of(DeviceKind::Cpu),
         "gpu" => of(DeviceKind::Gpu),
         adapter => Device { kind: DeviceKind::Gpu, adapter: Some(adapter.to_owned()) },
+    };
+    if device.kind == DeviceKind::Gpu && is_forked() {
+        return Err(DeviceError::new_err(format!(
+            "device={name:?}: a process that was forked from one that computed cannot use a GPU; start it by \"spawn\", or compute on \
+             device=\"cpu\""
+        )));
     }
+    Ok(device)
 }
 
 /// The options of a fit of activations with `neurons` neurons, with the defaults in place of those that are not given, and the number of

@@ -133,16 +133,28 @@ def test_a_fitted_model_survives(X, fitted, tmp_path, way):
     assert back.result_.run == fitted.result_.run and back.n_iter_ == fitted.n_iter_
 
 
-def test_a_model_of_a_fit_can_be_fitted_again_to_the_same_bits(X, fitted):
-    again = unmix.SemiNMF.from_fit(fitted.result_).set_params(device="cpu").fit(X)
-    assert again.components_.tobytes() == fitted.components_.tobytes()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"solver": "projected-ls", "sparsity": 0.3},
+        {"preset": "paper", "max_iter": 5},
+        {"runs": 3},
+        {"debias": True},
+    ],
+)
+def test_a_model_of_a_fit_can_be_fitted_again_to_the_same_bits(X, options):
+    first = model(**options).fit(X)
+    again = unmix.SemiNMF.from_fit(first.result_).set_params(device="cpu").fit(X)
+    assert again.components_.tobytes() == first.components_.tobytes()
+    assert again.result_.coefficients.tobytes() == first.result_.coefficients.tobytes()
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"n_components": 0}, ValueError, "n_components=0: .*a number from 1 to 30 is needed"),
-        ({"n_components": 31}, ValueError, "n_samples=300 and n_features=30, so a number from 1 to 30"),
+        ({"n_components": 0}, ValueError, "n_components=0: X has .* a whole number from 1 to 30 is needed"),
+        ({"n_components": 31}, ValueError, "n_samples=300 and n_features=30, so a whole number from 1 to 30"),
         ({"n_components": 2.5}, TypeError, "n_components=2.5: a whole number"),
         ({"n_components": -1}, ValueError, "n_components=-1"),
         ({"sparsity": 2.0}, ValueError, "sparsity=2: a share"),
@@ -157,7 +169,8 @@ def test_a_model_of_a_fit_can_be_fitted_again_to_the_same_bits(X, fitted):
         ({"penalty": 0.1, "solver": "mu"}, ValueError, "penalty: only solver=hals has a penalty"),
         ({"runs": 3, "tol": 0.1}, ValueError, "tol: each of 3 runs has the same number of iterations, which max_iter"),
         ({"runs": 101}, ValueError, "runs=101: a number from 1 to 100"),
-        ({"memory": 1000}, MemoryError, "memory allows 1000 B; .* by memory=SIZE"),
+        ({"memory": 1000}, MemoryError, "X: a fit of 5 features .* memory allows 1000 B; .* by memory=SIZE"),
+        ({"memory": "8 apples"}, ValueError, 'memory="8 apples": a size is needed'),
         ({"device": "no such adapter"}, unmix.DeviceError, "no such adapter"),
         ({"device": 3}, TypeError, "device=3"),
         ({"preset": "nature"}, ValueError, "preset=.*paper"),

@@ -33,3 +33,34 @@ def test_a_fit_is_not_written_over_unless_asked(demo_fit, tmp_path):
 def test_a_folder_that_is_not_there_is_an_os_error(tmp_path):
     with pytest.raises(OSError, match="missing"):
         unmix.load(tmp_path / "missing")
+
+
+def test_a_fit_from_memory_is_a_fit_of_the_command(activations, tmp_path, command):
+    matrix = unmix.Activations(activations)[:]
+    unmix.fit(matrix, n_components=4, device="cpu", max_iter=3).save(tmp_path / "fit")
+    encode = [command, "encode", tmp_path / "fit", "--out", tmp_path / "out.safetensors", "--engine", "cpu", "--quiet"]
+    refused = subprocess.run(encode, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "they came from memory" in refused.stderr
+    np.save(tmp_path / "matrix.npy", matrix)
+    subprocess.run([*encode, tmp_path / "matrix.npy"], check=True)
+
+
+def test_impossible_parts_are_no_fit(demo_fit):
+    fit = unmix.load(demo_fit)
+    state = fit.__getstate__()
+    for broken in (
+        {"coefficients": -state["coefficients"]},
+        {"coefficients": state["coefficients"][:-1]},
+        {"run": "{}"},
+    ):
+        with pytest.raises(ValueError):
+            unmix.Fit.__new__(unmix.Fit).__setstate__({**state, **broken})
+
+
+def test_factors_cannot_be_written_to(demo_fit):
+    fit = unmix.load(demo_fit)
+    with pytest.raises(ValueError, match="read-only"):
+        fit.components[0, 0] = 1
+    components = fit.components
+    del fit
+    assert np.isfinite(components).all()

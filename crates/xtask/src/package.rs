@@ -7,12 +7,13 @@ use crate::failure::Failure;
 use crate::process::{cargo, output_of, root, run as run_command};
 
 /// The published crates and their folders. Dependencies come first.
-const PUBLISHED: [(&str, &str); 7] = [
+const PUBLISHED: [(&str, &str); 8] = [
     ("unmix-shaders", "shaders"),
     ("unmix-kernels", "crates/kernels"),
     ("unmix-runtime", "crates/runtime"),
     ("unmix", "crates/api"),
     ("unmix-data", "crates/data"),
+    ("unmix-fitting", "crates/fitting"),
     ("unmix-interpret", "crates/interpret"),
     ("unmix-cli", "crates/cli"),
 ];

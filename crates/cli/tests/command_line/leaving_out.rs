@@ -103,7 +103,7 @@ fn what_is_left_of_250_begin_tokens_is_the_fit_of_the_file_without_them_to_the_b
 #[test]
 fn begin_tokens_of_a_hundred_times_the_norm_are_told_with_what_to_do() {
     let begins = Begins::new();
-    let words = ["250 tokens of more than 10 times the median norm", "of the energy", "--max-norm 10x"];
+    let words = ["250 tokens of more than 10 times the median norm", "of the energy", "max-norm 10x"];
     let out = begins.files.path("fit");
     let fit = |options: &[&str]| {
         let args =

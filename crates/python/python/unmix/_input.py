@@ -64,13 +64,14 @@ def _array_of(given: Any, name: str) -> tuple[NDArray[Any], str]:
         raise TypeError(
             f"{name}: Sparse data was passed, but dense data is required. Use '.toarray()' to convert to a dense numpy array."
         )
-    if type(given).__module__.partition(".")[0] == "torch":
-        return _of_torch(given, name)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(given, torch.Tensor):
+        return _of_torch(torch, given, name)
+    if isinstance(given, np.ma.MaskedArray) and np.ma.getmaskarray(given).any():
+        raise ValueError(f"{name}: some entries are masked; fill them, or leave out their rows")
     if hasattr(given, "__dlpack__") and not isinstance(given, np.ndarray) and not hasattr(given, "__array__"):
         return _numeric(np.from_dlpack(given), name)
-    if not isinstance(given, np.ndarray):
-        given = np.asarray(given)
-    return _numeric(given, name)
+    return _numeric(np.asarray(given), name)
 
 
 def _is_sparse(given: Any) -> bool:
@@ -78,10 +79,7 @@ def _is_sparse(given: Any) -> bool:
     return sparse is not None and sparse.issparse(given)
 
 
-def _of_torch(tensor: Any, name: str) -> tuple[NDArray[Any], str]:
-    torch = sys.modules["torch"]
-    if not isinstance(tensor, torch.Tensor):
-        raise TypeError(f"{name}: an array or a tensor is needed, not {type(tensor).__name__}")
+def _of_torch(torch: Any, tensor: Any, name: str) -> tuple[NDArray[Any], str]:
     if tensor.layout != torch.strided:
         raise TypeError(f"{name}: Sparse data was passed, but dense data is required. Use '.to_dense()' on the tensor.")
     tensor = tensor.detach()

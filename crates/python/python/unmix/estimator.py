@@ -59,8 +59,8 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         The features that this many short runs from independent starts agree on, instead of those of one run.
     device : str
         ``"auto"`` is a GPU if there is one, else the CPU; ``"cpu"``; ``"gpu"``; or a part of the name of an adapter.
-    memory : int, optional
-        Most memory that the fit takes, in bytes. By default 80% of what is free.
+    memory : int or str, optional
+        Most memory that the fit takes, in bytes or with a unit, as ``"8GiB"``. By default 80% of what is free.
     stream : bool, optional
         Whether activations are read again in every pass, which takes little memory; the result is the same. By default if they do not
         fit.
@@ -129,7 +129,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         preset: str | None = None,
         runs: int | str | None = None,
         device: str = "auto",
-        memory: int | None = None,
+        memory: int | str | None = None,
         stream: bool | None = None,
         progress: bool | Callable[[Progress], object] = False,
         verbose: int = 0,
@@ -161,23 +161,22 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def from_fit(cls, fit: Fit) -> SemiNMF:
         """An estimator that is fitted already, for instance by the command.
 
-        Its parameters are the options of the fit.
+        Its parameters are the options of the fit. Of a consensus, those that its folder does not tell are None.
         """
-        options = fit.run["options"]
-        known = {
-            "n_components": "rank",
-            "sparsity": "sparsity",
-            "solver": "solver",
-            "max_iter": "max_iterations",
-            "tol": "tolerance",
-            "patience": "patience",
-            "random_state": "seed",
-        }
-        model = cls(**{name: options[of_engine] for name, of_engine in known.items()})
-        if options["solver"] == "hals":
-            model.penalty = options["penalty"]
+        options, consensus = fit.run["options"], fit.run.get("consensus")
+        names = ["sparsity", "solver", "ridge", "sweeps", "relaxation", "debias", "revive"]
+        params = {name: options[name] for name in names}
+        params.update(n_components=options["rank"], random_state=options["seed"])
         if options["init"] != "given":
-            model.init = options["init"]
+            params["init"] = options["init"]
+        if consensus is not None:
+            params.update(runs=consensus["runs"], max_iter=consensus["iterations_each"])
+        else:
+            params.update(max_iter=options["max_iterations"], tol=options["tolerance"], patience=options["patience"])
+            params.update(warm_up=options["warm_up"])
+            if options["solver"] == "hals":
+                params["penalty"] = options["penalty"]
+        model = cls(**params)
         model._take(fit)
         return model
 
@@ -204,7 +203,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             activations,
             given,
             device=self.device,
-            progress=self.progress or (isinstance(self.verbose, int) and self.verbose > 0),
+            progress=self.progress or self.verbose > 0,
         )
         self._take(fit)
         self._take_names(X)

@@ -41,7 +41,7 @@ def fit(
     preset: str | None = None,
     runs: int | None = None,
     device: str = "auto",
-    memory: int | None = None,
+    memory: int | str | None = None,
     stream: bool | None = None,
     progress: bool | Callable[[Progress], object] = False,
 ) -> Fit:
@@ -144,7 +144,7 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
         "seed": seed_of(given.get("random_state", 0)),
         "preset": _name("preset", given.get("preset")),
         "runs": _runs(given.get("runs")),
-        "memory": _whole("memory", given.get("memory"), _U64),
+        "memory": _memory(given.get("memory")),
         "stream": given.get("stream"),
     }
 
@@ -185,6 +185,10 @@ def _name(name: str, value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{name}={value!r}: a name is needed")
     return value
+
+
+def _memory(value: Any) -> int | str | None:
+    return value if isinstance(value, str) else _whole("memory", value, _U64)
 
 
 def _runs(value: Any) -> int | None:

@@ -31,7 +31,7 @@ use crate::memory_args::MemoryArgs;
 use crate::output::{self, bytes, thousands};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
-use crate::{engine, interrupt};
+use crate::{arguments, engine, interrupt};
 
 /// Least time between two checkpoints, unless another one is given.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
@@ -84,7 +84,7 @@ fn begin(
     if let Some(runs) = kept_runs(args, &args.out) {
         runs.check(args.force)?;
     }
-    let command_line = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let command_line = arguments::texts();
     let (out, start) = (args.out.clone(), Start::New(Box::new(fitting)));
     compute(Job { args, memory, shared, out, replace: args.force, command_line, activations, start }, reporter)
 }

@@ -9,6 +9,7 @@ use unmix_data::{CheckpointFolder, Error};
 
 use super::args::{FitArgs, NewFitArgs};
 use crate::activation_args::ActivationArgs;
+use crate::arguments;
 use crate::failure::Failure;
 use crate::memory_args::MemoryArgs;
 use crate::shared_args::SharedArgs;
@@ -88,7 +89,8 @@ impl Request {
             source,
         })?;
         let directory = directory.into_os_string().into();
-        let request = Request { directory, arguments: std::env::args_os().map(Text::from).collect(), fingerprint };
+        let request =
+            Request { directory, arguments: arguments::all().iter().cloned().map(Text::from).collect(), fingerprint };
         // Text and numbers can always be written as JSON.
         Ok(serde_json::to_vec_pretty(&request).unwrap_or_default())
     }

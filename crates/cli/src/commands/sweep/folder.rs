@@ -10,6 +10,7 @@ use unmix_data::{ActivationSet, FitRecord, FolderLock, InputRecord, RUN_FILE, re
 use unmix_interpret::sweep::{GridPoint, KeptFit, LayerSweep, SWEEP_VERSION, SweepPoint, SweepRecord, render};
 
 use super::unchanged::{check_activations, check_settings};
+use crate::arguments;
 use crate::failure::Failure;
 use crate::progress::Reporter;
 
@@ -163,7 +164,7 @@ impl EarlierSweep {
         let record = SweepRecord {
             sweep_version: SWEEP_VERSION,
             unmix_version: env!("CARGO_PKG_VERSION").to_owned(),
-            command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            command_line: arguments::texts(),
             settings,
             layers: new,
         };
