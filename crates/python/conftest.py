@@ -7,7 +7,6 @@ skipped because a package is missing.
 
 import pathlib
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -68,25 +67,20 @@ def tiny_model():
     torch.manual_seed(0)
     config = LlamaConfig(
         hidden_size=16, intermediate_size=32, vocab_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        num_key_value_heads=2, max_position_embeddings=512, pad_token_id=0, bos_token_id=1, eos_token_id=2,
         initializer_range=0.2,
     )  # fmt: skip
     return LlamaForCausalLM(config).eval()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_fit():
-    """What steering needs of a fit: three features of 32 neurons, with the coefficients of four tokens."""
+    """A fit of random activations of 32 neurons, with three features."""
     import numpy
-    from unmix import steer
+    import unmix
 
-    random = numpy.random.default_rng(0)
-    components = random.standard_normal((3, 32)).astype(numpy.float32)
-    coefficients = random.random((4, 3)).astype(numpy.float32)
-    coefficients[:, 2] = 0.0
-    fit = SimpleNamespace(components=components, coefficients=coefficients, run={})
-    fit.steer = lambda model, **options: steer(model, fit=fit, **options)
-    return fit
+    activations = numpy.random.default_rng(0).standard_normal((50, 32)).astype(numpy.float32)
+    return unmix.fit(activations, n_components=3, sparsity=1.0, device="cpu", max_iter=10)
 
 
 @pytest.fixture

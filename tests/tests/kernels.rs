@@ -624,6 +624,43 @@ fn relaxation_goes_on_in_the_direction_of_least_squares() {
 }
 
 #[test]
+fn coherence_penalty_raises_the_weights_of_features_that_are_near_copies() {
+    on_every_engine(|engine| {
+        for (n, _, k, _) in SIZES {
+            let mut y = Dense::random_coefficients(40, n, k);
+            (0..n).for_each(|i| y.values[i * k] = 0.0); // the first feature is dead
+            let gram = oracle::product(&y.transposed(), &y);
+            let cosines = Dense::random(41, k, k, ElementType::F32);
+            let mut bench = Bench::without_activations(engine);
+            let (weights, features) = (bench.matrix(&gram), bench.matrix(&cosines));
+            let coherence = Coherence { bound: 0.6, strength: 0.3 };
+            let ran = bench.run(|r| coherence_penalty(r, features, weights, coherence));
+            let wanted = Dense::from_fn(k, k, |a, b| {
+                let excess = if a == b { 0.0 } else { (cosines.at(a, b) - 0.6).max(0.0) };
+                gram.at(a, b) + 0.3 * (gram.at(a, a) * gram.at(b, b)).sqrt() * excess / 0.4
+            });
+            assert_close("weights", engine, &ran.matrix(weights), &wanted.values, 1e-6);
+        }
+    });
+}
+
+#[test]
+fn coherence_penalty_leaves_the_weights_of_other_features_as_they_are() {
+    on_every_engine(|engine| {
+        for (n, _, k, _) in SIZES {
+            let y = Dense::random_coefficients(42, n, k);
+            let gram = oracle::product(&y.transposed(), &y);
+            let cosines = Dense::from_fn(k, k, |a, b| if a == b { 1.0 } else { 0.8 - 0.01 * ((a + b) % 90) as f64 });
+            let mut bench = Bench::without_activations(engine);
+            let (weights, features) = (bench.matrix(&gram), bench.matrix(&cosines));
+            let coherence = Coherence { bound: 0.81, strength: 0.3 };
+            let ran = bench.run(|r| coherence_penalty(r, features, weights, coherence));
+            assert_eq!(ran.matrix(weights), gram.to_f32(), "on {}", engine.adapter());
+        }
+    });
+}
+
+#[test]
 fn inner_product_keeps_more_digits_than_f32() {
     on_every_engine(|engine| {
         for (rows, columns) in [(1, 1), (130, 97), (2000, 100)] {

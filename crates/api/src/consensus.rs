@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
 
-use crate::agreement::{Agreement, agreed_features, stability};
+use crate::agreement::{Agreement, stability};
 use crate::consensus_runs::{Runs, run_options, run_seed, runs};
 use crate::fit::Fit;
 use crate::refit::refit;
@@ -17,7 +17,7 @@ use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, Sem
 const REFITS: u32 = 1;
 /// The result has a penalty that is smaller by this factor. The features that runs agree on explain less than those of one run, and with as
 /// large a penalty their error would be above that of one run.
-const PENALTY_FACTOR: f64 = 0.4;
+const PENALTY_FACTOR: f64 = 0.3;
 
 /// The features that several runs from independent starts agree on. One run's features depend on its start: another seed finds about two
 /// thirds of them again. The features of a consensus are found by another consensus far more often, and each of them says how well the runs
@@ -183,16 +183,18 @@ impl Consensus {
         let Runs { first: fit, features, iterations } = self.all_runs(run, &options, watch).await?;
         warn_of_outliers(&fit);
         watch.stage(Stage::Agree);
-        let agreed = agreed_features(&features, fit.buffers.features.kept)?;
+        let agreement = Agreement::of(&features, fit.buffers.features.kept);
         let result_options = Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options.clone() };
-        let refitted = refit(Fit { options: result_options, ..fit.clone() }, &agreed, REFITS, watch).await?;
+        let refitted =
+            refit(Fit { options: result_options, ..fit.clone() }, &agreement.features(), REFITS, watch).await?;
         let mut consensus = refitted.result(watch).await?;
-        let agreement = Agreement::on(&consensus.features, &features)?;
+        let reproducibility = agreement.reproducibility(&consensus.features, options.seed)?;
+        let found_in = agreement.found_in(&consensus.features);
         let seeds = self.seeds()[..features.len()].to_vec();
         let summary = &mut consensus.summary;
         for (k, statistics) in summary.feature_statistics.iter_mut().enumerate() {
-            statistics.reproducibility = Some(agreement.reproducibility[k]);
-            statistics.found_in = Some(agreement.found_in[k]);
+            statistics.reproducibility = Some(reproducibility[k]);
+            statistics.found_in = Some(found_in[k]);
         }
         summary.consensus = Some(ConsensusSummary {
             runs: features.len() as u32,

@@ -23,12 +23,13 @@ impl Consensus {
         let options = self.checked(layout)?;
         let (runs, _) = self.size();
         let (rank, neurons) = (u64::from(options.rank), u64::from(layout.neurons));
-        // Features of runs are kept as matrices, and each thread that matches some has copies.
-        let matrices = u64::from(runs) + 3 * rayon::current_num_threads() as u64;
+        // Features of runs are kept as matrices. A thread that forms clusters has a matrix of their directions, and lists of their nonzeros with
+        // 16 bytes for each.
+        let matrices = u64::from(runs) + 6 * rayon::current_num_threads() as u64;
         let features = matrices * rank * neurons * 4;
-        // Nonzeros are kept twice, as pairs of 16 bytes: by feature and by neuron. A feature has some counterparts of 24 bytes in each run.
+        // Nonzeros are kept twice, as pairs of 16 bytes: by feature and by neuron. A feature has some counterparts of 16 bytes in each run.
         let pool =
-            u64::from(runs) * rank * (2 * 16 * u64::from(options.kept(layout.neurons)) + 3 * 24 * u64::from(runs));
+            u64::from(runs) * rank * (2 * 16 * u64::from(options.kept(layout.neurons)) + 3 * 16 * u64::from(runs));
         let run: Options = run_options(&options, options.seed, 1);
         let plan = |runs: u32, placement| {
             let mut plan = plan_fits(engine, layout, placement, &vec![run.clone(); runs as usize], true);

@@ -1,6 +1,7 @@
 //! The runs of a consensus: short fits from independent starts, of which only the features matter.
 //!
-//! Each run starts as a fit does. Then all runs iterate in lockstep over samples of the tokens, without losses and without reports.
+//! Each run starts as a fit does. Then all runs iterate in lockstep over samples of the tokens, without losses and without reports. The first
+//! iterations have small samples, the last ones large ones.
 
 use std::ops::ControlFlow;
 
@@ -19,8 +20,12 @@ use crate::steps::{Steps, sample_passes};
 use crate::watch::Watch;
 use crate::{DenseMatrix, Error, Options, Progress, Stage, kmeans};
 
-/// A run iterates over every second token if these are at least this many for each feature. The next run has the other half.
-const FEWEST_TOKENS: u64 = 30;
+/// The first iterations of a run.
+const FIRST: Sampling = Sampling { every: 5, fewest: 15 };
+/// The last iterations of a run.
+const LAST: Sampling = Sampling { every: 2, fewest: 30 };
+/// Number of the last iterations. With more of them features come back a little more often, and a run takes longer.
+const LAST_ITERATIONS: u32 = 3;
 /// The runs have a penalty that is larger by this factor. Their coefficients are sparser, and the runs agree better.
 const PENALTY_FACTOR: f64 = 1.2;
 
@@ -45,6 +50,15 @@ pub(crate) fn run_options(of: &Options, seed: u64, iterations: u32) -> Options {
         debias: false,
         ..of.clone()
     }
+}
+
+/// Which tokens the iterations of a run see.
+#[derive(Clone, Copy)]
+struct Sampling {
+    /// One token of every so many. Consecutive runs have different ones.
+    every: u32,
+    /// All tokens are seen if the sample would have fewer than this number for each feature.
+    fewest: u64,
 }
 
 /// Runs that were computed together.
@@ -74,36 +88,33 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         Fit::begin(run.engine, run.activations, options.into_iter().map(beginning).collect(), run.copies_samples)
             .await?;
     let iterations = fits[0].options.max_iterations;
-    let mut samples = Vec::with_capacity(fits.len());
+    let mut starts = Vec::with_capacity(fits.len());
     for (fit, number) in fits.iter().zip(number..) {
-        if !watch.stage(Stage::StartRun { run: number, of }) && samples.len() >= 2 {
+        if !watch.stage(Stage::StartRun { run: number, of }) && starts.len() >= 2 {
             break;
         }
-        let start = start(fit, None, &mut random(&fit.options), watch).await?;
-        samples.push(sample(fit, start, number)?);
+        starts.push(start(fit, None, &mut random(&fit.options), watch).await?);
     }
     fits.iter().for_each(|fit| fit.samples.release(&fit.io));
-    fits.truncate(samples.len());
-    let last = number + fits.len() as u32 - 1;
-    let steps: Vec<(Steps<'_>, &[Panel])> =
-        fits.iter().zip(&samples).map(|(fit, sample)| (fit.steps(), &sample[..])).collect();
-    let io = &fits[0].io;
-    let pass = io.prepare(sample_passes(&steps))?;
-    let update = |relaxation: &dyn Fn(&Options) -> f64| {
-        let mut recording = Recording::new();
-        steps.iter().for_each(|(steps, _)| recording.append(steps.features_step(relaxation(steps.options))));
-        io.prepare(recording)
-    };
-    let (first_update, next_update) = (update(&|_| 0.0)?, update(&|options| options.relaxation)?);
+    fits.truncate(starts.len());
+    let stage =
+        |iteration| Stage::Runs { first: number, last: number + starts.len() as u32 - 1, of, iteration, iterations };
     let mut done = 0;
-    while done < iterations {
-        let stage = Stage::Runs { first: number, last, of, iteration: done + 1, iterations };
-        if !watch.stage(stage) && done > 0 {
-            break;
+    if starts.contains(&Start::Coefficients) {
+        fits.iter().try_for_each(first_features)?;
+        let all = fits.iter().map(|fit| fit.panels.clone()).collect();
+        iterate(&fits, all, &mut done, iterations, |iteration| watch.stage(stage(iteration)))?;
+    } else {
+        for (sampling, until) in [(FIRST, iterations.saturating_sub(LAST_ITERATIONS)), (LAST, iterations)] {
+            let samples: Vec<Vec<Panel>> =
+                fits.iter().zip(number..).map(|(fit, number)| sampling.panels(fit, number)).collect();
+            if done == 0 || sampling.cuts(&fits[0]) {
+                prepare(&fits, &samples)?;
+            }
+            if !iterate(&fits, samples, &mut done, until, |iteration| watch.stage(stage(iteration)))? {
+                break;
+            }
         }
-        pass.run()?;
-        if done == 0 { &first_update } else { &next_update }.run()?;
-        done += 1;
     }
     let mut features = Vec::with_capacity(fits.len());
     for fit in &fits {
@@ -115,19 +126,68 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     Ok(Runs { first: fits.swap_remove(0), features, iterations: done })
 }
 
-/// The panels that a run visits, and what its first pass needs: features, and the norms of the tokens. A start that gives features leaves the
-/// run half of the tokens, if there are enough.
-fn sample(fit: &Fit<'_>, start: Start, number: u32) -> Result<Vec<Panel>, Error> {
-    if start == Start::Coefficients {
-        let mut recording = fit.steps().start();
-        recording.append(fit.steps().features_step(0.0));
-        fit.io.run_once(recording)?;
-        return Ok(fit.panels.clone());
+impl Sampling {
+    /// The panels of a run, or samples of their rows.
+    fn panels(self, fit: &Fit<'_>, number: u32) -> Vec<Panel> {
+        if self.cuts(fit) {
+            Sample::shifted(&fit.panels, self.every, number % self.every).panels
+        } else {
+            fit.panels.clone()
+        }
     }
-    if fit.tokens < 2 * FEWEST_TOKENS * u64::from(fit.options.rank) {
-        return Ok(fit.panels.clone());
+
+    /// Whether there are tokens enough for samples.
+    fn cuts(self, fit: &Fit<'_>) -> bool {
+        fit.tokens >= u64::from(self.every) * self.fewest * u64::from(fit.options.rank)
     }
-    let panels = Sample::shifted(&fit.panels, 2, number % 2).panels;
-    fit.measured.write_norms(&fit.io, &panels, &fit.buffers)?;
-    Ok(panels)
+}
+
+/// Updates the features of a start that gives coefficients.
+fn first_features(fit: &Fit<'_>) -> Result<(), Error> {
+    let mut recording = fit.steps().start();
+    recording.append(fit.steps().features_step(0.0));
+    fit.io.run_once(recording)
+}
+
+/// Brings the norms of the runs' tokens to their places, and sets the coefficients to zero.
+fn prepare(fits: &[Fit<'_>], samples: &[Vec<Panel>]) -> Result<(), Error> {
+    let mut recording = Recording::new();
+    for (fit, panels) in fits.iter().zip(samples) {
+        fit.measured.write_norms(&fit.io, panels, &fit.buffers)?;
+        panels.iter().for_each(|panel| recording.clear(fit.buffers.coefficients(panel).buffer()));
+    }
+    fits[0].io.run_once(recording)
+}
+
+/// Iterates over the samples until `until` iterations are done. `may_go_on` is asked before each of them. Returns false if it ends them, which
+/// it cannot before the first one.
+fn iterate(
+    fits: &[Fit<'_>],
+    samples: Vec<Vec<Panel>>,
+    done: &mut u32,
+    until: u32,
+    mut may_go_on: impl FnMut(u32) -> bool,
+) -> Result<bool, Error> {
+    if *done >= until {
+        return Ok(true);
+    }
+    let steps: Vec<(Steps<'_>, &[Panel])> =
+        fits.iter().zip(&samples).map(|(fit, sample)| (fit.steps(), &sample[..])).collect();
+    let io = &fits[0].io;
+    let pass = io.prepare(sample_passes(&steps))?;
+    let update = |relaxation: &dyn Fn(&Options) -> f64| {
+        let mut recording = Recording::new();
+        steps.iter().for_each(|(steps, _)| recording.append(steps.features_step(relaxation(steps.options))));
+        io.prepare(recording)
+    };
+    let (first_update, next_update) = (update(&|_| 0.0)?, update(&|options| options.relaxation)?);
+    while *done < until {
+        if !may_go_on(*done + 1) && *done > 0 {
+            return Ok(false);
+        }
+        pass.run()?;
+        if *done == 0 { &first_update } else { &next_update }.run()?;
+        *done += 1;
+    }
+    Ok(true)
 }

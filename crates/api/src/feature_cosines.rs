@@ -43,13 +43,19 @@ pub fn feature_cosines(first: &DenseMatrix, second: &DenseMatrix) -> Result<Dens
             "features over the same neurons are needed; those of different layers have no cosines",
         );
     }
-    let (first, second) = (unit_features(first), unit_features(second));
-    let sparse: Vec<Vec<(usize, f64)>> = (0..second.rows).map(|l| nonzeros(second.row(l))).collect();
+    // Most places of features are zero. So each feature is met with those alone that have a neuron in common with it.
+    let mut users = vec![Vec::new(); second.columns];
+    for l in 0..second.rows {
+        unit_nonzeros(second.row(l)).for_each(|(j, z)| users[j].push((l, z)));
+    }
     let mut values = Vec::with_capacity(first.rows * second.rows);
+    let mut cosines = vec![0f64; second.rows];
     for k in 0..first.rows {
-        let row = first.row(k);
-        let cosine = |entries: &Vec<(usize, f64)>| entries.iter().map(|&(j, z)| z * f64::from(row[j])).sum::<f64>();
-        values.extend(sparse.iter().map(|entries| cosine(entries) as f32));
+        cosines.fill(0.0);
+        for (j, z) in unit_nonzeros(first.row(k)) {
+            users[j].iter().for_each(|&(l, other)| cosines[l] += z * other);
+        }
+        values.extend(cosines.iter().map(|&cosine| cosine as f32));
     }
     Ok(DenseMatrix { rows: first.rows, columns: second.rows, values })
 }
@@ -58,9 +64,10 @@ fn refuse(given: String, expected: &str) -> Result<DenseMatrix, Error> {
     Err(Error::Option { option: "features", given, expected: expected.to_owned() })
 }
 
-/// Columns and values of the nonzeros of a row.
-fn nonzeros(row: &[f32]) -> Vec<(usize, f64)> {
-    row.iter().enumerate().filter(|(_, z)| **z != 0.0).map(|(j, &z)| (j, f64::from(z))).collect()
+/// Columns and values of the nonzeros of a row, scaled to unit norm. They are rounded as those of [`unit_features`] are.
+pub(crate) fn unit_nonzeros(row: &[f32]) -> impl Iterator<Item = (usize, f64)> {
+    let norm = norm(row);
+    row.iter().enumerate().filter(|(_, z)| **z != 0.0).map(move |(j, &z)| (j, f64::from((f64::from(z) / norm) as f32)))
 }
 
 #[cfg(test)]

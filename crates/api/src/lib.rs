@@ -24,7 +24,7 @@
 //! | checkpoints | `checkpoint` is what a caller's writer and reader see, `checkpoints` decides when, `checkpoint_header` whose they are; `iteration_state` and `saved_buffers` are what they hold; `checkpoint_handles`, `float_bits` |
 //! | several fits at once | `batch` is what a caller sees, `lockstep` iterates fits that share a session, `allocation` has the buffers of all |
 //! | between fits | `feature_cosines`, `matching` |
-//! | the consensus of runs | `consensus` is what a caller sees, `consensus_plan` says what it needs; `consensus_runs` starts and iterates the runs, `agreement` finds what they agree on, `refit` fits that to all tokens |
+//! | the consensus of runs | `consensus` is what a caller sees, `consensus_plan` says what it needs; `consensus_runs` starts and iterates the runs, `agreement` finds what they agree on, from the features in a `pool` and their `clusters`, `refit` fits that to all tokens |
 //! | the result | `best_iterate`, `debias`, `factors_in_place`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
 
 mod agreement;
@@ -36,6 +36,7 @@ mod checkpoint;
 mod checkpoint_handles;
 mod checkpoint_header;
 mod checkpoints;
+mod clusters;
 mod coefficients_update;
 mod consensus;
 mod consensus_plan;
@@ -68,6 +69,7 @@ mod options;
 mod outlier_tokens;
 mod panels;
 mod pass;
+mod pool;
 mod progress;
 mod refit;
 mod report;

@@ -21,7 +21,7 @@ const NEXT_SWEEPS: u32 = 4;
 
 /// The values of the features go this share of the way to the least-squares ones. The error falls by most of what it can, while features of
 /// two consensuses hardly move apart: the error is quadratic in the way that is left, and their distance in the way that was gone.
-const STEP: f32 = 0.4;
+const STEP: f32 = 0.5;
 
 /// Finds coefficients for `features` [K, d], which have at most m nonzeros in a row. Then the values of the features at their nonzeros and
 /// the coefficients are fitted by turns, `rounds` times each. Each neuron's values go part of the way to their least-squares ones, and the

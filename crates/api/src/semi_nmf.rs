@@ -197,7 +197,7 @@ impl SemiNmf {
 
     /// Whether the iterate with the least error is returned instead of the last one. With [`Solver::ProjectedLs`] and sparse features, its
     /// features are returned, and coefficients that are found again for them and explain about as much as its own. Default true, with two
-    /// exceptions. [`Solver::Hals`] returns the last iterate, which has the least objective. [`Solver::Paper`] with tolerance 0 returns the
+    /// exceptions. [`Solver::Hals`] returns the last iterate, because its objective rises only while near copies are pushed apart. [`Solver::Paper`] with tolerance 0 returns the
     /// state after exactly [`max_iterations`](Self::max_iterations).
     pub fn keep_best(mut self, keep: bool) -> Self {
         self.keep_best = Some(keep);

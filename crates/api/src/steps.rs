@@ -58,8 +58,8 @@ impl<'a> Steps<'a> {
     }
 
     fn features_operands(&self) -> features_update::Operands<'_> {
-        let Buffers { features, least_squares, scales, .. } = self.buffers;
-        features_update::Operands { sums: least_squares, features, scales: *scales }
+        let Buffers { features, feature_gram, least_squares, scales, .. } = self.buffers;
+        features_update::Operands { sums: least_squares, features, feature_gram: *feature_gram, scales: *scales }
     }
 
     fn features_settings(&self, relaxation: f64) -> features_update::Settings {

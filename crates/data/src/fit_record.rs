@@ -165,9 +165,16 @@ impl FitRecord {
             .iter()
             .flat_map(|s| [s.explained_share, s.energy_share, s.active_share, s.norm, f64::from(s.max_coefficient)]);
         let agreement = summary.feature_statistics.iter().filter_map(|s| s.reproducibility);
-        let agreement = agreement.chain(summary.consensus.iter().map(|consensus| consensus.stability));
+        let mut agreement = agreement.chain(summary.consensus.iter().map(|consensus| consensus.stability));
+        if let Some(outside) = agreement.find(|mean| !(0.0..=1.0).contains(mean)) {
+            return inconsistent(
+                "a feature's reproducibility, or the stability of the runs",
+                outside.to_string(),
+                "mean cosines of matches are from 0 to 1".to_owned(),
+            );
+        }
         let numbers = [summary.relative_error].into_iter().chain(summary.loss_curve.iter().copied());
-        let numbers = numbers.chain(shares).chain(agreement);
+        let numbers = numbers.chain(shares);
         if numbers.into_iter().any(|number| !number.is_finite()) {
             return inconsistent(
                 "the relative error, a loss or a feature's statistics",

@@ -115,8 +115,8 @@ const SWEEP_RANGES: u32 = 8;
 const FEWEST_IN_RANGE: u32 = 16;
 
 /// Records a sweep of coordinate descent (HALS; Cichocki and Phan 2009) over the features. One after the other, each
-/// becomes the exact minimiser among vectors of norm 1 with m nonzeros, while the others are fixed. The loss never
-/// rises. `cross` = YᵀX [K, d] is used up. C = `coefficient_gram` [K, K].
+/// becomes the exact minimiser among vectors of norm 1 with m nonzeros, while the others are fixed. With C = YᵀY
+/// the loss never rises. `cross` = YᵀX [K, d] is used up. C = `coefficient_gram` [K, K].
 pub fn hals_sweep(recording: &mut Recording, cross: Matrix, coefficient_gram: Matrix, features: &Features) {
     let rank = features.dense.rows;
     let range = rank.div_ceil(SWEEP_RANGES).max(FEWEST_IN_RANGE);

@@ -6,6 +6,7 @@
 
 mod absolute_maximum;
 mod cholesky;
+mod coherence_penalty;
 mod compose;
 mod copy_rows;
 mod cpu;
@@ -44,6 +45,7 @@ mod workgroups;
 
 pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absolute_maximum};
 pub use cholesky::{CHOLESKY, Ridge, STATUS_WORDS, cholesky};
+pub use coherence_penalty::{COHERENCE_PENALTY, Coherence, coherence_penalty};
 pub use compose::{ComposeError, compose};
 pub use copy_rows::{COPY_ROWS, copy_rows};
 pub use cpu::{VECTORS_VARIABLE, Vectors, uses_amx};
@@ -86,6 +88,7 @@ use workgroups::workgroups;
 pub static KERNELS: &[&Kernel] = &[
     &ABSOLUTE_MAXIMUM,
     &CHOLESKY,
+    &COHERENCE_PENALTY,
     &COPY_ROWS,
     &CROSS_PRODUCT,
     &FIXED_ORDER_SUM,

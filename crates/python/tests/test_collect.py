@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -187,7 +186,12 @@ def test_files_are_bounded_and_read_as_one_matrix_by_the_command(collect, comman
 def test_a_layer_of_a_collection_is_activations_for_a_fit(collect):
     collected = collect()
     assert list(collected) == collected.layers == [0, 1]
-    assert collected[1].shape == (46, 32)
+    activations = collected[1]
+    assert activations.shape == (46, 32)
+    assert activations.token_strings == " ".join(TEXTS).split()
+    fit = unmix.fit(activations, n_components=3, device="cpu", max_iter=3)
+    assert fit.coefficients.shape == (46, 3)
+    assert fit.columns["prompt_ids"].tolist() == activations.columns["prompt_ids"].tolist()
     with pytest.raises(KeyError, match="layer 7 was not collected; there are 0, 1"):
         collected[7]
 
@@ -247,7 +251,7 @@ def test_texts_that_are_none_are_refused(collect, texts, error, message):
         ({"batch_size": 0}, "batch_size is a whole number, at least 1; given was 0"),
         ({"long_texts": "drop"}, "long_texts is 'drop'"),
         ({"padding_side": "both"}, "padding_side is 'both'"),
-        ({"max_length": 100}, "max_length is 100, but the model has positions for 64 tokens"),
+        ({"max_length": 600}, "max_length is 600, but the model has positions for 512 tokens"),
     ],
 )
 def test_options_that_cannot_be_are_refused_before_anything_is_written(collect, tmp_path, options, message):
@@ -336,11 +340,13 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_files(collect, tmp_path)
     assert (went_on.path / "layer-1/00000.safetensors").stat().st_mtime_ns == before
 
 
-def test_a_killed_process_goes_on_to_the_same_files(tiny_model, tiny_tokenizer, collect, tmp_path):
-    tiny_model.save_pretrained(tmp_path / "model")
-    tiny_tokenizer.save_pretrained(tmp_path / "model")
-    texts = texts_of([7] * 400)
-    (tmp_path / "texts.txt").write_text("\n".join(texts))
+def test_a_killed_process_goes_on_to_the_same_files(tiny_model, tiny_tokenizer, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder, texts = str(tmp_path / "model"), tmp_path / "texts.txt"
+    tiny_model.save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    texts.write_text("\n".join(texts_of([7] * 400)))
     program = (
         "import sys, unmix, transformers\n"
         "model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1])\n"
@@ -348,20 +354,22 @@ def test_a_killed_process_goes_on_to_the_same_files(tiny_model, tiny_tokenizer, 
         "options = dict(shard_size=6000, batch_size=2, max_length=16)\n"
         "unmix.collect(model, tokenizer, sys.argv[2], [0, 1], sys.argv[3], **options)\n"
     )
-    arguments = [sys.executable, "-W", "ignore", "-c", program, tmp_path / "model", tmp_path / "texts.txt"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    subprocess.run([*arguments, tmp_path / "whole"], check=True, env=environment, stderr=subprocess.DEVNULL)
-    process = subprocess.Popen([*arguments, tmp_path / "killed"], env=environment, stderr=subprocess.DEVNULL)
+    arguments = [sys.executable, "-W", "ignore", "-c", program, folder, texts, tmp_path / "killed"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120
         while not (tmp_path / "killed/layer-1/00002.safetensors").exists():
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.001)
     finally:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
     assert not json.loads((tmp_path / "killed/collection.json").read_text())["is_complete"]
-    subprocess.run([*arguments, tmp_path / "killed"], check=True, env=environment, stderr=subprocess.DEVNULL)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    for out in ("whole", "killed"):
+        options = {"shard_size": 6000, "batch_size": 2, "max_length": 16, "progress": False}
+        unmix.collect(model, tokenizer, texts, [0, 1], tmp_path / out, **options)
     assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
 
 

@@ -332,7 +332,6 @@ def test_the_search_for_a_strength_copes_with_other_curves():
     ("options", "message"),
     [
         ({"feature": 3}, "there is no feature 3: the fit has 3 features; give 0 to 2"),
-        ({"feature": 2}, "feature 2 is dead: no token uses it"),
         ({"feature": []}, "feature is empty"),
         ({"feature": 0, "neurons": 1}, "give one of feature, neurons and direction"),
         ({}, "give one of feature, neurons and direction"),
@@ -362,6 +361,14 @@ def test_options_that_cannot_be_are_refused(tiny_model, tiny_fit, options, messa
         tiny_fit.steer(tiny_model, **{"layer": 1, **options})
 
 
+def test_a_dead_feature_is_refused(tiny_model):
+    from types import SimpleNamespace
+
+    dead = SimpleNamespace(components=np.ones((1, 32)), coefficients=np.zeros((4, 1)), run={})
+    with pytest.raises(ValueError, match="feature 0 is dead: no token uses it"):
+        unmix.steer(tiny_model, fit=dead, feature=0, layer=1)
+
+
 def test_half_precision_models_are_steered_in_their_own_type(tiny_model, tiny_fit):
     import torch
 
@@ -371,17 +378,42 @@ def test_half_precision_models_are_steered_in_their_own_type(tiny_model, tiny_fi
             assert logits(model).dtype == torch.bfloat16
 
 
-def test_a_fit_of_collected_activations_knows_its_layer_and_site(tiny_model, tiny_tokenizer, command, tmp_path):
-    import subprocess
-
+def test_a_fit_of_collected_activations_knows_its_layer_and_site(tiny_model, tiny_tokenizer, tmp_path):
     for site in ("neurons", "resid"):
         texts = [f"the cat sat on mat a dog ran home word{number}" for number in range(40)]
         acts = unmix.collect(
             tiny_model, tiny_tokenizer, texts, [0, 1], tmp_path / site, site=site, max_length=32, progress=False
         )
-        arguments = ["--rank", "4", "--out", tmp_path / f"fit-{site}", "--engine", "cpu", "--quiet"]
-        subprocess.run([command, "fit", acts.path / "layer-1", *arguments], check=True)
-        fit = unmix.load(tmp_path / f"fit-{site}")
+        fit = unmix.fit(acts[1], n_components=4, device="cpu")
         feature = int(fit.coefficients.max(0).argmax())
-        with unmix.steer(tiny_model, fit=fit, feature=feature) as steering:
-            assert (steering.layer, steering.site) == (1, site)
+        fit.save(tmp_path / f"fit-{site}")
+        for known in (fit, unmix.load(tmp_path / f"fit-{site}")):
+            with known.steer(tiny_model, feature) as steering:
+                assert (steering.layer, steering.site) == (1, site)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "granite"])
+def test_in_the_residual_stream_strength_one_is_that_of_the_exported_script(family, tiny_tokenizer, command, tmp_path):
+    import subprocess
+
+    import models  # of crates/xtask/lens
+    from safetensors.numpy import load_file
+
+    model = models.make(next(known for known in FAMILIES if known.model_type == family), False, False, seed=0)
+    model.save_pretrained(tmp_path / "model")
+    texts = ["the cat sat on mat", "a dog ran home", "dog the on word1 word2", "word3 cat mat word5"]
+    acts = unmix.collect(
+        model, tiny_tokenizer, texts, 1, tmp_path / "acts", max_length=16, dtype="float32", progress=False
+    )
+    arguments = ["--rank", "3", "--out", tmp_path / "fit", "--engine", "cpu", "--quiet"]
+    subprocess.run([command, "fit", acts.path / "layer-1", *arguments], check=True)
+    export = ["export", tmp_path / "fit", "--to", "steering", "--model", tmp_path / "model", "--layer", "1"]
+    subprocess.run([command, *export, "--out", tmp_path / "export", "--quiet"], check=True)
+    script = load_file(tmp_path / "export/steering.safetensors")
+    fit = unmix.load(tmp_path / "fit")
+    alive = np.flatnonzero(script["strength_units"])
+    assert len(alive)
+    for feature in alive.tolist():
+        steering = unmix.steer(model, fit=fit, feature=feature, site="resid")
+        expected = script["strength_units"][feature] * script["unit_directions"][feature]
+        np.testing.assert_allclose(steering.vectors[0], expected, rtol=1e-3, atol=1e-3 * abs(expected).max())

@@ -31,7 +31,7 @@ impl CoefficientsUpdate for HalsCoefficients {
         asked.unwrap_or(2)
     }
 
-    /// With a penalty the objective never rises, so the last iterate is the best one.
+    /// With a penalty the last iterate is the best one: the objective rises only while near copies are pushed apart.
     fn keeps_best(&self, _: f64) -> bool {
         !self.penalized
     }

@@ -3,10 +3,20 @@
 //!
 //! The features are updated in place, so they cannot share memory with the cross product. All of the dense features are read. The cross
 //! product is used up.
+//!
+//! Where tokens of one kind differ in their norm, or all tokens have much in common, several features would end as near copies of one
+//! another. So features whose cosine is above a bound push one another apart. As long as there are none, the descent is that on the
+//! objective alone.
 
-use unmix_kernels::{Recording, Ridge, hals_sweep, projected_least_squares, winner_take_all};
+use unmix_kernels::{
+    Coherence, Recording, Ridge, coherence_penalty, feature_gram, hals_sweep, projected_least_squares, winner_take_all,
+};
 
 use super::update::{FeaturesUpdate, Operands, Settings};
+
+/// From this cosine on, two features are pushed apart. On layers of a language model, a strength of 0.1 keeps all pairs below 0.9, and the
+/// error is the same to its third digit. At a strength of 0.03 some near copies are left, and at 1 features die.
+const COHERENCE: Coherence = Coherence { bound: 0.8, strength: 0.1 };
 
 /// Coordinate descent on features of norm 1.
 pub(crate) struct HalsFeatures;
@@ -16,9 +26,11 @@ impl FeaturesUpdate for HalsFeatures {
     fn start(&self, r: &mut Recording, on: &Operands<'_>, settings: Settings) {
         projected_least_squares(r, on.sums, on.features, Ridge::Relative(settings.ridge), 0.0);
         winner_take_all(r, on.features, true);
+        feature_gram(r, on.features, on.feature_gram);
     }
 
     fn record(&self, r: &mut Recording, on: &Operands<'_>, _: Settings) {
+        coherence_penalty(r, on.feature_gram, on.sums.gram, COHERENCE);
         hals_sweep(r, on.sums.cross, on.sums.gram, on.features);
     }
 

@@ -1,14 +1,17 @@
 //! The interface of an update of the features.
 
-use unmix_kernels::{BufferId, Features, LeastSquares, Recording};
+use unmix_kernels::{BufferId, Features, LeastSquares, Matrix, Recording};
 
 /// What an update of the features reads and writes.
 #[derive(Clone, Copy)]
 pub(crate) struct Operands<'a> {
-    /// YᵀX [K, d] and YᵀY [K, K], with memory for a Cholesky factor of YᵀY. YᵀX may share its memory with the dense features.
+    /// YᵀX [K, d] and YᵀY [K, K], with memory for a Cholesky factor of YᵀY. YᵀX may share its memory with the dense features. The update
+    /// may use up both.
     pub sums: &'a LeastSquares,
     /// Z. Before the update these are the features for which the coefficients were found.
     pub features: &'a Features,
+    /// ZZᵀ [K, K] of the features before the update.
+    pub feature_gram: Matrix,
     /// The factors \[K\] by which the columns of Y must be multiplied after the update.
     pub scales: BufferId,
 }

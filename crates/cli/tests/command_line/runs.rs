@@ -29,7 +29,7 @@ fn the_features_of_several_runs_say_how_well_the_runs_agree() {
 
     let tokens = files.tokens();
     let run = unmix(&["features", &out, "--tokens", &tokens, "--sort", "reproducibility"]).expect(0);
-    assert!(run.stdout.contains("reproducible") && run.stdout.contains("in the 4 runs"), "{}", run.stdout);
+    assert!(run.stdout.contains("reproducible") && run.stdout.contains("half of the 4 runs"), "{}", run.stdout);
     assert!(run.stdout.contains("red ×10"), "{}", run.stdout);
     let json = unmix(&["features", &out, "--tokens", &tokens, "--sort", "reproducibility", "--json"]).expect(0).json();
     let order: Vec<f64> = json["features"]

@@ -185,6 +185,18 @@ fn a_fit_of_a_single_run_says_nothing_of_reproducibility_and_older_fits_are_read
 }
 
 #[test]
+fn a_reproducibility_that_is_no_mean_cosine_is_refused() {
+    let (_parent, dir) = parent();
+    write_fit(&dir, &record(1), false).expect("written");
+    let text = fs::read_to_string(dir.join(RUN_FILE)).expect("text");
+    let written = format!("\"reproducibility\": {}", 0.1 + 0.7);
+    assert!(text.contains(&written), "{text}");
+    fs::write(dir.join(RUN_FILE), text.replace(&written, "\"reproducibility\": 1.5")).expect("written");
+    let error = read_fit(&dir).expect_err("it is above 1").to_string();
+    assert!(error.contains("1.5") && error.contains("from 0 to 1"), "{error}");
+}
+
+#[test]
 fn folders_that_exist_are_replaced_only_by_force() {
     let (parent, dir) = parent();
     write_fit(&dir, &record(1), false).expect("written");

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::graph::{FeatureGraph, GraphFit};
 use super::link::Links;
+use crate::REPRODUCIBLE;
 use crate::page::{BASE_STYLE, DOM_SCRIPT, Page, THEME_SCRIPT};
 
 const PAGE: Page<'_> = Page {
@@ -16,6 +17,7 @@ const PAGE: Page<'_> = Page {
 pub fn render(graph: &FeatureGraph, title: &str) -> String {
     let data = json!({
         "title": title,
+        "reproducible_from": REPRODUCIBLE,
         "fits": graph.fits.iter().map(fit_data).collect::<Vec<_>>(),
         "links": graph.links.iter().map(links_data).collect::<Vec<_>>(),
     });

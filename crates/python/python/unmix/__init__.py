@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import models
+from ._directions import diff_means
 from ._unmix import __version__
 from .activations import Activations
 from .collect import collect
@@ -12,7 +13,7 @@ from .collection import Collection
 from .errors import DeviceError, FitInterrupted
 from .fit import Fit, load
 from .fitting import default_options, fit
-from .steering import Steering, diff_means, steer
+from .steering import Steering, steer
 
 if TYPE_CHECKING:
     from .estimator import SemiNMF

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Site = Literal["neurons", "mlp_out", "resid"]
+# In the order in which a forward pass comes to them.
 SITES: tuple[Site, ...] = ("neurons", "mlp_out", "resid")
 
 Edit = Callable[["torch.Tensor"], "torch.Tensor | None"]
@@ -69,14 +70,17 @@ class Adapter(abc.ABC):
     num_layers : int
     d_model : int
         Width of the residual stream.
+    may_leave_passes : bool
+        Whether a hook may raise an exception to end a forward pass, and the next pass is as if nothing had been.
     """
 
     kind: str
     model: Any
-    module: torch.nn.Module
+    module: Any
     tokenizer: Any
     num_layers: int
     d_model: int
+    may_leave_passes: bool = True
 
     # What each library does in its own way.
 

@@ -48,10 +48,7 @@ class Capture(contextlib.AbstractContextManager):
         self._adapter, self._layers, self._site = adapter, layers, site
         self._dtype: torch.dtype = getattr(torch, dtype)
         self._largest = torch.finfo(self._dtype).max
-        # A model that is partly offloaded must finish its pass, to put its weights away.
-        self._may_leave = not hasattr(adapter.module, "hf_device_map")
         self._open = contextlib.ExitStack()
-        self._batch: Batch | None = None
         self._seen: dict[int, Captured] = {}
 
     def __enter__(self) -> Capture:
@@ -113,7 +110,7 @@ class Capture(contextlib.AbstractContextManager):
             token_norms=_sum_of_norms(kept),
             bos_norms=_sum_of_norms(starts),
         )
-        if self._may_leave and len(self._seen) == len(self._layers):
+        if self._adapter.may_leave_passes and len(self._seen) == len(self._layers):
             raise _AllSeen
 
     def _refusal(self, layer: int, kept: torch.Tensor) -> ValueError:

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._adapter import Adapter, Site, check_site
+from ._adapter import SITES, Adapter, Site, check_site
+from ._safetensors_header import metadata
+from .activations import Activations
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from .fit import Fit
 
 Weighted = int | Iterable[int] | Mapping[int, float]
@@ -97,8 +101,7 @@ def moved(adapter: Adapter, layer: int, rows: np.ndarray, source: Site, target: 
     if target is None or target == source:
         return rows, source
     check_site(target)
-    order: list[Site] = ["neurons", "mlp_out", "resid"]
-    if order.index(target) < order.index(source):
+    if SITES.index(target) < SITES.index(source):
         raise ValueError(f"the direction is one of {source!r}, which comes after {target!r}; steer at {source!r}")
     vectors = torch.from_numpy(rows).to(adapter.device)
     if source == "neurons":
@@ -110,15 +113,50 @@ def moved(adapter: Adapter, layer: int, rows: np.ndarray, source: Site, target: 
 
 def origin(fit: Fit) -> tuple[int | None, Site | None]:
     """Layer and site of the activations of a fit, if the files they were in say so."""
-    from ._safetensors_header import metadata
-
     record = fit.run.get("input", {})
     paths = [record.get("path"), *(file.get("path") for file in record.get("files", []))]
     found = next((metadata(Path(path)) for path in paths if path), {})
-    layer = found.get("layer", "")
-    sites: tuple[Site, ...] = ("neurons", "mlp_out", "resid")
-    site = next((site for site in sites if site == found.get("site")), None)
-    return int(layer) if layer.isdecimal() else None, site
+    layer, site = found.get("layer", ""), found.get("site")
+    return int(layer) if layer.isdecimal() else None, next((known for known in SITES if known == site), None)
+
+
+def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:
+    """The difference of means: the mean of the rows that have a property minus that of the others.
+
+    Parameters
+    ----------
+    activations : array of shape (n, d)
+        Or `unmix.Activations`.
+    labels : array of shape (n,), bool
+        Which rows have it.
+
+    Returns
+    -------
+    ndarray of shape (d,), float32
+        A direction for `unmix.steer`.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label for each row, or all rows have the same.
+
+    Examples
+    --------
+    >>> unmix.diff_means([[1.0, 0.0], [3.0, 2.0], [0.0, 1.0]], [True, True, False])
+    array([2., 0.], dtype=float32)
+    """
+    matrix = _matrix(activations)
+    mask = np.asarray(labels)
+    if len(matrix.shape) != 2 or mask.shape != tuple(matrix.shape[:1]):
+        raise ValueError(
+            f"there is one label for each row; activations have the shape {matrix.shape}, labels {mask.shape}"
+        )
+    mask = mask.astype(bool)
+    if mask.all() or not mask.any():
+        raise ValueError(
+            f"the labels are {'all' if mask.all() else 'never'} true, so there are no two means to compare"
+        )
+    return (_mean(matrix, mask) - _mean(matrix, ~mask)).astype(np.float32)
 
 
 def _has_width(adapter: Adapter, layer: int, width: int) -> bool:
@@ -127,3 +165,18 @@ def _has_width(adapter: Adapter, layer: int, width: int) -> bool:
         return adapter.d_ff(layer) == width
     except ValueError:
         return False
+
+
+def _matrix(activations: Any) -> Any:
+    """An array, or activations whose rows are read from files."""
+    if isinstance(activations, Activations):
+        return activations
+    return np.asarray(activations.detach().float().cpu() if hasattr(activations, "detach") else activations)
+
+
+def _mean(matrix: Any, mask: np.ndarray, block: int = 4096) -> np.ndarray:
+    """The mean of rows in float64, a block at a time."""
+    total = np.zeros(matrix.shape[1])
+    for start in range(0, len(matrix), block):
+        total += matrix[start : start + block][mask[start : start + block]].sum(0, dtype=np.float64)
+    return total / mask.sum()

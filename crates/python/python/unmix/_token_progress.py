@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import sys
 import time
 from typing import Any
 
-_log = logging.getLogger("unmix.collect")
-
-# Seconds between lines in the log, where no bar can be shown.
+# Seconds between lines, where no bar can be shown.
 INTERVAL = 30.0
 
 
 class TokenProgress(contextlib.AbstractContextManager):
-    """A bar of tqdm, if that is installed, and else a line in the log now and then."""
+    """A bar of tqdm, if that is installed, and else a line on stderr now and then."""
 
     def __init__(self, is_shown: bool, done: int) -> None:
         self._is_shown, self._done = is_shown, done
@@ -42,4 +40,5 @@ class TokenProgress(contextlib.AbstractContextManager):
             self._bar.update(tokens)
         elif self._is_shown and (now := time.monotonic()) - self._told > INTERVAL:
             self._told = now
-            _log.info("collected %d tokens, %.0f a second", self._done + self._new, self._new / (now - self._begun))
+            rate = self._new / (now - self._begun)
+            print(f"collected {self._done + self._new} tokens, {rate:.0f} a second", file=sys.stderr)

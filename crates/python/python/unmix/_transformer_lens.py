@@ -36,6 +36,8 @@ class BridgeAdapter(TransformersAdapter):
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__(model, model.original_model, tokenizer, "transformer_lens", None)
+        # The parts of a bridge remember what has passed them.
+        self.may_leave_passes = False
 
     def hook(self, layer: int, site: Site, edit: Edit) -> Hook:
         check_site(site)
@@ -58,7 +60,8 @@ class BridgeAdapter(TransformersAdapter):
     def write(self, layer: int, out: torch.Tensor) -> torch.Tensor:
         import torch
 
-        block, family = self.model.blocks[self.check_layer(layer)], self._family
+        family = self._known_family('steer at site="neurons" or site="mlp_out"')
+        block = self.model.blocks[self.check_layer(layer)]
         with torch.no_grad():
             if family["post_norms"]:
                 # The norm inside, because the bridge's own has hook points for the model's passes.

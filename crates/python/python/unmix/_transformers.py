@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 LAYER = "{layer}"
+EXAMPLE = f'down_proj="model.layers.{LAYER}.mlp.down_proj"'
 
 
 def unwrap_nnsight(model: Any) -> Any:
@@ -46,15 +47,12 @@ class TransformersAdapter(Adapter):
         types = [getattr(settings, "model_type", None) for settings in (self._settings, text)]
         self._family = next((family for name in types if name and (family := _unmix.model_family(name))), None)
         self._down_proj = down_proj
-        if down_proj is None and self._family is None:
-            raise ValueError(
-                f"unmix does not know models of type {types[0]!r}; give the path of the module whose input are the "
-                'neurons, such as down_proj="model.layers.{layer}.mlp.down_proj"'
-            )
         self._layers_path = self._find_layers()
         self._layers = self._at(self._layers_path)
         self.num_layers = len(self._layers)
         self.d_model = self._find_d_model()
+        # A model that is partly offloaded must finish its pass, to put its weights away.
+        self.may_leave_passes = not hasattr(module, "hf_device_map")
         parameters = inspect.signature(module.forward).parameters
         self._takes_positions = "position_ids" in parameters
 
@@ -114,9 +112,8 @@ class TransformersAdapter(Adapter):
     def write(self, layer: int, out: torch.Tensor) -> torch.Tensor:
         import torch
 
-        block, family = self._layers[self.check_layer(layer)], self._family
-        if family is None:
-            return out
+        family = self._known_family('steer at site="neurons" or site="mlp_out"')
+        block = self._layers[self.check_layer(layer)]
         with torch.no_grad():
             for name in family["post_norms"]:
                 norm = _get(block, name.removesuffix(".weight"))
@@ -134,7 +131,7 @@ class TransformersAdapter(Adapter):
         for name in ("in_features", "nx"):
             if isinstance(width := getattr(module, name, None), int):
                 return width
-        return module.weight.shape[0 if _is_transposed(module) else 1]
+        return int(module.weight.shape[0 if _is_transposed(module) else 1])
 
     def unembedding(self) -> np.ndarray:
         head = self.module.get_output_embeddings()
@@ -146,15 +143,14 @@ class TransformersAdapter(Adapter):
         return to_numpy(head.weight, "the unembedding")
 
     def final_norm(self) -> Norm:
-        if self._family is None:
-            raise ValueError(f"the final norm of models of type {self._settings.model_type!r} is not known")
-        prefix = self._layers_path.removesuffix(self._family["layers"])
-        module = self._at(prefix + self._family["final_norm"].removesuffix(".weight"))
+        family = self._known_family("give the weights of the final norm as arrays")
+        prefix = self._layers_path.removesuffix(family["layers"])
+        module = self._at(prefix + family["final_norm"].removesuffix(".weight"))
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-        key, default = self._family["epsilon"]
+        key, default = family["epsilon"]
         epsilon = getattr(self._text_settings, key, None) if key else None
         return Norm(
-            kind=self._family["norm"],
+            kind=family["norm"],
             weight=None if weight is None else to_numpy(weight, "the final norm"),
             bias=None if bias is None else to_numpy(bias, "the final norm's bias"),
             epsilon=float(default if epsilon is None else epsilon),
@@ -182,15 +178,22 @@ class TransformersAdapter(Adapter):
                 )
             looked = [path]
         else:
-            looked = [prefix + self._family["layers"] for prefix in _unmix.layer_prefixes()]
-        path = next((path for path in looked if self._has(path)), None)
-        if path is None:
-            raise ValueError(
-                f"{type(self.module).__name__} has no layers at {', '.join(looked)}; give down_proj, with {LAYER} in it"
-            )
-        return path
+            family = self._known_family(f"give the path of the down-projection: {EXAMPLE}")
+            looked = [prefix + family["layers"] for prefix in _unmix.layer_prefixes()]
+        for path in looked:
+            if self._has(path):
+                return path
+        raise ValueError(
+            f"{type(self.module).__name__} has no layers at {', '.join(looked)}; "
+            f"give the path of the down-projection: {EXAMPLE}"
+        )
 
-    def _down(self, layer: int) -> torch.nn.Module:
+    def _known_family(self, advice: str) -> _unmix.ModelFamily:
+        if self._family is None:
+            raise ValueError(f"unmix does not know models of type {self._settings.model_type!r}; {advice}")
+        return self._family
+
+    def _down(self, layer: int) -> Any:
         """The down-projection of a layer."""
         block = self._layers[layer]
         if self._down_proj is not None:
@@ -198,14 +201,15 @@ class TransformersAdapter(Adapter):
             if not self._has(path):
                 raise ValueError(f"the model has no module {path}, which down_proj names for layer {layer}")
             return self._at(path)
-        found = [name for name in self._family["down"] if _get(block, name) is not None]
+        names = self._known_family(f"give the path of the down-projection: {EXAMPLE}")["down"]
+        found = [name for name in names if _get(block, name) is not None]
         template = f'down_proj="{self._layers_path}.{LAYER}.{found[0] if found else "PATH"}"'
         if any(name.rpartition(".")[2] == "experts" for name, _ in block.named_modules()):
             advice = f"give the one that every token passes: {template}" if found else "choose a dense layer"
             raise ValueError(f"layer {layer} has experts, so not all of its tokens have the same neurons; {advice}")
         if not found:
             raise ValueError(
-                f"layer {layer} has none of the modules {', '.join(self._family['down'])}; give the path of the module "
+                f"layer {layer} has none of the modules {', '.join(names)}; give the path of the module "
                 f"whose input are the neurons: {template}"
             )
         return _get(block, found[0])

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from ._adapter import Adapter, Site, check_site
-from ._capture import Capture
-from ._manifest import FILE, PROMPTS, Manifest, remove_leftovers
-from ._sequences import Encoder, PaddingSide, Prompt, batches
-from ._shard_file import DTYPES, PART, ShardFile, write_whole
-from ._texts import Text, Texts, chain, read_texts
-from ._token_progress import TokenProgress
+from ._collecting import Run
+from ._manifest import FILE, Manifest, remove_leftovers
+from ._sequences import Encoder, PaddingSide
+from ._shard_file import DTYPES, PART, write_whole
+from ._texts import Texts, read_texts
 from .collection import TOKENIZER, VOCABULARY, Collection
 from .models import adapt
 
 _log = logging.getLogger("unmix.collect")
-
-# Texts that the tokenizer gets at once.
-TOKENIZED_TOGETHER = 64
 
 
 def collect(
@@ -173,176 +168,10 @@ def collect(
     folder = Path(out)
     manifest = _begin(folder, manifest, resume)
     write_whole(folder / file_name, vocabulary)
-    _Run(adapter, encoder, folder, manifest).go(read_texts(texts, text_key), progress)
+    Run(adapter, encoder, folder, manifest).go(read_texts(texts, text_key), progress)
     collection = Collection(folder, manifest)
     _report(collection)
     return collection
-
-
-class _Run:
-    """A collection that is under way."""
-
-    def __init__(self, adapter: Adapter, encoder: Encoder, folder: Path, manifest: Manifest) -> None:
-        self._adapter, self._encoder, self._folder, self._manifest = adapter, encoder, folder, manifest
-        options = manifest.options
-        self._layers: list[int] = options["layers"]
-        row_bytes = max(manifest.widths.values()) * DTYPES[options["dtype"]][1] + 12
-        self._rows_per_shard = max(1, options["shard_size"] // row_bytes)
-
-    def go(self, texts: Iterator[Text], progress: bool) -> None:
-        """Collects what is not there yet."""
-        manifest, options = self._manifest, self._manifest.options
-        digest = self._skip(texts)
-        if manifest.is_complete:
-            return
-        done = manifest.last("tokens", 0)
-        with (
-            TokenProgress(progress, done) as shown,
-            Capture(self._adapter, self._layers, options["site"], options["dtype"]) as capture,
-        ):
-            for prompts in self._shards(texts):
-                digest = self._write_shard(prompts, digest, capture, shown)
-        if manifest.last("tokens", 0) == 0:
-            raise ValueError(
-                "there are no tokens to collect: texts is empty, or has nothing but empty texts and special tokens"
-            )
-        manifest.is_complete = True
-        manifest.write(self._folder)
-
-    def _skip(self, texts: Iterator[Text]) -> str:
-        """Reads the texts that are in complete shards. Returns their digest."""
-        manifest = self._manifest
-        count, digest, read = manifest.last("texts", 0), "", 0
-        for text in itertools.islice(texts, count):
-            digest = chain(digest, text)
-            read += 1
-        is_longer = manifest.is_complete and next(texts, None) is not None
-        if read < count or digest != manifest.last("digest", "") or is_longer:
-            raise ValueError(f"{self._folder} holds activations of other texts; give the same texts, or another folder")
-        return digest
-
-    def _shards(self, texts: Iterator[Text]) -> Iterator[list[Prompt]]:
-        """The prompts of each file."""
-        number, rows = self._manifest.last("texts", 0), 0
-        prompts: list[Prompt] = []
-        while together := list(itertools.islice(texts, TOKENIZED_TOGETHER)):
-            for prompt in self._encoder.encode(together, number):
-                if prompts and rows + prompt.rows > self._rows_per_shard:
-                    yield prompts
-                    rows, prompts = 0, []
-                prompts.append(prompt)
-                rows += prompt.rows
-            number += len(together)
-        if prompts:
-            yield prompts
-
-    def _write_shard(self, prompts: list[Prompt], digest: str, capture: Capture, shown: TokenProgress) -> str:
-        """Writes one file for each layer, then says so in the manifest. Returns the digest of all texts so far."""
-        manifest = self._manifest
-        first_rows = dict(
-            zip(
-                (prompt.number for prompt in prompts),
-                np.cumsum([0, *(prompt.rows for prompt in prompts)]).tolist(),
-                strict=False,
-            )
-        )
-        rows = sum(prompt.rows for prompt in prompts)
-        files = self._open_files(prompts, rows) if rows else {}
-        token_norms, bos_norms, begins = dict.fromkeys(self._layers, 0.0), dict.fromkeys(self._layers, 0.0), 0
-        try:
-            options = manifest.options
-            for batch in batches(prompts, options["batch_size"], options["padding_side"], self._pad()):
-                begins += len(batch.starts)
-                for layer, captured in capture.run(batch).items():
-                    token_norms[layer] += captured.token_norms
-                    bos_norms[layer] += captured.bos_norms
-                    _put(files, layer, captured.rows, batch.owners, first_rows)
-                shown.add(len(batch.kept))
-            for file in files.values():
-                file.finish()
-        except BaseException:
-            for file in files.values():
-                file.discard()
-            raise
-        size = self._append_prompts(prompts)
-        for prompt in prompts:
-            digest = chain(digest, prompt.text)
-        manifest.shards.append(
-            {
-                "rows": rows,
-                "tokens": manifest.last("tokens", 0) + rows,
-                "texts": prompts[-1].number + 1,
-                "truncated": manifest.last("truncated", 0) + sum(prompt.truncated for prompt in prompts),
-                "prompts_bytes": size,
-                "digest": digest,
-                "begins": begins,
-                "token_norm_sums": {str(layer): value for layer, value in token_norms.items()},
-                "bos_norm_sums": {str(layer): value for layer, value in bos_norms.items()},
-            }
-        )
-        manifest.write(self._folder)
-        return digest
-
-    def _open_files(self, prompts: list[Prompt], rows: int) -> dict[int, ShardFile]:
-        manifest = self._manifest
-        sequences = [sequence for prompt in prompts for sequence in prompt.sequences]
-        columns = {
-            "token_ids": np.concatenate([np.array(sequence.ids)[sequence.kept] for sequence in sequences]),
-            "prompt_ids": np.repeat([prompt.number for prompt in prompts], [prompt.rows for prompt in prompts]),
-            "positions": np.concatenate([np.arange(prompt.rows) for prompt in prompts]),
-        }
-        number = sum(shard["rows"] > 0 for shard in manifest.shards)
-        files: dict[int, ShardFile] = {}
-        try:
-            for layer in self._layers:
-                path = self._folder / f"layer-{layer}" / f"{number:05}.safetensors"
-                metadata = {"model": manifest.model["name"], "layer": str(layer), "site": manifest.options["site"]}
-                files[layer] = ShardFile(
-                    path, rows, manifest.widths[str(layer)], manifest.options["dtype"], columns, metadata
-                )
-        except BaseException:
-            for file in files.values():
-                file.discard()
-            raise
-        return files
-
-    def _append_prompts(self, prompts: list[Prompt]) -> int:
-        """Adds lines to the file of texts. Returns its size."""
-        keep_text = self._manifest.options["keep_text"]
-        with (self._folder / PROMPTS).open("ab") as file:
-            # What is behind the last complete shard is of a run that was killed.
-            file.truncate(self._manifest.last("prompts_bytes", 0))
-            file.seek(0, os.SEEK_END)
-            for prompt in prompts:
-                text = {"text": prompt.text.text} if keep_text else {}
-                record = {"prompt_id": prompt.number, **text, "tokens": prompt.rows, **prompt.text.fields}
-                file.write(json.dumps(record, ensure_ascii=True).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            return file.tell()
-
-    def _pad(self) -> int:
-        """The id at padding. No token sees it."""
-        tokenizer = self._adapter.tokenizer
-        known = (getattr(tokenizer, name, None) for name in ("pad_token_id", "eos_token_id"))
-        return next((token for token in known if token is not None), 0)
-
-
-def _put(
-    files: dict[int, ShardFile],
-    layer: int,
-    rows: Any,
-    owners: list[tuple[Prompt, int, int]],
-    first_rows: dict[int, int],
-) -> None:
-    import torch
-
-    data = rows.view(torch.uint8).numpy() if len(rows) else None
-    start = 0
-    for prompt, row, count in owners:
-        if count:
-            files[layer].put(first_rows[prompt.number] + row, data[start : start + count].data)
-        start += count
 
 
 def _begin(folder: Path, manifest: Manifest, resume: bool) -> Manifest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -65,7 +67,12 @@ class Collection(Mapping[int, "Activations"]):
 
         if layer not in self.layers:
             raise KeyError(f"layer {layer} was not collected; there are {', '.join(map(str, self.layers))}")
-        return Activations(self.path / f"layer-{layer}")
+        activations = Activations(self.path / f"layer-{layer}")
+        texts = self._token_texts
+        activations.token_strings = [
+            texts.get(token, f"[id {token}]") for token in activations.columns["token_ids"].tolist()
+        ]
+        return activations
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.layers)
@@ -108,6 +115,21 @@ class Collection(Mapping[int, "Activations"]):
         """The file with the text of the tokens, for ``--vocabulary`` of the command line."""
         path = self.path / TOKENIZER
         return path if path.is_file() else self.path / VOCABULARY
+
+    @functools.cached_property
+    def _token_texts(self) -> dict[int, str]:
+        """The text of each token id, in the tokenizer's own notation."""
+        content = json.loads(self.vocabulary.read_text(encoding="utf-8"))
+        if isinstance(content, list):
+            return dict(enumerate(content))
+        vocabulary = content["model"]["vocab"]
+        # Of some kinds of tokenizers it is a list of pieces with their scores.
+        texts = (
+            {token: text for text, token in vocabulary.items()}
+            if isinstance(vocabulary, dict)
+            else {token: piece for token, (piece, _) in enumerate(vocabulary)}
+        )
+        return texts | {token["id"]: token["content"] for token in content.get("added_tokens", [])}
 
     @property
     def bos_norms(self) -> dict[int, float]:

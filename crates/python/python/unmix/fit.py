@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _unmix
+
+if TYPE_CHECKING:
+    from ._directions import Weighted
+    from .steering import Steering
 
 
 class Fit:
@@ -83,6 +87,32 @@ class Fit:
         from .fitting import encode
 
         return encode(self, as_activations(X), penalty=penalty, tol=tol, device=device)[0]
+
+    def steer(
+        self, model: Any, feature: Weighted | None = None, strength: float | None = None, **options: Any
+    ) -> Steering:
+        """Steer a language model by features of this fit: :func:`unmix.steer` with ``fit=self``.
+
+        Parameters
+        ----------
+        model : a model of transformers, TransformerLens or nnsight.
+        feature : a feature, several, or a mapping from features to strengths.
+        strength : in units of what the fit saw where the feature is strongest; 1 by default.
+        **options : as of :func:`unmix.steer`: ``kl`` and ``neutral`` find the strength, ``mode`` ablates or clamps.
+
+        Returns
+        -------
+        Steering
+            Acts inside a ``with`` block, or from its ``apply()`` to its ``remove()``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such feature or layer, or no strength has the divergence ``kl``.
+        """
+        from .steering import steer
+
+        return steer(model, fit=self, feature=feature, strength=strength, **options)
 
     def save(self, path: str | os.PathLike[str], force: bool = False) -> None:
         """Write the fit to a folder, which ``unmix`` commands and :func:`unmix.load` read.

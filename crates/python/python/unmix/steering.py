@@ -120,10 +120,11 @@ class Steering(contextlib.AbstractContextManager):
         if self._added is None:
             added = self.strength * (self.weights.astype(np.float64) @ self.vectors.astype(np.float64))
             self._added = torch.from_numpy(added.astype(np.float32)).to(activations.device)
-            # What ablation and clamping take out: the space of the rows.
-            self._basis = torch.from_numpy(_basis(self.vectors)).to(activations.device)
         if self.mode == "add":
             return activations + self._added.to(activations.dtype)
+        if self._basis is None:
+            # What is taken out: the space of the rows.
+            self._basis = torch.from_numpy(_basis(self.vectors)).to(activations.device)
         exact = activations.float()
         exact = exact - (exact @ self._basis) @ self._basis.T
         return (exact if self.mode == "ablate" else exact + self._added).to(activations.dtype)
@@ -227,61 +228,25 @@ def steer(
     if layer is None:
         raise ValueError("the layer is not known; give layer=, from 0")
     layer = adapter.check_layer(layer)
-    source: Site
+    source: Site = "neurons"
     if neurons is not None:
         weights = weights_of(neurons, "neurons")
-        rows, source = neuron_rows(weights, adapter.d_ff(layer)), "neurons"
+        rows = neuron_rows(weights, adapter.d_ff(layer))
+    elif fit is not None and feature is not None:
+        weights = weights_of(feature, "feature")
+        rows = feature_rows(fit, weights)
+        source = site_of(adapter, layer, rows.shape[1], site, known_site)
     else:
-        weights = {} if feature is None else weights_of(feature, "feature")
-        rows = own_rows(direction) if feature is None else feature_rows(fit, weights)
-        source = site_of(adapter, layer, rows.shape[1], site, known_site if feature is not None else None)
-    rows, site = moved(adapter, layer, rows, source, site)
-    factors = np.array(list(weights.values()) or [1.0] * len(rows), np.float32)
-    steering = Steering(
-        adapter, layer, site, rows, factors, sign * (1.0 if strength is None else float(strength)), mode, positions
-    )
-    if kl is not None:
+        rows = own_rows(direction)
+        weights = dict.fromkeys(range(len(rows)), 1.0)
+        source = site_of(adapter, layer, rows.shape[1], site, None)
+    vectors, acting = moved(adapter, layer, rows, source, site)
+    factors = np.array(list(weights.values()), np.float32)
+    first = sign * (1.0 if strength is None else float(strength))
+    steering = Steering(adapter, layer, acting, vectors, factors, first, mode, positions)
+    if kl is not None and neutral is not None:
         _find(steering, adapter, kl, neutral, sign)
     return steering
-
-
-def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """The difference of means: the mean of the rows that have a property minus that of the others.
-
-    Parameters
-    ----------
-    activations : array of shape (n, d)
-        Or `unmix.Activations`.
-    labels : array of shape (n,), bool
-        Which rows have it.
-
-    Returns
-    -------
-    ndarray of shape (d,), float32
-        A direction for `steer`.
-
-    Raises
-    ------
-    ValueError
-        If there is not one label for each row, or all rows have the same.
-
-    Examples
-    --------
-    >>> unmix.diff_means([[1.0, 0.0], [3.0, 2.0], [0.0, 1.0]], [True, True, False])
-    array([2., 0.], dtype=float32)
-    """
-    matrix = np.asarray(activations)
-    mask = np.asarray(labels)
-    if matrix.ndim != 2 or mask.shape != matrix.shape[:1]:
-        raise ValueError(
-            f"there is one label for each row; activations have the shape {matrix.shape}, labels {mask.shape}"
-        )
-    mask = mask.astype(bool)
-    if mask.all() or not mask.any():
-        raise ValueError(
-            f"the labels are {'all' if mask.all() else 'never'} true, so there are no two means to compare"
-        )
-    return (_mean(matrix, mask) - _mean(matrix, ~mask)).astype(np.float32)
 
 
 def _find(steering: Steering, adapter: Adapter, kl: float, neutral: Texts, sign: int) -> None:
@@ -332,11 +297,3 @@ def _basis(rows: np.ndarray) -> np.ndarray:
     """An orthonormal basis (width, r) of the space of the rows, float32."""
     _, sizes, basis = np.linalg.svd(rows.astype(np.float64), full_matrices=False)
     return np.ascontiguousarray(basis[sizes > 1e-7 * sizes.max(initial=0.0)].T, np.float32)
-
-
-def _mean(matrix: np.ndarray, mask: np.ndarray, block: int = 4096) -> np.ndarray:
-    """The mean of rows in float64, a block at a time."""
-    total = np.zeros(matrix.shape[1])
-    for start in range(0, len(matrix), block):
-        total += matrix[start : start + block][mask[start : start + block]].sum(0, dtype=np.float64)
-    return total / mask.sum()

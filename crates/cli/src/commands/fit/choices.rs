@@ -24,7 +24,7 @@ impl PresetOption {
 /// The solvers, and what to choose them for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SolverOption {
-    /// Coordinate descent with a penalty on coefficients: selective features, and an objective that never rises
+    /// Coordinate descent with a penalty on coefficients: selective features, none of them near copies
     #[default]
     Hals,
     /// Projected least squares and coordinate descent: few neurons in a feature, and dense coefficients

@@ -9,13 +9,11 @@ const cutStart = (text, most) => ([...text].length > most ? "…" + [...text].sl
 const key = ({ column, feature: k }) => `${column}-${k}`;
 const nodes = new Map();
 const paths = [];
-// Below this, a feature came back too seldom to be relied on.
-const DOUBTFUL = 0.6;
 
 function drawFeature(column, k, most) {
   const place = { column, feature: k };
   const { words, share, active, reproducibility } = feature(place);
-  const doubtful = isNumber(reproducibility) && reproducibility < DOUBTFUL;
+  const doubtful = isNumber(reproducibility) && reproducibility < graph.reproducible_from;
   const facts = [`#${k}`, `${percent(share)} explained`, `active on ${percent(active)} of the tokens`, isNumber(reproducibility) && `reproducibility ${fixed2(reproducibility)}`].filter(Boolean).join(", ");
   const top = y(column, k) - LINE / 2;
   const size = Math.max(1, Math.sqrt(Math.max(0, share) / most) * 26);

@@ -1,0 +1,1 @@
+"""Experiments with features. `unmix.experiments.steering` compares directions by what they make a model say."""
