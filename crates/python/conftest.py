@@ -1,21 +1,45 @@
-"""What tests with language models and doctests share.
+"""What the tests and the doctests share: the demo's activations and a fit of them, and tiny language models.
 
 Tests with the marker `models` need PyTorch, transformers, TransformerLens and nnsight, pinned in
 tests/requirements-models.txt. `cargo xtask test-python --all` runs them; the quick run leaves them out. No test is
 skipped because a package is missing.
 """
 
+import json
+import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
 
+# Plots are drawn nowhere.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEMO = ROOT / "crates/cli/data/demo"
 # Tiny models of every type that the logit lens knows.
 sys.path.append(str(ROOT / "crates/xtask/lens"))
 
 # Modules whose doctests run a model.
 WITH_MODELS = ("unmix.collect", "unmix.collection", "unmix.models", "unmix.steering")
+# Modules whose doctests read a fit of the demo.
+WITH_A_FIT = tuple(
+    f"unmix.{name}."
+    for name in (
+        "_fit_text",
+        "_fit_reading",
+        "_fit_output",
+        "features",
+        "fit",
+        "lens",
+        "concepts",
+        "tree",
+        "comparison",
+        "report",
+        "export",
+    )
+)
 WORDS = 61
 
 
@@ -24,6 +48,57 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if isinstance(item, pytest.DoctestItem) and item.name.startswith(WITH_MODELS):
             item.add_marker(pytest.mark.models)
+
+
+@pytest.fixture(scope="session")
+def command() -> pathlib.Path:
+    """The command ``unmix`` that was built with the native module."""
+    target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+    return target / "release" / ("unmix.exe" if os.name == "nt" else "unmix")
+
+
+@pytest.fixture(scope="session")
+def activations() -> pathlib.Path:
+    """The demo's activations: 1,536 neurons of a language model, with columns of tokens."""
+    return DEMO / "activations.safetensors"
+
+
+@pytest.fixture(scope="session")
+def demo_fit(command, activations, tmp_path_factory) -> pathlib.Path:
+    """The folder of a fit with eight features by the command."""
+    out = tmp_path_factory.mktemp("fits") / "demo"
+    arguments = ["fit", activations, "--rank", "8", "--out", out, "--engine", "cpu", "--quiet", "--max-iterations", "5"]
+    subprocess.run([command, *arguments], check=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def token_strings() -> list[str]:
+    """The text of each row of the demo's activations."""
+    return json.loads((DEMO / "tokens.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def vocabulary(demo_fit, token_strings) -> dict[str, int]:
+    """The ids of the texts that the demo's activations have."""
+    import unmix
+
+    ids = unmix.load(demo_fit).columns["token_ids"].tolist()
+    return dict(zip(token_strings, ids, strict=True))
+
+
+@pytest.fixture(scope="session")
+def labels() -> pathlib.Path:
+    """What each prompt of the demo is about."""
+    return DEMO / "prompts.json"
+
+
+@pytest.fixture(scope="session")
+def fit(demo_fit, vocabulary):
+    """The fit of the demo, which knows words."""
+    import unmix
+
+    return unmix.load(demo_fit).with_tokenizer(vocabulary)
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +116,9 @@ def doctest_names(request, doctest_namespace, tmp_path, monkeypatch):
         doctest_namespace.update(
             model=model, tokenizer=request.getfixturevalue("tiny_tokenizer"), fit=request.getfixturevalue("tiny_fit")
         )
+    elif request.node.name.startswith(WITH_A_FIT):
+        names = {"fit": "fit", "tokenizer": "vocabulary", "labels": "labels"}
+        doctest_namespace.update({name: request.getfixturevalue(fixture) for name, fixture in names.items()})
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 //! What can go wrong, and the exit code for it.
 
 use unmix::RuntimeError;
-use unmix_data::{ActivationSet, Error, TokenColumns};
+use unmix_data::{ActivationSet, Error};
 use unmix_fitting::tuning::TuningError;
 use unmix_fitting::{FitFailure, FitInput, Wording};
 use unmix_interpret::concepts::ConceptError;
@@ -128,16 +128,6 @@ impl Failure {
     /// Adds the file, and the row in it, to an error that knows only the place in the matrix.
     pub fn in_files(error: Error, activations: &ActivationSet) -> Failure {
         FitFailure::in_input(error, &FitInput::Files(activations.clone())).into()
-    }
-
-    /// The same with the row of the activations' files in place of the row among the tokens that were kept.
-    pub fn at_stored_row(mut self, columns: &TokenColumns) -> Failure {
-        if let (Failure::Data(Error::Unlabelled { row, .. } | Error::UnknownToken { row, .. }), Some(rows)) =
-            (&mut self, &columns.rows)
-        {
-            *row = rows.get(*row).map_or(*row, |&stored| stored as usize);
-        }
-        self
     }
 
     /// The error of a computation. If the activations are not finite, or cannot be read, it says where and why.

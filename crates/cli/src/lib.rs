@@ -25,7 +25,6 @@ mod source;
 mod terminal;
 mod threads;
 mod token_text;
-mod vocabulary_words;
 
 use std::ffi::OsString;
 

@@ -3,15 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use unmix::DenseMatrix;
-use unmix_data::{Weights, unknown_token};
-use unmix_interpret::{DownProjection, LensChance, LensReading, LensWords, NormKind, Readout, ReadoutOptions};
+use unmix_data::Weights;
+use unmix_interpret::{DownProjection, NormKind, Readout, ReadoutOptions, VocabularyWords};
 
 use crate::failure::Failure;
-use crate::vocabulary_words::VocabularyWords;
-
-/// Promoted and suppressed tokens of each feature, in reports and exports.
-const LENS_TOKENS: usize = 12;
 
 /// The model whose activations were factorized. Its tensors, the kind of its norms and what it does to logits follow
 /// from the `model_type` in the config.json beside its weights.
@@ -77,45 +72,14 @@ impl ModelArgs {
         !self.model.is_empty()
     }
 
-    /// Opens the weights that lead from `neurons` neurons to the logits. Rows of the unembedding after the last one
-    /// that `words` know are padding.
+    /// Opens the weights that lead from `neurons` neurons to the logits of the tokens that `words` know.
     pub fn readout(&self, neurons: usize, words: &VocabularyWords) -> Result<Readout, Failure> {
-        let readout = Readout::open(&self.weights()?, neurons, &self.options())?;
-        words.check(readout.tokens() as u64)?;
-        let rows = u32::try_from(readout.tokens()).unwrap_or(u32::MAX);
-        let last = (0..rows).rev().find(|&id| words.text(id).is_some());
-        Ok(match last {
-            Some(last) => readout.with_tokens(last as usize + 1),
-            None => readout,
-        })
+        Ok(Readout::open(&self.weights()?, neurons, &self.options())?.for_vocabulary(words)?)
     }
 
     /// Opens the weights that lead from `neurons` neurons to the residual stream.
     pub fn down_projection(&self, neurons: usize) -> Result<DownProjection, Failure> {
         Ok(DownProjection::open(&self.weights()?, neurons, &self.options())?)
-    }
-
-    /// For each of `features` [K, d], the tokens that it promotes and suppresses most. Tokens that `words` do not know
-    /// appear by their id.
-    pub fn promoted_and_suppressed(
-        &self,
-        features: &DenseMatrix,
-        words: &VocabularyWords,
-    ) -> Result<Vec<LensWords>, Failure> {
-        let readout = self.readout(features.columns, words)?;
-        let readings = readout.read(&readout.directions(features)?, LENS_TOKENS)?;
-        Ok(in_words(&readings, words))
-    }
-
-    /// The same, but only the tokens that random directions do not reach, and what that takes.
-    pub fn promoted_beyond_chance(
-        &self,
-        features: &DenseMatrix,
-        words: &VocabularyWords,
-    ) -> Result<(Vec<LensWords>, LensChance), Failure> {
-        let readout = self.readout(features.columns, words)?;
-        let (readings, chance) = readout.read_beyond_chance(features, LENS_TOKENS, 0)?;
-        Ok((in_words(&readings, words), chance))
     }
 
     fn weights(&self) -> Result<Weights, Failure> {
@@ -148,9 +112,4 @@ impl ModelArgs {
             epsilon: self.norm_epsilon,
         }
     }
-}
-
-fn in_words(readings: &[LensReading], words: &VocabularyWords) -> Vec<LensWords> {
-    let text = |id| words.text(id).unwrap_or_else(|| unknown_token(id.into()));
-    readings.iter().map(|reading| reading.in_words(text)).collect()
 }

@@ -3,21 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use unmix::ActivationSource;
-use unmix_data::{ActivationSet, Error, FitRecord, TokenColumns, TokenFilter, check_finite, fingerprint};
+use unmix_data::{ActivationSet, FitActivations, FitActivationsError, FitRecord};
 
 use crate::activation_args::{self, ChoiceArgs};
 use crate::failure::Failure;
-
-/// Activations for the features of a fit.
-pub struct FitActivations {
-    /// The files.
-    pub set: ActivationSet,
-    /// Their token columns. If the rows are those of the fit, the fit's own columns take the place of columns that the
-    /// files do not have.
-    pub columns: TokenColumns,
-    /// Whether they are the activations that were fitted, so that row i belongs to row i of the coefficients.
-    pub fitted: bool,
-}
 
 /// Opens `given`. If that is empty, it opens the files that the fit in `dir` was made from, which must not have changed
 /// since.
@@ -31,56 +20,43 @@ pub fn open(
     given: &[PathBuf],
     choice: &ChoiceArgs,
     others: &str,
-) -> Result<FitActivations, Failure> {
-    let input = &fit.run.input;
-    let usage = |problem: String| Failure::Usage(problem);
+) -> Result<FitActivations<ActivationSet>, Failure> {
     if let (true, Some(option)) = (given.is_empty(), choice.given()) {
-        return Err(usage(format!(
+        return Err(Failure::Usage(format!(
             "{option}: the activations of the fit are read as `unmix fit` read them; leave the option out, or give other \
              activations with {others}"
         )));
     }
-    if given.is_empty() && input.paths.is_empty() {
-        return Err(usage(format!(
-            "{}: run.json names no file of activations, because they came from memory; give them with {others}",
-            dir.display()
-        )));
-    }
-    let paths = if given.is_empty() { &input.paths } else { given };
-    if let Some(path) = paths.iter().find(|path| given.is_empty() && !path.exists()) {
-        return Err(usage(format!(
-            "{}: the activations of the fit {} are not there any more; say with {others} where they are",
-            path.display(),
-            dir.display()
-        )));
-    }
-    let filter = choice.filter().unwrap_or_else(|| input.filter.clone());
-    let set = match &choice.tensor {
-        Some(tensor) => activation_args::open(paths, Some(tensor), &filter)?,
-        None => open_tensor(paths, input.tensor.as_deref(), &filter)?,
-    };
-    // Values of another type are other bytes, so a copy in another type counts as other tokens.
-    let fitted =
-        (set.tokens(), set.neurons()) == (input.tokens, input.neurons) && fingerprint(&set)? == input.fingerprint;
-    if !fitted && given.is_empty() {
-        return Err(usage(format!(
-            "{}: changed since {} was fitted to it (its fingerprint is another); fit again, or say with {others} which \
-             activations to use",
-            set.names(),
-            dir.display()
-        )));
-    }
-    check_neurons(&set, fit, dir)?;
-    let mut columns = set.token_columns().clone();
-    if fitted {
-        let own = fit.columns.clone();
-        columns.token_ids = columns.token_ids.or(own.token_ids);
-        columns.prompt_ids = columns.prompt_ids.or(own.prompt_ids);
-        columns.positions = columns.positions.or(own.positions);
+    let found = if given.is_empty() {
+        FitActivations::reopen(fit)
     } else {
-        check_finite(&set).map_err(|error| Failure::in_files(error, &set))?;
-    }
-    Ok(FitActivations { set, columns, fitted })
+        FitActivations::open(fit, given, choice.tensor.as_deref(), choice.filter().as_ref())
+    };
+    let found = found.map_err(|error| told(error, dir, given, others))?;
+    activation_args::warn_of_new_numbers(&found.source);
+    Ok(found)
+}
+
+/// The error in the words of the command line.
+fn told(error: FitActivationsError, dir: &Path, given: &[PathBuf], others: &str) -> Failure {
+    let dir = dir.display();
+    Failure::Usage(match error {
+        FitActivationsError::Data(error) => return Failure::with_tensor_flag(error),
+        FitActivationsError::Of { path, error } => return Failure::DataOf { path, error },
+        error @ FitActivationsError::InMemory => format!("{dir}: {error}; give them with {others}"),
+        FitActivationsError::Gone { path } => format!(
+            "{}: the activations of the fit {dir} are not there any more; say with {others} where they are",
+            path.display()
+        ),
+        FitActivationsError::Changed { files } => format!(
+            "{files}: changed since {dir} was fitted to it (its fingerprint is another); fit again, or say with {others} \
+             which activations to use"
+        ),
+        FitActivationsError::Neurons { found, expected } => {
+            let files = given.first().map_or_else(String::new, |path| path.display().to_string());
+            other_neurons(&files, found, dir, expected)
+        }
+    })
 }
 
 /// Refuses activations of another model or layer than the fit in `dir`.
@@ -89,20 +65,11 @@ pub fn check_neurons(set: &ActivationSet, fit: &FitRecord, dir: &Path) -> Result
     if found == expected {
         return Ok(());
     }
-    Err(Failure::Usage(format!(
-        "{}: {found} neurons, but the features of {} have {expected}; activations of the same layer are needed",
-        set.names(),
-        dir.display()
-    )))
+    Err(Failure::Usage(other_neurons(&set.names(), found, dir.display(), expected)))
 }
 
-/// Opens the tensor of that name, or the files' only matrix if there is none of that name.
-fn open_tensor(paths: &[PathBuf], name: Option<&str>, filter: &TokenFilter) -> Result<ActivationSet, Failure> {
-    match activation_args::open(paths, name, filter) {
-        Err(Failure::Data(Error::NoSuchTensor { tensor, .. })) if Some(tensor.as_str()) == name => {
-            activation_args::open(paths, None, filter)
-        }
-        Err(Failure::Data(Error::NamelessArray { .. })) => activation_args::open(paths, None, filter),
-        opened => opened,
-    }
+fn other_neurons(files: &str, found: u64, dir: std::path::Display<'_>, expected: u64) -> String {
+    format!(
+        "{files}: {found} neurons, but the features of {dir} have {expected}; activations of the same layer are needed"
+    )
 }

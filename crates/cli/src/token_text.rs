@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use unmix::ActivationSource;
 use unmix_data::{ActivationSet, FitRecord, TokenColumns, TokenStrings, Vocabulary, unknown_token};
-use unmix_interpret::{Prompts, Text, TokenNotation};
+use unmix_interpret::{Text, TextGiven, TextSource, TokenText, VocabularyWords, stored_row};
 
 use crate::failure::Failure;
 
@@ -22,58 +22,24 @@ pub struct TextArgs {
     pub vocabulary: Option<PathBuf>,
 }
 
-/// Where words come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// One string for each row.
-    Tokens,
-    /// A vocabulary and the ids of the tokens.
-    Vocabulary,
-    /// Ids of tokens only.
-    TokenIds,
-    /// Nothing but the numbers of rows.
-    Rows,
-}
-
-impl Source {
-    /// The name of the source in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Source::Tokens => "tokens",
-            Source::Vocabulary => "vocabulary",
-            Source::TokenIds => "token_ids",
-            Source::Rows => "rows",
-        }
-    }
-
-    /// What to do to see words.
-    pub fn hint(self) -> &'static str {
-        match self {
-            Source::Tokens | Source::Vocabulary => "",
-            Source::TokenIds => "Numbers are token ids; --vocabulary FILE or --tokens FILE shows words.\n",
-            Source::Rows => "Numbers are rows of the activations; --tokens FILE shows words.\n",
-        }
+impl TextArgs {
+    /// The texts of token ids, if a vocabulary is given.
+    pub fn words(&self) -> Result<VocabularyWords, Failure> {
+        Ok(VocabularyWords::of(self.vocabulary.as_deref().map(Vocabulary::read).transpose()?))
     }
 }
 
-/// Warns if more tokens have lost bytes than a text would have by itself. The tokens of a byte-level vocabulary may be
-/// parts of a character. If they are decoded one by one, each part becomes U+FFFD, and its bytes are lost.
-fn warn_of_lost_bytes(path: &Path, strings: &TokenStrings, rows: usize) {
-    /// One of this many tokens may well have this character in the text that the model read.
-    const TOKENS_FOR_ONE: usize = 1000;
-    let lost = (0..rows).filter(|&row| strings.get(row).is_some_and(|text| text.contains('\u{fffd}'))).count();
-    if lost * TOKENS_FOR_ONE > rows {
-        log::warn!(
-            "{}: {lost} of {rows} tokens hold U+FFFD, as if each had been decoded by itself, which loses letters with accents, \
-             Chinese characters and emoji; --vocabulary tokenizer.json shows them, and so do the strings of \
-             tokenizer.convert_ids_to_tokens(token_ids)",
-            path.display()
-        );
+/// What to do to see words.
+pub fn hint(source: TextSource) -> &'static str {
+    match source {
+        TextSource::Tokens | TextSource::Vocabulary => "",
+        TextSource::TokenIds => "Numbers are token ids; --vocabulary FILE or --tokens FILE shows words.\n",
+        TextSource::Rows => "Numbers are rows of the activations; --tokens FILE shows words.\n",
     }
 }
 
 /// The text of the tokens of the fit in the folder `dir`.
-pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, Source), Failure> {
+pub fn read_text(args: &TextArgs, fit: &FitRecord, dir: &Path) -> Result<(Text, TextSource), Failure> {
     let (rows, stored) = (fit.coefficients.rows, fit.run.input.stored_tokens);
     text_of(args, rows, &fit.columns, stored, &format!("the fit {}", dir.display()))
 }
@@ -90,61 +56,46 @@ fn text_of(
     columns: &TokenColumns,
     stored: u64,
     whose: &str,
-) -> Result<(Text, Source), Failure> {
-    let prompts = Prompts::of(rows, columns);
-    match (&args.tokens, &args.vocabulary, &columns.token_ids) {
-        (Some(path), _, _) => {
-            let strings = match &columns.rows {
-                None => TokenStrings::from_rows(path, rows as u64)?,
-                Some(kept) => TokenStrings::from_stored_rows(path, kept, stored)?,
-            };
-            warn_of_lost_bytes(path, &strings, rows);
-            Ok((Text::new(&texts(&strings), prompts), Source::Tokens))
+) -> Result<(Text, TextSource), Failure> {
+    let given = match (&args.tokens, &args.vocabulary) {
+        (Some(path), _) => TextGiven::Strings(match &columns.rows {
+            None => TokenStrings::from_rows(path, rows as u64)?,
+            Some(kept) => TokenStrings::from_stored_rows(path, kept, stored)?,
+        }),
+        (None, Some(path)) if columns.token_ids.is_none() => {
+            return Err(Failure::Usage(format!(
+                "--vocabulary {}: {whose} has no token ids, so a vocabulary tells nothing; give --tokens FILE with the text of \
+                 each row, or fit a file with a column `token_ids`",
+                path.display()
+            )));
         }
-        (_, Some(path), Some(ids)) => {
-            let vocabulary = Vocabulary::read(path)?;
-            let notation = TokenNotation::of(&vocabulary);
-            let strings = TokenStrings::from_vocabulary(vocabulary, ids)
-                .map_err(|error| Failure::from(error).at_stored_row(columns))?;
-            warn_of_unknown(path, &strings, columns);
-            Ok((Text::in_notation(&texts(&strings), notation, prompts), Source::Vocabulary))
-        }
-        (_, Some(path), None) => Err(Failure::Usage(format!(
-            "--vocabulary {}: {whose} has no token ids, so a vocabulary tells nothing; give --tokens FILE with the text of \
-             each row, or fit a file with a column `token_ids`",
-            path.display()
-        ))),
-        (None, None, Some(ids)) => Ok((Text::of_labels(ids.iter(), prompts), Source::TokenIds)),
-        (None, None, None) => {
-            let labels = (0..rows).map(|row| row_in_files(columns, row));
-            Ok((Text::of_labels(labels, prompts), Source::Rows))
-        }
+        (None, Some(path)) => TextGiven::Vocabulary(Vocabulary::read(path)?),
+        (None, None) => TextGiven::Nothing,
+    };
+    let found = TokenText::of(rows, columns, given).map_err(|error| error.at_stored_row(columns.rows.as_deref()))?;
+    if let Some(path) = args.tokens.as_deref().or(args.vocabulary.as_deref()) {
+        warn(path, &found, rows, columns);
     }
+    Ok((found.text, found.source))
 }
 
-/// The row of a token in the files of activations.
-pub fn stored_row(fit: &FitRecord, token: usize) -> usize {
-    row_in_files(&fit.columns, token)
-}
-
-fn row_in_files(columns: &TokenColumns, token: usize) -> usize {
-    columns.rows.as_ref().map_or(token, |rows| rows[token] as usize)
-}
-
-/// The text of each row.
-fn texts(strings: &TokenStrings) -> Vec<&str> {
-    (0..strings.len()).map(|row| strings.get(row).unwrap_or_default()).collect()
-}
-
-/// Says how many tokens are missing in the vocabulary.
-fn warn_of_unknown(path: &Path, strings: &TokenStrings, columns: &TokenColumns) {
-    if let Some(unknown) = strings.unknown() {
+/// Says how many tokens have lost bytes, and how many are missing in the vocabulary.
+fn warn(path: &Path, found: &TokenText, rows: usize, columns: &TokenColumns) {
+    if let Some(lost) = found.lost {
+        log::warn!(
+            "{}: {lost} of {rows} tokens hold U+FFFD, as if each had been decoded by itself, which loses letters with accents, \
+             Chinese characters and emoji; --vocabulary tokenizer.json shows them, and so do the strings of \
+             tokenizer.convert_ids_to_tokens(token_ids)",
+            path.display()
+        );
+    }
+    if let Some(unknown) = found.unknown {
         log::warn!(
             "{}: no text for {} tokens ({} different ids), the first in row {}; they are shown as {}",
             path.display(),
             unknown.rows,
             unknown.ids,
-            row_in_files(columns, unknown.first_row),
+            stored_row(columns, unknown.first_row),
             unknown_token(unknown.first_id)
         );
     }

@@ -488,6 +488,16 @@ impl Error {
         )
     }
 
+    /// The same error with the row of the activations' files in place of the row among the tokens that were kept, which
+    /// have these rows in the files. Without rows, no token was left out.
+    #[must_use]
+    pub fn at_stored_row(mut self, rows: Option<&[i64]>) -> Error {
+        if let (Error::Unlabelled { row, .. } | Error::UnknownToken { row, .. }, Some(rows)) = (&mut self, rows) {
+            *row = rows.get(*row).map_or(*row, |&stored| stored as usize);
+        }
+        self
+    }
+
     /// This error in the form in which [`ActivationSource::read_rows`](unmix::ActivationSource::read_rows) returns it.
     pub(crate) fn into_read(self) -> std::io::Error {
         let kind = match &self {

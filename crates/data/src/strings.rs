@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::json::read_json;
 use crate::regular_file::MOST_TEXT;
 use crate::texts::{Texts, of_token};
-use crate::{Error, Vocabulary};
+use crate::{Error, FitRecord, Vocabulary};
 
 /// The text of each row's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,10 @@ impl TokenStrings {
     /// If the file cannot be read, has more than 1 GiB, is something else, or does not have `tokens` strings.
     pub fn from_rows(path: impl AsRef<Path>, tokens: u64) -> Result<TokenStrings, Error> {
         let path = path.as_ref();
-        let texts: Texts = read_json(path, MOST_TEXT, OF_ROWS)?;
+        TokenStrings::of_rows(path, read_json(path, MOST_TEXT, OF_ROWS)?, tokens)
+    }
+
+    fn of_rows(path: &Path, texts: Texts, tokens: u64) -> Result<TokenStrings, Error> {
         if texts.len() as u64 != tokens {
             return Err(Error::ColumnLength {
                 path: path.to_owned(),
@@ -64,7 +67,10 @@ impl TokenStrings {
     /// As [`from_rows`](Self::from_rows); if a row is not among the `stored`.
     pub fn from_stored_rows(path: impl AsRef<Path>, rows: &[i64], stored: u64) -> Result<TokenStrings, Error> {
         let path = path.as_ref();
-        let texts: Texts = read_json(path, MOST_TEXT, OF_ROWS)?;
+        TokenStrings::of_stored_rows(path, read_json(path, MOST_TEXT, OF_ROWS)?, rows, stored)
+    }
+
+    fn of_stored_rows(path: &Path, texts: Texts, rows: &[i64], stored: u64) -> Result<TokenStrings, Error> {
         let found = texts.len() as u64;
         let of_kept = found == rows.len() as u64 && found != stored;
         if found != stored && !of_kept {
@@ -92,6 +98,21 @@ impl TokenStrings {
             }
         }
         Ok(TokenStrings { texts, entries: Some(entries), unknown: None })
+    }
+
+    /// The given texts of the tokens of a fit, one for each row, as [`from_rows`](Self::from_rows) and
+    /// [`from_stored_rows`](Self::from_stored_rows) read them from a file. Errors call them `name`.
+    ///
+    /// # Errors
+    /// If there is not one text for each token, or for each of the rows that the activations had.
+    pub fn of_fit(name: &str, texts: &[impl AsRef<str>], fit: &FitRecord) -> Result<TokenStrings, Error> {
+        let mut joined = Texts::default();
+        texts.iter().for_each(|text| joined.push(text.as_ref()));
+        let path = Path::new(name);
+        match &fit.columns.rows {
+            None => TokenStrings::of_rows(path, joined, fit.coefficients.rows as u64),
+            Some(rows) => TokenStrings::of_stored_rows(path, joined, rows, fit.run.input.stored_tokens),
+        }
     }
 
     /// Texts from a vocabulary. Ids that it does not have appear as [`unknown_token`]s, such as the -100 of tokens that

@@ -8,11 +8,10 @@ use unmix::ElementType;
 
 use crate::Error;
 use crate::number::Number;
-use crate::tensor::Tensor;
-use crate::tensor_file::TensorFile;
 use crate::texts::quoted_name;
+use crate::weight_file::StoredTensor;
 
-/// A matrix [rows, columns] in a mapped file, read in blocks of rows as f32. Cheap to clone.
+/// A matrix [rows, columns] in a mapped file or in memory, read in blocks of rows as f32. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct WeightMatrix {
     path: PathBuf,
@@ -26,19 +25,20 @@ pub struct WeightMatrix {
 impl WeightMatrix {
     /// # Errors
     /// If the tensor does not hold floating-point numbers.
-    pub(crate) fn new(file: &TensorFile, tensor: &Tensor, rows: u64, columns: u64) -> Result<WeightMatrix, Error> {
+    pub(crate) fn new(path: &Path, stored: &StoredTensor, rows: u64, columns: u64) -> Result<WeightMatrix, Error> {
+        let tensor = &stored.tensor;
         match tensor.number {
             Some(number) if number.is_float() => Ok(WeightMatrix {
-                path: file.path.clone(),
+                path: path.to_owned(),
                 name: tensor.info.name.clone(),
                 // Both fit, because the tensor's bytes have been compared with the file's.
                 rows: rows as usize,
                 columns: columns as usize,
                 number,
-                bytes: file.data(tensor),
+                bytes: stored.bytes.clone(),
             }),
             _ => Err(Error::DataType {
-                path: file.path.clone(),
+                path: path.to_owned(),
                 tensor: tensor.label(),
                 found: tensor.info.dtype.clone(),
                 expected: "f32, f16, bf16 or f64 numbers; of a quantised model, give the weights that it was made from",
@@ -51,13 +51,13 @@ impl WeightMatrix {
     /// # Errors
     /// If the tensor does not hold floating-point numbers.
     pub(crate) fn of_stack(
-        file: &TensorFile,
-        tensor: &Tensor,
+        path: &Path,
+        stored: &StoredTensor,
         at: usize,
         rows: u64,
         columns: u64,
     ) -> Result<WeightMatrix, Error> {
-        let mut matrix = WeightMatrix::new(file, tensor, rows, columns)?;
+        let mut matrix = WeightMatrix::new(path, stored, rows, columns)?;
         let size = matrix.rows * matrix.columns * matrix.number.bytes();
         matrix.bytes = matrix.bytes.slice(at * size..(at + 1) * size);
         Ok(matrix)

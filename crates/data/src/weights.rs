@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::json::read_json;
 use crate::regular_file::MOST_MODEL_JSON;
-use crate::tensor::{Tensor, shape_text};
-use crate::tensor_file::TensorFile;
+use crate::tensor::shape_text;
+use crate::weight_file::{MemoryTensor, StoredTensor, WeightFile};
 use crate::weight_matrix::WeightMatrix;
 use crate::{Error, Format, index_of_shards, tensor_opening};
 
@@ -20,19 +20,35 @@ const INDEX: &str = ".safetensors.index.json";
 /// The file that [`config`](Weights::config) reads.
 const CONFIG: &str = "config.json";
 
-/// The tensors of a model in safetensors files. The files are memory-mapped, and opening them reads only their headers.
+/// The tensors of a model, in safetensors files or in memory. Files are memory-mapped, and opening them reads only their headers.
 ///
 /// The files must not be changed or shortened while this value or a matrix of it lives. Otherwise numbers change in the
 /// middle of a computation, and reading beyond the new end stops the process.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    files: Vec<TensorFile>,
+    files: Vec<WeightFile>,
     /// The file of each tensor, and its place in that file.
     places: BTreeMap<String, (usize, usize)>,
     config: Option<Value>,
 }
 
 impl Weights {
+    /// Weights that are in memory already, with what the model's `config.json` would hold. Errors call them `name`. No
+    /// number is copied.
+    ///
+    /// # Errors
+    /// If there are no tensors, if two have the same name, or if a tensor does not have the bytes that its shape needs.
+    pub fn from_memory(name: &str, tensors: Vec<MemoryTensor>, config: Option<Value>) -> Result<Weights, Error> {
+        if tensors.is_empty() {
+            return Err(Error::NoWeights { path: name.into(), found: "it has no tensors".to_owned() });
+        }
+        let mut weights = Weights { files: Vec::new(), places: BTreeMap::new(), config };
+        let names: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
+        weights.files.push(WeightFile::of_memory(name.into(), tensors)?);
+        names.into_iter().enumerate().try_for_each(|(tensor, name)| weights.place(name, tensor))?;
+        Ok(weights)
+    }
+
     /// Maps the files of a model. Each path is a safetensors file, an index of shards (`*.safetensors.index.json`), or
     /// a folder. A folder stands for its `model.safetensors`, else for its index with the shards, else for every
     /// safetensors file in it.
@@ -58,7 +74,7 @@ impl Weights {
 
     /// Shape of a tensor, if there is one of that name.
     pub fn shape(&self, name: &str) -> Option<&[u64]> {
-        self.find(name).map(|(_, tensor)| tensor.info.shape.as_slice())
+        self.find(name).map(|(_, tensor)| tensor.tensor.info.shape.as_slice())
     }
 
     /// The file that holds a tensor.
@@ -88,8 +104,8 @@ impl Weights {
     /// quantised weights do.
     pub fn matrix(&self, name: &str) -> Result<WeightMatrix, Error> {
         let (file, tensor) = self.known(name)?;
-        match tensor.info.shape.as_slice() {
-            &[rows, columns] if rows > 0 && columns > 0 => WeightMatrix::new(file, tensor, rows, columns),
+        match tensor.tensor.info.shape.as_slice() {
+            &[rows, columns] if rows > 0 && columns > 0 => WeightMatrix::new(&file.path, tensor, rows, columns),
             _ => Err(wrong_shape(file, tensor, "two dimensions, none of them empty")),
         }
     }
@@ -102,9 +118,9 @@ impl Weights {
     /// is no matrix of that number.
     pub fn matrix_of_stack(&self, name: &str, at: usize) -> Result<WeightMatrix, Error> {
         let (file, tensor) = self.known(name)?;
-        match tensor.info.shape.as_slice() {
+        match tensor.tensor.info.shape.as_slice() {
             &[matrices, rows, columns] if (at as u64) < matrices && rows > 0 && columns > 0 => {
-                WeightMatrix::of_stack(file, tensor, at, rows, columns)
+                WeightMatrix::of_stack(&file.path, tensor, at, rows, columns)
             }
             _ => Err(wrong_shape(file, tensor, &format!("three dimensions, none of them empty, with a matrix {at}"))),
         }
@@ -117,22 +133,22 @@ impl Weights {
     /// a number is not finite, or is beyond f32.
     pub fn vector(&self, name: &str) -> Result<Vec<f32>, Error> {
         let (file, tensor) = self.known(name)?;
-        match tensor.info.shape.as_slice() {
+        match tensor.tensor.info.shape.as_slice() {
             &[length] if length > 0 => {
                 let mut values = vec![0.0; length as usize];
-                WeightMatrix::new(file, tensor, 1, length)?.read_rows(0..1, &mut values)?;
+                WeightMatrix::new(&file.path, tensor, 1, length)?.read_rows(0..1, &mut values)?;
                 Ok(values)
             }
             _ => Err(wrong_shape(file, tensor, "one dimension that is not empty")),
         }
     }
 
-    fn find(&self, name: &str) -> Option<(&TensorFile, &Tensor)> {
+    fn find(&self, name: &str) -> Option<(&WeightFile, &StoredTensor)> {
         let &(file, tensor) = self.places.get(name)?;
         Some((&self.files[file], &self.files[file].tensors[tensor]))
     }
 
-    fn known(&self, name: &str) -> Result<(&TensorFile, &Tensor), Error> {
+    fn known(&self, name: &str) -> Result<(&WeightFile, &StoredTensor), Error> {
         self.find(name).ok_or_else(|| Error::NoSuchTensor {
             path: self.files[0].path.clone(),
             tensor: name.to_owned(),
@@ -203,7 +219,7 @@ impl Weights {
 
     fn add_file(&mut self, path: &Path) -> Result<(), Error> {
         let file = open(path)?;
-        let names: Vec<String> = file.tensors.iter().map(|tensor| tensor.info.name.clone()).collect();
+        let names: Vec<String> = file.tensors.iter().map(|tensor| tensor.tensor.info.name.clone()).collect();
         self.files.push(file);
         names.into_iter().enumerate().try_for_each(|(tensor, name)| self.place(name, tensor))
     }
@@ -213,8 +229,12 @@ impl Weights {
         let shards = index_of_shards::read(path)?;
         for (shard, tensors) in shards {
             let file = open(&path.with_file_name(shard)).map_err(|error| index_of_shards::missing(error, path))?;
-            let places: BTreeMap<&str, usize> =
-                file.tensors.iter().enumerate().map(|(place, tensor)| (tensor.info.name.as_str(), place)).collect();
+            let places: BTreeMap<&str, usize> = file
+                .tensors
+                .iter()
+                .enumerate()
+                .map(|(place, tensor)| (tensor.tensor.info.name.as_str(), place))
+                .collect();
             let found: Result<Vec<(String, usize)>, Error> = tensors
                 .into_iter()
                 .map(|tensor| match places.get(tensor.as_str()) {
@@ -246,10 +266,10 @@ impl Weights {
     }
 }
 
-fn open(path: &Path) -> Result<TensorFile, Error> {
+fn open(path: &Path) -> Result<WeightFile, Error> {
     let file = tensor_opening::open(path)?;
     match file.format {
-        Format::Safetensors => Ok(file),
+        Format::Safetensors => Ok(WeightFile::of_file(&file)),
         Format::Npy => Err(Error::NoWeights {
             path: path.to_owned(),
             found: "this is a NumPy array, and weights need names; save them with safetensors".to_owned(),
@@ -257,11 +277,11 @@ fn open(path: &Path) -> Result<TensorFile, Error> {
     }
 }
 
-fn wrong_shape(file: &TensorFile, tensor: &Tensor, expected: &str) -> Error {
+fn wrong_shape(file: &WeightFile, tensor: &StoredTensor, expected: &str) -> Error {
     Error::Shape {
         path: file.path.clone(),
-        tensor: tensor.label(),
-        shape: shape_text(&tensor.info.shape),
+        tensor: tensor.tensor.label(),
+        shape: shape_text(&tensor.tensor.info.shape),
         expected: expected.to_owned(),
     }
 }

@@ -34,14 +34,18 @@ pub mod sweep;
 mod active_features;
 mod chance;
 mod columns;
+mod comparison;
 mod contexts;
 mod correlation;
 mod cosine;
 mod distribution;
+mod feature_order;
+mod feature_summary;
 mod fit_error;
 mod health;
 mod held_out;
 mod hierarchy;
+mod hierarchy_words;
 mod interpretability;
 mod lens;
 mod neurons;
@@ -49,9 +53,12 @@ mod one_line;
 mod page;
 mod reading_order;
 mod rows;
+mod token_text;
+mod vocabulary_words;
 
 pub use active_features::{ActiveFeatures, active_features};
 pub use chance::{match_by_chance, match_correlations_by_chance};
+pub use comparison::{ChanceSummary, Comparison, ComparisonSummary, FitWords, PairSummary};
 pub use contexts::{
     Activation, Contexts, Occurrence, Prompts, Spelling, StrengthBand, StrongestTokens, TOKENS_A_WORD, Text,
     TokenNotation, Window, contexts, contexts_of_tokens, glyph_name, in_reading_order, strength_bands,
@@ -60,6 +67,11 @@ pub use contexts::{
 pub use correlation::{coefficient_correlations, cross_correlations};
 pub use cosine::{cosines, prompt_maxima};
 pub use distribution::{Distribution, QUANTILES, distributions};
+pub use feature_order::FeatureOrder;
+pub use feature_summary::{
+    FeatureSummary, NamedWord, SummaryOptions, TokenCoefficient, WordContext, feature_summaries, named_words,
+    word_contexts,
+};
 pub use fit_error::FitError;
 pub use health::{
     DENSE_SHARE, DUPLICATE_COSINE, Duplicate, Health, LOW_SHARE, NeuronGroup, OUTLIER_NEURON_SHARE, OUTLIER_TOKEN_NORM,
@@ -67,12 +79,15 @@ pub use health::{
 };
 pub use held_out::{Folds, folds, held_out_error};
 pub use hierarchy::{Child, Hierarchy, HierarchyLevel, HierarchyOptions, NodeCoefficients, hierarchy};
+pub use hierarchy_words::{HierarchySummary, HierarchyWords, LeafSummary, LevelSummary, NodeSummary};
 pub use interpretability::{Agreement, INTERPRETED_CONTEXTS, Interpretability, Interpreter};
 pub use lens::{
-    DownProjection, LensChance, LensError, LensReading, LensWords, ModelFamily, NormKind, Readout, ReadoutNames,
-    ReadoutOptions, Role, TokenIdLogit, TokenLogit, layer_prefixes, single_neurons,
+    DownProjection, LensChance, LensError, LensReading, LensWords, ModelFamily, NamedReading, NamedToken, NormKind,
+    Readout, ReadoutNames, ReadoutOptions, Role, TokenIdLogit, TokenLogit, layer_prefixes, single_neurons,
 };
 pub use neurons::{Neuron, strongest_neurons};
 pub use one_line::{disturbs_a_terminal, one_line};
 pub use reading_order::{REPRODUCIBLE, reading_order};
 pub use rows::norms;
+pub use token_text::{TextGiven, TextSource, TokenText, stored_row};
+pub use vocabulary_words::VocabularyWords;

@@ -4,16 +4,27 @@
 
 mod activations;
 mod command;
+mod compare;
 mod computing;
+mod concepts;
 mod errors;
 mod estimation;
+mod export;
 mod families;
+mod features;
 mod fit;
+mod interpret_errors;
+mod json;
+mod lens;
 mod log_records;
 mod numbers;
 mod options;
 mod progress;
+mod report;
+mod text;
 mod token_columns;
+mod tree;
+mod weights;
 
 use pyo3::prelude::*;
 
@@ -22,11 +33,20 @@ use pyo3::prelude::*;
 fn _unmix(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(module)?;
+    families::register(module)?;
     activations::register(module)?;
     fit::register(module)?;
     estimation::register(module)?;
     options::register(module)?;
     log_records::register(module)?;
     command::register(module)?;
-    families::register(module)
+    text::register(module)?;
+    weights::register(module)?;
+    features::register(module)?;
+    lens::register(module)?;
+    concepts::register(module)?;
+    tree::register(module)?;
+    compare::register(module)?;
+    report::register(module)?;
+    export::register(module)
 }

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use console::truncate_str;
 use serde_json::json;
-use unmix::DenseMatrix;
-use unmix_data::{ActivationSet, FitRecord, PromptLabels, read_fit};
+use unmix_data::{ActivationSet, FitActivations, FitRecord, PromptLabels, read_fit};
 use unmix_interpret::concepts::{
-    ConceptLevel, ConceptScores, DETECTED_P, Labelling, Spread, StrongestRows, concept_scores,
+    ConceptError, ConceptLevel, ConceptScores, DETECTED_P, ScoreOptions, Spread, score_fit,
 };
-use unmix_interpret::{one_line, strongest_tokens};
+use unmix_interpret::one_line;
 
 use crate::activation_args::ChoiceArgs;
 use crate::failure::Failure;
@@ -110,31 +109,23 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 /// the fit.
 pub fn score(fit: &FitRecord, dir: &Path, args: &ScoreArgs, labels: &PromptLabels) -> Result<Scored, Failure> {
     let activations = source::open(dir, fit, &args.activations, &args.choice, "--activations FILE")?;
-    let Some(prompt_ids) = &activations.columns.prompt_ids else {
-        return Err(Failure::Usage(format!(
-            "{}: no column `prompt_ids`, so it is not known which tokens a label is about; add it, or give activations that have \
-             one with --activations FILE",
-            activations.set.names()
-        )));
+    let options = ScoreOptions {
+        neutral: args.neutral.clone(),
+        level: match args.level {
+            LevelOption::Concept => ConceptLevel::Concept,
+            LevelOption::Parent => ConceptLevel::Parent,
+        },
+        purity_tokens: args.purity_tokens,
+        permutations: args.permutations,
+        seed: args.seed,
     };
-    let level = match args.level {
-        LevelOption::Concept => ConceptLevel::Concept,
-        LevelOption::Parent => ConceptLevel::Parent,
-    };
-    let labelling = Labelling::new(labels, prompt_ids, &args.neutral, level)
-        .map_err(|error| Failure::from(error).at_stored_row(activations.set.token_columns()))?;
-    // Coefficients are known only for the tokens of the fit.
-    let rows: Option<Vec<Vec<usize>>> = activations.fitted.then(|| {
-        let strongest = strongest_tokens(&fit.coefficients, args.purity_tokens);
-        strongest.iter().map(|tokens| tokens.iter().map(|token| token.row).collect()).collect()
-    });
-    let token_ids = activations.columns.token_ids.as_deref();
-    let strongest = rows.as_deref().map(|rows| StrongestRows { rows, token_ids });
-    let features = living(fit);
-    let scores =
-        concept_scores(&activations.set, &labelling, &features, strongest.as_ref(), args.permutations, args.seed)?;
-    activations.set.check_untouched()?;
-    Ok(Scored { scores, fitted: activations.fitted, set: activations.set })
+    let FitActivations { source: set, columns, fitted } = &activations;
+    let scores = score_fit(fit, set, columns, *fitted, labels, &options).map_err(|error| match error {
+        ConceptError::NoPrompts => Failure::Usage(format!("{}: {error} with --activations FILE", set.names())),
+        error => error.into(),
+    })?;
+    set.check_untouched()?;
+    Ok(Scored { scores, fitted: *fitted, set: set.clone() })
 }
 
 /// Scores, and the activations that they were taken on.
@@ -167,18 +158,6 @@ pub fn run(args: &ConceptsArgs, shared: &SharedArgs) -> Result<(), Failure> {
         return output::print_json(&value);
     }
     output::print(&text(&scores, args, fitted, labels.is_numbered()))
-}
-
-/// The features, set to zero if no token of the fit uses them.
-fn living(fit: &FitRecord) -> DenseMatrix {
-    let mut features = fit.features.clone();
-    let columns = features.columns;
-    for &k in &fit.run.summary.dead_features {
-        if let Some(row) = features.values.chunks_exact_mut(columns).nth(k as usize) {
-            row.fill(0.0);
-        }
-    }
-    features
 }
 
 fn text(scores: &ConceptScores, args: &ConceptsArgs, fitted: bool, numbered: bool) -> String {

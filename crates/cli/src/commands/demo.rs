@@ -9,13 +9,11 @@ use clap::Args;
 use serde_json::json;
 use unmix::{ElementType, Engine, Factorization, HostActivations, SemiNmf};
 use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, TokenFilter, check_file_target, write_file};
-use unmix_interpret::concepts::{ConceptLevel, Labelling, concept_scores};
+use unmix_interpret::concepts::{ConceptLevel, Labelling, concept_scores, wider_concepts};
 use unmix_interpret::report::{ReportParts, assemble, render};
-use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hierarchy};
+use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hierarchy, named_words, word_contexts};
 
-use super::features::{context_json, words_json};
 use crate::commands::concepts::PERMUTATIONS;
-use crate::commands::report::parents;
 use crate::engine;
 use crate::failure::Failure;
 use crate::feature_table::{FeatureTable, OCCURRENCES};
@@ -129,7 +127,7 @@ impl Bundle {
             text,
             labels: Some(&names),
             scores: Some(&scores),
-            parents: Some(&parents(&self.labels)),
+            parents: Some(&wider_concepts(&self.labels)),
             lens: None,
             tree: Some(&tree),
             beside: None,
@@ -233,13 +231,12 @@ pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
         let features: Vec<_> = order
             .iter()
             .map(|&k| {
-                let contexts = found[k].occurrences.iter();
                 json!({
                     "feature": k,
                     "statistics": statistics[k],
                     "concept": {"name": hints[k].concept, "count": hints[k].count, "of": hints[k].of},
-                    "words": words_json(&found[k], &text),
-                    "contexts": contexts.map(|c| context_json(c, &text, statistics[k].norm, 8)).collect::<Vec<_>>(),
+                    "words": named_words(&found[k], &text),
+                    "contexts": word_contexts(fit, &text, k, &found[k], 8),
                 })
             })
             .collect();

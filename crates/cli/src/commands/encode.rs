@@ -69,7 +69,7 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     check_file_target(&args.out, args.force)?;
     let fit = read_fit(&args.fit)?;
     let file = if args.files.is_empty() {
-        source::open(&args.fit, &fit, &[], &args.choice, "FILE")?.set
+        source::open(&args.fit, &fit, &[], &args.choice, "FILE")?.source
     } else {
         let filter = args.choice.filter().unwrap_or_default();
         activation_args::open(&args.files, args.choice.tensor.as_deref(), &filter)?

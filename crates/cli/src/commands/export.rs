@@ -7,14 +7,13 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use unmix_data::{ActivationSet, FitRecord, read_fit};
 use unmix_interpret::export::{
-    AffineEncoder, Architecture, DelphiOptions, EncoderReport, NeuronpediaOptions, SCALE, ScaledFit, Site, WrittenFile,
-    affine_encoder, delphi, is_delphi_id, neuronpedia, saedashboard, saelens, sparsify, steering,
+    AffineEncoder, DelphiOptions, EncoderReport, Encoding, ExportOption, ExportParts, SCALE, ScaledFit, Site, Tool,
+    WrittenFile, affine_encoder, is_delphi_id, snippet, write_export,
 };
-use unmix_interpret::in_reading_order;
+use unmix_interpret::{Text, in_reading_order};
 
 use crate::activation_args::ChoiceArgs;
-use crate::commands::export_snippets::snippet;
-use crate::commands::export_tool::Tool;
+use crate::commands::export_tool::ToolOption;
 use crate::failure::Failure;
 use crate::model::ModelArgs;
 use crate::output::{self, Style, Table, bytes};
@@ -22,7 +21,6 @@ use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
 use crate::source;
 use crate::token_text::{TextArgs, read_text};
-use crate::vocabulary_words::VocabularyWords;
 
 /// Write a fit for another tool: SAELens, sparsify, delphi, SAEDashboard, Neuronpedia, steering
 ///
@@ -43,7 +41,7 @@ pub struct ExportArgs {
 
     /// The tool
     #[arg(long, value_enum, value_name = "TOOL")]
-    pub to: Tool,
+    pub to: ToolOption,
 
     /// Folder to write
     #[arg(long, short = 'o', value_name = "PATH")]
@@ -109,52 +107,41 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     let record = if encodes(args) { Cow::Borrowed(&as_fitted) } else { in_reading_order(&as_fitted) };
     let fit = ScaledFit::new(&record)?;
     let site = Site { model: args.model_name.clone(), layer: args.model.layer, hook: args.hook.clone() };
-    let (out, force) = (args.out.as_path(), args.force);
-    let mut report = None;
     let mut layer = args.model.layer;
-    let mut encoder = || -> Result<AffineEncoder, Failure> {
-        let encoder = encoder(args, &record, &fit, reporter)?;
-        report = Some(encoder.report.clone());
-        Ok(encoder)
+    let tool = args.to.tool();
+    let encoder = encodes(args).then(|| encoder(args, &record, &fit, reporter)).transpose()?;
+    let text = (tool == Tool::Neuronpedia).then(|| text(args, &record)).transpose()?;
+    let logits = if tool == Tool::Neuronpedia && args.model.is_given() {
+        let words = args.text.words()?;
+        Some(args.model.readout(fit.neurons(), &words)?.promoted_and_suppressed(&record.features, &words)?)
+    } else {
+        None
     };
-    let files = match args.to {
-        Tool::Saelens if args.architecture == Some(ArchitectureOption::MatchingPursuit) => {
-            saelens(out, &fit, Architecture::MatchingPursuit, &site, force)
-        }
-        Tool::Saelens => saelens(out, &fit, Architecture::Standard(&encoder()?), &site, force),
-        Tool::Sparsify => sparsify(out, &fit, &encoder()?, force),
-        Tool::Delphi => {
-            let default = DelphiOptions::default();
-            let splits = args.splits.map_or(default.splits, |splits| splits as usize);
-            let options = DelphiOptions { splits, padding: args.padding };
-            delphi(out, &fit, &site, &options, force).inspect(|_| warn_of_replaced(&record, args.padding))
-        }
-        Tool::Saedashboard => saedashboard(out, &fit, &site, force),
-        Tool::Neuronpedia => {
-            if args.text.tokens.is_none() && args.text.vocabulary.is_none() {
-                return Err(Failure::Usage(
-                    "--to neuronpedia: needs the text of the tokens; add --tokens FILE, or --vocabulary FILE if the fit has \
-                     token ids"
-                        .to_owned(),
-                ));
-            }
-            let (text, _) = read_text(&args.text, &record, &args.fit)?;
-            let logits = if args.model.is_given() {
-                let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
-                Some(args.model.promoted_and_suppressed(&record.features, &words)?)
-            } else {
-                None
-            };
-            neuronpedia(out, &fit, &text, logits.as_deref(), &site, &NeuronpediaOptions::default(), force)
-        }
-        Tool::Steering => {
-            let down_projection = args.model.down_projection(fit.neurons())?;
-            layer = down_projection.layer();
-            let directions = down_projection.directions(&fit.features)?;
-            let units = down_projection.written_norms(&fit.features, &fit.largest_coefficients())?;
-            steering(out, &fit, &directions, &units, force)
-        }
-    }?;
+    let directions = if tool == Tool::Steering {
+        let down_projection = args.model.down_projection(fit.neurons())?;
+        layer = down_projection.layer();
+        let units = down_projection.written_norms(&fit.features, &fit.largest_coefficients())?;
+        Some((down_projection.directions(&fit.features)?, units))
+    } else {
+        None
+    };
+    let default = DelphiOptions::default();
+    let splits = args.splits.map_or(default.splits, |splits| splits as usize);
+    let parts = ExportParts {
+        fit: &fit,
+        site: &site,
+        encoding: encoding(args),
+        encoder: encoder.as_ref(),
+        delphi: DelphiOptions { splits, padding: args.padding },
+        text: text.as_ref(),
+        logits: logits.as_deref(),
+        directions: directions.as_ref().map(|(directions, units)| (directions, units.as_slice())),
+    };
+    let files = write_export(tool, &args.out, &parts, args.force)?;
+    if tool == Tool::Delphi {
+        warn_of_replaced(&record, args.padding);
+    }
+    let report = encoder.map(|encoder| encoder.report);
     if shared.json {
         return output::print_json(&as_json(args, layer, &files, report.as_ref()));
     }
@@ -169,33 +156,46 @@ fn warn_of_replaced(record: &FitRecord, padding: Option<i64>) {
     }
 }
 
+/// How SAELens is to encode.
+fn encoding(args: &ExportArgs) -> Encoding {
+    match args.architecture {
+        Some(ArchitectureOption::MatchingPursuit) => Encoding::MatchingPursuit,
+        Some(ArchitectureOption::Standard) | None => Encoding::Standard,
+    }
+}
+
 /// Whether an encoder is fitted to the activations, row by row.
 fn encodes(args: &ExportArgs) -> bool {
-    matches!(args.to, Tool::Saelens | Tool::Sparsify) && args.architecture != Some(ArchitectureOption::MatchingPursuit)
+    args.to.tool().fits_encoder(encoding(args))
+}
+
+/// The text of the tokens, which Neuronpedia needs.
+fn text(args: &ExportArgs, record: &FitRecord) -> Result<Text, Failure> {
+    if args.text.tokens.is_none() && args.text.vocabulary.is_none() {
+        return Err(Failure::Usage(
+            "--to neuronpedia: needs the text of the tokens; add --tokens FILE, or --vocabulary FILE if the fit has token ids"
+                .to_owned(),
+        ));
+    }
+    Ok(read_text(&args.text, record, &args.fit)?.0)
 }
 
 /// Refuses options that the tool has no use for, because they are mistakes.
 fn refuse_strangers(args: &ExportArgs) -> Result<(), Failure> {
-    let encodes = encodes(args);
-    let is = |tool| args.to == tool;
+    let choice = args.choice.given();
     let options = [
-        ("--activations", !args.activations.is_empty(), encodes, "saelens (standard) and sparsify"),
-        (
-            args.choice.given().unwrap_or_default(),
-            args.choice.given().is_some(),
-            encodes,
-            "saelens (standard) and sparsify",
-        ),
-        ("--architecture", args.architecture.is_some(), is(Tool::Saelens), "saelens"),
-        ("--tokens", args.text.tokens.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
-        ("--vocabulary", args.text.vocabulary.is_some(), is(Tool::Neuronpedia), "neuronpedia"),
-        ("--model", args.model.is_given(), is(Tool::Steering) || is(Tool::Neuronpedia), "steering and neuronpedia"),
-        ("--splits", args.splits.is_some(), is(Tool::Delphi), "delphi"),
-        ("--padding", args.padding.is_some(), is(Tool::Delphi), "delphi"),
+        ("--activations", !args.activations.is_empty(), ExportOption::Activations),
+        (choice.unwrap_or_default(), choice.is_some(), ExportOption::Activations),
+        ("--architecture", args.architecture.is_some(), ExportOption::Encoding),
+        ("--tokens", args.text.tokens.is_some(), ExportOption::Text),
+        ("--vocabulary", args.text.vocabulary.is_some(), ExportOption::Text),
+        ("--model", args.model.is_given(), ExportOption::Model),
+        ("--splits", args.splits.is_some(), ExportOption::Splits),
+        ("--padding", args.padding.is_some(), ExportOption::Padding),
     ];
-    for (option, given, useful, tools) in options {
-        if given && !useful {
-            return Err(Failure::Usage(format!("{option}: of use for {tools} alone; leave it out")));
+    for (name, given, option) in options {
+        if given && !option.is_for(args.to.tool(), encoding(args)) {
+            return Err(Failure::Usage(format!("{name}: of use for {} alone; leave it out", option.tools())));
         }
     }
     Ok(())
@@ -220,9 +220,9 @@ fn encoder(
                     args.fit.display()
                 )));
             }
-            Some(found.set)
+            Some(found.source)
         }
-        ([], Ok(found)) => Some(found.set),
+        ([], Ok(found)) => Some(found.source),
         ([], Err(problem)) => {
             log::warn!(
                 "{problem}. Without them the encoder is the pseudo-inverse of the features, which is further from the fit than one \
@@ -243,7 +243,7 @@ fn encoder(
 fn as_json(args: &ExportArgs, layer: Option<u32>, files: &[WrittenFile], report: Option<&EncoderReport>) -> Value {
     json!({
         "fit": output::json_path(&args.fit),
-        "to": args.to.to_possible_value().map(|value| value.get_name().to_owned()),
+        "to": args.to.tool().name(),
         "out": output::json_path(&args.out),
         "layer": layer,
         "scale": SCALE,
@@ -280,6 +280,6 @@ fn as_text(
         });
     }
     text.push('\n');
-    text.push_str(&snippet(args.to, &args.out, layer));
+    text.push_str(&snippet(args.to.tool(), &args.out, layer));
     text
 }

@@ -1,10 +1,11 @@
 //! The tools that `unmix export` writes for.
 
 use clap::ValueEnum;
+use unmix_interpret::export::Tool;
 
 /// Tools that files can be written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Tool {
+pub enum ToolOption {
     /// SAELens: a sparse autoencoder
     Saelens,
     /// EleutherAI's sparsify: a sparse coder
@@ -17,4 +18,18 @@ pub enum Tool {
     Neuronpedia,
     /// PyTorch: directions in the residual stream, and a script that adds them there
     Steering,
+}
+
+impl ToolOption {
+    /// The tool.
+    pub fn tool(self) -> Tool {
+        match self {
+            ToolOption::Saelens => Tool::Saelens,
+            ToolOption::Sparsify => Tool::Sparsify,
+            ToolOption::Delphi => Tool::Delphi,
+            ToolOption::Saedashboard => Tool::Saedashboard,
+            ToolOption::Neuronpedia => Tool::Neuronpedia,
+            ToolOption::Steering => Tool::Steering,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::json;
 use unmix_data::{FitRecord, read_fit};
 
 use crate::failure::Failure;
@@ -11,12 +11,11 @@ use crate::feature_table::{FeatureTable, OCCURRENCES};
 use crate::health_lines;
 use crate::output::{self, Style, percent};
 use crate::shared_args::SharedArgs;
-use crate::token_text::{TextArgs, read_text, stored_row};
+use crate::token_text::{TextArgs, hint, read_text};
 use unmix_interpret::report::{HealthLevel, health_notes};
 use unmix_interpret::{
-    Activation, Contexts, INTERPRETED_CONTEXTS, Interpreter, Neuron, Occurrence, QUANTILES, REPRODUCIBLE,
-    TOKENS_A_WORD, Text, contexts, contexts_of_tokens, distributions, health, in_reading_order, reading_order,
-    strongest_neurons, strongest_tokens,
+    FeatureOrder, Neuron, QUANTILES, REPRODUCIBLE, SummaryOptions, contexts, feature_summaries, health,
+    in_reading_order, strongest_neurons,
 };
 
 /// Read the features of a fit: the words where each is strongest
@@ -79,65 +78,42 @@ pub enum Order {
     Reproducibility,
 }
 
-/// Words on each side in JSON, which has no width to limit them.
-const JSON_WORDS: usize = 8;
+impl Order {
+    fn order(self) -> FeatureOrder {
+        match self {
+            Order::Reading => FeatureOrder::Reading,
+            Order::Share => FeatureOrder::Share,
+            Order::Index => FeatureOrder::Index,
+            Order::Reproducibility => FeatureOrder::Reproducibility,
+        }
+    }
+}
+
 /// Neurons shown for a feature.
 const NEURONS: usize = 6;
-/// Bins of the distribution of a feature's coefficients in JSON.
-const JSON_BINS: usize = 32;
-/// Neurons of a feature in JSON.
-const JSON_NEURONS: usize = 20;
 
 /// Runs the command.
 pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let record = read_fit(&args.fit)?;
     let fit = in_reading_order(&record);
     check_numbers(&args.feature, fit.features.rows)?;
-    if args.sort == Order::Reproducibility && fit.run.summary.consensus.is_none() {
-        return Err(Failure::Usage(
-            "--sort reproducibility: the fit is of a single run, so nothing is known about it; fit with --runs auto"
-                .to_owned(),
-        ));
-    }
+    let advised = |error| Failure::Usage(format!("{}; fit with --runs auto", Failure::from(error)));
+    args.sort.order().check(&fit).map_err(advised)?;
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
-    let order = order(args, &fit, &text);
-    let found = contexts(&fit.coefficients, &text, args.top.max(OCCURRENCES));
+    // Features that --feature names keep the order in which they were named.
+    let order = if args.feature.is_empty() { args.sort.order().of(&fit, &text) } else { args.feature.clone() };
     let summary = &fit.run.summary;
     let token_ids = fit.columns.token_ids.as_deref();
     let health = health(&fit.features, &fit.coefficients, &summary.feature_statistics, token_ids);
 
     if shared.json {
-        let distributions = distributions(&fit.coefficients, JSON_BINS);
-        let neurons = neurons(&fit, JSON_NEURONS)?;
-        let words = args.context.unwrap_or(JSON_WORDS);
-        let features: Vec<Value> = order
-            .iter()
-            .map(|&k| {
-                let statistics = &summary.feature_statistics[k];
-                let contexts: Vec<Value> = found[k]
-                    .occurrences
-                    .iter()
-                    .map(|occurrence| {
-                        let mut value = context_json(occurrence, &text, statistics.norm, words);
-                        let entry = |column: &Option<Vec<i64>>| column.as_ref().map(|column| column[occurrence.row]);
-                        value["row"] = json!(stored_row(&fit, occurrence.row));
-                        value["token_id"] = json!(entry(&fit.columns.token_ids));
-                        value["prompt"] = json!(entry(&fit.columns.prompt_ids));
-                        value["position"] = json!(entry(&fit.columns.positions));
-                        value
-                    })
-                    .collect();
-                json!({
-                    "feature": k,
-                    "dead": summary.dead_features.contains(&(k as u32)),
-                    "statistics": statistics,
-                    "words": words_json(&found[k], &text),
-                    "contexts": contexts,
-                    "distribution": distributions[k],
-                    "neurons": neurons[k],
-                })
-            })
-            .collect();
+        let default = SummaryOptions::default();
+        let options = SummaryOptions {
+            contexts: args.top.max(OCCURRENCES),
+            words: args.context.unwrap_or(default.words),
+            ..default
+        };
+        let features = feature_summaries(&fit, &text, &order, &options)?;
         return output::print_json(&json!({
             "fit": output::json_path(&args.fit),
             "relative_error": summary.relative_error,
@@ -150,6 +126,7 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
             "features": features,
         }));
     }
+    let found = contexts(&fit.coefficients, &text, args.top.max(OCCURRENCES));
     let neurons = args.neurons.then(|| neurons(&fit, NEURONS)).transpose()?;
     let table = FeatureTable {
         summary,
@@ -180,7 +157,7 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
     }
     let notes = health_notes(&health, summary);
     out.push_str(&health_lines::lines(notes.iter().filter(|note| note.level != HealthLevel::Good), output::width()));
-    out.push_str(source.hint());
+    out.push_str(hint(source));
     if !text.knows_prompts() {
         out.push_str("Where prompts begin is not known: the activations came without `prompt_ids` or `positions`.\n");
     }
@@ -192,57 +169,10 @@ fn neurons(fit: &FitRecord, most: usize) -> Result<Vec<Vec<Neuron>>, Failure> {
     Ok((0..fit.features.rows).map(|k| strongest_neurons(&fit.features, k, most)).collect::<Result<_, _>>()?)
 }
 
-/// The different words, for programs.
-pub fn words_json(found: &Contexts, text: &Text) -> Value {
-    found.spellings.iter().map(|s| json!({"word": text.join(s.word.clone()), "count": s.count})).collect()
-}
-
-/// A word in its context, for programs.
-pub fn context_json(occurrence: &Occurrence, text: &Text, norm: f64, words: usize) -> Value {
-    let window = text.window(occurrence.word.clone(), words, |_| true);
-    json!({
-        "row": occurrence.row,
-        "coefficient": occurrence.coefficient,
-        "strength": f64::from(occurrence.coefficient) * norm,
-        "before": text.raw(window.before),
-        "word": text.raw(occurrence.word.clone()),
-        "after": text.raw(window.after),
-    })
-}
-
 /// Refuses numbers from --feature that a fit of `rank` does not have.
 pub fn check_numbers(features: &[usize], rank: usize) -> Result<(), Failure> {
     match features.iter().find(|&&k| k >= rank) {
         Some(k) => Err(Failure::Usage(format!("--feature {k}: the fit has features 0 to {}", rank - 1))),
         None => Ok(()),
     }
-}
-
-/// The features to show, in order. Those that --feature names keep the order in which they were named.
-fn order(args: &FeaturesArgs, fit: &FitRecord, text: &Text) -> Vec<usize> {
-    let statistics = &fit.run.summary.feature_statistics;
-    let mut order: Vec<usize> = (0..fit.features.rows).collect();
-    match args.sort {
-        _ if !args.feature.is_empty() => return args.feature.clone(),
-        Order::Index => {}
-        Order::Share => order.sort_by(|&a, &b| statistics[b].explained_share.total_cmp(&statistics[a].explained_share)),
-        Order::Reproducibility => {
-            let agreement = |k: usize| statistics[k].reproducibility.unwrap_or(0.0);
-            order.sort_by(|&a, &b| agreement(b).total_cmp(&agreement(a)));
-        }
-        Order::Reading => order = reading_order(statistics, &word_scores(fit, text)),
-    }
-    order
-}
-
-/// How far the strongest words of each feature agree, from 0 to 1.
-fn word_scores(fit: &FitRecord, text: &Text) -> Vec<f64> {
-    let interpreter = Interpreter::new(text, None, fit.run.seed);
-    let score = |tokens: &Vec<Activation>| {
-        let words = contexts_of_tokens(tokens, text, INTERPRETED_CONTEXTS).occurrences;
-        let peaks: Vec<Activation> =
-            words.iter().map(|word| Activation { row: word.row, coefficient: word.coefficient }).collect();
-        interpreter.of(&peaks).score
-    };
-    strongest_tokens(&fit.coefficients, INTERPRETED_CONTEXTS * TOKENS_A_WORD).iter().map(score).collect()
 }

@@ -4,21 +4,21 @@ use std::path::PathBuf;
 
 use clap::Args;
 use console::{measure_text_width, truncate_str};
-use serde_json::{Value, json};
+use serde_json::json;
 use unmix::DenseMatrix;
 use unmix_data::{FitRecord, read_fit};
 use unmix_interpret::{
-    Contexts, LensReading, NormKind, Readout, Text, TokenIdLogit, contexts, in_reading_order, one_line, single_neurons,
+    Contexts, LensReading, NormKind, Readout, Text, TokenIdLogit, VocabularyWords, contexts, in_reading_order,
+    named_words, one_line, single_neurons,
 };
 
-use crate::commands::features::{check_numbers, words_json};
+use crate::commands::features::check_numbers;
 use crate::failure::Failure;
 use crate::feature_table::{OCCURRENCES, word_list};
 use crate::model::ModelArgs;
 use crate::output::{self, Style};
 use crate::shared_args::SharedArgs;
 use crate::token_text::{TextArgs, read_text};
-use crate::vocabulary_words::VocabularyWords;
 
 /// Read what features make the model say: the tokens that each promotes and suppresses
 ///
@@ -68,7 +68,7 @@ pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let values = chosen.iter().flat_map(|&k| features.row(k)).copied().chain(neurons.values).collect();
     let rows = DenseMatrix { rows: chosen.len() + neurons.rows, columns: features.columns, values };
 
-    let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
+    let words = args.text.words()?;
     let readout = args.model.readout(features.columns, &words)?;
     let active = active(args, &fit)?;
     let readings = readout.read(&readout.directions(&rows)?, args.top)?;
@@ -76,16 +76,13 @@ pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
 
     if shared.json {
         let entry = |key: &str, number: usize, reading: &LensReading| {
-            json!({
-                key: number,
-                "mean_logit": reading.mean_logit,
-                "promoted": tokens_json(&words, &reading.promoted),
-                "suppressed": tokens_json(&words, &reading.suppressed),
-            })
+            let mut value = json!(reading.named(&words));
+            value[key] = number.into();
+            value
         };
         let feature = |(&k, reading): (&usize, &LensReading)| {
             let mut value = entry("feature", k, reading);
-            value["words"] = active.as_ref().map(|(text, found)| words_json(&found[k], text)).into();
+            value["words"] = json!(active.as_ref().map(|(text, found)| named_words(&found[k], text)));
             value
         };
         let neuron = |(&j, reading): (&usize, &LensReading)| entry("neuron", j, reading);
@@ -199,9 +196,4 @@ fn summary(readout: &Readout) -> String {
         output::thousands(readout.tokens() as u64),
         weights.join(", "),
     )
-}
-
-fn tokens_json(words: &VocabularyWords, tokens: &[TokenIdLogit]) -> Vec<Value> {
-    let token = |t: &TokenIdLogit| json!({"token_id": t.token_id, "text": words.text(t.token_id), "logit": t.logit});
-    tokens.iter().map(token).collect()
 }

@@ -7,7 +7,6 @@ pub mod demo;
 pub mod doctor;
 pub mod encode;
 pub mod export;
-mod export_snippets;
 mod export_tool;
 pub mod features;
 pub mod fit;

@@ -1,11 +1,11 @@
 //! `unmix report`: everything about the features of a fit on one page.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 use unmix_data::{FitRecord, PromptLabels, check_file_target, read_fit, write_file};
+use unmix_interpret::concepts::{prompt_concepts, wider_concepts};
 use unmix_interpret::report::{BesideParts, MatchedFit, ReportParts, assemble, match_fits, render};
 use unmix_interpret::{Text, hierarchy, in_reading_order};
 
@@ -18,8 +18,7 @@ use crate::model::ModelArgs;
 use crate::output::{self, Style, Table, bytes};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
-use crate::token_text::{TextArgs, read_text};
-use crate::vocabulary_words::VocabularyWords;
+use crate::token_text::{TextArgs, hint, read_text};
 
 /// Write a page about the features: contexts, promoted tokens, concepts, tree, map
 ///
@@ -96,7 +95,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let fit = in_reading_order(&as_fitted);
     let (text, source) = read_text(&args.text, &fit, &args.fit)?;
     let labels = args.labels.as_deref().map(PromptLabels::read).transpose()?;
-    let words = VocabularyWords::read(args.text.vocabulary.as_deref())?;
+    let words = args.text.words()?;
     let other = args.beside.as_deref().map(|dir| read_beside(dir, &fit, args)).transpose()?;
     let options = args.tree.options(&fit);
     options.check(fit.features.rows as u32)?;
@@ -109,7 +108,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     };
     let lens = if args.model.is_given() {
         reporter.stage("reading what features promote");
-        Some(args.model.promoted_beyond_chance(&fit.features, &words)?)
+        Some(args.model.readout(fit.features.columns, &words)?.promoted_beyond_chance(&fit.features, &words)?)
     } else {
         None
     };
@@ -122,8 +121,8 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     };
     // Labels of other activations are about other prompts, which may have the same numbers.
     let of_the_fit = scored.as_ref().is_some_and(|scored| scored.fitted);
-    let names = labels.as_ref().filter(|_| of_the_fit).and_then(|labels| prompt_names(labels, &fit));
-    let parents = labels.as_ref().map(parents);
+    let names = labels.as_ref().filter(|_| of_the_fit).and_then(|labels| prompt_concepts(labels, &fit));
+    let parents = labels.as_ref().map(wider_concepts);
     let title = args.title.clone().unwrap_or_else(|| folder_name(&args.fit));
     let report = assemble(&ReportParts {
         title: &title,
@@ -162,10 +161,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     let mut fact = |name: &str, text: String| table.row(vec![name.to_owned(), text]);
     let shown = |there: bool, what: &str, how: &str| if there { what.to_owned() } else { format!("not shown; {how}") };
     fact("features", report.features.len().to_string());
-    fact(
-        "words",
-        if source.hint().is_empty() { "in contexts".to_owned() } else { source.hint().trim_end().to_owned() },
-    );
+    fact("words", if hint(source).is_empty() { "in contexts".to_owned() } else { hint(source).trim_end().to_owned() });
     let promote = report.features.iter().filter(|feature| !feature.promoted.is_empty()).count();
     let promoted = format!(
         "tokens through the model's weights; beyond chance for {promote} of {} features",
@@ -224,17 +220,6 @@ fn read_beside(dir: &Path, first: &FitRecord, args: &ReportArgs) -> Result<Other
         )));
     };
     Ok(OtherFit { title: folder_name(dir), fit, text, matched })
-}
-
-/// The concept of each token's prompt, if the fit knows prompts and all of them have a label.
-fn prompt_names(labels: &PromptLabels, fit: &FitRecord) -> Option<Vec<String>> {
-    let entries = labels.entries(fit.columns.prompt_ids.as_deref()?).ok()?;
-    Some(entries.into_iter().map(|entry| labels.label(entry).concept.to_owned()).collect())
-}
-
-/// The wider concept of each concept, by name.
-pub fn parents(labels: &PromptLabels) -> HashMap<String, String> {
-    labels.labels().filter_map(|label| Some((label.concept.to_owned(), label.parent?.to_owned()))).collect()
 }
 
 fn folder_name(path: &Path) -> String {

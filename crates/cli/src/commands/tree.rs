@@ -3,22 +3,17 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
 use unmix::FeatureStatistics;
 use unmix_data::{FitRecord, check_file_target, read_fit, write_file};
-use unmix_interpret::{
-    Activation, Contexts, Hierarchy, HierarchyOptions, TOKENS_A_WORD, Text, contexts, contexts_of_tokens, hierarchy,
-    in_reading_order, neuron_group,
-};
+use unmix_interpret::{Hierarchy, HierarchyOptions, HierarchyWords, hierarchy, in_reading_order};
 
-use crate::commands::features::words_json;
 use crate::engine;
 use crate::failure::Failure;
 use crate::feature_table::reproducibility;
 use crate::output::{self, Style, percent};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
-use crate::token_text::{TextArgs, read_text};
+use crate::token_text::{TextArgs, hint, read_text};
 
 /// Find how the features of a fit nest
 ///
@@ -85,9 +80,6 @@ impl HierarchyArgs {
     }
 }
 
-/// Words that are looked at for each feature.
-const WORDS: usize = 12;
-
 /// Runs the command.
 pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     if let Some(out) = &args.out {
@@ -107,10 +99,9 @@ pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
     }
     let kept = fit.run.summary.kept_per_feature;
     let tree = hierarchy(engine.as_ref(), &fit.features, kept, &options)?;
-    let tokens = tree.node_coefficients(&fit.coefficients).strongest_tokens(&fit.coefficients, TOKENS_A_WORD * WORDS);
-    let named = Named::new(&fit, &text, &tokens);
+    let named = HierarchyWords::of(&fit, &text, &tree);
     if args.out.is_some() || shared.json {
-        let value = named.json(&fit, &tree, &options);
+        let value = named.summary(&fit, &tree, &options);
         if let Some(out) = &args.out {
             write_file(out, args.force, |out| {
                 serde_json::to_writer_pretty(&mut *out, &value)?;
@@ -121,7 +112,7 @@ pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
             return output::print_json(&value);
         }
     }
-    let mut out = named.render(&tree, &fit.run.summary.feature_statistics, args.top);
+    let mut out = render(&named, &tree, &fit.run.summary.feature_statistics, args.top);
     out.push_str(&format!(
         "\n{} features of the fit under {}. Strength: how much of a feature the parent makes up.{}\n",
         fit.features.rows,
@@ -132,97 +123,39 @@ pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Res
             ""
         },
     ));
-    out.push_str(source.hint());
+    out.push_str(hint(source));
     output::print(&out)
 }
 
-/// The words of every node.
-struct Named<'a> {
-    text: &'a Text,
-    /// Contexts of the fit's features, then of each level's.
-    contexts: Vec<Vec<Contexts>>,
-}
-
-impl<'a> Named<'a> {
-    fn new(fit: &FitRecord, text: &'a Text, tokens: &[Vec<Vec<Activation>>]) -> Self {
-        let mut all = vec![contexts(&fit.coefficients, text, WORDS)];
-        all.extend(tokens.iter().map(|level| level.iter().map(|t| contexts_of_tokens(t, text, WORDS)).collect()));
-        Named { text, contexts: all }
-    }
-
-    fn words(&self, level: usize, feature: usize, most: usize) -> String {
-        let spellings = self.contexts[level][feature].spellings.iter().take(most);
-        spellings.map(|s| self.text.name(s.word.clone())).collect::<Vec<_>>().join(" · ")
-    }
-
-    /// The levels from the top down. Each parent has its children below it.
-    fn render(&self, tree: &Hierarchy, statistics: &[FeatureStatistics], most: usize) -> String {
-        let style = Style::stdout();
-        let width = output::width();
-        let fitted = |line: String| console::truncate_str(&line, width, "…").into_owned() + "\n";
-        let mut out = String::new();
-        for (index, level) in tree.levels.iter().enumerate().rev() {
-            let title = format!(
-                "Level {}: {} features, {} of those below explained",
-                index + 1,
-                level.features.rows,
-                percent(1.0 - level.relative_error)
-            );
-            out.push_str(&format!("{}{}\n", if out.is_empty() { "" } else { "\n" }, style.strong(&title)));
-            let mut parents: Vec<usize> =
-                (0..level.children.len()).filter(|&p| !level.children[p].is_empty()).collect();
-            parents.sort_by_key(|&p| std::cmp::Reverse(level.children[p].len()));
-            for parent in parents {
-                let words = self.words(index + 1, parent, most);
-                out.push_str(&fitted(format!("{}.{parent}  {}", index + 1, style.strong(&words))));
-                for child in &level.children[parent] {
-                    let name =
-                        if index == 0 { format!("#{}", child.feature) } else { format!("{index}.{}", child.feature) };
-                    let words = self.words(index, child.feature, most);
-                    let agreed = statistics.get(child.feature).filter(|_| index == 0).and_then(|s| s.reproducibility);
-                    let agreed = agreed.map_or_else(String::new, |mean| format!("  [{}]", reproducibility(mean)));
-                    out.push_str(&fitted(format!("  {:>6} {:.2}{agreed}  {words}", name, child.strength)));
-                }
+/// The levels from the top down. Each parent has its children below it.
+fn render(named: &HierarchyWords<'_>, tree: &Hierarchy, statistics: &[FeatureStatistics], most: usize) -> String {
+    let words_of = |level, feature| named.words(level, feature, most).join(" · ");
+    let style = Style::stdout();
+    let width = output::width();
+    let fitted = |line: String| console::truncate_str(&line, width, "…").into_owned() + "\n";
+    let mut out = String::new();
+    for (index, level) in tree.levels.iter().enumerate().rev() {
+        let title = format!(
+            "Level {}: {} features, {} of those below explained",
+            index + 1,
+            level.features.rows,
+            percent(1.0 - level.relative_error)
+        );
+        out.push_str(&format!("{}{}\n", if out.is_empty() { "" } else { "\n" }, style.strong(&title)));
+        let mut parents: Vec<usize> = (0..level.children.len()).filter(|&p| !level.children[p].is_empty()).collect();
+        parents.sort_by_key(|&p| std::cmp::Reverse(level.children[p].len()));
+        for parent in parents {
+            let words = words_of(index + 1, parent);
+            out.push_str(&fitted(format!("{}.{parent}  {}", index + 1, style.strong(&words))));
+            for child in &level.children[parent] {
+                let name =
+                    if index == 0 { format!("#{}", child.feature) } else { format!("{index}.{}", child.feature) };
+                let words = words_of(index, child.feature);
+                let agreed = statistics.get(child.feature).filter(|_| index == 0).and_then(|s| s.reproducibility);
+                let agreed = agreed.map_or_else(String::new, |mean| format!("  [{}]", reproducibility(mean)));
+                out.push_str(&fitted(format!("  {:>6} {:.2}{agreed}  {words}", name, child.strength)));
             }
         }
-        out
     }
-
-    fn json(&self, fit: &FitRecord, tree: &Hierarchy, options: &HierarchyOptions) -> Value {
-        let levels: Vec<Value> = tree
-            .levels
-            .iter()
-            .enumerate()
-            .map(|(index, level)| {
-                let below = if index == 0 { &fit.features } else { &tree.levels[index - 1].features };
-                let nodes: Vec<Value> = level
-                    .children
-                    .iter()
-                    .enumerate()
-                    .map(|(parent, children)| {
-                        let group: Vec<usize> = children.iter().map(|child| child.feature).collect();
-                        let neurons = neuron_group(below, &group);
-                        json!({
-                            "node": parent,
-                            "children": children,
-                            "words": words_json(&self.contexts[index + 1][parent], self.text),
-                            "core_neurons": neurons.core,
-                            "exclusive_neurons": neurons.exclusive,
-                        })
-                    })
-                    .collect();
-                json!({"level": index + 1, "relative_error": level.relative_error, "nodes": nodes})
-            })
-            .collect();
-        let of_feature = |(contexts, statistics): (&Contexts, &FeatureStatistics)| {
-            let mut feature = json!({"words": words_json(contexts, self.text)});
-            if let Some(mean) = statistics.reproducibility {
-                feature["reproducibility"] = json!(mean);
-            }
-            feature
-        };
-        let features: Vec<Value> =
-            self.contexts[0].iter().zip(&fit.run.summary.feature_statistics).map(of_feature).collect();
-        json!({"options": options, "features": features, "levels": levels})
-    }
+    out
 }

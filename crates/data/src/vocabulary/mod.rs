@@ -40,19 +40,27 @@ impl Vocabulary {
     /// If the file cannot be read, has more than 512 MiB or is something else, or if two texts have the same id.
     pub fn read(path: impl AsRef<Path>) -> Result<Vocabulary, Error> {
         let path = path.as_ref();
-        let bytes = read_file(path, MOST_VOCABULARY, FOLDER_ADVICE)?;
+        Vocabulary::from_bytes(path, &read_file(path, MOST_VOCABULARY, FOLDER_ADVICE)?)
+    }
+
+    /// A vocabulary from the content of such a file. Errors call it `path`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), except for what can go wrong with reading.
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Vocabulary, Error> {
+        let path = path.as_ref();
         let (entries, decoder) = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            Some(b'{') if tokenizer::is_one(&bytes).map_err(|e| not_as_expected(path, &e, EXPECTED))? => {
+            Some(b'{') if tokenizer::is_one(bytes).map_err(|e| not_as_expected(path, &e, EXPECTED))? => {
                 let refuse = |problem| wrong(path, format!("this tokenizer cannot be read: {problem}"), EXPECTED);
-                tokenizer::read(&bytes).map_err(refuse)?
+                tokenizer::read(bytes).map_err(refuse)?
             }
-            Some(b'{') => (parse::<Entries>(path, &bytes, EXPECTED)?, None),
+            Some(b'{') => (parse::<Entries>(path, bytes, EXPECTED)?, None),
             Some(b'[') => {
-                let texts = parse(path, &bytes, EXPECTED)?;
+                let texts = parse(path, bytes, EXPECTED)?;
                 return Ok(Vocabulary { path: path.to_owned(), texts, places: None, decoder: None });
             }
             _ => {
-                let other: Value = parse(path, &bytes, EXPECTED)?;
+                let other: Value = parse(path, bytes, EXPECTED)?;
                 return Err(wrong(path, format!("the file holds {}", kind(&other)), EXPECTED));
             }
         };

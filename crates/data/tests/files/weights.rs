@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use proptest::prelude::*;
-use unmix_data::{Error, Weights};
+use unmix::ElementType;
+use unmix_data::{Error, MemoryTensor, Weights};
 
 use crate::bytes::{bf16s, f16s, f32s, f64s, npy, safetensors};
 
@@ -235,4 +237,28 @@ proptest! {
             Err(error) => prop_assert!(error.is_usage(), "{}", error),
         }
     }
+}
+
+#[test]
+fn tensors_in_memory_are_read_like_those_of_a_file() {
+    let tensor = |name: &str, shape: &[u64], values: &[f32]| MemoryTensor {
+        name: name.to_owned(),
+        element: ElementType::F32,
+        shape: shape.to_vec(),
+        bytes: Bytes::from(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()),
+    };
+    let matrix = || tensor("down", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let config = serde_json::json!({"model_type": "llama"});
+    let weights = Weights::from_memory("the model", vec![matrix(), tensor("norm", &[2], &[0.5, 2.0])], Some(config));
+    let weights = weights.expect("weights");
+    let mut row = [0.0; 3];
+    weights.matrix("down").and_then(|matrix| matrix.read_rows(1..2, &mut row)).expect("a row");
+    assert_eq!((row, weights.vector("norm").expect("a vector")), ([4.0, 5.0, 6.0], vec![0.5, 2.0]));
+    assert_eq!(weights.config().and_then(|config| config["model_type"].as_str()), Some("llama"));
+    let refused =
+        |tensors: Vec<MemoryTensor>| Weights::from_memory("the model", tensors, None).expect_err("refused").to_string();
+    assert!(refused(Vec::new()).contains("no tensors"));
+    assert!(refused(vec![matrix(), matrix()]).contains("down"));
+    let short = MemoryTensor { shape: vec![2, 4], ..matrix() };
+    assert!(refused(vec![short]).contains("24 bytes"));
 }

@@ -6,6 +6,11 @@ pub enum ConceptError {
     /// Labels or activations that cannot be read, or do not fit each other.
     #[error(transparent)]
     Data(#[from] unmix_data::Error),
+    /// Activations whose prompts are not known.
+    #[error(
+        "no column `prompt_ids`, so it is not known which tokens a label is about; add it, or give activations that have one"
+    )]
+    NoPrompts,
     /// Labels with which there is nothing to compare.
     #[error("{}: {problem}", path.display())]
     Labels {
@@ -21,7 +26,7 @@ impl ConceptError {
     pub fn is_usage(&self) -> bool {
         match self {
             ConceptError::Data(error) => error.is_usage(),
-            ConceptError::Labels { .. } => true,
+            ConceptError::Labels { .. } | ConceptError::NoPrompts => true,
         }
     }
 }

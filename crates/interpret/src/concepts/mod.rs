@@ -11,7 +11,9 @@ mod detected;
 mod detection;
 mod diff_means;
 mod error;
+mod fit_scores;
 mod labelling;
+mod names;
 mod pairs;
 mod purity;
 mod scores;
@@ -21,7 +23,9 @@ pub use detected::DETECTED_P;
 pub use detection::s_cd;
 pub use diff_means::diff_means;
 pub use error::ConceptError;
+pub use fit_scores::{ScoreOptions, score_fit};
 pub use labelling::{ConceptLevel, Labelling};
+pub use names::{prompt_concepts, wider_concepts};
 pub use purity::StrongestRows;
 pub use scores::{
     Baseline, ConceptScores, Detected, DirectionScore, Purity, ScoreSummary, ScoredConcept, ScoredFeature, Spread,

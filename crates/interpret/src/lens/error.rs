@@ -184,6 +184,22 @@ pub enum LensError {
         /// Width that the weights need.
         expected: usize,
     },
+    /// A vocabulary that cannot belong to the unembedding.
+    #[error(
+        "{}: {entries} entries, {known} of them among the {tokens} tokens of the unembedding; give the vocabulary of the same \
+         model",
+        path.display()
+    )]
+    Vocabulary {
+        /// The vocabulary.
+        path: PathBuf,
+        /// Its entries.
+        entries: u64,
+        /// Those of the entries that have a row of the unembedding.
+        known: u64,
+        /// Rows of the unembedding.
+        tokens: u64,
+    },
     /// There is no neuron of this number.
     #[error("no neuron {neuron}; there are neurons 0 to {}", neurons.saturating_sub(1))]
     NoSuchNeuron {

@@ -33,7 +33,7 @@ pub use model_family::{ModelFamily, layer_prefixes};
 pub use options::{NormKind, ReadoutNames, ReadoutOptions};
 pub use read::{LensReading, TokenIdLogit};
 pub use readout::Readout;
-pub use words::{LensWords, TokenLogit};
+pub use words::{LensWords, NamedReading, NamedToken, TokenLogit};
 
 use unmix::DenseMatrix;
 

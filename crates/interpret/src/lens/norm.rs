@@ -84,18 +84,12 @@ fn kind(model: &Model<'_>, place: &Place, name: Option<&str>) -> Result<NormKind
     }
     let noted = name.and_then(|name| Some((name, model.weights.metadata(name)?.get(METADATA_KIND)?)));
     if let Some((name, noted)) = noted {
-        return match noted.as_str() {
-            "rms" => Ok(NormKind::Rms),
-            "rms-plus-one" => Ok(NormKind::RmsPlusOne),
-            "layer" => Ok(NormKind::Layer),
-            "layer-plus-one" => Ok(NormKind::LayerPlusOne),
-            _ => Err(LensError::Metadata {
-                path: model.weights.path(name).unwrap_or("".as_ref()).to_owned(),
-                key: METADATA_KIND,
-                found: noted.clone(),
-                expected: "rms, rms-plus-one, layer or layer-plus-one",
-            }),
-        };
+        return NormKind::named(noted).filter(|&kind| kind != NormKind::None).ok_or_else(|| LensError::Metadata {
+            path: model.weights.path(name).unwrap_or("".as_ref()).to_owned(),
+            key: METADATA_KIND,
+            found: noted.clone(),
+            expected: "rms, rms-plus-one, layer or layer-plus-one",
+        });
     }
     match model.family() {
         Some(family) => Ok(family.norm),

@@ -19,6 +19,26 @@ pub enum NormKind {
 }
 
 impl NormKind {
+    /// All kinds.
+    pub const ALL: [NormKind; 5] =
+        [NormKind::None, NormKind::Rms, NormKind::RmsPlusOne, NormKind::Layer, NormKind::LayerPlusOne];
+
+    /// The name: `none`, `rms`, `rms-plus-one`, `layer` or `layer-plus-one`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NormKind::None => "none",
+            NormKind::Rms => "rms",
+            NormKind::RmsPlusOne => "rms-plus-one",
+            NormKind::Layer => "layer",
+            NormKind::LayerPlusOne => "layer-plus-one",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<NormKind> {
+        NormKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Whether weights are stored as their difference from 1.
     pub(super) fn adds_one(self) -> bool {
         matches!(self, NormKind::RmsPlusOne | NormKind::LayerPlusOne)

@@ -10,6 +10,7 @@ use super::model::{Model, Until};
 use super::norm::Norm;
 use super::place::Part;
 use super::{LensError, ReadoutNames, ReadoutOptions, Role};
+use crate::VocabularyWords;
 
 /// The way from the neurons of one layer to the logits: the down-projection, the norms after it, if the model has any,
 /// the final norm, and the unembedding with its bias, scale and cap. Matrices stay in their files and are read one
@@ -84,6 +85,21 @@ impl Readout {
     pub fn with_tokens(mut self, tokens: usize) -> Readout {
         self.head.tokens = self.head.tokens.min(tokens.max(1));
         self
+    }
+
+    /// The same readout for the tokens of a vocabulary. Rows of the unembedding after the last one that `words` know are
+    /// padding.
+    ///
+    /// # Errors
+    /// If the vocabulary cannot belong to the unembedding.
+    pub fn for_vocabulary(self, words: &VocabularyWords) -> Result<Readout, LensError> {
+        words.check(self.tokens() as u64)?;
+        let rows = u32::try_from(self.tokens()).unwrap_or(u32::MAX);
+        let last = (0..rows).rev().find(|&id| words.text(id).is_some());
+        Ok(match last {
+            Some(last) => self.with_tokens(last as usize + 1),
+            None => self,
+        })
     }
 
     /// Which tensors are used, and how.

@@ -10,10 +10,17 @@ from ._unmix import __version__
 from .activations import Activations
 from .collect import collect
 from .collection import Collection
+from .comparison import Comparison
+from .concepts import ConceptTable
 from .errors import DeviceError, FitInterrupted
+from .export import Export
+from .features import Context, Feature, FeatureTable, Word
 from .fit import Fit, load
 from .fitting import default_options, fit
+from .lens import LensTable
+from .report import Report
 from .steering import Steering, steer
+from .tree import FeatureTree
 
 if TYPE_CHECKING:
     from .estimator import SemiNMF
@@ -21,11 +28,21 @@ if TYPE_CHECKING:
 __all__ = [
     "Activations",
     "Collection",
+    "Comparison",
+    "ConceptTable",
+    "Context",
     "DeviceError",
+    "Export",
+    "Feature",
+    "FeatureTable",
+    "FeatureTree",
     "Fit",
     "FitInterrupted",
+    "LensTable",
+    "Report",
     "SemiNMF",
     "Steering",
+    "Word",
     "__version__",
     "collect",
     "default_options",

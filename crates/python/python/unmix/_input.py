@@ -36,7 +36,7 @@ def memory_of(given: Any, *, name: str = "X") -> tuple[NDArray[Any], str]:
     ValueError
         If it does not have two dimensions, has no entries, or holds numbers that float32 cannot hold.
     """
-    array, element = _array_of(given, name)
+    array, element = numbers_of(given, name)
     if array.ndim != 2:
         advice = "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) if it contains a single sample"
         raise ValueError(
@@ -59,7 +59,8 @@ def bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
     return array.reshape(-1).view(np.uint8)
 
 
-def _array_of(given: Any, name: str) -> tuple[NDArray[Any], str]:
+def numbers_of(given: Any, name: str) -> tuple[NDArray[Any], str]:
+    """An array of any shape as contiguous numbers and their type, as of :func:`memory_of`."""
     if _is_sparse(given):
         raise TypeError(
             f"{name}: Sparse data was passed, but dense data is required. Use '.toarray()' to convert to a dense numpy array."

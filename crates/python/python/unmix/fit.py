@@ -11,23 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _unmix
+from ._fit_output import FitOutput
+from ._fit_reading import FitReading
 
 if TYPE_CHECKING:
     from ._directions import Weighted
     from .steering import Steering
 
 
-class Fit:
+class Fit(FitReading, FitOutput):
     """Features and coefficients of activations, with the columns of their tokens.
 
     A fit comes from :func:`unmix.fit`, :class:`unmix.SemiNMF` or :func:`unmix.load`. Its folder is the one that the command
     ``unmix fit`` writes.
     """
-
-    def __init__(self, native: _unmix.Fit, token_strings: list[str] | None = None) -> None:
-        self._native = native
-        #: The text of each token, str [n], if the activations had them. They are not part of the folder.
-        self.token_strings = token_strings
 
     @functools.cached_property
     def components(self) -> NDArray[np.float32]:
@@ -133,11 +130,12 @@ class Fit:
 
     def __getstate__(self) -> dict[str, Any]:
         parts = {"features": self.components, "coefficients": self.coefficients, "columns": self.columns}
-        return {**parts, "run": self._native.run_json(), "token_strings": self.token_strings}
+        text = {"token_strings": self.token_strings, "tokenizer": self._tokenizer, "name": self.name}
+        return {**parts, **text, "run": self._native.run_json()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         native = _unmix.Fit.from_parts(state["features"], state["coefficients"], state["columns"], state["run"])
-        self.__init__(native, state["token_strings"])  # type: ignore[misc]
+        self.__init__(native, state["token_strings"], state["tokenizer"], state["name"])  # type: ignore[misc]
 
     def __repr__(self) -> str:
         tokens, (features, neurons) = self.coefficients.shape[0], self.components.shape
@@ -154,4 +152,4 @@ def load(path: str | os.PathLike[str]) -> Fit:
     OSError
         If it is not there, or cannot be read.
     """
-    return Fit(_unmix.Fit.load(path))
+    return Fit._read(path)

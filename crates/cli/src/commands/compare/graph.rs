@@ -52,7 +52,11 @@ pub fn write(targets: &Targets<'_>, fits: &[Fit<'_>], measure: Option<Measure>) 
     }
     let named: Vec<NamedFit<'_>> = fits
         .iter()
-        .map(|fit| NamedFit { name: name(fit, fits), record: &fit.record, words: fit.words(WORDS) })
+        .map(|fit| NamedFit {
+            name: name(fit, fits),
+            record: &fit.record,
+            words: fit.words.as_ref().map(|words| words.words(WORDS)),
+        })
         .collect();
     let graph = FeatureGraph::of(&named, measure)?;
     if let Some(file) = targets.graph {

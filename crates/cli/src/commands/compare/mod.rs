@@ -13,7 +13,7 @@ use serde_json::json;
 use unmix_data::check_file_target;
 use unmix_interpret::links::Measure;
 
-use self::comparison::Comparison;
+use self::comparison::Compared;
 use self::fit::Fit;
 use self::graph::Targets;
 use self::in_json::in_json;
@@ -123,7 +123,7 @@ pub fn run(args: &CompareArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let targets = Targets { page: args.page.as_deref(), graph: args.graph.as_deref(), force: args.force };
     targets.check(&fits, measure)?;
     let comparisons =
-        others.iter().map(|fit| Comparison::of(first, fit, measure)).collect::<Result<Vec<_>, Failure>>()?;
+        others.iter().map(|fit| Compared::of(first, fit, measure)).collect::<Result<Vec<_>, Failure>>()?;
     let written = graph::write(&targets, &fits, measure)?;
     if shared.json {
         return output::print_json(&json!({

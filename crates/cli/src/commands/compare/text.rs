@@ -3,17 +3,14 @@
 use unmix::{MatchedPair, Matching};
 use unmix_interpret::links::Measure;
 
-use super::comparison::Comparison;
+use super::comparison::Compared;
 use super::fit::Fit;
 use crate::feature_table::word_list;
 use crate::output::{self, Style, Table};
 
-/// With fewer features, a shuffle has so little to shuffle that chance may reach whatever is found.
-const LEAST_FEATURES: usize = 8;
-
 /// One line for each fit.
-pub fn table(first: &Fit<'_>, comparisons: &[Comparison<'_>]) -> Table {
-    let measures = || comparisons.iter().map(|comparison| comparison.measure);
+pub fn table(first: &Fit<'_>, comparisons: &[Compared<'_>]) -> Table {
+    let measures = || comparisons.iter().map(|compared| compared.comparison.measure);
     let is_mixed = measures().any(|measure| measure != Measure::Cosine) && measures().any(|m| m == Measure::Cosine);
     let mean = match measures().next() {
         _ if is_mixed => ">mean",
@@ -30,9 +27,9 @@ pub fn table(first: &Fit<'_>, comparisons: &[Comparison<'_>]) -> Table {
         vec![fit.path.display().to_string(), fit.record.features.rows.to_string(), error]
     };
     table.row(cells(first));
-    for comparison in comparisons {
+    for Compared { fit, comparison } in comparisons {
         let matching = &comparison.matching;
-        let mut row = cells(comparison.fit);
+        let mut row = cells(fit);
         row.extend([matching.stability(), matching.median(), comparison.by_chance(Matching::stability)].map(three));
         row.push(format!("{} of {}", comparison.found_again(), matching.possible));
         if is_mixed {
@@ -44,43 +41,35 @@ pub fn table(first: &Fit<'_>, comparisons: &[Comparison<'_>]) -> Table {
 }
 
 /// What the numbers mean, in sentences.
-pub fn sentences(comparison: &Comparison<'_>) -> String {
-    let (matching, path) = (&comparison.matching, output::path(comparison.fit.path));
+pub fn sentences(Compared { fit, comparison }: &Compared<'_>) -> String {
+    let (matching, path) = (&comparison.matching, output::path(fit.path));
+    let verdict = comparison.verdict();
     if matching.possible == 0 {
-        return format!("{path}: there is nothing to match, since one of the fits has no feature that is not zero.\n");
+        return format!("{path}: {}{}\n", verdict[..1].to_lowercase(), &verdict[1..]);
     }
-    let found = comparison.found_again();
     let name = comparison.measure.name();
-    let (mean, chance) = (matching.stability(), comparison.by_chance(Matching::stability));
-    let (share, by_chance) = (found as f64 / matching.possible as f64, comparison.found_again_by_chance());
     let shuffled = match comparison.measure {
         Measure::Cosine => "each neuron's weights shuffled among the features",
         Measure::Correlation => "the tokens of the second fit in a random order",
     };
-    let verdict = if matching.possible >= LEAST_FEATURES && found as f64 <= by_chance && mean <= chance {
-        "That is no more than chance."
-    } else if share >= 0.75 {
-        "Most features do not depend on what differs between the fits."
-    } else if share >= 0.25 {
-        "The features that were found again do not depend on what differs between the fits; the others may."
-    } else {
-        "Most features depend on what differs between the fits, so read no single fit as the only answer."
-    };
     format!(
-        "{path}: {found} of {} features were found again, with a counterpart of a {name} of at least {}. \
-         By chance {by_chance:.0} would be.\n\
+        "{path}: {} of {} features were found again, with a counterpart of a {name} of at least {}. \
+         By chance {:.0} would be.\n\
          The {name} with the counterpart is {} on average (0 where there is none) and {} at the median.\n\
          By chance it is {} on average, with {shuffled}.\n{verdict}\n",
+        comparison.found_again(),
         matching.possible,
         comparison.found_from(),
-        three(mean),
+        comparison.found_again_by_chance(),
+        three(matching.stability()),
         three(matching.median()),
-        three(chance),
+        three(comparison.by_chance(Matching::stability)),
     )
 }
 
 /// The most similar pairs, with the words of both features if they are known.
-pub fn pairs(first: &Fit<'_>, comparison: &Comparison<'_>, top: usize, style: Style) -> String {
+pub fn pairs(first: &Fit<'_>, compared: &Compared<'_>, top: usize, style: Style) -> String {
+    let Compared { fit, comparison } = compared;
     /// Width of the numbers and of the space between columns.
     const NUMBERS: usize = 5 + 2 + 6 + 2 + 11 + 4;
     let shown: Vec<&MatchedPair> = comparison.matching.pairs.iter().take(top).collect();
@@ -106,12 +95,12 @@ pub fn pairs(first: &Fit<'_>, comparison: &Comparison<'_>, top: usize, style: St
         let (a, b) = (pair.first.to_string(), pair.second.to_string());
         let similarity = three(pair.cosine.into());
         table.row(if has_words {
-            vec![a, words(first, pair.first), b, words(comparison.fit, pair.second), similarity]
+            vec![a, words(first, pair.first), b, words(fit, pair.second), similarity]
         } else {
             vec![a, b, similarity]
         });
     }
-    let title = style.strong(&format!("Most alike in {}", comparison.fit.path.display()));
+    let title = style.strong(&format!("Most alike in {}", fit.path.display()));
     format!("\n{title}\n{}", table.render(style))
 }
 

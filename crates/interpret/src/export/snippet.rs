@@ -1,10 +1,9 @@
-//! How each tool loads what `unmix export` wrote for it.
+//! How each tool loads what was written for it.
 
 use std::path::Path;
 
-use unmix_interpret::disturbs_a_terminal;
-
-use super::export_tool::Tool;
+use super::Tool;
+use crate::disturbs_a_terminal;
 
 /// A few lines of Python that load the folder `out`. `layer` is the layer of the activations, if known.
 pub fn snippet(tool: Tool, out: &Path, layer: Option<u32>) -> String {

@@ -1,24 +1,25 @@
 //! The text of tokens that are known only by their id.
 
-use std::path::Path;
-
 use unmix_data::{Vocabulary, unknown_token};
-use unmix_interpret::{TokenNotation, one_line};
 
-use crate::failure::Failure;
+use crate::{LensError, TokenNotation, one_line};
 
-/// Texts of token ids.
-#[derive(Debug)]
+/// Texts of token ids, if a vocabulary is known.
+#[derive(Clone, Debug, Default)]
 pub struct VocabularyWords(Option<(Vocabulary, TokenNotation)>);
 
 impl VocabularyWords {
-    /// Reads the vocabulary in that file, if a file is given.
-    pub fn read(path: Option<&Path>) -> Result<VocabularyWords, Failure> {
-        let vocabulary = path.map(Vocabulary::read).transpose()?;
-        Ok(VocabularyWords(vocabulary.map(|vocabulary| {
+    /// The texts of a vocabulary, if there is one.
+    pub fn of(vocabulary: Option<Vocabulary>) -> VocabularyWords {
+        VocabularyWords(vocabulary.map(|vocabulary| {
             let notation = TokenNotation::of(&vocabulary);
             (vocabulary, notation)
-        })))
+        }))
+    }
+
+    /// Whether a vocabulary is known.
+    pub fn is_known(&self) -> bool {
+        self.0.is_some()
     }
 
     /// The text of a token, if it is known.
@@ -29,22 +30,21 @@ impl VocabularyWords {
 
     /// Refuses a vocabulary that cannot belong to an unembedding of `tokens` rows. Some rows may be padding, and some
     /// entries may have no row, but not most of them.
-    pub fn check(&self, tokens: u64) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// [`LensError::Vocabulary`].
+    pub fn check(&self, tokens: u64) -> Result<(), LensError> {
         let Some((vocabulary, _)) = &self.0 else { return Ok(()) };
         let (known, entries) = (vocabulary.known_below(tokens) as u64, vocabulary.len() as u64);
         if 2 * known >= tokens.max(entries) {
             return Ok(());
         }
-        Err(Failure::Usage(format!(
-            "--vocabulary {}: {entries} entries, {known} of them among the {tokens} tokens of the unembedding; give the vocabulary \
-             of the same model",
-            vocabulary.path().display()
-        )))
+        Err(LensError::Vocabulary { path: vocabulary.path().to_owned(), entries, known, tokens })
     }
 
-    /// A token for the table: its text on one line, with blanks at its ends as dots, or else its id.
+    /// A token for a table: its text on one line, with blanks at its ends as dots, or else its id.
     pub fn shown(&self, id: u32) -> String {
-        if self.0.is_none() {
+        if !self.is_known() {
             return id.to_string();
         }
         let Some(text) = self.text(id).map(|text| one_line(&text)) else { return unknown_token(id.into()) };
