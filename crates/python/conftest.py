@@ -167,6 +167,7 @@ def in_transformer_lens(tiny_model, tiny_tokenizer, tmp_path):
     import copy
 
     import transformer_lens
+    from transformer_lens.model_bridge import TransformerBridge
 
     model, folder = tiny_model, tmp_path / "for TransformerLens"
     model.save_pretrained(folder)
@@ -186,7 +187,7 @@ def in_transformer_lens(tiny_model, tiny_tokenizer, tmp_path):
             hooked = transformer_lens.HookedTransformer(config, tokenizer=tokenizer, default_padding_side="right")
             hooked.load_state_dict(convert_llama_weights(model, config), strict=False)
             return hooked.eval()
-        bridge = transformer_lens.model_bridge.TransformerBridge.boot_transformers(
+        bridge = TransformerBridge.boot_transformers(
             str(folder), hf_model=copy.deepcopy(model), tokenizer=tokenizer, device="cpu"
         )
         if "compatibility" in kind:
