@@ -18,11 +18,11 @@ from unmix.experiments.strength import find_strengths
 
 pytestmark = pytest.mark.models
 
-PLAIN = "it was there again and then they went on with some more of it".split()
+PLAIN = ["it", "was", "there", "again", "and", "then", "they", "went", "on", "with", "some", "more", "of", "it"]
 THEMES = {
-    "rain": "rain storm cloud thunder flood umbrella drizzle lightning".split(),
-    "fruit": "apple pear plum cherry melon grape orange lemon".split(),
-    "metal": "iron steel copper silver bronze brass nickel zinc".split(),
+    "rain": ["rain", "storm", "cloud", "thunder", "flood", "umbrella", "drizzle", "lightning"],
+    "fruit": ["apple", "pear", "plum", "cherry", "melon", "grape", "orange", "lemon"],
+    "metal": ["iron", "steel", "copper", "silver", "bronze", "brass", "nickel", "zinc"],
 }
 SETTINGS = steering.Settings(
     targets=(0.05, 0.2), generate_at=(0.2,), n_components=4, neutral_prompts=6, prompts=4, texts=2, text_tokens=5
