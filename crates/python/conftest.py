@@ -5,6 +5,7 @@ tests/requirements-models.txt. `cargo xtask test-python --all` runs them; the qu
 skipped because a package is missing.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -20,6 +21,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEMO = ROOT / "crates/cli/data/demo"
 # Tiny models of every type that the logit lens knows.
 sys.path.append(str(ROOT / "crates/xtask/lens"))
+
+# The experiments need PyTorch when they are imported, so their doctests are left to the tests with models.
+collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["python/unmix/experiments/*.py"]
 
 # Modules whose doctests run a model.
 WITH_MODELS = ("unmix.collect", "unmix.collection", "unmix.models", "unmix.steering")
