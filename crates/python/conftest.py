@@ -5,6 +5,7 @@ tests/requirements-models.txt. `cargo xtask test-python --all` runs them; the qu
 skipped because a package is missing.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -20,6 +21,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEMO = ROOT / "crates/cli/data/demo"
 # Tiny models of every type that the logit lens knows.
 sys.path.append(str(ROOT / "crates/xtask/lens"))
+
+# The experiments need PyTorch when they are imported, so their doctests are left to the tests with models.
+collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["python/unmix/experiments/*.py"]
 
 # Modules whose doctests run a model.
 WITH_MODELS = ("unmix.collect", "unmix.collection", "unmix.models", "unmix.steering")
@@ -167,6 +171,7 @@ def in_transformer_lens(tiny_model, tiny_tokenizer, tmp_path):
     import copy
 
     import transformer_lens
+    from transformer_lens.model_bridge import TransformerBridge
 
     model, folder = tiny_model, tmp_path / "for TransformerLens"
     model.save_pretrained(folder)
@@ -186,7 +191,7 @@ def in_transformer_lens(tiny_model, tiny_tokenizer, tmp_path):
             hooked = transformer_lens.HookedTransformer(config, tokenizer=tokenizer, default_padding_side="right")
             hooked.load_state_dict(convert_llama_weights(model, config), strict=False)
             return hooked.eval()
-        bridge = transformer_lens.model_bridge.TransformerBridge.boot_transformers(
+        bridge = TransformerBridge.boot_transformers(
             str(folder), hf_model=copy.deepcopy(model), tokenizer=tokenizer, device="cpu"
         )
         if "compatibility" in kind:

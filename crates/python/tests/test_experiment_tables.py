@@ -4,6 +4,7 @@ import http.server
 import json
 import math
 import threading
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -195,14 +196,14 @@ def corpus_rows():
 
 
 def test_every_other_prompt_of_a_concept_is_held_out():
-    corpus = Corpus(*map(list, zip(*corpus_rows())))
+    corpus = Corpus(*map(list, zip(*corpus_rows(), strict=True)))
     assert corpus.concepts == ["fruit", "rain"]
     assert corpus.where("rain", training=True).tolist() == [4, 6]
     assert corpus.where("rain", training=False).tolist() == [5, 7]
 
 
 def test_a_lexicon_has_the_words_that_a_concept_repeats():
-    lexicons = Corpus(*map(list, zip(*corpus_rows()))).lexicons()
+    lexicons = Corpus(*map(list, zip(*corpus_rows(), strict=True))).lexicons()
     assert "rain" in lexicons["rain"]
     assert "ripe" in lexicons["fruit"]
     assert "rain" not in lexicons["fruit"]
@@ -218,13 +219,13 @@ def test_a_lexicon_has_the_words_that_a_concept_repeats():
 )
 def test_a_corpus_that_cannot_be_compared_is_refused(rows, message):
     with pytest.raises(ValueError, match=message):
-        Corpus(*map(list, zip(*rows)))
+        Corpus(*map(list, zip(*rows, strict=True)))
 
 
 def test_a_corpus_is_read_from_jsonl(tmp_path):
     path = tmp_path / "corpus.jsonl"
     path.write_text("\n".join(json.dumps({"text": text, "concept": concept}) for text, concept in corpus_rows()))
-    assert Corpus.read(path) == Corpus(*map(list, zip(*corpus_rows())))
+    assert Corpus.read(path) == Corpus(*map(list, zip(*corpus_rows(), strict=True)))
     path.write_text('{"text": "no concept"}')
     with pytest.raises(ValueError, match='line 1 of .* is not an object with "text" and "concept"'):
         Corpus.read(path)
@@ -233,7 +234,7 @@ def test_a_corpus_is_read_from_jsonl(tmp_path):
 class FakeJudge(http.server.BaseHTTPRequestHandler):
     """Answers as a chat completion. Texts that begin with "a" are about the concept."""
 
-    requests: list = []
+    requests: ClassVar[list] = []
     answer = None
 
     def do_POST(self):

@@ -18,11 +18,11 @@ from unmix.experiments.strength import find_strengths
 
 pytestmark = pytest.mark.models
 
-PLAIN = "it was there again and then they went on with some more of it".split()
+PLAIN = ["it", "was", "there", "again", "and", "then", "they", "went", "on", "with", "some", "more", "of", "it"]
 THEMES = {
-    "rain": "rain storm cloud thunder flood umbrella drizzle lightning".split(),
-    "fruit": "apple pear plum cherry melon grape orange lemon".split(),
-    "metal": "iron steel copper silver bronze brass nickel zinc".split(),
+    "rain": ["rain", "storm", "cloud", "thunder", "flood", "umbrella", "drizzle", "lightning"],
+    "fruit": ["apple", "pear", "plum", "cherry", "melon", "grape", "orange", "lemon"],
+    "metal": ["iron", "steel", "copper", "silver", "bronze", "brass", "nickel", "zinc"],
 }
 SETTINGS = steering.Settings(
     targets=(0.05, 0.2), generate_at=(0.2,), n_components=4, neutral_prompts=6, prompts=4, texts=2, text_tokens=5
@@ -43,7 +43,7 @@ def prompts():
 
 @pytest.fixture(scope="module")
 def corpus():
-    return steering.Corpus(*map(list, zip(*prompts())))
+    return steering.Corpus(*map(list, zip(*prompts(), strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +123,10 @@ def test_a_planted_direction_steers_better_than_a_random_one(model, tokenizer, c
 
 @pytest.fixture
 def layer(model, tokenizer, corpus):
-    from unmix.experiments.layer import Layer, modules
+    from unmix.experiments.layer import Layer
 
-    blocks, down = modules(model, 1)
-    ids = corpus.encode(tokenizer)
-    return Layer(model, blocks, down, 1, corpus, ids, begin=1, neutral_prompts=6, prompts=4)
+    adapter = unmix.models.adapt(model, tokenizer)
+    return Layer(adapter, 1, corpus, corpus.encode(tokenizer), begin=1, neutral_prompts=6, prompts=4)
 
 
 def test_the_gradient_of_a_score_is_its_slope_at_no_steering(layer):
@@ -222,7 +221,7 @@ def test_texts_are_the_same_for_the_same_seed_and_never_special(model, tokenizer
 def test_an_experiment_that_was_killed_goes_on_to_the_same_tables(model, tokenizer, corpus, tmp_path):
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    rows = [{"text": text, "concept": label} for text, label in zip(corpus.texts, corpus.labels)]
+    rows = [{"text": text, "concept": label} for text, label in zip(corpus.texts, corpus.labels, strict=True)]
     (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, rows)))
     sizes = [
         f"--{name.replace('_', '-')}={value}"
@@ -274,7 +273,8 @@ def test_a_stop_after_no_time_keeps_the_folder_for_later(model, tokenizer, corpu
     ("options", "message"),
     [
         ({"methods": ["snmf"]}, "there is no method snmf; the methods are snmf-hals"),
-        ({"layers": [3]}, r"the layers are \[3\]; give some of the model's layers, which are 0 to 2"),
+        ({"layers": [3]}, "there is no layer 3: the model has 3 layers; give 0 to 2"),
+        ({"layers": []}, "no layer is given"),
         ({"seeds": ()}, "no seed is given"),
     ],
 )

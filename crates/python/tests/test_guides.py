@@ -30,7 +30,7 @@ def test_the_lines_of_the_readme_go_from_a_model_to_a_steered_sentence(tmp_path,
     (tmp_path / "docs").mkdir()
     few_prompts(tmp_path / "docs/prompts.jsonl", 10)
     exec(compile(python_of(ROOT / "README.md"), "README.md", "exec"), {})
-    assert "I went to the window and" in capsys.readouterr().out
+    assert "I walked over to the table and" in capsys.readouterr().out
     assert (tmp_path / "report.html").stat().st_size > 100_000
     assert (tmp_path / "my-fit/factorization.safetensors").exists()
 

@@ -306,6 +306,21 @@ def test_the_strength_is_found_that_has_the_divergence(tiny_model, tiny_tokenize
     assert torch.isfinite(logits(tiny_model)).all()
 
 
+def test_the_tokenizer_for_a_divergence_is_found_under_the_name_of_the_model(
+    tiny_model, tiny_tokenizer, tiny_fit, tmp_path
+):
+    from transformers import AutoModelForCausalLM
+
+    tiny_model.save_pretrained(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    options = {"feature": 0, "kl": 0.05, "neutral": NEUTRAL, "layer": 1}
+    with pytest.raises(ValueError, match="kl needs the tokenizer of the model; give it with tokenizer="):
+        tiny_fit.steer(model, **options)
+    tiny_tokenizer.save_pretrained(tmp_path)
+    given = tiny_fit.steer(model, tokenizer=tiny_tokenizer, **options)
+    assert tiny_fit.steer(model, **options).strength == given.strength
+
+
 def test_a_divergence_that_no_strength_has_is_an_error_that_says_the_largest(tiny_model, tiny_tokenizer, tiny_fit):
     with pytest.raises(
         ValueError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,18 +21,34 @@ MOST_STEPS = 60
 STRIDE = 8.0
 
 
+def tokenizer_of(adapter: Adapter) -> Any:
+    """The tokenizer of a model: the one that was given, or the one that transformers finds under the model's name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if adapter.tokenizer is not None:
+        return adapter.tokenizer
+    if adapter.kind == "transformers" and adapter.name:
+        from transformers import AutoTokenizer
+
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return AutoTokenizer.from_pretrained(adapter.name)
+    raise ValueError("kl needs the tokenizer of the model; give it with tokenizer=")
+
+
 class Divergence:
     """The mean divergence KL(unsteered ‖ steered) of the next token's distribution, in nats, over tokens of texts."""
 
     def __init__(self, adapter: Adapter, texts: Any) -> None:
         import torch
 
-        if adapter.tokenizer is None:
-            raise ValueError("kl needs the tokenizer of the model; give it with tokenizer=")
         self._adapter = adapter
         length = min(MAX_LENGTH, adapter.max_positions or MAX_LENGTH)
         encoder = Encoder(
-            adapter.tokenizer, prepend_bos=True, skip_special=True, max_length=length, long_texts="truncate"
+            tokenizer_of(adapter), prepend_bos=True, skip_special=True, max_length=length, long_texts="truncate"
         )
         prompts = encoder.encode(list(read_texts(texts, "text")), 0)
         tokens = sum(prompt.rows for prompt in prompts)

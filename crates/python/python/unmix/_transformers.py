@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +74,11 @@ class TransformersAdapter(Adapter):
         return next(
             (value for name in names if isinstance(value := getattr(self._text_settings, name, None), int)), None
         )
+
+    @property
+    def blocks(self) -> Sequence[torch.nn.Module]:
+        """The layers in order. Each takes the residual stream first, and returns it alone or first in a tuple."""
+        return self._layers
 
     def hook(self, layer: int, site: Site, edit: Edit) -> Hook:
         check_site(site)

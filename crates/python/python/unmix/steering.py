@@ -191,7 +191,8 @@ def steer(
         Steers all tokens, or only those that were generated, not the prompt. The first new token is predicted from the
         prompt alone, so it is unsteered.
     tokenizer : object, optional
-        The tokenizer for `kl`. Models of TransformerLens and nnsight have it.
+        The tokenizer for `kl`. Models of TransformerLens and nnsight have it. For one of transformers, it is by default
+        the one that ``AutoTokenizer`` finds under the model's name.
     down_proj : str, optional
         Path of the down-projection, with ``{layer}`` in it (see `unmix.models.adapt`).
 

@@ -121,7 +121,7 @@ class Corpus:
         above `SIGNIFICANT`, the most over-represented first.
         """
         count: dict[str, collections.Counter[str]] = {label: collections.Counter() for label in set(self.labels)}
-        for text, label, training in zip(self.texts, self.labels, self.training):
+        for text, label, training in zip(self.texts, self.labels, self.training, strict=True):
             if training:
                 count[label].update(set(words_of(text)))
         total: collections.Counter[str] = sum(count.values(), collections.Counter())

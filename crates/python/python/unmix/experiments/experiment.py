@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from .._transformers import TransformersAdapter
 from .choices import Direction
 from .corpus import Corpus
 from .generation import write
-from .layer import Layer, modules
+from .layer import Layer
 from .methods import METHODS
 from .settings import Settings
 from .store import SCORES, TEXTS, Key, Store
@@ -26,7 +27,7 @@ class Experiment:
 
     def __init__(
         self,
-        model: Any,
+        adapter: TransformersAdapter,
         tokenizer: Any,
         corpus: Corpus,
         settings: Settings,
@@ -34,7 +35,13 @@ class Experiment:
         end: float,
         progress: Callable[[str], None],
     ) -> None:
-        self.model, self.tokenizer, self.corpus, self.settings, self.store = model, tokenizer, corpus, settings, store
+        self.adapter, self.tokenizer, self.corpus, self.settings, self.store = (
+            adapter,
+            tokenizer,
+            corpus,
+            settings,
+            store,
+        )
         self.end, self.progress = end, progress
         self.ids = corpus.encode(tokenizer)
         self.begin = 0 if tokenizer.bos_token_id is None else 1
@@ -57,9 +64,8 @@ class Experiment:
         return time.monotonic() > self.end
 
     def _layer(self, number: int) -> Layer:
-        blocks, down = modules(self.model, number)
         sizes = {"neutral_prompts": self.settings.neutral_prompts, "prompts": self.settings.prompts}
-        return Layer(self.model, blocks, down, number, self.corpus, self.ids, begin=self.begin, **sizes)
+        return Layer(self.adapter, number, self.corpus, self.ids, begin=self.begin, **sizes)
 
     def _direction(self, layer: Layer, name: str, seed: int) -> Callable[[str], Direction]:
         method = METHODS[name]
@@ -120,9 +126,11 @@ class Experiment:
         written = self._texts(layer, steered)
         for key in keys:
             if key not in have:
-                line = dict(zip(("layer", "method", "concept", "seed"), key))
+                line = dict(zip(("layer", "method", "concept", "seed"), key, strict=True))
                 self.store.add(
-                    TEXTS, line | {"steps": [step for (other, _, _), step in zip(steered, written) if other == key]}
+                    TEXTS,
+                    line
+                    | {"steps": [step for (other, _, _), step in zip(steered, written, strict=True) if other == key]},
                 )
         self.progress(f"layer {number}, {name}, seed {seed}: texts in {time.process_time() - began:.0f} s of CPU time")
 

@@ -101,7 +101,7 @@ class LaterLayers:
         # A causal model does not see what stands to the right, so any token will do there.
         padded = torch.tensor([list(row) + [0] * (length - len(row)) for row in ids], device=self.device)
         pairs = [(row, column) for row, wanted in enumerate(positions) for column in wanted]
-        rows, columns = (torch.tensor(values, device=self.device) for values in zip(*pairs))
+        rows, columns = (torch.tensor(values, device=self.device) for values in zip(*pairs, strict=True))
         following = padded[rows, (columns + 1).clamp(max=length - 1)]
         prompts = Prompts(padded, rows, columns, following, torch.empty(0))
 
@@ -150,7 +150,7 @@ class LaterLayers:
                 block.forward = lambda *_arguments, **_options: output  # type: ignore[method-assign]
             yield
         finally:
-            for block, forward in zip(skipped, own):
+            for block, forward in zip(skipped, own, strict=True):
                 del block.forward
                 if forward is not None:  # Some wrappers put one there.
                     block.forward = forward  # type: ignore[method-assign]

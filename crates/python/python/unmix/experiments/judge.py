@@ -104,7 +104,7 @@ def _judged(line: dict[str, Any], judge: Judge) -> dict[str, Any]:
     steps = []
     for step in line["steps"]:
         scores = [judge.score(text, line["concept"]) for text in step["texts"]]
-        concept, fluency = map(list, zip(*scores))
+        concept, fluency = map(list, zip(*scores, strict=True))
         steps.append({"target": step["target"], "concept": concept, "fluency": fluency})
     return {name: line[name] for name in ("layer", "method", "concept", "seed")} | {
         "judge": judge.model,

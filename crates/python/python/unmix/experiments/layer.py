@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
+from .._adapter import Adapter
+from .._transformers import TransformersAdapter
 from .corpus import Corpus
 from .forward import LaterLayers, autocast
 from .measures import NEUTRAL_LENGTH, Divergence, Scores
@@ -31,37 +32,28 @@ class Activations:
     prompts: np.ndarray
 
 
-def collect(
-    model: Any, block: torch.nn.Module, down: torch.nn.Module, ids: Sequence[Sequence[int]], begin: int
-) -> Activations:
-    """Runs the model over all prompts and keeps what one block computes."""
+def collect(adapter: Adapter, layer: int, ids: Sequence[Sequence[int]], begin: int) -> Activations:
+    """Runs the model over all prompts and keeps what one layer computes."""
     caught: dict[str, torch.Tensor] = {}
-    handles = [
-        down.register_forward_pre_hook(lambda _module, arguments: caught.__setitem__("neurons", arguments[0])),
-        block.register_forward_hook(
-            lambda _module, _arguments, output: caught.__setitem__(
-                "residual", output[0] if isinstance(output, tuple) else output
-            )
-        ),
+    hooks = [
+        adapter.hook_neurons(layer, lambda values: caught.update(neurons=values)),
+        adapter.hook_residual(layer, lambda values: caught.update(residual=values)),
     ]
-    device = next(model.parameters()).device
     order = sorted(range(len(ids)), key=lambda prompt: len(ids[prompt]))
-    kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    kept: dict[int, list[np.ndarray]] = {}
     try:
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
             length = max(len(ids[prompt]) for prompt in batch)
-            padded = torch.tensor(
-                [list(ids[prompt]) + [0] * (length - len(ids[prompt])) for prompt in batch], device=device
-            )
-            with torch.no_grad(), autocast(model):
-                model.base_model(input_ids=padded, use_cache=False)
+            padded = [list(ids[prompt]) + [0] * (length - len(ids[prompt])) for prompt in batch]
+            with torch.no_grad(), autocast(adapter.module):
+                adapter.module.base_model(input_ids=torch.tensor(padded, device=adapter.device), use_cache=False)
             for row, prompt in enumerate(batch):
                 text = slice(begin, len(ids[prompt]))
-                kept[prompt] = tuple(caught[site][row, text].float().cpu().numpy() for site in SITES)  # type: ignore[assignment]
+                kept[prompt] = [caught[site][row, text].float().cpu().numpy() for site in SITES]
     finally:
-        for handle in handles:
-            handle.remove()
+        for hook in hooks:
+            hook.remove()
     neurons, residual = (np.concatenate([kept[prompt][site] for prompt in range(len(ids))]) for site in range(2))
     return Activations(neurons, residual, np.repeat(np.arange(len(ids)), [len(row) - begin for row in ids]))
 
@@ -71,9 +63,7 @@ class Layer:
 
     def __init__(
         self,
-        model: Any,
-        blocks: Sequence[torch.nn.Module],
-        down: torch.nn.Module,
+        adapter: TransformersAdapter,
         number: int,
         corpus: Corpus,
         ids: Sequence[Sequence[int]],
@@ -84,9 +74,9 @@ class Layer:
     ) -> None:
         self.number = number
         self.corpus = corpus
-        self.later = LaterLayers(model, blocks, number)
-        self.activations = collect(model, blocks[number], down, ids, begin)
-        self.down_projection = _down_projection(down)
+        self.later = LaterLayers(adapter.module, adapter.blocks, number)
+        self.activations = collect(adapter, number, ids, begin)
+        self._adapter = adapter
         self.labels = np.array(corpus.labels)
         self.half = corpus.training
         self.rows = self.half[self.activations.prompts]
@@ -124,7 +114,10 @@ class Layer:
 
     def to_residual(self, site: str, atoms: np.ndarray) -> np.ndarray:
         """Directions [K, width] of a site as unit directions [K, d_model] of the residual stream."""
-        directions = atoms @ self.down_projection.T if site == "neurons" else atoms
+        directions = atoms
+        if site == "neurons":
+            out = torch.from_numpy(atoms @ self._adapter.down_projection(self.number).T)
+            directions = self._adapter.write(self.number, out.to(self._adapter.device)).float().cpu().numpy()
         return directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
 
     def peaks(self, site: str, atoms: np.ndarray) -> np.ndarray:
@@ -134,19 +127,3 @@ class Layer:
         cosines = unit @ (atoms / np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-12)).T.astype(np.float32)
         starts = np.flatnonzero(np.r_[True, np.diff(self.activations.prompts) > 0])
         return np.maximum.reduceat(cosines, starts)
-
-
-def _down_projection(down: Any) -> np.ndarray:
-    weight = down.weight.detach().float().cpu().numpy()
-    # A linear layer keeps [outputs, inputs]; GPT-2's Conv1D keeps [inputs, outputs].
-    return weight if isinstance(down, torch.nn.Linear) else np.ascontiguousarray(weight.T)
-
-
-def modules(model: Any, layer: int) -> tuple[Sequence[torch.nn.Module], torch.nn.Module]:
-    """The blocks of a model, and the down-projection of one of them."""
-    blocks = next(
-        module
-        for module in model.modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == model.config.num_hidden_layers
-    )
-    return blocks, blocks[layer].mlp.down_proj

@@ -14,7 +14,7 @@ from .forward import LaterLayers, Prompts
 # Tokens of the text. The first predictions of a prompt are guesses whatever it is about.
 FIRST_SCORED = 3
 NEUTRAL_LENGTH = 5
-SCORED_LENGTH = 11
+SCORED_LENGTH = 16
 OTHERS = 12
 
 

@@ -42,7 +42,7 @@ class Settings:
     generate_at: tuple[float, ...] = _field((0.2, 0.5), "the divergences at which text is written")
     n_components: int = _field(100, "features of a fit, and latents of the smaller autoencoder")
     neutral_prompts: int = _field(30, "held-out neutral prompts on which the divergence is measured")
-    prompts: int = _field(4, "held-out prompts of each concept on which it is scored")
+    prompts: int = _field(8, "held-out prompts of each concept on which it is scored")
     texts: int = _field(3, "texts of each direction and divergence")
     text_tokens: int = _field(20, "tokens of each text")
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..models import Adapter, adapt
 from .corpus import Corpus
 from .judge import KEY_VARIABLE, Judge, judge_texts
 from .methods import MAIN, METHODS
@@ -49,7 +50,7 @@ def run(
 
     Parameters
     ----------
-    model : transformers.PreTrainedModel
+    model : transformers.PreTrainedModel or nnsight.LanguageModel
         A causal language model. It is left as it was.
     tokenizer : transformers.PreTrainedTokenizerBase
         Its tokenizer.
@@ -81,11 +82,14 @@ def run(
 
     Raises
     ------
+    TypeError
+        If the model is of another library.
     ValueError
         If a name or number cannot be meant, or if the folder holds an experiment with other settings.
     OSError
         If the folder cannot be written, or if the judge does not answer. What was computed before is kept.
     """
+    from .._transformers import TransformersAdapter
     from .experiment import Experiment
 
     settings = settings or Settings()
@@ -96,22 +100,19 @@ def run(
         raise ValueError(f"there is no method {', '.join(unknown)}; the methods are {', '.join(METHODS)}")
     if not seeds:
         raise ValueError("no seed is given; give at least one, such as seeds=(0,)")
-    layer_count = model.config.num_hidden_layers
-    outside = [layer for layer in layers if not 0 <= layer < layer_count]
-    if outside or not layers:
-        raise ValueError(
-            f"the layers are {list(layers)}; give some of the model's layers, which are 0 to {layer_count - 1}"
-        )
+    adapter = adapt(model, tokenizer)
+    if not isinstance(adapter, TransformersAdapter):
+        raise TypeError(f"the experiment runs models of transformers and nnsight, and this one is of {adapter.kind}")
+    if not layers:
+        raise ValueError(f"no layer is given; give some of 0 to {adapter.num_layers - 1}")
+    layers = [adapter.check_layer(layer) for layer in layers]
     progress = progress or (lambda _line: None)
-    store = Store(out, _header(model, corpus, settings))
-    was_training = model.training
-    model.eval()
-    try:
-        experiment = Experiment(model, tokenizer, corpus, settings, store, time.monotonic() + 60 * minutes, progress)
+    store = Store(out, _header(adapter, corpus, settings))
+    with adapter.evaluation():
+        end = time.monotonic() + 60 * minutes
+        experiment = Experiment(adapter, tokenizer, corpus, settings, store, end, progress)
         for layer in layers:
             experiment.run(layer, names, [name for name in texts_of if name in names], seeds)
-    finally:
-        model.train(was_training)
     if judge is not None:
         judge_texts(store, judge, progress)
     results = Results.of(store)
@@ -119,13 +120,12 @@ def run(
     return results
 
 
-def _header(model: Any, corpus: Corpus, settings: Settings) -> dict[str, Any]:
+def _header(adapter: Adapter, corpus: Corpus, settings: Settings) -> dict[str, Any]:
     """What all lines of a folder have in common, as JSON."""
     content = json.dumps(dataclasses.asdict(corpus), ensure_ascii=False).encode()
     header = dataclasses.asdict(settings) | {"concepts": corpus.concepts, "lexicon_share": corpus.lexicon_share()}
-    header["model"] = (
-        f"{model.config.model_type}, {sum(parameter.numel() for parameter in model.parameters())} parameters"
-    )
+    model = adapter.describe()
+    header |= {"model": model["class"], "weights": model["weights_sha256"][:16]}
     header["corpus"] = hashlib.sha256(content).hexdigest()[:16]
     return json.loads(json.dumps(header))
 

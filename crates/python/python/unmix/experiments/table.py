@@ -205,9 +205,11 @@ def _text_scores(parts: Sequence[tuple[Group, Group]], target: float, lexicon_sh
         fluency = np.minimum(np.exp(base[1] - surprise), 1) * np.minimum(distinct / max(base[2], 1e-9), 1)
         return concept, fluency, 2 * concept * fluency / np.maximum(concept + fluency, 1e-9)
 
-    whole = [combined(*layer, base) for layer, base in zip(means, before)]
-    drawn = [combined(*layer, base)[2] for layer, base in zip(draws, before)]
-    result = dict(zip(("concept", "fluency"), (float(np.mean([layer[kind] for layer in whole])) for kind in (0, 1))))
+    whole = [combined(*layer, base) for layer, base in zip(means, before, strict=True)]
+    drawn = [combined(*layer, base)[2] for layer, base in zip(draws, before, strict=True)]
+    result = dict(
+        zip(("concept", "fluency"), (float(np.mean([layer[kind] for layer in whole])) for kind in (0, 1)), strict=True)
+    )
     result |= {
         "lexicon": float(means[:, 0].mean()),
         "perplexity": math.exp(means[:, 1].mean()),

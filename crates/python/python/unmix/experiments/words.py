@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -40,5 +41,5 @@ def distinct_pairs(words: Sequence[str]) -> float:
     >>> distinct_pairs(["a", "b", "a", "b", "a"])
     0.5
     """
-    pairs = list(zip(words, words[1:]))
+    pairs = list(itertools.pairwise(words))
     return len(set(pairs)) / len(pairs) if pairs else 0.0
