@@ -39,6 +39,7 @@ pub fn open(
 
 /// The error in the words of the command line.
 fn told(error: FitActivationsError, dir: &Path, given: &[PathBuf], others: &str) -> Failure {
+    let folder = dir;
     let dir = dir.display();
     Failure::Usage(match error {
         FitActivationsError::Data(error) => return Failure::with_tensor_flag(error),
@@ -54,7 +55,7 @@ fn told(error: FitActivationsError, dir: &Path, given: &[PathBuf], others: &str)
         ),
         FitActivationsError::Neurons { found, expected } => {
             let files = given.first().map_or_else(String::new, |path| path.display().to_string());
-            other_neurons(&files, found, dir, expected)
+            other_neurons(&files, found, folder, expected)
         }
     })
 }
@@ -65,10 +66,11 @@ pub fn check_neurons(set: &ActivationSet, fit: &FitRecord, dir: &Path) -> Result
     if found == expected {
         return Ok(());
     }
-    Err(Failure::Usage(other_neurons(&set.names(), found, dir.display(), expected)))
+    Err(Failure::Usage(other_neurons(&set.names(), found, dir, expected)))
 }
 
-fn other_neurons(files: &str, found: u64, dir: std::path::Display<'_>, expected: u64) -> String {
+fn other_neurons(files: &str, found: u64, dir: &Path, expected: u64) -> String {
+    let dir = dir.display();
     format!(
         "{files}: {found} neurons, but the features of {dir} have {expected}; activations of the same layer are needed"
     )

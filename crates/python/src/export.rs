@@ -125,7 +125,7 @@ fn export(py: Python<'_>, text: Py<Text>, request: Request) -> PyResult<String> 
     let record = if encodes { &text.as_fitted } else { &text.fit };
     let fit = py.detach(|| ScaledFit::new(record)).map_err(of_export)?;
     let encoder = if encodes { Some(request.encoder(py, record, &fit)?) } else { None };
-    let weights = request.weights.as_ref().map(|weights| weights.get());
+    let weights = request.weights.as_ref().map(Py::get);
     let readout = match weights {
         Some(weights) if tool == Tool::Neuronpedia => Some(weights.readout(fit.neurons(), &text.words)?),
         _ => None,
