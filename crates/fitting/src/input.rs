@@ -9,6 +9,9 @@ use unmix_data::{ActivationSet, Error, InputRecord, MemoryActivations, OrdinaryR
 
 use crate::FitFailure;
 
+/// Most bytes of activations that are copied so that their rows begin on cache lines.
+const MOST_COPIED: u64 = 256 << 20;
+
 /// The activations of a fit. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum FitInput {
@@ -71,11 +74,20 @@ impl FitInput {
     }
 
     /// The source from which an engine reads. `in_place` says that the engine computes with the bytes where they are. Otherwise the pages of
-    /// a mapped file would be memory that nothing needs. What is in memory already may stay there.
-    pub(crate) fn source(&self, in_place: bool) -> Arc<dyn ActivationSource + Send> {
-        match self {
+    /// a mapped file would be memory that nothing needs. What is in memory already stays there, unless a small copy is faster.
+    pub(crate) fn source(&self, in_place: bool) -> Result<Arc<dyn ActivationSource + Send>, Error> {
+        Ok(match self {
             FitInput::Files(set) if !in_place => Arc::new(OrdinaryReads(set.clone())),
+            FitInput::Memory(memory) if in_place && self.is_copied() => Arc::new(memory.aligned()?),
             FitInput::Files(_) | FitInput::Memory(_) => Arc::new(self.clone()),
+        })
+    }
+
+    /// Whether an engine that computes in place gets a copy.
+    pub(crate) fn is_copied(&self) -> bool {
+        match self {
+            FitInput::Files(_) => false,
+            FitInput::Memory(memory) => self.bytes() <= MOST_COPIED && memory.is_misaligned(),
         }
     }
 

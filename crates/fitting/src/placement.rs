@@ -108,7 +108,7 @@ pub fn plan_by(
 /// Bytes of the activations that are in memory already, where the engine computes with them. A plan counts them as memory of the fit.
 fn already_in_place(engine: &dyn Engine, input: &FitInput) -> u64 {
     match (engine.kind(), input) {
-        (EngineKind::Cpu, FitInput::Memory(_)) => input.bytes(),
+        (EngineKind::Cpu, FitInput::Memory(_)) if !input.is_copied() => input.bytes(),
         _ => 0,
     }
 }

@@ -40,7 +40,7 @@ impl<'a> PlannedFit<'a> {
         })?;
         // Only the CPU engine computes with activations in place.
         let in_place = engine.kind() == EngineKind::Cpu && !planned.is_streamed();
-        let source = Fingerprinting::new(input.source(in_place));
+        let source = Fingerprinting::new(input.source(in_place)?);
         Ok(PlannedFit { engine, input, fitting, planned, source })
     }
 

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use unmix::{ActivationSource, Encoder, Solver};
 use unmix_data::Fingerprinting;
-use unmix_fitting::{FitFailure, PlannedFit, check_rank, encode as encode_all};
+use unmix_fitting::{FitFailure, PlannedFit, check_rank, encode as encode_all, size_text};
 
 use crate::activations::Activations;
 use crate::computing::computing;
@@ -35,7 +35,19 @@ fn fit(
         let opened = device.open().map_err(|error| of_computation(&error))?;
         log::info!("engine: {} · {}", opened.engine.kind().name(), opened.engine.adapter());
         let engine = opened.engine.as_ref();
-        let fit = || PlannedFit::new(engine, input, fitting, &allowance)?.place()?.fit(|told| watch.told(told));
+        let fit = || {
+            let fit = PlannedFit::new(engine, input, fitting, &allowance)?;
+            let (planned, source) = (fit.planned(), fit.source());
+            log::info!(
+                "{} tokens × {} neurons, {}, {}; the fit takes about {} of memory",
+                source.tokens(),
+                source.neurons(),
+                source.element().name(),
+                if planned.is_streamed() { "streamed" } else { "resident" },
+                size_text(planned.host_bytes().saturating_add(planned.device_bytes()))
+            );
+            fit.place()?.fit(|told| watch.told(told))
+        };
         Ok(fit().map_err(of_fit)?.into_records().0)
     })?;
     Ok((Fit { record: Arc::new(record) }, watch.into_error()))
@@ -70,15 +82,17 @@ fn encode<'py>(
         let encoder = Encoder::new(record.features.clone()).penalty(penalty).tolerance(tolerance);
         let source = Fingerprinting::new(input.clone());
         let encoding = encode_all(&encoder, opened.engine.as_ref(), &source, |_| {
-            Python::attach(|py| py.check_signals()).map_err(Stopped::Raised)
+            Python::attach(|py| py.check_signals().map_err(Stopped::Raised))
         });
+        let encoding = match encoding {
+            Ok(encoding) => Ok(encoding),
+            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::Raised(error)) => return Err(error),
+        };
         let fingerprint = source.fingerprint().map_err(of_data)?;
         // If the numbers were changed, this explains an encoding that failed, and makes one that did not fail worthless.
         input.check_unchanged(&fingerprint).map_err(of_data)?;
-        encoding.map_err(|stopped| match stopped {
-            Stopped::Raised(error) => error,
-            Stopped::Failed(error) => of_fit(FitFailure::of_computation(error, input)),
-        })
+        encoding.map_err(|error| of_fit(FitFailure::of_computation(error, input)))
     })?;
     let residuals = PyArray1::from_vec(py, encoding.squared_residuals);
     let norms = PyArray1::from_vec(py, encoding.squared_norms);

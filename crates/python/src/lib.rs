@@ -2,6 +2,8 @@
 //!
 //! It hands Python's arguments to the engine and its results back. What is computed, and how it is told, is in the crates below.
 
+#![expect(clippy::needless_pass_by_value, reason = "functions of Python get their arguments by value")]
+
 mod activations;
 mod command;
 mod compare;

@@ -1,6 +1,6 @@
 //! The columns of tokens, as arrays of numpy and back.
 
-use numpy::PyArray1;
+use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use unmix_data::TokenColumns;
@@ -17,12 +17,15 @@ pub fn columns_of<'py>(py: Python<'py>, columns: &TokenColumns) -> PyResult<Boun
     Ok(dict)
 }
 
-/// The columns of a dictionary of sequences.
+/// The columns of a dictionary of int64 arrays [n].
 ///
 /// # Errors
-/// If one holds something else than whole numbers.
+/// If one is something else.
 pub fn token_columns(columns: &Bound<'_, PyDict>) -> PyResult<TokenColumns> {
-    let column = |name: &str| columns.get_item(name)?.map(|column| column.extract::<Vec<i64>>()).transpose();
+    let column = |name: &str| match columns.get_item(name)? {
+        Some(column) => PyResult::Ok(Some(column.extract::<PyReadonlyArray1<'_, i64>>()?.as_array().to_vec())),
+        None => Ok(None),
+    };
     Ok(TokenColumns {
         token_ids: column("token_ids")?,
         prompt_ids: column("prompt_ids")?,

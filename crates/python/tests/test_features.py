@@ -169,7 +169,8 @@ def test_a_fit_of_several_runs_marks_doubtful_features(command, activations, voc
     found = [feature.reproducibility for feature in table]
     assert found == sorted(found, reverse=True) and "reproducibility" in table.to_pandas().columns
     doubtful = [feature for feature in table if not feature.is_reproducible]
-    assert all(feature.reproducibility < 0.6 for feature in doubtful)
+    sure = [feature for feature in table if feature.is_reproducible]
+    assert all(low.reproducibility < high.reproducibility for low in doubtful for high in sure)
     assert table._repr_html_().count("unmix-doubt'") == len(doubtful)
     assert "runs" in repr(table)
 

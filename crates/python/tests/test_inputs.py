@@ -1,5 +1,9 @@
 """Activations as users have them."""
 
+import logging
+import pathlib
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +55,24 @@ def test_every_layout_gives_the_same_bits(X, expected, layout):
         laid_out = X.copy()
         laid_out.flags.writeable = False
     assert bits(unmix.fit(laid_out, **SMALL)) == expected
+
+
+@pytest.mark.parametrize("offset", [0, 16, 32])
+def test_where_rows_begin_in_memory_changes_nothing(offset):
+    """Rows of a multiple of 64 bytes are copied if they begin between cache lines, and others are not."""
+    X = np.random.default_rng(0).normal(size=(200, 64)).astype(np.float32)
+    memory = np.empty(X.nbytes + 128, dtype=np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    placed = memory[start : start + X.nbytes].view(np.float32).reshape(X.shape)
+    placed[:] = X
+    assert bits(unmix.fit(placed, **SMALL)) == bits(unmix.fit(X, **SMALL))
+
+    def change(progress):
+        if progress["stage"] == "iterate":
+            placed[7, 7] += 1
+
+    with pytest.raises(OSError, match="changed while the fit read them"):
+        unmix.fit(placed, progress=change, **SMALL)
 
 
 def test_a_mapped_file_gives_the_same_bits(X, expected, tmp_path):
@@ -146,6 +168,24 @@ def test_activations_have_columns_and_rows(X):
     fit = unmix.fit(acts, **SMALL)
     assert fit.columns["token_ids"].tolist() == list(range(300)) and fit.token_strings == strings
     assert fit.run["input"]["path"] is None and fit.run["input"]["tokens"] == 300
+
+
+def test_activations_become_an_array(X):
+    assert (np.asarray(unmix.Activations(X)) == X).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of the process is read from /proc")
+def test_an_array_that_is_in_memory_already_does_not_count_as_memory_of_the_fit(caplog):
+    X = np.random.default_rng(0).normal(size=(40_000, 1000)).astype(np.float32)
+    status = pathlib.Path("/proc/self/status").read_text()
+    held = 1024 * int(status.split("VmRSS:")[1].split()[0])
+    with caplog.at_level(logging.INFO, logger="unmix"):
+        unmix.fit(X, memory=held + X.nbytes // 2, **SMALL)
+    assert "40000 tokens × 1000 neurons, f32, resident" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="unmix"):
+        unmix.fit(X, stream=True, **SMALL)
+    assert "streamed" in caplog.text
 
 
 def test_a_column_of_another_length_is_refused(X):

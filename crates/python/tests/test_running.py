@@ -81,8 +81,9 @@ def test_progress_is_a_bar(X, capfd):
     assert "iterations" in capfd.readouterr().err
 
 
-def test_nothing_is_printed_unless_asked(X, capfd):
-    unmix.fit(X, n_components=8, device="cpu", max_iter=3)
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_nothing_is_printed_unless_asked(X, capfd, device):
+    unmix.fit(X, n_components=8, device=device, max_iter=3)
     assert capfd.readouterr() == ("", "")
 
 

@@ -1,5 +1,6 @@
 """Tensors of torch, and processes that use torch as well."""
 
+import importlib
 import logging
 import subprocess
 import sys
@@ -8,14 +9,19 @@ import numpy as np
 import pytest
 import unmix
 
-torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.models
 
 SMALL = {"n_components": 4, "max_iter": 5, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def X():
+def torch():
+    """The package, which the quick run does without."""
+    return importlib.import_module("torch")
+
+
+@pytest.fixture(scope="module")
+def X(torch):
     """Numbers that all types of numbers hold exactly: small whole numbers."""
     return torch.from_numpy(np.random.default_rng(0).integers(-20, 20, size=(300, 40)).astype(np.float32))
 
@@ -24,7 +30,7 @@ def bits(fit):
     return fit.components.tobytes() + fit.coefficients.tobytes()
 
 
-def test_tensors_give_the_bits_of_arrays(X):
+def test_tensors_give_the_bits_of_arrays(torch, X):
     expected = bits(unmix.fit(X.numpy(), **SMALL))
     assert bits(unmix.fit(X, **SMALL)) == expected
     assert bits(unmix.fit(X.double(), **SMALL)) == expected
@@ -36,11 +42,11 @@ def test_tensors_give_the_bits_of_arrays(X):
     assert bits(unmix.fit(X.int(), **SMALL)) == expected
 
 
-def test_half_precision_tensors_give_the_bits_of_half_precision_arrays(X):
+def test_half_precision_tensors_give_the_bits_of_half_precision_arrays(torch, X):
     assert bits(unmix.fit(X.half(), **SMALL)) == bits(unmix.fit(X.numpy().astype(np.float16), **SMALL))
 
 
-def test_bfloat16_is_read_by_its_bits_without_a_copy(X):
+def test_bfloat16_is_read_by_its_bits_without_a_copy(torch, X):
     narrow = X.bfloat16()
     activations = unmix.Activations(narrow)
     assert activations.dtype == "bfloat16" and (activations[:] == X.numpy()).all()
@@ -52,12 +58,12 @@ def test_bfloat16_is_read_by_its_bits_without_a_copy(X):
     assert bits(unmix.fit(narrow.T.contiguous().T, **SMALL)) == bits(fit)
 
 
-def test_columns_can_be_tensors(X):
+def test_columns_can_be_tensors(torch, X):
     activations = unmix.Activations(X, token_ids=torch.arange(300), prompt_ids=torch.zeros(300, dtype=torch.int32))
     assert activations.columns["token_ids"].tolist() == list(range(300))
 
 
-def test_sparse_and_wrongly_shaped_tensors_are_refused(X):
+def test_sparse_and_wrongly_shaped_tensors_are_refused(torch, X):
     with pytest.raises(TypeError, match="Sparse data was passed"):
         unmix.fit(X.to_sparse(), **SMALL)
     with pytest.raises(ValueError, match="Expected 2D array, got 3D"):
@@ -66,14 +72,15 @@ def test_sparse_and_wrongly_shaped_tensors_are_refused(X):
         unmix.fit(X.to(torch.complex64), **SMALL)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch knows")
-def test_tensors_on_a_gpu_are_copied_with_a_word_about_it(X, caplog):
+def test_tensors_on_a_gpu_are_copied_with_a_word_about_it(torch, X, caplog):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU that torch knows")
     with caplog.at_level(logging.WARNING, logger="unmix"):
         fit = unmix.fit(X.cuda(), **SMALL)
     assert bits(fit) == bits(unmix.fit(X, **SMALL)) and "copied from cuda" in caplog.text
 
 
-def test_fits_and_torchs_threads_live_in_one_process(X):
+def test_fits_and_torchs_threads_live_in_one_process(torch, X):
     expected = bits(unmix.fit(X, **SMALL))
     a = torch.randn(800, 800)
     for _ in range(3):

@@ -48,6 +48,8 @@ pub(super) static LLAMA: Names = Names {
         "feed_forward.experts.down_proj",
         "experts.down_proj",
         "block_sparse_moe.output_linear.weight",
+        // Of a model in memory, whose files have the name above.
+        "block_sparse_moe.experts.down_proj",
     ],
     final_norm: "norm.weight",
     is_plain_layer_norm: false,

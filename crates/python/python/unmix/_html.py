@@ -13,7 +13,7 @@ STYLE = """
   text-align: left; white-space: nowrap; color: inherit; }
 .unmix .unmix-table tr { background: transparent; border-bottom: 1px solid rgba(128, 128, 128, 0.28); }
 .unmix .unmix-table th { font-weight: 600; opacity: 0.72; border-bottom: 1px solid rgba(128, 128, 128, 0.6); }
-.unmix .unmix-table td.unmix-text { white-space: normal; min-width: 24em; max-width: 60em; }
+.unmix .unmix-table td.unmix-text { white-space: normal; min-width: 12em; max-width: 60em; }
 .unmix .unmix-number { font-variant-numeric: tabular-nums; }
 .unmix .unmix-context { margin: 1px 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .unmix .unmix-soft { opacity: 0.72; margin: 2px 0; }

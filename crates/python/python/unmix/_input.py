@@ -172,7 +172,7 @@ def paths_of(given: Any) -> list[str | os.PathLike[str]]:
     return [given] if is_path(given) else list(given)
 
 
-def column_of(values: Sequence[int] | NDArray[Any] | None, name: str) -> list[int] | None:
+def column_of(values: Sequence[int] | NDArray[Any] | None, name: str) -> NDArray[np.int64] | None:
     """A column of tokens as whole numbers."""
     if values is None:
         return None
@@ -181,4 +181,6 @@ def column_of(values: Sequence[int] | NDArray[Any] | None, name: str) -> list[in
     column = np.asarray(values)
     if column.ndim != 1 or column.dtype.kind not in "iu":
         raise ValueError(f"{name}: one whole number for each row is needed, not {column.dtype} of shape {column.shape}")
-    return column.tolist()
+    if column.dtype == np.uint64 and column.size > 0 and column.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name}: {column.max()} is too large; numbers below 2**63 are needed")
+    return np.ascontiguousarray(column, dtype=np.int64)

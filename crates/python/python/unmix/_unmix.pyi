@@ -24,7 +24,7 @@ class Activations:
         element_name: str,
         tokens: int,
         neurons: int,
-        columns: Mapping[str, list[int]],
+        columns: Mapping[str, NDArray[np.int64]],
     ) -> Activations: ...
     @property
     def shape(self) -> tuple[int, int]: ...

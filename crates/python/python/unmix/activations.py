@@ -122,6 +122,11 @@ class Activations:
         row = range(len(self))[rows]
         return self._native.rows(row, row + 1)[0]
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("activations become an array only by a copy")
+        return np.asarray(self[:], dtype=dtype)
+
     def __repr__(self) -> str:
         tokens, neurons = self.shape
         where = f" in {len(self.paths)} files" if self.paths else ""

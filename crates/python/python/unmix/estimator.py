@@ -65,8 +65,10 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Whether activations are read again in every pass, which takes little memory; the result is the same. By default if they do not
         fit.
     progress : bool or callable
-        Show a bar (of tqdm, if it is installed), or call this with a dictionary when a stage begins and after each iteration. If it
-        raises StopIteration, the fit stops after the iteration and keeps the best.
+        Show a bar (of tqdm, if it is installed), or call this when a stage begins and after each iteration, with a dictionary:
+        ``stage``, ``step`` of ``steps`` within it, ``iteration`` of ``max_iter``, ``relative_error``, ``best_relative_error``,
+        ``dead_features``, ``seconds``. If it raises StopIteration, the fit stops after the iteration and keeps the best. If it raises
+        something else, the fit stops and ``fit`` raises that.
     verbose : int
         Above 0, as ``progress=True``.
 

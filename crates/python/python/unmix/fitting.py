@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -198,6 +199,10 @@ def _runs(value: Any) -> int | None:
 def _device(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f"device={value!r}: 'auto', 'cpu', 'gpu' or a part of an adapter's name is needed")
+    if value != "cpu" and sys.platform == "linux" and "XDG_RUNTIME_DIR" not in os.environ:
+        # Mesa's device-selection layer looks for a desktop session even if there is none, and libwayland then writes an error to
+        # stderr. The layer only reorders devices, which the engine does itself.
+        os.environ.setdefault("NODEVICE_SELECT", "1")
     return value
 
 
