@@ -26,7 +26,7 @@ def main() -> None:
     groups[0, :30], groups[1, 30:] = random.normal(size=30), random.normal(size=30)
     strengths = np.zeros((200, 2), np.float32)
     strengths[:100, 0], strengths[100:, 1] = random.random(100) + 1, random.random(100) + 1
-    fit = unmix.fit(strengths @ groups, n_components=2, random_state=0)
+    fit = unmix.fit(strengths @ groups, n_components=2, sparsity=0.5, penalty=0.0, random_state=0)
     error = np.linalg.norm(strengths @ groups - fit.coefficients @ fit.components) / np.linalg.norm(strengths @ groups)
     assert error < 0.1, error
 
