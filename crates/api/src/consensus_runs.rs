@@ -102,8 +102,8 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     let mut done = 0;
     if starts.contains(&Start::Coefficients) {
         fits.iter().try_for_each(first_features)?;
-        let all = fits.iter().map(|fit| fit.panels.clone()).collect();
-        iterate(&fits, all, &mut done, iterations, |iteration| watch.stage(stage(iteration)))?;
+        let all: Vec<_> = fits.iter().map(|fit| fit.panels.clone()).collect();
+        iterate(&fits, &all, &mut done, iterations, |iteration| watch.stage(stage(iteration)))?;
     } else {
         for (sampling, until) in [(FIRST, iterations.saturating_sub(LAST_ITERATIONS)), (LAST, iterations)] {
             let samples: Vec<Vec<Panel>> =
@@ -111,7 +111,7 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
             if done == 0 || sampling.cuts(&fits[0]) {
                 prepare(&fits, &samples)?;
             }
-            if !iterate(&fits, samples, &mut done, until, |iteration| watch.stage(stage(iteration)))? {
+            if !iterate(&fits, &samples, &mut done, until, |iteration| watch.stage(stage(iteration)))? {
                 break;
             }
         }
@@ -163,7 +163,7 @@ fn prepare(fits: &[Fit<'_>], samples: &[Vec<Panel>]) -> Result<(), Error> {
 /// it cannot before the first one.
 fn iterate(
     fits: &[Fit<'_>],
-    samples: Vec<Vec<Panel>>,
+    samples: &[Vec<Panel>],
     done: &mut u32,
     until: u32,
     mut may_go_on: impl FnMut(u32) -> bool,
@@ -172,7 +172,7 @@ fn iterate(
         return Ok(true);
     }
     let steps: Vec<(Steps<'_>, &[Panel])> =
-        fits.iter().zip(&samples).map(|(fit, sample)| (fit.steps(), &sample[..])).collect();
+        fits.iter().zip(samples).map(|(fit, sample)| (fit.steps(), &sample[..])).collect();
     let io = &fits[0].io;
     let pass = io.prepare(sample_passes(&steps))?;
     let update = |relaxation: &dyn Fn(&Options) -> f64| {
