@@ -1,6 +1,5 @@
 """`unmix.collect` writes what a hook by hand sees, whatever the batches, and goes on where it was stopped."""
 
-import copy
 import hashlib
 import itertools
 import json
@@ -628,10 +627,9 @@ def test_a_full_disk_is_an_error_with_a_path_and_leaves_nothing(tiny_model, tiny
 
 
 def test_a_tokenizer_that_does_not_belong_to_the_model_is_refused(tiny_model, tiny_tokenizer, tmp_path):
-    tiny_tokenizer = copy.deepcopy(tiny_tokenizer)
-    tiny_tokenizer.add_tokens([f"further{number}" for number in range(9)])
-    texts, out = ["the cat", "a further8"], tmp_path / "acts"
-    with pytest.raises(ValueError, match=r"text 1 has the token id \d+, and the model knows ids from 0 to 63"):
+    tiny_model.resize_token_embeddings(6)
+    texts, out = ["the cat", "the dog"], tmp_path / "acts"
+    with pytest.raises(ValueError, match="text 1 has the token id 9, and the model knows ids from 0 to 5"):
         unmix.collect(tiny_model, tiny_tokenizer, texts, 0, out, progress=False)
     with pytest.raises(TypeError, match=r"tokenizer is 'gpt2'; give the tokenizer itself"):
         unmix.collect(tiny_model, "gpt2", texts, 0, out, progress=False)
