@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -100,7 +101,7 @@ def _locked(folder: Path) -> Iterator[None]:
             path.unlink()
         file.close()
         # Windows does not remove an open file.
-        if os.name == "nt":
+        if sys.platform == "win32":
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -127,7 +128,7 @@ def _taken(path: Path) -> IO[Any]:
 
 
 def _lock(file: IO[Any]) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         file.seek(0)
