@@ -132,7 +132,7 @@ def test_the_norms_of_begin_of_text_tokens_are_reported(collect):
     is_begin = everything["token_ids"] == 1
     assert collected.bos_norms[1] == pytest.approx(norms[is_begin].mean(), rel=1e-4)
     assert collected.token_norms[1] == pytest.approx(norms[~is_begin].mean(), rel=1e-4)
-    assert np.isnan(collect(prepend_bos=False).bos_norms[1])
+    assert collect(prepend_bos=False).bos_norms == {}
 
 
 def test_long_texts_are_truncated_and_counted(collect, caplog):
@@ -462,3 +462,177 @@ def test_models_of_other_libraries_give_the_activations_of_transformers(
     found = read(collected, 1)
     np.testing.assert_allclose(found["activations"], expected["activations"], atol=1e-5)
     assert np.array_equal(found["token_ids"], expected["token_ids"])
+
+
+@pytest.fixture
+def interrupted(collect, tmp_path):
+    """A folder with some complete shards of 200 texts, and a function that goes on with it."""
+    texts, options = texts_of([7] * 200), {"out": tmp_path / "begun", "shard_size": 8000}
+    with pytest.raises(KeyboardInterrupt):
+        collect(stops_after(texts, 150), **options)
+    return tmp_path / "begun", lambda **others: collect(texts, **options, **others)
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_a_change_of_any_weight_is_noticed(interrupted, tiny_model, is_complete):
+    import torch
+
+    folder, go_on = interrupted
+    if is_complete:
+        go_on()
+    before = hashes(folder)
+    with torch.no_grad():
+        tiny_model.model.layers[1].mlp.up_proj.weight[10:] = 0
+    with pytest.raises(ValueError, match="model weights_sha256 is"):
+        go_on()
+    assert hashes(folder) == before
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_a_hook_that_was_not_there_before_is_noticed(interrupted, tiny_model, tiny_fit, is_complete):
+    folder, go_on = interrupted
+    if is_complete:
+        go_on()
+    before = hashes(folder)
+    with (
+        tiny_fit.steer(tiny_model, feature=0, layer=0, strength=5.0),
+        pytest.raises(ValueError, match=r"those of the first text differ in layer [01].*hooks change it"),
+    ):
+        go_on()
+    assert hashes(folder) == before
+    assert go_on().texts == 200
+
+
+def test_a_hook_that_is_there_no_more_is_noticed(collect, tiny_model, tiny_fit, tmp_path):
+    with tiny_fit.steer(tiny_model, feature=0, layer=0, strength=5.0):
+        collect(out=tmp_path / "steered")
+        assert collect(out=tmp_path / "steered").tokens == 46
+    with pytest.raises(ValueError, match="those of the first text differ"):
+        collect(out=tmp_path / "steered")
+
+
+def test_rounding_of_another_machine_is_no_other_model(interrupted):
+    folder, go_on = interrupted
+    content = json.loads((folder / "collection.json").read_text())
+    for figures in content["probe"].values():
+        for row in figures:
+            row[:] = [value * 1.001 for value in row]
+    (folder / "collection.json").write_text(json.dumps(content))
+    assert go_on().texts == 200
+
+
+def test_files_that_were_cut_damaged_or_removed_are_refused(interrupted):
+    folder, go_on = interrupted
+    for is_complete in (False, True):
+        if is_complete:
+            go_on()
+        path = folder / "layer-1/00000.safetensors"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-100])
+        with pytest.raises(ValueError, match=r"00000\.safetensors has \d+ bytes, and had \d+ when it was written"):
+            go_on()
+        path.write_bytes(whole[:-100] + bytes(100))
+        with pytest.raises(ValueError, match=r"00000\.safetensors has other bytes than were written"):
+            go_on()
+        path.unlink()
+        with pytest.raises(ValueError, match=r"00000\.safetensors is missing.*collect into another folder"):
+            go_on()
+        path.write_bytes(whole)
+    (folder / "layer-0/00001.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"00001\.safetensors is missing"):
+        unmix.Collection.open(folder)
+
+
+def test_texts_that_were_cut_are_refused(interrupted):
+    folder, go_on = interrupted
+    prompts = folder / "prompts.jsonl"
+    prompts.write_bytes(prompts.read_bytes()[:50])
+    with pytest.raises(ValueError, match=r"prompts\.jsonl has 50 bytes, and had \d+"):
+        go_on()
+
+
+@pytest.mark.parametrize(("suffix", "line"), [(".txt", "the cat"), (".jsonl", '{"text": "the cat"}')])
+def test_the_mark_at_the_begin_of_a_utf_8_file_is_no_text(collect, tmp_path, suffix, line):
+    path = (tmp_path / "texts").with_suffix(suffix)
+    path.write_text(line + "\n", encoding="utf-8-sig")
+    (record,) = map(json.loads, collect(path).prompts.open())
+    assert record["text"] == "the cat"
+
+
+def test_a_file_that_is_not_utf_8_is_refused_with_its_line(collect, tmp_path):
+    (tmp_path / "latin1.txt").write_bytes("the cat\na caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin1\.txt, line 2 is not UTF-8"):
+        collect(tmp_path / "latin1.txt")
+    (tmp_path / "texts.json").write_text('["the cat", "a dog"]')
+    with pytest.raises(TypeError, match=r"texts\.json, line 1 is a list; .*give the list itself"):
+        collect(tmp_path / "texts.json")
+
+
+def test_half_a_character_is_refused_with_the_number_of_its_text(collect):
+    for text in ("a \ud83d dog", {"text": "a \ud83d dog"}):
+        with pytest.raises(ValueError, match=r"text 1 has half a character \(U\+D83D, a lone surrogate\) at index 2"):
+            collect(["the cat", text])
+
+
+def test_two_runs_never_write_to_one_folder(collect, tmp_path):
+    def texts():
+        yield "the cat"
+        with pytest.raises(RuntimeError, match=r"is in use: another unmix\.collect writes to it"):
+            collect(out=tmp_path / "acts")
+        yield "a dog"
+
+    collected = collect(texts(), out=tmp_path / "acts")
+    assert collected.tokens == 4
+    assert not (tmp_path / "acts/collection.lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("texts", "error"),
+    [(None, TypeError), ("nowhere.txt", FileNotFoundError), ([3], TypeError), ([""], ValueError), (3, TypeError)],
+)
+def test_texts_that_cannot_be_read_leave_no_folder(collect, tmp_path, texts, error):
+    with pytest.raises(error):
+        collect(texts, out=tmp_path / "acts")
+    assert not (tmp_path / "acts").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(error):
+        collect(texts, out=tmp_path / "empty")
+    assert not list((tmp_path / "empty").iterdir())
+
+
+@pytest.mark.parametrize("most", [1000, 8000])
+def test_a_full_disk_is_an_error_with_a_path_and_leaves_nothing(tiny_model, tiny_tokenizer, tmp_path, most):
+    # The limit is for the whole process, so it has one of its own.
+    code = (
+        "import resource, signal, sys, unmix\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        "model, tokenizer = (kind.from_pretrained(sys.argv[1]) for kind in (AutoModelForCausalLM, AutoTokenizer))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n"
+        "try:\n"
+        "    unmix.collect(model, tokenizer, ['the cat sat on'] * 100, [0, 1], sys.argv[2], progress=False)\n"
+        "except OSError as error:\n"
+        "    print(error.filename)\n"
+    )
+    tiny_model.save_pretrained(tmp_path / "model")
+    tiny_tokenizer.save_pretrained(tmp_path / "model")
+    path = os.pathsep.join(sys.path)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "model", tmp_path / "acts"],
+        env={**os.environ, "PYTHONPATH": path},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.stdout.strip().startswith(str(tmp_path / "acts"))
+    assert not (tmp_path / "acts").exists()
+
+
+def test_a_tokenizer_that_does_not_belong_to_the_model_is_refused(tiny_model, tiny_tokenizer, tmp_path):
+    tiny_model.resize_token_embeddings(6)
+    texts, out = ["the cat", "the dog"], tmp_path / "acts"
+    with pytest.raises(ValueError, match="text 1 has the token id 9, and the model knows ids from 0 to 5"):
+        unmix.collect(tiny_model, tiny_tokenizer, texts, 0, out, progress=False)
+    with pytest.raises(TypeError, match=r"tokenizer is 'gpt2'; give the tokenizer itself"):
+        unmix.collect(tiny_model, "gpt2", texts, 0, out, progress=False)
+    with pytest.raises(TypeError, match="tokenizer is of type dict; expected is a tokenizer of transformers"):
+        unmix.collect(tiny_model, {}, texts, 0, out, progress=False)
+    assert not out.exists()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ._checksum import checksum
+
 if TYPE_CHECKING:
     import torch
 
@@ -159,6 +161,11 @@ class Adapter(abc.ABC):
     def max_positions(self) -> int | None:
         """The number of tokens that the model has positions for, if it is limited."""
 
+    @property
+    @abc.abstractmethod
+    def vocabulary_size(self) -> int | None:
+        """The number of token ids that the model knows, if it says so."""
+
     # What follows from that.
 
     def hook_neurons(self, layer: int, edit: Edit) -> Hook:
@@ -186,6 +193,11 @@ class Adapter(abc.ABC):
     def device(self) -> torch.device:
         """The device that token ids go to."""
         return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> str:
+        """The type of the model's first weight, such as "float32"."""
+        return str(next(self.module.parameters()).dtype).removeprefix("torch.")
 
     def check_layer(self, layer: int) -> int:
         """The layer's number as an int.
@@ -218,16 +230,13 @@ class Adapter(abc.ABC):
                 module.training = True
 
     def describe(self) -> dict[str, Any]:
-        """What tells this model from others: class, name, hash of the settings, hash of a sample of the weights."""
-        import torch
-
+        """What tells this model from others: class, name, hash of the settings, hash of all weights."""
         settings = json.dumps(self.config, sort_keys=True, default=str).encode()
         weights = hashlib.sha256()
         for name, parameter in self.module.named_parameters():
-            sample = parameter.detach().reshape(-1)[:64].contiguous()
             weights.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
-            if not sample.is_meta:
-                weights.update(sample.view(torch.uint8).cpu().numpy().tobytes())
+            if not parameter.is_meta:
+                weights.update(f" {checksum(parameter)} ".encode())
         return {
             "kind": self.kind,
             "class": type(self.module).__name__,

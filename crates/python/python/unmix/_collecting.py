@@ -12,8 +12,9 @@ from ._adapter import Adapter
 from ._capture import Capture
 from ._layer_files import LayerFiles
 from ._manifest import PROMPTS, Manifest
+from ._probe import Figures, check_probe, probe
 from ._sequences import Encoder, Prompt, batches
-from ._shard_file import DTYPES
+from ._shard_file import DTYPES, named
 from ._texts import Text, chain
 from ._token_progress import TokenProgress
 
@@ -43,10 +44,13 @@ class Run:
             If the folder has activations of other texts, or there are no tokens.
         """
         manifest, options = self._manifest, self._manifest.options
-        digest = self._skip(texts)
+        digest, first = self._skip(texts)
+        capture = Capture(self._adapter, options["layers"], options["site"], options["dtype"])
+        if first is not None and manifest.probe:
+            with capture:
+                check_probe(manifest.probe, self._probe(first, capture), self._adapter.dtype, self._folder)
         if manifest.is_complete:
             return
-        capture = Capture(self._adapter, options["layers"], options["site"], options["dtype"])
         with TokenProgress(progress, manifest.last("tokens", 0)) as shown, capture:
             for prompts in self._shards(texts):
                 digest = self._write_shard(prompts, digest, capture, shown)
@@ -57,17 +61,24 @@ class Run:
         manifest.is_complete = True
         manifest.write(self._folder)
 
-    def _skip(self, texts: Iterator[Text]) -> str:
-        """Reads the texts that are in complete shards. Returns their digest."""
+    def _skip(self, texts: Iterator[Text]) -> tuple[str, Prompt | None]:
+        """Reads the texts that are in complete shards. Returns their digest, and the first one with tokens."""
         manifest = self._manifest
         count, digest, read = manifest.last("texts", 0), "", 0
+        first: Prompt | None = None
         for text in itertools.islice(texts, count):
             digest = chain(digest, text)
+            if first is None:
+                (prompt,) = self._encoder.encode([text], read)
+                first = prompt if prompt.rows else None
             read += 1
         is_longer = manifest.is_complete and next(texts, None) is not None
         if read < count or digest != manifest.last("digest", "") or is_longer:
             raise ValueError(f"{self._folder} holds activations of other texts; give the same texts, or another folder")
-        return digest
+        return digest, first
+
+    def _probe(self, prompt: Prompt, capture: Capture) -> Figures:
+        return probe(prompt, capture, self._manifest.options["padding_side"], self._pad())
 
     def _shards(self, texts: Iterator[Text]) -> Iterator[list[Prompt]]:
         """The prompts of each shard."""
@@ -89,6 +100,9 @@ class Run:
         manifest, options = self._manifest, self._manifest.options
         token_norms, bos_norms = dict.fromkeys(options["layers"], 0.0), dict.fromkeys(options["layers"], 0.0)
         begins = 0
+        first = next((prompt for prompt in prompts if prompt.rows), None)
+        if first is not None and not manifest.probe:
+            manifest.probe = self._probe(first, capture)
         with LayerFiles(self._folder, manifest, prompts) as files:
             for batch in batches(prompts, options["batch_size"], options["padding_side"], self._pad()):
                 begins += len(batch.starts)
@@ -97,7 +111,7 @@ class Run:
                     bos_norms[layer] += captured.bos_norms
                     files.put(layer, captured.rows, batch.owners)
                 shown.add(len(batch.kept))
-            files.finish()
+            written = files.finish()
         size = self._append(prompts)
         for prompt in prompts:
             digest = chain(digest, prompt.text)
@@ -110,6 +124,7 @@ class Run:
                 "prompts_bytes": size,
                 "digest": digest,
                 "begins": begins,
+                "files": written,
                 "token_norm_sums": {str(layer): value for layer, value in token_norms.items()},
                 "bos_norm_sums": {str(layer): value for layer, value in bos_norms.items()},
             }
@@ -120,7 +135,8 @@ class Run:
     def _append(self, prompts: Sequence[Prompt]) -> int:
         """Adds lines to the file of texts. Returns its size."""
         keep_text = self._manifest.options["keep_text"]
-        with (self._folder / PROMPTS).open("ab") as file:
+        path = self._folder / PROMPTS
+        with named(path), path.open("ab") as file:
             # What is behind the last complete shard is of a run that was killed.
             file.truncate(self._manifest.last("prompts_bytes", 0))
             file.seek(0, os.SEEK_END)

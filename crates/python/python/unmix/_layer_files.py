@@ -11,7 +11,7 @@ import numpy as np
 
 from ._manifest import Manifest
 from ._sequences import Prompt
-from ._shard_file import ShardFile
+from ._shard_file import ShardFile, blake2b
 
 if TYPE_CHECKING:
     import torch
@@ -64,10 +64,14 @@ class LayerFiles(contextlib.AbstractContextManager):
             if count:
                 self._files[layer].put(self._starts[prompt.number] + row, data[start:end].data)
 
-    def finish(self) -> None:
-        """Gives the files their names."""
+    def finish(self) -> dict[str, dict[str, Any]]:
+        """Gives the files their names. Returns size and hash of each, by its path in the folder."""
         for file in self._files.values():
             file.finish()
+        return {
+            f"{path.parent.name}/{path.name}": {"bytes": path.stat().st_size, "blake2b": blake2b(path)}
+            for path in self._paths.values()
+        }
 
     def _open(self, layer: int, path: Path) -> ShardFile:
         prompts, options = self._prompts, self._manifest.options

@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ._shard_file import PART, write_whole
+from ._shard_file import PART, blake2b, write_whole
 
 FILE = "collection.json"
 PROMPTS = "prompts.jsonl"
 FORMAT = "unmix-collection-1"
+# Files of up to so many bytes together are all hashed before a run goes on.
+HASHED_BYTES = 4 << 30
 
 
 @dataclasses.dataclass
@@ -29,9 +31,11 @@ class Manifest:
         Numbers per token of each layer.
     shards : list of dict
         What each complete shard has: texts, tokens, bytes of prompts.jsonl and digest of the texts up to its end, and
-        sums of norms of its own.
+        sums of norms, and size and hash of files, of its own.
     is_complete : bool
         Whether all texts were collected.
+    probe : dict
+        Figures of the activations of the first text with tokens (see `unmix._probe`).
     """
 
     options: dict[str, Any]
@@ -40,6 +44,7 @@ class Manifest:
     widths: dict[str, int]
     shards: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     is_complete: bool = False
+    probe: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Replaces the file in the folder."""
@@ -95,6 +100,54 @@ class Manifest:
                 f"{folder} holds activations that were collected otherwise: {'; '.join(different)}. "
                 "Give the same options, or another folder"
             )
+
+    def check_files(self, folder: Path) -> None:
+        """Makes sure that the files of all complete shards are there, in their sizes.
+
+        Raises
+        ------
+        ValueError
+            If one is not.
+        """
+        for name, written in self._files().items():
+            path = folder / name
+            if not path.is_file():
+                raise ValueError(f"{path} is missing, and the collection needs it; collect into another folder")
+            if (size := path.stat().st_size) != written["bytes"]:
+                raise ValueError(
+                    f"{path} has {size} bytes, and had {written['bytes']} when it was written; "
+                    "it was changed or cut since, so collect into another folder"
+                )
+        path, bytes_ = folder / PROMPTS, self.last("prompts_bytes", 0)
+        size = path.stat().st_size if path.is_file() else 0
+        # A run that was killed may have left more.
+        if size < bytes_ or (self.is_complete and size != bytes_):
+            raise ValueError(
+                f"{path} has {size} bytes, and had {bytes_} when it was written; "
+                "it was changed or removed since, so collect into another folder"
+            )
+
+    def check_hashes(self, folder: Path) -> None:
+        """Makes sure that files have the bytes that were written: all, or those of the last shard if there are many.
+
+        Raises
+        ------
+        ValueError
+            If one has not.
+        """
+        files = self._files()
+        if sum(written["bytes"] for written in files.values()) > HASHED_BYTES:
+            files = self.last("files", {})
+        for name, written in files.items():
+            if blake2b(folder / name) != written["blake2b"]:
+                raise ValueError(
+                    f"{folder / name} has other bytes than were written; it was changed or damaged since, "
+                    "so collect into another folder"
+                )
+
+    def _files(self) -> dict[str, dict[str, Any]]:
+        """Size and hash of each file of activations. Folders of earlier versions do not have them."""
+        return {name: written for shard in self.shards for name, written in shard.get("files", {}).items()}
 
     def _identity(self) -> dict[str, Any]:
         model = {f"model {key}": value for key, value in self.model.items()}

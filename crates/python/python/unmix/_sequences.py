@@ -61,12 +61,20 @@ class Encoder:
     """Turns texts into sequences of tokens."""
 
     def __init__(
-        self, tokenizer: Any, *, prepend_bos: bool, skip_special: bool, max_length: int, long_texts: str
+        self,
+        tokenizer: Any,
+        *,
+        prepend_bos: bool,
+        skip_special: bool,
+        max_length: int,
+        long_texts: str,
+        vocabulary_size: int | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._bos = getattr(tokenizer, "bos_token_id", None) if prepend_bos else None
         self._skip_special = skip_special
         self._max_length = max_length
+        self._vocabulary_size = vocabulary_size
         self._splits = long_texts == "split"
         self.special_ids = special_ids(tokenizer)
         self._special = np.array(sorted(self.special_ids), dtype=np.int64)
@@ -82,6 +90,11 @@ class Encoder:
     def _prompt(self, number: int, text: Text, ids: list[int]) -> Prompt:
         if self._bos is not None and ids[:1] != [self._bos]:
             ids = [self._bos, *ids]
+        if self._vocabulary_size is not None and ids and max(ids) >= self._vocabulary_size:
+            raise ValueError(
+                f"text {number} has the token id {max(ids)}, and the model knows ids from 0 to "
+                f"{self._vocabulary_size - 1}; give the tokenizer that belongs to the model"
+            )
         windows, truncated = self._windows(ids), len(ids) > self._max_length and not self._splits
         return Prompt(
             number, text, [self._sequence(window, repeated) for window, repeated in windows if window], truncated

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -55,38 +57,67 @@ class ShardFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._part.open("wb")
         try:
-            self._file.write(len(text).to_bytes(8, "little") + text)
-            for values in columns.values():
-                self._file.write(np.ascontiguousarray(values, dtype="<i4").tobytes())
-            self._start = self._file.tell()
-            self._file.truncate(self._start + rows * self._row_bytes)
+            with named(self._part):
+                self._file.write(len(text).to_bytes(8, "little") + text)
+                for values in columns.values():
+                    self._file.write(np.ascontiguousarray(values, dtype="<i4").tobytes())
+                self._start = self._file.tell()
+                self._file.truncate(self._start + rows * self._row_bytes)
         except BaseException:
             self.discard()
             raise
 
     def put(self, row: int, data: memoryview | bytes) -> None:
         """Writes the bytes of rows from number `row` on."""
-        self._file.seek(self._start + row * self._row_bytes)
-        self._file.write(data)
+        with named(self._part):
+            self._file.seek(self._start + row * self._row_bytes)
+            self._file.write(data)
 
     def finish(self) -> None:
         """Gives the file its name, once all its bytes are on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with named(self._part):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
         self._part.replace(self._path)
 
     def discard(self) -> None:
         """Removes an incomplete file. Does nothing to a complete one."""
-        self._file.close()
+        # On a full disk the last bytes cannot be written. Nobody needs them.
+        with contextlib.suppress(OSError):
+            self._file.close()
         self._part.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file that is complete or not there at all."""
     part = path.with_name(path.name + PART)
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with named(part), part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def blake2b(path: Path) -> str:
+    """The hash of a file."""
+    digest = hashlib.blake2b()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Gives errors of the system the path of the file, which those of writing do not have."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None

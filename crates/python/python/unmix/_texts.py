@@ -37,10 +37,17 @@ def read_texts(texts: Texts, text_key: str) -> Iterator[Text]:
             f"give one of them, such as texts[{next(iter(texts), '')!r}]"
         )
     if isinstance(texts, (str, os.PathLike)):
-        yield from _of_file(Path(texts), text_key)
-        return
-    for number, record in enumerate(texts):
-        yield _of_record(record, text_key, f"text {number}")
+        path = Path(texts)
+        if not path.is_file():
+            raise FileNotFoundError(f"texts: there is no file {path}; give the path of a file, or texts in a list")
+        return _of_file(path, text_key)
+    try:
+        records = iter(texts)
+    except TypeError:
+        raise TypeError(
+            f"texts is of type {type(texts).__name__}; expected is a list of texts, or the path of a file"
+        ) from None
+    return (_of_record(record, text_key, f"text {number}") for number, record in enumerate(records))
 
 
 def chain(digest: str, text: Text) -> str:
@@ -50,14 +57,15 @@ def chain(digest: str, text: Text) -> str:
 
 
 def _of_file(path: Path, text_key: str) -> Iterator[Text]:
-    if not path.is_file():
-        raise FileNotFoundError(f"texts: there is no file {path}; give the path of a file, or texts in a list")
     is_json = path.suffix.lower() in (".jsonl", ".ndjson", ".json")
-    with path.open(encoding="utf-8") as lines:
+    # Bytes that are not UTF-8 are read as surrogates, so that the line is known.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             place = f"{path}, line {number}"
+            if not _is_unicode(line):
+                raise ValueError(f"{place} is not UTF-8; save the file in UTF-8")
             if not is_json:
                 yield Text(line.rstrip("\r\n"), {})
                 continue
@@ -72,7 +80,12 @@ def _of_file(path: Path, text_key: str) -> Iterator[Text]:
 
 def _of_record(record: Any, text_key: str, place: str) -> Text:
     if isinstance(record, str):
-        return Text(record, {})
+        return Text(_checked(record, place), {})
+    if isinstance(record, list):
+        raise TypeError(
+            f"{place} is a list; expected is a string, or a dict with the key {text_key!r}. "
+            "If it holds all texts, give the list itself: texts=json.load(open(path))"
+        )
     if not isinstance(record, Mapping):
         raise TypeError(
             f"{place} is of type {type(record).__name__}; expected is a string, or a dict with the key {text_key!r}"
@@ -85,7 +98,26 @@ def _of_record(record: Any, text_key: str, place: str) -> Text:
     if not isinstance(text, str):
         raise TypeError(f"{place}: {text_key!r} is of type {type(text).__name__}, not a string")
     others = {str(key): value for key, value in record.items() if key != text_key and str(key).lower() not in NUMBERS}
-    return Text(text, {key: value for key, value in others.items() if _is_plain(value)})
+    return Text(_checked(text, place), {key: value for key, value in others.items() if _is_plain(value)})
+
+
+def _checked(text: str, place: str) -> str:
+    """The text, if a tokenizer can read it."""
+    if not _is_unicode(text):
+        lone = next(index for index, letter in enumerate(text) if "\ud800" <= letter <= "\udfff")
+        raise ValueError(
+            f"{place} has half a character (U+{ord(text[lone]):04X}, a lone surrogate) at index {lone}; "
+            'give text.encode("utf-8", "replace").decode()'
+        )
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_plain(value: Any) -> bool:

@@ -115,6 +115,10 @@ class HookedAdapter(Adapter):
     def max_positions(self) -> int | None:
         return self.model.cfg.n_ctx
 
+    @property
+    def vocabulary_size(self) -> int | None:
+        return self.model.cfg.d_vocab
+
     def hook(self, layer: int, site: Site, edit: Edit) -> Hook:
         check_site(site)
         block = self.model.blocks[self.check_layer(layer)]

@@ -76,6 +76,12 @@ class TransformersAdapter(Adapter):
         )
 
     @property
+    def vocabulary_size(self) -> int | None:
+        with contextlib.suppress(AttributeError, NotImplementedError):
+            return int(self.module.get_input_embeddings().num_embeddings)
+        return None
+
+    @property
     def blocks(self) -> Sequence[torch.nn.Module]:
         """The layers in order. Each takes the residual stream first, and returns it alone or first in a tuple."""
         return self._layers

@@ -14,11 +14,12 @@ import numpy as np
 
 from ._adapter import Adapter, Site, check_site
 from ._collecting import Run
-from ._manifest import FILE, Manifest, remove_leftovers
+from ._collection_folder import TOKENIZER, VOCABULARY, in_use
+from ._manifest import Manifest
 from ._sequences import Encoder, PaddingSide
-from ._shard_file import DTYPES, PART, write_whole
+from ._shard_file import DTYPES, write_whole
 from ._texts import Texts, read_texts
-from .collection import TOKENIZER, VOCABULARY, Collection
+from .collection import Collection
 from .models import adapt
 
 _log = logging.getLogger("unmix.collect")
@@ -49,7 +50,8 @@ def collect(
     """Runs a model on texts and writes the activations of some of its layers to files.
 
     Memory does not grow with the number of texts. If the run is interrupted, the same call goes on where it stopped,
-    and gives the same files.
+    and gives the same files. It first makes sure that the model still gives the activations of the first text, and that
+    the files are as they were written (their sizes, and up to 4 GiB also their bytes).
 
     Parameters
     ----------
@@ -76,8 +78,8 @@ def collect(
         What is done with a text of more tokens. Either its end is left out (`Collection.truncated` counts these texts),
         or it goes through the model in windows, each of which begins with the special tokens of the text's beginning.
     skip_special : bool
-        Whether special tokens (begin and end of text, and so on) are left out of the files. Their norms are often a
-        hundred times those of other tokens. See `Collection.bos_norms`.
+        Whether special tokens (begin and end of text, and so on) are left out of the files. In many
+        models their norms are far from those of other tokens. See `Collection.bos_norms`.
     prepend_bos : bool
         Whether a begin-of-text token is put before each text, if the tokenizer has one and does not do so itself.
         Without one, the first word of each text takes its part.
@@ -106,8 +108,10 @@ def collect(
     Raises
     ------
     ValueError
-        If an option is impossible, the folder holds activations of another model, other texts or other options, or an
-        activation is not finite or too large for `dtype`.
+        If an option is impossible, the folder holds activations of another model, other texts or other options, its
+        files are not as they were written, or an activation is not finite or too large for `dtype`.
+    RuntimeError
+        If another run writes to the folder.
     FileExistsError
         If the folder holds other files.
     OSError
@@ -121,8 +125,7 @@ def collect(
     (10, (10, 32))
     """
     adapter = adapt(model, tokenizer, down_proj=down_proj)
-    if adapter.tokenizer is None:
-        raise ValueError("there is no tokenizer; give the one that belongs to the model")
+    _check_tokenizer(adapter.tokenizer)
     layers = _checked_layers(adapter, layers)
     check_site(site)
     _check_choice("dtype", dtype, DTYPES)
@@ -164,36 +167,27 @@ def collect(
         skip_special=skip_special,
         max_length=max_length,
         long_texts=long_texts,
+        vocabulary_size=adapter.vocabulary_size,
     )
-    folder = Path(out)
-    manifest = _begin(folder, manifest, resume)
-    write_whole(folder / file_name, vocabulary)
-    Run(adapter, encoder, folder, manifest).go(read_texts(texts, text_key), progress)
+    read, folder = read_texts(texts, text_key), Path(out)
+    with in_use(folder, manifest, resume) as manifest:
+        write_whole(folder / file_name, vocabulary)
+        Run(adapter, encoder, folder, manifest).go(read, progress)
     collection = Collection(folder, manifest)
     _report(collection)
     return collection
 
 
-def _begin(folder: Path, manifest: Manifest, resume: bool) -> Manifest:
-    """The manifest to go on with: that of the folder, or the one given."""
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; give a folder for out")
-    try:
-        found = Manifest.read(folder)
-    except FileNotFoundError:
-        found = None
-    others = [path for path in folder.iterdir() if path.name != FILE + PART] if folder.is_dir() else []
-    if others and (found is None or not resume):
-        raise FileExistsError(
-            f"{folder} is not empty; give another folder" + (", or resume=True to go on" if found else "")
+def _check_tokenizer(tokenizer: Any) -> None:
+    if tokenizer is None:
+        raise ValueError("there is no tokenizer; give the one that belongs to the model")
+    if isinstance(tokenizer, (str, os.PathLike)):
+        raise TypeError(
+            f"tokenizer is {os.fspath(tokenizer)!r}; give the tokenizer itself, "
+            f"such as AutoTokenizer.from_pretrained({os.fspath(tokenizer)!r})"
         )
-    remove_leftovers(folder)
-    if found is not None and (found.shards or found.is_complete):
-        found.check_same(manifest, folder)
-        return found
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest.write(folder)
-    return manifest
+    if not callable(tokenizer) or not hasattr(tokenizer, "convert_ids_to_tokens"):
+        raise TypeError(f"tokenizer is of type {type(tokenizer).__name__}; expected is a tokenizer of transformers")
 
 
 def _vocabulary(tokenizer: Any) -> tuple[str, bytes]:

@@ -9,13 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._collection_folder import TOKENIZER, VOCABULARY
 from ._manifest import PROMPTS, Manifest
 
 if TYPE_CHECKING:
     from .activations import Activations
-
-# The text of the tokens, as the tokenizer has it, or as a list.
-TOKENIZER, VOCABULARY = "tokenizer.json", "vocabulary.json"
 
 
 class Collection(Mapping[int, "Activations"]):
@@ -52,7 +50,7 @@ class Collection(Mapping[int, "Activations"]):
         FileNotFoundError
             If the folder is no collection.
         ValueError
-            If it is not complete.
+            If it is not complete, or a file is missing or has another size than when it was written.
         """
         path = Path(path)
         manifest = Manifest.read(path)
@@ -60,6 +58,7 @@ class Collection(Mapping[int, "Activations"]):
             raise ValueError(
                 f"{path} is not complete; call unmix.collect again as before, and it goes on where it stopped"
             )
+        manifest.check_files(path)
         return cls(path, manifest)
 
     def __getitem__(self, layer: int) -> Activations:
@@ -133,7 +132,7 @@ class Collection(Mapping[int, "Activations"]):
 
     @property
     def bos_norms(self) -> dict[int, float]:
-        """For each layer the mean norm of the begin-of-text tokens. NaN if texts do not begin with a special token."""
+        """For each layer the mean norm of the begin-of-text tokens. Empty if texts do not begin with a special token."""
         return self._mean("bos_norm_sums", "begins")
 
     @property
@@ -144,10 +143,9 @@ class Collection(Mapping[int, "Activations"]):
     def _mean(self, sums: str, counts: str) -> dict[int, float]:
         shards = self._manifest.shards
         count = sum(shard[counts] for shard in shards)
-        return {
-            layer: sum(shard[sums][str(layer)] for shard in shards) / count if count else float("nan")
-            for layer in self.layers
-        }
+        if not count:
+            return {}
+        return {layer: sum(shard[sums][str(layer)] for shard in shards) / count for layer in self.layers}
 
     def __repr__(self) -> str:
         dtype = self._manifest.options["dtype"]
