@@ -74,7 +74,7 @@ class Export:
 def export(text: _unmix.Text, request: dict[str, Any]) -> Export:
     """Write files for a tool; see :meth:`unmix.Fit.export`."""
     tool = string("tool", request["tool"])
-    if tool == "saedashboard" and (request["model_name"] is None or request["layer"] is None):
+    if tool in ("saedashboard", "neuronpedia") and (request["model_name"] is None or request["layer"] is None):
         raise ValueError(f"{tool}: the format needs the model's name and the layer; give model_name= and layer=")
     checked = {
         "path": path("path", request["path"]),
