@@ -125,6 +125,7 @@ def down_projection(path):
         (lambda fit: fit.tree(ranks=[-1]), ValueError, "ranks.0.=-1: a whole number"),
         (lambda fit: fit.export("saelens", "s", layer=-1), ValueError, "layer=-1: a whole number"),
         (lambda fit: fit.export("saelens", None), TypeError, "path=None: a path is needed"),
+        (lambda fit: fit.export("neuronpedia", "s", layer=12), ValueError, "neuronpedia: .* name and the layer"),
         (lambda fit: fit.export(None, "s"), TypeError, "tool=None: a name is needed"),
         (
             lambda fit: fit.export("saedashboard", "s"),
