@@ -71,6 +71,10 @@ def test_a_table_shows_the_best_concept_first(fit, labels):
 def test_what_cannot_be_scored_is_refused(fit, labels, tmp_path):
     with pytest.raises(TypeError, match="labels is a int"):
         fit.concepts(3)
+    with pytest.raises(ValueError, match="entry 0 is the number 0; a label is the name of a concept"):
+        fit.concepts([0, 1] * 5)
+    with pytest.raises(ValueError, match="permutations=-1: a whole number from 0"):
+        fit.concepts(labels, permutations=-1)
     with pytest.raises(ValueError, match="no label"):
         fit.concepts({0: "months", 1: "rivers"})
     with pytest.raises(ValueError, match='"concept" or "parent"'):

@@ -168,6 +168,12 @@ def test_a_model_of_a_fit_can_be_fitted_again_to_the_same_bits(X, options):
         ({"random_state": "now"}, TypeError, "random_state"),
         ({"penalty": 0.1, "solver": "mu"}, ValueError, "penalty: only solver=hals has a penalty"),
         ({"runs": 3, "tol": 0.1}, ValueError, "tol: each of 3 runs has the same number of iterations, which max_iter"),
+        ({"n_components": None}, TypeError, "n_components=None: a whole number"),
+        ({"stream": "x"}, TypeError, "stream='x': True or False"),
+        ({"debias": "no"}, TypeError, "debias='no': True or False"),
+        ({"revive": None}, TypeError, "revive=None: True or False"),
+        ({"relaxation": float("nan")}, ValueError, "relaxation=nan: a finite number"),
+        ({"runs": 0}, ValueError, "runs=0: a whole number from 1"),
         ({"runs": 101}, ValueError, "runs=101: a number from 1 to 100"),
         ({"memory": 1000}, MemoryError, "X: a fit of 5 features .* memory allows 1000 B; .* by memory=SIZE"),
         ({"memory": "8 apples"}, ValueError, 'memory="8 apples": a size is needed'),
@@ -186,6 +192,19 @@ def test_defaults_are_those_of_the_engine():
     assert unmix.default_options(1536) == unmix.default_options(1536, **unmix.SemiNMF().get_params())
     assert unmix.default_options(1536)["sparsity"] * 1536 == pytest.approx(140)
     assert unmix.default_options(1536, preset="paper")["solver"] == "paper"
+
+
+@pytest.mark.parametrize(
+    ("neurons", "options", "error", "message"),
+    [
+        (64, {"foo": 3}, TypeError, "foo: a fit has no such argument; it has n_components, sparsity"),
+        (64, {"n_componentss": 3}, TypeError, "n_componentss: a fit has no such argument"),
+        (-1, {}, ValueError, "neurons=-1: a whole number from 1"),
+    ],
+)
+def test_default_options_are_asked_for_by_names_that_exist(neurons, options, error, message):
+    with pytest.raises(error, match=message):
+        unmix.default_options(neurons, **options)
 
 
 def test_it_works_without_scikit_learn(tmp_path):

@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import subprocess
+from html import escape
 
 import numpy as np
 import pytest
@@ -185,3 +186,31 @@ def test_advice_is_in_the_words_of_python():
 
     assert in_python("Ask for fewer features with --rank.") == "Ask for fewer features with n_components."
     assert in_python("--solver hals, the default, helps.") == 'solver="hals", the default, helps.'
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda fit: fit.features(top=-1), "top=-1: a whole number from 0"),
+        (lambda fit: fit.features(contexts=-1), "contexts=-1: a whole number from 0"),
+        (lambda fit: fit.contexts(0, top=-1), "top=-1: a whole number from 0"),
+        (lambda fit: fit.contexts(0, words=-1), "words=-1: a whole number from 0"),
+    ],
+)
+def test_negative_numbers_of_things_to_show_are_refused(fit, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(fit)
+
+
+def test_a_fit_and_a_context_show_themselves_in_a_notebook(fit):
+    assert "8 features" in fit._repr_html_() and "fit.features()" in fit._repr_html_()
+    context = fit.contexts(0, top=1)[0]
+    bold = [escape(text.lstrip(" ")) for text, _, in_word in context.tokens if in_word]
+    assert bold and all(f"<b>{text}</b>" in context._repr_html_() for text in bold)
+
+
+def test_a_warning_points_at_the_line_of_the_user(demo_fit, vocabulary):
+    some = dict(list(vocabulary.items())[1:])
+    with pytest.warns(UserWarning, match="has no text for") as warned:
+        unmix.load(demo_fit).with_tokenizer(some)
+    assert {warning.filename for warning in warned} == {__file__}

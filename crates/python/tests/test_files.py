@@ -115,3 +115,27 @@ def down_projection(path):
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + array.tobytes())
     return path
+
+
+@pytest.mark.parametrize(
+    ("write", "error", "message"),
+    [
+        (lambda fit: fit.report("r.html", contexts=-1), ValueError, "contexts=-1: a whole number"),
+        (lambda fit: fit.report(3), TypeError, "path=3: a path is needed"),
+        (lambda fit: fit.tree(ranks=[-1]), ValueError, "ranks.0.=-1: a whole number"),
+        (lambda fit: fit.export("saelens", "s", layer=-1), ValueError, "layer=-1: a whole number"),
+        (lambda fit: fit.export("saelens", None), TypeError, "path=None: a path is needed"),
+        (lambda fit: fit.export("neuronpedia", "s", layer=12), ValueError, "neuronpedia: .* name and the layer"),
+        (lambda fit: fit.export(None, "s"), TypeError, "tool=None: a name is needed"),
+        (
+            lambda fit: fit.export("saedashboard", "s"),
+            ValueError,
+            "the model's name and the layer; give model_name= and",
+        ),
+    ],
+)
+def test_impossible_arguments_are_refused_by_their_names(fit, tmp_path, monkeypatch, write, error, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        write(fit)
+    assert not list(tmp_path.iterdir())

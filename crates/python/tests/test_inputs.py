@@ -1,7 +1,9 @@
 """Activations as users have them."""
 
+import copy
 import logging
 import pathlib
+import pickle
 import sys
 
 import numpy as np
@@ -94,6 +96,10 @@ def test_streamed_activations_give_the_same_bits(X, expected):
     assert bits(unmix.fit(X, stream=True, **SMALL)) == expected
 
 
+def test_a_device_may_be_written_in_capitals(X, expected):
+    assert bits(unmix.fit(X, **{**SMALL, "device": "CPU"})) == expected
+
+
 def test_a_data_frame_and_nested_lists_are_activations(X, expected):
     assert bits(unmix.fit(pd.DataFrame(X), **SMALL)) == expected
     assert bits(unmix.fit(X.tolist(), **SMALL)) == expected
@@ -138,7 +144,10 @@ def test_numbers_beyond_float32_are_refused_with_their_place(X):
         (np.array([["a", "b"]]), ValueError, "strings"),
         (np.array([["2020-01-01"]], dtype="M8[D]"), TypeError, "numbers are needed"),
         ("missing.npy", OSError, "missing.npy"),
-        ([], ValueError, "Expected 2D array"),
+        ([], ValueError, r"X is \[\]; activations are an array"),
+        (None, ValueError, "X is None; activations are an array"),
+        (["a.npy", [1.0, 2.0]], TypeError, "the list has paths and other things"),
+        ([[1.0], [1.0, 2.0]], ValueError, "X: .* rows of the same length"),
     ],
 )
 def test_what_is_no_matrix_is_refused(X, error, message):
@@ -214,3 +223,56 @@ def test_an_array_that_changes_during_the_fit_is_told(X):
 
     with pytest.raises(OSError, match="changed while the fit read them"):
         unmix.fit(changing, progress=change, **SMALL)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda acts: pickle.loads(pickle.dumps(acts))])
+@pytest.mark.parametrize("dtype", ["float32", "float16", pytest.param("bfloat16", marks=pytest.mark.models), "file"])
+def test_activations_survive_a_copy_and_a_pickle(X, activations, copied, dtype):
+    if dtype == "file":
+        acts = unmix.Activations(activations, skip_first=1)
+    else:
+        numbers = X if dtype == "bfloat16" else X.astype(dtype)
+        if dtype == "bfloat16":
+            import torch
+
+            numbers = torch.from_numpy(X).to(torch.bfloat16)
+        strings = [f"é{row}" for row in range(300)]
+        acts = unmix.Activations(numbers, prompt_ids=np.arange(300) // 10, token_strings=strings)
+    again = copied(acts)
+    assert (again.shape, again.dtype, again.token_strings) == (acts.shape, acts.dtype, acts.token_strings)
+    assert again.fingerprint() == acts.fingerprint()
+    assert again.columns.keys() == acts.columns.keys()
+    for name, column in acts.columns.items():
+        np.testing.assert_array_equal(again.columns[name], column)
+
+
+@pytest.mark.parametrize(
+    ("strings", "error", "message"),
+    [
+        ([1] * 300, TypeError, "token_strings: the one of row 0 is 1; strings are needed"),
+        (["a"] * 299 + [None], TypeError, "token_strings: the one of row 299 is None"),
+        (["a", "\ud800"] + ["b"] * 298, ValueError, "token_strings: the one of row 1 .* UTF-8"),
+    ],
+)
+def test_token_strings_that_are_no_text_are_refused_at_once(X, strings, error, message):
+    with pytest.raises(error, match=message):
+        unmix.Activations(X, token_strings=strings)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"skip_first": -1}, ValueError, "skip_first=-1: a whole number"),
+        ({"skip_first": "1"}, TypeError, "skip_first='1': a whole number"),
+        ({"skip_token_ids": "1"}, TypeError, "skip_token_ids='1': a list of whole numbers"),
+        ({"skip_token_ids": [1, 2.5]}, TypeError, "skip_token_ids.1.=2.5: a whole number"),
+    ],
+)
+def test_impossible_choices_of_tokens_are_refused_by_their_names(activations, options, error, message):
+    with pytest.raises(error, match=message):
+        unmix.Activations(activations, **options)
+
+
+def test_activations_show_themselves_in_a_notebook(X):
+    shown = unmix.Activations(X, prompt_ids=np.arange(300))._repr_html_()
+    assert "300 tokens × 40 neurons, float32" in shown and "prompt_ids" in shown

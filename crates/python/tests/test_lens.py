@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import warnings
 
 import numpy as np
 import pytest
@@ -99,6 +100,32 @@ def test_single_neurons_can_be_read_beside_features(fit, weights):
         fit.lens(**weights, norm="rms", neurons=[1536])
 
 
+def test_a_table_of_the_lens_is_a_sequence_of_its_entries(fit, weights):
+    table = fit.lens(**weights, norm="rms", features=[2, 0], neurons=[7], top=2)
+    assert [entry.get("feature", entry.get("neuron")) for entry in table] == [2, 0, 7]
+    assert len(table) == 3 and table[-1]["neuron"] == 7
+    assert table[0] == table.to_dict()["features"][0]
+    with pytest.raises(IndexError):
+        table[3]
+
+
+def test_another_layer_than_that_of_the_activations_is_told(weights, tmp_path):
+    save(
+        tmp_path / "acts.safetensors",
+        {"activations": np.random.default_rng(0).normal(size=(50, 1536)).astype("f4")},
+        layer=1,
+    )
+    fit = unmix.fit(tmp_path / "acts.safetensors", n_components=2, max_iter=2, device="cpu")
+    with pytest.warns(UserWarning, match="activations of layer 1, but layer=0 was given") as warned:
+        fit.lens(**weights, norm="rms", layer=0)
+    assert warned[0].filename == __file__
+    with pytest.warns(UserWarning, match="activations of layer 1, but layer=0 was given"):
+        fit.report(tmp_path / "report.html", layer=0, norm="rms", ranks=[1], **weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit.lens(**weights, norm="rms", layer=1)
+
+
 def test_mistakes_with_weights_are_told(fit, weights):
     with pytest.raises(ValueError, match="model is needed"):
         fit.lens()
@@ -117,9 +144,11 @@ def test_mistakes_with_weights_are_told(fit, weights):
 names = {"down_projection": "down_proj", "unembedding": "unembedding", "final_norm": "final_norm"}
 
 
-def save(path, tensors):
+def save(path, tensors, **metadata):
     """Writes a safetensors file, whose format is a length, a header and the numbers."""
     header, start = {}, 0
+    if metadata:
+        header["__metadata__"] = {name: str(value) for name, value in metadata.items()}
     for name, array in tensors.items():
         header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [start, start + array.nbytes]}
         start += array.nbytes

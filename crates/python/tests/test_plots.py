@@ -1,5 +1,7 @@
 """Plots, by what is drawn rather than by how it looks."""
 
+import sys
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -39,3 +41,15 @@ def test_plots_are_drawn_where_they_are_asked_for(fit):
     assert fit.plot_loss(ax=axes[0]) is axes[0]
     assert fit.plot_activations(0, ax=axes[1]) is axes[1]
     assert fit.plot_map(ax=axes[2]) is axes[2]
+
+
+def test_a_histogram_has_at_least_one_bin(fit):
+    with pytest.raises(ValueError, match="bins=0: a whole number from 1"):
+        fit.plot_activations(2, bins=0)
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra(fit, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="matplotlib is needed for plots; .*notebook"):
+        fit.plot_loss()

@@ -369,11 +369,68 @@ def test_the_search_for_a_strength_copes_with_other_curves():
         ({"feature": 0, "kl": 0.1, "mode": "clamp", "neutral": NEUTRAL}, 'kl finds the strength of mode="add"'),
         ({"feature": 0, "kl": 0.1, "neutral": NEUTRAL}, "kl needs the tokenizer of the model"),
         ({"feature": 0, "neutral": NEUTRAL}, "neutral is for kl"),
+        ({"feature": 0, "mode": "ablate", "strength": 3.0}, "has no strength; leave strength out"),
+        ({"neurons": {5: 1e38}, "strength": 1e10}, "is not a finite number in float32"),
+        ({"neurons": {5: 1e300}}, "too large for float32"),
     ],
 )
 def test_options_that_cannot_be_are_refused(tiny_model, tiny_fit, options, message):
     with pytest.raises(ValueError, match=message):
         tiny_fit.steer(tiny_model, **{"layer": 1, **options})
+
+
+@pytest.mark.parametrize("neutral", [[], [""]])
+def test_neutral_texts_without_tokens_are_refused(tiny_model, tiny_tokenizer, tiny_fit, neutral):
+    with pytest.raises(ValueError, match="neutral has no tokens"):
+        tiny_fit.steer(tiny_model, feature=0, kl=0.1, neutral=neutral, layer=1, tokenizer=tiny_tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"feature": 0, "strength": "3"}, "strength is '3'; give a number"),
+        ({"feature": 0, "kl": "3", "neutral": NEUTRAL}, "kl is '3'; give a number"),
+        ({"feature": {0: "3"}}, "feature 0 has the strength '3'; give a number"),
+    ],
+)
+def test_strengths_that_are_no_numbers_are_refused(tiny_model, tiny_fit, options, message):
+    with pytest.raises(TypeError, match=message):
+        tiny_fit.steer(tiny_model, layer=1, **options)
+
+
+def test_a_strength_beyond_the_numbers_of_the_model_is_refused(tiny_model):
+    import torch
+
+    model = tiny_model.to(torch.float16)
+    before = logits(model)
+    with (
+        pytest.raises(ValueError, match="1e.07 times the directions is not a finite number in float16"),
+        unmix.steer(model, neurons=5, strength=1e7, layer=1),
+    ):
+        logits(model)
+    torch.testing.assert_close(logits(model), before, rtol=0, atol=0)
+
+
+def test_another_layer_than_that_of_the_activations_is_told(tiny_model, tiny_tokenizer, tmp_path):
+    texts = [f"the cat sat on mat word{number}" for number in range(20)]
+    acts = unmix.collect(tiny_model, tiny_tokenizer, texts, 1, tmp_path / "acts", progress=False)
+    fit = unmix.fit(acts[1], n_components=2, device="cpu")
+    feature = int(fit.coefficients.max(0).argmax())
+    with pytest.warns(UserWarning, match="activations of layer 1, but layer=0 was given"):
+        fit.steer(tiny_model, feature, layer=0)
+
+
+@pytest.mark.parametrize(
+    ("activations", "labels", "message"),
+    [
+        (np.eye(3), [np.nan, 0, 1], "labels: the one of row 0 is nan"),
+        (np.eye(3), ["no", "yes", "no"], "labels: the one of row 0 is 'no'"),
+        (np.full((3, 2), np.nan), [True, False, True], "activations have numbers that are not finite"),
+    ],
+)
+def test_a_difference_of_means_needs_labels_and_numbers_that_are_some(activations, labels, message):
+    with pytest.raises(ValueError, match=message):
+        unmix.diff_means(activations, labels)
 
 
 def test_a_dead_feature_is_refused(tiny_model):

@@ -97,3 +97,5 @@ def test_fits_that_have_nothing_in_common_are_refused(fit):
         fit.compare(fit, by="distance")
     with pytest.raises(ValueError, match="another fit"):
         fit.compare()
+    with pytest.raises(TypeError, match="another fit is needed, or the path of its folder, not None"):
+        fit.compare(None)

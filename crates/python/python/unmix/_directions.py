@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._adapter import SITES, Adapter, Site, check_site
-from ._safetensors_header import metadata
 from .activations import Activations
 
 if TYPE_CHECKING:
@@ -31,7 +30,9 @@ def weights_of(given: Weighted, what: str) -> dict[int, float]:
     for number, weight in found.items():
         if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
             raise TypeError(f"{what}: {number!r} is no whole number")
-        if not np.isfinite(weight):
+        if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
+            raise TypeError(f"{what} {number} has the strength {weight!r}; give a number")
+        if not np.isfinite(float(weight)):
             raise ValueError(f"{what} {number} has the strength {weight}; give a finite number")
     return {int(number): float(weight) for number, weight in found.items()}
 
@@ -111,15 +112,6 @@ def moved(adapter: Adapter, layer: int, rows: np.ndarray, source: Site, target: 
     return vectors.float().cpu().numpy(), target
 
 
-def origin(fit: Fit) -> tuple[int | None, Site | None]:
-    """Layer and site of the activations of a fit, if the files they were in say so."""
-    record = fit.run.get("input", {})
-    paths = [record.get("path"), *(file.get("path") for file in record.get("files", []))]
-    found = next((metadata(Path(path)) for path in paths if path), {})
-    layer, site = found.get("layer", ""), found.get("site")
-    return int(layer) if layer.isdecimal() else None, next((known for known in SITES if known == site), None)
-
-
 def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:
     """The difference of means: the mean of the rows that have a property minus that of the others.
 
@@ -128,7 +120,7 @@ def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:
     activations : array of shape (n, d)
         Or `unmix.Activations`.
     labels : array of shape (n,), bool
-        Which rows have it.
+        Which rows have it. Numbers may be 1 and 0.
 
     Returns
     -------
@@ -138,7 +130,8 @@ def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there is not one label for each row, or all rows have the same.
+        If there is not one label for each row, a label is neither true nor false, all rows have the same, or the
+        activations are not finite.
 
     Examples
     --------
@@ -151,12 +144,23 @@ def diff_means(activations: ArrayLike, labels: ArrayLike) -> np.ndarray:
         raise ValueError(
             f"there is one label for each row; activations have the shape {matrix.shape}, labels {mask.shape}"
         )
-    mask = mask.astype(bool)
+    mask = _booleans(mask)
     if mask.all() or not mask.any():
         raise ValueError(
             f"the labels are {'all' if mask.all() else 'never'} true, so there are no two means to compare"
         )
-    return (_mean(matrix, mask) - _mean(matrix, ~mask)).astype(np.float32)
+    means = _mean(matrix, mask), _mean(matrix, ~mask)
+    if not all(np.isfinite(mean).all() for mean in means):
+        raise ValueError("the activations have numbers that are not finite; leave out their rows")
+    return (means[0] - means[1]).astype(np.float32)
+
+
+def _booleans(labels: np.ndarray) -> np.ndarray:
+    """Labels as True and False. Others, such as NaN or words, would all count as true."""
+    for row, label in enumerate(labels.tolist()):
+        if not isinstance(label, (bool, int, float)) or label not in (0, 1):
+            raise ValueError(f"labels: the one of row {row} is {label!r}; each is True or False, or 1 or 0")
+    return labels.astype(bool)
 
 
 def _has_width(adapter: Adapter, layer: int, width: int) -> bool:

@@ -50,7 +50,8 @@ class Divergence:
         encoder = Encoder(
             tokenizer_of(adapter), prepend_bos=True, skip_special=True, max_length=length, long_texts="truncate"
         )
-        prompts = encoder.encode(list(read_texts(texts, "text")), 0)
+        listed = list(read_texts(texts, "text"))
+        prompts = encoder.encode(listed, 0) if listed else []
         tokens = sum(prompt.rows for prompt in prompts)
         if tokens == 0:
             raise ValueError("neutral has no tokens; give some neutral texts to measure the divergence on")

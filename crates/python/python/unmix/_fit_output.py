@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ._arguments import optional_whole, whole
 from ._fit_text import FitText
+from ._origin import origin, warn_of_other_layer
 from .features import feature_table
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ class FitOutput(FitText):
             raise ValueError(
                 "activations: concepts are scored on them, and there are no labels; give labels=, or leave it out"
             )
+        warn_of_other_layer(origin(self.run)[0], layer)
         fit = self if tokenizer is None else self.with_tokenizer(tokenizer)
         other = None if beside is None else fit._other(beside)
         request = {
@@ -117,8 +120,8 @@ class FitOutput(FitText):
             "weights": weights_of(model, layer=layer, **weights) if with_lens else None,
             "levels": levels(ranks, 0.3, 8),
             "beside": None if other is None else (other.name, other._text),
-            "contexts": contexts,
-            "window": window,
+            "contexts": whole("contexts", contexts),
+            "window": whole("window", window),
         }
         return report(fit._text, request)
 
@@ -197,6 +200,7 @@ class FitOutput(FitText):
         from .activations import as_activations
         from .export import export
 
+        warn_of_other_layer(origin(self.run)[0], optional_whole("layer", layer))
         request = {
             "tool": tool,
             "path": path,
@@ -253,6 +257,8 @@ class FitOutput(FitText):
         ------
         IndexError
             If there is no such feature.
+        ValueError
+            If there are no bins.
 
         Examples
         --------
@@ -261,7 +267,7 @@ class FitOutput(FitText):
         """
         from .plots import plot_activations
 
-        return plot_activations(self._text, self._feature_number(number), bins, ax)
+        return plot_activations(self._text, self._feature_number(number), whole("bins", bins, least=1), ax)
 
     def plot_map(self, ax: Axes | None = None) -> Axes:
         """Plot the features as dots: those that use the same neurons, or are active at the same tokens, lie close together.

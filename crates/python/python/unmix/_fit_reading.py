@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._arguments import whole, wholes
 from ._fit_text import FitText
+from ._origin import origin, warn_of_other_layer
 from .features import Context, Feature, FeatureTable, feature_table
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class FitReading(FitText):
         >>> [context.coefficient > 0 for context in fit.contexts(0, top=2)]
         [True, True]
         """
-        return self.feature(number, top, words, tokenizer).contexts[:top]
+        return self.feature(number, whole("top", top), words, tokenizer).contexts[:top]
 
     def lens(
         self,
@@ -186,6 +187,11 @@ class FitReading(FitText):
         IndexError
             If there is no such feature.
 
+        Warns
+        -----
+        UserWarning
+            If the fit is known to be of another layer than `layer`.
+
         Examples
         --------
         >>> random = np.random.default_rng(0)
@@ -211,8 +217,9 @@ class FitReading(FitText):
             model_type=model_type,
             expert=expert,
         )
+        warn_of_other_layer(origin(self.run)[0], layer)
         chosen = None if features is None else [self._feature_number(number) for number in features]
-        return lens(self._text_by(tokenizer), weights, chosen, [operator.index(j) for j in neurons or []], top)
+        return lens(self._text_by(tokenizer), weights, chosen, wholes("neurons", neurons or []), whole("top", top))
 
     def concepts(
         self,

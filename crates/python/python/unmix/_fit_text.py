@@ -57,6 +57,8 @@ class FitText(abc.ABC):
     def _other(self: _Fit, fit: _Fit | str | os.PathLike[str]) -> _Fit:
         """Another fit or the one in a folder, with this one's tokenizer if it brings no text of its own."""
         other = type(self)._read(fit) if isinstance(fit, (str, os.PathLike)) else fit
+        if not isinstance(other, FitText):
+            raise TypeError(f"another fit is needed, or the path of its folder, not {fit!r}")
         knows_words = other._tokenizer is not None or other.token_strings is not None
         if knows_words or self._tokenizer is None or "token_ids" not in other.columns:
             return other

@@ -36,6 +36,8 @@ def memory_of(given: Any, *, name: str = "X") -> tuple[NDArray[Any], str]:
     ValueError
         If it does not have two dimensions, has no entries, or holds numbers that float32 cannot hold.
     """
+    if given is None or (isinstance(given, (list, tuple)) and not given):
+        raise ValueError(f"{name} is {given!r}; activations are an array [n, d], or the path or paths of files")
     array, element = numbers_of(given, name)
     if array.ndim != 2:
         advice = "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) if it contains a single sample"
@@ -72,7 +74,13 @@ def numbers_of(given: Any, name: str) -> tuple[NDArray[Any], str]:
         raise ValueError(f"{name}: some entries are masked; fill them, or leave out their rows")
     if hasattr(given, "__dlpack__") and not isinstance(given, np.ndarray) and not hasattr(given, "__array__"):
         return _numeric(np.from_dlpack(given), name)
-    return _numeric(np.asarray(given), name)
+    if isinstance(given, (list, tuple)) and any(map(is_path, given)) and not is_paths(given):
+        raise TypeError(f"{name}: the list has paths and other things; give an array [n, d], or only paths")
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name}: an array [n, d] is needed, with rows of the same length: {error}") from error
+    return _numeric(array, name)
 
 
 def _is_sparse(given: Any) -> bool:
@@ -170,6 +178,20 @@ def feature_names_of(given: Any) -> NDArray[np.object_] | None:
 def paths_of(given: Any) -> list[str | os.PathLike[str]]:
     """The paths of files or folders."""
     return [given] if is_path(given) else list(given)
+
+
+def check_strings(strings: list[str], name: str) -> None:
+    """Refuse what is no text, or cannot be written as UTF-8."""
+    for row, string in enumerate(strings):
+        if not isinstance(string, str):
+            raise TypeError(f"{name}: the one of row {row} is {string!r}; strings are needed")
+        if not string.isascii():
+            try:
+                string.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(
+                    f"{name}: the one of row {row} is {string!r}, which UTF-8 cannot hold: {error}"
+                ) from error
 
 
 def column_of(values: Sequence[int] | NDArray[Any] | None, name: str) -> NDArray[np.int64] | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from typing import Any
 
 from . import _unmix
+from ._warnings import warn
 
 
 def read_text(native: _unmix.Fit, tokenizer: Any = None, token_strings: list[str] | None = None) -> _unmix.Text:
@@ -39,18 +39,16 @@ def read_text(native: _unmix.Fit, tokenizer: Any = None, token_strings: list[str
 def _warn(text: _unmix.Text) -> None:
     """Says how many tokens have lost bytes, and how many are missing in the vocabulary."""
     if text.lost is not None:
-        warnings.warn(
+        warn(
             f"token_strings: {text.lost} tokens hold U+FFFD, as if each had been decoded by itself, which loses letters with "
             "accents, Chinese characters and emoji; a tokenizer shows them, and so do the strings of "
             "tokenizer.convert_ids_to_tokens(token_ids)",
-            stacklevel=4,
         )
     if text.unknown is not None:
         tokens, ids, row, first = text.unknown
-        warnings.warn(
+        warn(
             f"the tokenizer has no text for {tokens} tokens ({ids} different ids), the first in row {row}; they are shown as "
             f"[id {first}]",
-            stacklevel=4,
         )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _input, _log, _unmix
+from . import _html, _input, _log, _unmix
+from ._arguments import whole, wholes
 
 _DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
@@ -70,8 +71,8 @@ class Activations:
         columns = {"token_ids": token_ids, "prompt_ids": prompt_ids, "positions": positions}
         choice = {
             "tensor": tensor,
-            "skip_token_ids": tuple(skip_token_ids),
-            "skip_first": skip_first,
+            "skip_token_ids": tuple(wholes("skip_token_ids", skip_token_ids)),
+            "skip_first": whole("skip_first", skip_first),
             "max_norm": max_norm,
             "keep": keep,
         }
@@ -79,11 +80,14 @@ class Activations:
             self._native = _open(X, columns, choice)
         else:
             self._native = _borrow(X, columns, choice)
+        self._choice = choice
         self.token_strings = None if token_strings is None else list(token_strings)
         if self.token_strings is not None and len(self.token_strings) != self.shape[0]:
             raise ValueError(
                 f"token_strings: {len(self.token_strings)} strings for {self.shape[0]} rows; one for each row is needed"
             )
+        if self.token_strings is not None:
+            _input.check_strings(self.token_strings, "token_strings")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -127,10 +131,45 @@ class Activations:
             raise ValueError("activations become an array only by a copy")
         return np.asarray(self[:], dtype=dtype)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Files are named, not copied: they are read again.
+        made_of: dict[str, Any] = {"paths": self.paths}
+        if not self.paths:
+            made_of = {"bytes": self._bytes(), "element": self._native.element, "columns": self.columns}
+        return {**made_of, "shape": self.shape, "token_strings": self.token_strings, "choice": self._choice}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._choice, self.token_strings = state["choice"], state["token_strings"]
+        if "paths" in state:
+            self._native = _open(state["paths"], {}, state["choice"])
+            if self.shape != state["shape"]:
+                raise ValueError(f"{state['paths'][0]}: the files have changed since the activations were pickled")
+        else:
+            tokens, neurons = state["shape"]
+            self._native = _unmix.Activations.from_memory(
+                state["bytes"], state["element"], tokens, neurons, state["columns"]
+            )
+
+    def _bytes(self) -> NDArray[np.uint8]:
+        """The numbers in memory as bytes of their own type, to which float32 goes back without loss."""
+        rows = self[:]
+        if self._native.element == "bf16":
+            return _input.bytes_of((rows.view(np.uint32) >> 16).astype(np.uint16))
+        return _input.bytes_of(rows.astype(self.dtype))
+
     def __repr__(self) -> str:
+        return f"<unmix.Activations: {self._sizes()}>"
+
+    def _repr_html_(self) -> str:
+        columns = ", ".join(self.columns) or "none"
+        return _html.page(
+            f"<div><b>Activations: {_html.escape(self._sizes())}</b></div>{_html.soft(f'Columns of the tokens: {columns}.')}"
+        )
+
+    def _sizes(self) -> str:
         tokens, neurons = self.shape
         where = f" in {len(self.paths)} files" if self.paths else ""
-        return f"<unmix.Activations: {tokens} tokens × {neurons} neurons, {self.dtype}{where}>"
+        return f"{tokens} tokens × {neurons} neurons, {self.dtype}{where}"
 
 
 def as_activations(X: Any) -> Activations:

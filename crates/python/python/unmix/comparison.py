@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import _unmix
+from ._optional import needed
 from ._result import Result
 from ._terminal import joined
 
@@ -57,7 +58,7 @@ class Comparison(Result):
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row for each pair: ``fit``, ``first``, ``second``, ``similarity``, and the words of both if they are known."""
-        import pandas
+        pandas = needed("pandas", "tables")
 
         rows = []
         for fit in self._fits:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import numbers
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _unmix
+from ._arguments import U64, whole
+from ._optional import needed
 from ._result import Result
 from ._terminal import number
 
@@ -47,7 +50,7 @@ class ConceptTable(Result):
             Columns ``dead``, ``best_concept``, ``auc``, ``s_cd``, ``corrected_p_value`` and, on the tokens of the fit,
             ``purity``, ``token_purity`` and ``either``; indexed by the number of the feature.
         """
-        import pandas
+        pandas = needed("pandas", "tables")
 
         return pandas.DataFrame(self._value["features"]).set_index("feature")
 
@@ -60,7 +63,7 @@ class ConceptTable(Result):
             Columns ``prompts``, ``best_feature``, ``auc``, ``corrected_p_value``, ``s_cd``, ``supervised_auc`` and
             ``supervised_s_cd``; indexed by the name of the concept.
         """
-        import pandas
+        pandas = needed("pandas", "tables")
 
         def row(concept: dict[str, Any]) -> dict[str, Any]:
             supervised = concept["diff_means"] or {}
@@ -148,6 +151,12 @@ def read_labels(labels: Any) -> _unmix.Labels:
             f"labels is a {type(labels).__name__}; expected a path, a list of concepts or of dicts with `concept`, a dict from "
             "prompt to concept, or a DataFrame"
         )
+    for place, label in enumerate(labels):
+        concept = label.get("concept") if isinstance(label, Mapping) else label
+        if isinstance(concept, numbers.Number):
+            raise ValueError(
+                f"labels: entry {place} is the number {concept!r}; a label is the name of a concept: give a string"
+            )
     return _unmix.Labels(content=json.dumps(list(labels), default=_plain))
 
 
@@ -168,9 +177,9 @@ def scoring(
         "activations": None if activations is None else as_activations(activations)._native,
         "neutral": neutral,
         "level": level,
-        "purity_tokens": purity_tokens,
-        "permutations": permutations,
-        "seed": random_state,
+        "purity_tokens": whole("purity_tokens", purity_tokens),
+        "permutations": whole("permutations", permutations),
+        "seed": whole("random_state", random_state, most=U64),
     }
 
 

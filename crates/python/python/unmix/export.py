@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-import warnings
 from typing import Any
 
 from . import _html, _unmix
+from ._arguments import optional_whole, path
+from ._arguments import text as string
+from ._warnings import warn
 
 
 class Export:
@@ -72,11 +73,18 @@ class Export:
 
 def export(text: _unmix.Text, request: dict[str, Any]) -> Export:
     """Write files for a tool; see :meth:`unmix.Fit.export`."""
-    value = json.loads(_unmix.export(text, {**request, "path": os.fspath(request["path"])}))
+    tool = string("tool", request["tool"])
+    if tool in ("saedashboard", "neuronpedia") and (request["model_name"] is None or request["layer"] is None):
+        raise ValueError(f"{tool}: the format needs the model's name and the layer; give model_name= and layer=")
+    checked = {
+        "path": path("path", request["path"]),
+        "splits": optional_whole("splits", request["splits"]),
+        "padding": optional_whole("padding", request["padding"]),
+    }
+    value = json.loads(_unmix.export(text, {**request, **checked}))
     if value["without_activations"]:
-        warnings.warn(
+        warn(
             f"{value['without_activations']}. Without them the encoder is the pseudo-inverse of the features, which is further from "
             "the fit than one fitted to activations; give them with activations=",
-            stacklevel=3,
         )
     return Export(value)

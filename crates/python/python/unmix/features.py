@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from . import _unmix
 from ._advice import in_python
+from ._arguments import optional_whole, whole
 from ._html import escape, meter, page, shaded
+from ._optional import needed
 from ._terminal import fitted, joined, marked, percent, terminal_width
 
 if TYPE_CHECKING:
@@ -82,6 +84,9 @@ class Context:
     def __str__(self) -> str:
         before, after = ("… " if self.cut_before else ""), (" …" if self.cut_after else "")
         return f"{before}{marked(self.before, self.word, self.after)}{after}"
+
+    def _repr_html_(self) -> str:
+        return page(self._html(self.coefficient))
 
     def _html(self, largest: float) -> str:
         before, after = ("… " if self.cut_before else ""), (" …" if self.cut_after else "")
@@ -280,7 +285,7 @@ class FeatureTable(Sequence[Feature]):
             Columns ``share``, ``active_share``, ``max_coefficient``, ``norm``, ``neurons`` (how many it has), ``dead``,
             ``words`` and ``context``, and ``reproducibility`` if the fit is a consensus.
         """
-        import pandas
+        pandas = needed("pandas", "tables")
 
         def row(feature: Feature) -> dict[str, Any]:
             statistics = feature.statistics
@@ -372,6 +377,8 @@ def feature_table(
     words: int = 8,
 ) -> FeatureTable:
     """The features of a fit as a table; see :meth:`unmix.Fit.features`."""
+    top = optional_whole("top", top)
+    contexts, words = whole("contexts", contexts), whole("words", words)
     looked_at = max(10, contexts)
     about = json.loads(_unmix.feature_summaries(text, numbers, sort, looked_at, words, 20))
     features = [Feature._of(value, about["reproducible"]) for value in about.pop("features")]

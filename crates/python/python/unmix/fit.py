@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from . import _unmix
 from ._fit_output import FitOutput
 from ._fit_reading import FitReading
+from ._html import escape, page, soft
+from ._terminal import percent
 
 if TYPE_CHECKING:
     from ._directions import Weighted
@@ -138,8 +140,18 @@ class Fit(FitReading, FitOutput):
         self.__init__(native, state["token_strings"], state["tokenizer"], state["name"])  # type: ignore[misc]
 
     def __repr__(self) -> str:
+        return f"<unmix.Fit of {self._sizes()}>"
+
+    def _repr_html_(self) -> str:
+        explained = percent(1 - self.run["relative_error"])
+        return page(
+            f"<div><b>Fit of {escape(self._sizes())}</b></div>"
+            + soft(f"It explains {explained} of the activations. fit.features() lists the features.")
+        )
+
+    def _sizes(self) -> str:
         tokens, (features, neurons) = self.coefficients.shape[0], self.components.shape
-        return f"<unmix.Fit of {features} features: {tokens} tokens × {neurons} neurons>"
+        return f"{features} features: {tokens} tokens × {neurons} neurons"
 
 
 def load(path: str | os.PathLike[str]) -> Fit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numbers
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _log, _unmix
+from ._arguments import U64, flag, optional_flag, optional_real, optional_text, optional_whole, whole
 from .activations import Activations, as_activations
 from .errors import FitInterrupted
 from .fit import Fit
 from .progress import Progress, Reporter
-
-_U32 = 2**32 - 1
-_U64 = 2**64 - 1
 
 
 def fit(
@@ -112,6 +110,15 @@ def default_options(neurons: int, **given: Any) -> dict[str, Any]:
     ----------
     neurons : int
         Number of neurons d, on which the default sparsity depends.
+    **given
+        Arguments of :func:`fit`, or of :class:`unmix.SemiNMF`.
+
+    Raises
+    ------
+    TypeError
+        If a fit has no such argument.
+    ValueError
+        If an option is impossible.
 
     Examples
     --------
@@ -119,7 +126,11 @@ def default_options(neurons: int, **given: Any) -> dict[str, Any]:
     >>> unmix.default_options(1536)["solver"]
     'hals'
     """
-    return _unmix.complete_options(_options(given), neurons)
+    known = [*inspect.signature(fit).parameters, "verbose"][1:]
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{name}: a fit has no such argument; it has {', '.join(known)}")
+    return _unmix.complete_options(_options(given), whole("neurons", neurons, least=1))
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
@@ -127,26 +138,26 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     init = given.get("init")
     named = init is None or isinstance(init, str)
     return {
-        "n_components": _whole("n_components", given.get("n_components", 100), _U32),
-        "sparsity": _real("sparsity", given.get("sparsity")),
-        "solver": _name("solver", given.get("solver")),
+        "n_components": whole("n_components", given.get("n_components", 100)),
+        "sparsity": optional_real("sparsity", given.get("sparsity")),
+        "solver": optional_text("solver", given.get("solver")),
         "init": init if named else None,
         "init_coefficients": None if named else _coefficients(init),
-        "penalty": _real("penalty", given.get("penalty")),
-        "max_iter": _whole("max_iter", given.get("max_iter"), _U32),
-        "tol": _real("tol", given.get("tol")),
-        "patience": _whole("patience", given.get("patience"), _U32),
-        "ridge": _real("ridge", given.get("ridge")),
-        "sweeps": _whole("sweeps", given.get("sweeps"), _U32),
-        "relaxation": _real("relaxation", given.get("relaxation")),
-        "warm_up": _whole("warm_up", given.get("warm_up"), _U32),
-        "debias": bool(given.get("debias", False)),
-        "revive": bool(given.get("revive", True)),
+        "penalty": optional_real("penalty", given.get("penalty")),
+        "max_iter": optional_whole("max_iter", given.get("max_iter")),
+        "tol": optional_real("tol", given.get("tol")),
+        "patience": optional_whole("patience", given.get("patience")),
+        "ridge": optional_real("ridge", given.get("ridge")),
+        "sweeps": optional_whole("sweeps", given.get("sweeps")),
+        "relaxation": optional_real("relaxation", given.get("relaxation")),
+        "warm_up": optional_whole("warm_up", given.get("warm_up")),
+        "debias": flag("debias", given.get("debias", False)),
+        "revive": flag("revive", given.get("revive", True)),
         "seed": seed_of(given.get("random_state", 0)),
-        "preset": _name("preset", given.get("preset")),
+        "preset": optional_text("preset", given.get("preset")),
         "runs": _runs(given.get("runs")),
         "memory": _memory(given.get("memory")),
-        "stream": given.get("stream"),
+        "stream": optional_flag("stream", given.get("stream")),
     }
 
 
@@ -158,47 +169,22 @@ def seed_of(random_state: int | np.random.RandomState | np.random.Generator | No
         return int(random_state.randint(2**31))
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
-    seed = _whole("random_state", random_state, _U64)
-    assert seed is not None
-    return seed
-
-
-def _whole(name: str, value: Any, most: int) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}={value!r}: a whole number is needed")
-    whole = int(value)
-    if not 0 <= whole <= most:
-        raise ValueError(f"{name}={value}: a whole number from 0 to {most} is needed")
-    return whole
-
-
-def _real(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}={value!r}: a number is needed")
-    return float(value)
-
-
-def _name(name: str, value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{name}={value!r}: a name is needed")
-    return value
+    return whole("random_state", random_state, most=U64)
 
 
 def _memory(value: Any) -> int | str | None:
-    return value if isinstance(value, str) else _whole("memory", value, _U64)
+    return value if isinstance(value, str) else optional_whole("memory", value, most=U64)
 
 
 def _runs(value: Any) -> int | None:
-    return _unmix.DEFAULT_RUNS if value == "auto" else _whole("runs", value, _U32)
+    return _unmix.DEFAULT_RUNS if value == "auto" else optional_whole("runs", value, least=1)
 
 
 def _device(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f"device={value!r}: 'auto', 'cpu', 'gpu' or a part of an adapter's name is needed")
+    # The word GPU or CPU in capitals is no name of an adapter.
+    value = value.lower() if value.lower() in ("auto", "cpu", "gpu") else value
     if value != "cpu" and sys.platform == "linux" and "XDG_RUNTIME_DIR" not in os.environ:
         # Mesa's device-selection layer looks for a desktop session even if there is none, and libwayland then writes an error to
         # stderr. The layer only reorders devices, which the engine does itself.
@@ -218,4 +204,4 @@ def encode(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
     """Coefficients [n, K], squared residuals [n] and squared norms [n] of activations for the features of a fit."""
     with _log.forwarded():
-        return _unmix.encode(fit._native, activations._native, _real("penalty", penalty), tol, _device(device))
+        return _unmix.encode(fit._native, activations._native, optional_real("penalty", penalty), tol, _device(device))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import _html, _unmix
+from ._optional import needed
 from ._result import ROWS, Result
 from ._terminal import joined
 
@@ -30,6 +33,13 @@ class LensTable(Result):
 
     def __len__(self) -> int:
         return len(self._entries())
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        """The entry at a place, as ``to_dict()`` has it: ``feature`` or ``neuron``, ``promoted``, ``suppressed``."""
+        return copy.deepcopy(self._entries()[place])
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[place] for place in range(len(self)))
 
     def promoted(self, number: int) -> list[tuple[str, float]]:
         """The tokens that a feature promotes, strongest first, each with its logit above the mean of all tokens.
@@ -59,7 +69,7 @@ class LensTable(Result):
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row for each token of each list: ``feature`` (or ``neuron``), ``direction``, ``token_id``, ``text``, ``logit``."""
-        import pandas
+        pandas = needed("pandas", "tables")
 
         rows: list[dict[str, Any]] = []
         for entry in self._entries():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _unmix
+from ._optional import needed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,6 +77,4 @@ def _axes(ax: Axes | None) -> Axes:
     """The axes that were given, or those of a new figure."""
     if ax is not None:
         return ax
-    import matplotlib.pyplot
-
-    return matplotlib.pyplot.figure().add_subplot()
+    return needed("matplotlib.pyplot", "plots").figure().add_subplot()

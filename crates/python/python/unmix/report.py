@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 from typing import Any
 
 from . import _html, _unmix
+from ._arguments import path
 
 
 class Report:
@@ -86,6 +86,6 @@ def report(text: _unmix.Text, request: dict[str, Any]) -> Report:
     """Write a report; see :meth:`unmix.Fit.report`."""
     from ._advice import in_python
 
-    value = json.loads(_unmix.report(text, {**request, "path": os.fspath(request["path"])}))
+    value = json.loads(_unmix.report(text, {**request, "path": path("path", request["path"])}))
     value["warnings"] = [warning | {"advice": in_python(warning["advice"])} for warning in value["warnings"]]
     return Report(value)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import numbers
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ._adapter import Adapter, Hook, Site, check_site
-from ._directions import Weighted, feature_rows, moved, neuron_rows, origin, own_rows, site_of, weights_of
+from ._adapter import SITES, Adapter, Hook, Site, check_site
+from ._directions import Weighted, feature_rows, moved, neuron_rows, own_rows, site_of, weights_of
 from ._divergence import Divergence, find_strength
+from ._origin import origin, warn_of_other_layer
 from ._texts import Texts
 from .models import adapt
 
@@ -104,6 +107,15 @@ class Steering(contextlib.AbstractContextManager):
             f"{found}, directions={len(self.vectors)}, positions={self.positions!r})"
         )
 
+    def _change(self) -> np.ndarray:
+        """What is added to each token, or put in place of what was taken out: an array (width,), float32."""
+        with np.errstate(over="ignore"):
+            added = self.strength * (self.weights.astype(np.float64) @ self.vectors.astype(np.float64))
+            narrow = added.astype(np.float32)
+        if not np.isfinite(narrow).all():
+            raise _TooLarge(self.strength, "float32")
+        return narrow
+
     def _begin_pass(self, cached: int | None) -> None:
         if cached is None:
             raise ValueError(
@@ -118,8 +130,10 @@ class Steering(contextlib.AbstractContextManager):
         if self.positions == "new" and not self._cached:
             return None
         if self._added is None:
-            added = self.strength * (self.weights.astype(np.float64) @ self.vectors.astype(np.float64))
-            self._added = torch.from_numpy(added.astype(np.float32)).to(activations.device)
+            added = torch.from_numpy(self._change()).to(activations.device)
+            if not added.to(activations.dtype).isfinite().all():
+                raise _TooLarge(self.strength, str(activations.dtype).removeprefix("torch."))
+            self._added = added
         if self.mode == "add":
             return activations + self._added.to(activations.dtype)
         if self._basis is None:
@@ -128,6 +142,15 @@ class Steering(contextlib.AbstractContextManager):
         exact = activations.float()
         exact = exact - (exact @ self._basis) @ self._basis.T
         return (exact if self.mode == "ablate" else exact + self._added).to(activations.dtype)
+
+
+class _TooLarge(ValueError):
+    """A strength whose change the numbers of the model cannot hold."""
+
+    def __init__(self, strength: float, dtype: str) -> None:
+        super().__init__(
+            f"the strength {strength:g} times the directions is not a finite number in {dtype}; give a smaller strength"
+        )
 
 
 def steer(
@@ -166,7 +189,7 @@ def steer(
     direction : array of shape (d_ff,), (d_model,), (k, d_ff) or (k, d_model), optional
         Directions in place of features, in the space of the neurons or of the residual stream. See `diff_means`.
     strength : float, optional
-        What all is multiplied by, by default 1. The unit of a feature is what the fit saw where the feature was
+        What all is multiplied by, by default 1. "ablate" has none. The unit of a feature is what the fit saw where the feature was
         strongest: its largest coefficient times the feature. So strength 1 adds to each token as much of the feature
         as its strongest token has. The unit of a neuron is 1, and a direction is its own unit.
     kl : float, optional
@@ -203,8 +226,13 @@ def steer(
     Raises
     ------
     ValueError
-        If there is no such feature, neuron, layer or site, the direction has another width, the feature is dead, or no
-        strength has the divergence `kl`.
+        If there is no such feature, neuron, layer or site, the direction has another width, the feature is dead, no
+        strength has the divergence `kl`, or the strength is too large for the numbers of the model.
+
+    Warns
+    -----
+    UserWarning
+        If the fit is known to be of another layer than `layer`.
 
     Examples
     --------
@@ -224,11 +252,13 @@ def steer(
     if feature is not None and fit is None:
         raise ValueError("a feature is one of a fit; call fit.steer, or give fit=")
     adapter = adapt(model, tokenizer, down_proj=down_proj)
-    known_layer, known_site = origin(fit) if fit is not None else (None, None)
+    known_layer, found_site = origin(fit.run) if fit is not None else (None, None)
+    known_site: Site | None = next((known for known in SITES if known == found_site), None)
     layer = known_layer if layer is None else layer
     if layer is None:
         raise ValueError("the layer is not known; give layer=, from 0")
     layer = adapter.check_layer(layer)
+    warn_of_other_layer(known_layer, layer)
     source: Site = "neurons"
     if neurons is not None:
         weights = weights_of(neurons, "neurons")
@@ -242,9 +272,13 @@ def steer(
         weights = dict.fromkeys(range(len(rows)), 1.0)
         source = site_of(adapter, layer, rows.shape[1], site, None)
     vectors, acting = moved(adapter, layer, rows, source, site)
-    factors = np.array(list(weights.values()), np.float32)
+    with np.errstate(over="ignore"):
+        factors = np.array(list(weights.values()), np.float32)
     first = sign * (1.0 if strength is None else float(strength))
+    if not np.isfinite(factors).all():
+        raise ValueError("a strength is too large for float32; give a smaller one")
     steering = Steering(adapter, layer, acting, vectors, factors, first, mode, positions)
+    steering._change()
     if kl is not None and neutral is not None:
         _find(steering, adapter, kl, neutral, sign)
     return steering
@@ -259,8 +293,11 @@ def _find(steering: Steering, adapter: Adapter, kl: float, neutral: Texts, sign:
 
     def at(strength: float) -> float:
         trial.strength = sign * strength
-        with trial:
-            return divergence.measure()
+        try:
+            with trial:
+                return divergence.measure()
+        except _TooLarge:
+            return math.inf
 
     strength, steering.kl = find_strength(at, kl)
     steering.strength = sign * strength
@@ -278,8 +315,13 @@ def _check_options(
             raise ValueError(f"{name} is {value!r}; it is one of {', '.join(map(repr, known))}")
     if site is not None:
         check_site(site)
+    for name, number in (("strength", strength), ("kl", kl)):
+        if number is not None and (isinstance(number, bool) or not isinstance(number, numbers.Real)):
+            raise TypeError(f"{name} is {number!r}; give a number")
     if strength is not None and not np.isfinite(strength):
         raise ValueError(f"strength is {strength}; give a finite number")
+    if mode == "ablate" and strength is not None:
+        raise ValueError('mode="ablate" takes all of the direction out, so it has no strength; leave strength out')
     if kl is None:
         if neutral is not None:
             raise ValueError("neutral is for kl; give kl= as well")

@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from . import _html, _unmix
+from ._arguments import whole, wholes
+from ._optional import needed
 from ._terminal import fitted, joined, percent, terminal_width
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class FeatureTree:
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row for each pair of a parent and a child: ``level``, ``node``, ``child``, ``strength``, ``words``, ``child_words``."""
-        import pandas
+        pandas = needed("pandas", "tables")
 
         rows = [
             {
@@ -146,7 +148,7 @@ def tree(text: _unmix.Text, ranks: list[int] | None, threshold: float, most_chil
 def levels(ranks: list[int] | None, threshold: float, most_children: int) -> dict[str, Any]:
     """Options of the levels, for the native module."""
     return {
-        "ranks": None if ranks is None else [int(rank) for rank in ranks],
+        "ranks": None if ranks is None else wholes("ranks", ranks),
         "threshold": threshold,
-        "most_children": most_children,
+        "most_children": whole("most_children", most_children),
     }

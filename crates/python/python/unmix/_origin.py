@@ -1,0 +1,27 @@
+"""The place in the model that the activations of a fit are from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ._safetensors_header import metadata
+from ._warnings import warn
+
+
+def origin(run: dict[str, Any]) -> tuple[int | None, str | None]:
+    """Layer and site of the activations of a fit, if the files they were in say so."""
+    record = run.get("input", {})
+    paths = [record.get("path"), *(file.get("path") for file in record.get("files", []))]
+    found = next((metadata(Path(path)) for path in paths if path), {})
+    layer = found.get("layer", "")
+    return int(layer) if layer.isdecimal() else None, found.get("site")
+
+
+def warn_of_other_layer(known: int | None, layer: int | None) -> None:
+    """Warn if a layer was chosen that is not the one of the activations."""
+    if known is not None and layer is not None and known != layer:
+        warn(
+            f"the fit is of activations of layer {known}, but layer={layer} was given; give layer={known}, unless another "
+            "layer is what you want"
+        )
