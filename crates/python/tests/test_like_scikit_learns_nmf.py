@@ -12,7 +12,7 @@ scikit-learn's file is ``sklearn/decomposition/tests/test_nmf.py``. Ported by me
 - NMF is bit for bit the same for the same data: for the same seed, and for float32 of equal values in another order in memory;
 - transform after fit gives close coefficients: for new data made of the same features as well;
 - n components greater than the number of features: refused here, because features beyond it mean nothing for semi-NMF;
-- decreasing objective: the objective of ``hals`` never rises;
+- decreasing objective: the objective of ``hals`` never rises while no two features are alike;
 - underflow: tiny and huge numbers are scaled, not lost;
 - dtype match: results are float32 whatever the input, because the engine computes in float32;
 - float32 and float64 agree;
@@ -105,7 +105,7 @@ def test_more_features_than_neurons_are_refused():
         model(25).fit(low_rank())
 
 
-def test_the_objective_never_rises():
+def test_the_objective_never_rises_while_no_two_features_are_alike():
     run = model(max_iter=60, tol=0.0).fit(low_rank()).result_.run
     objective = np.asarray(run["objective_curve"])
     assert len(objective) == 60 and (np.diff(objective) <= 1e-6 * objective[0]).all()

@@ -33,7 +33,8 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Share of the neurons that each feature keeps, above 0 and up to 1. By default 140 neurons, but at most 20% and at least 1% of
         all; 1% with solvers other than hals.
     solver : {"hals", "projected-ls", "mu", "paper"}, optional
-        How features and coefficients are updated. By default hals: selective features, and an objective that never rises.
+        How features and coefficients are updated. By default hals: selective features. Its objective never rises while
+        no two features have a cosine above 0.8.
     init : {"kmeans", "random", "svd"} or array [n, K], optional
         Where the fit starts. An array is coefficients of at least 0. By default kmeans.
     penalty : float, optional

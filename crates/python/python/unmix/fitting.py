@@ -38,7 +38,7 @@ def fit(
     revive: bool = True,
     random_state: int | np.random.RandomState | np.random.Generator | None = 0,
     preset: str | None = None,
-    runs: int | None = None,
+    runs: int | str | None = None,
     device: str = "auto",
     memory: int | str | None = None,
     stream: bool | None = None,
