@@ -14,6 +14,7 @@ struct Params {
     coefficient_stride: u32,
     feature_stride: u32,
     scale: f32,
+    first: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
@@ -43,7 +44,7 @@ fn coefficient(token: u32, feature: u32) -> f32 {
 // Four neurons of a token, from `neuron` on, scaled.
 fn activations(token: u32, neuron: u32) -> vec4<f32> {
     let first = neuron / ELEMENTS * ELEMENTS;
-    let words = x[token * (params.stride / ELEMENTS) + neuron / ELEMENTS];
+    let words = x[params.first / ELEMENTS + token * (params.stride / ELEMENTS) + neuron / ELEMENTS];
     return params.scale * quad(masked(words, first, params.columns), (neuron - first) / 4u);
 }
 

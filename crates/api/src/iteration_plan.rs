@@ -32,8 +32,8 @@ impl SemiNmf {
         let options = self.options(layout.neurons);
         self.check(&options, layout)?;
         let mut workspace = Workspace::default();
-        let buffers = Buffers::plan(&mut workspace, layout, &options, limits);
-        let panels = panels_of(layout);
+        let panels = panels_of(layout, &options, limits);
+        let buffers = Buffers::plan(&mut workspace, &panels, &options, limits);
         let steps = Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
         let mut recording = steps.features_step(options.relaxation);
         recording.append(steps.pass(options.sweeps));
@@ -86,8 +86,8 @@ mod tests {
                 let options =
                     SemiNmf::new(RANK).solver(solver).sparsity(sparsity).keep_best(keep_best).options(NEURONS);
                 let mut workspace = Workspace::default();
-                let buffers = Buffers::plan(&mut workspace, &layout, &options, &limits);
-                let panels = panels_of(&layout);
+                let panels = panels_of(&layout, &options, &limits);
+                let buffers = Buffers::plan(&mut workspace, &panels, &options, &limits);
                 let steps =
                     Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
                 let name = format!("{}, {element}, {sparsity}, keep best: {keep_best}", solver.name());
@@ -188,8 +188,8 @@ mod tests {
     fn each_panel_of_a_sample_weighs_its_penalties_by_the_norms_of_its_own_tokens() {
         let layout = layout(ElementType::F16);
         let options = SemiNmf::new(RANK).solver(Solver::Hals).options(NEURONS);
-        let buffers = Buffers::plan(&mut Workspace::default(), &layout, &options, &limits());
-        let panels = panels_of(&layout);
+        let panels = panels_of(&layout, &options, &limits());
+        let buffers = Buffers::plan(&mut Workspace::default(), &panels, &options, &limits());
         let sample = Sample::of(&panels, 5);
         let steps = Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
         let recording = steps.sample_pass(&sample.panels);

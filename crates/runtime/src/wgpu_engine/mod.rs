@@ -95,6 +95,13 @@ impl WgpuEngine {
         self
     }
 
+    /// Sets about the most FLOPs of one dispatch of a pass. Sums are taken dispatch by dispatch, so the last digits of results depend on it.
+    /// The default depends on the kind of device.
+    pub fn dispatch_flops(mut self, flops: u64) -> Self {
+        self.limits.dispatch_flops = flops;
+        self
+    }
+
     /// Activations that already lie in a buffer of this engine's device, without a copy: `tokens` rows of `neurons`
     /// elements from byte `offset` on, each `stride` elements after the one before. What lies between the rows is never
     /// used. The contents must not change while they are in use.
