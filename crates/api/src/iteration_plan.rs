@@ -205,6 +205,33 @@ mod tests {
     }
 
     #[test]
+    fn no_dispatch_of_a_pass_keeps_a_device_busy_for_long() {
+        for dispatch_flops in [50_000_000_000, 200_000_000_000] {
+            let limits = EngineLimits { dispatch_flops, ..EngineLimits::of_gpu(1 << 31) };
+            for (solver, rank) in
+                Solver::ALL.into_iter().flat_map(|solver| [100, 400, 4_096].map(|rank| (solver, rank)))
+            {
+                let layout = PanelLayout::new(20_000, 14_336, ElementType::F16, true, limits.panel_bytes);
+                let options = SemiNmf::new(rank).solver(solver).options(layout.neurons);
+                let panels = panels_of(&layout, &options, &limits);
+                let buffers = Buffers::plan(&mut Workspace::default(), &panels, &options, &limits);
+                let steps =
+                    Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+                for recording in [steps.pass(2 * options.sweeps), steps.coefficients_pass(8, true)] {
+                    for dispatch in recording.dispatches() {
+                        let (name, flops) = (dispatch.kernel.name, dispatch.cost.flops);
+                        assert!(
+                            flops <= dispatch_flops,
+                            "{name} has {flops:e} FLOP with {rank} features, {}",
+                            solver.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_commands_of_hals_do_not_grow_with_the_features() {
         let layout = layout(ElementType::F16);
         let commands = |rank| {

@@ -59,7 +59,9 @@ pub(crate) fn panels_of(layout: &PanelLayout, options: &Options, limits: &Engine
     let rows = part_rows(layout.panel_rows, most_rows(options, layout.neurons, limits));
     let parts = (0..layout.panels()).flat_map(|whole| {
         let all = layout.panel(whole);
-        (0..all.rows).step_by(rows as usize).map(move |first| (whole, first, all.part(first, rows.min(all.rows - first))))
+        (0..all.rows)
+            .step_by(rows as usize)
+            .map(move |first| (whole, first, all.part(first, rows.min(all.rows - first))))
     });
     let panel = |(index, (whole, first, activations))| Panel {
         index,
@@ -133,8 +135,9 @@ mod tests {
 
     #[test]
     fn parts_have_whole_tiles() {
-        assert_eq!([(300, 500), (300, 200), (9_362, 704), (65, 64), (100, 1)].map(|(rows, most)| part_rows(rows, most)), [
-            300, 192, 704, 64, 1
-        ]);
+        assert_eq!(
+            [(300, 500), (300, 200), (9_362, 704), (65, 64), (100, 1)].map(|(rows, most)| part_rows(rows, most)),
+            [300, 192, 704, 64, 1]
+        );
     }
 }
