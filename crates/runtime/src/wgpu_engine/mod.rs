@@ -38,7 +38,7 @@ use crate::{
     block_on,
 };
 
-pub use self::adapter::{AdapterChoice, AdapterSummary, adapters};
+pub use self::adapter::{AdapterChoice, AdapterSummary, adapters, missing_driver};
 pub use self::variants::Preference;
 
 /// Runs recordings as WGSL kernels on a GPU, or on a software renderer. Cheap to clone; clones share the device, its
