@@ -62,13 +62,13 @@ fn main(@builtin(local_invocation_index) thread: u32) {
         }
     }
     if thread == 0u {
-        let total = plus(sums[0], params.squared_norm);
+        let loss = plus(sums[0], params.squared_norm);
         let uncertainty = ROUNDING * (params.squared_norm + energies[0]);
         // Rounding may also make a loss negative.
-        let bound = max(total.x + total.y, 0.0) + uncertainty;
+        let bound = max(loss.x + loss.y, 0.0) + uncertainty;
         let iteration = state[0];
         let best = state[1];
-        let is_best = is_finite(bitcast<u32>(total.x + total.y)) && is_finite(bitcast<u32>(bound))
+        let is_best = is_finite(bitcast<u32>(loss.x + loss.y)) && is_finite(bitcast<u32>(bound))
             && (iteration == 0u || !is_finite(best) || bound < bitcast<f32>(best));
         if is_best {
             state[1] = bitcast<u32>(bound);

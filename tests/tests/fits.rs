@@ -200,10 +200,9 @@ fn a_fit_over_several_panels_keeps_the_invariants_and_the_engines_agree() {
 fn tall_activations_are_summed_to_the_last_token() {
     // More tokens than some compilers let a loop have iterations, and than there may be workgroups.
     let x = Dense::random(80, 200_000, 8, ElementType::F32);
-    for engine in engines() {
-        let settings = SemiNmf::new(4).sparsity(0.5).warm_up(0).max_iterations(2).tolerance(0.0);
-        check_invariants(&x, &fit(engine.as_ref(), &x, ElementType::F32, &settings));
-    }
+    let settings = SemiNmf::new(4).sparsity(0.5).init(Init::Random).max_iterations(1);
+    let engine = &gpu_engines()[0];
+    check_invariants(&x, &fit(engine, &x, ElementType::F32, &settings));
 }
 
 #[test]
