@@ -15,6 +15,7 @@ use bytemuck::{Pod, Zeroable};
 use faer::MatMut;
 use rayon::prelude::*;
 
+use super::bf16_pairs::rounded_pairs;
 use super::operands::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
 use super::vectors::{Vectors, vectors};
@@ -133,15 +134,6 @@ fn split_pairs(mut pair: [__m512; 2], row: usize, tiles: &mut [Tile]) {
         tile.0[row] = bytemuck::cast(_mm512_or_si512(_mm512_srli_epi32(parts[0], 16), parts[1]));
         pair = [0, 1].map(|i| _mm512_sub_ps(pair[i], _mm512_castsi512_ps(parts[i])));
     }
-}
-
-/// Two tokens of 16 neurons side by side, each value as the nearest bf16.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-#[inline]
-fn rounded_pairs([first, second]: [__m512; 2]) -> [u32; TILE] {
-    let rounded: __m512i = bytemuck::cast(_mm512_cvtne2ps_pbh(second, first));
-    let pairs: [u16; STEP] = std::array::from_fn(|i| (i / 2 + i % 2 * TILE) as u16);
-    bytemuck::cast(_mm512_permutexvar_epi16(bytemuck::cast(pairs), rounded))
 }
 
 /// Y in tiles, which all threads share. It is one block of tokens after the other. Within a block there are groups of
