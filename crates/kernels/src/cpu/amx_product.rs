@@ -11,11 +11,11 @@ mod tiles;
 use std::arch::x86_64::*;
 use std::sync::OnceLock;
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 use faer::MatMut;
 use rayon::prelude::*;
 
-use super::bf16_pairs::rounded_pairs;
+use super::bf16_pairs::{rounded_elements, sixteen, sixteen_f32};
 use super::operands::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
 use super::vectors::{Vectors, vectors};
@@ -99,28 +99,6 @@ fn cut(values: &mut [f32; TILE]) -> [u32; TILE] {
 fn nearest_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
-}
-
-/// Sixteen elements as a vector, with zeros if there are not enough bytes.
-#[inline(always)]
-fn sixteen<V: Pod>(bytes: &[u8], at: usize) -> V {
-    match bytes.get(at..at + size_of::<V>()) {
-        Some(bytes) => bytemuck::pod_read_unaligned(bytes),
-        None => {
-            let mut vector = V::zeroed();
-            let rest = bytes.get(at..).unwrap_or_default();
-            bytemuck::bytes_of_mut(&mut vector)[..rest.len()].copy_from_slice(rest);
-            vector
-        }
-    }
-}
-
-/// Two tokens side by side, with the first one in the lower half.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn bf16_pairs([first, second]: [__m256i; 2]) -> [u32; TILE] {
-    let second = _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16);
-    bytemuck::cast(_mm512_or_si512(_mm512_cvtepu16_epi32(first), second))
 }
 
 /// Cuts two tokens, or two neurons of a projection, into bf16, one part after the other. The two lie side by side in a
@@ -305,17 +283,9 @@ impl Share<'_> {
             for (strip, tiles) in tiles.chunks_exact_mut(steps * parts).enumerate() {
                 let tiles = &mut tiles[step * parts..][..parts];
                 let neurons = strip * TILE * element.bytes();
-                let pair = match element {
-                    ElementType::Bf16 => {
-                        tiles[0].0[row] = bf16_pairs(rows.map(|bytes| sixteen(bytes, neurons)));
-                        continue;
-                    }
-                    ElementType::F16 => rows.map(|bytes| _mm512_cvtph_ps(sixteen(bytes, neurons))),
-                    ElementType::F32 => rows.map(|bytes| sixteen(bytes, neurons)),
-                };
                 match tiles {
-                    [tile] => tile.0[row] = rounded_pairs(pair),
-                    tiles => split_pairs(pair, row, tiles),
+                    [tile] => tile.0[row] = rounded_elements(element, rows, neurons),
+                    tiles => split_pairs(rows.map(|bytes| sixteen_f32(element, bytes, neurons)), row, tiles),
                 }
             }
         }

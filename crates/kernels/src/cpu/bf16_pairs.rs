@@ -3,17 +3,62 @@
 use std::arch::x86_64::*;
 use std::sync::OnceLock;
 
+use bytemuck::Pod;
 use pulp::x86::V4;
 
 use super::LANES;
 use super::vectors::{Vectors, vectors};
 use super::words::{Arithmetic, Task};
+use crate::ElementType;
+
+/// Sixteen elements as a vector, with zeros if there are not enough bytes.
+#[inline(always)]
+pub(super) fn sixteen<V: Pod>(bytes: &[u8], at: usize) -> V {
+    match bytes.get(at..at + size_of::<V>()) {
+        Some(bytes) => bytemuck::pod_read_unaligned(bytes),
+        None => {
+            let mut vector = V::zeroed();
+            let rest = bytes.get(at..).unwrap_or_default();
+            bytemuck::bytes_of_mut(&mut vector)[..rest.len()].copy_from_slice(rest);
+            vector
+        }
+    }
+}
+
+/// Two tokens side by side, with the first one in the lower half.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn bf16_pairs([first, second]: [__m256i; 2]) -> [u32; LANES] {
+    let second = _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16);
+    bytemuck::cast(_mm512_or_si512(_mm512_cvtepu16_epi32(first), second))
+}
+
+/// Sixteen elements of f16 or f32 as f32, from byte `at` on.
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub(super) fn sixteen_f32(element: ElementType, bytes: &[u8], at: usize) -> __m512 {
+    match element {
+        ElementType::F16 => _mm512_cvtph_ps(sixteen(bytes, at)),
+        ElementType::F32 => sixteen(bytes, at),
+        ElementType::Bf16 => bytemuck::cast(_mm512_slli_epi32(_mm512_cvtepu16_epi32(sixteen(bytes, at)), 16)),
+    }
+}
+
+/// Sixteen elements of two tokens side by side, from byte `at` of each on, rounded to bf16.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+pub(super) fn rounded_elements(element: ElementType, tokens: [&[u8]; 2], at: usize) -> [u32; LANES] {
+    match element {
+        ElementType::Bf16 => bf16_pairs(tokens.map(|bytes| sixteen(bytes, at))),
+        _ => rounded_pairs(tokens.map(|bytes| sixteen_f32(element, bytes, at))),
+    }
+}
 
 /// Sixteen numbers of two tokens side by side, the first one in the lower half of a word, each rounded to the nearest
 /// bf16.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[inline]
-pub(super) fn rounded_pairs([first, second]: [__m512; 2]) -> [u32; LANES] {
+fn rounded_pairs([first, second]: [__m512; 2]) -> [u32; LANES] {
     let rounded: __m512i = bytemuck::cast(_mm512_cvtne2ps_pbh(second, first));
     let pairs: [u16; 2 * LANES] = std::array::from_fn(|i| (i / 2 + i % 2 * LANES) as u16);
     bytemuck::cast(_mm512_permutexvar_epi16(bytemuck::cast(pairs), rounded))
@@ -51,18 +96,16 @@ impl Arithmetic<V4> for Bf16Pairs {
     const TOKENS: usize = 2;
 
     #[inline(always)]
-    fn pack(self, tokens: [&[f32]; 2], words: &mut [f32]) {
-        for (index, words) in words.chunks_mut(LANES).enumerate() {
-            let pair = tokens.map(|token| {
-                let mut values = [0f32; LANES];
-                let token = token.get(index * LANES..).unwrap_or_default();
-                let count = token.len().min(words.len());
-                values[..count].copy_from_slice(&token[..count]);
-                bytemuck::cast(values)
-            });
-            // SAFETY: `new` found the instructions.
-            let pairs = unsafe { rounded_pairs(pair) };
-            words.copy_from_slice(&bytemuck::cast::<_, [f32; LANES]>(pairs)[..words.len()]);
+    fn decode(self, element: ElementType, tokens: [&[u8]; 2], words: &mut [f32]) {
+        let (vectors, rest) = words.as_chunks_mut::<LANES>();
+        let whole = vectors.len() * LANES;
+        // SAFETY: `new` found the instructions.
+        let pairs = |neuron| unsafe { rounded_elements(element, tokens, neuron * element.bytes()) };
+        for (index, words) in vectors.iter_mut().enumerate() {
+            *words = bytemuck::cast(pairs(index * LANES));
+        }
+        if !rest.is_empty() {
+            rest.copy_from_slice(&bytemuck::cast::<_, [f32; LANES]>(pairs(whole))[..rest.len()]);
         }
     }
 

@@ -13,6 +13,7 @@ use super::operands::{AHEAD, Operands};
 use super::shares::{add, contiguous, for_each_share};
 use super::words::{Arithmetic, Processor, Task};
 use super::{prefetch, with_scratch};
+use crate::ElementType;
 
 /// Words of a block for each neuron. A strip of X stays in the first-level cache while the tiles of Y pass by.
 const BLOCK_WORDS: usize = 256;
@@ -110,7 +111,8 @@ impl Task for PackTiles<'_> {
             let packed = &mut self.packed[first * words..][..tile * words];
             for (packed, rows) in packed.chunks_exact_mut(tile).zip(self.rows.chunks(A::TOKENS * self.stride)) {
                 let second = rows.get(self.stride + first..self.stride + first + tile).unwrap_or_default();
-                arithmetic.pack([&rows[first..first + tile], second], packed);
+                let tokens = [&rows[first..first + tile], second].map(bytemuck::cast_slice);
+                arithmetic.decode(ElementType::F32, tokens, packed);
             }
             first += tile;
         }
@@ -130,12 +132,12 @@ impl Product<'_> {
     fn share(&self, processor: Processor, neuron: usize, mut out: MatMut<'_, f32>) {
         let (rank, width) = (self.operands.rank, out.nrows());
         let padded = width.next_multiple_of(WIDEST_STRIP);
-        with_scratch((processor.tokens() + BLOCK_WORDS + rank) * padded, |scratch| {
-            let (rows, scratch) = scratch.split_at_mut(processor.tokens() * padded);
+        with_scratch((1 + BLOCK_WORDS + rank) * padded, |scratch| {
+            let (row, scratch) = scratch.split_at_mut(padded);
             let (packed, sums) = scratch.split_at_mut(BLOCK_WORDS * padded);
             // A symmetric product leaves some sums out.
             sums.fill(0.0);
-            processor.run(Share { product: self, neuron, width, padded, rows, packed, sums });
+            processor.run(Share { product: self, neuron, width, padded, row, packed, sums });
             for (feature, sums) in sums.chunks_exact(padded).enumerate() {
                 add(contiguous(out.as_mut().col_mut(feature)), sums, self.operands.scale, self.accumulate);
             }
@@ -162,8 +164,8 @@ struct Share<'a, 'b> {
     width: usize,
     /// The neurons and their padding.
     padded: usize,
-    /// The decoded rows of a word.
-    rows: &'a mut [f32],
+    /// The words of some tokens and all neurons.
+    row: &'a mut [f32],
     packed: &'a mut [f32],
     /// The sums over the tokens so far. Each feature has those of the neurons and their padding. They are close
     /// together: rows of the result are often a multiple of a page apart, and would push one another out of the caches.
@@ -191,28 +193,23 @@ impl Share<'_, '_> {
         let strip = STRIP_VECTORS * S::F32_LANES;
         let (width, padded) = (self.width, self.width.next_multiple_of(strip));
         let words = tokens.div_ceil(A::TOKENS);
-        for row in self.rows.chunks_exact_mut(self.padded) {
-            row[width..].fill(0.0);
-        }
+        self.row[width..].fill(0.0);
         let Product { operands, first_row, .. } = self.product;
-        let end = operands.first_row + operands.rows;
+        let (activations, end) = (operands.activations, operands.first_row + operands.rows);
         for word in 0..words {
-            for (place, row) in self.rows.chunks_exact_mut(self.padded).enumerate() {
-                let token = word * A::TOKENS + place;
-                let at = first_row + first + token;
-                if at + AHEAD < end {
-                    prefetch(operands.activations.bytes(at + AHEAD, self.neuron, width));
+            let elements = std::array::from_fn(|place| {
+                let (token, row) = (word * A::TOKENS + place, first_row + first + word * A::TOKENS + place);
+                if place >= A::TOKENS || token >= tokens {
+                    return &[][..];
                 }
-                if token < tokens {
-                    operands.activations.decode(at, self.neuron, &mut row[..width]);
-                } else {
-                    row[..width].fill(0.0);
+                if row + AHEAD < end {
+                    prefetch(activations.bytes(row + AHEAD, self.neuron, width));
                 }
-            }
-            let (row, next) = self.rows.split_at(self.padded);
-            for (index, row) in row[..padded].chunks_exact(strip).enumerate() {
-                let next = next.get(index * strip..).map_or(&[][..], |next| &next[..next.len().min(strip)]);
-                arithmetic.pack([row, next], &mut self.packed[(index * words + word) * strip..][..strip]);
+                activations.bytes(row, self.neuron, width)
+            });
+            arithmetic.decode(activations.element(), elements, &mut self.row[..width]);
+            for (index, row) in self.row[..padded].chunks_exact(strip).enumerate() {
+                self.packed[(index * words + word) * strip..][..strip].copy_from_slice(row);
             }
         }
     }

@@ -6,14 +6,16 @@ use pulp::{Arch, Simd, WithSimd};
 #[cfg(target_arch = "x86_64")]
 use super::bf16_pairs::Bf16Pairs;
 use super::vectors::arch;
+use crate::ElementType;
 
 /// How words are packed and multiplied. `S` has the vectors.
 pub(super) trait Arithmetic<S: Simd>: Copy {
     /// Tokens of a word.
     const TOKENS: usize;
 
-    /// Packs the numbers of as many tokens as a word has. A second token that is not there is empty, and counts as zeros.
-    fn pack(self, tokens: [&[f32]; 2], words: &mut [f32]);
+    /// Decodes the elements of as many tokens as a word has, and packs them. A second token that is not there is empty,
+    /// and counts as zeros.
+    fn decode(self, element: ElementType, tokens: [&[u8]; 2], words: &mut [f32]);
 
     /// sum + the products of the tokens of words.
     fn multiply_add(self, simd: S, x: S::f32s, y: S::f32s, sum: S::f32s) -> S::f32s;
@@ -87,8 +89,8 @@ impl<S: Simd> Arithmetic<S> for F32 {
     const TOKENS: usize = 1;
 
     #[inline(always)]
-    fn pack(self, [token, _]: [&[f32]; 2], words: &mut [f32]) {
-        words.copy_from_slice(token);
+    fn decode(self, element: ElementType, [token, _]: [&[u8]; 2], words: &mut [f32]) {
+        element.decode(token, words);
     }
 
     #[inline(always)]
