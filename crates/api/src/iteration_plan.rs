@@ -173,9 +173,8 @@ mod tests {
         let rows: Vec<u32> = coefficients.iter().map(|y| y.rows).collect();
         assert_eq!(rows, [400, 400, 400, 400, 399]);
         let kernels: Vec<&str> = recording.dispatches().map(|dispatch| dispatch.kernel.name).collect();
-        let expected =
-            ["cholesky", "triangular_solve", "relaxation", "winner_take_all", "normalization", "gather_projection"];
-        assert_eq!(kernels[..6], expected);
+        let expected = ["cholesky", "triangular_solve", "least_squares_cut", "gather_projection"];
+        assert_eq!(kernels[..4], expected);
         assert_eq!(kernels.iter().filter(|kernel| **kernel == "loss").count(), 1);
         let buffers = workspace.buffers.len() as u32;
         let bound = recording.dispatches().flat_map(|dispatch| &dispatch.bindings);
