@@ -173,9 +173,8 @@ mod tests {
         let rows: Vec<u32> = coefficients.iter().map(|y| y.rows).collect();
         assert_eq!(rows, [400, 400, 400, 400, 399]);
         let kernels: Vec<&str> = recording.dispatches().map(|dispatch| dispatch.kernel.name).collect();
-        let expected =
-            ["cholesky", "triangular_solve", "relaxation", "winner_take_all", "normalization", "gather_projection"];
-        assert_eq!(kernels[..6], expected);
+        let expected = ["cholesky", "triangular_solve", "least_squares_cut", "gather_projection"];
+        assert_eq!(kernels[..4], expected);
         assert_eq!(kernels.iter().filter(|kernel| **kernel == "loss").count(), 1);
         let buffers = workspace.buffers.len() as u32;
         let bound = recording.dispatches().flat_map(|dispatch| &dispatch.bindings);
@@ -206,7 +205,7 @@ mod tests {
 
     #[test]
     fn no_dispatch_of_a_pass_keeps_a_device_busy_for_long() {
-        for dispatch_flops in [50_000_000_000, 200_000_000_000] {
+        for dispatch_flops in [50_000_000_000, 250_000_000_000] {
             let limits = EngineLimits { dispatch_flops, ..EngineLimits::of_gpu(1 << 31) };
             for (solver, rank) in
                 Solver::ALL.into_iter().flat_map(|solver| [100, 400, 4_096].map(|rank| (solver, rank)))

@@ -1,7 +1,8 @@
 //! A pass over the panels. Only this file knows the order of the panels, which of them is the first, and which sums accumulate.
 
 use unmix_kernels::{
-    BufferId, Matrix, Precision, Recording, Split, Summation, coefficient_gram, cross_product, inner_product,
+    BufferId, InnerSum, Matrix, Precision, Recording, Split, Summation, coefficient_gram, cross_product,
+    cross_product_parts, fixed_order_sums,
 };
 
 use crate::panels::Panel;
@@ -32,8 +33,6 @@ pub(crate) struct PanelSums {
     pub cross: Option<Precision>,
     /// Whether they add to the Gram matrix.
     pub gram: bool,
-    /// If set, their inner product with these projections is added.
-    pub projections: Option<Matrix>,
     /// If set, their sums weighted by these norms [rows, 1] are added.
     pub norms: Option<Matrix>,
 }
@@ -41,7 +40,7 @@ pub(crate) struct PanelSums {
 impl PanelSums {
     /// No sums yet. `PanelSums { …, ..PanelSums::of(coefficients) }` chooses some.
     pub fn of(coefficients: Matrix) -> Self {
-        PanelSums { coefficients, cross: None, gram: false, projections: None, norms: None }
+        PanelSums { coefficients, cross: None, gram: false, norms: None }
     }
 }
 
@@ -63,21 +62,26 @@ impl Pass<'_> {
         record_together(r, &[*self], |r, _, panel| visit(r, panel));
     }
 
+    /// What becomes of the partial sums of ⟨Y, P⟩ with a panel. The first panel of the pass starts them.
+    pub fn inner_sum(&self, panel: &Panel) -> InnerSum {
+        let is_first = self.panels.first().is_some_and(|first| first.index == panel.index);
+        if is_first { InnerSum::Started } else { InnerSum::Continued }
+    }
+
     /// Records how a panel adds to the sums. Without `accumulate`, the panel starts the sums.
     fn add(&self, r: &mut Recording, panel: &Panel, leaving: &PanelSums, accumulate: bool) {
         let (x, y, sums) = (panel.activations, leaving.coefficients, self.sums);
+        let mut in_parts = Vec::new();
         if let Some(precision) = leaving.cross {
             let out = sums.cross.first_rows(y.columns).first_columns(x.columns);
             let summation = Summation { precision, split: sums.cross_split };
-            cross_product(r, x, y, out, self.scale, accumulate, summation);
+            in_parts.extend(cross_product_parts(r, x, y, out, self.scale, accumulate, summation));
         }
         if leaving.gram {
             let out = sums.gram.first_rows(y.columns).first_columns(y.columns);
-            coefficient_gram(r, y, out, accumulate, sums.gram_split);
+            in_parts.extend(coefficient_gram(r, y, out, accumulate, sums.gram_split));
         }
-        if let Some(projections) = leaving.projections {
-            inner_product(r, y, projections, sums.inner, accumulate);
-        }
+        fixed_order_sums(r, &in_parts);
         if let (Some(norms), Some(out)) = (leaving.norms, sums.weighted) {
             cross_product(r, y, norms, out, 1.0, accumulate, Summation::default());
         }

@@ -56,10 +56,16 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let [a, b, partials] = bindings else { unreachable!() };
     let count = p.count as usize * 4;
     let (a, b) = (&a.read::<f32>()[..count], &b.read::<f32>()[..count]);
+    sum_products(a, b, partials.write(), p.accumulate != 0);
+}
+
+/// Writes the partial sums of ⟨a, b⟩, or adds to them.
+pub(crate) fn sum_products(a: &[f32], b: &[f32], partials: &mut [f32], accumulate: bool) {
+    let count = a.len();
     let share = count.div_ceil(PARTIALS as usize).max(1);
-    partials.write::<f32>().par_chunks_exact_mut(2).with_min_len(32).enumerate().for_each(|(i, pair)| {
+    partials.par_chunks_exact_mut(2).with_min_len(32).enumerate().for_each(|(i, pair)| {
         let range = (i * share).min(count)..((i + 1) * share).min(count);
-        let old = if p.accumulate != 0 { f64::from(pair[0]) + f64::from(pair[1]) } else { 0.0 };
+        let old = if accumulate { f64::from(pair[0]) + f64::from(pair[1]) } else { 0.0 };
         let sum = arch().dispatch(
             #[inline(always)]
             || sum_of_products(&a[range.clone()], &b[range]),
