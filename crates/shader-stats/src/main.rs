@@ -6,6 +6,7 @@ mod chip;
 mod device;
 mod driver;
 mod files;
+mod nak;
 mod report;
 mod statistics;
 mod translate;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::assembly::{Loop, hottest_loop};
 use crate::chip::{Chip, Driver};
 use crate::driver::Outcome;
+use crate::nak::{self, WarpLoop};
 use crate::statistics::Statistics;
 use crate::variants::Name;
 
@@ -32,9 +33,12 @@ struct Row {
     name: Name,
     #[serde(flatten)]
     statistics: Statistics,
-    /// Where the driver shows an assembly that can be read.
+    /// On AMD's chips.
     #[serde(skip_serializing_if = "Option::is_none")]
     hottest_loop: Option<Loop>,
+    /// On NVIDIA's chips.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warp_loop: Option<WarpLoop>,
 }
 
 /// All shaders on a chip.
@@ -62,8 +66,10 @@ impl Report {
         let mut rows = Vec::new();
         for (name, compiled) in outcome.compiled {
             let statistics = Statistics::new(chip, &compiled).map_err(|e| format!("{name} on {}: {e}", chip.name))?;
-            let readable = compiled.assembly.filter(|_| chip.driver == Driver::Amd);
-            rows.push(Row { name, statistics, hottest_loop: readable.as_deref().map(hottest_loop) });
+            let of = |driver: Driver| compiled.assembly.as_deref().filter(|_| chip.driver == driver);
+            let (hottest_loop, warp_loop) =
+                (of(Driver::Amd).map(hottest_loop), of(Driver::Nvidia).map(nak::hottest_loop));
+            rows.push(Row { name, statistics, hottest_loop, warp_loop });
         }
         let (device, left_out) = (outcome.device, outcome.left_out);
         Ok(Report { chip, name: chip.name, product: chip.product, device, rows, left_out })
@@ -123,6 +129,12 @@ dual-issue word is one instruction with two operations. Nothing waits in that mo
 Inverse throughput is the compiler's own estimate in cycles, with loop counts that it guesses.
 ";
 
+const WARPS: &str = "\
+The loop is chosen as on AMD's chips. `cycles` are those of a warp that has a core to itself and never waits for memory, by the delays
+that NAK writes between instructions. `FLOPs a cycle` is what such a warp does, of 64. A core has four schedulers, so that four warps
+do four times as much, and more warps fill the delays.
+";
+
 /// The reports as Markdown.
 pub fn markdown(reports: &[Report]) -> String {
     let mut text = String::new();
@@ -145,6 +157,14 @@ pub fn markdown(reports: &[Report]) -> String {
     if reports.iter().any(|report| report.chip.driver == Driver::Amd) {
         text.push('\n');
         text.push_str(LOOPS);
+    }
+    for report in reports.iter().filter(|report| report.chip.driver == Driver::Nvidia) {
+        let _ = writeln!(text, "\n## Hottest loops on {}\n", report.name);
+        text.push_str(&grid(&warp_loops(report)));
+    }
+    if reports.iter().any(|report| report.chip.driver == Driver::Nvidia) {
+        text.push('\n');
+        text.push_str(WARPS);
     }
     text
 }
@@ -215,6 +235,42 @@ fn loops(report: &Report) -> Vec<Vec<String>> {
             mix.branches.to_string(),
             found.depth.to_string(),
             format!("{:.0}%", 100.0 * share),
+        ]);
+    }
+    lines
+}
+
+/// The table of one of NVIDIA's chips.
+fn warp_loops(report: &Report) -> Vec<Vec<String>> {
+    let headings = [
+        "shader",
+        "moves to other registers",
+        "loop: instructions",
+        "mul-add",
+        "other f32",
+        "HMMA",
+        "memory",
+        "workgroup memory",
+        "depth",
+        "cycles",
+        "FLOPs a cycle",
+    ];
+    let mut lines = vec![headings.map(str::to_owned).to_vec()];
+    for row in &report.rows {
+        let Some(found) = &row.warp_loop else { continue };
+        let flops = f64::from(32 * (2 * found.multiply_adds + found.others));
+        lines.push(vec![
+            row.name.to_string(),
+            row.statistics.moves.to_string(),
+            found.instructions.to_string(),
+            found.multiply_adds.to_string(),
+            found.others.to_string(),
+            found.matrix.to_string(),
+            found.memory.to_string(),
+            found.workgroup_memory.to_string(),
+            found.depth.to_string(),
+            found.cycles.to_string(),
+            format!("{:.1}", flops / f64::from(found.cycles.max(1))),
         ]);
     }
     lines

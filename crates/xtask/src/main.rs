@@ -24,6 +24,7 @@ mod shards;
 mod system;
 mod tally;
 mod test;
+mod test_devices;
 mod test_python;
 mod vulkan;
 mod wheel;
@@ -52,6 +53,11 @@ cargo xtask test-python [--all | --wheel] [ARGS]
                                             (some gigabytes, once, in target/)
                               --wheel       instead, build the wheel in target/wheels, and try it in an environment with numpy
                                             alone
+cargo xtask test-devices [swiftshader [--all] | validation]
+                            Run the tests of the kernels on SwiftShader, a second software Vulkan device, and under Khronos'
+                            validation layer with synchronization validation. Both come with Debian's Chromium, which is
+                            unpacked in ~/.cache/unmix if it is not installed.
+                              --all         also those tests for which SwiftShader compiles for minutes
 cargo xtask docs-python     Write the reference of the Python package to target/doc-python, without a warning.
 cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that
                             it is for. Installs those tools from PyPI first, in target/ (some gigabytes, once; Python
@@ -126,8 +132,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(
-            "test" | "test-python" | "shader-check" | "docs-python" | "test-exports" | "test-lens" | "compare"
-            | "quality" | "gpu-bundle" | "fuzz" | "shards" | "lint" | "package",
+            "test" | "test-python" | "test-devices" | "shader-check" | "docs-python" | "test-exports" | "test-lens"
+            | "compare" | "quality" | "gpu-bundle" | "fuzz" | "shards" | "lint" | "package",
         ) if asks_for_help => {
             print!("{HELP}");
             Ok(())
@@ -135,6 +141,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(&rest),
         Some("test-exports") => exports::run(&rest),
         Some("test-python") => test_python::run(&rest),
+        Some("test-devices") => test_devices::run(&rest),
         Some("docs-python") => docs_python::run(&rest),
         Some("test-lens") => lens::run(&rest),
         // This command has options of its own, including `--help`.
