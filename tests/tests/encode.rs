@@ -113,9 +113,9 @@ fn any_scale_of_the_activations_and_any_single_token_can_be_encoded() {
 
 #[test]
 fn what_cannot_be_encoded_is_refused() {
-    let engine = unmix::CpuEngine::new();
+    let engine = CpuEngine::new();
     let x = Dense::random(1, 5, 3, ElementType::F32);
-    let activations = unmix::Engine::load(&engine, &x.to_activations(ElementType::F32)).expect("loaded");
+    let activations = engine.load(&x.to_activations(ElementType::F32)).expect("loaded");
     let encode = |rows: usize, columns: usize, value: f32, alpha: f64| {
         let z = DenseMatrix { rows, columns, values: vec![value; rows * columns] };
         Encoder::new(z).penalty(alpha).encode(&engine, &activations)
