@@ -35,6 +35,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("token_residuals", include_str!("token_residuals.wgsl")),
     ("triangular_solve", include_str!("triangular_solve.wgsl")),
     ("winner_take_all", include_str!("winner_take_all.wgsl")),
+    ("shared::compensated_sum", include_str!("shared/compensated_sum.wgsl")),
     ("shared::elements", include_str!("shared/elements.wgsl")),
     ("shared::register_tile", include_str!("shared/register_tile.wgsl")),
     ("shared::selection", include_str!("shared/selection.wgsl")),

@@ -543,30 +543,6 @@ fn hals_coefficients_add_to_the_inner_product_or_leave_it() {
 }
 
 #[test]
-fn large_updates_of_the_coefficients_are_cut_into_several_dispatches() {
-    // With so many features, few tokens take all the FLOPs that a dispatch may take.
-    let mut workspace = Workspace::default();
-    let (rows, rank) = (2000, 4096);
-    let operands = HalsOperands {
-        projections: workspace.matrix("projections", rows, rank),
-        feature_gram: workspace.matrix("feature Gram matrix", rank, rank),
-        squared_norms: workspace.words("squared norms", rows.into()),
-        scales: None,
-        coefficients: workspace.matrix("coefficients", rows, rank),
-        inner: workspace.words("inner products", PARTIAL_WORDS.into()),
-    };
-    let mut recording = Recording::new();
-    hals_coefficients(&mut recording, &operands, Sweeps { count: 2, penalty: 0.0, inner: InnerSum::Started });
-    let covered: Vec<_> = recording.dispatches().map(|dispatch| dispatch.cost.moved[2].read.clone()).collect();
-    assert!(covered.len() > 1 && covered[0].start == 0 && covered[covered.len() - 1].end == u64::from(rows) * 4);
-    assert!(covered.windows(2).all(|pair| pair[0].end == pair[1].start), "{covered:?}");
-    assert!(recording.dispatches().all(|dispatch| dispatch.cost.flops <= 50_000_000_000));
-    // Only the first one starts the sum.
-    let added: Vec<bool> = recording.dispatches().map(|dispatch| !dispatch.cost.moved[5].read.is_empty()).collect();
-    assert!(!added[0] && added[1..].iter().all(|added| *added), "{added:?}");
-}
-
-#[test]
 fn a_zero_feature_takes_no_coefficient() {
     on_every_engine(|engine| {
         let q = Dense::from_fn(2, 2, |i, j| if i == 0 && j == 0 { 2.0 } else { 0.0 });
@@ -832,6 +808,58 @@ fn inner_product_keeps_more_digits_than_f32() {
 }
 
 #[test]
+fn a_report_of_zeros_is_none() {
+    assert_eq!(Report::parse(&vec![0; report_words(3) as usize]), None);
+}
+
+#[test]
+fn partial_sums_hold_what_f32_rounds_away() {
+    // Products of whole numbers below 2^12 are exact in f32, but not their sums.
+    let whole = |seed| {
+        let mut dense = Dense::random(seed, 2_003, 97, ElementType::F32);
+        dense.values.iter_mut().for_each(|v| *v = (v.abs() * 1_000.0).trunc().min(4_095.0));
+        dense
+    };
+    let (a, b) = (whole(60), whole(61));
+    let wanted = 2.0 * oracle::inner(&a, &b);
+    on_every_engine(|engine| {
+        let mut bench = Bench::without_activations(engine);
+        let (ma, mb) = (bench.matrix(&a), bench.matrix(&b));
+        let partials = bench.words(&[777f32; PARTIAL_WORDS as usize]);
+        let ran = bench.run(|r| {
+            inner_product(r, ma, mb, partials, false);
+            inner_product(r, ma, mb, partials, true);
+        });
+        let found = ran.words::<f32>(partials, PARTIAL_WORDS as usize);
+        // Compilers that may reorder additions remove the low words if they can.
+        assert!(found.chunks(2).filter(|pair| pair[1] != 0.0).count() > 64, "low words on {}", engine.adapter());
+        let error = (sum_partials(&found) - wanted).abs();
+        assert!(error <= 1e-12 * wanted, "off by {:.1e} on {}", error / wanted, engine.adapter());
+    });
+}
+
+#[test]
+fn a_token_that_is_almost_explained_keeps_its_small_residual() {
+    // The norm is 2^30. The features explain all of it but 3, in terms whose partial sums f32 cannot hold.
+    let (rank, norm) = (101, f64::from(1 << 30));
+    let mut terms = Dense::random(62, 3, rank, ElementType::F32);
+    terms.values.iter_mut().for_each(|v| *v = 10_551_001.0 + (v.abs() * 100_000.0).trunc());
+    for i in 0..3 {
+        let others: f64 = (0..rank - 1).map(|k| terms.at(i, k)).sum();
+        terms.values[i * rank + rank - 1] = norm - 3.0 - others;
+    }
+    assert!(terms.values.iter().all(|v| f64::from(*v as f32) == *v), "each term is a number of f32");
+    on_every_engine(|engine| {
+        let mut bench = Bench::without_activations(engine);
+        let (p, yq) = (bench.matrix(&terms), bench.matrix(&terms));
+        let y = bench.matrix(&Dense::from_fn(3, rank, |_, _| 1.0));
+        let (energy, out) = (bench.words(&[norm as f32; 3]), bench.words(&[777f32; 3]));
+        let ran = bench.run(|r| token_residuals(r, p, yq, y, energy, out));
+        assert_eq!(ran.words::<f32>(out, 3), [3.0; 3], "{}", engine.adapter());
+    });
+}
+
+#[test]
 fn loss_keeps_the_best_iterate_and_never_a_nan() {
     on_every_engine(|engine| {
         let mut bench = Bench::without_activations(engine);
@@ -847,12 +875,13 @@ fn loss_keeps_the_best_iterate_and_never_a_nan() {
         let gram = bench.matrix(&Dense::from_fn(3, 3, |i, j| (10 * i + j) as f64));
         let feature_gram = bench.matrix(&Dense::from_fn(3, 3, |_, _| 0.5));
         let (state, report) = (bench.words(&[0u32; 4]), bench.words(&vec![0u32; report_words(3) as usize]));
+        let factorization = bench.words(&[2u32, 1, 0, 0]);
         let current = [1.0, 2.0, 3.0, 4.0].map(|v| bench.matrix(&Dense::from_fn(5, 7, |_, _| v)));
         let others = [5.0, 6.0, 7.0, 8.0].map(|v| bench.matrix(&Dense::from_fn(5, 7, |_, _| v)));
         let [best, best_of_pair, other_best] = [(); 3].map(|()| bench.output(5, 7));
         let ran = bench.run(|r| {
             for ((inner, current), other) in inner.into_iter().zip(current).zip(others) {
-                let terms = LossTerms { inner, gram_terms, coefficient_gram: gram, feature_gram };
+                let terms = LossTerms { inner, gram_terms, coefficient_gram: gram, feature_gram, factorization };
                 loss(r, terms, state, report, 100.0);
                 keep_best(r, state, current, best);
                 keep_best_pair(r, state, [(current, best_of_pair), (other, other_best)]);
@@ -861,8 +890,8 @@ fn loss_keeps_the_best_iterate_and_never_a_nan() {
         assert_eq!(ran.matrix(best), [2.0; 35], "{}", engine.adapter());
         assert_eq!(ran.matrix(best_of_pair), [2.0; 35], "{}", engine.adapter());
         assert_eq!(ran.matrix(other_best), [6.0; 35], "{}", engine.adapter());
-        let report = Report::parse(&ran.words::<u32>(report, report_words(3) as usize));
-        assert_eq!((report.iteration, report.is_best), (3, false));
+        let report = Report::parse(&ran.words::<u32>(report, report_words(3) as usize)).expect("a report");
+        assert_eq!((report.iteration, report.is_best, report.factorization_attempts), (3, false, 2));
         assert_eq!(report.loss(100.0), 80.0);
         assert_eq!(report.column_energy, [0.0, 11.0, 22.0]);
     });
@@ -885,17 +914,18 @@ fn a_loss_that_features_which_cancel_have_rounded_away_is_not_the_best() {
             [1.0, 1e10].map(|energy| bench.matrix(&Dense::from_fn(2, 2, |i, j| if i == j { energy } else { 0.0 })));
         let unit = bench.matrix(&Dense::from_fn(2, 2, |i, j| f64::from(u8::from(i == j))));
         let (state, report) = (bench.words(&[0u32; 4]), bench.words(&vec![0u32; report_words(2) as usize]));
+        let factorization = bench.words(&[0u32; STATUS_WORDS as usize]);
         let current = [1.0, 2.0].map(|v| bench.matrix(&Dense::from_fn(3, 5, |_, _| v)));
         let best = bench.output(3, 5);
         let ran = bench.run(|r| {
             for (((inner, gram_terms), gram), current) in terms.into_iter().zip(grams).zip(current) {
-                let terms = LossTerms { inner, gram_terms, coefficient_gram: gram, feature_gram: unit };
+                let terms = LossTerms { inner, gram_terms, coefficient_gram: gram, feature_gram: unit, factorization };
                 loss(r, terms, state, report, 100.0);
                 keep_best(r, state, current, best);
             }
         });
         assert_eq!(ran.matrix(best), [1.0; 15], "{}", engine.adapter());
-        let report = Report::parse(&ran.words::<u32>(report, report_words(2) as usize));
+        let report = Report::parse(&ran.words::<u32>(report, report_words(2) as usize)).expect("a report");
         let uncertainty = 2e10 / f64::from(1 << 21);
         assert!((report.uncertainty - uncertainty).abs() < 1e-3 * uncertainty, "{}", report.uncertainty);
         assert_eq!(report.loss(100.0), report.uncertainty, "{}", engine.adapter());
@@ -1004,6 +1034,66 @@ fn samples_of_the_rows_are_read_where_they_lie() {
         for kernel in [&PROJECTION, &CROSS_PRODUCT] {
             on_every_variant(kernel, element, check);
         }
+    }
+}
+
+#[test]
+fn a_part_of_a_panel_is_read_where_it_lies() {
+    // The rows 9 to 31 of a panel.
+    let (n, d, k) = (40, 130, 7);
+    for element in ElementType::ALL {
+        let mut x = Dense::random(70, n, d, element);
+        // Larger than all others, and no part of what is read.
+        (x.values[8 * d], x.values[32 * d]) = (1_000.0, 2_000.0);
+        let part = Dense::from_fn(23, d, |i, j| x.at(9 + i, j));
+        let (y, z) = (Dense::random_coefficients(71, 23, k), Dense::random(72, k, d, ElementType::F32));
+        on_every_engine(|engine| {
+            let mut bench = Bench::new(engine, &x, element);
+            let panel = bench.panel().part(9, 23);
+            let (coefficients, features) = (bench.matrix(&y), bench.matrix(&z));
+            let (norms, residuals) = (bench.words(&[777f32; 23]), bench.words(&[777f32; 23]));
+            let maxima = bench.words(&[0u32; MAXIMUM_PARTIALS as usize]);
+            // The panel begins with token 100, so the part begins with token 109.
+            let (tokens, gathered) = (bench.words(&[108u32, 109, 131, 132]), bench.output(4, d as u32));
+            let ran = bench.run(|r| {
+                squared_norm(r, panel, norms, 1.0);
+                squared_residual(r, panel, coefficients, features, residuals, 1.0);
+                absolute_maximum(r, panel, maxima, false);
+                gather_rows(r, panel, 109, tokens, gathered, 1.0);
+            });
+            let squares =
+                |m: &Dense| -> Vec<f64> { m.values.chunks(d).map(|row| row.iter().map(|v| v * v).sum()).collect() };
+            assert_close("squared norms of a part", engine, &ran.words(norms, 23), &squares(&part), 1e-6);
+            let yz = oracle::product(&y, &z);
+            let rest = Dense::from_fn(23, d, |i, j| part.at(i, j) - yz.at(i, j));
+            assert_close("squared residuals of a part", engine, &ran.words(residuals, 23), &squares(&rest), 1e-5);
+            let largest = ran.words::<u32>(maxima, MAXIMUM_PARTIALS as usize).into_iter().max().unwrap();
+            let wanted = part.values.iter().fold(0f64, |most, v| most.max(v.abs()));
+            assert_eq!(f64::from(f32::from_bits(largest)), wanted, "{}", engine.adapter());
+            let row = |i: usize| (0..d).map(move |j| i * d + j);
+            let wanted: Vec<f32> = row(9).chain(row(31)).map(|at| x.values[at] as f32).collect();
+            let gathered = ran.matrix(gathered);
+            assert_eq!(gathered[d..3 * d], wanted, "{}", engine.adapter());
+            assert!(gathered[..d].iter().chain(&gathered[3 * d..]).all(|v| *v == 777.0), "{}", engine.adapter());
+        });
+    }
+}
+
+#[test]
+fn sums_over_the_longest_dispatch_are_whole() {
+    // Some compilers end a loop after 65,535 iterations, without an error.
+    let (n, d, k) = (65_472, 3, 2);
+    let x = Dense::from_fn(n, d, |i, j| ((i * 7 + j * 3) % 11) as f64 - 5.0);
+    let y = Dense::from_fn(n, k, |i, j| ((i * 5 + j) % 4) as f64);
+    let wanted = oracle::product(&y.transposed(), &x);
+    for element in ElementType::ALL {
+        on_every_variant(&CROSS_PRODUCT, element, |engine| {
+            let activations = engine.load(&x.to_activations(element)).expect("loading");
+            let mut bench = Bench::over(engine, activations);
+            let (panel, y, out) = (bench.panel(), bench.matrix(&y), bench.output(k as u32, d as u32));
+            let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, Summation::default()));
+            assert_close("the longest cross product", engine, &ran.matrix(out), &wanted.values, 1e-6);
+        });
     }
 }
 

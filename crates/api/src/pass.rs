@@ -95,12 +95,13 @@ pub(crate) fn record_together(
     passes: &[Pass<'_>],
     mut visit: impl FnMut(&mut Recording, usize, &Panel) -> PanelSums,
 ) {
-    let last = passes.iter().filter_map(|pass| pass.panels.last()).map(|panel| panel.index).max();
-    for index in 0..last.map_or(0, |last| last + 1) {
+    let last = passes.iter().filter_map(|pass| pass.panels.last()).map(|panel| panel.whole).max();
+    for whole in 0..last.map_or(0, |last| last + 1) {
         for (number, pass) in passes.iter().enumerate() {
-            // A sample may have no row in a panel.
-            if let Ok(place) = pass.panels.binary_search_by_key(&index, |panel| panel.index) {
-                let panel = &pass.panels[place];
+            // A sample may have no row in a panel, and a fit may visit a panel in parts.
+            let first = pass.panels.partition_point(|panel| panel.whole < whole);
+            let parts = pass.panels.iter().enumerate().skip(first).take_while(|(_, panel)| panel.whole == whole);
+            for (place, panel) in parts {
                 let leaving = visit(r, number, panel);
                 pass.add(r, panel, &leaving, place > 0);
             }
@@ -112,9 +113,10 @@ pub(crate) fn record_together(
 #[cfg(test)]
 mod tests {
     use unmix_kernels::{ElementType, Resource, Workspace};
-    use unmix_runtime::PanelLayout;
+    use unmix_runtime::{CpuEngine, Engine, PanelLayout};
 
     use super::*;
+    use crate::SemiNmf;
     use crate::panels::panels_of;
     use crate::sample::Sample;
 
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn the_first_panel_starts_the_sums_and_the_others_add_to_them() {
         let layout = PanelLayout { tokens: 250, neurons: 8, element: ElementType::F32, panel_rows: 100, stride: 8 };
-        let panels = panels_of(&layout);
+        let panels = panels_of(&layout, &SemiNmf::new(3).options(8), CpuEngine::new().limits());
         assert_eq!(recorded(&panels), (vec![0, 1, 2], vec![false, false, true, true, true, true]));
         // Of a sample the first panel may have no rows.
         let sample = Sample::of(&panels[1..], 70);

@@ -25,6 +25,7 @@ pub static INNER_PRODUCT: Kernel = Kernel {
 struct Params {
     count: u32,
     accumulate: u32,
+    zero: u32,
 }
 
 /// Records `partials` (+)= shares of ⟨a, b⟩ = Σ a_ij b_ij. The matrices have the same shape and stride, and zeros in
@@ -35,7 +36,7 @@ pub fn inner_product(recording: &mut Recording, a: Matrix, b: Matrix, partials: 
     recording.dispatch(
         &INNER_PRODUCT,
         ElementType::F32,
-        &Params { count: (a.elements() / 4) as u32, accumulate: accumulate.into() },
+        &Params { count: (a.elements() / 4) as u32, accumulate: accumulate.into(), zero: 0 },
         &[a.resource, b.resource, partials.into()],
         [PARTIALS, 1, 1],
         Cost {
