@@ -11,6 +11,7 @@ mod compose;
 mod copy_rows;
 mod cpu;
 mod cross_product;
+mod cycle_model;
 mod element_type;
 mod features;
 mod fixed_order_sum;
@@ -50,6 +51,7 @@ pub use compose::{ComposeError, compose};
 pub use copy_rows::{COPY_ROWS, copy_rows};
 pub use cpu::{VECTORS_VARIABLE, Vectors, multiplies_bf16, uses_amx};
 pub use cross_product::{CROSS_PRODUCT, Split, Summation, cross_product, cross_product_parts};
+pub use cycle_model::{Estimate, Machine};
 pub use element_type::ElementType;
 pub use features::{
     Features, LeastSquares, coefficient_gram, feature_gram, hals_sweep, is_sparse, least_squares, project,
