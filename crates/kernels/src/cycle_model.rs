@@ -33,7 +33,7 @@ const LATENCY: f64 = 0.6e-6;
 const BYTES_ON_THE_WAY: f64 = 32.0;
 /// Bandwidth of the cache, as a multiple of that of memory.
 const CACHE_SPEED: f64 = 2.0;
-/// Share of the time in which a core that has work for its schedulers issues it. The rest is lost to barriers and to memory.
+/// Share of the time in which a core with enough warps for its schedulers issues. The rest is lost to barriers and to memory.
 const SUSTAINED: f64 = 0.6;
 /// Schedulers of a core, each of which issues one instruction of a warp in a cycle.
 const SCHEDULERS: f64 = 4.0;
@@ -88,7 +88,7 @@ impl Code {
         let of_a_warp = WARP * f64::from(self.operations);
         let alone = warps * of_a_warp / f64::from(self.cycles);
         let issued = SCHEDULERS * of_a_warp / f64::from(self.instructions);
-        SUSTAINED * alone.min(issued)
+        alone.min(SUSTAINED * issued)
     }
 }
 
