@@ -11,23 +11,30 @@ use crate::sample::Samples;
 /// Every buffer of fits that share a session, planned before anything is allocated.
 pub(crate) struct Allocation {
     pub workspace: Workspace,
+    pub fits: Vec<AllocatedFit>,
+}
+
+/// What one of the fits has.
+pub(crate) struct AllocatedFit {
+    /// The panels that it visits.
     pub panels: Vec<Panel>,
-    /// The buffers and the samples of each fit.
-    pub fits: Vec<(Buffers, Samples)>,
+    pub buffers: Buffers,
+    pub samples: Samples,
 }
 
 impl Allocation {
     /// Plans fits with these options. If `copies_samples` is set, the samples have memory of their own. Fits that want the same samples
     /// share it.
     pub fn plan(layout: &PanelLayout, options: &[Options], limits: &EngineLimits, copies_samples: bool) -> Self {
-        let (mut workspace, panels) = (Workspace::default(), panels_of(layout));
-        let mut fits: Vec<(Buffers, Samples)> = Vec::with_capacity(options.len());
+        let mut workspace = Workspace::default();
+        let mut fits: Vec<AllocatedFit> = Vec::with_capacity(options.len());
         for (number, own) in options.iter().enumerate() {
             let first = workspace.buffers.len();
-            let buffers = Buffers::plan(&mut workspace, layout, own, limits);
+            let panels = panels_of(layout, own, limits);
+            let buffers = Buffers::plan(&mut workspace, &panels, own, limits);
             let same = options[..number].iter().position(|other| Samples::are_the_same(own, other));
             let samples = match same {
-                Some(same) => fits[same].1.shared(),
+                Some(same) => fits[same].samples.shared(),
                 None if copies_samples => Samples::of(&panels, own).copied(&mut workspace, own, layout.stride),
                 None => Samples::of(&panels, own),
             };
@@ -36,8 +43,8 @@ impl Allocation {
                     spec.name = format!("{} of fit {number}", spec.name);
                 }
             }
-            fits.push((buffers, samples));
+            fits.push(AllocatedFit { panels, buffers, samples });
         }
-        Allocation { workspace, panels, fits }
+        Allocation { workspace, fits }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use unmix_kernels::Workspace;
 use unmix_runtime::{Activations, Engine, PanelLayout};
 
-use crate::allocation::Allocation;
+use crate::allocation::{AllocatedFit, Allocation};
 use crate::buffers::Buffers;
 use crate::checkpoint::CheckpointReader;
 use crate::gather::Gather;
@@ -65,10 +65,10 @@ impl<'a> Fit<'a> {
         let gathers: Vec<Gather<'_>> = beginnings
             .iter()
             .zip(&allocation.fits)
-            .map(|(Beginning { gathered, .. }, (buffers, _))| Gather {
+            .map(|(Beginning { gathered, .. }, fit)| Gather {
                 tokens: gathered,
-                indices: buffers.gathered_tokens,
-                out: buffers.compared_centroids().first_rows(gathered.len() as u32),
+                indices: fit.buffers.gathered_tokens,
+                out: fit.buffers.compared_centroids().first_rows(gathered.len() as u32),
             })
             .collect();
         gathers.iter().try_for_each(|gather| gather.write_tokens(&io))?;
@@ -85,9 +85,9 @@ impl<'a> Fit<'a> {
     ) -> Result<Self, Error> {
         let allocation = Allocation::plan(activations.layout(), std::slice::from_ref(&options), engine.limits(), false);
         let io = SessionIo::new(engine.open(&allocation.workspace, activations)?);
-        let buffers = &allocation.fits[0].0;
+        let AllocatedFit { panels, buffers, .. } = &allocation.fits[0];
         restore(&io, &allocation.workspace, buffers, saved.buffers)?;
-        let measured = Measured::again(&io, &allocation.panels, buffers, saved.scale).await?;
+        let measured = Measured::again(&io, panels, buffers, saved.scale).await?;
         let only = Beginning { options, gathered: Vec::new() };
         Ok(Fit::all(engine, activations, io, allocation, measured, vec![only]).remove(0))
     }
@@ -96,18 +96,18 @@ impl<'a> Fit<'a> {
         engine: &'a dyn Engine,
         activations: &Activations,
         io: SessionIo,
-        Allocation { workspace, panels, fits }: Allocation,
+        Allocation { workspace, fits }: Allocation,
         measured: Measured,
         beginnings: Vec<Beginning>,
     ) -> Vec<Self> {
         let (io, workspace, measured) = (Arc::new(io), Arc::new(workspace), Arc::new(measured));
         let layout = activations.layout();
-        let fit = |((buffers, samples), Beginning { options, gathered })| Fit {
+        let fit = |(AllocatedFit { panels, buffers, samples }, Beginning { options, gathered })| Fit {
             engine,
             workspace: Arc::clone(&workspace),
             io: Arc::clone(&io),
             layout: layout.clone(),
-            panels: panels.clone(),
+            panels,
             samples,
             buffers,
             options,

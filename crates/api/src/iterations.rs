@@ -7,13 +7,12 @@ use std::ops::ControlFlow;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use unmix_kernels::Report;
 use unmix_runtime::{Pending, Prepared};
 
 use crate::course::Course;
 use crate::fit::Fit;
 use crate::iteration_state::{Arrived, IterationState};
-use crate::report::report_later;
+use crate::report::{iteration_report, report_later};
 use crate::start::Start;
 use crate::watch::Watch;
 use crate::{Error, Progress, Stage, StopReason, revival};
@@ -203,7 +202,8 @@ impl<'f> Iterations<'f> {
         let Some(next) = self.in_flight.pop_front() else { return Ok(false) };
         let Arrived { report, weighted_sums } = next.arrive().await?;
         let weighted_sums = weighted_sums.as_deref().map(bytemuck::cast_slice);
-        if !self.course.take(&Report::parse(&report), weighted_sums, options, fit.measured.squared_norm)? {
+        let report = iteration_report(fit, &report, self.course.losses.len() as u32)?;
+        if !self.course.take(&report, weighted_sums, options, fit.measured.squared_norm)? {
             // Iterates after one that is not finite are not finite either.
             self.stop = Some(StopReason::Diverged);
             return Ok(false);

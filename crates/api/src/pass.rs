@@ -1,7 +1,8 @@
 //! A pass over the panels. Only this file knows the order of the panels, which of them is the first, and which sums accumulate.
 
 use unmix_kernels::{
-    BufferId, Matrix, Precision, Recording, Split, Summation, coefficient_gram, cross_product, inner_product,
+    BufferId, InnerSum, Matrix, Precision, Recording, Split, Summation, coefficient_gram, cross_product,
+    cross_product_parts, fixed_order_sums,
 };
 
 use crate::panels::Panel;
@@ -32,8 +33,6 @@ pub(crate) struct PanelSums {
     pub cross: Option<Precision>,
     /// Whether they add to the Gram matrix.
     pub gram: bool,
-    /// If set, their inner product with these projections is added.
-    pub projections: Option<Matrix>,
     /// If set, their sums weighted by these norms [rows, 1] are added.
     pub norms: Option<Matrix>,
 }
@@ -41,7 +40,7 @@ pub(crate) struct PanelSums {
 impl PanelSums {
     /// No sums yet. `PanelSums { …, ..PanelSums::of(coefficients) }` chooses some.
     pub fn of(coefficients: Matrix) -> Self {
-        PanelSums { coefficients, cross: None, gram: false, projections: None, norms: None }
+        PanelSums { coefficients, cross: None, gram: false, norms: None }
     }
 }
 
@@ -63,21 +62,26 @@ impl Pass<'_> {
         record_together(r, &[*self], |r, _, panel| visit(r, panel));
     }
 
+    /// What becomes of the partial sums of ⟨Y, P⟩ with a panel. The first panel of the pass starts them.
+    pub fn inner_sum(&self, panel: &Panel) -> InnerSum {
+        let is_first = self.panels.first().is_some_and(|first| first.index == panel.index);
+        if is_first { InnerSum::Started } else { InnerSum::Continued }
+    }
+
     /// Records how a panel adds to the sums. Without `accumulate`, the panel starts the sums.
     fn add(&self, r: &mut Recording, panel: &Panel, leaving: &PanelSums, accumulate: bool) {
         let (x, y, sums) = (panel.activations, leaving.coefficients, self.sums);
+        let mut in_parts = Vec::new();
         if let Some(precision) = leaving.cross {
             let out = sums.cross.first_rows(y.columns).first_columns(x.columns);
             let summation = Summation { precision, split: sums.cross_split };
-            cross_product(r, x, y, out, self.scale, accumulate, summation);
+            in_parts.extend(cross_product_parts(r, x, y, out, self.scale, accumulate, summation));
         }
         if leaving.gram {
             let out = sums.gram.first_rows(y.columns).first_columns(y.columns);
-            coefficient_gram(r, y, out, accumulate, sums.gram_split);
+            in_parts.extend(coefficient_gram(r, y, out, accumulate, sums.gram_split));
         }
-        if let Some(projections) = leaving.projections {
-            inner_product(r, y, projections, sums.inner, accumulate);
-        }
+        fixed_order_sums(r, &in_parts);
         if let (Some(norms), Some(out)) = (leaving.norms, sums.weighted) {
             cross_product(r, y, norms, out, 1.0, accumulate, Summation::default());
         }
@@ -91,12 +95,13 @@ pub(crate) fn record_together(
     passes: &[Pass<'_>],
     mut visit: impl FnMut(&mut Recording, usize, &Panel) -> PanelSums,
 ) {
-    let last = passes.iter().filter_map(|pass| pass.panels.last()).map(|panel| panel.index).max();
-    for index in 0..last.map_or(0, |last| last + 1) {
+    let last = passes.iter().filter_map(|pass| pass.panels.last()).map(|panel| panel.whole).max();
+    for whole in 0..last.map_or(0, |last| last + 1) {
         for (number, pass) in passes.iter().enumerate() {
-            // A sample may have no row in a panel.
-            if let Ok(place) = pass.panels.binary_search_by_key(&index, |panel| panel.index) {
-                let panel = &pass.panels[place];
+            // A sample may have no row in a panel, and a fit may visit a panel in parts.
+            let first = pass.panels.partition_point(|panel| panel.whole < whole);
+            let parts = pass.panels.iter().enumerate().skip(first).take_while(|(_, panel)| panel.whole == whole);
+            for (place, panel) in parts {
                 let leaving = visit(r, number, panel);
                 pass.add(r, panel, &leaving, place > 0);
             }
@@ -108,9 +113,10 @@ pub(crate) fn record_together(
 #[cfg(test)]
 mod tests {
     use unmix_kernels::{ElementType, Resource, Workspace};
-    use unmix_runtime::PanelLayout;
+    use unmix_runtime::{CpuEngine, Engine, PanelLayout};
 
     use super::*;
+    use crate::SemiNmf;
     use crate::panels::panels_of;
     use crate::sample::Sample;
 
@@ -142,7 +148,7 @@ mod tests {
     #[test]
     fn the_first_panel_starts_the_sums_and_the_others_add_to_them() {
         let layout = PanelLayout { tokens: 250, neurons: 8, element: ElementType::F32, panel_rows: 100, stride: 8 };
-        let panels = panels_of(&layout);
+        let panels = panels_of(&layout, &SemiNmf::new(3).options(8), CpuEngine::new().limits());
         assert_eq!(recorded(&panels), (vec![0, 1, 2], vec![false, false, true, true, true, true]));
         // Of a sample the first panel may have no rows.
         let sample = Sample::of(&panels[1..], 70);
