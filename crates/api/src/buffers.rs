@@ -68,8 +68,15 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// Plans a fit of activations cut as `layout`, among the buffers that `w` has already.
-    pub fn plan(w: &mut Workspace, layout: &PanelLayout, options: &Options, limits: &EngineLimits) -> Self {
+    /// Plans a fit of activations cut as `layout`, among the buffers that `w` has already. `first_panel` is the number of the first panel
+    /// among those of all ranks.
+    pub fn plan(
+        w: &mut Workspace,
+        layout: &PanelLayout,
+        first_panel: u32,
+        options: &Options,
+        limits: &EngineLimits,
+    ) -> Self {
         let (rank, neurons) = (options.rank, layout.neurons);
         let kept = options.kept(neurons);
         let (cross, dense) = if take_turns(options, kept, neurons) {
@@ -88,7 +95,7 @@ impl Buffers {
             dense
         };
         let best_kept = plan_best_kept(w, options, &features);
-        let tokens = plan_tokens(w, layout, options, kept);
+        let tokens = plan_tokens(w, layout, first_panel, options, kept);
         let rows = layout.panel_rows;
         let gram = w.matrix("coefficient Gram matrix", rank, rank);
         let factor = w.matrix("Cholesky factor", rank, rank);
@@ -128,22 +135,21 @@ impl Buffers {
         }
     }
 
-    /// The buffers that carry a fit's state from one iteration to the next, and what was measured of the tokens. The others are
-    /// written before they are read.
-    pub fn carried(&self) -> Vec<BufferId> {
+    /// The buffers that carry what a fit keeps of the tokens of a panel from one iteration to the next, and what was measured of them.
+    pub fn carried_of_panel(&self, panel: usize) -> Vec<BufferId> {
+        let TokenBuffers { coefficients, best_coefficients, squared_norms, .. } = self.tokens[panel];
+        distinct(vec![coefficients.buffer(), best_coefficients.buffer(), squared_norms])
+    }
+
+    /// The buffers that carry the rest of a fit's state from one iteration to the next. All others are written before they are read.
+    pub fn carried_of_fit(&self) -> Vec<BufferId> {
         let mut carried = Vec::new();
-        for tokens in &self.tokens {
-            carried.extend([tokens.coefficients.buffer(), tokens.best_coefficients.buffer(), tokens.squared_norms]);
-        }
         let Features { dense, indices, values, .. } = self.features;
         let KeptEntries { indices: best_indices, values: best_values } = self.best_kept;
         carried.extend([dense.buffer(), indices, values, best_indices.buffer(), best_values.buffer()]);
         carried.extend([self.sums.cross.buffer(), self.sums.gram.buffer(), self.feature_gram.buffer()]);
         carried.extend([self.scales, self.state]);
-        // Some are one and the same.
-        let mut seen = HashSet::new();
-        carried.retain(|buffer| seen.insert(*buffer));
-        carried
+        distinct(carried)
     }
 
     /// Y of a panel's tokens; of a sample, the panel's first rows.
@@ -172,6 +178,13 @@ impl Buffers {
     }
 }
 
+/// Each buffer once.
+fn distinct(mut buffers: Vec<BufferId>) -> Vec<BufferId> {
+    let mut seen = HashSet::new();
+    buffers.retain(|buffer| seen.insert(*buffer));
+    buffers
+}
+
 fn plan_best_kept(w: &mut Workspace, options: &Options, features: &Features) -> KeptEntries {
     let current = KeptEntries::of(features);
     if !options.keep_best {
@@ -185,11 +198,17 @@ fn plan_best_kept(w: &mut Workspace, options: &Options, features: &Features) -> 
     }
 }
 
-fn plan_tokens(w: &mut Workspace, layout: &PanelLayout, options: &Options, kept: u32) -> Vec<TokenBuffers> {
+fn plan_tokens(
+    w: &mut Workspace,
+    layout: &PanelLayout,
+    first_panel: u32,
+    options: &Options,
+    kept: u32,
+) -> Vec<TokenBuffers> {
     let copies = options.keep_best && !finds_again(options, kept, layout.neurons);
     let penalized = options.solver.updates().coefficients.is_penalized();
     let mut plan = |panel: u32| {
-        let rows = layout.panel(panel).rows;
+        let (rows, panel) = (layout.panel(panel).rows, first_panel + panel);
         let coefficients = w.matrix(format!("coefficients of panel {panel}"), rows, options.rank);
         TokenBuffers {
             coefficients,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use unmix_runtime::{Engine, PanelLayout};
 
 use crate::checkpoint::CheckpointSummary;
+use crate::distribution::Distribution;
 use crate::iteration_state::IterationState;
 use crate::{Error, Options};
 
@@ -13,6 +14,8 @@ pub(crate) struct CheckpointHeader {
     pub summary: CheckpointSummary,
     /// Number of rows in every panel except the last. Sums are taken panel by panel, so their bits depend on it.
     pub panel_rows: u32,
+    /// Number of segments of the tokens. Sums are taken segment by segment.
+    pub segments: u32,
     /// Power of two by which the activations are multiplied.
     pub scale: f32,
     pub state: IterationState,
@@ -27,7 +30,15 @@ impl CheckpointHeader {
     }
 
     /// Returns an error if the options, the shape of the activations or the engine differ from those of the fit.
-    pub fn check(&self, options: &Options, layout: &PanelLayout, engine: &dyn Engine) -> Result<(), Error> {
+    /// `share` is the layout of the activations of this process.
+    pub fn check(
+        &self,
+        options: &Options,
+        distribution: &Distribution,
+        share: &PanelLayout,
+        engine: &dyn Engine,
+    ) -> Result<(), Error> {
+        let layout = &distribution.whole(share);
         let CheckpointSummary { tokens, neurons, element, .. } = &self.summary;
         let here = engine.kind().name();
         if self.summary.engine != here {
@@ -49,6 +60,13 @@ impl CheckpointHeader {
                 "its fit has other options; resume with the options of the checkpoint, or start the fit anew"
                     .to_owned(),
             ));
+        }
+        if self.segments != distribution.segments() {
+            return Err(refusal(format!(
+                "its fit took sums over {} segments of the tokens, and this one takes them over {}; resume with {0} segments",
+                self.segments,
+                distribution.segments()
+            )));
         }
         if self.panel_rows != layout.panel_rows {
             return Err(refusal(format!(

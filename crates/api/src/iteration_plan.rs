@@ -4,9 +4,10 @@ use unmix_kernels::{Matrix, Recording, Workspace, squared_norm};
 use unmix_runtime::{EngineLimits, PanelLayout};
 
 use crate::buffers::Buffers;
-use crate::panels::panels_of;
+use crate::distribution::Distribution;
+use crate::panels::{Panel, panels_of};
 use crate::steps::Steps;
-use crate::{Error, SemiNmf};
+use crate::{Error, Options, SemiNmf};
 
 /// The commands of one iteration of a fit, and the buffers that they need.
 #[derive(Clone, Debug)]
@@ -29,12 +30,12 @@ impl SemiNmf {
     /// # Errors
     /// [`Error::Option`] if an option is impossible for activations of this shape.
     pub fn plan_iteration(&self, layout: &PanelLayout, limits: &EngineLimits) -> Result<Iteration, Error> {
-        let options = self.options(layout.neurons);
-        self.check(&options, layout)?;
+        let options = self.asked(layout)?.options;
+        let distribution = self.distribution_of(layout);
         let mut workspace = Workspace::default();
-        let buffers = Buffers::plan(&mut workspace, layout, &options, limits);
-        let panels = panels_of(layout);
-        let steps = Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+        let buffers = Buffers::plan(&mut workspace, layout, distribution.first_panel(), &options, limits);
+        let panels = panels_of(layout, distribution.rows().start);
+        let steps = steps(&options, &panels, &buffers, &distribution);
         let mut recording = steps.features_step(options.relaxation);
         recording.append(steps.pass(options.sweeps));
         let mut start = Recording::new();
@@ -49,6 +50,16 @@ impl SemiNmf {
         let coefficients = buffers.tokens.iter().map(|tokens| tokens.coefficients).collect();
         Ok(Iteration { workspace, recording, start, coefficients })
     }
+}
+
+/// The steps of activations whose scale and norm are 1.
+fn steps<'a>(
+    options: &'a Options,
+    panels: &'a [Panel],
+    buffers: &'a Buffers,
+    distribution: &'a Distribution,
+) -> Steps<'a> {
+    Steps { options, panels, buffers, scale: 1.0, squared_norm: 1.0, distribution }
 }
 
 #[cfg(test)]
@@ -86,10 +97,10 @@ mod tests {
                 let options =
                     SemiNmf::new(RANK).solver(solver).sparsity(sparsity).keep_best(keep_best).options(NEURONS);
                 let mut workspace = Workspace::default();
-                let buffers = Buffers::plan(&mut workspace, &layout, &options, &limits);
-                let panels = panels_of(&layout);
-                let steps =
-                    Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+                let buffers = Buffers::plan(&mut workspace, &layout, 0, &options, &limits);
+                let panels = panels_of(&layout, 0);
+                let distribution = Distribution::alone(&layout);
+                let steps = steps(&options, &panels, &buffers, &distribution);
                 let name = format!("{}, {element}, {sparsity}, keep best: {keep_best}", solver.name());
                 check(&name, &layout, &options, &workspace, &steps.pass(options.sweeps));
             }
@@ -188,10 +199,11 @@ mod tests {
     fn each_panel_of_a_sample_weighs_its_penalties_by_the_norms_of_its_own_tokens() {
         let layout = layout(ElementType::F16);
         let options = SemiNmf::new(RANK).solver(Solver::Hals).options(NEURONS);
-        let buffers = Buffers::plan(&mut Workspace::default(), &layout, &options, &limits());
-        let panels = panels_of(&layout);
+        let buffers = Buffers::plan(&mut Workspace::default(), &layout, 0, &options, &limits());
+        let panels = panels_of(&layout, 0);
         let sample = Sample::of(&panels, 5);
-        let steps = Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+        let distribution = Distribution::alone(&layout);
+        let steps = steps(&options, &panels, &buffers, &distribution);
         let recording = steps.sample_pass(&sample.panels);
         let weighed: Vec<Resource> = recording
             .dispatches()

@@ -8,12 +8,14 @@ use std::ops::ControlFlow;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use unmix_kernels::Report;
-use unmix_runtime::{Pending, Prepared};
+use unmix_runtime::Pending;
 
 use crate::course::Course;
 use crate::fit::Fit;
 use crate::iteration_state::{Arrived, IterationState};
+use crate::prepared_steps::PreparedSteps;
 use crate::report::report_later;
+use crate::same_features::same_features;
 use crate::start::Start;
 use crate::watch::Watch;
 use crate::{Error, Progress, Stage, StopReason, revival};
@@ -46,8 +48,8 @@ pub(crate) struct Iterations<'f> {
 
 /// The updates of the features, prepared to run.
 struct FeaturesSteps {
-    first: Box<dyn Prepared>,
-    next: Box<dyn Prepared>,
+    first: PreparedSteps,
+    next: PreparedSteps,
 }
 
 impl FeaturesSteps {
@@ -174,6 +176,7 @@ impl<'f> Iterations<'f> {
             // Over-relaxation needs the features of an earlier update, so the first update has none.
             let step = &self.features_steps;
             if self.updated { &step.next } else { &step.first }.run()?;
+            same_features(fit).await?;
             self.updated = true;
         }
         for (feature, replacement) in replacements {
@@ -202,6 +205,10 @@ impl<'f> Iterations<'f> {
         let (fit, options) = (self.fit, &self.fit.options);
         let Some(next) = self.in_flight.pop_front() else { return Ok(false) };
         let Arrived { report, weighted_sums } = next.arrive().await?;
+        // All ranks decide by what rank 0 has found.
+        let communicator = fit.distribution.communicator();
+        let report = communicator.of_rank(0, report);
+        let weighted_sums = weighted_sums.map(|sums| communicator.of_rank(0, sums));
         let weighted_sums = weighted_sums.as_deref().map(bytemuck::cast_slice);
         if !self.course.take(&Report::parse(&report), weighted_sums, options, fit.measured.squared_norm)? {
             // Iterates after one that is not finite are not finite either.

@@ -6,7 +6,7 @@ use unmix_runtime::PanelLayout;
 /// A row panel of the activations, or a sample of its rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel {
-    /// Number of the panel, from 0.
+    /// Number of the panel among those of this process, from 0.
     pub index: usize,
     /// Number of the first row's token in the whole matrix.
     pub first_token: u32,
@@ -39,11 +39,11 @@ impl Panel {
     }
 }
 
-/// All panels of activations of this layout.
-pub(crate) fn panels_of(layout: &PanelLayout) -> Vec<Panel> {
+/// All panels of activations of this layout, the first of which begins with token `first_token` of the whole matrix.
+pub(crate) fn panels_of(layout: &PanelLayout, first_token: u64) -> Vec<Panel> {
     let panel = |index: u32| Panel {
         index: index as usize,
-        first_token: layout.rows(index).start as u32,
+        first_token: (first_token + layout.rows(index).start) as u32,
         every: 1,
         activations: layout.panel(index),
     };

@@ -11,7 +11,8 @@ pub(crate) fn report_later(fit: &Fit<'_>) -> Pending<Vec<u32>> {
     fit.io.read_later(fit.buffers.report, report_words(fit.options.rank).into())
 }
 
-/// Waits for the report of the latest submitted iteration.
+/// Waits for the report of the latest submitted iteration, of rank 0.
 pub(crate) async fn latest_report(fit: &Fit<'_>) -> Result<Report, Error> {
-    Ok(Report::parse(&report_later(fit).await?))
+    let words = report_later(fit).await?;
+    Ok(Report::parse(&fit.distribution.communicator().of_rank(0, words)))
 }

@@ -8,6 +8,7 @@ use unmix_kernels::{
 use crate::Options;
 use crate::buffers::Buffers;
 use crate::coefficients_update::{self, CoefficientsUpdate, HalsCoefficients};
+use crate::distribution::Distribution;
 use crate::features_update;
 use crate::kept_entries::KeptEntries;
 use crate::panels::Panel;
@@ -29,6 +30,8 @@ pub(crate) struct Steps<'a> {
     pub scale: f32,
     /// ‖X‖² of the scaled activations.
     pub squared_norm: f64,
+    /// Who has which tokens.
+    pub distribution: &'a Distribution,
 }
 
 impl<'a> Steps<'a> {
@@ -38,7 +41,7 @@ impl<'a> Steps<'a> {
 
     /// A pass over `panels` that computes the sums of the fit.
     pub fn over(&self, panels: &'a [Panel]) -> Pass<'a> {
-        Pass { panels, sums: &self.buffers.sums, scale: self.scale }
+        Pass { panels, sums: &self.buffers.sums, scale: self.scale, distribution: self.distribution }
     }
 
     /// The commands before the first update of the features, for a start that provides coefficients and their sums.
@@ -172,8 +175,7 @@ impl<'a> Steps<'a> {
     /// all tokens, and rounding raises the loss by about 1e-6 · K/n of itself. The sums that describe the result are computed again at the
     /// end.
     pub fn precision(&self) -> Precision {
-        let tokens: u64 = self.panels.iter().map(|panel| u64::from(panel.rows())).sum();
-        let rounded = self.updates().alternate_least_squares() && tokens >= FEWEST_ROUNDED;
+        let rounded = self.updates().alternate_least_squares() && self.distribution.tokens() >= FEWEST_ROUNDED;
         if rounded { Precision::Bf16 } else { Precision::F32 }
     }
 
