@@ -14,8 +14,6 @@ pub(crate) struct CheckpointHeader {
     pub summary: CheckpointSummary,
     /// Number of rows in every panel except the last. Sums are taken panel by panel, so their bits depend on it.
     pub panel_rows: u32,
-    /// Number of segments of the tokens. Sums are taken segment by segment.
-    pub segments: u32,
     /// Power of two by which the activations are multiplied.
     pub scale: f32,
     pub state: IterationState,
@@ -61,10 +59,10 @@ impl CheckpointHeader {
                     .to_owned(),
             ));
         }
-        if self.segments != distribution.segments() {
+        if self.summary.segments != distribution.segments() {
             return Err(refusal(format!(
                 "its fit took sums over {} segments of the tokens, and this one takes them over {}; resume with {0} segments",
-                self.segments,
+                self.summary.segments,
                 distribution.segments()
             )));
         }

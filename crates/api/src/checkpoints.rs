@@ -81,9 +81,9 @@ async fn take(
             options: fit.options.clone(),
             iterations: state.course.losses.len() as u32,
             seconds,
+            segments: fit.distribution.segments(),
         },
         panel_rows: layout.panel_rows,
-        segments: fit.distribution.segments(),
         scale: fit.measured.scale,
         state,
     };

@@ -226,7 +226,9 @@ pub(crate) fn plan_fits(
         let of_tokens = distribution.tokens() * TOKEN_BYTES;
         (of_tokens + rank * kept * ENTRY_BYTES + coefficients_of_panel + reduced).max(basis_bytes)
     };
-    let result = |options: &Options| tokens.saturating_add(neurons).saturating_mul(u64::from(options.rank) * 4);
+    // Rank 0 gathers the coefficients of all ranks.
+    let saved = if distribution.communicator().rank() == 0 { distribution.tokens() } else { tokens };
+    let result = |options: &Options| saved.saturating_add(neurons).saturating_mul(u64::from(options.rank) * 4);
     FitPlan {
         placement,
         activations_bytes,

@@ -161,7 +161,10 @@ impl<'f> Iterations<'f> {
         // Even after a stop, one iteration must run. Otherwise there are no features to return.
         let ended = self.stop.is_some() || self.interrupted;
         let last = if ended { 1 } else { self.fit.options.max_iterations };
-        self.submitted < last && self.in_flight.len() <= self.fit.engine.limits().lookahead as usize
+        // All ranks must take the same steps in the same order, and some engines do not submit ahead.
+        let differ = self.fit.distribution.engines_differ();
+        let ahead = if differ { 0 } else { self.fit.engine.limits().lookahead };
+        self.submitted < last && self.in_flight.len() <= ahead as usize
     }
 
     /// Submits an iteration up to its pass over the activations: revives the features that are dead according to the reports, and updates

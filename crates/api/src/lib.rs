@@ -22,7 +22,7 @@
 //! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |
 //! | between iterations | what they said (`report`, `course`), `revival`, and the callback (`watch`) |
 //! | checkpoints | `checkpoint` is what a caller's writer and reader see, `checkpoints` decides when, `checkpoint_header` whose they are; `iteration_state` and `saved_buffers` are what they hold; `checkpoint_handles`, `float_bits` |
-//! | several processes | a `distribution` says which tokens each has (`token_share`), a `communicator` connects them; `reduction` adds sums in the `segment_tree`, where `prepared_steps` has one |
+//! | several processes | a `distribution` says which tokens each has (`token_share`), a `communicator` connects them; `reduction` adds sums in the `segment_tree` where `prepared_steps` has one, `gathering` brings coefficients together, `same_features` keeps ranks with different engines in step |
 //! | several fits at once | `batch` is what a caller sees, `lockstep` iterates fits that share a session, `allocation` has the buffers of all |
 //! | between fits | `feature_cosines`, `matching` |
 //! | the consensus of runs | `consensus` is what a caller sees, `consensus_plan` says what it needs; `consensus_runs` starts and iterates the runs, `agreement` finds what they agree on, from the features in a `pool` and their `clusters`, `refit` fits that to all tokens |
@@ -58,6 +58,7 @@ mod fit;
 mod fit_plan;
 mod float_bits;
 mod gather;
+mod gathering;
 mod host_activations;
 mod iteration_plan;
 mod iteration_state;

@@ -26,7 +26,7 @@ impl Recording {
                 }
                 Command::Reduce(reduction) => {
                     let sums: Vec<_> = reduction.sums.iter().map(|sum| name(sum.buffer.into())).collect();
-                    let last = if reduction.last { ", then over all ranks" } else { "" };
+                    let last = if reduction.last { ", all ranks" } else { "" };
                     let what = format!("reduce segment {} of {}{last}", reduction.segment + 1, reduction.segments);
                     (what, format!("{} B", reduction.bytes()), format!("-> {}", sums.join(", ")))
                 }

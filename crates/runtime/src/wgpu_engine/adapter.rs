@@ -22,6 +22,9 @@ pub struct AdapterChoice {
     pub backends: Option<wgpu::Backends>,
     /// Whether a software renderer such as lavapipe will do.
     pub software: bool,
+    /// Which of several adapters that are alike, from 0; after the last one it begins again with the first. So processes on one machine
+    /// can take different GPUs.
+    pub number: u32,
     /// Opens the device with the limits that every WebGPU device has instead of the adapter's own, to try what runs
     /// everywhere.
     pub portable_limits: bool,
@@ -39,6 +42,7 @@ impl Default for AdapterChoice {
             name: None,
             backends: None,
             software: true,
+            number: 0,
             portable_limits: false,
             checked: std::env::var_os("UNMIX_CHECKED").is_some_and(|value| !value.is_empty() && value != "0"),
             variants: None,
@@ -100,6 +104,13 @@ impl AdapterChoice {
         let mut found = instance.enumerate_adapters(backends).await;
         // Stable, so that equals stay in wgpu's order of backends.
         found.sort_by_key(|adapter| Reverse(rank(adapter.get_info().device_type)));
+        let kind = |adapter: &wgpu::Adapter| (adapter.get_info().device_type, adapter.get_info().backend);
+        let mut fitting = (0..found.len()).filter(|&place| self.fits(&found[place].get_info()));
+        if let Some(first) = fitting.next() {
+            let mut alike = vec![first];
+            alike.extend(fitting.filter(|&place| kind(&found[place]) == kind(&found[first])));
+            found.swap(first, alike[self.number as usize % alike.len()]);
+        }
         found
     }
 }
