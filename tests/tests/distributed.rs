@@ -3,12 +3,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use unmix::{
     ActivationSource, CpuEngine, DenseMatrix, Distribution, ElementType, Engine, Error, Factorization, Init, Progress,
     SemiNmf, Solver, Stage, StreamOptions,
 };
-use unmix_tests::{Dense, ThreadRank, assert_same, engines_with_panels, planted};
+use unmix_tests::{Dense, Store, ThreadRank, assert_same, engines_with_panels, planted};
 
 const TOKENS: usize = 1283;
 const NEURONS: usize = 24;
@@ -254,6 +255,61 @@ fn all_ranks_stop_when_one_of_them_is_asked_to() {
         },
     );
     assert_eq!(iterations, [3, 3, 3]);
+}
+
+#[test]
+fn a_fit_goes_on_with_another_number_of_ranks() {
+    let x = planted(41, TOKENS, NEURONS, RANK as usize, ElementType::F32);
+    let (engine, source): (_, Arc<dyn ActivationSource + Send + Sync>) =
+        (small_panels(), Arc::new(x.to_activations(ElementType::F32)));
+    let over = |ranks, builder: &(dyn Fn(&ThreadRank) -> SemiNmf + Sync)| {
+        joined(on_ranks(
+            ranks,
+            |_| &engine,
+            &source,
+            |rank, engine, distribution| {
+                let activations = share_of(&distribution, engine, &source, Placed::Resident);
+                builder(rank).distributed(distribution).fit(engine, &activations).expect("a fit")
+            },
+        ))
+    };
+    for solver in [Solver::Hals, Solver::ProjectedLs] {
+        let (store, elsewhere) = (Store::default(), Store::default());
+        let fit = over(4, &|rank| {
+            let store = if rank_of(rank) == 0 { &store } else { &elsewhere };
+            settings(solver).tolerance(0.0).checkpoint(Duration::from_nanos(1), store.clone())
+        });
+        let stored = store.all();
+        assert!(stored.len() >= 5 && elsewhere.all().is_empty(), "{solver:?}: {} checkpoints", stored.len());
+        for ranks in [1, 2, 3] {
+            let resumed = over(ranks, &|_| SemiNmf::resume(stored[3].clone()).expect("a checkpoint"));
+            assert_same(&format!("{solver:?} goes on with {ranks} ranks"), &fit, &resumed);
+        }
+        // Sums that are taken in another order would lead elsewhere.
+        let alone = engine.load(&source).expect("loading");
+        let refused = SemiNmf::resume(stored[3].clone()).expect("a checkpoint").fit(&engine, &alone).map(drop);
+        let refused = refused.expect_err("8 segments").to_string();
+        assert!(refused.contains("resume with 8 segments"), "{refused}");
+    }
+}
+
+#[test]
+fn the_fingerprint_is_that_of_all_rows_on_any_number_of_ranks() {
+    for (tokens, neurons) in [(TOKENS, NEURONS), (40, 7), (9, 1)] {
+        let x = Dense::random(42, tokens, neurons, ElementType::F16);
+        let source: Arc<dyn ActivationSource + Send + Sync> = Arc::new(x.to_activations(ElementType::F16));
+        let wanted = unmix_data::fingerprint(&source).expect("a fingerprint");
+        for ranks in 1..=8 {
+            let engine = CpuEngine::new().panel_bytes(1 << 10);
+            let found = on_ranks(
+                ranks,
+                |_| &engine,
+                &source,
+                |_, _, distribution| unmix_data::fingerprint_of_ranks(&source, &distribution).expect("a fingerprint"),
+            );
+            assert!(found.iter().all(|found| *found == wanted), "{tokens} × {neurons} on {ranks} ranks");
+        }
+    }
 }
 
 #[test]

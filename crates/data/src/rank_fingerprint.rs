@@ -28,9 +28,13 @@ pub fn fingerprint_of_ranks(source: &dyn ActivationSource, distribution: &Distri
     let beginning = beginning(source);
     let bytes = Bytes { row_bytes: source.neurons() * source.element().bytes() as u64, source, beginning };
     let all = 0..bytes.beginning.len() as u64 + source.tokens() * bytes.row_bytes;
+    if all.end <= CHUNK {
+        return fingerprint(source);
+    }
     let own = bytes.chunks_of(distribution.rows(), &all);
     let mut described = Vec::new();
-    for node in subtrees(all.clone(), &own) {
+    // The root has another kind of value, so it is no subtree, even if one rank has all of it.
+    for node in halves(&all).into_iter().flat_map(|half| subtrees(half, &own)) {
         let value = bytes.value(&node)?;
         described.extend(node.start.to_le_bytes().into_iter().chain(node.end.to_le_bytes()).chain(value));
     }

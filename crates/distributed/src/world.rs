@@ -2,16 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use mpi::Threading;
-use mpi::collective::SystemOperation;
-use mpi::datatype::{Partition, PartitionMut};
-use mpi::environment::Universe;
+use mpi::environment::{self, Universe};
+use mpi::request::Request;
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator, CommunicatorCollectives};
-use mpi::{Count, environment};
+use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Source};
+use mpi::{Rank, Threading};
 
-/// Most bytes that a rank sends or receives in one call of MPI, which counts in 32 bits.
-const MOST_BYTES: u64 = 1 << 28;
+/// Most bytes of a message, because MPI counts in 32 bits.
+const MOST_BYTES: usize = 1 << 30;
 
 /// All ranks.
 #[derive(Debug, Default)]
@@ -59,37 +57,25 @@ impl unmix::Communicator for World {
         let outgoing: Vec<u64> = parts.iter().map(|part| part.len() as u64).collect();
         let mut incoming = vec![0u64; parts.len()];
         world.all_to_all_into(&outgoing[..], &mut incoming[..]);
-        let own = outgoing.iter().chain(&incoming).copied().max().unwrap_or(0);
-        let mut longest = 0u64;
-        world.all_reduce_into(&own, &mut longest, SystemOperation::max());
-        let mut received: Vec<Vec<u8>> = incoming.iter().map(|&length| Vec::with_capacity(length as usize)).collect();
-        let piece = (MOST_BYTES / parts.len() as u64).max(1);
-        for first in (0..longest).step_by(piece as usize) {
-            let of_round = |lengths: &[u64]| -> Vec<Count> {
-                lengths.iter().map(|length| length.saturating_sub(first).min(piece) as Count).collect()
-            };
-            let (outgoing, incoming) = (of_round(&outgoing), of_round(&incoming));
-            let mut sent = Vec::new();
-            for (part, &count) in parts.iter().zip(&outgoing).filter(|(_, count)| **count > 0) {
-                sent.extend_from_slice(&part[first as usize..][..count as usize]);
+        let mut received: Vec<Vec<u8>> = incoming.iter().map(|&length| vec![0; length as usize]).collect();
+        let own = world.rank() as usize;
+        received[own].copy_from_slice(parts[own]);
+        // Messages rather than MPI_Alltoallv: in OpenMPI 4.1 a part without bytes can make ranks choose different algorithms, whose messages
+        // do not match.
+        let process = |rank: usize| world.process_at_rank(rank as Rank);
+        mpi::request::scope(|scope| {
+            let mut receiving = Vec::new();
+            for (rank, received) in received.iter_mut().enumerate().filter(|(rank, _)| *rank != own) {
+                let pieces = received.chunks_mut(MOST_BYTES);
+                receiving.extend(pieces.map(|piece| process(rank).immediate_receive_into(scope, piece)));
             }
-            let mut arrived = vec![0u8; incoming.iter().map(|&count| count as usize).sum()];
-            world.all_to_all_varcount_into(
-                &Partition::new(&sent[..], &outgoing[..], &places(&outgoing)[..]),
-                &mut PartitionMut::new(&mut arrived[..], &incoming[..], &places(&incoming)[..]),
-            );
-            let mut rest = &arrived[..];
-            for (received, &count) in received.iter_mut().zip(&incoming) {
-                let (own, after) = rest.split_at(count as usize);
-                received.extend_from_slice(own);
-                rest = after;
+            let mut sending = Vec::new();
+            for (rank, part) in parts.iter().enumerate().filter(|(rank, _)| *rank != own) {
+                sending.extend(part.chunks(MOST_BYTES).map(|piece| process(rank).immediate_send(scope, piece)));
             }
-        }
+            receiving.into_iter().for_each(Request::wait_without_status);
+            sending.into_iter().for_each(Request::wait_without_status);
+        });
         received
     }
-}
-
-/// Where each part begins if they follow one another.
-fn places(counts: &[Count]) -> Vec<Count> {
-    counts.iter().scan(0, |next, count| Some(std::mem::replace(next, *next + count))).collect()
 }

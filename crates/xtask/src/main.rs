@@ -22,6 +22,7 @@ mod shards;
 mod system;
 mod tally;
 mod test;
+mod test_mpi;
 mod test_python;
 mod vulkan;
 mod wheel;
@@ -50,6 +51,9 @@ cargo xtask test-python [--all | --wheel] [ARGS]
                                             (some gigabytes, once, in target/)
                               --wheel       instead, build the wheel in target/wheels, and try it in an environment with numpy
                                             alone
+cargo xtask test-mpi [ARGS] Build `unmix-mpi` in target/mpi and run its tests under mpirun, with up to 8 ranks on this machine.
+                            Installs OpenMPI and libclang first, where this user may (Debian and Ubuntu). ARGS go on to
+                            `cargo test`.
 cargo xtask docs-python     Write the reference of the Python package to target/doc-python, without a warning.
 cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that
                             it is for. Installs those tools from PyPI first, in target/ (some gigabytes, once; Python
@@ -117,13 +121,14 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(
-            "test" | "test-python" | "docs-python" | "test-exports" | "test-lens" | "compare" | "quality"
+            "test" | "test-mpi" | "test-python" | "docs-python" | "test-exports" | "test-lens" | "compare" | "quality"
             | "gpu-bundle" | "fuzz" | "shards" | "lint" | "package",
         ) if asks_for_help => {
             print!("{HELP}");
             Ok(())
         }
         Some("test") => test::run(&rest),
+        Some("test-mpi") => test_mpi::run(&rest),
         Some("test-exports") => exports::run(&rest),
         Some("test-python") => test_python::run(&rest),
         Some("docs-python") => docs_python::run(&rest),
