@@ -26,7 +26,7 @@ sys.path.append(str(ROOT / "crates/xtask/lens"))
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["python/unmix/experiments/*.py"]
 
 # Modules whose doctests run a model.
-WITH_MODELS = ("unmix.collect", "unmix.collection", "unmix.models", "unmix.steering")
+WITH_MODELS = ("unmix.collecting", "unmix.collection", "unmix.models", "unmix.steering")
 # Modules whose doctests read a fit of the demo.
 WITH_A_FIT = tuple(
     f"unmix.{name}."

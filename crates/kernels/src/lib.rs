@@ -49,7 +49,7 @@ pub use cholesky::{CHOLESKY, Ridge, STATUS_WORDS, cholesky};
 pub use coherence_penalty::{COHERENCE_PENALTY, Coherence, coherence_penalty};
 pub use compose::{ComposeError, compose};
 pub use copy_rows::{COPY_ROWS, copy_rows};
-pub use cpu::{VECTORS_VARIABLE, Vectors, uses_amx};
+pub use cpu::{VECTORS_VARIABLE, Vectors, multiplies_bf16, uses_amx};
 pub use cross_product::{CROSS_PRODUCT, Split, Summation, cross_product};
 pub use element_type::ElementType;
 pub use features::{

@@ -6,8 +6,8 @@ pub enum Precision {
     /// Operands are multiplied as they are.
     #[default]
     F32,
-    /// Both operands may be rounded to bf16, which has 8 significant bits, where that is faster: on the CPU with AMX. The error of a
-    /// sum of n products of about one size is about 0.002/√n of the sum.
+    /// Both operands may be rounded to bf16, which has 8 significant bits, where that is faster: on the CPU with AMX or
+    /// AVX512-BF16. The error of a sum of n products of about one size is about 0.002/√n of the sum.
     Bf16,
 }
 

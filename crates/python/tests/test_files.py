@@ -30,11 +30,23 @@ def test_a_report_has_another_fit_beside_it(fit, activations, tmp_path):
 
 
 def test_a_report_is_not_written_over_unless_asked(fit, tmp_path):
-    (tmp_path / "report.html").write_text("mine")
+    written = fit.report(tmp_path / "report.html", ranks=[2]).path.read_bytes()
     with pytest.raises(ValueError, match="exists"):
         fit.report(tmp_path / "report.html")
-    assert (tmp_path / "report.html").read_text() == "mine"
-    assert fit.report(tmp_path / "report.html", ranks=[2], force=True).path.stat().st_size > 1000
+    assert fit.report(tmp_path / "report.html", ranks=[2], force=True).path.read_bytes() == written
+
+
+def test_a_page_never_replaces_a_file_that_is_none(fit, tmp_path):
+    fit.save(tmp_path / "fit")
+    run = tmp_path / "fit/run.json"
+    before = run.read_bytes()
+    with pytest.raises(ValueError, match=r"run\.json: will not be replaced, .* not a page that unmix wrote"):
+        fit.report(run, force=True)
+    with pytest.raises(ValueError, match="not a page that unmix wrote"):
+        fit.compare(fit, page=run, force=True)
+    assert run.read_bytes() == before
+    (tmp_path / "empty.html").touch()
+    assert fit.report(tmp_path / "empty.html", ranks=[2], force=True).path.stat().st_size > 1000
 
 
 def test_a_report_shows_what_features_promote(demo_fit, tmp_path):

@@ -53,6 +53,17 @@ def test_importing_unmix_imports_nothing_but_numpy():
     assert "numpy" in loaded and not loaded & others
 
 
+def test_what_a_fit_does_not_need_is_imported_at_its_first_use():
+    listed = run(
+        "-c",
+        "import sys, unmix\n"
+        "early = [name for name in ('collecting', 'estimator', 'steering') if f'unmix.{name}' in sys.modules]\n"
+        "missing = [name for name in unmix.__all__ if name not in dir(unmix) or getattr(unmix, name) is None]\n"
+        "print(early, missing, callable(unmix.collect), callable(unmix.fit))",
+    )
+    assert listed.stdout.split("\n")[0] == "[] [] True True", listed.stderr
+
+
 def test_numpy_is_the_only_package_that_an_installation_needs():
     try:
         import tomllib

@@ -11,10 +11,11 @@ mod tiles;
 use std::arch::x86_64::*;
 use std::sync::OnceLock;
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 use faer::MatMut;
 use rayon::prelude::*;
 
+use super::bf16_pairs::{rounded_elements, sixteen, sixteen_f32};
 use super::operands::{AHEAD, Operands};
 use super::shares::{contiguous, for_each_share};
 use super::vectors::{Vectors, vectors};
@@ -100,28 +101,6 @@ fn nearest_bf16(value: f32) -> u16 {
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
-/// Sixteen elements as a vector, with zeros if there are not enough bytes.
-#[inline(always)]
-fn sixteen<V: Pod>(bytes: &[u8], at: usize) -> V {
-    match bytes.get(at..at + size_of::<V>()) {
-        Some(bytes) => bytemuck::pod_read_unaligned(bytes),
-        None => {
-            let mut vector = V::zeroed();
-            let rest = bytes.get(at..).unwrap_or_default();
-            bytemuck::bytes_of_mut(&mut vector)[..rest.len()].copy_from_slice(rest);
-            vector
-        }
-    }
-}
-
-/// Two tokens side by side, with the first one in the lower half.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn bf16_pairs([first, second]: [__m256i; 2]) -> [u32; TILE] {
-    let second = _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16);
-    bytemuck::cast(_mm512_or_si512(_mm512_cvtepu16_epi32(first), second))
-}
-
 /// Cuts two tokens, or two neurons of a projection, into bf16, one part after the other. The two lie side by side in a
 /// row of each part's tile.
 #[target_feature(enable = "avx512f")]
@@ -133,15 +112,6 @@ fn split_pairs(mut pair: [__m512; 2], row: usize, tiles: &mut [Tile]) {
         tile.0[row] = bytemuck::cast(_mm512_or_si512(_mm512_srli_epi32(parts[0], 16), parts[1]));
         pair = [0, 1].map(|i| _mm512_sub_ps(pair[i], _mm512_castsi512_ps(parts[i])));
     }
-}
-
-/// Two tokens of 16 neurons side by side, each value as the nearest bf16.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-#[inline]
-fn rounded_pairs([first, second]: [__m512; 2]) -> [u32; TILE] {
-    let rounded: __m512i = bytemuck::cast(_mm512_cvtne2ps_pbh(second, first));
-    let pairs: [u16; STEP] = std::array::from_fn(|i| (i / 2 + i % 2 * TILE) as u16);
-    bytemuck::cast(_mm512_permutexvar_epi16(bytemuck::cast(pairs), rounded))
 }
 
 /// Y in tiles, which all threads share. It is one block of tokens after the other. Within a block there are groups of
@@ -313,17 +283,9 @@ impl Share<'_> {
             for (strip, tiles) in tiles.chunks_exact_mut(steps * parts).enumerate() {
                 let tiles = &mut tiles[step * parts..][..parts];
                 let neurons = strip * TILE * element.bytes();
-                let pair = match element {
-                    ElementType::Bf16 => {
-                        tiles[0].0[row] = bf16_pairs(rows.map(|bytes| sixteen(bytes, neurons)));
-                        continue;
-                    }
-                    ElementType::F16 => rows.map(|bytes| _mm512_cvtph_ps(sixteen(bytes, neurons))),
-                    ElementType::F32 => rows.map(|bytes| sixteen(bytes, neurons)),
-                };
                 match tiles {
-                    [tile] => tile.0[row] = rounded_pairs(pair),
-                    tiles => split_pairs(pair, row, tiles),
+                    [tile] => tile.0[row] = rounded_elements(element, rows, neurons),
+                    tiles => split_pairs(rows.map(|bytes| sixteen_f32(element, bytes, neurons)), row, tiles),
                 }
             }
         }

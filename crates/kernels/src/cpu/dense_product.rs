@@ -6,6 +6,8 @@ use faer::MatMut;
 use super::amx_product;
 use super::operands::Operands;
 use super::packed_product;
+use super::words::Processor;
+use crate::Precision;
 
 /// Whether the dense products of the CPU twins run on AMX's tiles. They do if the processor has them, the system lets
 /// this process use them, `UNMIX_AMX` is not `0`, and vectors are not restricted. Results depend on it in their last
@@ -17,6 +19,12 @@ pub fn uses_amx() -> bool {
     false
 }
 
+/// Whether dense products of operands that may be rounded run on vectors of bf16 pairs. They do if the processor has
+/// AVX512-BF16, does not use AMX, and vectors are not restricted. Results depend on it in their last digits.
+pub fn multiplies_bf16() -> bool {
+    !uses_amx() && Processor::bf16().is_some()
+}
+
 /// out (+)= scale · XᵀY as [d, K], column-major with contiguous columns. Every sum is taken in the same order, whatever
 /// the number of threads.
 pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
@@ -24,14 +32,20 @@ pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accum
     if !operands.symmetric && uses_amx() {
         return amx_product::amx_product(operands, out, accumulate);
     }
-    packed_product::packed_product(operands, out, accumulate);
+    vector_product(operands, out, accumulate);
+}
+
+/// The product on vectors, of rounded operands if they may be rounded and that is faster.
+fn vector_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
+    let pairs = if operands.precision == Precision::Bf16 { Processor::bf16() } else { None };
+    packed_product::packed_product(pairs.unwrap_or_else(Processor::f32), operands, out, accumulate);
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::ElementType;
     use crate::cpu::Elements;
-    use crate::{ElementType, Precision};
 
     /// Numbers without a pattern, some of them zero.
     pub fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f32> {
@@ -47,7 +61,7 @@ pub(super) mod tests {
 
     /// Every way that this processor has.
     fn ways() -> Vec<(&'static str, Way)> {
-        let mut ways: Vec<(&str, Way)> = vec![("packed", packed_product::packed_product)];
+        let mut ways: Vec<(&str, Way)> = vec![("vectors", vector_product)];
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if amx_product::available() {
             ways.push(("AMX", amx_product::amx_product));

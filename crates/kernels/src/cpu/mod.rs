@@ -2,6 +2,8 @@
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx_product;
+#[cfg(target_arch = "x86_64")]
+mod bf16_pairs;
 mod dense_product;
 mod dense_projection;
 mod elements;
@@ -16,11 +18,12 @@ mod sparse_descent;
 mod sparse_product;
 mod transposition;
 mod vectors;
+mod words;
 
 use std::cell::RefCell;
 
 pub(crate) use dense_product::dense_product;
-pub use dense_product::uses_amx;
+pub use dense_product::{multiplies_bf16, uses_amx};
 pub(crate) use dense_projection::dense_projection;
 pub(crate) use elements::Elements;
 pub(crate) use operands::Operands;

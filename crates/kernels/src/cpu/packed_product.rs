@@ -1,59 +1,66 @@
-//! The dense product of tall, skinny operands, YᵀX. X is decoded from its storage type while it is packed.
+//! The dense product of tall, skinny operands, YᵀX, on vectors. X is decoded from its storage type while it is packed.
 //!
 //! It works as in Goto and van de Geijn 2008. Tokens are taken in blocks, X is packed into strips of neurons and Y into
 //! tiles of features. A micro-kernel runs over the tokens of a block, and keeps the sums of a strip and a tile in
-//! registers meanwhile.
+//! registers meanwhile. What is packed are words, which hold a number of one token, or rounded numbers of two
+//! (`words.rs`).
 
 use faer::MatMut;
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 use rayon::prelude::*;
 
 use super::operands::{AHEAD, Operands};
 use super::shares::{add, contiguous, for_each_share};
-use super::vectors::arch;
+use super::words::{Arithmetic, Processor, Task};
 use super::{prefetch, with_scratch};
+use crate::ElementType;
 
-/// Tokens of a block. A strip of X stays in the first-level cache while the tiles of Y pass by.
-const BLOCK_TOKENS: usize = 256;
-/// Tokens for which Y is packed at once.
-const PACKED_TOKENS: usize = 16 * BLOCK_TOKENS;
+/// Words of a block for each neuron. A strip of X stays in the first-level cache while the tiles of Y pass by.
+const BLOCK_WORDS: usize = 256;
+/// Words for which Y is packed at once.
+const PACKED_WORDS: usize = 16 * BLOCK_WORDS;
 /// Vectors of neurons in a strip.
 const STRIP_VECTORS: usize = 2;
 /// Neurons of the widest strip. Shares of neurons are multiples of it.
 const WIDEST_STRIP: usize = STRIP_VECTORS * 16;
 /// Most neurons that a thread packs at once.
 const SHARE_NEURONS: usize = 256;
-/// Numbers that a thread holds at once: a block of its neurons and their sums. They take most of a second-level cache
-/// of 512 KiB.
-const SHARE_NUMBERS: usize = 96 << 10;
+/// Words that a thread holds at once: a block of its neurons and their sums. They take most of a second-level cache of
+/// 512 KiB.
+const SHARE_WORDS: usize = 96 << 10;
 /// Features of the widest tile.
 const WIDEST_TILE: usize = 12;
 
 /// out (+)= scale · XᵀY, as [`super::dense_product`].
-pub(super) fn packed_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, accumulate: bool) {
-    let arch = arch();
-    let widest = arch.dispatch(WidestTile);
-    for first in (0..operands.rows).step_by(PACKED_TOKENS) {
-        let tokens = PACKED_TOKENS.min(operands.rows - first);
+pub(super) fn packed_product(
+    processor: Processor,
+    operands: &Operands<'_>,
+    mut out: MatMut<'_, f32>,
+    accumulate: bool,
+) {
+    let widest = processor.run(WidestTile);
+    let at_once = PACKED_WORDS * processor.tokens();
+    for first in (0..operands.rows).step_by(at_once) {
+        let tokens = at_once.min(operands.rows - first);
         let rows = &operands.coefficients[first * operands.stride..];
-        with_scratch(tokens * operands.rank, |values| {
+        with_scratch(tokens.div_ceil(processor.tokens()) * operands.rank, |words| {
             let product = Product {
                 operands,
-                coefficients: &PackedCoefficients::new(rows, operands, tokens, widest, values),
+                coefficients: &PackedCoefficients::new(processor, rows, operands, tokens, widest, words),
                 first_row: operands.first_row + first,
                 accumulate: accumulate || first > 0,
             };
-            let most = SHARE_NUMBERS / (BLOCK_TOKENS + operands.rank) / WIDEST_STRIP * WIDEST_STRIP;
+            let most = SHARE_WORDS / (BLOCK_WORDS + operands.rank) / WIDEST_STRIP * WIDEST_STRIP;
             let most = most.clamp(WIDEST_STRIP, SHARE_NEURONS);
-            for_each_share(out.as_mut(), most, WIDEST_STRIP, &|neuron, out| product.share(arch, neuron, out));
+            for_each_share(out.as_mut(), most, WIDEST_STRIP, &|neuron, out| product.share(processor, neuron, out));
         });
     }
 }
 
 /// Y packed for the micro-kernel, which all threads share. It is one block of tokens after the other, within a block
-/// one tile of features after the other, and within a tile one token after the other.
+/// one tile of features after the other, and within a tile one word of each feature after the other.
 struct PackedCoefficients<'a> {
-    values: &'a [f32],
+    words: &'a [f32],
     tokens: usize,
     rank: usize,
     /// Width of each tile, in order.
@@ -61,26 +68,54 @@ struct PackedCoefficients<'a> {
 }
 
 impl<'a> PackedCoefficients<'a> {
-    /// Packs the first `tokens` of the rows into `values`.
-    fn new(rows: &[f32], operands: &Operands<'_>, tokens: usize, widest: usize, values: &'a mut [f32]) -> Self {
+    /// Packs the first `tokens` of the rows into `words`.
+    fn new(
+        processor: Processor,
+        rows: &[f32],
+        operands: &Operands<'_>,
+        tokens: usize,
+        widest: usize,
+        words: &'a mut [f32],
+    ) -> Self {
         let (rank, stride) = (operands.rank, operands.stride);
         let count = rank.div_ceil(widest);
         // Tiles have nearly equal widths, because a narrow last one would use the registers badly.
         let tiles: Vec<usize> = (0..count).map(|t| (t + 1) * rank / count - t * rank / count).collect();
-        values.par_chunks_mut(BLOCK_TOKENS * rank).zip(rows.par_chunks(BLOCK_TOKENS * stride)).for_each(
-            |(packed, rows)| {
-                let tokens = packed.len() / rank;
-                let mut first = 0;
-                for &tile in &tiles {
-                    let packed = &mut packed[first * tokens..][..tile * tokens];
-                    for (packed, row) in packed.chunks_exact_mut(tile).zip(rows.chunks(stride)) {
-                        packed.copy_from_slice(&row[first..first + tile]);
-                    }
-                    first += tile;
-                }
-            },
-        );
-        PackedCoefficients { values, tokens, rank, tiles }
+        let block = BLOCK_WORDS * processor.tokens();
+        // The last row may end before the next one would begin, and rows behind the last token are not packed.
+        let rows = &rows[..rows.len().min(tokens * stride)];
+        words.par_chunks_mut(BLOCK_WORDS * rank).zip(rows.par_chunks(block * stride)).for_each(|(packed, rows)| {
+            processor.run(PackTiles { tiles: &tiles, rank, rows, stride, packed });
+        });
+        PackedCoefficients { words, tokens, rank, tiles }
+    }
+}
+
+/// Packs a block of Y.
+struct PackTiles<'a> {
+    tiles: &'a [usize],
+    rank: usize,
+    rows: &'a [f32],
+    stride: usize,
+    packed: &'a mut [f32],
+}
+
+impl Task for PackTiles<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, A: Arithmetic<S>>(self, _: S, arithmetic: A) {
+        let words = self.packed.len() / self.rank;
+        let mut first = 0;
+        for &tile in self.tiles {
+            let packed = &mut self.packed[first * words..][..tile * words];
+            for (packed, rows) in packed.chunks_exact_mut(tile).zip(self.rows.chunks(A::TOKENS * self.stride)) {
+                let second = rows.get(self.stride + first..self.stride + first + tile).unwrap_or_default();
+                let tokens = [&rows[first..first + tile], second].map(bytemuck::cast_slice);
+                arithmetic.decode(ElementType::F32, tokens, packed);
+            }
+            first += tile;
+        }
     }
 }
 
@@ -94,15 +129,15 @@ struct Product<'a> {
 
 impl Product<'_> {
     /// out (+)= the product for some neurons, from `neuron` on.
-    fn share(&self, arch: pulp::Arch, neuron: usize, mut out: MatMut<'_, f32>) {
+    fn share(&self, processor: Processor, neuron: usize, mut out: MatMut<'_, f32>) {
         let (rank, width) = (self.operands.rank, out.nrows());
         let padded = width.next_multiple_of(WIDEST_STRIP);
-        with_scratch((1 + BLOCK_TOKENS + rank) * padded, |scratch| {
+        with_scratch((1 + BLOCK_WORDS + rank) * padded, |scratch| {
             let (row, scratch) = scratch.split_at_mut(padded);
-            let (packed, sums) = scratch.split_at_mut(BLOCK_TOKENS * padded);
+            let (packed, sums) = scratch.split_at_mut(BLOCK_WORDS * padded);
             // A symmetric product leaves some sums out.
             sums.fill(0.0);
-            arch.dispatch(Share { product: self, neuron, width, row, packed, sums });
+            processor.run(Share { product: self, neuron, width, padded, row, packed, sums });
             for (feature, sums) in sums.chunks_exact(padded).enumerate() {
                 add(contiguous(out.as_mut().col_mut(feature)), sums, self.operands.scale, self.accumulate);
             }
@@ -113,10 +148,11 @@ impl Product<'_> {
 /// The widest tile of features whose sums fit in the registers, together with a strip of X and one factor of Y.
 struct WidestTile;
 
-impl WithSimd for WidestTile {
+impl Task for WidestTile {
     type Output = usize;
 
-    fn with_simd<S: Simd>(self, _: S) -> usize {
+    #[inline(always)]
+    fn run<S: Simd, A: Arithmetic<S>>(self, _: S, _: A) -> usize {
         ((S::REGISTER_COUNT - STRIP_VECTORS - 1) / STRIP_VECTORS).clamp(1, WIDEST_TILE)
     }
 }
@@ -126,6 +162,9 @@ struct Share<'a, 'b> {
     product: &'a Product<'b>,
     neuron: usize,
     width: usize,
+    /// The neurons and their padding.
+    padded: usize,
+    /// The words of some tokens and all neurons.
     row: &'a mut [f32],
     packed: &'a mut [f32],
     /// The sums over the tokens so far. Each feature has those of the neurons and their padding. They are close
@@ -133,73 +172,80 @@ struct Share<'a, 'b> {
     sums: &'a mut [f32],
 }
 
-impl WithSimd for Share<'_, '_> {
+impl Task for Share<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let PackedCoefficients { values, tokens, rank, .. } = self.product.coefficients;
-        for (block, values) in values.chunks(BLOCK_TOKENS * rank).enumerate() {
-            let first = block * BLOCK_TOKENS;
-            let tokens = BLOCK_TOKENS.min(tokens - first);
-            self.pack::<S>(first, tokens);
-            self.multiply(simd, values, tokens, block > 0);
+    fn run<S: Simd, A: Arithmetic<S>>(mut self, simd: S, arithmetic: A) {
+        let PackedCoefficients { words, tokens, rank, .. } = self.product.coefficients;
+        for (block, words) in words.chunks(BLOCK_WORDS * rank).enumerate() {
+            let first = block * BLOCK_WORDS * A::TOKENS;
+            self.pack(simd, arithmetic, first, (BLOCK_WORDS * A::TOKENS).min(tokens - first));
+            self.multiply(simd, arithmetic, words, words.len() / rank, block > 0);
         }
     }
 }
 
 impl Share<'_, '_> {
-    /// Decodes a block of tokens into strips. In each strip, one token follows the other.
+    /// Decodes a block of tokens into strips. In each strip, one word of each neuron follows the other.
     #[inline(always)]
-    fn pack<S: Simd>(&mut self, first: usize, tokens: usize) {
+    fn pack<S: Simd, A: Arithmetic<S>>(&mut self, _: S, arithmetic: A, first: usize, tokens: usize) {
         let strip = STRIP_VECTORS * S::F32_LANES;
-        let width = self.width;
-        let padded = width.next_multiple_of(strip);
-        self.row[width..padded].fill(0.0);
+        let (width, padded) = (self.width, self.width.next_multiple_of(strip));
+        let words = tokens.div_ceil(A::TOKENS);
+        self.row[width..].fill(0.0);
         let Product { operands, first_row, .. } = self.product;
-        let end = operands.first_row + operands.rows;
-        for token in 0..tokens {
-            if first_row + first + token + AHEAD < end {
-                prefetch(operands.activations.bytes(first_row + first + token + AHEAD, self.neuron, width));
-            }
-            operands.activations.decode(first_row + first + token, self.neuron, &mut self.row[..width]);
-            for (index, values) in self.row[..padded].chunks_exact(strip).enumerate() {
-                self.packed[(index * tokens + token) * strip..][..strip].copy_from_slice(values);
+        let (activations, end) = (operands.activations, operands.first_row + operands.rows);
+        for word in 0..words {
+            let elements = std::array::from_fn(|place| {
+                let (token, row) = (word * A::TOKENS + place, first_row + first + word * A::TOKENS + place);
+                if place >= A::TOKENS || token >= tokens {
+                    return &[][..];
+                }
+                if row + AHEAD < end {
+                    prefetch(activations.bytes(row + AHEAD, self.neuron, width));
+                }
+                activations.bytes(row, self.neuron, width)
+            });
+            arithmetic.decode(activations.element(), elements, &mut self.row[..width]);
+            for (index, row) in self.row[..padded].chunks_exact(strip).enumerate() {
+                self.packed[(index * words + word) * strip..][..strip].copy_from_slice(row);
             }
         }
     }
 
     #[inline(always)]
-    fn multiply<S: Simd>(&mut self, simd: S, coefficients: &[f32], tokens: usize, accumulate: bool) {
+    fn multiply<S: Simd, A: Arithmetic<S>>(
+        &mut self,
+        simd: S,
+        arithmetic: A,
+        coefficients: &[f32],
+        words: usize,
+        accumulate: bool,
+    ) {
         let strip = STRIP_VECTORS * S::F32_LANES;
-        let padded = self.row.len();
-        for (index, packed) in self.packed.chunks_exact(tokens * strip).take(self.width.div_ceil(strip)).enumerate() {
+        let padded = self.padded;
+        for (index, packed) in self.packed.chunks_exact(words * strip).take(self.width.div_ceil(strip)).enumerate() {
             let (packed, _) = S::as_simd_f32s(packed);
             let first = index * strip;
-            let (mut feature, mut values) = (0, coefficients);
+            let (mut feature, mut rest) = (0, coefficients);
             for &tile in &self.product.coefficients.tiles {
-                let (y, rest) = values.split_at(tokens * tile);
+                let (y, others) = rest.split_at(words * tile);
                 if self.product.operands.symmetric && feature + tile <= self.neuron + first {
-                    (feature, values) = (feature + tile, rest);
+                    (feature, rest) = (feature + tile, others);
                     continue;
                 }
                 let out = &mut Sums { values: &mut self.sums[feature * padded..][..tile * padded], padded, first };
-                match tile {
-                    1 => tile_product::<S, 1>(simd, packed, y, out, accumulate),
-                    2 => tile_product::<S, 2>(simd, packed, y, out, accumulate),
-                    3 => tile_product::<S, 3>(simd, packed, y, out, accumulate),
-                    4 => tile_product::<S, 4>(simd, packed, y, out, accumulate),
-                    5 => tile_product::<S, 5>(simd, packed, y, out, accumulate),
-                    6 => tile_product::<S, 6>(simd, packed, y, out, accumulate),
-                    7 => tile_product::<S, 7>(simd, packed, y, out, accumulate),
-                    8 => tile_product::<S, 8>(simd, packed, y, out, accumulate),
-                    9 => tile_product::<S, 9>(simd, packed, y, out, accumulate),
-                    10 => tile_product::<S, 10>(simd, packed, y, out, accumulate),
-                    11 => tile_product::<S, 11>(simd, packed, y, out, accumulate),
-                    WIDEST_TILE => tile_product::<S, WIDEST_TILE>(simd, packed, y, out, accumulate),
-                    _ => unreachable!("no tile is wider than {WIDEST_TILE}"),
+                macro_rules! tile_products {
+                    ($($width:literal)*) => {
+                        match tile {
+                            $($width => tile_product::<S, A, $width>(simd, arithmetic, packed, y, out, accumulate),)*
+                            _ => unreachable!("no tile is wider than {WIDEST_TILE}"),
+                        }
+                    };
                 }
-                (feature, values) = (feature + tile, rest);
+                tile_products!(1 2 3 4 5 6 7 8 9 10 11 12);
+                (feature, rest) = (feature + tile, others);
             }
         }
     }
@@ -216,8 +262,9 @@ struct Sums<'a> {
 
 /// The micro-kernel: multiplies a strip of X by a tile of Y that is `TILE` features wide.
 #[inline(always)]
-fn tile_product<S: Simd, const TILE: usize>(
+fn tile_product<S: Simd, A: Arithmetic<S>, const TILE: usize>(
     simd: S,
+    arithmetic: A,
     strip: &[S::f32s],
     tile: &[f32],
     out: &mut Sums<'_>,
@@ -230,7 +277,7 @@ fn tile_product<S: Simd, const TILE: usize>(
         for (sums, &y) in sums.iter_mut().zip(y) {
             let y = simd.splat_f32s(y);
             for (sum, &x) in sums.iter_mut().zip(x) {
-                *sum = simd.mul_add_e_f32s(x, y, *sum);
+                *sum = arithmetic.multiply_add(simd, x, y, *sum);
             }
         }
     }

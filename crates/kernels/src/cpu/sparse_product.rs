@@ -6,7 +6,7 @@ use faer::MatMut;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::dense_product::uses_amx;
+use super::dense_product::{multiplies_bf16, uses_amx};
 use super::operands::{AHEAD, Operands};
 use super::shares::{add, contiguous, for_each_share};
 use super::vectors::arch;
@@ -97,12 +97,13 @@ impl SparseCoefficients {
 }
 
 /// The sparse product is faster if at most one of this many coefficients is not zero. A multiply-add of it costs about
-/// as much as one of the dense product on vectors, and as several on AMX's tiles.
+/// as much as one of the dense product on vectors, and as several on pairs of bf16 or AMX's tiles.
 fn worth(operands: &Operands<'_>) -> usize {
     match operands.precision {
-        _ if operands.symmetric || !uses_amx() => 3,
-        Precision::F32 => 6,
-        Precision::Bf16 => 16,
+        Precision::Bf16 if uses_amx() => 16,
+        Precision::Bf16 if multiplies_bf16() => 6,
+        Precision::F32 if uses_amx() && !operands.symmetric => 6,
+        _ => 3,
     }
 }
 

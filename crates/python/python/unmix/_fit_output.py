@@ -72,7 +72,7 @@ class FitOutput(FitText):
         tokenizer : object, optional
             As for :meth:`features`.
         force : bool
-            Replace an earlier file of that name.
+            Replace an earlier page of that name. A file that is no page of unmix is never replaced.
         neutral, level, permutations, random_state
             As for :meth:`concepts`.
         **weights

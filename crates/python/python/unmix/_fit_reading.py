@@ -331,7 +331,7 @@ class FitReading(FitText):
         page : path, optional
             Also write a page that shows how features persist, split and merge from each fit to the next.
         force : bool
-            Replace an earlier page of that name.
+            Replace an earlier page of that name. A file that is no page of unmix is never replaced.
 
         Returns
         -------

@@ -168,7 +168,8 @@ class Activations:
 
     def _sizes(self) -> str:
         tokens, neurons = self.shape
-        where = f" in {len(self.paths)} files" if self.paths else ""
+        count = len(self.paths)
+        where = f" in {count} file{'s' if count > 1 else ''}" if count else ""
         return f"{tokens} tokens × {neurons} neurons, {self.dtype}{where}"
 
 

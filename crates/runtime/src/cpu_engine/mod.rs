@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
-use unmix_kernels::{VECTORS_VARIABLE, Vectors, Workspace, uses_amx};
+use unmix_kernels::{VECTORS_VARIABLE, Vectors, Workspace, multiplies_bf16, uses_amx};
 
 use self::panels::Panels;
 use self::session::CpuSession;
@@ -32,6 +32,7 @@ fn adapter() -> String {
         Vectors::Scalar => " without vectors",
         Vectors::Avx2 => " with AVX2 at most",
         Vectors::Widest if uses_amx() => " with AMX",
+        Vectors::Widest if multiplies_bf16() => " with AVX512-BF16",
         Vectors::Widest => "",
     };
     format!("{} CPU{used}, {} threads", std::env::consts::ARCH, rayon::current_num_threads())

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ._adapter import Adapter, Site, check_site
-from ._collecting import Run
 from ._collection_folder import TOKENIZER, VOCABULARY, in_use
+from ._collection_run import Run
 from ._manifest import Manifest
 from ._sequences import Encoder, PaddingSide
 from ._shard_file import DTYPES, write_whole
