@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use unmix_runtime::{ActivationSource, Engine, PanelLayout};
+use unmix_runtime::{ActivationSource, Engine, EngineKind, PanelLayout};
 
 use crate::Error;
 use crate::communicator::{Alone, Communicator};
@@ -64,7 +64,7 @@ impl Distribution {
         }
         let panel_rows = panel_rows(tokens, segments.into(), most.into());
         let segment_rows = tokens.div_ceil(segments.into()).div_ceil(panel_rows) * panel_rows;
-        let engines = communicator.of_each_rank(format!("{} {}", engine.kind().name(), engine.adapter()).as_bytes());
+        let engines = communicator.of_each_rank(arithmetic(engine).as_bytes());
         let engines_differ = engines.iter().any(|other| *other != engines[0]);
         let panel_rows = panel_rows as u32;
         let divided = Distribution { communicator, tokens, segments, segment_rows, panel_rows, engines_differ };
@@ -197,6 +197,21 @@ impl Distribution {
     pub(crate) fn segments_of(&self, rank: u32) -> Range<u32> {
         segment_tree::share(self.segments, self.communicator.ranks(), rank)
     }
+}
+
+/// What decides how an engine rounds. The number of threads does not.
+fn arithmetic(engine: &dyn Engine) -> String {
+    if engine.kind() == EngineKind::Gpu {
+        return engine.adapter().to_owned();
+    }
+    let adapter = engine.adapter().split(", ").next().unwrap_or_default().to_owned();
+    #[cfg(target_arch = "x86_64")]
+    let adapter = format!(
+        "{adapter}, AVX2: {}, AVX-512: {}",
+        is_x86_feature_detected!("avx2"),
+        is_x86_feature_detected!("avx512f")
+    );
+    adapter
 }
 
 /// Rows of a panel, at most `most`, so that segments of whole panels have about the same size.

@@ -236,7 +236,11 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     reporter.fit_ends();
-    let Some(records) = fit? else {
+    let fit = match fit {
+        Err(failure) if failure.is_of_all_ranks() => together(ranks, Err(failure.into()))?,
+        fit => fit?,
+    };
+    let Some(records) = fit else {
         // The first rank writes, and says how the fit has ended.
         together(ranks, Ok(()))?;
         return if interrupt::requested() { Err(Failure::Interrupted(String::new())) } else { Ok(()) };
