@@ -10,6 +10,7 @@ struct Params {
     columns: u32,
     stride: u32,
     accumulate: u32,
+    first: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
@@ -30,7 +31,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let vectors = (params.columns + ELEMENTS - 1u) / ELEMENTS;
     var key = 0u;
     for (var row = workgroup.x; row < params.rows; row += PARTIALS) {
-        let start = row * (params.stride / ELEMENTS);
+        let start = params.first / ELEMENTS + row * (params.stride / ELEMENTS);
         for (var vector = thread; vector < vectors; vector += THREADS) {
             key = max(key, magnitude_key(masked(x[start + vector], vector * ELEMENTS, params.columns)));
         }

@@ -56,8 +56,9 @@ fn main(
             }
         }
         if lane == 0u && token < params.rows {
-            // Only this thread touches its sum before the first barrier of the next block.
             out[token * params.out_stride + feature] = params.scale * sums[thread];
         }
+        // The next block writes what this one reads.
+        workgroupBarrier();
     }
 }

@@ -14,6 +14,7 @@ struct Params {
     count: u32,
     out_stride: u32,
     scale: f32,
+    first: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
@@ -34,8 +35,9 @@ fn main(
         // The numbers of tokens before the panel wrap around to large numbers.
         let row = indices[r] - params.first_row;
         if row < params.rows {
+            let start = params.first / ELEMENTS + row * (params.stride / ELEMENTS);
             for (var vector = thread; vector < vectors; vector += THREADS) {
-                let words = masked(x[row * (params.stride / ELEMENTS) + vector], vector * ELEMENTS, params.columns);
+                let words = masked(x[start + vector], vector * ELEMENTS, params.columns);
                 for (var q = 0u; q < QUADS; q++) {
                     // The last vector may reach beyond the padded row of out.
                     if vector * ELEMENTS + 4u * q < params.columns {

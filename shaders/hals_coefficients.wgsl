@@ -1,67 +1,58 @@
 // Coordinate descent (HALS; Cichocki and Phan 2009) on the coefficients, with a penalty on each token's sum. It goes
 // over the features k in ascending order, `sweeps` times, and always uses the newest y:
 //   y_ik = max(0, y_ik + (P_ik - penalty |x_i| - sum_l y_il Q_lk) / Q_kk), and 0 if Q_kk = 0.
-// projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], coefficients Y [rows, K].
+// With `scaled`, y_ik = scales_k y_ik before that. With `inner`, <Y, P> afterwards.
+// projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], scales [K], coefficients Y
+// [rows, K], partials: 256 pairs (hi, lo) as in `inner_product`.
 //
-// A workgroup takes 64 tokens, one for each thread. Features are taken in blocks of 16. The residual of a block is a
-// matrix product over all features, and the steps within the block follow one another in registers. The 16 values of a
-// token in a block are the 16 components of a matrix, so that all indices are constant. All threads read the same rows
-// of Q. GPUs with scalar registers load these there, and others broadcast them. The tokens' coefficients are staged in
-// workgroup memory.
+// A workgroup takes 32 tokens at a time. Features are taken in blocks of 32. What is left of the projections for a block
+// is a product over all features: a thread takes four features of two tokens. Then each of 32 threads takes a token,
+// whose steps within the block follow one another, four features at a time. The coefficients in memory are read and
+// written by the same threads, so that none waits for memory that another thread writes.
+// Dispatch min(⌈rows/32⌉, 256) workgroups, looping.
 
-const THREADS = 64u;
-const TOKENS = 64u;
-const BLOCK = 16u;
+const THREADS = 128u;
+const TOKENS = 32u;
+const BLOCK = 32u;
 const BLOCK_VECTORS = BLOCK / 4u;
-// Small enough that workgroup memory leaves room for many workgroups.
-const DEPTH = 16u;
-const DEPTH_VECTORS = DEPTH / 4u;
-// Tokens that are loaded at a time, with one vector for each thread.
-const TOKEN_STEP = THREADS / DEPTH_VECTORS;
-// One word of padding for each token spreads the threads over the memory banks.
-const TOKEN_WORDS = DEPTH + 1u;
+// A thread's second token is this far behind its first.
+const HALF = TOKENS / 2u;
+// One vector of padding for each token spreads the threads over the memory banks.
+const TOKEN_VECTORS = BLOCK_VECTORS + 1u;
+const PARTIALS = 256u;
 const EXPONENT_BITS = 0x7f800000u;
+// The value of `inner` if the partial sums are continued. If they start, it is 1.
+const CONTINUES = 2u;
 
 struct Params {
     rows: u32,
+    first_row: u32,
     rank: u32,
     stride: u32,
     gram_stride: u32,
     sweeps: u32,
     penalty: f32,
+    scaled: u32,
+    inner: u32,
 }
 
 @group(0) @binding(0) var<storage, read> projections: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> feature_gram: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> squared_norms: array<f32>;
-@group(0) @binding(3) var<storage, read_write> coefficients: array<vec4<f32>>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read> scales: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> coefficients: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> partials: array<f32>;
+@group(0) @binding(6) var<uniform> params: Params;
 
-var<workgroup> token_tile: array<f32, TOKENS * TOKEN_WORDS>;
-// The block's own square of Q.
-var<workgroup> square: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
-var<workgroup> inverses: array<f32, BLOCK>;
-
-// A row of the block's square.
-fn square_row(row: u32) -> mat4x4<f32> {
-    let at = row * BLOCK_VECTORS;
-    return mat4x4(square[at], square[at + 1u], square[at + 2u], square[at + 3u]);
-}
-
-// The block's 16 columns of a row of Q. Columns beyond the end of the row may be any finite numbers that Q holds, and
-// belong to no feature. The caller knows that Q does not end before them.
-fn gram_row(row: u32, first_vector: u32) -> mat4x4<f32> {
-    let at = row * (params.gram_stride / 4u) + first_vector;
-    return mat4x4(feature_gram[at], feature_gram[at + 1u], feature_gram[at + 2u], feature_gram[at + 3u]);
-}
-
-// The same for a row near the end of Q.
-fn last_gram_row(row: u32, first_vector: u32) -> mat4x4<f32> {
-    return mat4x4(
-        gram_vector(row, first_vector), gram_vector(row, first_vector + 1u),
-        gram_vector(row, first_vector + 2u), gram_vector(row, first_vector + 3u),
-    );
-}
+// Coefficients of the tokens for 32 features.
+var<workgroup> token_tile: array<vec4<f32>, TOKENS * TOKEN_VECTORS>;
+// What is left of the projections for the block.
+var<workgroup> residual_tile: array<vec4<f32>, TOKENS * TOKEN_VECTORS>;
+// 32 rows of Q, 32 columns of each.
+var<workgroup> gram_tile: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
+// 1/Q_kk of the block's features.
+var<workgroup> inverses: array<vec4<f32>, BLOCK_VECTORS>;
+var<workgroup> sums: array<vec2<f32>, THREADS>;
 
 // Four columns of Q from column 4 * vector, zero outside.
 fn gram_vector(row: u32, vector: u32) -> vec4<f32> {
@@ -73,32 +64,41 @@ fn gram_vector(row: u32, vector: u32) -> vec4<f32> {
     return value;
 }
 
+fn is_inside(token: u32, vector: u32) -> bool {
+    return token < params.rows && vector < params.stride / 4u;
+}
+
+fn place(token: u32, vector: u32) -> u32 {
+    return (params.first_row + token) * (params.stride / 4u) + vector;
+}
+
 // Four coefficients of a token, zero outside.
-fn token_vector(token: u32, vector: u32) -> vec4<f32> {
-    let row_vectors = params.stride / 4u;
+fn token_vector(token: u32, vector: u32, is_scaled: bool) -> vec4<f32> {
     var value = vec4<f32>();
-    if token < params.rows && vector < row_vectors {
-        value = coefficients[token * row_vectors + vector];
+    if is_inside(token, vector) {
+        value = coefficients[place(token, vector)];
+        if is_scaled {
+            value *= scales[vector];
+        }
     }
     return value;
 }
 
 // Four projections of a token, zero outside.
 fn projection_vector(token: u32, vector: u32) -> vec4<f32> {
-    let row_vectors = params.stride / 4u;
     var value = vec4<f32>();
-    if token < params.rows && vector < row_vectors {
-        value = projections[token * row_vectors + vector];
+    if is_inside(token, vector) {
+        value = projections[place(token, vector)];
     }
     return value;
 }
 
-fn stage(row: u32, vector: u32, four: vec4<f32>) {
-    let at = row * TOKEN_WORDS + 4u * vector;
-    token_tile[at] = four.x;
-    token_tile[at + 1u] = four.y;
-    token_tile[at + 2u] = four.z;
-    token_tile[at + 3u] = four.w;
+fn penalty_of(token: u32) -> vec4<f32> {
+    var penalty = 0.0;
+    if token < params.rows {
+        penalty = params.penalty * sqrt(squared_norms[params.first_row + token]);
+    }
+    return vec4(penalty);
 }
 
 // 1/q, or 0 for a feature that takes no coefficient, so that it counts as dead and can be revived. Coefficients are of
@@ -115,144 +115,231 @@ fn descend(residual: f32, y: f32, inverse: f32) -> f32 {
     return select(-y, step, inverse > 0.0 && step > -y);
 }
 
+// Q for four features of the block and four others. The result has a column for each of the former.
+fn square(rows: u32, columns: u32) -> mat4x4<f32> {
+    let at = 4u * rows * BLOCK_VECTORS + columns;
+    return mat4x4(
+        gram_tile[at], gram_tile[at + BLOCK_VECTORS], gram_tile[at + 2u * BLOCK_VECTORS], gram_tile[at + 3u * BLOCK_VECTORS],
+    );
+}
+
+// What steps of four features leave of others. One after the other, so that each becomes a multiply-add.
+fn rest_of(residual: vec4<f32>, weights: mat4x4<f32>, steps: vec4<f32>) -> vec4<f32> {
+    return residual - steps.x * weights[0] - steps.y * weights[1] - steps.z * weights[2] - steps.w * weights[3];
+}
+
+// The steps of four features of a token, one after the other. Their coefficients are brought up to date.
+fn steps_of(four: u32, residual: vec4<f32>, token: u32) -> vec4<f32> {
+    let at = token * TOKEN_VECTORS + four;
+    let weights = square(four, four);
+    let y = token_tile[at];
+    var rest = residual;
+    let inverse = inverses[four];
+    let first = descend(rest.x, y.x, inverse.x);
+    rest -= first * weights[0];
+    let second = descend(rest.y, y.y, inverse.y);
+    rest -= second * weights[1];
+    let third = descend(rest.z, y.z, inverse.z);
+    rest -= third * weights[2];
+    let fourth = descend(rest.w, y.w, inverse.w);
+    let steps = vec4(first, second, third, fourth);
+    token_tile[at] = y + steps;
+    return steps;
+}
+
+// The steps of a token within the block. The residuals of the features are in registers.
+fn descend_block(token: u32) {
+    let at = token * TOKEN_VECTORS;
+    var r1 = residual_tile[at + 1u];
+    var r2 = residual_tile[at + 2u];
+    var r3 = residual_tile[at + 3u];
+    var r4 = residual_tile[at + 4u];
+    var r5 = residual_tile[at + 5u];
+    var r6 = residual_tile[at + 6u];
+    var r7 = residual_tile[at + 7u];
+    var steps = steps_of(0u, residual_tile[at], token);
+    r1 = rest_of(r1, square(0u, 1u), steps);
+    r2 = rest_of(r2, square(0u, 2u), steps);
+    r3 = rest_of(r3, square(0u, 3u), steps);
+    r4 = rest_of(r4, square(0u, 4u), steps);
+    r5 = rest_of(r5, square(0u, 5u), steps);
+    r6 = rest_of(r6, square(0u, 6u), steps);
+    r7 = rest_of(r7, square(0u, 7u), steps);
+    steps = steps_of(1u, r1, token);
+    r2 = rest_of(r2, square(1u, 2u), steps);
+    r3 = rest_of(r3, square(1u, 3u), steps);
+    r4 = rest_of(r4, square(1u, 4u), steps);
+    r5 = rest_of(r5, square(1u, 5u), steps);
+    r6 = rest_of(r6, square(1u, 6u), steps);
+    r7 = rest_of(r7, square(1u, 7u), steps);
+    steps = steps_of(2u, r2, token);
+    r3 = rest_of(r3, square(2u, 3u), steps);
+    r4 = rest_of(r4, square(2u, 4u), steps);
+    r5 = rest_of(r5, square(2u, 5u), steps);
+    r6 = rest_of(r6, square(2u, 6u), steps);
+    r7 = rest_of(r7, square(2u, 7u), steps);
+    steps = steps_of(3u, r3, token);
+    r4 = rest_of(r4, square(3u, 4u), steps);
+    r5 = rest_of(r5, square(3u, 5u), steps);
+    r6 = rest_of(r6, square(3u, 6u), steps);
+    r7 = rest_of(r7, square(3u, 7u), steps);
+    steps = steps_of(4u, r4, token);
+    r5 = rest_of(r5, square(4u, 5u), steps);
+    r6 = rest_of(r6, square(4u, 6u), steps);
+    r7 = rest_of(r7, square(4u, 7u), steps);
+    steps = steps_of(5u, r5, token);
+    r6 = rest_of(r6, square(5u, 6u), steps);
+    r7 = rest_of(r7, square(5u, 7u), steps);
+    steps = steps_of(6u, r6, token);
+    r7 = rest_of(r7, square(6u, 7u), steps);
+    steps = steps_of(7u, r7, token);
+}
+
+// What a thread contributes to a stage.
+struct Stage {
+    first_y: vec4<f32>,
+    second_y: vec4<f32>,
+    first_q: vec4<f32>,
+    second_q: vec4<f32>,
+}
+
+fn load(stage: u32, block: u32, sweep: u32, first_token: u32, thread: u32) -> Stage {
+    let column = thread % BLOCK_VECTORS;
+    let row = thread / BLOCK_VECTORS;
+    let token = first_token + row;
+    let vector = stage * BLOCK_VECTORS + column;
+    // Blocks before this one have been scaled already.
+    let is_scaled = params.scaled != 0u && sweep == 0u && stage >= block;
+    return Stage(
+        token_vector(token, vector, is_scaled),
+        token_vector(token + HALF, vector, is_scaled),
+        gram_vector(stage * BLOCK + row, block * BLOCK_VECTORS + column),
+        gram_vector(stage * BLOCK + row + HALF, block * BLOCK_VECTORS + column),
+    );
+}
+
+// The block that follows. After the last one comes the first.
+fn after(block: u32, blocks: u32) -> u32 {
+    return select(block + 1u, 0u, block + 1u == blocks);
+}
+
+// What is left of a thread's projections: four features of two tokens.
+struct Residuals {
+    first: vec4<f32>,
+    second: vec4<f32>,
+}
+
+// Subtracts what four features of the stage take.
+fn subtract(residuals: ptr<function, Residuals>, own: u32, column: u32, four: u32) {
+    let weights = square(four, column);
+    (*residuals).first = rest_of((*residuals).first, weights, token_tile[own + four]);
+    (*residuals).second = rest_of((*residuals).second, weights, token_tile[own + HALF * TOKEN_VECTORS + four]);
+}
+
+// The pair plus a value, exact up to the rounding of the lower part (TwoSum, as in `inner_product`).
+fn two_sum(pair: vec2<f32>, value: f32) -> vec2<f32> {
+    let sum = pair.x + value;
+    let added = sum - pair.x;
+    return vec2(sum, pair.y + ((pair.x - (sum - added)) + (value - added)));
+}
+
+fn add_product(pair: vec2<f32>, y: vec4<f32>, p: vec4<f32>) -> vec2<f32> {
+    let product = y * p;
+    return two_sum(two_sum(two_sum(two_sum(pair, product.x), product.y), product.z), product.w);
+}
+
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let first_token = workgroup.x * TOKENS;
-    let token = first_token + thread;
-    var penalty = 0.0;
-    if token < params.rows {
-        penalty = params.penalty * sqrt(squared_norms[token]);
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    // A thread's vector of a block, and the first of its tokens. It stages, computes and stores these.
+    let column = thread % BLOCK_VECTORS;
+    let row = thread / BLOCK_VECTORS;
+    let own = row * TOKEN_VECTORS;
+    let blocks = (params.rank + BLOCK - 1u) / BLOCK;
+    var pair = vec2<f32>();
+    for (var first_token = workgroup.x * TOKENS; first_token < params.rows; first_token += workgroups.x * TOKENS) {
+        let token = first_token + row;
+        let penalties = Residuals(penalty_of(token), penalty_of(token + HALF));
+        for (var sweep = 0u; sweep < params.sweeps; sweep++) {
+            for (var block = 0u; block < blocks; block++) {
+                let vector = block * BLOCK_VECTORS + column;
+                let own_projections = Residuals(projection_vector(token, vector), projection_vector(token + HALF, vector));
+                var residuals = Residuals(own_projections.first - penalties.first, own_projections.second - penalties.second);
+                // The block's own square comes last, and stays in the stage with the coefficients of the block.
+                var stage = after(block, blocks);
+                var next = load(stage, block, sweep, first_token, thread);
+                for (var step = 0u; step < blocks; step++) {
+                    workgroupBarrier();
+                    token_tile[own + column] = next.first_y;
+                    token_tile[own + HALF * TOKEN_VECTORS + column] = next.second_y;
+                    gram_tile[thread] = next.first_q;
+                    gram_tile[thread + THREADS] = next.second_q;
+                    workgroupBarrier();
+                    // Loads for the next stage take their time while this one is multiplied.
+                    stage = after(stage, blocks);
+                    if step + 1u < blocks {
+                        next = load(stage, block, sweep, first_token, thread);
+                    }
+                    subtract(&residuals, own, column, 0u);
+                    subtract(&residuals, own, column, 1u);
+                    subtract(&residuals, own, column, 2u);
+                    subtract(&residuals, own, column, 3u);
+                    subtract(&residuals, own, column, 4u);
+                    subtract(&residuals, own, column, 5u);
+                    subtract(&residuals, own, column, 6u);
+                    subtract(&residuals, own, column, 7u);
+                }
+                if thread < BLOCK_VECTORS {
+                    let weights = square(thread, thread);
+                    inverses[thread] = vec4(
+                        inverse_of(weights[0].x), inverse_of(weights[1].y),
+                        inverse_of(weights[2].z), inverse_of(weights[3].w),
+                    );
+                }
+                residual_tile[own + column] = residuals.first;
+                residual_tile[own + HALF * TOKEN_VECTORS + column] = residuals.second;
+                workgroupBarrier();
+                if thread < TOKENS {
+                    descend_block(thread);
+                }
+                workgroupBarrier();
+                let first_y = token_tile[own + column];
+                let second_y = token_tile[own + HALF * TOKEN_VECTORS + column];
+                if is_inside(token, vector) {
+                    coefficients[place(token, vector)] = first_y;
+                }
+                if is_inside(token + HALF, vector) {
+                    coefficients[place(token + HALF, vector)] = second_y;
+                }
+                if params.inner != 0u && sweep + 1u == params.sweeps {
+                    pair = add_product(pair, first_y, own_projections.first);
+                    pair = add_product(pair, second_y, own_projections.second);
+                }
+            }
+        }
     }
-    let penalties = mat4x4(vec4(penalty), vec4(penalty), vec4(penalty), vec4(penalty));
-    for (var sweep = 0u; sweep < params.sweeps; sweep++) {
-        for (var first = 0u; first < params.rank; first += BLOCK) {
-            let first_vector = first / 4u;
-            var residual = mat4x4(
-                projection_vector(token, first_vector),
-                projection_vector(token, first_vector + 1u),
-                projection_vector(token, first_vector + 2u),
-                projection_vector(token, first_vector + 3u),
-            ) - penalties;
-            var y = mat4x4(
-                token_vector(token, first_vector),
-                token_vector(token, first_vector + 1u),
-                token_vector(token, first_vector + 2u),
-                token_vector(token, first_vector + 3u),
-            );
-            // One vector for each thread.
-            square[thread] = gram_vector(first + thread / BLOCK_VECTORS, first_vector + thread % BLOCK_VECTORS);
-            // In this many rows, 16 columns from the block's first one on do not reach beyond the end of Q.
-            let row_vectors = params.gram_stride / 4u;
-            let end = params.rank * row_vectors;
-            let whole_rows = (max(end, first_vector + BLOCK_VECTORS) - first_vector - BLOCK_VECTORS) / row_vectors;
 
-            for (var depth = 0u; depth < params.rank; depth += DEPTH) {
-                // Consecutive threads load consecutive vectors, 16 tokens at a time.
-                let vector = thread % DEPTH_VECTORS;
-                let row = thread / DEPTH_VECTORS;
-                let four0 = token_vector(first_token + row, depth / 4u + vector);
-                let four1 = token_vector(first_token + row + TOKEN_STEP, depth / 4u + vector);
-                let four2 = token_vector(first_token + row + 2u * TOKEN_STEP, depth / 4u + vector);
-                let four3 = token_vector(first_token + row + 3u * TOKEN_STEP, depth / 4u + vector);
-                stage(row, vector, four0);
-                stage(row + TOKEN_STEP, vector, four1);
-                stage(row + 2u * TOKEN_STEP, vector, four2);
-                stage(row + 3u * TOKEN_STEP, vector, four3);
-                workgroupBarrier();
-                let count = min(DEPTH, params.rank - depth);
-                let at = thread * TOKEN_WORDS;
-                var l = 0u;
-                for (; l + 4u <= count && depth + l + 4u <= whole_rows; l += 4u) {
-                    residual -= token_tile[at + l] * gram_row(depth + l, first_vector);
-                    residual -= token_tile[at + l + 1u] * gram_row(depth + l + 1u, first_vector);
-                    residual -= token_tile[at + l + 2u] * gram_row(depth + l + 2u, first_vector);
-                    residual -= token_tile[at + l + 3u] * gram_row(depth + l + 3u, first_vector);
-                }
-                for (; l < count; l++) {
-                    residual -= token_tile[at + l] * last_gram_row(depth + l, first_vector);
-                }
-                workgroupBarrier();
-            }
-
-            if thread < BLOCK {
-                let four = square[thread * BLOCK_VECTORS + thread / 4u];
-                inverses[thread] = inverse_of(four[thread % 4u]);
-            }
+    if params.inner != 0u {
+        sums[thread] = pair;
+        for (var half = THREADS / 2u; half > 0u; half /= 2u) {
             workgroupBarrier();
-            let inverse = mat4x4(
-                vec4(inverses[0], inverses[1], inverses[2], inverses[3]),
-                vec4(inverses[4], inverses[5], inverses[6], inverses[7]),
-                vec4(inverses[8], inverses[9], inverses[10], inverses[11]),
-                vec4(inverses[12], inverses[13], inverses[14], inverses[15]),
-            );
-            var step: f32;
-            step = descend(residual[0].x, y[0].x, inverse[0].x);
-            y[0].x += step;
-            residual -= step * square_row(0u);
-            step = descend(residual[0].y, y[0].y, inverse[0].y);
-            y[0].y += step;
-            residual -= step * square_row(1u);
-            step = descend(residual[0].z, y[0].z, inverse[0].z);
-            y[0].z += step;
-            residual -= step * square_row(2u);
-            step = descend(residual[0].w, y[0].w, inverse[0].w);
-            y[0].w += step;
-            residual -= step * square_row(3u);
-            step = descend(residual[1].x, y[1].x, inverse[1].x);
-            y[1].x += step;
-            residual -= step * square_row(4u);
-            step = descend(residual[1].y, y[1].y, inverse[1].y);
-            y[1].y += step;
-            residual -= step * square_row(5u);
-            step = descend(residual[1].z, y[1].z, inverse[1].z);
-            y[1].z += step;
-            residual -= step * square_row(6u);
-            step = descend(residual[1].w, y[1].w, inverse[1].w);
-            y[1].w += step;
-            residual -= step * square_row(7u);
-            step = descend(residual[2].x, y[2].x, inverse[2].x);
-            y[2].x += step;
-            residual -= step * square_row(8u);
-            step = descend(residual[2].y, y[2].y, inverse[2].y);
-            y[2].y += step;
-            residual -= step * square_row(9u);
-            step = descend(residual[2].z, y[2].z, inverse[2].z);
-            y[2].z += step;
-            residual -= step * square_row(10u);
-            step = descend(residual[2].w, y[2].w, inverse[2].w);
-            y[2].w += step;
-            residual -= step * square_row(11u);
-            step = descend(residual[3].x, y[3].x, inverse[3].x);
-            y[3].x += step;
-            residual -= step * square_row(12u);
-            step = descend(residual[3].y, y[3].y, inverse[3].y);
-            y[3].y += step;
-            residual -= step * square_row(13u);
-            step = descend(residual[3].z, y[3].z, inverse[3].z);
-            y[3].z += step;
-            residual -= step * square_row(14u);
-            step = descend(residual[3].w, y[3].w, inverse[3].w);
-            y[3].w += step;
-            residual -= step * square_row(15u);
-
-            // Padding has no inverse and becomes zero.
-            let vectors = params.stride / 4u;
-            if token < params.rows {
-                let at = token * vectors + first_vector;
-                coefficients[at] = y[0];
-                if first_vector + 1u < vectors {
-                    coefficients[at + 1u] = y[1];
-                }
-                if first_vector + 2u < vectors {
-                    coefficients[at + 2u] = y[2];
-                }
-                if first_vector + 3u < vectors {
-                    coefficients[at + 3u] = y[3];
-                }
+            if thread < half {
+                let other = sums[thread + half];
+                sums[thread] = two_sum(sums[thread] + vec2(0.0, other.y), other.x);
             }
-            // The next block reads these coefficients, and reuses the workgroup memory.
-            storageBarrier();
-            workgroupBarrier();
+        }
+        // Partial sums without a workgroup stay as they are, or start as zero.
+        for (var at = workgroup.x; thread == 0u && at < PARTIALS; at += workgroups.x) {
+            var total = select(vec2<f32>(), sums[0], at == workgroup.x);
+            if params.inner == CONTINUES {
+                let old = vec2(partials[2u * at], partials[2u * at + 1u]);
+                total = two_sum(old + vec2(0.0, total.y), total.x);
+            }
+            partials[2u * at] = total.x;
+            partials[2u * at + 1u] = total.y;
         }
     }
 }

@@ -83,7 +83,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
             && bitcast<u32>(energy) <= EXPONENT_BITS
             && (bitcast<u32>(inverse) & EXPONENT_BITS) != EXPONENT_BITS;
         if is_alive {
-            keep_largest(k, least_kept(k, thread), true, thread);
+            keep_largest(k, least_kept(k, thread), true, 1.0, thread);
         }
         workgroupBarrier();
     }

@@ -1,13 +1,16 @@
 // The loss from the Gram identity, |X - YZ|^2 = |X|^2 - 2 <Y, P> + <Y^T Y, Z Z^T>, and whether it is the least so far.
 // One workgroup.
-// inner, gram_terms [256 pairs (hi, lo)] from `inner_product`, coefficient_gram and feature_gram [K, K], all as f32
-// bits.
+// inner, gram_terms [256 pairs (high, low)] from `inner_product`, coefficient_gram and feature_gram [K, K], all as f32
+// bits. factorization: the status of the last one, from `cholesky`.
 // state: iteration, least bound of a loss (f32 bits), whether this iteration is the best, the best iteration.
-// report: iteration, whether it is the best, uncertainty, 0, inner, gram_terms, diagonal of coefficient_gram.
+// report: iteration + 1, whether it is the best, uncertainty, attempts of the last factorization, inner, gram_terms,
+// diagonal of coefficient_gram. A report of zeros is one that was never written.
 //
 // Features that nearly cancel one another have Gram matrices much larger than the loss, and these are rounded. So the
 // loss is known only up to an uncertainty of ROUNDING (|X|^2 + sum_k |y_k|^2 |z_k|^2). The best iterate is the one with
 // the least loss plus uncertainty.
+
+import package::shared::compensated_sum::{plus, plus_pair};
 
 const THREADS = 256u;
 const PARTIAL_WORDS = 512u;
@@ -20,25 +23,20 @@ struct Params {
     rank: u32,
     gram_stride: u32,
     squared_norm: f32,
+    zero: u32,
 }
 
 @group(0) @binding(0) var<storage, read> inner: array<u32>;
 @group(0) @binding(1) var<storage, read> gram_terms: array<u32>;
 @group(0) @binding(2) var<storage, read> coefficient_gram: array<u32>;
 @group(0) @binding(3) var<storage, read> feature_gram: array<u32>;
-@group(0) @binding(4) var<storage, read_write> state: array<u32>;
-@group(0) @binding(5) var<storage, read_write> report: array<u32>;
-@group(0) @binding(6) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read> factorization: array<u32>;
+@group(0) @binding(5) var<storage, read_write> state: array<u32>;
+@group(0) @binding(6) var<storage, read_write> report: array<u32>;
+@group(0) @binding(7) var<uniform> params: Params;
 
 var<workgroup> sums: array<vec2<f32>, THREADS>;
 var<workgroup> energies: array<f32, THREADS>;
-
-// The sum of two pairs (hi, lo), exact up to the rounding of lo. The terms of the loss nearly cancel.
-fn add(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
-    let sum = a.x + b.x;
-    let added = sum - a.x;
-    return vec2(sum, (a.y + b.y) + ((a.x - (sum - added)) + (b.x - added)));
-}
 
 fn is_finite(bits: u32) -> bool {
     return (bits & INFINITY_BITS) != INFINITY_BITS;
@@ -48,7 +46,8 @@ fn is_finite(bits: u32) -> bool {
 fn main(@builtin(local_invocation_index) thread: u32) {
     let product = vec2(bitcast<f32>(inner[2u * thread]), bitcast<f32>(inner[2u * thread + 1u]));
     let gram_term = vec2(bitcast<f32>(gram_terms[2u * thread]), bitcast<f32>(gram_terms[2u * thread + 1u]));
-    sums[thread] = add(-2.0 * product, gram_term);
+    // The terms of the loss nearly cancel.
+    sums[thread] = plus_pair(-2.0 * product, gram_term);
     var energy = 0.0;
     for (var k = thread; k < params.rank; k += THREADS) {
         let diagonal = k * params.gram_stride + k;
@@ -58,18 +57,18 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     for (var half = THREADS / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if thread < half {
-            sums[thread] = add(sums[thread], sums[thread + half]);
+            sums[thread] = plus_pair(sums[thread], sums[thread + half]);
             energies[thread] += energies[thread + half];
         }
     }
     if thread == 0u {
-        let total = add(vec2(params.squared_norm, 0.0), sums[0]);
+        let loss = plus(sums[0], params.squared_norm);
         let uncertainty = ROUNDING * (params.squared_norm + energies[0]);
         // Rounding may also make a loss negative.
-        let bound = max(total.x + total.y, 0.0) + uncertainty;
+        let bound = max(loss.x + loss.y, 0.0) + uncertainty;
         let iteration = state[0];
         let best = state[1];
-        let is_best = is_finite(bitcast<u32>(total.x + total.y)) && is_finite(bitcast<u32>(bound))
+        let is_best = is_finite(bitcast<u32>(loss.x + loss.y)) && is_finite(bitcast<u32>(bound))
             && (iteration == 0u || !is_finite(best) || bound < bitcast<f32>(best));
         if is_best {
             state[1] = bitcast<u32>(bound);
@@ -79,10 +78,10 @@ fn main(@builtin(local_invocation_index) thread: u32) {
         }
         state[2] = u32(is_best);
         state[0] = iteration + 1u;
-        report[0] = iteration;
+        report[0] = iteration + 1u;
         report[1] = u32(is_best);
         report[2] = bitcast<u32>(uncertainty);
-        report[3] = 0u;
+        report[3] = factorization[0];
     }
     for (var word = thread; word < PARTIAL_WORDS; word += THREADS) {
         report[HEADER_WORDS + word] = inner[word];

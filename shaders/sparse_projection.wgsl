@@ -4,7 +4,8 @@
 // A workgroup handles 128 features, one for each thread, and as many tokens as elements fit in a vec4<u32>. It stages
 // one segment of 1,024 neurons after the other. The loads are coalesced, and the stage is transposed, so that a
 // vec4<u32> holds one neuron of all its tokens. A thread then goes through the neurons of the segment that its feature
-// keeps. So x is read once for 128 features.
+// keeps. So x is read once for 128 features. The entries of a feature are loaded four at a time, because the threads
+// read far apart, and each such load takes as long as 32 loads of neighbours.
 // Dispatch (⌈rank/128⌉, ⌈rows/tokens⌉, 1). With fewer workgroups in y it loops.
 
 import package::shared::elements::{ELEMENTS, QUADS, quad};
@@ -20,15 +21,13 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read> kept_indices: array<u32>;
-@group(0) @binding(2) var<storage, read> kept_values: array<f32>;
+@group(0) @binding(1) var<storage, read> kept_indices: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> kept_values: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 const THREADS = 128u;
 const NEURONS = 1024u;
-// Entries of a feature that are loaded at a time, which hides their latency.
-const BATCH = 4u;
 
 var<workgroup> segment: array<vec4<u32>, NEURONS>;
 
@@ -64,6 +63,14 @@ fn stage_two(first: u32, even: vec4<u32>, odd: vec4<u32>) {
     segment[slot(first + 1u)] = (even >> vec4(16u)) | (odd & vec4(0xffff0000u));
 }
 
+// Adds an entry's share of all tokens.
+fn add(sums: ptr<function, array<vec4<f32>, QUADS>>, neuron: u32, weight: f32) {
+    let words = segment[slot(neuron)];
+    for (var q = 0u; q < QUADS; q++) {
+        (*sums)[q] += weight * quad(words, q);
+    }
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -73,8 +80,8 @@ fn main(
     let feature = workgroup.x * THREADS + thread;
     let row_vectors = params.stride / ELEMENTS;
     // Threads beyond the last feature help with staging, and have no entries.
-    let entries = select(0u, params.kept, feature < params.rank);
     let first_entry = min(feature, params.rank - 1u) * params.kept;
+    let last_entry = first_entry + select(0u, params.kept, feature < params.rank);
     for (var block = workgroup.y; block * ELEMENTS < params.rows; block += workgroups.y) {
         let first_token = block * ELEMENTS;
         var sums: array<vec4<f32>, QUADS>;
@@ -82,7 +89,7 @@ fn main(
             sums[q] = vec4<f32>();
         }
         // The entries of a feature are ascending, so all entries before this one lie in earlier segments.
-        var entry = 0u;
+        var entry = first_entry;
         for (var first = 0u; first < params.stride; first += NEURONS) {
             let vectors = min(NEURONS, params.stride - first) / ELEMENTS;
             for (var v = thread; v < vectors; v += THREADS) {
@@ -95,35 +102,30 @@ fn main(
                 stage(rows, v * ELEMENTS);
             }
             workgroupBarrier();
-            let end = first + NEURONS;
-            var is_within = entry < entries;
+            var is_within = entry < last_entry;
             while is_within {
-                var neurons: array<u32, BATCH>;
-                var weights: array<f32, BATCH>;
-                for (var b = 0u; b < BATCH; b++) {
-                    let at = first_entry + min(entry + b, params.kept - 1u);
-                    neurons[b] = kept_indices[at];
-                    weights[b] = kept_values[at];
-                }
-                var neuron = first;
-                var count = 0u;
-                for (var b = 0u; b < BATCH; b++) {
-                    is_within = entry + b < entries && neurons[b] < end;
-                    if is_within {
-                        neuron = neurons[b];
-                        count++;
-                        let words = segment[slot(neuron - first)];
-                        for (var q = 0u; q < QUADS; q++) {
-                            sums[q] += weights[b] * quad(words, q);
-                        }
-                    }
-                }
-                entry += count;
+                // The four may begin before the feature, and end in a later segment or feature.
+                let neurons = kept_indices[entry / 4u];
+                let weights = kept_values[entry / 4u];
+                let numbers = vec4(entry / 4u * 4u) + vec4(0u, 1u, 2u, 3u);
+                let are_within =
+                    (numbers >= vec4(entry)) & (numbers < vec4(last_entry)) & (neurons < vec4(first + NEURONS));
+                // Others count nothing. Their neuron is any of the segment.
+                let slots = select(vec4<u32>(), neurons - vec4(first), are_within);
+                let shares = select(vec4<f32>(), weights, are_within);
+                add(&sums, slots.x, shares.x);
+                add(&sums, slots.y, shares.y);
+                add(&sums, slots.z, shares.z);
+                add(&sums, slots.w, shares.w);
+                let ones = select(vec4(0u), vec4(1u), are_within);
+                entry += ones.x + ones.y + ones.z + ones.w;
+                // If the last of the four belongs to a later segment, so do all that follow.
+                is_within = are_within.w && entry < last_entry;
             }
             workgroupBarrier();
         }
         for (var t = 0u; t < ELEMENTS; t++) {
-            if entries > 0u && first_token + t < params.rows {
+            if feature < params.rank && first_token + t < params.rows {
                 out[(first_token + t) * params.out_stride + feature] = params.scale * sums[t / 4u][t % 4u];
             }
         }

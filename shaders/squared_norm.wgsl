@@ -47,8 +47,9 @@ fn main(
             }
         }
         if thread == 0u {
-            // Only this thread touches sums[0] before the first barrier of the next row.
             norms[row] = sums[0];
         }
+        // The next row overwrites the sums, of which the first thread has just read two.
+        workgroupBarrier();
     }
 }

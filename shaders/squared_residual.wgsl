@@ -14,6 +14,7 @@ struct Params {
     coefficient_stride: u32,
     feature_stride: u32,
     scale: f32,
+    first: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
@@ -43,8 +44,15 @@ fn coefficient(token: u32, feature: u32) -> f32 {
 // Four neurons of a token, from `neuron` on, scaled.
 fn activations(token: u32, neuron: u32) -> vec4<f32> {
     let first = neuron / ELEMENTS * ELEMENTS;
-    let words = x[token * (params.stride / ELEMENTS) + neuron / ELEMENTS];
+    let words = x[params.first / ELEMENTS + token * (params.stride / ELEMENTS) + neuron / ELEMENTS];
     return params.scale * quad(masked(words, first, params.columns), (neuron - first) / 4u);
+}
+
+// What the k-th feature of a chunk gives to four neurons of each token.
+fn of_feature(chunk: u32, k: u32, vector: u32) -> mat4x4<f32> {
+    let z = features[(chunk + k) * (params.feature_stride / 4u) + vector];
+    let y = staged[k];
+    return mat4x4(y.x * z, y.y * z, y.z * z, y.w * z);
 }
 
 fn squares(token: u32, neuron: u32, reconstructed: vec4<f32>) -> f32 {
@@ -82,10 +90,17 @@ fn main(
                 }
                 workgroupBarrier();
                 if neuron < params.columns {
-                    for (var k = 0u; k < count; k++) {
-                        let z = features[(chunk + k) * (params.feature_stride / 4u) + neuron / 4u];
-                        let y = staged[k];
-                        reconstructed += mat4x4(y.x * z, y.y * z, y.z * z, y.w * z);
+                    let vector = neuron / 4u;
+                    var k = 0u;
+                    // Eight features at a time, because Mesa's software renderer ends all loops after 65,535 iterations.
+                    for (; k + 8u <= count; k += 8u) {
+                        reconstructed += of_feature(chunk, k, vector) + of_feature(chunk, k + 1u, vector);
+                        reconstructed += of_feature(chunk, k + 2u, vector) + of_feature(chunk, k + 3u, vector);
+                        reconstructed += of_feature(chunk, k + 4u, vector) + of_feature(chunk, k + 5u, vector);
+                        reconstructed += of_feature(chunk, k + 6u, vector) + of_feature(chunk, k + 7u, vector);
+                    }
+                    for (; k < count; k++) {
+                        reconstructed += of_feature(chunk, k, vector);
                     }
                 }
             }

@@ -27,5 +27,5 @@ fn replace(feature: u32, v: u32, result: vec4<f32>) {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    keep_largest(workgroup.x, 0u, params.unit_norm != 0u, thread);
+    keep_largest(workgroup.x, 0u, params.unit_norm != 0u, 1.0, thread);
 }

@@ -34,19 +34,30 @@ fn on(c: &mut Criterion, name: &str, engine: &dyn Engine, shape: Shape) {
         });
     };
     bench("cross_product", &|r| cross_product(r, x, y, o.cross, 1.0, false, Summation::default()));
-    bench("coefficient_gram", &|r| coefficient_gram(r, y, o.gram, false, None));
+    bench("coefficient_gram", &|r| {
+        coefficient_gram(r, y, o.gram, false, None);
+    });
     bench("feature_gram", &|r| feature_gram(r, &o.features, o.feature_gram));
     bench("projection", &|r| projection(r, x, o.features.dense, o.projections, 1.0));
     bench("sparse_projection", &|r| project(r, x, &o.features, o.projections, 1.0));
     bench("hals_coefficients", &|r| {
-        hals_coefficients(r, o.projections, o.feature_gram, o.squared_norms, y, Sweeps { count: 2, penalty: 0.0 });
+        let operands = HalsOperands {
+            projections: o.projections,
+            feature_gram: o.feature_gram,
+            squared_norms: o.squared_norms,
+            scales: Some(o.scales),
+            coefficients: y,
+            inner: o.inner,
+        };
+        hals_coefficients(r, &operands, Sweeps { count: 2, penalty: 0.0, inner: InnerSum::Started });
     });
     bench("multiplicative_update", &|r| {
         multiplicative_update(r, o.projections, o.feature_gram, y, o.previous, 1e-6, 0.0);
     });
     bench("cholesky", &|r| cholesky(r, o.feature_gram, o.factor, o.status, Ridge::Relative(1e-7)));
     bench("triangular_solve", &|r| triangular_solve(r, o.factor, o.features.dense));
-    bench("relaxation", &|r| relaxation(r, o.gram, &o.features, 0.4));
+    let cut = Cut { relaxation: 0.4, norm_floor: 0.0 };
+    bench("least_squares_cut", &|r| least_squares_cut(r, o.gram, &o.features, o.scales, cut));
     bench("winner_take_all", &|r| winner_take_all(r, &o.features, false));
     bench("hals_sweep", &|r| hals_sweep(r, o.cross, o.gram, &o.features));
     bench("squared_norm", &|r| squared_norm(r, x, o.squared_norms, 1.0));

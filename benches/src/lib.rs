@@ -79,6 +79,10 @@ pub struct Operands {
     pub status: BufferId,
     /// ‖xᵢ‖² of the first panel.
     pub squared_norms: BufferId,
+    /// Factors for the columns of Y, all of them 1.
+    pub scales: BufferId,
+    /// Partial sums of ⟨Y, P⟩.
+    pub inner: BufferId,
     /// A second matrix shaped as the projections.
     pub previous: Matrix,
     session: Box<dyn Session>,
@@ -105,6 +109,8 @@ impl Operands {
         let factor = w.matrix("factor", shape.rank, shape.rank);
         let status = w.words("status", 4);
         let squared_norms = w.words("squared norms", rows.into());
+        let scales = w.words("scales", shape.rank.into());
+        let inner = w.words("inner products", unmix_kernels::PARTIAL_WORDS.into());
         let previous = w.matrix("previous", rows, shape.rank);
         let session = engine.open(&w, resident).expect("opening a session");
         let operands = Operands {
@@ -118,6 +124,8 @@ impl Operands {
             factor,
             status,
             squared_norms,
+            scales,
+            inner,
             previous,
             session,
         };
@@ -148,6 +156,8 @@ impl Operands {
         });
         let norms = vec![1f32; self.panels[0].rows as usize];
         self.session.write(self.squared_norms, 0, bytemuck::cast_slice(&norms)).expect("writing");
+        let ones = vec![1f32; self.gram.rows as usize];
+        self.session.write(self.scales, 0, bytemuck::cast_slice(&ones)).expect("writing");
         self.prepare(|r| unmix_kernels::winner_take_all(r, &self.features, false)).run().expect("running");
     }
 

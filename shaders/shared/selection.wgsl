@@ -47,16 +47,30 @@ fn inclusive_scan(value: u32, thread: u32) -> u32 {
     return sum;
 }
 
+// For each component, how many before it are set.
+fn count_before(is_set: vec4<bool>) -> vec4<u32> {
+    let ones = select(vec4(0u), vec4(1u), is_set);
+    return vec4(0u, ones.x, ones.x + ones.y, ones.x + ones.y + ones.z);
+}
+
 // A power of two near 1 / value, given the bits of the value's magnitude.
 fn inverse_power(magnitude: u32) -> f32 {
     let exponent = clamp(254 - i32(magnitude >> MANTISSA_BITS), 1, 253);
     return bitcast<f32>(u32(exponent) << MANTISSA_BITS);
 }
 
-// Makes a feature of the largest entries of its row, and writes its kept neurons, ascending, and their values. With
-// `unit_norm`, they are divided by their Euclidean norm, unless that is zero. At least m magnitudes must be as large as
-// `least`. The others cost less. All threads call this together.
-fn keep_largest(feature: u32, least: u32, unit_norm: bool, thread: u32) {
+// Writes a kept entry of a feature.
+fn keep(is_kept: bool, at: u32, neuron: u32, value: f32) {
+    if is_kept {
+        kept_indices[at] = neuron;
+        kept_values[at] = value;
+    }
+}
+
+// Makes a feature of the largest entries of its row, and writes its kept neurons, ascending, and their values. They are
+// multiplied by `factor`, or with `unit_norm` divided by their Euclidean norm, unless that is zero. At least m
+// magnitudes must be as large as `least`. The others cost less. All threads call this together.
+fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: u32) {
     let lanes = vec4(0u, 1u, 2u, 3u);
     let row_vectors = params.stride / 4u;
     let vectors = (params.columns + 3u) / 4u;
@@ -168,28 +182,28 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, thread: u32) {
             let larger_word = atomicLoad(&larger_bits[word]);
             let equal_word = atomicLoad(&equal_bits[word]);
             let lower = (1u << shift) - 1u;
-            var larger = larger_before + (before_word[word] >> 16u) + countOneBits(larger_word & lower);
-            var equal = equal_before + (before_word[word] & 0xffffu) + countOneBits(equal_word & lower);
             let is_larger = (vec4(larger_word >> shift) & BITS) != vec4(0u);
             let is_equal = (vec4(equal_word >> shift) & BITS) != vec4(0u);
             // The padding stays zero.
             var result = vec4<f32>();
             if any(is_larger | is_equal) {
+                // How many larger ones and equals come before each of the four.
+                let first_larger = larger_before + (before_word[word] >> 16u) + countOneBits(larger_word & lower);
+                let first_equal = equal_before + (before_word[word] & 0xffffu) + countOneBits(equal_word & lower);
+                let larger = vec4(first_larger) + count_before(is_larger);
+                let equal = vec4(first_equal) + count_before(is_equal);
+                let is_kept = is_larger | (is_equal & (equal < vec4(ties)));
                 let values = candidates(feature, v);
-                for (var c = 0u; c < 4u; c++) {
-                    if is_larger[c] || (is_equal[c] && equal < ties) {
-                        var value = values[c];
-                        if norm > 0.0 {
-                            value = scale * value / norm;
-                        }
-                        let at = feature * params.kept + larger + min(equal, ties);
-                        kept_indices[at] = v * 4u + c;
-                        kept_values[at] = value;
-                        result[c] = value;
-                    }
-                    larger += u32(is_larger[c]);
-                    equal += u32(is_equal[c]);
+                var kept_part = factor * values;
+                if norm > 0.0 {
+                    kept_part = scale * values / norm;
                 }
+                result = select(vec4<f32>(), kept_part, is_kept);
+                let at = vec4(feature * params.kept) + larger + min(equal, vec4(ties));
+                keep(is_kept.x, at.x, v * 4u, result.x);
+                keep(is_kept.y, at.y, v * 4u + 1u, result.y);
+                keep(is_kept.z, at.z, v * 4u + 2u, result.z);
+                keep(is_kept.w, at.w, v * 4u + 3u, result.w);
             }
             replace(feature, v, result);
         }

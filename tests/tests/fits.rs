@@ -1,13 +1,14 @@
 //! Whole fits: invariants, agreement of the engines, reproducibility, and what the options promise.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use unmix::{
-    CpuEngine, DenseMatrix, ElementType, Engine, EngineKind, Error, Factorization, Init, SemiNmf, Solver, Stage,
-    StopReason,
+    ActivationSource, Batch, CpuEngine, DenseMatrix, ElementType, Engine, EngineKind, Error, Factorization, Init,
+    SemiNmf, Solver, Stage, StopReason, StreamOptions,
 };
-use unmix_tests::{Dense, engines, oracle, planted};
+use unmix_tests::{Dense, assert_same, engines, gpu_engines, oracle, planted};
 
 fn fit(engine: &dyn Engine, x: &Dense, element: ElementType, settings: &SemiNmf) -> Factorization {
     settings.fit(engine, &engine.load(&x.to_activations(element)).unwrap()).unwrap()
@@ -193,6 +194,43 @@ fn a_fit_over_several_panels_keeps_the_invariants_and_the_engines_agree() {
         errors.push(fit.summary.relative_error);
     }
     assert!(errors.iter().all(|e| (e - errors[0]).abs() < 1e-5), "{errors:?}");
+}
+
+#[test]
+fn tall_activations_are_summed_to_the_last_token() {
+    // More tokens than some compilers let a loop have iterations, and than there may be workgroups.
+    let x = Dense::random(80, 200_000, 8, ElementType::F32);
+    let settings = SemiNmf::new(4).sparsity(0.5).init(Init::Random).max_iterations(1);
+    let engine = &gpu_engines()[0];
+    check_invariants(&x, &fit(engine, &x, ElementType::F32, &settings));
+}
+
+#[test]
+fn panels_that_are_visited_in_parts_give_the_same_fit() {
+    let x = planted(81, 613, 130, 6, ElementType::F16);
+    for engine in gpu_engines() {
+        let parts = engine.clone().dispatch_flops(1);
+        for solver in Solver::ALL {
+            let settings = SemiNmf::new(6).sparsity(0.2).solver(solver).max_iterations(5).tolerance(0.0);
+            let [whole, cut] = [&engine, &parts].map(|engine| fit(engine, &x, ElementType::F16, &settings));
+            check_invariants(&x, &cut);
+            let (one, other) = (whole.summary.relative_error, cut.summary.relative_error);
+            assert!((one - other).abs() < 1e-4, "{one} and {other} with {}", solver.name());
+            // Streamed activations are visited in the same parts.
+            let source: Arc<dyn ActivationSource + Send> = Arc::new(x.to_activations(ElementType::F16));
+            let streamed = parts.stream(source, &StreamOptions { slots: 2 }).unwrap();
+            let streamed = settings.clone().copy_samples(true).fit(&parts, &streamed).unwrap();
+            assert_same(solver.name(), &cut, &streamed);
+        }
+        // Of fits in a batch, some may visit a panel as a whole and others in parts.
+        let limited = engine.dispatch_flops(20_000_000);
+        let fits = [2, 40].map(|rank| SemiNmf::new(rank).sparsity(0.2).max_iterations(4).tolerance(0.0));
+        let activations = limited.load(&x.to_activations(ElementType::F16)).unwrap();
+        let together = Batch::new(fits.to_vec()).fit(&limited, &activations).unwrap();
+        for (settings, together) in fits.iter().zip(&together) {
+            assert_same("a fit of a batch", &settings.fit(&limited, &activations).unwrap(), together);
+        }
+    }
 }
 
 #[test]

@@ -139,7 +139,10 @@ fn coefficient_gram_matches_the_oracle() {
             let y = Dense::random_coefficients(3, n, k);
             let mut bench = Bench::without_activations(engine);
             let (coefficients, out) = (bench.matrix(&y), bench.output(k as u32, k as u32));
-            let ran = bench.run(|r| coefficient_gram(r, coefficients, out, false, None));
+            let ran = bench.run(|r| {
+                let in_parts = coefficient_gram(r, coefficients, out, false, None);
+                assert!(in_parts.is_none(), "the sum is not split");
+            });
             let wanted = oracle::product(&y.transposed(), &y);
             assert_close("coefficient Gram", engine, &ran.matrix(out), &wanted.values, 1e-6);
         }
@@ -310,21 +313,38 @@ fn copy_rows_matches_the_oracle_and_writes_nothing_else() {
 }
 
 #[test]
-fn fixed_order_sum_adds_the_parts() {
+fn fixed_order_sums_add_the_parts() {
     on_every_engine(|engine| {
-        for (accumulate, start) in [(false, 0.0), (true, 777.0)] {
-            let parts = Dense::random(13, 5, 7 * 12, ElementType::F32);
-            let mut bench = Bench::without_activations(engine);
-            let (partials, out) = (bench.words(&parts.to_f32()), bench.output(7, 12));
-            let ran = bench.run(|r| fixed_order_sum(r, partials, out, 5, accumulate));
-            let wanted: Vec<f64> = (0..84).map(|i| start + (0..5).map(|p| parts.at(p, i)).sum::<f64>()).collect();
-            assert_close("fixed-order sum", engine, &ran.matrix(out), &wanted, 1e-6);
+        // One sum, and two of different sizes side by side. The first one of two may end within a workgroup or with it.
+        for sizes in [
+            vec![(7, 12, 5)],
+            vec![(7, 12, 5), (3, 500, 2)],
+            vec![(64, 16, 2), (1, 4, 9)],
+            vec![(1, 4, 1), (90, 48, 3)],
+        ] {
+            for (accumulate, start) in [(false, 0.0), (true, 777.0)] {
+                let mut bench = Bench::without_activations(engine);
+                let mut wanted = Vec::new();
+                let mut sums = Vec::new();
+                for (seed, &(rows, columns, count)) in sizes.iter().enumerate() {
+                    let parts = Dense::random(13 + seed as u64, count, rows * columns, ElementType::F32);
+                    let total = |i| start + (0..count).map(|p| parts.at(p, i)).sum::<f64>();
+                    wanted.push((0..rows * columns).map(total).collect::<Vec<f64>>());
+                    let partials = bench.words(&parts.to_f32());
+                    let out = bench.output(rows as u32, columns as u32);
+                    sums.push(PendingSum { partials, parts: count as u32, out, accumulate });
+                }
+                let ran = bench.run(|r| fixed_order_sums(r, &sums));
+                for (sum, wanted) in sums.iter().zip(&wanted) {
+                    assert_close("fixed-order sum", engine, &ran.matrix(sum.out), wanted, 1e-6);
+                }
+            }
         }
     });
 }
 
 #[test]
-fn projected_least_squares_solves_and_keeps_exactly_m() {
+fn a_cut_of_least_squares_solves_and_keeps_exactly_m() {
     on_every_engine(|engine| {
         for (n, d, k, kept) in [(3, 37, 2, 1), (63, 130, 5, 3), (65, 64, 17, 9), (201, 259, 70, 3), (300, 97, 100, 11)]
         {
@@ -343,7 +363,10 @@ fn projected_least_squares_solves_and_keeps_exactly_m() {
                 factor: bench.output(k as u32, k as u32),
                 status: bench.words(&[0u32; 4]),
             };
-            let ran = bench.run(|r| projected_least_squares(r, &operands, &features, Ridge::Absolute(1e-3), 0.0));
+            let ran = bench.run(|r| {
+                least_squares(r, &operands, &features, Ridge::Absolute(1e-3));
+                winner_take_all(r, &features, false);
+            });
             assert_eq!(ran.words::<u32>(operands.status, 2), [1, 1], "the factorization succeeds at once");
             let dense = ran.matrix(features.dense);
             assert_close("least-squares features", engine, &dense, &wanted.values, 2e-3);
@@ -417,29 +440,103 @@ fn winner_take_all_can_bring_features_to_unit_norm() {
     });
 }
 
+/// Tokens, features, neurons of a feature. The last ones reach over several blocks of features and of tokens.
+const HALS_SIZES: [(usize, usize, usize); 8] =
+    [(1, 1, 1), (3, 2, 1), (63, 5, 3), (65, 17, 9), (201, 70, 3), (130, 100, 11), (33, 32, 5), (31, 65, 7)];
+
 #[test]
 fn hals_coefficients_match_the_oracle() {
     on_every_engine(|engine| {
-        for (n, d, k, kept) in SIZES {
-            for (sweeps, penalty) in [(1, 0.0), (2, 0.0), (3, 0.05)] {
+        for (n, k, kept) in HALS_SIZES {
+            for (sweeps, penalty, scaled) in [(1, 0.0, true), (2, 0.0, false), (3, 0.05, true)] {
+                let d = 3 * kept + 31;
                 let x = Dense::random(17, n, d, ElementType::F32);
                 let z = oracle::winner_take_all(&Dense::random(18, k, d, ElementType::F32), kept);
                 let y = Dense::random_coefficients(19, n, k);
+                let scales: Vec<f32> = (0..k).map(|c| 0.25 + (c % 5) as f32).collect();
+                let scale = |c: usize| if scaled { f64::from(scales[c]) } else { 1.0 };
+                let before = Dense::from_fn(n, k, |i, c| scale(c) * y.at(i, c));
                 let (p, q) = (oracle::product(&x, &z.transposed()), oracle::product(&z, &z.transposed()));
                 let energy: Vec<f64> = x.values.chunks(d).map(|row| row.iter().map(|v| v * v).sum()).collect();
                 let lambda: Vec<f64> = energy.iter().map(|e| penalty * e.sqrt()).collect();
-                let wanted = oracle::hals_coefficients(&p, &q, &y, &lambda, sweeps);
+                let wanted = oracle::hals_coefficients(&p, &q, &before, &lambda, sweeps);
+                let inner = oracle::inner(&wanted, &p);
                 let mut bench = Bench::without_activations(engine);
-                let (p, q, y) = (bench.matrix(&p), bench.matrix(&q), bench.matrix(&y));
-                let energy = bench.words(&energy.iter().map(|&e| e as f32).collect::<Vec<_>>());
-                let sweeps = Sweeps { count: sweeps as u32, penalty: penalty as f32 };
-                let ran = bench.run(|r| hals_coefficients(r, p, q, energy, y, sweeps));
-                let got = ran.matrix(y);
+                let operands = HalsOperands {
+                    projections: bench.matrix(&p),
+                    feature_gram: bench.matrix(&q),
+                    squared_norms: bench.words(&energy.iter().map(|&e| e as f32).collect::<Vec<_>>()),
+                    scales: scaled.then(|| bench.words(&scales)),
+                    coefficients: bench.matrix(&y),
+                    inner: bench.words(&[777f32; PARTIAL_WORDS as usize]),
+                };
+                let (count, penalty) = (sweeps as u32, penalty as f32);
+                let ran = bench.run(|r| {
+                    hals_coefficients(r, &operands, Sweeps { count, penalty, inner: InnerSum::Started });
+                });
+                let got = ran.matrix(operands.coefficients);
                 assert!(got.iter().all(|v| *v >= 0.0));
                 assert_close("HALS coefficients", engine, &got, &wanted.values, 2e-5);
+                let found = sum_partials(&ran.words::<f32>(operands.inner, PARTIAL_WORDS as usize));
+                let size = oracle::inner(&wanted, &Dense::from_fn(n, k, |i, c| p.at(i, c).abs()));
+                assert!((found - inner).abs() <= 2e-5 * size, "{found} for {inner} on {}", engine.adapter());
             }
         }
     });
+}
+
+#[test]
+fn hals_coefficients_add_to_the_inner_product_or_leave_it() {
+    on_every_engine(|engine| {
+        // More tokens than the workgroups take at a time.
+        let (n, k) = (8300, 3);
+        let p = Dense::random_coefficients(53, n, k);
+        // Orthogonal features of norm 1, so that a sweep finds the projections.
+        let q = Dense::from_fn(k, k, |i, j| f64::from(u8::from(i == j)));
+        let inner = oracle::inner(&p, &p);
+        for (sum, wanted) in
+            [(InnerSum::Started, inner), (InnerSum::Continued, 256.0 + inner), (InnerSum::Skipped, 256.0)]
+        {
+            let mut bench = Bench::without_activations(engine);
+            let start: Vec<f32> = (0..PARTIAL_WORDS).map(|word| if word % 2 == 0 { 1.0 } else { 0.0 }).collect();
+            let operands = HalsOperands {
+                projections: bench.matrix(&p),
+                feature_gram: bench.matrix(&q),
+                squared_norms: bench.words(&vec![1f32; n]),
+                scales: None,
+                coefficients: bench.matrix(&Dense::from_fn(n, k, |_, _| 0.5)),
+                inner: bench.words(&start),
+            };
+            let ran = bench.run(|r| hals_coefficients(r, &operands, Sweeps { count: 1, penalty: 0.0, inner: sum }));
+            let found = sum_partials(&ran.words::<f32>(operands.inner, PARTIAL_WORDS as usize));
+            assert!((found - wanted).abs() <= 1e-6 * wanted, "{sum:?}: {found} for {wanted} on {}", engine.adapter());
+            assert_close("coefficients", engine, &ran.matrix(operands.coefficients), &p.values, 1e-6);
+        }
+    });
+}
+
+#[test]
+fn large_updates_of_the_coefficients_are_cut_into_several_dispatches() {
+    // With so many features, few tokens take all the FLOPs that a dispatch may take.
+    let mut workspace = Workspace::default();
+    let (rows, rank) = (2000, 4096);
+    let operands = HalsOperands {
+        projections: workspace.matrix("projections", rows, rank),
+        feature_gram: workspace.matrix("feature Gram matrix", rank, rank),
+        squared_norms: workspace.words("squared norms", rows.into()),
+        scales: None,
+        coefficients: workspace.matrix("coefficients", rows, rank),
+        inner: workspace.words("inner products", PARTIAL_WORDS.into()),
+    };
+    let mut recording = Recording::new();
+    hals_coefficients(&mut recording, &operands, Sweeps { count: 2, penalty: 0.0, inner: InnerSum::Started });
+    let covered: Vec<_> = recording.dispatches().map(|dispatch| dispatch.cost.moved[2].read.clone()).collect();
+    assert!(covered.len() > 1 && covered[0].start == 0 && covered[covered.len() - 1].end == u64::from(rows) * 4);
+    assert!(covered.windows(2).all(|pair| pair[0].end == pair[1].start), "{covered:?}");
+    assert!(recording.dispatches().all(|dispatch| dispatch.cost.flops <= 50_000_000_000));
+    // Only the first one starts the sum.
+    let added: Vec<bool> = recording.dispatches().map(|dispatch| !dispatch.cost.moved[5].read.is_empty()).collect();
+    assert!(!added[0] && added[1..].iter().all(|added| *added), "{added:?}");
 }
 
 #[test]
@@ -448,9 +545,17 @@ fn a_zero_feature_takes_no_coefficient() {
         let q = Dense::from_fn(2, 2, |i, j| if i == 0 && j == 0 { 2.0 } else { 0.0 });
         let (p, y) = (Dense::from_fn(3, 2, |_, k| if k == 0 { 4.0 } else { 0.0 }), Dense::from_fn(3, 2, |_, _| 1.0));
         let mut bench = Bench::without_activations(engine);
-        let (p, q, y, energy) = (bench.matrix(&p), bench.matrix(&q), bench.matrix(&y), bench.words(&[1f32; 3]));
-        let ran = bench.run(|r| hals_coefficients(r, p, q, energy, y, Sweeps { count: 1, penalty: 0.0 }));
-        assert_eq!(ran.matrix(y), [2.0, 0.0, 2.0, 0.0, 2.0, 0.0], "{}", engine.adapter());
+        let operands = HalsOperands {
+            projections: bench.matrix(&p),
+            feature_gram: bench.matrix(&q),
+            squared_norms: bench.words(&[1f32; 3]),
+            scales: None,
+            coefficients: bench.matrix(&y),
+            inner: bench.words(&[0f32; PARTIAL_WORDS as usize]),
+        };
+        let sweeps = Sweeps { count: 1, penalty: 0.0, inner: InnerSum::Skipped };
+        let ran = bench.run(|r| hals_coefficients(r, &operands, sweeps));
+        assert_eq!(ran.matrix(operands.coefficients), [2.0, 0.0, 2.0, 0.0, 2.0, 0.0], "{}", engine.adapter());
     });
 }
 
@@ -599,26 +704,42 @@ fn normalization_moves_the_columns_norm_to_the_features() {
 }
 
 #[test]
-fn relaxation_goes_on_in_the_direction_of_least_squares() {
+fn a_cut_relaxes_keeps_the_largest_and_takes_over_the_norms() {
     on_every_engine(|engine| {
-        for (n, d, k, kept) in SIZES {
-            let mut y = Dense::random_coefficients(34, n, k);
-            (0..n).for_each(|i| y.values[i * k] = 0.0); // the first feature is dead
-            let gram = oracle::product(&y.transposed(), &y);
-            let (previous, indices, values) = sparse(35, k, d, kept);
-            let solved = Dense::random(36, k, d, ElementType::F32);
-            let mut bench = Bench::without_activations(engine);
-            let features = features(&mut bench, &solved, kept, &indices, &values);
-            let gram_matrix = bench.matrix(&gram);
-            let ran = bench.run(|r| relaxation(r, gram_matrix, &features, 0.4));
-            let amount = |c: usize| if gram.at(c, c) > 0.0 { 0.4 } else { 0.0 };
-            let wanted = Dense::from_fn(k, d, |c, j| {
-                let z = solved.at(c, j);
-                z + amount(c) * (z - previous.at(c, j))
-            });
-            assert_close("relaxed Z", engine, &ran.matrix(features.dense), &wanted.values, 1e-6);
-            let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
-            assert_close("kept values", engine, &ran.words(features.values, k * kept), &values, 0.0);
+        // The last feature reaches over several segments of neurons.
+        for (n, d, k, kept) in SIZES.into_iter().chain([(9, 2571, 4, 70)]) {
+            for (relaxation, norm_floor) in [(0.4, 0.0), (0.0, 3.0)] {
+                let mut y = Dense::random_coefficients(34, n, k);
+                (0..n).for_each(|i| y.values[i * k] = 0.0); // the first feature is dead
+                let gram = oracle::product(&y.transposed(), &y);
+                let (previous, indices, values) = sparse(35, k, d, kept);
+                let solved = Dense::random(36, k, d, ElementType::F32);
+                let mut bench = Bench::without_activations(engine);
+                let features = features(&mut bench, &solved, kept, &indices, &values);
+                let (gram_matrix, scales) = (bench.matrix(&gram), bench.words(&vec![777f32; k]));
+                let cut = Cut { relaxation, norm_floor };
+                let ran = bench.run(|r| least_squares_cut(r, gram_matrix, &features, scales, cut));
+                let is_alive = |c: usize| gram.at(c, c) > 0.0;
+                let amount = |c: usize| if is_alive(c) { f64::from(relaxation) } else { 0.0 };
+                let norm = |c: usize| if is_alive(c) { gram.at(c, c).sqrt().max(norm_floor.into()) } else { 1.0 };
+                let relaxed = Dense::from_fn(k, d, |c, j| {
+                    let z = solved.at(c, j);
+                    z + amount(c) * (z - previous.at(c, j))
+                });
+                let cut = oracle::winner_take_all(&relaxed, kept);
+                let wanted = Dense::from_fn(k, d, |c, j| norm(c) * cut.at(c, j));
+                let dense = ran.matrix(features.dense);
+                assert_close("cut features", engine, &dense, &wanted.values, 1e-6);
+                let wanted_scales: Vec<f64> = (0..k).map(|c| 1.0 / norm(c)).collect();
+                assert_close("scales", engine, &ran.words(scales, k), &wanted_scales, 1e-6);
+                let indices = ran.words::<u32>(features.indices, k * kept);
+                let values = ran.words::<f32>(features.values, k * kept);
+                for (feature, row) in dense.chunks(d).enumerate() {
+                    let entries = feature * kept..(feature + 1) * kept;
+                    assert!(indices[entries.clone()].is_sorted_by(|a, b| a < b), "kept neurons ascend");
+                    assert!(indices[entries.clone()].iter().zip(&values[entries]).all(|(&j, v)| row[j as usize] == *v));
+                }
+            }
         }
     });
 }
@@ -684,6 +805,58 @@ fn inner_product_keeps_more_digits_than_f32() {
 }
 
 #[test]
+fn a_report_of_zeros_is_none() {
+    assert_eq!(Report::parse(&vec![0; report_words(3) as usize]), None);
+}
+
+#[test]
+fn partial_sums_hold_what_f32_rounds_away() {
+    // Products of whole numbers below 2^12 are exact in f32, but not their sums.
+    let whole = |seed| {
+        let mut dense = Dense::random(seed, 2_003, 97, ElementType::F32);
+        dense.values.iter_mut().for_each(|v| *v = (v.abs() * 1_000.0).trunc().min(4_095.0));
+        dense
+    };
+    let (a, b) = (whole(60), whole(61));
+    let wanted = 2.0 * oracle::inner(&a, &b);
+    on_every_engine(|engine| {
+        let mut bench = Bench::without_activations(engine);
+        let (ma, mb) = (bench.matrix(&a), bench.matrix(&b));
+        let partials = bench.words(&[777f32; PARTIAL_WORDS as usize]);
+        let ran = bench.run(|r| {
+            inner_product(r, ma, mb, partials, false);
+            inner_product(r, ma, mb, partials, true);
+        });
+        let found = ran.words::<f32>(partials, PARTIAL_WORDS as usize);
+        // Compilers that may reorder additions remove the low words if they can.
+        assert!(found.chunks(2).filter(|pair| pair[1] != 0.0).count() > 64, "low words on {}", engine.adapter());
+        let error = (sum_partials(&found) - wanted).abs();
+        assert!(error <= 1e-12 * wanted, "off by {:.1e} on {}", error / wanted, engine.adapter());
+    });
+}
+
+#[test]
+fn a_token_that_is_almost_explained_keeps_its_small_residual() {
+    // The norm is 2^30. The features explain all of it but 3, in terms whose partial sums f32 cannot hold.
+    let (rank, norm) = (101, f64::from(1 << 30));
+    let mut terms = Dense::random(62, 3, rank, ElementType::F32);
+    terms.values.iter_mut().for_each(|v| *v = 10_551_001.0 + (v.abs() * 100_000.0).trunc());
+    for i in 0..3 {
+        let others: f64 = (0..rank - 1).map(|k| terms.at(i, k)).sum();
+        terms.values[i * rank + rank - 1] = norm - 3.0 - others;
+    }
+    assert!(terms.values.iter().all(|v| f64::from(*v as f32) == *v), "each term is a number of f32");
+    on_every_engine(|engine| {
+        let mut bench = Bench::without_activations(engine);
+        let (p, yq) = (bench.matrix(&terms), bench.matrix(&terms));
+        let y = bench.matrix(&Dense::from_fn(3, rank, |_, _| 1.0));
+        let (energy, out) = (bench.words(&[norm as f32; 3]), bench.words(&[777f32; 3]));
+        let ran = bench.run(|r| token_residuals(r, p, yq, y, energy, out));
+        assert_eq!(ran.words::<f32>(out, 3), [3.0; 3], "{}", engine.adapter());
+    });
+}
+
+#[test]
 fn loss_keeps_the_best_iterate_and_never_a_nan() {
     on_every_engine(|engine| {
         let mut bench = Bench::without_activations(engine);
@@ -699,18 +872,23 @@ fn loss_keeps_the_best_iterate_and_never_a_nan() {
         let gram = bench.matrix(&Dense::from_fn(3, 3, |i, j| (10 * i + j) as f64));
         let feature_gram = bench.matrix(&Dense::from_fn(3, 3, |_, _| 0.5));
         let (state, report) = (bench.words(&[0u32; 4]), bench.words(&vec![0u32; report_words(3) as usize]));
+        let factorization = bench.words(&[2u32, 1, 0, 0]);
         let current = [1.0, 2.0, 3.0, 4.0].map(|v| bench.matrix(&Dense::from_fn(5, 7, |_, _| v)));
-        let best = bench.output(5, 7);
+        let others = [5.0, 6.0, 7.0, 8.0].map(|v| bench.matrix(&Dense::from_fn(5, 7, |_, _| v)));
+        let [best, best_of_pair, other_best] = [(); 3].map(|()| bench.output(5, 7));
         let ran = bench.run(|r| {
-            for (inner, current) in inner.into_iter().zip(current) {
-                let terms = LossTerms { inner, gram_terms, coefficient_gram: gram, feature_gram };
+            for ((inner, current), other) in inner.into_iter().zip(current).zip(others) {
+                let terms = LossTerms { inner, gram_terms, coefficient_gram: gram, feature_gram, factorization };
                 loss(r, terms, state, report, 100.0);
                 keep_best(r, state, current, best);
+                keep_best_pair(r, state, [(current, best_of_pair), (other, other_best)]);
             }
         });
         assert_eq!(ran.matrix(best), [2.0; 35], "{}", engine.adapter());
-        let report = Report::parse(&ran.words::<u32>(report, report_words(3) as usize));
-        assert_eq!((report.iteration, report.is_best), (3, false));
+        assert_eq!(ran.matrix(best_of_pair), [2.0; 35], "{}", engine.adapter());
+        assert_eq!(ran.matrix(other_best), [6.0; 35], "{}", engine.adapter());
+        let report = Report::parse(&ran.words::<u32>(report, report_words(3) as usize)).expect("a report");
+        assert_eq!((report.iteration, report.is_best, report.factorization_attempts), (3, false, 2));
         assert_eq!(report.loss(100.0), 80.0);
         assert_eq!(report.column_energy, [0.0, 11.0, 22.0]);
     });
@@ -733,17 +911,18 @@ fn a_loss_that_features_which_cancel_have_rounded_away_is_not_the_best() {
             [1.0, 1e10].map(|energy| bench.matrix(&Dense::from_fn(2, 2, |i, j| if i == j { energy } else { 0.0 })));
         let unit = bench.matrix(&Dense::from_fn(2, 2, |i, j| f64::from(u8::from(i == j))));
         let (state, report) = (bench.words(&[0u32; 4]), bench.words(&vec![0u32; report_words(2) as usize]));
+        let factorization = bench.words(&[0u32; STATUS_WORDS as usize]);
         let current = [1.0, 2.0].map(|v| bench.matrix(&Dense::from_fn(3, 5, |_, _| v)));
         let best = bench.output(3, 5);
         let ran = bench.run(|r| {
             for (((inner, gram_terms), gram), current) in terms.into_iter().zip(grams).zip(current) {
-                let terms = LossTerms { inner, gram_terms, coefficient_gram: gram, feature_gram: unit };
+                let terms = LossTerms { inner, gram_terms, coefficient_gram: gram, feature_gram: unit, factorization };
                 loss(r, terms, state, report, 100.0);
                 keep_best(r, state, current, best);
             }
         });
         assert_eq!(ran.matrix(best), [1.0; 15], "{}", engine.adapter());
-        let report = Report::parse(&ran.words::<u32>(report, report_words(2) as usize));
+        let report = Report::parse(&ran.words::<u32>(report, report_words(2) as usize)).expect("a report");
         let uncertainty = 2e10 / f64::from(1 << 21);
         assert!((report.uncertainty - uncertainty).abs() < 1e-3 * uncertainty, "{}", report.uncertainty);
         assert_eq!(report.loss(100.0), report.uncertainty, "{}", engine.adapter());
@@ -852,6 +1031,66 @@ fn samples_of_the_rows_are_read_where_they_lie() {
         for kernel in [&PROJECTION, &CROSS_PRODUCT] {
             on_every_variant(kernel, element, check);
         }
+    }
+}
+
+#[test]
+fn a_part_of_a_panel_is_read_where_it_lies() {
+    // The rows 9 to 31 of a panel.
+    let (n, d, k) = (40, 130, 7);
+    for element in ElementType::ALL {
+        let mut x = Dense::random(70, n, d, element);
+        // Larger than all others, and no part of what is read.
+        (x.values[8 * d], x.values[32 * d]) = (1_000.0, 2_000.0);
+        let part = Dense::from_fn(23, d, |i, j| x.at(9 + i, j));
+        let (y, z) = (Dense::random_coefficients(71, 23, k), Dense::random(72, k, d, ElementType::F32));
+        on_every_engine(|engine| {
+            let mut bench = Bench::new(engine, &x, element);
+            let panel = bench.panel().part(9, 23);
+            let (coefficients, features) = (bench.matrix(&y), bench.matrix(&z));
+            let (norms, residuals) = (bench.words(&[777f32; 23]), bench.words(&[777f32; 23]));
+            let maxima = bench.words(&[0u32; MAXIMUM_PARTIALS as usize]);
+            // The panel begins with token 100, so the part begins with token 109.
+            let (tokens, gathered) = (bench.words(&[108u32, 109, 131, 132]), bench.output(4, d as u32));
+            let ran = bench.run(|r| {
+                squared_norm(r, panel, norms, 1.0);
+                squared_residual(r, panel, coefficients, features, residuals, 1.0);
+                absolute_maximum(r, panel, maxima, false);
+                gather_rows(r, panel, 109, tokens, gathered, 1.0);
+            });
+            let squares =
+                |m: &Dense| -> Vec<f64> { m.values.chunks(d).map(|row| row.iter().map(|v| v * v).sum()).collect() };
+            assert_close("squared norms of a part", engine, &ran.words(norms, 23), &squares(&part), 1e-6);
+            let yz = oracle::product(&y, &z);
+            let rest = Dense::from_fn(23, d, |i, j| part.at(i, j) - yz.at(i, j));
+            assert_close("squared residuals of a part", engine, &ran.words(residuals, 23), &squares(&rest), 1e-5);
+            let largest = ran.words::<u32>(maxima, MAXIMUM_PARTIALS as usize).into_iter().max().unwrap();
+            let wanted = part.values.iter().fold(0f64, |most, v| most.max(v.abs()));
+            assert_eq!(f64::from(f32::from_bits(largest)), wanted, "{}", engine.adapter());
+            let row = |i: usize| (0..d).map(move |j| i * d + j);
+            let wanted: Vec<f32> = row(9).chain(row(31)).map(|at| x.values[at] as f32).collect();
+            let gathered = ran.matrix(gathered);
+            assert_eq!(gathered[d..3 * d], wanted, "{}", engine.adapter());
+            assert!(gathered[..d].iter().chain(&gathered[3 * d..]).all(|v| *v == 777.0), "{}", engine.adapter());
+        });
+    }
+}
+
+#[test]
+fn sums_over_the_longest_dispatch_are_whole() {
+    // Some compilers end a loop after 65,535 iterations, without an error.
+    let (n, d, k) = (65_472, 3, 2);
+    let x = Dense::from_fn(n, d, |i, j| ((i * 7 + j * 3) % 11) as f64 - 5.0);
+    let y = Dense::from_fn(n, k, |i, j| ((i * 5 + j) % 4) as f64);
+    let wanted = oracle::product(&y.transposed(), &x);
+    for element in ElementType::ALL {
+        on_every_variant(&CROSS_PRODUCT, element, |engine| {
+            let activations = engine.load(&x.to_activations(element)).expect("loading");
+            let mut bench = Bench::over(engine, activations);
+            let (panel, y, out) = (bench.panel(), bench.matrix(&y), bench.output(k as u32, d as u32));
+            let ran = bench.run(|r| cross_product(r, panel, y, out, 1.0, false, Summation::default()));
+            assert_close("the longest cross product", engine, &ran.matrix(out), &wanted.values, 1e-6);
+        });
     }
 }
 

@@ -18,6 +18,26 @@ fn iterations_on_the_cpu() {
     }
 }
 
+/// Commands of an iteration on a GPU that holds all tokens in one panel.
+fn commands_on_a_gpu(solver: Solver, rank: u32) -> usize {
+    let layout =
+        PanelLayout { tokens: 7500, neurons: 14336, element: ElementType::F16, panel_rows: 7500, stride: 14336 };
+    let limits = EngineLimits::of_gpu(1 << 31);
+    let iteration = SemiNmf::new(rank).solver(solver).plan_iteration(&layout, &limits).expect("a plan");
+    iteration.recording.commands.len()
+}
+
+#[test]
+fn an_iteration_is_few_dispatches() {
+    // On a large GPU the small kernels take about as long as it takes to start them.
+    for (rank, most) in [(100, 12), (400, 14)] {
+        assert!(commands_on_a_gpu(Solver::ProjectedLs, rank) <= most, "rank {rank}");
+    }
+    for rank in [1, 16, 100, 400, 1000] {
+        assert!(commands_on_a_gpu(Solver::Hals, rank) <= 24, "rank {rank}");
+    }
+}
+
 #[test]
 fn an_iteration_on_a_gpu_takes_its_sums_in_parts() {
     let limits = EngineLimits::of_gpu(1 << 30);

@@ -12,6 +12,9 @@ use crate::{DenseMatrix, Error};
 
 /// A run has found a feature if one of its features has at least this cosine with it.
 const FOUND: f64 = 0.8;
+/// The mean over the nearest features of all runs may bring two clusters together again. From this cosine on, the later one keeps its own
+/// direction. The bound is below that of a copy, because the fit to the tokens moves features a little.
+const TOO_NEAR: f64 = 0.85;
 /// How often the runs are parted into halves. With five times, the halves' chance differences still show in the means.
 const PARTINGS: usize = 20;
 /// Most pairs of runs whose stability is taken. Their mean hardly differs from that of all pairs.
@@ -36,7 +39,8 @@ impl Agreement {
     /// The features that the runs agree on most, [K, d] with unit norm and at most `kept` nonzeros in a row, the most agreed on first. If the
     /// runs have too few features that are not zero, the last rows are zeros.
     pub fn features(&self) -> DenseMatrix {
-        let mut features = self.directions(&vec![true; self.pool.runs]);
+        let clusters = self.directions(&vec![true; self.pool.runs]);
+        let mut features = clusters.clone();
         // A cluster has lost the features that were nearer to an earlier one. So the mean is taken again, over the nearest features.
         features.values.par_chunks_exact_mut(self.pool.neurons.max(1)).for_each(|row| {
             let mut mean = vec![0f64; row.len()];
@@ -47,6 +51,13 @@ impl Agreement {
             }
             write_cut(row, (0..).zip(mean).filter(|(_, z)| *z != 0.0).collect(), self.kept);
         });
+        for k in 1..features.rows {
+            let cosine = |l| features.row(l).iter().zip(features.row(k)).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+            if (0..k).into_par_iter().any(|l| cosine(l) >= TOO_NEAR) {
+                let row = k * features.columns..(k + 1) * features.columns;
+                features.values[row.clone()].copy_from_slice(&clusters.values[row]);
+            }
+        }
         features
     }
 
@@ -177,6 +188,24 @@ mod tests {
         let cosines = crate::feature_cosines(&agreed, &agreed).expect("cosines");
         let copies = (0..6).flat_map(|k| (0..k).map(move |l| (k, l))).filter(|&(k, l)| cosines.row(k)[l] > 0.9).count();
         assert!(copies <= 1, "{copies} copies");
+    }
+
+    #[test]
+    fn a_feature_that_every_run_has_twice_is_used_once_while_there_are_others() {
+        let (truth, mut runs) = runs(4, 6, 8, 5, 9);
+        for run in &mut runs {
+            let cosines = crate::feature_cosines(run, &truth).expect("cosines");
+            let largest = |row: usize| cosines.row(row).iter().copied().fold(f32::MIN, f32::max);
+            let common = (0..8).find(|&row| cosines.row(row)[0] > 0.9).expect("a common feature");
+            let rarest = (0..8).min_by(|&a, &b| largest(a).total_cmp(&largest(b))).expect("features");
+            let copy = run.row(common).to_vec();
+            run.values[rarest * NEURONS..(rarest + 1) * NEURONS].copy_from_slice(&copy);
+        }
+        let agreed = Agreement::of(&runs, 9).features();
+        let cosines = crate::feature_cosines(&agreed, &agreed).expect("cosines");
+        for (k, l) in (0..8).flat_map(|k| (0..k).map(move |l| (k, l))) {
+            assert!(cosines.row(k)[l] < 0.9, "features {k} and {l} have a cosine of {}", cosines.row(k)[l]);
+        }
     }
 
     #[test]

@@ -12,9 +12,15 @@ use crate::{Error, Options};
 /// Every buffer of fits that share a session, planned before anything is allocated.
 pub(crate) struct Allocation {
     pub workspace: Workspace,
+    pub fits: Vec<AllocatedFit>,
+}
+
+/// What one of the fits has.
+pub(crate) struct AllocatedFit {
+    /// The panels that it visits.
     pub panels: Vec<Panel>,
-    /// The buffers and the samples of each fit.
-    pub fits: Vec<(Buffers, Samples)>,
+    pub buffers: Buffers,
+    pub samples: Samples,
 }
 
 impl Allocation {
@@ -27,15 +33,15 @@ impl Allocation {
         limits: &EngineLimits,
         copies_samples: bool,
     ) -> Self {
-        let (mut workspace, panels) = (Workspace::default(), panels_of(layout, distribution.rows().start));
-        let (tokens, first_panel) = (distribution.tokens(), distribution.first_panel());
-        let mut fits: Vec<(Buffers, Samples)> = Vec::with_capacity(options.len());
+        let (mut workspace, tokens) = (Workspace::default(), distribution.tokens());
+        let mut fits: Vec<AllocatedFit> = Vec::with_capacity(options.len());
         for (number, own) in options.iter().enumerate() {
             let first = workspace.buffers.len();
-            let buffers = Buffers::plan(&mut workspace, layout, first_panel, own, limits);
+            let panels = panels_of(layout, distribution.rows().start, own, limits);
+            let buffers = Buffers::plan(&mut workspace, &panels, own, limits);
             let same = options[..number].iter().position(|other| Samples::are_the_same(own, other));
             let samples = match same {
-                Some(same) => fits[same].1.shared(),
+                Some(same) => fits[same].samples.shared(),
                 None if copies_samples => Samples::of(&panels, tokens, own).copied(&mut workspace, own, layout.stride),
                 None => Samples::of(&panels, tokens, own),
             };
@@ -44,9 +50,9 @@ impl Allocation {
                     spec.name = format!("{} of fit {number}", spec.name);
                 }
             }
-            fits.push((buffers, samples));
+            fits.push(AllocatedFit { panels, buffers, samples });
         }
-        Allocation { workspace, panels, fits }
+        Allocation { workspace, fits }
     }
 
     /// Refuses ranks that have none of a sample's tokens. They would not know which sums the others take.
@@ -56,7 +62,7 @@ impl Allocation {
             samples.kmeans.panels.is_empty() || of_warm_up
         };
         let communicator = distribution.communicator();
-        if communicator.any(self.fits.iter().any(|(_, samples)| lacks(samples))) {
+        if communicator.any(self.fits.iter().any(|fit| lacks(&fit.samples))) {
             let ranks = communicator.ranks();
             let expected = format!("{ranks} ranks are too many for so few features; use fewer ranks");
             return Err(Error::Option { option: "segments", given: distribution.segments().to_string(), expected });

@@ -52,10 +52,12 @@ pub(crate) async fn find_from_zero(fit: &Fit<'_>) -> Result<(), Error> {
 /// the scale in the features, the scale is moved to them.
 async fn sweep(fit: &Fit<'_>, least: Option<f64>) -> Result<(), Error> {
     let pass = fit.io.prepare(fit.steps().coefficients_pass(SWEEPS, false))?;
-    let mut before = f64::INFINITY;
+    let (mut before, mut expected) = (f64::INFINITY, None);
     for _ in 0..PASSES {
         pass.run()?;
-        let loss = latest_report(fit).await?.loss(fit.measured.squared_norm);
+        let report = latest_report(fit, expected).await?;
+        expected = Some(report.iteration + 1);
+        let loss = report.loss(fit.measured.squared_norm);
         log::debug!("loss of the features: {loss:.9e}, wanted {least:?}");
         if least.is_some_and(|least| loss <= least) || before - loss <= SETTLED * before {
             break;

@@ -6,7 +6,7 @@ use unmix_kernels::{
     BufferId, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, STATE_WORDS, STATUS_WORDS, Split,
     Workspace, is_sparse, report_words,
 };
-use unmix_runtime::{EngineLimits, PanelLayout};
+use unmix_runtime::EngineLimits;
 
 use crate::kept_entries::KeptEntries;
 use crate::panels::Panel;
@@ -68,16 +68,10 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// Plans a fit of activations cut as `layout`, among the buffers that `w` has already. `first_panel` is the number of the first panel
-    /// among those of all ranks.
-    pub fn plan(
-        w: &mut Workspace,
-        layout: &PanelLayout,
-        first_panel: u32,
-        options: &Options,
-        limits: &EngineLimits,
-    ) -> Self {
-        let (rank, neurons) = (options.rank, layout.neurons);
+    /// Plans a fit of activations cut into `panels`, among the buffers that `w` has already.
+    pub fn plan(w: &mut Workspace, panels: &[Panel], options: &Options, limits: &EngineLimits) -> Self {
+        let neurons = panels.first().map_or(1, |panel| panel.activations.columns);
+        let rank = options.rank;
         let kept = options.kept(neurons);
         let (cross, dense) = if take_turns(options, kept, neurons) {
             let both = w.matrix("features or cross product", rank, neurons);
@@ -95,13 +89,15 @@ impl Buffers {
             dense
         };
         let best_kept = plan_best_kept(w, options, &features);
-        let tokens = plan_tokens(w, layout, first_panel, options, kept);
-        let rows = layout.panel_rows;
+        let tokens = plan_tokens(w, panels, options, kept);
+        let rows = panels.iter().map(Panel::rows).max().unwrap_or(1);
         let gram = w.matrix("coefficient Gram matrix", rank, rank);
         let factor = w.matrix("Cholesky factor", rank, rank);
         let status = w.words("Cholesky status", STATUS_WORDS.into());
         let penalized = options.solver.updates().coefficients.is_penalized();
         let gram_parts = parts_to_fill(rank, rank, rows, limits).max(parts_to_sum(rows, limits));
+        let gram_parts = gram_parts.min(parts_in_memory(gram, limits));
+        let cross_parts = parts_to_fill(rank, neurons, rows, limits).min(parts_in_memory(cross, limits));
         Buffers {
             tokens,
             features,
@@ -111,7 +107,7 @@ impl Buffers {
                 gram,
                 inner: w.words("inner products", PARTIAL_WORDS.into()),
                 weighted: penalized.then(|| w.matrix("weighted sums", 1, rank)),
-                cross_split: split(w, "cross product parts", parts_to_fill(rank, neurons, rows, limits), cross),
+                cross_split: split(w, "cross product parts", cross_parts, cross),
                 gram_split: split(w, "coefficient Gram parts", gram_parts, gram),
             },
             least_squares: LeastSquares { gram, cross, factor, status },
@@ -128,8 +124,9 @@ impl Buffers {
             token_words: w.words("words of the panel's tokens", rows.into()),
             centroids,
             centroid_norms: w.words("centroid norms", if by_kmeans { rank.into() } else { 1 }),
-            sample_norms: (0..layout.panels())
-                .map(|panel| if by_kmeans { layout.panel(panel).rows } else { 1 })
+            sample_norms: panels
+                .iter()
+                .map(|panel| if by_kmeans { panel.rows() } else { 1 })
                 .map(|rows| w.words("norms of sampled tokens", rows.into()))
                 .collect(),
         }
@@ -198,17 +195,12 @@ fn plan_best_kept(w: &mut Workspace, options: &Options, features: &Features) -> 
     }
 }
 
-fn plan_tokens(
-    w: &mut Workspace,
-    layout: &PanelLayout,
-    first_panel: u32,
-    options: &Options,
-    kept: u32,
-) -> Vec<TokenBuffers> {
-    let copies = options.keep_best && !finds_again(options, kept, layout.neurons);
+fn plan_tokens(w: &mut Workspace, panels: &[Panel], options: &Options, kept: u32) -> Vec<TokenBuffers> {
+    let neurons = panels.first().map_or(1, |panel| panel.activations.columns);
+    let copies = options.keep_best && !finds_again(options, kept, neurons);
     let penalized = options.solver.updates().coefficients.is_penalized();
-    let mut plan = |panel: u32| {
-        let (rows, panel) = (layout.panel(panel).rows, first_panel + panel);
+    let mut plan = |panel: &Panel| {
+        let (rows, panel) = (panel.rows(), panel.number);
         let coefficients = w.matrix(format!("coefficients of panel {panel}"), rows, options.rank);
         TokenBuffers {
             coefficients,
@@ -221,7 +213,7 @@ fn plan_tokens(
             norms: penalized.then(|| w.matrix(format!("norms of panel {panel}"), rows, 1)),
         }
     };
-    (0..layout.panels()).map(&mut plan).collect()
+    panels.iter().map(&mut plan).collect()
 }
 
 /// Whether the dense features and the cross product can have the same memory. The update of the features turns this into those, and
@@ -249,6 +241,14 @@ fn parts_to_fill(rank: u32, columns: u32, rows: u32, limits: &EngineLimits) -> u
 fn parts_to_sum(rows: u32, limits: &EngineLimits) -> u32 {
     const MOST_PARTS: u32 = 64;
     rows.div_ceil(limits.summation_rows).min(MOST_PARTS)
+}
+
+/// Most parts of a sum that ends up in `out`, so that they fit one binding and little memory. With many features a single part has work
+/// for all cores.
+fn parts_in_memory(out: Matrix, limits: &EngineLimits) -> u32 {
+    const MOST_BYTES: u64 = 256 << 20;
+    let most = MOST_BYTES.min(limits.max_binding_bytes) / (out.elements() * 4).max(1);
+    u32::try_from(most).unwrap_or(u32::MAX).max(1)
 }
 
 /// Room for the parts of a sum that ends up in `out`.

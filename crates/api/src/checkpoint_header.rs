@@ -6,13 +6,14 @@ use unmix_runtime::{Engine, PanelLayout};
 use crate::checkpoint::CheckpointSummary;
 use crate::distribution::Distribution;
 use crate::iteration_state::IterationState;
+use crate::panels::{Panel, panels_of};
 use crate::{Error, Options};
 
 /// Everything in a checkpoint except the buffers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CheckpointHeader {
     pub summary: CheckpointSummary,
-    /// Number of rows in every panel except the last. Sums are taken panel by panel, so their bits depend on it.
+    /// Number of rows in the first panel that the fit visits. Sums are taken panel by panel, so their bits depend on it.
     pub panel_rows: u32,
     /// Power of two by which the activations are multiplied.
     pub scale: f32,
@@ -66,11 +67,12 @@ impl CheckpointHeader {
                 distribution.segments()
             )));
         }
-        if self.panel_rows != layout.panel_rows {
+        let panel_rows = panels_of(layout, 0, options, engine.limits()).first().map_or(0, Panel::rows);
+        if self.panel_rows != panel_rows {
             return Err(refusal(format!(
                 "its fit cut the activations into panels of {} tokens, and this engine cuts them into panels of {}; \
                  resume on a machine or device of the same kind",
-                self.panel_rows, layout.panel_rows
+                self.panel_rows, panel_rows
             )));
         }
         if self.summary.adapter != engine.adapter() {

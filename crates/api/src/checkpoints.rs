@@ -8,6 +8,7 @@ use crate::checkpoint_handles::SharedWriter;
 use crate::checkpoint_header::CheckpointHeader;
 use crate::fit::Fit;
 use crate::iterations::Iterations;
+use crate::panels::Panel;
 use crate::saved_buffers::save;
 use crate::watch::Watch;
 use crate::{Error, Progress};
@@ -83,7 +84,7 @@ async fn take(
             seconds,
             segments: fit.distribution.segments(),
         },
-        panel_rows: layout.panel_rows,
+        panel_rows: fit.panels.first().map_or(0, Panel::rows),
         scale: fit.measured.scale,
         state,
     };

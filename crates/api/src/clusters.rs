@@ -10,11 +10,8 @@ use std::collections::BinaryHeap;
 use crate::DenseMatrix;
 use crate::pool::{Counterpart, Nonzero, Pool};
 
-/// A cluster whose direction has this cosine with that of an earlier cluster is a copy of it. Where there are few distinct features, runs
-/// have copies, too.
+/// A cluster whose direction has this cosine with that of an earlier cluster is a copy of it. Copies come after all other clusters.
 const SAME: f64 = 0.9;
-/// Copies come after the clusters whose cosines sum to this share of the number of runs, and before the others.
-const COMMON: f64 = 1.0 / 3.0;
 
 /// The directions of the clusters of some runs, [rank, neurons] with unit norm and at most `kept` nonzeros in a row. `is_in` says which runs
 /// of the pool these are. If they have too few features, the last rows are zeros.
@@ -26,19 +23,14 @@ pub(crate) fn directions(
     kept: usize,
 ) -> DenseMatrix {
     let mut free = Free { counterparts, is_free: pool.features.iter().map(|(run, _)| is_in[*run as usize]).collect() };
-    let runs = is_in.iter().filter(|is_in| **is_in).count();
     let mut candidates: BinaryHeap<Candidate> = (0..pool.features.len() as u32)
         .filter(|&feature| free.is_free[feature as usize])
         .map(|feature| Candidate { score: free.score(feature), feature })
         .collect();
-    let [mut common, mut copies, mut rare]: [Vec<Vec<Nonzero>>; 3] = Default::default();
+    let [mut distinct, mut copies]: [Vec<Vec<Nonzero>>; 2] = Default::default();
     let mut mean = vec![0f64; pool.neurons];
-    while common.len() < rank {
+    while distinct.len() < rank {
         let Some(Candidate { score, feature }) = candidates.pop() else { break };
-        let is_common = score >= COMMON * runs as f64;
-        if !is_common && common.len() + copies.len() + rare.len() >= rank {
-            break;
-        }
         if !free.is_free[feature as usize] {
             continue;
         }
@@ -59,18 +51,11 @@ pub(crate) fn directions(
         let norm = mean.iter().map(|value| value * value).sum::<f64>().sqrt();
         mean.iter_mut().for_each(|value| *value /= norm);
         let cosine = |other: &Vec<Nonzero>| other.iter().map(|&(neuron, z)| z * mean[neuron as usize]).sum::<f64>();
-        let is_copy = common.iter().chain(&rare).any(|other| cosine(other) >= SAME);
-        let list = if is_copy {
-            &mut copies
-        } else if is_common {
-            &mut common
-        } else {
-            &mut rare
-        };
+        let list = if distinct.iter().any(|other| cosine(other) >= SAME) { &mut copies } else { &mut distinct };
         list.push((0..).zip(&mean).filter(|(_, z)| **z != 0.0).map(|(neuron, &z)| (neuron, z)).collect());
     }
     let mut directions = DenseMatrix { rows: rank, columns: pool.neurons, values: vec![0.0; rank * pool.neurons] };
-    let found = common.into_iter().chain(copies).chain(rare);
+    let found = distinct.into_iter().chain(copies);
     for (row, nonzeros) in directions.values.chunks_exact_mut(pool.neurons.max(1)).zip(found) {
         write_cut(row, nonzeros, kept);
     }

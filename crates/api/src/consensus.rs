@@ -18,7 +18,7 @@ use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, Sem
 const REFITS: u32 = 1;
 /// The result has a penalty that is smaller by this factor. The features that runs agree on explain less than those of one run, and with as
 /// large a penalty their error would be above that of one run.
-const PENALTY_FACTOR: f64 = 0.3;
+const PENALTY_FACTOR: f64 = 0.2;
 
 /// The features that several runs from independent starts agree on. One run's features depend on its start: another seed finds about two
 /// thirds of them again. The features of a consensus are found by another consensus far more often, and each of them says how well the runs

@@ -2,8 +2,12 @@
 
 use crate::Solver;
 
-/// Weight of the penalty. `docs/fitting.md` shows what it was chosen by.
-pub(crate) const PENALTY: f64 = 0.06;
+/// Weight of the penalty with at most [`PENALTY_RANK`] features. `docs/fitting.md` shows what it was chosen by.
+const PENALTY: f64 = 0.06;
+/// With more features than this, the penalty is smaller.
+const PENALTY_RANK: f64 = 100.0;
+/// The default penalty is a whole number of these parts of 1, so that a user who gives what `run.json` shows has the same fit.
+const PENALTY_PARTS: f64 = 1e4;
 
 /// Neurons of a feature of [`Solver::Hals`]: about as many as 1% of the 14,336 neurons of the published experiments.
 const NEURONS: f64 = 140.0;
@@ -23,6 +27,15 @@ pub(crate) fn sparsity(solver: Solver, neurons: u32) -> f64 {
     }
 }
 
+/// Weight of the penalty with `rank` features: 0.06 · (100 / K)^¼ with more than 100 of them.
+///
+/// The number s of features that a token uses grows about as √K. If they share the token alike, each has a coefficient of ‖x‖ / √s. The
+/// penalty takes α‖x‖ of each. So with α ∝ 1 / √s it takes the same share of every coefficient, however many features there are.
+pub(crate) fn penalty(rank: u32) -> f64 {
+    let penalty = PENALTY * (PENALTY_RANK / f64::from(rank).max(PENALTY_RANK)).powf(0.25);
+    (penalty * PENALTY_PARTS).round() / PENALTY_PARTS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +52,19 @@ mod tests {
         {
             assert_eq!(kept(Solver::Hals, neurons), expected, "{neurons} neurons");
         }
+    }
+
+    #[test]
+    fn the_penalty_falls_as_the_fourth_root_of_the_rank_above_100_features() {
+        for (rank, expected) in [(1, 0.06), (20, 0.06), (100, 0.06), (200, 0.0505), (400, 0.0424), (1600, 0.03)] {
+            assert_eq!(SemiNmf::new(rank).options(64).penalty, expected, "{rank} features");
+        }
+    }
+
+    #[test]
+    fn a_penalty_that_was_given_does_not_depend_on_the_rank() {
+        assert_eq!(SemiNmf::new(100).penalty(0.05).rank(400).options(64).penalty, 0.05);
+        assert_eq!(SemiNmf::new(100).rank(400).options(64).penalty, 0.0424);
     }
 
     #[test]

@@ -145,11 +145,6 @@ impl Distribution {
         self.engines_differ
     }
 
-    /// Number of this rank's first panel among the panels of all ranks.
-    pub(crate) fn first_panel(&self) -> u32 {
-        (self.rows().start / u64::from(self.panel_rows)) as u32
-    }
-
     /// Whether the sums of a pass over the tokens are complete when the pass ends.
     pub(crate) fn is_whole(&self) -> bool {
         self.segments == 1

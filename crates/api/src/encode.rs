@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use unmix_kernels::{Recording, Sweeps, feature_gram, hals_coefficients, project, winner_take_all};
+use unmix_kernels::{
+    HalsOperands, InnerSum, Recording, Sweeps, feature_gram, hals_coefficients, project, winner_take_all,
+};
 use unmix_runtime::{Activations, Engine, block_on};
 
 use crate::distribution::Distribution;
@@ -226,8 +228,16 @@ impl Encoder {
         fit.io.run_once(recording)?;
         let mut round = Recording::new();
         let y = b.coefficients(panel);
-        let sweeps = Sweeps { count: SWEEPS_A_ROUND, penalty: self.penalty as f32 };
-        hals_coefficients(&mut round, projections, b.feature_gram, b.squared_norms(panel), y, sweeps);
+        let operands = HalsOperands {
+            projections,
+            feature_gram: b.feature_gram,
+            squared_norms: b.squared_norms(panel),
+            scales: None,
+            coefficients: y,
+            inner: b.sums.inner,
+        };
+        let sweeps = Sweeps { count: SWEEPS_A_ROUND, penalty: self.penalty as f32, inner: InnerSum::Skipped };
+        hals_coefficients(&mut round, &operands, sweeps);
         let round = fit.io.prepare(round)?;
         let energy: Vec<f32> = panel.of_tokens(&fit.measured.token_energy).collect();
         let mut settled =

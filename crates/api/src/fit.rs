@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use unmix_runtime::{Activations, Engine, PanelLayout};
 
-use crate::allocation::Allocation;
+use crate::allocation::{AllocatedFit, Allocation};
 use crate::buffers::Buffers;
 use crate::checkpoint::CheckpointReader;
 use crate::distribution::Distribution;
@@ -71,10 +71,10 @@ impl<'a> Fit<'a> {
         let gathers: Vec<Gather<'_>> = beginnings
             .iter()
             .zip(&allocation.fits)
-            .map(|(Beginning { gathered, .. }, (buffers, _))| Gather {
+            .map(|(Beginning { gathered, .. }, fit)| Gather {
                 tokens: gathered,
-                indices: buffers.gathered_tokens,
-                out: buffers.compared_centroids().first_rows(gathered.len() as u32),
+                indices: fit.buffers.gathered_tokens,
+                out: fit.buffers.compared_centroids().first_rows(gathered.len() as u32),
             })
             .collect();
         gathers.iter().try_for_each(|gather| gather.write_tokens(&io))?;
@@ -93,9 +93,9 @@ impl<'a> Fit<'a> {
         let (layout, only) = (activations.layout(), std::slice::from_ref(&options));
         let allocation = Allocation::plan(&distribution, layout, only, engine.limits(), false);
         let io = SessionIo::new(engine.open(&allocation.workspace, activations)?, Arc::clone(&distribution));
-        let buffers = &allocation.fits[0].0;
+        let AllocatedFit { panels, buffers, .. } = &allocation.fits[0];
         restore(&io, &allocation.workspace, buffers, saved.buffers)?;
-        let measured = Measured::again(&io, &distribution, &allocation.panels, buffers, saved.scale).await?;
+        let measured = Measured::again(&io, &distribution, panels, buffers, saved.scale).await?;
         let only = Beginning { options, gathered: Vec::new() };
         Ok(Fit::all(engine, activations, distribution, io, allocation, measured, vec![only]).remove(0))
     }
@@ -105,18 +105,18 @@ impl<'a> Fit<'a> {
         activations: &Activations,
         distribution: Arc<Distribution>,
         io: SessionIo,
-        Allocation { panels, fits, .. }: Allocation,
+        Allocation { fits, .. }: Allocation,
         measured: Measured,
         beginnings: Vec<Beginning>,
     ) -> Vec<Self> {
         let (io, measured) = (Arc::new(io), Arc::new(measured));
         let layout = activations.layout();
-        let fit = |((buffers, samples), Beginning { options, gathered })| Fit {
+        let fit = |(AllocatedFit { panels, buffers, samples }, Beginning { options, gathered })| Fit {
             engine,
             io: Arc::clone(&io),
             layout: layout.clone(),
             distribution: Arc::clone(&distribution),
-            panels: panels.clone(),
+            panels,
             samples,
             buffers,
             options,

@@ -285,11 +285,107 @@ fn placement_words(plan: &FitPlan) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use unmix_kernels::ElementType;
-    use unmix_runtime::CpuEngine;
+    use unmix_kernels::{ElementType, Workspace};
+    use unmix_runtime::{CpuEngine, EngineLimits, Error as RuntimeError, Session};
 
     use super::*;
     use crate::Solver;
+
+    /// A GPU that can only be planned for.
+    #[derive(Debug)]
+    struct PlannedGpu {
+        limits: EngineLimits,
+        memory: u64,
+    }
+
+    impl PlannedGpu {
+        fn layout_of(&self, tokens: u64, neurons: u32) -> PanelLayout {
+            PanelLayout::new(tokens, neurons, ElementType::F16, true, self.limits.panel_bytes)
+        }
+    }
+
+    impl Engine for PlannedGpu {
+        fn kind(&self) -> EngineKind {
+            EngineKind::Gpu
+        }
+
+        fn adapter(&self) -> &'static str {
+            "a planned GPU"
+        }
+
+        fn limits(&self) -> &EngineLimits {
+            &self.limits
+        }
+
+        fn device_memory(&self) -> DeviceMemory {
+            DeviceMemory::Own(Some(self.memory))
+        }
+
+        fn layout(&self, source: &dyn ActivationSource) -> Result<PanelLayout, RuntimeError> {
+            Ok(self.layout_of(source.tokens(), source.neurons() as u32))
+        }
+
+        fn load(&self, _: &dyn ActivationSource) -> Result<Activations, RuntimeError> {
+            Err(RuntimeError::Read("nothing can be loaded".to_owned()))
+        }
+
+        fn open(&self, _: &Workspace, _: &Activations) -> Result<Box<dyn Session>, RuntimeError> {
+            Err(RuntimeError::Read("nothing can be opened".to_owned()))
+        }
+    }
+
+    #[test]
+    fn every_buffer_of_a_large_fit_fits_a_binding() {
+        // What NVIDIA's driver allows, what others allow, and what every WebGPU device allows.
+        for binding in [u64::from(u32::MAX), (1 << 31) - 1, 128 << 20] {
+            let limits = EngineLimits::of_gpu(binding);
+            for (solver, rank) in
+                Solver::ALL.into_iter().flat_map(|solver| [100, 400, 2_897].map(|rank| (solver, rank)))
+            {
+                check_bindings(&limits, solver, rank, 1_000_000, 4_096);
+            }
+        }
+        let limits = EngineLimits::of_gpu((1 << 31) - 1);
+        for (rank, tokens) in [(4_096, 7_937), (4_096, 1_000_000), (8_192, 1_000_000), (100, 100_000_000)] {
+            check_bindings(&limits, Solver::Hals, rank, tokens, 14_336);
+            check_bindings(&limits, Solver::ProjectedLs, rank, tokens, 14_336);
+        }
+        check_bindings(&limits, Solver::Hals, 8_192, 100_000_000, 14_336);
+    }
+
+    fn check_bindings(limits: &EngineLimits, solver: Solver, rank: u32, tokens: u64, neurons: u32) {
+        let layout = PanelLayout::new(tokens, neurons, ElementType::F16, true, limits.panel_bytes);
+        let options = SemiNmf::new(rank).solver(solver).options(neurons);
+        let distribution = Distribution::alone(&layout);
+        let Allocation { workspace, fits } = Allocation::plan(&distribution, &layout, &[options], limits, true);
+        let what = format!("{} with {rank} features of {tokens} × {neurons}", solver.name());
+        for spec in &workspace.buffers {
+            assert!(spec.bytes <= limits.max_binding_bytes, "{what}: `{}` has {} bytes", spec.name, spec.bytes);
+        }
+        let rows: u64 = fits[0].panels.iter().map(|panel| u64::from(panel.rows())).sum();
+        assert_eq!(rows, tokens, "{what}");
+    }
+
+    #[test]
+    fn a_million_tokens_and_4096_features_are_planned_for_a_gpu_of_24_gb() {
+        let gpu = PlannedGpu { limits: EngineLimits::of_gpu((1 << 31) - 1), memory: 24_000_000_000 };
+        let limits = MemoryLimits { host: 64_000_000_000, device: gpu.memory };
+        for solver in [Solver::Hals, Solver::ProjectedLs] {
+            let (builder, layout) = (SemiNmf::new(4_096).solver(solver), gpu.layout_of(1_000_000, 14_336));
+            let plan = builder.plan_within(&gpu, &layout, Streaming::Auto, &limits).unwrap();
+            assert_ne!(plan.placement, Placement::Resident);
+            // The coefficients alone have 16.4 GB.
+            assert!(
+                (16_000_000_000..20_000_000_000).contains(&plan.device_peak_bytes()),
+                "{}",
+                plan.device_peak_bytes()
+            );
+        }
+        // 3.3 TB of coefficients are refused, with the number.
+        let layout = gpu.layout_of(100_000_000, 14_336);
+        let error = SemiNmf::new(8_192).plan_within(&gpu, &layout, Streaming::Auto, &limits).unwrap_err();
+        assert!(matches!(error, Error::Memory { needed, .. } if needed > 3_000_000_000_000), "{error}");
+    }
 
     /// 400 panels of 1,000 tokens.
     fn layout() -> PanelLayout {

@@ -7,14 +7,13 @@ use std::ops::ControlFlow;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use unmix_kernels::Report;
 use unmix_runtime::Pending;
 
 use crate::course::Course;
 use crate::fit::Fit;
 use crate::iteration_state::{Arrived, IterationState};
 use crate::prepared_steps::PreparedSteps;
-use crate::report::report_later;
+use crate::report::{iteration_report, report_later};
 use crate::same_features::same_features;
 use crate::start::Start;
 use crate::watch::Watch;
@@ -213,7 +212,8 @@ impl<'f> Iterations<'f> {
         let report = communicator.of_rank(0, report);
         let weighted_sums = weighted_sums.map(|sums| communicator.of_rank(0, sums));
         let weighted_sums = weighted_sums.as_deref().map(bytemuck::cast_slice);
-        if !self.course.take(&Report::parse(&report), weighted_sums, options, fit.measured.squared_norm)? {
+        let report = iteration_report(fit, &report, self.course.losses.len() as u32)?;
+        if !self.course.take(&report, weighted_sums, options, fit.measured.squared_norm)? {
             // Iterates after one that is not finite are not finite either.
             self.stop = Some(StopReason::Diverged);
             return Ok(false);

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use unmix_kernels::{MAXIMUM_PARTIALS, Recording, absolute_maximum, squared_norm};
 
 use crate::Error;
-use crate::allocation::Allocation;
+use crate::allocation::{AllocatedFit, Allocation};
 use crate::buffers::Buffers;
 use crate::distribution::Distribution;
 use crate::gather::Gather;
@@ -36,15 +36,17 @@ impl Measured {
     pub async fn of(
         io: &SessionIo,
         distribution: &Distribution,
-        Allocation { panels, fits, .. }: &Allocation,
+        Allocation { fits, .. }: &Allocation,
         gathers: &[Gather<'_>],
     ) -> Result<Self, Error> {
-        let buffers = &fits[0].0;
+        let AllocatedFit { panels, buffers, .. } = &fits[0];
         let gather = |r: &mut Recording, panel: &Panel, scale| {
             gathers.iter().for_each(|gather| gather.record(r, panel, scale));
         };
         let mut measured = norms(io, distribution, panels, buffers, 1.0, |r, panel| {
-            fits.iter().for_each(|(_, samples)| samples.record_copies(r, panel));
+            if panel.is_first_part() {
+                fits.iter().for_each(|fit| fit.samples.record_copies(r, panel.whole));
+            }
             gather(r, panel, 1.0);
         })
         .await?;
@@ -52,7 +54,7 @@ impl Measured {
             let scale = scale(io, distribution, panels, buffers).await?;
             measured = norms(io, distribution, panels, buffers, scale, |r, panel| gather(r, panel, scale)).await?;
         }
-        for (number, (buffers, _)) in fits.iter().enumerate() {
+        for (number, AllocatedFit { panels, buffers, .. }) in fits.iter().enumerate() {
             if number > 0 {
                 measured.write_norms(io, panels, buffers)?;
             }

@@ -1,8 +1,8 @@
 //! A pass over the panels. Only this file knows the order of the panels, which of them is the first, and which sums accumulate.
 
 use unmix_kernels::{
-    BufferId, Matrix, PARTIAL_WORDS, Precision, Recording, ReducedSum, Reduction, Split, SumKind, Summation,
-    coefficient_gram, cross_product, inner_product,
+    BufferId, InnerSum, Matrix, PARTIAL_WORDS, Precision, Recording, ReducedSum, Reduction, Split, SumKind, Summation,
+    coefficient_gram, cross_product, cross_product_parts, fixed_order_sums,
 };
 
 use crate::distribution::Distribution;
@@ -34,8 +34,8 @@ pub(crate) struct PanelSums {
     pub cross: Option<Precision>,
     /// Whether they add to the Gram matrix.
     pub gram: bool,
-    /// If set, their inner product with these projections is added.
-    pub projections: Option<Matrix>,
+    /// Whether the visit adds to the partial sums of ⟨Y, P⟩, as [`Pass::inner_sum`] says.
+    pub inner: bool,
     /// If set, their sums weighted by these norms [rows, 1] are added.
     pub norms: Option<Matrix>,
 }
@@ -43,7 +43,7 @@ pub(crate) struct PanelSums {
 impl PanelSums {
     /// No sums yet. `PanelSums { …, ..PanelSums::of(coefficients) }` chooses some.
     pub fn of(coefficients: Matrix) -> Self {
-        PanelSums { coefficients, cross: None, gram: false, projections: None, norms: None }
+        PanelSums { coefficients, cross: None, gram: false, inner: false, norms: None }
     }
 
     /// The sums to which the coefficients add, for a reduction.
@@ -58,7 +58,7 @@ impl PanelSums {
         reduced.extend(self.cross.map(|_| rows(sums.cross)));
         reduced.extend(self.gram.then(|| rows(sums.gram)));
         let inner = ReducedSum { buffer: sums.inner, words: PARTIAL_WORDS.into(), kind: SumKind::Pairs };
-        reduced.extend(self.projections.map(|_| inner));
+        reduced.extend(self.inner.then_some(inner));
         reduced.extend(self.norms.and(sums.weighted).map(rows));
         reduced
     }
@@ -84,21 +84,26 @@ impl Pass<'_> {
         record_together(r, &[*self], |r, _, panel| visit(r, panel));
     }
 
+    /// What becomes of the partial sums of ⟨Y, P⟩ with a panel. The first panel of a segment starts them.
+    pub fn inner_sum(&self, panel: &Panel) -> InnerSum {
+        let place = self.panels.partition_point(|other| other.index < panel.index);
+        if self.begins(place) { InnerSum::Started } else { InnerSum::Continued }
+    }
+
     /// Records how a panel adds to the sums. Without `accumulate`, the panel starts the sums.
     fn add(&self, r: &mut Recording, panel: &Panel, leaving: &PanelSums, accumulate: bool) {
         let (x, y, sums) = (panel.activations, leaving.coefficients, self.sums);
+        let mut in_parts = Vec::new();
         if let Some(precision) = leaving.cross {
             let out = sums.cross.first_rows(y.columns).first_columns(x.columns);
             let summation = Summation { precision, split: sums.cross_split };
-            cross_product(r, x, y, out, self.scale, accumulate, summation);
+            in_parts.extend(cross_product_parts(r, x, y, out, self.scale, accumulate, summation));
         }
         if leaving.gram {
             let out = sums.gram.first_rows(y.columns).first_columns(y.columns);
-            coefficient_gram(r, y, out, accumulate, sums.gram_split);
+            in_parts.extend(coefficient_gram(r, y, out, accumulate, sums.gram_split));
         }
-        if let Some(projections) = leaving.projections {
-            inner_product(r, y, projections, sums.inner, accumulate);
-        }
+        fixed_order_sums(r, &in_parts);
         if let (Some(norms), Some(out)) = (leaving.norms, sums.weighted) {
             cross_product(r, y, norms, out, 1.0, accumulate, Summation::default());
         }
@@ -131,12 +136,13 @@ pub(crate) fn record_together(
     passes: &[Pass<'_>],
     mut visit: impl FnMut(&mut Recording, usize, &Panel) -> PanelSums,
 ) {
-    let last = passes.iter().filter_map(|pass| pass.panels.last()).map(|panel| panel.index).max();
-    for index in 0..last.map_or(0, |last| last + 1) {
+    let last = passes.iter().filter_map(|pass| pass.panels.last()).map(|panel| panel.whole).max();
+    for whole in 0..last.map_or(0, |last| last + 1) {
         for (number, pass) in passes.iter().enumerate() {
-            // A sample may have no row in a panel.
-            if let Ok(place) = pass.panels.binary_search_by_key(&index, |panel| panel.index) {
-                let panel = &pass.panels[place];
+            // A sample may have no row in a panel, and a fit may visit a panel in parts.
+            let first = pass.panels.partition_point(|panel| panel.whole < whole);
+            let parts = pass.panels.iter().enumerate().skip(first).take_while(|(_, panel)| panel.whole == whole);
+            for (place, panel) in parts {
                 let leaving = visit(r, number, panel);
                 pass.add(r, panel, &leaving, !pass.begins(place));
                 pass.reduce(r, place, &leaving);
@@ -148,9 +154,10 @@ pub(crate) fn record_together(
 #[cfg(test)]
 mod tests {
     use unmix_kernels::{ElementType, Resource, Workspace};
-    use unmix_runtime::PanelLayout;
+    use unmix_runtime::{CpuEngine, Engine, PanelLayout};
 
     use super::*;
+    use crate::SemiNmf;
     use crate::panels::panels_of;
     use crate::sample::Sample;
 
@@ -183,7 +190,7 @@ mod tests {
     #[test]
     fn the_first_panel_starts_the_sums_and_the_others_add_to_them() {
         let layout = PanelLayout { tokens: 250, neurons: 8, element: ElementType::F32, panel_rows: 100, stride: 8 };
-        let panels = panels_of(&layout, 0);
+        let panels = panels_of(&layout, 0, &SemiNmf::new(3).options(8), CpuEngine::new().limits());
         assert_eq!(recorded(&layout, &panels), (vec![0, 1, 2], vec![false, false, true, true, true, true]));
         // Of a sample the first panel may have no rows.
         let sample = Sample::of(&panels[1..], 70);

@@ -47,7 +47,7 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     let mut stop_reason = StopReason::MaxIterations;
     for round in 0..=rounds {
         if round == 0 { &first } else { &next }.run()?;
-        let report = latest_report(&fit).await?;
+        let report = latest_report(&fit, Some(round)).await?;
         course.take(&report, None, &fit.options, fit.measured.squared_norm)?;
         course.seconds.push(watch.seconds());
         continues &= watch.tell(course.progress(fit.measured.squared_norm, watch.latest()));

@@ -53,7 +53,9 @@ impl Samples {
 
     /// Whether fits with these options want the same samples.
     pub fn are_the_same(one: &Options, other: &Options) -> bool {
-        let wanted = |options: &Options| (options.rank, options.init == Init::Kmeans, options.warm_up > 0);
+        // The rank and the sweeps decide into which parts panels are cut.
+        let wanted =
+            |options: &Options| (options.rank, options.sweeps, options.init == Init::Kmeans, options.warm_up > 0);
         wanted(one) == wanted(other)
     }
 
@@ -62,9 +64,9 @@ impl Samples {
         Samples { copies: Vec::new(), ..self.clone() }
     }
 
-    /// Records the copies of a panel's rows.
-    pub fn record_copies(&self, r: &mut Recording, panel: &Panel) {
-        for (from, to) in self.copies.iter().filter(|(from, _)| from.index == panel.index) {
+    /// Records the copies of the rows of the engine's panel `whole`.
+    pub fn record_copies(&self, r: &mut Recording, whole: u32) {
+        for (from, to) in self.copies.iter().filter(|(from, _)| from.whole == whole) {
             copy_rows(r, from.activations, *to);
         }
     }
@@ -138,15 +140,16 @@ fn largest_prime(most: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use unmix_kernels::ElementType;
-    use unmix_runtime::PanelLayout;
+    use unmix_runtime::{CpuEngine, Engine, PanelLayout};
 
     use super::*;
+    use crate::SemiNmf;
     use crate::panels::panels_of;
 
     #[test]
     fn shifted_samples_share_the_tokens_among_them() {
         let layout = PanelLayout { tokens: 103, neurons: 8, element: ElementType::F32, panel_rows: 10, stride: 8 };
-        let panels = panels_of(&layout, 0);
+        let panels = panels_of(&layout, 0, &SemiNmf::new(3).options(8), CpuEngine::new().limits());
         let tokens: Vec<f32> = (0..103).map(|token| token as f32).collect();
         let mut met: Vec<f32> = (0..3)
             .flat_map(|shift| Sample::shifted(&panels, 3, shift).panels)

@@ -10,6 +10,7 @@ use crate::buffers::Buffers;
 use crate::checkpoint::{CheckpointBuffer, CheckpointReader};
 use crate::checkpoint_handles::SharedWriter;
 use crate::fit::Fit;
+use crate::panels::panels_of;
 use crate::session_io::SessionIo;
 
 /// Number of bytes that are moved at once.
@@ -58,14 +59,16 @@ pub(crate) async fn save(fit: &Fit<'_>, header: &str, writer: &SharedWriter) -> 
 /// All buffers of a checkpoint, in their order.
 fn saved(fit: &Fit<'_>) -> Vec<Saved> {
     let Fit { distribution, buffers, options, engine, .. } = fit;
-    let (rank, first) = (distribution.communicator().rank(), distribution.first_panel() as usize);
+    let rank = distribution.communicator().rank();
     let (layout, mut workspace) = (distribution.whole(&fit.layout), Workspace::default());
-    let whole = Buffers::plan(&mut workspace, &layout, 0, options, engine.limits());
+    let panels = panels_of(&layout, 0, options, engine.limits());
+    let whole = Buffers::plan(&mut workspace, &panels, options, engine.limits());
+    let first = fit.panels.first().map_or(0, |panel| panel.number);
     let mut saved = Vec::new();
-    for panel in 0..layout.panels() {
-        let owner = distribution.owner_of(layout.rows(panel).start as u32);
-        let own = (owner == rank).then(|| buffers.carried_of_panel(panel as usize - first));
-        for (place, buffer) in whole.carried_of_panel(panel as usize).into_iter().enumerate() {
+    for panel in &panels {
+        let owner = distribution.owner_of(panel.first_token);
+        let own = (owner == rank).then(|| buffers.carried_of_panel(panel.number - first));
+        for (place, buffer) in whole.carried_of_panel(panel.index).into_iter().enumerate() {
             let own = own.as_ref().map(|own| own[place]);
             saved.push(Saved { described: described(&workspace, buffer), owner, own });
         }

@@ -37,6 +37,7 @@ use crate::{DenseMatrix, Error, Factorization, Init, Options, Progress, Solver, 
 pub struct SemiNmf {
     options: Options,
     sparsity: Option<f64>,
+    penalty: Option<f64>,
     sweeps: Option<u32>,
     ridge: Option<f64>,
     keep_best: Option<bool>,
@@ -48,8 +49,8 @@ pub struct SemiNmf {
 }
 
 impl SemiNmf {
-    /// A factorization into `rank` features (K). By default it uses [`Solver::Hals`] with a penalty of 0.06, keeps 140 neurons in each
-    /// feature (see [`sparsity`](Self::sparsity)), and starts by k-means with seed 0. It stops when ten iterations lower the objective by
+    /// A factorization into `rank` features (K). By default it uses [`Solver::Hals`] with a [`penalty`](Self::penalty) of at most 0.06, keeps
+    /// 140 neurons in each feature (see [`sparsity`](Self::sparsity)), and starts by k-means with seed 0. It stops when ten iterations lower the objective by
     /// less than a thousandth, or after 100 iterations.
     pub fn new(rank: u32) -> Self {
         SemiNmf {
@@ -57,7 +58,7 @@ impl SemiNmf {
                 rank,
                 sparsity: 0.0,
                 solver: Solver::default(),
-                penalty: defaults::PENALTY,
+                penalty: 0.0,
                 init: Init::default(),
                 seed: 0,
                 max_iterations: 100,
@@ -72,6 +73,7 @@ impl SemiNmf {
                 debias: false,
             },
             sparsity: None,
+            penalty: None,
             sweeps: None,
             ridge: None,
             keep_best: None,
@@ -115,10 +117,10 @@ impl SemiNmf {
         self
     }
 
-    /// Weight α, at least 0, of the penalty on the coefficients. Only [`Solver::Hals`] uses it. Default 0.06. A larger
-    /// one makes the coefficients sparser.
+    /// Weight α, at least 0, of the penalty on the coefficients. Only [`Solver::Hals`] uses it. A larger one makes the coefficients
+    /// sparser. The default is 0.06 with up to 100 features K, and 0.06 · (100 / K)^¼ with more of them.
     pub fn penalty(mut self, alpha: f64) -> Self {
-        self.options.penalty = alpha;
+        self.penalty = Some(alpha);
         self
     }
 
@@ -233,6 +235,7 @@ impl SemiNmf {
         let CheckpointSummary { options, .. } = CheckpointSummary::of_header(checkpoint.header())?;
         Ok(SemiNmf {
             sparsity: Some(options.sparsity),
+            penalty: Some(options.penalty),
             sweeps: Some(options.sweeps),
             ridge: Some(options.ridge),
             keep_best: Some(options.keep_best),
@@ -265,6 +268,7 @@ impl SemiNmf {
     pub fn options(&self, neurons: u32) -> Options {
         let mut options = self.options.clone();
         options.sparsity = self.sparsity.unwrap_or_else(|| defaults::sparsity(options.solver, neurons));
+        options.penalty = self.penalty.unwrap_or_else(|| defaults::penalty(options.rank));
         let updates = options.solver.updates();
         options.ridge = self.ridge.unwrap_or(updates.features.default_ridge());
         options.sweeps = updates.coefficients.updates(self.sweeps);

@@ -2,7 +2,8 @@
 //! one pass over the panels updates the coefficients and computes the next sums. Both happen while a panel is at hand, so X is read once.
 
 use unmix_kernels::{
-    LossTerms, Precision, Recording, feature_gram, inner_product, keep_best, loss, normalize_coefficients, project,
+    BufferId, InnerSum, LossTerms, Precision, Recording, feature_gram, inner_product, keep_best, keep_best_pair, loss,
+    project,
 };
 
 use crate::Options;
@@ -85,11 +86,8 @@ impl<'a> Steps<'a> {
     /// Updates the coefficients of a panel in an iteration, and returns the sums to which they add.
     fn visit_in_iteration(&self, r: &mut Recording, panel: &Panel, updates: u32) -> PanelSums {
         let b = self.buffers;
-        PanelSums {
-            projections: Some(b.projections(panel)),
-            norms: b.tokens[panel.index].norms,
-            ..self.visit(r, panel, updates)
-        }
+        let inner = self.over(self.panels).inner_sum(panel);
+        PanelSums { inner: true, norms: b.tokens[panel.index].norms, ..self.visit(r, panel, updates, inner) }
     }
 
     /// Keeps the iterate if it is the best so far.
@@ -99,8 +97,8 @@ impl<'a> Steps<'a> {
         }
         let b = self.buffers;
         let current = KeptEntries::of(&b.features);
-        keep_best(r, b.state, current.indices, b.best_kept.indices);
-        keep_best(r, b.state, current.values, b.best_kept.values);
+        let best = b.best_kept;
+        keep_best_pair(r, b.state, [(current.indices, best.indices), (current.values, best.values)]);
         for tokens in b.tokens.iter().filter(|tokens| tokens.has_copy()) {
             keep_best(r, b.state, tokens.coefficients, tokens.best_coefficients);
         }
@@ -119,13 +117,15 @@ impl<'a> Steps<'a> {
         let descent = if penalized { HalsCoefficients::PENALIZED } else { HalsCoefficients::PLAIN };
         let mut recording = self.feature_gram();
         let r = &mut recording;
-        self.over(self.panels).record(r, |r, panel| {
+        let pass = self.over(self.panels);
+        pass.record(r, |r, panel| {
             project(r, panel.activations, &b.features, b.projections(panel), self.scale);
-            descent.record(r, &self.coefficients_operands(panel), self.coefficients_settings(sweeps));
+            let settings = self.coefficients_settings(sweeps, pass.inner_sum(panel));
+            descent.record(r, &self.coefficients_operands(panel, None), settings);
             PanelSums {
                 cross: cross.then_some(Precision::F32),
                 gram: true,
-                projections: Some(b.projections(panel)),
+                inner: true,
                 ..PanelSums::of(b.coefficients(panel))
             }
         });
@@ -154,21 +154,20 @@ impl<'a> Steps<'a> {
             gram_terms: b.gram_terms,
             coefficient_gram: gram,
             feature_gram: b.feature_gram,
+            factorization: b.least_squares.status,
         };
         loss(r, terms, b.state, b.report, self.squared_norm as f32);
     }
 
     /// Updates the coefficients of a panel, and returns the sums to which they add.
-    fn visit(&self, r: &mut Recording, panel: &Panel, updates: u32) -> PanelSums {
+    fn visit(&self, r: &mut Recording, panel: &Panel, updates: u32, inner: InnerSum) -> PanelSums {
         let b = self.buffers;
-        let coefficients = b.coefficients(panel);
-        if !self.updates().features.keeps_unit_norm() {
-            normalize_coefficients(r, b.scales, coefficients);
-        }
         project(r, panel.activations, &b.features, b.projections(panel), self.scale);
-        let operands = self.coefficients_operands(panel);
-        self.updates().coefficients.record(r, &operands, self.coefficients_settings(updates));
-        PanelSums { cross: Some(self.precision()), gram: true, ..PanelSums::of(coefficients) }
+        // Otherwise the update of the features has moved the norms of the columns to the features.
+        let scales = (!self.updates().features.keeps_unit_norm()).then_some(b.scales);
+        let operands = self.coefficients_operands(panel, scales);
+        self.updates().coefficients.record(r, &operands, self.coefficients_settings(updates, inner));
+        PanelSums { cross: Some(self.precision()), gram: true, ..PanelSums::of(b.coefficients(panel)) }
     }
 
     /// The precision of the cross product in an iteration. For least squares the operands may be rounded: the cross product is a sum over
@@ -179,19 +178,21 @@ impl<'a> Steps<'a> {
         if rounded { Precision::Bf16 } else { Precision::F32 }
     }
 
-    fn coefficients_operands(&self, panel: &Panel) -> coefficients_update::Operands {
+    fn coefficients_operands(&self, panel: &Panel, scales: Option<BufferId>) -> coefficients_update::Operands {
         let b = self.buffers;
         coefficients_update::Operands {
             feature_gram: b.feature_gram,
             projections: b.projections(panel),
             coefficients: b.coefficients(panel),
+            scales,
             previous: b.previous(panel),
             squared_norms: b.squared_norms(panel),
+            inner: b.sums.inner,
         }
     }
 
-    fn coefficients_settings(&self, updates: u32) -> coefficients_update::Settings {
-        coefficients_update::Settings { updates, penalty: self.options.penalty as f32, scale: self.scale }
+    fn coefficients_settings(&self, updates: u32, inner: InnerSum) -> coefficients_update::Settings {
+        coefficients_update::Settings { updates, penalty: self.options.penalty as f32, scale: self.scale, inner }
     }
 }
 
@@ -210,7 +211,7 @@ pub(crate) fn passes(of: &[(Steps<'_>, u32)]) -> Recording {
 pub(crate) fn sample_passes(of: &[(Steps<'_>, &[Panel])]) -> Recording {
     together(of, |r, number, panel| {
         let (steps, _) = of[number];
-        steps.visit(r, panel, steps.options.sweeps)
+        steps.visit(r, panel, steps.options.sweeps, InnerSum::Skipped)
     })
 }
 

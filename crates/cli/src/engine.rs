@@ -26,7 +26,7 @@ pub struct EngineArgs {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "ENGINE", help_heading = "Common options")]
     pub engine: EngineOption,
 
-    /// Compute on the adapter whose name contains NAME (`unmix doctor` lists them)
+    /// Compute on the adapter whose name contains NAME, or that has this number or PCI address (`unmix doctor` lists them)
     #[arg(long, global = true, value_name = "NAME", help_heading = "Common options")]
     pub adapter: Option<String>,
 }

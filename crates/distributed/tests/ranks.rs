@@ -179,11 +179,11 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn a_job_ends_when_a_rank_is_killed_and_goes_on_with_another_number_of_ranks() {
     let place = Place::new();
-    let options = "--rank 6 --max-iterations 400 --tolerance 0 --engine cpu";
+    let options = "--rank 6 --max-iterations 400 --tolerance 0";
     let wanted = place.fit(1, "all.npy", options);
     for victim in 0..4 {
         let out = format!("killed-{victim}");
-        let command = format!("fit all.npy --out {out} --checkpoint-every 1ms {options}");
+        let command = format!("fit all.npy --out {out} --checkpoint-every 1ms --engine cpu {options}");
         let mut command = place.mpirun(&[(4, &command)]);
         let mut job = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("mpirun");
         wait_for("a checkpoint", || place.path(&format!("{out}.partial/checkpoint-1")).exists());

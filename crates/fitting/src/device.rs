@@ -21,7 +21,7 @@ pub enum DeviceKind {
 pub struct Device {
     /// Where to compute.
     pub kind: DeviceKind,
-    /// Text that the name of the adapter contains. Means nothing for the CPU.
+    /// Text that the name of the adapter contains, or its number or PCI address. Means nothing for the CPU.
     pub adapter: Option<String>,
     /// Which of several adapters that are alike, from 0; see [`AdapterChoice::number`].
     pub number: u32,

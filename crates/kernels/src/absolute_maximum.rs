@@ -25,6 +25,7 @@ struct Params {
     columns: u32,
     stride: u32,
     accumulate: u32,
+    first: u32,
 }
 
 /// Records partials\[w\] = max |x| over the rows of share w, as the bits of an f32. The order of these `u32` is that of
@@ -38,6 +39,7 @@ pub fn absolute_maximum(recording: &mut Recording, activations: Matrix, partials
             columns: activations.columns,
             stride: activations.stride,
             accumulate: accumulate.into(),
+            first: activations.first,
         },
         &[activations.resource, partials.into()],
         [PARTIALS, 1, 1],
@@ -48,7 +50,7 @@ pub fn absolute_maximum(recording: &mut Recording, activations: Matrix, partials
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let (p, element) = (call.params::<Params>(), call.element);
     let [activations, partials] = bindings else { unreachable!() };
-    let activations = Elements::new(activations.bytes(), element, p.stride);
+    let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
     partials.write::<u32>()[..PARTIALS as usize].par_iter_mut().enumerate().for_each(|(share, partial)| {
         let mut largest = if p.accumulate != 0 { *partial } else { 0 };
         with_scratch(p.columns as usize, |row_values| {

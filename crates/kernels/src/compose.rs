@@ -7,7 +7,7 @@ mod component_stores;
 #[cfg(test)]
 mod tests;
 
-use crate::{ElementType, Kernel, Variant};
+use crate::{ElementType, KERNELS, Kernel, Variant};
 
 /// A shader that could not be composed, which is a bug in `shaders/`.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,8 @@ pub fn compose(kernel: &Kernel, element: ElementType, variant: &Variant) -> Resu
     let module = |path: &str| unmix_shaders::SOURCES.iter().find(|(name, _)| *name == path).map(|(_, source)| *source);
     let feature = |name: &str| {
         let elements = ElementType::ALL.map(ElementType::name);
-        let mut variants = kernel.variants.iter().flat_map(|other| other.features);
+        // Two kernels may have one source, and differ in a feature that only one of them has.
+        let mut variants = KERNELS.iter().flat_map(|other| other.variants).flat_map(|other| other.features);
         let is_known = elements.contains(&name) || variants.any(|other| *other == name);
         is_known.then(|| name == element.name() || variant.features.contains(&name))
     };

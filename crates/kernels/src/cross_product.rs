@@ -5,7 +5,7 @@
 use faer::MatMut;
 
 use crate::cpu::{Elements, Operands, SparseCoefficients, dense_product};
-use crate::fixed_order_sum::fixed_order_sum;
+use crate::fixed_order_sum::{PendingSum, fixed_order_sum};
 use crate::variant::{TILE_64, TILE_128};
 use crate::{
     Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Precision, Promise, Recording,
@@ -93,6 +93,21 @@ pub fn cross_product(
     accumulate: bool,
     summation: Summation,
 ) {
+    if let Some(sum) = cross_product_parts(recording, activations, coefficients, out, scale, accumulate, summation) {
+        fixed_order_sum(recording, sum);
+    }
+}
+
+/// The same, but if the sum is taken in parts, only the parts are recorded. [`fixed_order_sum`] must follow then.
+pub fn cross_product_parts(
+    recording: &mut Recording,
+    activations: Matrix,
+    coefficients: Matrix,
+    out: Matrix,
+    scale: f32,
+    accumulate: bool,
+    summation: Summation,
+) -> Option<PendingSum> {
     assert_eq!(activations.rows, coefficients.rows, "cross product: tokens");
     assert_eq!((out.rows, out.columns), (coefficients.columns, activations.columns), "cross product: result");
     let split = summation.split.filter(|split| split.parts > 1);
@@ -129,9 +144,7 @@ pub fn cross_product(
         },
     );
     dispatch.promise = Promise { precision: summation.precision, symmetric: of_itself };
-    if let Some(split) = split {
-        fixed_order_sum(recording, split.partials, out, parts, accumulate);
-    }
+    split.map(|split| PendingSum { partials: split.partials, parts, out, accumulate })
 }
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {

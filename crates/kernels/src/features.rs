@@ -1,9 +1,10 @@
 //! Sparse features on the device, and the steps that work on all of them.
 
-use crate::cross_product::{Split, Summation, cross_product};
+use crate::cross_product::{Split, Summation, cross_product_parts};
+use crate::fixed_order_sum::PendingSum;
 use crate::{
     BufferId, Matrix, Precision, Recording, Ridge, Workspace, cholesky, gather_projection, hals_features,
-    hals_residuals, projection, relaxation, sparse_projection, triangular_solve, winner_take_all,
+    hals_residuals, projection, sparse_projection, triangular_solve,
 };
 
 /// Features Z in two forms that always agree: dense with zeros, and the kept neurons with their values.
@@ -64,19 +65,20 @@ pub fn feature_gram(recording: &mut Recording, features: &Features, gram: Matrix
     project(recording, features.dense, features, gram, 1.0);
 }
 
-/// Records the coefficient Gram matrix C (+)= YᵀY [K, K]: the cross product of the coefficients with themselves.
+/// Records the coefficient Gram matrix C (+)= YᵀY [K, K]: the cross product of the coefficients with themselves. If the
+/// sum is taken in parts, only the parts are recorded. [`fixed_order_sum`](crate::fixed_order_sum()) must follow then.
 pub fn coefficient_gram(
     recording: &mut Recording,
     coefficients: Matrix,
     gram: Matrix,
     accumulate: bool,
     split: Option<Split>,
-) {
+) -> Option<PendingSum> {
     let summation = Summation { precision: Precision::F32, split };
-    cross_product(recording, coefficients, coefficients, gram, 1.0, accumulate, summation);
+    cross_product_parts(recording, coefficients, coefficients, gram, 1.0, accumulate, summation)
 }
 
-/// Operands of [`projected_least_squares`].
+/// Operands of [`least_squares`].
 #[derive(Clone, Copy, Debug)]
 pub struct LeastSquares {
     /// C = YᵀY [K, K].
@@ -89,28 +91,17 @@ pub struct LeastSquares {
     pub status: BufferId,
 }
 
-/// Records projected least squares: Z = (C + ridge·I)⁻¹ YᵀX for all neurons, and then winner-take-all on each feature
-/// (Shafran et al. 2026, the update of Z and its sparsity projection). If `relax` is above 0, [`relaxation`] by that
-/// amount comes in between.
-pub fn projected_least_squares(
-    recording: &mut Recording,
-    operands: &LeastSquares,
-    features: &Features,
-    ridge: Ridge,
-    relax: f32,
-) {
+/// Records least squares: the dense features become (C + ridge·I)⁻¹ YᵀX, for all neurons (Shafran et al. 2026, the
+/// update of Z). A cut must follow, such as [`least_squares_cut`](crate::least_squares_cut()).
+pub fn least_squares(recording: &mut Recording, operands: &LeastSquares, features: &Features, ridge: Ridge) {
     cholesky(recording, operands.gram, operands.factor, operands.status, ridge);
     recording.copy(operands.cross.buffer(), features.dense.buffer(), operands.cross.elements() * 4);
     triangular_solve(recording, operands.factor, features.dense);
-    if relax > 0.0 {
-        relaxation(recording, operands.gram, features, relax);
-    }
-    winner_take_all(recording, features, false);
 }
 
 /// Most ranges into which a sweep over the features is cut. A range costs two dispatches, and within a range features
 /// correct one another one by one, which is the slower way.
-const SWEEP_RANGES: u32 = 8;
+const SWEEP_RANGES: u32 = 7;
 /// Fewest features of a range.
 const FEWEST_IN_RANGE: u32 = 16;
 

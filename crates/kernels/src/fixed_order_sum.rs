@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::{
-    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
+    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, Variant, workgroups,
 };
 
 /// The kernel's metadata.
@@ -16,6 +16,16 @@ pub static FIXED_ORDER_SUM: Kernel = Kernel {
     twin,
 };
 
+/// The metadata of the kernel for two sums.
+pub static FIXED_ORDER_SUM_PAIR: Kernel = Kernel {
+    name: "fixed_order_sum_pair",
+    access: &[Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
+    params_size: size_of::<[Params; 2]>(),
+    variants: &[Variant { shader: Some("fixed_order_sum"), features: &["pair"], ..Variant::PORTABLE }],
+    twin: twin_of_pair,
+    ..FIXED_ORDER_SUM
+};
+
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
@@ -24,25 +34,77 @@ struct Params {
     accumulate: u32,
 }
 
-/// Records `out` (+)= the sum, from first to last, of the `parts` matrices of the size of `out` that lie one after the
-/// other in `partials`.
-pub fn fixed_order_sum(recording: &mut Recording, partials: BufferId, out: Matrix, parts: u32, accumulate: bool) {
-    let vectors = out.elements() / 4;
+/// A sum of which only the parts are there: `parts` matrices of the size of `out`, one after the other in `partials`.
+#[derive(Clone, Copy, Debug)]
+pub struct PendingSum {
+    /// The parts.
+    pub partials: BufferId,
+    /// Number of parts.
+    pub parts: u32,
+    /// Where the sum goes.
+    pub out: Matrix,
+    /// Whether it is added to what is there.
+    pub accumulate: bool,
+}
+
+impl PendingSum {
+    fn vectors(&self) -> u64 {
+        self.out.elements() / 4
+    }
+
+    fn params(&self) -> Params {
+        Params { count: self.vectors() as u32, parts: self.parts, accumulate: self.accumulate.into() }
+    }
+
+    fn moved(&self) -> [Moved; 2] {
+        [Moved::read(u64::from(self.parts) * self.out.bytes()), Moved::summed(self.out.bytes(), self.accumulate)]
+    }
+
+    fn flops(&self) -> u64 {
+        u64::from(self.parts) * self.out.elements()
+    }
+}
+
+/// Records `out` (+)= the sum of its parts, from first to last.
+pub fn fixed_order_sum(recording: &mut Recording, sum: PendingSum) {
     recording.dispatch(
         &FIXED_ORDER_SUM,
         ElementType::F32,
-        &Params { count: vectors as u32, parts, accumulate: accumulate.into() },
-        &[partials.into(), out.resource],
-        [workgroups(vectors.div_ceil(256)), 1, 1],
-        Cost {
-            moved: vec![Moved::read(u64::from(parts) * out.bytes()), Moved::summed(out.bytes(), accumulate)],
-            flops: u64::from(parts) * out.elements(),
-        },
+        &sum.params(),
+        &[sum.partials.into(), sum.out.resource],
+        [workgroups(sum.vectors().div_ceil(256)), 1, 1],
+        Cost { moved: sum.moved().into(), flops: sum.flops() },
     );
 }
 
+/// Records several sums, two at a time. They share no memory.
+pub fn fixed_order_sums(recording: &mut Recording, sums: &[PendingSum]) {
+    for sums in sums.chunks(2) {
+        let &[first, second] = sums else {
+            fixed_order_sum(recording, sums[0]);
+            continue;
+        };
+        recording.dispatch(
+            &FIXED_ORDER_SUM_PAIR,
+            ElementType::F32,
+            &[first.params(), second.params()],
+            &[first.partials.into(), first.out.resource, second.partials.into(), second.out.resource],
+            [workgroups((first.vectors() + second.vectors()).div_ceil(256)), 1, 1],
+            Cost { moved: [first.moved(), second.moved()].concat(), flops: first.flops() + second.flops() },
+        );
+    }
+}
+
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
-    let p: Params = call.params();
+    add_up(&call.params(), bindings);
+}
+
+fn twin_of_pair(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let params: [Params; 2] = call.params();
+    params.iter().zip(bindings.chunks_exact_mut(2)).for_each(|(p, bindings)| add_up(p, bindings));
+}
+
+fn add_up(p: &Params, bindings: &mut [Memory<'_>]) {
     let [partials, out] = bindings else { unreachable!() };
     let count = p.count as usize * 4;
     let partials = partials.read::<f32>();

@@ -23,6 +23,7 @@ struct Params {
     count: u32,
     out_stride: u32,
     scale: f32,
+    first: u32,
 }
 
 /// Records out\[r\] = scale · x\[indices\[r\]\] for each row of `out` whose token lies in this panel. The panel starts
@@ -47,6 +48,7 @@ pub fn gather_rows(
             count: out.rows,
             out_stride: out.stride,
             scale,
+            first: activations.first,
         },
         &[activations.resource, indices.into(), out.resource],
         [workgroups(u64::from(out.rows)), 1, 1],
@@ -65,7 +67,7 @@ pub fn gather_rows(
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let (p, element) = (call.params::<Params>(), call.element);
     let [activations, indices, out] = bindings else { unreachable!() };
-    let activations = Elements::new(activations.bytes(), element, p.stride);
+    let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
     let rows = out.write::<f32>().chunks_mut(p.out_stride as usize).take(p.count as usize);
     for (row, &index) in rows.zip(indices.read::<u32>()) {
         if (p.first_row..p.first_row + p.rows).contains(&index) {

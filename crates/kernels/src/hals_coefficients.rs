@@ -9,6 +9,8 @@ use crate::cpu::{
     BLOCK, LANES, PackedBlocks, SparseDescent, Sums, add_product, arch, count_nonzeros, deinterleave, interleave,
     subtract_products, vectors_at_once, with_scratch,
 };
+use crate::inner_product::{PARTIAL_WORDS, PARTIALS, sum_products};
+use crate::normalize_coefficients::scale_columns;
 use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Least energy Q_kk of a feature that takes coefficients, if activations are of the order 1. A coefficient is of the
@@ -20,13 +22,17 @@ const WORTH: usize = 8;
 /// … where this many are counted for each token in addition.
 const OVERHEAD_OF_TOKEN: usize = 6;
 
-/// Tokens that a workgroup handles.
-pub const TOKENS: u32 = 64;
+/// Tokens that a workgroup handles at a time.
+const TOKENS: u32 = 32;
+
+/// Most FLOPs of a dispatch, because a display driver ends a dispatch that takes seconds. The largest ranks have so
+/// many for a few hundred tokens.
+const MOST_FLOPS: u64 = 50_000_000_000;
 
 /// The kernel's metadata.
 pub static HALS_COEFFICIENTS: Kernel = Kernel {
     name: "hals_coefficients",
-    access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
+    access: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
@@ -37,70 +43,141 @@ pub static HALS_COEFFICIENTS: Kernel = Kernel {
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
     rows: u32,
+    first_row: u32,
     rank: u32,
     stride: u32,
     gram_stride: u32,
     sweeps: u32,
     penalty: f32,
+    scaled: u32,
+    inner: u32,
+}
+
+/// What the coefficients are updated by, and where they are.
+#[derive(Clone, Copy, Debug)]
+pub struct HalsOperands {
+    /// P [rows, K].
+    pub projections: Matrix,
+    /// Q = ZZᵀ [K, K].
+    pub feature_gram: Matrix,
+    /// ‖xᵢ‖² \[rows\].
+    pub squared_norms: BufferId,
+    /// Factors \[K\] by which the columns of Y are multiplied first, if any.
+    pub scales: Option<BufferId>,
+    /// Y [rows, K].
+    pub coefficients: Matrix,
+    /// Room for ⟨Y, P⟩, [`PARTIAL_WORDS`](crate::PARTIAL_WORDS) words.
+    pub inner: BufferId,
+}
+
+/// What becomes of the partial sums of ⟨Y, P⟩ after the sweeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InnerSum {
+    /// They stay as they are.
+    Skipped,
+    /// They are written.
+    Started,
+    /// These tokens are added.
+    Continued,
 }
 
 /// How the coefficients are updated.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweeps {
-    /// Number of sweeps over the features.
+    /// Number of sweeps over the features, at least 1.
     pub count: u32,
     /// The weight α of the penalty, at least 0.
     pub penalty: f32,
+    /// What becomes of ⟨Y, P⟩.
+    pub inner: InnerSum,
 }
 
 /// Records sweeps over the features k, for every token i by itself:
 /// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk), always with the newest y, and y_ik ← 0 if Q_kk is at
-/// most 1e-24.
+/// most 1e-24. They begin with the scaled columns of Y. Then it takes ⟨Y, P⟩ as [`inner_product`](crate::inner_product())
+/// does.
 ///
-/// P = `projections` [rows, K], Q = `feature_gram` [K, K]. `squared_norms` \[rows\] holds ‖xᵢ‖².
-pub fn hals_coefficients(
-    recording: &mut Recording,
-    projections: Matrix,
-    feature_gram: Matrix,
-    squared_norms: BufferId,
-    coefficients: Matrix,
-    sweeps: Sweeps,
-) {
+/// # Panics
+/// If there are no sweeps, or the strides of P and Y differ.
+pub fn hals_coefficients(recording: &mut Recording, on: &HalsOperands, sweeps: Sweeps) {
+    let HalsOperands { projections, feature_gram, squared_norms, scales, coefficients, inner } = *on;
     assert_eq!(projections.stride, coefficients.stride, "HALS: strides");
-    let (rows, rank) = (u64::from(coefficients.rows), u64::from(coefficients.columns));
-    recording.dispatch(
-        &HALS_COEFFICIENTS,
-        ElementType::F32,
-        &Params {
-            rows: coefficients.rows,
-            rank: coefficients.columns,
-            stride: coefficients.stride,
-            gram_stride: feature_gram.stride,
-            sweeps: sweeps.count,
-            penalty: sweeps.penalty,
-        },
-        &[projections.resource, feature_gram.resource, squared_norms.into(), coefficients.resource],
-        [coefficients.rows.div_ceil(TOKENS), 1, 1],
-        Cost {
-            moved: vec![projections.read(), feature_gram.read(), Moved::read(rows * 4), coefficients.updated()],
-            flops: 2 * u64::from(sweeps.count) * rows * rank * rank,
-        },
-    );
+    assert!(sweeps.count > 0, "HALS: sweeps");
+    let rank = u64::from(coefficients.columns);
+    let flops = |rows: u32| 2 * u64::from(sweeps.count) * u64::from(rows) * rank * rank;
+    let most_rows = (MOST_FLOPS / flops(TOKENS)).clamp(1, u64::from(u32::MAX / TOKENS)) as u32 * TOKENS;
+    for first in (0..coefficients.rows).step_by(most_rows as usize) {
+        let rows = most_rows.min(coefficients.rows - first);
+        let sum = if first > 0 && sweeps.inner == InnerSum::Started { InnerSum::Continued } else { sweeps.inner };
+        let rows_of = |matrix: Matrix| matrix.row_range(first, rows);
+        let norms = u64::from(first) * 4..u64::from(first + rows) * 4;
+        recording.dispatch(
+            &HALS_COEFFICIENTS,
+            ElementType::F32,
+            &Params {
+                rows,
+                first_row: first,
+                rank: coefficients.columns,
+                stride: coefficients.stride,
+                gram_stride: feature_gram.stride,
+                sweeps: sweeps.count,
+                penalty: sweeps.penalty,
+                scaled: scales.is_some().into(),
+                inner: sum as u32,
+            },
+            &[
+                projections.resource,
+                feature_gram.resource,
+                squared_norms.into(),
+                // Something must be bound.
+                scales.unwrap_or(squared_norms).into(),
+                coefficients.resource,
+                inner.into(),
+            ],
+            [rows.div_ceil(TOKENS).min(PARTIALS), 1, 1],
+            Cost {
+                moved: vec![
+                    Moved { read: rows_of(projections), written: 0..0 },
+                    feature_gram.read(),
+                    Moved { read: norms, written: 0..0 },
+                    Moved::read(if scales.is_some() { rank * 4 } else { 0 }),
+                    Moved { read: rows_of(coefficients), written: rows_of(coefficients) },
+                    match sum {
+                        InnerSum::Skipped => Moved::default(),
+                        _ => Moved::summed(u64::from(PARTIAL_WORDS) * 4, sum == InnerSum::Continued),
+                    },
+                ],
+                flops: flops(rows),
+            },
+        );
+    }
 }
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let p: Params = call.params();
-    let [projections, gram, squared_norms, coefficients] = bindings else { unreachable!() };
-    let rows = p.rows as usize;
-    let elements = rows * p.stride as usize;
+    let [projections, gram, squared_norms, scales, coefficients, partials] = bindings else { unreachable!() };
+    let (first, rows, stride) = (p.first_row as usize, p.rows as usize, p.stride as usize);
+    let elements = first * stride..(first + rows) * stride;
+    let projections = &projections.read::<f32>()[elements.clone()];
+    let coefficients = &mut coefficients.write::<f32>()[elements];
+    if p.scaled != 0 {
+        scale_columns(coefficients, stride, &scales.read::<f32>()[..p.rank as usize]);
+    }
     let twin = Twin {
         p: &p,
-        projections: &projections.read::<f32>()[..elements],
+        projections,
         gram: gram.read(),
-        squared_norms: &squared_norms.read::<f32>()[..rows],
-        coefficients: &mut coefficients.write::<f32>()[..elements],
+        squared_norms: &squared_norms.read::<f32>()[first..first + rows],
+        coefficients: &mut *coefficients,
     };
-    if twin.is_sparse() { twin.token_by_token() } else { arch().dispatch(twin) }
+    if twin.is_sparse() {
+        twin.token_by_token()
+    } else {
+        arch().dispatch(twin)
+    }
+    if p.inner != InnerSum::Skipped as u32 {
+        sum_products(coefficients, projections, partials.write(), p.inner == InnerSum::Continued as u32);
+    }
 }
 
 struct Twin<'a> {
@@ -272,11 +349,14 @@ mod tests {
             let (sweeps, penalty) = (2, 0.05);
             let p = Params {
                 rows: size(rows),
+                first_row: 0,
                 rank: size(rank),
                 stride: size(stride),
                 gram_stride: size(stride),
                 sweeps,
                 penalty,
+                scaled: 0,
+                inner: InnerSum::Skipped as u32,
             };
             let mut expected: Vec<f64> = before.iter().map(|&y| f64::from(y)).collect();
             for (t, y) in expected.chunks_exact_mut(stride).enumerate() {

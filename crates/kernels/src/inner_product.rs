@@ -25,6 +25,7 @@ pub static INNER_PRODUCT: Kernel = Kernel {
 struct Params {
     count: u32,
     accumulate: u32,
+    zero: u32,
 }
 
 /// Records `partials` (+)= shares of ⟨a, b⟩ = Σ a_ij b_ij. The matrices have the same shape and stride, and zeros in
@@ -35,7 +36,7 @@ pub fn inner_product(recording: &mut Recording, a: Matrix, b: Matrix, partials: 
     recording.dispatch(
         &INNER_PRODUCT,
         ElementType::F32,
-        &Params { count: (a.elements() / 4) as u32, accumulate: accumulate.into() },
+        &Params { count: (a.elements() / 4) as u32, accumulate: accumulate.into(), zero: 0 },
         &[a.resource, b.resource, partials.into()],
         [PARTIALS, 1, 1],
         Cost {
@@ -55,10 +56,16 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let [a, b, partials] = bindings else { unreachable!() };
     let count = p.count as usize * 4;
     let (a, b) = (&a.read::<f32>()[..count], &b.read::<f32>()[..count]);
+    sum_products(a, b, partials.write(), p.accumulate != 0);
+}
+
+/// Writes the partial sums of ⟨a, b⟩, or adds to them.
+pub(crate) fn sum_products(a: &[f32], b: &[f32], partials: &mut [f32], accumulate: bool) {
+    let count = a.len();
     let share = count.div_ceil(PARTIALS as usize).max(1);
-    partials.write::<f32>().par_chunks_exact_mut(2).with_min_len(32).enumerate().for_each(|(i, pair)| {
+    partials.par_chunks_exact_mut(2).with_min_len(32).enumerate().for_each(|(i, pair)| {
         let range = (i * share).min(count)..((i + 1) * share).min(count);
-        let old = if p.accumulate != 0 { f64::from(pair[0]) + f64::from(pair[1]) } else { 0.0 };
+        let old = if accumulate { f64::from(pair[0]) + f64::from(pair[1]) } else { 0.0 };
         let sum = arch().dispatch(
             #[inline(always)]
             || sum_of_products(&a[range.clone()], &b[range]),

@@ -1,8 +1,8 @@
-//! Keeps the best iterate: copies a matrix if the loss of this iteration is the least so far. The host is not asked.
+//! Keeps the best iterate: copies a matrix, or two, if the loss of this iteration is the least so far. The host is not asked.
 
 use crate::loss::STATE_WORDS;
 use crate::{
-    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
+    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, Variant, workgroups,
 };
 
 /// The kernel's metadata.
@@ -13,6 +13,14 @@ pub static KEEP_BEST: Kernel = Kernel {
     reads_elements: false,
     variants: PORTABLE,
     twin,
+};
+
+/// The metadata of the kernel for two matrices.
+pub static KEEP_BEST_PAIR: Kernel = Kernel {
+    name: "keep_best_pair",
+    access: &[Access::Read, Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
+    variants: &[Variant { shader: Some("keep_best"), features: &["pair"], ..Variant::PORTABLE }],
+    ..KEEP_BEST
 };
 
 #[repr(C)]
@@ -39,11 +47,34 @@ pub fn keep_best(recording: &mut Recording, state: BufferId, current: Matrix, be
     );
 }
 
+/// The same for two matrices of one shape. `pairs` has what is current and what is the best of each.
+pub fn keep_best_pair(recording: &mut Recording, state: BufferId, pairs: [(Matrix, Matrix); 2]) {
+    let shape = |matrix: Matrix| (matrix.rows, matrix.stride);
+    let [(first, first_best), (second, second_best)] = pairs;
+    for other in [first_best, second, second_best] {
+        assert_eq!(shape(first), shape(other), "keep best: shapes");
+    }
+    let vectors = first.elements() / 4;
+    let mut moved = vec![Moved::read(u64::from(STATE_WORDS) * 4)];
+    moved.extend(pairs.iter().flat_map(|(current, best)| [current.read(), best.written()]));
+    recording.dispatch(
+        &KEEP_BEST_PAIR,
+        ElementType::F32,
+        &Params { count: vectors as u32 },
+        &[state.into(), first.resource, first_best.resource, second.resource, second_best.resource],
+        [workgroups(vectors.div_ceil(256)), 1, 1],
+        Cost { moved, flops: 0 },
+    );
+}
+
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let p: Params = call.params();
-    let [state, current, best] = bindings else { unreachable!() };
+    let [state, pairs @ ..] = bindings else { unreachable!() };
     if state.read::<u32>()[2] != 0 {
         let count = p.count as usize * 4;
-        best.write::<u32>()[..count].copy_from_slice(&current.read::<u32>()[..count]);
+        for pair in pairs.chunks_exact_mut(2) {
+            let [current, best] = pair else { unreachable!() };
+            best.write::<u32>()[..count].copy_from_slice(&current.read::<u32>()[..count]);
+        }
     }
 }

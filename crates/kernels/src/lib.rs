@@ -11,6 +11,7 @@ mod compose;
 mod copy_rows;
 mod cpu;
 mod cross_product;
+mod cycle_model;
 mod element_type;
 mod features;
 mod fixed_order_sum;
@@ -23,6 +24,7 @@ mod inner_product;
 mod keep_best;
 mod kernel;
 mod kmeans_assign;
+mod least_squares_cut;
 mod listing;
 mod loss;
 mod multiplicative_update;
@@ -32,7 +34,6 @@ mod projection;
 mod promise;
 mod recording;
 mod reduction;
-mod relaxation;
 mod roofline;
 mod sparse_projection;
 mod squared_norm;
@@ -50,21 +51,23 @@ pub use coherence_penalty::{COHERENCE_PENALTY, Coherence, coherence_penalty};
 pub use compose::{ComposeError, compose};
 pub use copy_rows::{COPY_ROWS, copy_rows};
 pub use cpu::{VECTORS_VARIABLE, Vectors, multiplies_bf16, uses_amx};
-pub use cross_product::{CROSS_PRODUCT, Split, Summation, cross_product};
+pub use cross_product::{CROSS_PRODUCT, Split, Summation, cross_product, cross_product_parts};
+pub use cycle_model::{Estimate, Machine};
 pub use element_type::ElementType;
 pub use features::{
-    Features, LeastSquares, coefficient_gram, feature_gram, hals_sweep, is_sparse, project, projected_least_squares,
+    Features, LeastSquares, coefficient_gram, feature_gram, hals_sweep, is_sparse, least_squares, project,
 };
-pub use fixed_order_sum::{FIXED_ORDER_SUM, fixed_order_sum};
+pub use fixed_order_sum::{FIXED_ORDER_SUM, FIXED_ORDER_SUM_PAIR, PendingSum, fixed_order_sum, fixed_order_sums};
 pub use gather_projection::{GATHER_PROJECTION, gather_projection};
 pub use gather_rows::{GATHER_ROWS, gather_rows};
-pub use hals_coefficients::{HALS_COEFFICIENTS, Sweeps, hals_coefficients};
+pub use hals_coefficients::{HALS_COEFFICIENTS, HalsOperands, InnerSum, Sweeps, hals_coefficients};
 pub use hals_features::{HALS_FEATURES, hals_features};
 pub use hals_residuals::{HALS_RESIDUALS, hals_residuals};
 pub use inner_product::{INNER_PRODUCT, PARTIAL_WORDS, inner_product, sum_partials};
-pub use keep_best::{KEEP_BEST, keep_best};
+pub use keep_best::{KEEP_BEST, KEEP_BEST_PAIR, keep_best, keep_best_pair};
 pub use kernel::{Access, Call, Kernel, Memory};
 pub use kmeans_assign::{Assignment, KMEANS_ASSIGN, kmeans_assign};
+pub use least_squares_cut::{Cut, LEAST_SQUARES_CUT, least_squares_cut};
 pub use loss::{LOSS, LossTerms, Report, STATE_WORDS, loss, report_words};
 pub use multiplicative_update::{MULTIPLICATIVE_UPDATE, multiplicative_update};
 pub use normalization::{NORMALIZATION, normalization};
@@ -73,7 +76,6 @@ pub use projection::{PROJECTION, projection};
 pub use promise::{Precision, Promise};
 pub use recording::{BufferId, BufferSpec, Command, Cost, Dispatch, Matrix, Moved, Recording, Resource, Workspace};
 pub use reduction::{ReducedSum, Reduction, SumKind};
-pub use relaxation::{RELAXATION, relaxation};
 pub use roofline::{Bound, DEVICES, Device, DeviceError, Stage, device_names, stages};
 pub use sparse_projection::{SPARSE_PROJECTION, sparse_projection};
 pub use squared_norm::{SQUARED_NORM, squared_norm};
@@ -94,6 +96,7 @@ pub static KERNELS: &[&Kernel] = &[
     &COPY_ROWS,
     &CROSS_PRODUCT,
     &FIXED_ORDER_SUM,
+    &FIXED_ORDER_SUM_PAIR,
     &GATHER_PROJECTION,
     &GATHER_ROWS,
     &HALS_COEFFICIENTS,
@@ -101,13 +104,14 @@ pub static KERNELS: &[&Kernel] = &[
     &HALS_RESIDUALS,
     &INNER_PRODUCT,
     &KEEP_BEST,
+    &KEEP_BEST_PAIR,
     &KMEANS_ASSIGN,
+    &LEAST_SQUARES_CUT,
     &LOSS,
     &MULTIPLICATIVE_UPDATE,
     &NORMALIZATION,
     &NORMALIZE_COEFFICIENTS,
     &PROJECTION,
-    &RELAXATION,
     &SPARSE_PROJECTION,
     &SQUARED_NORM,
     &SQUARED_RESIDUAL,

@@ -6,7 +6,15 @@ use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, M
 /// The kernel's metadata.
 pub static LOSS: Kernel = Kernel {
     name: "loss",
-    access: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::ReadWrite],
+    access: &[
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::Read,
+        Access::ReadWrite,
+        Access::ReadWrite,
+    ],
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
@@ -19,6 +27,7 @@ struct Params {
     rank: u32,
     gram_stride: u32,
     squared_norm: f32,
+    zero: u32,
 }
 
 /// How far a loss from the Gram identity may be off, as a share of the energies involved. This is a few roundings of an
@@ -42,6 +51,8 @@ pub struct Report {
     pub iteration: u32,
     /// Whether the device kept this iterate as the best.
     pub is_best: bool,
+    /// Attempts of the last Cholesky factorization before the report; 0 if there was none.
+    pub factorization_attempts: u32,
     /// How far the loss may be off: 2⁻²¹ (‖X‖² + Σₖ ‖yₖ‖²‖zₖ‖²). This is large if features nearly cancel one another.
     pub uncertainty: f64,
     /// ⟨Y, P⟩.
@@ -53,19 +64,20 @@ pub struct Report {
 }
 
 impl Report {
-    /// Reads a report of [`report_words`] words.
-    pub fn parse(words: &[u32]) -> Self {
+    /// Reads a report of [`report_words`] words. `None` if the device has not written it: a lost device may leave zeros.
+    pub fn parse(words: &[u32]) -> Option<Self> {
         let (header, rest) = words.split_at(HEADER_WORDS);
         let (inner, rest) = rest.split_at(PARTIAL_WORDS as usize);
         let (gram, energy) = rest.split_at(PARTIAL_WORDS as usize);
-        Report {
-            iteration: header[0],
+        Some(Report {
+            iteration: header[0].checked_sub(1)?,
+            factorization_attempts: header[3],
             is_best: header[1] != 0,
             uncertainty: f64::from(f32::from_bits(header[2])),
             inner: sum_partials(bytemuck::cast_slice(inner)),
             gram: sum_partials(bytemuck::cast_slice(gram)),
             column_energy: bytemuck::cast_slice(energy).to_vec(),
-        }
+        })
     }
 
     /// ‖X − YZ‖² in units of the scaled activations, given their ‖X‖². If the loss is smaller than its uncertainty, the
@@ -87,12 +99,14 @@ pub struct LossTerms {
     pub coefficient_gram: Matrix,
     /// ZZᵀ [K, K].
     pub feature_gram: Matrix,
+    /// Status of the last factorization, from [`cholesky`](crate::cholesky()), which the report repeats.
+    pub factorization: BufferId,
 }
 
 /// Records the loss of the iterate with these `terms`, updates `state` and writes a [`Report`]. The best iterate is the
 /// one with the least loss plus uncertainty. A loss that is not finite is never the best.
 pub fn loss(recording: &mut Recording, terms: LossTerms, state: BufferId, report: BufferId, squared_norm: f32) {
-    let LossTerms { inner, gram_terms, coefficient_gram, feature_gram } = terms;
+    let LossTerms { inner, gram_terms, coefficient_gram, feature_gram, factorization } = terms;
     assert_eq!(
         (coefficient_gram.rows, coefficient_gram.stride),
         (feature_gram.rows, feature_gram.stride),
@@ -102,12 +116,13 @@ pub fn loss(recording: &mut Recording, terms: LossTerms, state: BufferId, report
     recording.dispatch(
         &LOSS,
         ElementType::F32,
-        &Params { rank: coefficient_gram.rows, gram_stride: coefficient_gram.stride, squared_norm },
+        &Params { rank: coefficient_gram.rows, gram_stride: coefficient_gram.stride, squared_norm, zero: 0 },
         &[
             inner.into(),
             gram_terms.into(),
             coefficient_gram.resource,
             feature_gram.resource,
+            factorization.into(),
             state.into(),
             report.into(),
         ],
@@ -118,6 +133,7 @@ pub fn loss(recording: &mut Recording, terms: LossTerms, state: BufferId, report
                 Moved::read(words(PARTIAL_WORDS)),
                 Moved::read(words(coefficient_gram.rows)),
                 Moved::read(words(coefficient_gram.rows)),
+                Moved::read(words(1)),
                 Moved::updated(words(STATE_WORDS)),
                 Moved::written(words(report_words(coefficient_gram.rows))),
             ],
@@ -128,7 +144,7 @@ pub fn loss(recording: &mut Recording, terms: LossTerms, state: BufferId, report
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let p: Params = call.params();
-    let [inner, gram_terms, gram, feature_gram, state, report] = bindings else { unreachable!() };
+    let [inner, gram_terms, gram, feature_gram, factorization, state, report] = bindings else { unreachable!() };
     let inner = &inner.read::<u32>()[..PARTIAL_WORDS as usize];
     let gram_terms = &gram_terms.read::<u32>()[..PARTIAL_WORDS as usize];
     let sum = |words: &[u32]| sum_partials(bytemuck::cast_slice(words));
@@ -142,7 +158,8 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let state = state.write::<u32>();
     let best = f32::from_bits(state[1]);
     let is_best = loss.is_finite() && bound.is_finite() && (state[0] == 0 || !best.is_finite() || bound < best);
-    let header = [state[0], is_best.into(), (uncertainty as f32).to_bits(), 0];
+    let attempts = factorization.read::<u32>()[0];
+    let header = [state[0] + 1, is_best.into(), (uncertainty as f32).to_bits(), attempts];
     if is_best {
         state[1] = bound.to_bits();
         state[3] = state[0];

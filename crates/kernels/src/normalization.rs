@@ -56,6 +56,11 @@ pub fn normalization(recording: &mut Recording, gram: Matrix, features: &Feature
     );
 }
 
+/// The norm of a column of the coefficients with this energy, or 1 if there is none.
+pub(crate) fn norm_of(energy: f32, floor: f32) -> f32 {
+    if energy > 0.0 { energy.sqrt().max(floor) } else { 1.0 }
+}
+
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let p: Params = call.params();
     let [gram, features, values, scales] = bindings else { unreachable!() };
@@ -69,7 +74,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
         .enumerate()
         .for_each(|(k, ((feature, values), scale))| {
             let energy = gram[k * p.gram_stride as usize + k];
-            let norm = if energy > 0.0 { energy.sqrt().max(p.norm_floor) } else { 1.0 };
+            let norm = norm_of(energy, p.norm_floor);
             *scale = 1.0 / norm;
             feature.iter_mut().chain(values).for_each(|v| *v *= norm);
         });

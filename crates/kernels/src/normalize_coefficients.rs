@@ -42,7 +42,12 @@ pub fn normalize_coefficients(recording: &mut Recording, scales: BufferId, coeff
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let p: Params = call.params();
     let [scales, coefficients] = bindings else { unreachable!() };
-    let scales = &scales.read::<f32>()[..p.rank as usize];
-    let rows = coefficients.write::<f32>()[..p.rows as usize * p.stride as usize].par_chunks_mut(p.stride as usize);
-    rows.with_min_len(64).for_each(|row| row.iter_mut().zip(scales).for_each(|(y, scale)| *y *= scale));
+    let coefficients = &mut coefficients.write::<f32>()[..p.rows as usize * p.stride as usize];
+    scale_columns(coefficients, p.stride as usize, &scales.read::<f32>()[..p.rank as usize]);
+}
+
+/// Multiplies the columns of a matrix by their scales. Its rows are `stride` apart.
+pub(crate) fn scale_columns(matrix: &mut [f32], stride: usize, scales: &[f32]) {
+    let rows = matrix.par_chunks_mut(stride).with_min_len(64);
+    rows.for_each(|row| row.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale));
 }

@@ -90,7 +90,8 @@ pub struct Matrix {
     /// Elements from one row to the next. In buffers this is always a multiple of 16 bytes, and on a GPU in panels as
     /// well.
     pub stride: u32,
-    /// Elements before the first row. It is 0, except for [samples](Matrix::sampled) of activations.
+    /// Elements before the first row. It is 0, except for [parts](Matrix::part) and [samples](Matrix::sampled) of
+    /// activations.
     pub first: u32,
 }
 
@@ -101,6 +102,15 @@ impl Matrix {
     pub fn first_rows(self, rows: u32) -> Matrix {
         assert!(rows <= self.rows);
         Matrix { rows, ..self }
+    }
+
+    /// The `rows` rows from `first_row` on. Kernels that read activations can read a part of a panel.
+    ///
+    /// # Panics
+    /// If there are fewer rows.
+    pub fn part(self, first_row: u32, rows: u32) -> Matrix {
+        assert!(first_row + rows <= self.rows);
+        Matrix { rows, first: self.first + first_row * self.stride, ..self }
     }
 
     /// A sample of the rows. The rows of this matrix are the rows `first_row`, `first_row` + 1, … of a larger matrix.
@@ -115,7 +125,7 @@ impl Matrix {
         let rows = self.rows.checked_sub(before)?.div_ceil(step);
         // A single row has no next one, so the distance to it need not fit.
         let stride = if rows > 1 { self.stride * step } else { self.stride };
-        (rows > 0).then(|| Matrix { rows, stride, first: before * self.stride, ..self })
+        (rows > 0).then(|| Matrix { rows, stride, first: self.first + before * self.stride, ..self })
     }
 
     /// The first `columns` columns.
@@ -142,9 +152,10 @@ impl Matrix {
         u64::from(self.rows) * u64::from(self.columns) * self.element.bytes() as u64
     }
 
-    /// Moves all of it by reading.
+    /// Moves all of it by reading. A part of a panel lies where its rows are.
     pub fn read(&self) -> Moved {
-        Moved::read(self.bytes())
+        let before = u64::from(self.first / self.stride.max(1)) * u64::from(self.columns) * self.element.bytes() as u64;
+        Moved { read: before..before + self.bytes(), written: 0..0 }
     }
 
     /// Moves all of it by writing.

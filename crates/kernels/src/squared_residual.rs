@@ -29,6 +29,7 @@ struct Params {
     coefficient_stride: u32,
     feature_stride: u32,
     scale: f32,
+    first: u32,
 }
 
 /// Records residuals\[i\] = ‖scale · xᵢ − yᵢZ‖² for X = `activations` [rows, d], Y = `coefficients` [rows, K] and Z =
@@ -59,6 +60,7 @@ pub fn squared_residual(
             coefficient_stride: coefficients.stride,
             feature_stride: features.stride,
             scale,
+            first: activations.first,
         },
         &[activations.resource, coefficients.resource, features.resource, residuals.into()],
         [workgroups(activations.rows.div_ceil(TOKENS).into()), 1, 1],
@@ -84,7 +86,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let [activations, coefficients, features, residuals] = bindings else { unreachable!() };
     let (rank, stride) = (p.rank as usize, p.feature_stride as usize);
     arch().dispatch(Twin {
-        activations: Elements::new(activations.bytes(), element, p.stride),
+        activations: Elements::from(activations.bytes(), p.first, element, p.stride),
         coefficients: coefficients.read::<f32>(),
         coefficient_stride: p.coefficient_stride as usize,
         segments: &segments(&features.read::<f32>()[..rank * stride], stride, p.columns as usize),

@@ -22,6 +22,7 @@ struct Params {
     rows: u32,
     rank: u32,
     stride: u32,
+    zero: u32,
 }
 
 /// Records residuals\[i\] = max(0, ‖xᵢ‖² − Σₖ y_ik (2 P_ik − (YQ)_ik)), the squared residual of token i, with P =
@@ -37,7 +38,7 @@ pub fn token_residuals(
     recording.dispatch(
         &TOKEN_RESIDUALS,
         ElementType::F32,
-        &Params { rows: coefficients.rows, rank: coefficients.columns, stride: coefficients.stride },
+        &Params { rows: coefficients.rows, rank: coefficients.columns, stride: coefficients.stride, zero: 0 },
         &[projections.resource, reconstructed.resource, coefficients.resource, squared_norms.into(), residuals.into()],
         [workgroups(u64::from(coefficients.rows).div_ceil(256)), 1, 1],
         Cost {

@@ -59,6 +59,9 @@ impl Needs {
     }
 }
 
+/// Number of workgroups that keep the cores of a large GPU busy. It is two or more for each core.
+const ENOUGH_WORKGROUPS: u64 = 256;
+
 impl Variant {
     /// The only variant of a kernel that has no other. Its extent is a number of workgroups.
     pub const PORTABLE: Variant = Variant {
@@ -69,6 +72,21 @@ impl Variant {
         elements: &ElementType::ALL,
         needs: Needs::PORTABLE,
     };
+
+    /// Results that a thread keeps in registers while it sums them. Cooperative matrices spread theirs over a subgroup.
+    pub fn sums_of_a_thread(&self) -> u32 {
+        self.tile.iter().product::<u32>().div_ceil(self.needs.threads)
+    }
+
+    /// Of variants in the order of preference, the first one that makes enough workgroups of a dispatch of this extent, or
+    /// else the one that makes most.
+    pub fn filling<'a>(variants: &[&'a Variant], extent: [u32; 3]) -> Option<&'a Variant> {
+        let workgroups =
+            |variant: &Variant| variant.workgroups(extent).into_iter().map(u64::from).fold(1, u64::saturating_mul);
+        let enough = variants.iter().find(|variant| workgroups(variant) >= ENOUGH_WORKGROUPS);
+        // Of equals, `max_by_key` takes the last.
+        enough.or_else(|| variants.iter().rev().max_by_key(|variant| workgroups(variant))).copied()
+    }
 
     /// The workgroups that cover `extent`.
     pub fn workgroups(&self, extent: [u32; 3]) -> [u32; 3] {

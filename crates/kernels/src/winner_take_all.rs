@@ -54,7 +54,8 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
         });
 }
 
-fn keep_largest(feature: &mut [f32], indices: &mut [u32], values: &mut [f32], unit_norm: bool) {
+/// Cuts a feature, and writes its kept neurons and their values.
+pub(crate) fn keep_largest(feature: &mut [f32], indices: &mut [u32], values: &mut [f32], unit_norm: bool) {
     largest(feature, indices);
     for (value, &index) in values.iter_mut().zip(&*indices) {
         *value = feature[index as usize];

@@ -93,7 +93,7 @@ def test_a_difference_is_taken_on_the_same_draws(store):
 
 def test_good_features_are_compared_with_the_same_concepts(store):
     row = row_of(Results.of(filled(store)).good, method="snmf-hals", target=0.1)
-    assert row["features"] == 4  # two concepts with two seeds
+    assert (row["features"], row["concepts"]) == (4, 2)  # two seeds each
     assert row["score"] == pytest.approx(0.05 + 0.2)
     assert row["less_baseline"]["mean"] == pytest.approx(0.2)
 

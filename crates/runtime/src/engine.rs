@@ -47,6 +47,12 @@ pub struct EngineLimits {
     pub summation_rows: u32,
     /// Iterations that may be submitted before the first one's loss is awaited; 0 where running is synchronous.
     pub lookahead: u32,
+    /// Most tokens of one dispatch of a pass. Shaders that loop over tokens then stay far below 65,535 iterations, after which Mesa's
+    /// software renderer ends all loops without an error; and one workgroup for each token stays within WebGPU's limit of 65,535.
+    pub dispatch_rows: u32,
+    /// About the most FLOPs of one dispatch of a pass, so that none runs for more than about 100 ms. A driver may reset a device that is
+    /// busy for longer.
+    pub dispatch_flops: u64,
     /// Most bytes of a panel of activations: what suits the caches of a CPU, or the memory of a GPU. A panel has at least one row,
     /// and never more than `max_binding_bytes`.
     pub panel_bytes: u64,
@@ -56,9 +62,13 @@ pub struct EngineLimits {
 
 /// Most bytes of a panel on a GPU in hardware. The panels in flight of a stream should fit the memory of a small GPU.
 const GPU_PANEL_BYTES: u64 = 256 << 20;
+/// Most tokens of a dispatch on a GPU: the last multiple of a tile of 64 tokens up to 65,535.
+const GPU_DISPATCH_ROWS: u32 = 65_535 / 64 * 64;
+/// What a GPU with memory of its own computes in 100 ms, if it is slow.
+const GPU_DISPATCH_FLOPS: u64 = 200_000_000_000;
 
 impl EngineLimits {
-    /// How the wgpu engine likes its work cut on a GPU in hardware that binds up to `max_binding_bytes` bytes.
+    /// How the wgpu engine likes its work cut on a GPU that has memory of its own, and binds up to `max_binding_bytes` bytes.
     pub fn of_gpu(max_binding_bytes: u64) -> Self {
         EngineLimits {
             max_binding_bytes: max_binding_bytes & !15,
@@ -66,6 +76,8 @@ impl EngineLimits {
             product_splits: 32,
             summation_rows: 256,
             lookahead: 2,
+            dispatch_rows: GPU_DISPATCH_ROWS,
+            dispatch_flops: GPU_DISPATCH_FLOPS,
             panel_bytes: max_binding_bytes.min(GPU_PANEL_BYTES) & !15,
             padded_rows: true,
         }

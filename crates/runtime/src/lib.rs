@@ -23,4 +23,4 @@ pub use engine::{Engine, EngineKind, EngineLimits, Pending, Prepared, Session, b
 pub use error::Error;
 pub use panel_layout::PanelLayout;
 pub use stream::StreamOptions;
-pub use wgpu_engine::{AdapterChoice, AdapterSummary, Preference, WgpuEngine, adapters};
+pub use wgpu_engine::{AdapterChoice, AdapterSummary, Preference, WgpuEngine, adapters, missing_driver};

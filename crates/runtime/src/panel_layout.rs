@@ -24,7 +24,7 @@ impl PanelLayout {
     pub fn new(tokens: u64, neurons: u32, element: ElementType, padded_rows: bool, panel_bytes: u64) -> Self {
         let stride = if padded_rows { neurons.next_multiple_of(element.per_vector()) } else { neurons };
         let row_bytes = u64::from(stride) * element.bytes() as u64;
-        // 2^20 rows less one tile. In workgroups of 16 rows, these are fewer than 65,536 workgroups.
+        // 2^20 rows less one tile, so that places in a panel fit 32 bits. A fit may visit a panel in parts.
         let most = (panel_bytes / row_bytes.max(1)).clamp(1, (1 << 20) - 64).min(tokens.max(1));
         // Panels have about the same size, because a short last panel would waste a launch. Every kernel has tiles of 64 rows.
         let count = tokens.max(1).div_ceil(most);

@@ -1,6 +1,6 @@
 //! Reads RADV's assembly: its loops, and the instructions of a loop.
 
-use crate::chip::{Chip, MATRIX_CYCLES, MATRIX_FLOPS};
+use crate::chip::{MATRIX_CYCLES, MATRIX_FLOPS, Rates};
 
 /// How much more often the body of a loop runs than what is around the loop, for comparisons of loops.
 const WEIGHT_OF_A_LEVEL: u64 = 8;
@@ -89,16 +89,16 @@ impl Mix {
     }
 
     /// Cycles of a subgroup that has a SIMD to itself and never waits.
-    pub fn cycles(&self, chip: &Chip, subgroup_size: u32) -> u32 {
+    pub fn cycles(&self, rates: &Rates, subgroup_size: u32) -> u32 {
         let vector = self.multiply_adds + self.vector;
         let others = self.instructions - vector - self.matrix;
-        vector * chip.vector_cycles(subgroup_size) + self.matrix * MATRIX_CYCLES + others
+        vector * subgroup_size.div_ceil(rates.width).max(1) + self.matrix * MATRIX_CYCLES + others
     }
 
-    /// f32 operations per cycle as a share of the chip's peak. If there are matrix products, it is the peak of those.
-    pub fn share_of_peak(&self, chip: &Chip, subgroup_size: u32) -> f64 {
-        let peak = if self.matrix > 0 { chip.matrix_peak } else { chip.peak };
-        let possible = f64::from(self.cycles(chip, subgroup_size).max(1)) * f64::from(peak.max(1));
+    /// f32 operations per cycle as a share of a SIMD's peak. If there are matrix products, it is the peak of those.
+    pub fn share_of_peak(&self, rates: &Rates, subgroup_size: u32) -> f64 {
+        let peak = if self.matrix > 0 { rates.matrix_peak } else { rates.peak };
+        let possible = f64::from(self.cycles(rates, subgroup_size).max(1)) * f64::from(peak.max(1));
         f64::from(self.flops(subgroup_size)) / possible
     }
 }
@@ -268,7 +268,8 @@ BB9:
 
     #[test]
     fn the_model_reaches_the_peak_with_nothing_but_multiply_adds() {
-        let [with_matrices, without] = &CHIPS;
+        let rates = |name| CHIPS.iter().find(|chip| chip.name == name).and_then(|chip| chip.rates.as_ref()).unwrap();
+        let (with_matrices, without) = (rates("navi31"), rates("navi21"));
         let fused = Mix::of(["v_fmac_f32_e32 v0, v1, v2"; 10].into_iter());
         assert_eq!(fused.share_of_peak(with_matrices, 64), 1.0);
         assert_eq!(fused.share_of_peak(without, 64), 1.0);

@@ -1,29 +1,29 @@
-//! A Vulkan device that compiles but cannot run: RADV for a chip that need not be there.
+//! A Vulkan device that compiles but cannot run, for a chip that need not be there.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::CStr;
 
 use ash::{Entry, khr, vk};
-use naga::back::spv;
-use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use serde::{Deserialize, Serialize};
 
-use crate::chip::Chip;
+use crate::translate::Shader;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Variable with the chip that RADV pretends to find.
-const FAMILY: &str = "RADV_FORCE_FAMILY";
-
 /// What the driver reports about a compiled shader.
+#[derive(Serialize, Deserialize)]
 pub struct Compiled {
     /// Its statistics by name, such as `VGPRs`.
     pub statistics: BTreeMap<String, u64>,
     /// Threads in a subgroup.
     pub subgroup_size: u32,
-    /// The assembly as text.
-    pub assembly: String,
+    /// Threads of a workgroup.
+    pub workgroup_threads: u32,
+    /// Bytes of workgroup memory of a workgroup.
+    pub workgroup_bytes: u32,
+    /// The assembly as text, if the driver shows it.
+    pub assembly: Option<String>,
 }
 
 /// The device, with everything that must live as long as it does.
@@ -37,10 +37,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// Opens the null device of `chip`.
-    pub fn open(chip: &Chip) -> Result<Self> {
-        // SAFETY: this program has one thread.
-        unsafe { std::env::set_var(FAMILY, chip.family) };
+    /// Opens the device whose name contains `part`, in lower case. This program was started so that there is one.
+    pub fn open(part: &str) -> Result<Self> {
         // SAFETY: the loader is a Vulkan loader, and every handle below comes from it and lives as long as `Self`. The
         // structs chained by `push_next` outlive the calls they are passed to.
         unsafe {
@@ -55,7 +53,7 @@ impl Device {
                 instance.get_physical_device_properties2(adapter, &mut all);
                 let name = text(all.properties.device_name_as_c_str()?);
                 let info = text(driver.driver_info_as_c_str()?);
-                if name.to_lowercase().contains(chip.family) {
+                if name.to_lowercase().contains(part) {
                     let device = open_adapter(&instance, adapter)?;
                     let executables = khr::pipeline_executable_properties::Device::new(&instance, &device);
                     return Ok(Self { name: format!("{name}, {info}"), executables, device, instance, _entry: entry });
@@ -64,66 +62,43 @@ impl Device {
             }
             instance.destroy_instance(None);
             let found = if found.is_empty() { "no device".to_owned() } else { found.join(", ") };
-            let family = chip.family;
-            Err(format!("RADV offers {found}, not {family}; start this through `cargo xtask shader-stats`").into())
+            Err(format!("the driver offers {found}, not {part}").into())
         }
     }
 
     /// Compiles the entry point `main` of plain WGSL as the GPU engine does: without run-time checks, and with the
     /// subgroup size that the shader is made for, if it is made for a certain size.
     pub fn compile(&self, wgsl: &str, subgroup_size: Option<u32>) -> Result<Compiled> {
-        let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
-        let info = Validator::new(ValidationFlags::all(), Capabilities::all())
-            .validate(&module)
-            .map_err(|e| e.emit_to_string(wgsl))?;
-        let unchecked = BoundsCheckPolicy::Unchecked;
-        let options = spv::Options {
-            lang_version: (1, 6),
-            bounds_check_policies: BoundsCheckPolicies {
-                index: unchecked,
-                buffer: unchecked,
-                image_load: unchecked,
-                binding_array: unchecked,
-            },
-            zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
-            force_loop_bounding: false,
-            ..Default::default()
-        };
-        let words = spv::write_vec(&module, &info, &options, None)?;
-        let bindings: Vec<_> = module
-            .global_variables
-            .iter()
-            .filter_map(|(_, variable)| {
-                let kind = match variable.space {
-                    naga::AddressSpace::Uniform => vk::DescriptorType::UNIFORM_BUFFER,
-                    _ => vk::DescriptorType::STORAGE_BUFFER,
-                };
-                let binding = variable.binding?.binding;
-                Some(
-                    vk::DescriptorSetLayoutBinding::default()
-                        .binding(binding)
-                        .descriptor_type(kind)
-                        .descriptor_count(1)
-                        .stage_flags(vk::ShaderStageFlags::COMPUTE),
-                )
+        let shader = Shader::parse(wgsl)?;
+        let bindings: Vec<_> = shader
+            .bindings()
+            .map(|(binding, is_uniform)| {
+                let kind =
+                    if is_uniform { vk::DescriptorType::UNIFORM_BUFFER } else { vk::DescriptorType::STORAGE_BUFFER };
+                vk::DescriptorSetLayoutBinding::default()
+                    .binding(binding)
+                    .descriptor_type(kind)
+                    .descriptor_count(1)
+                    .stage_flags(vk::ShaderStageFlags::COMPUTE)
             })
             .collect();
-        self.pipeline(&words, &bindings, subgroup_size)
+        self.pipeline(&shader, &bindings, subgroup_size)
     }
 
     fn pipeline(
         &self,
-        words: &[u32],
+        shader: &Shader,
         bindings: &[vk::DescriptorSetLayoutBinding<'_>],
         subgroup_size: Option<u32>,
     ) -> Result<Compiled> {
+        let words = shader.spirv()?;
         let mut required = vk::PipelineShaderStageRequiredSubgroupSizeCreateInfo::default()
             .required_subgroup_size(subgroup_size.unwrap_or_default());
         // SAFETY: the words are SPIR-V that naga wrote for valid WGSL, and the layout has its bindings. All handles are
         // of this device and are destroyed once, after their last use.
         unsafe {
             let d = &self.device;
-            let module = d.create_shader_module(&vk::ShaderModuleCreateInfo::default().code(words), None)?;
+            let module = d.create_shader_module(&vk::ShaderModuleCreateInfo::default().code(&words), None)?;
             let set =
                 d.create_descriptor_set_layout(&vk::DescriptorSetLayoutCreateInfo::default().bindings(bindings), None)?;
             let layout =
@@ -144,7 +119,7 @@ impl Device {
             let created = d.create_compute_pipelines(vk::PipelineCache::null(), &[info], None);
             let result = match created {
                 Ok(pipelines) => {
-                    let result = self.read(pipelines[0]);
+                    let result = self.read(pipelines[0], shader);
                     d.destroy_pipeline(pipelines[0], None);
                     result
                 }
@@ -159,7 +134,7 @@ impl Device {
 
     /// # Safety
     /// `pipeline` must be a compute pipeline of this device that captures statistics and representations.
-    unsafe fn read(&self, pipeline: vk::Pipeline) -> Result<Compiled> {
+    unsafe fn read(&self, pipeline: vk::Pipeline, shader: &Shader) -> Result<Compiled> {
         // SAFETY: by the caller's promise; a compute pipeline has one executable, number 0.
         unsafe {
             let properties = self
@@ -174,17 +149,19 @@ impl Device {
             Ok(Compiled {
                 statistics,
                 subgroup_size: properties.first().ok_or("the pipeline has no executable")?.subgroup_size,
+                workgroup_threads: shader.workgroup_threads(),
+                workgroup_bytes: shader.workgroup_bytes(),
                 assembly: self.assembly(&executable)?,
             })
         }
     }
 
-    /// The text of the representation `Assembly`. The driver is asked for the number of representations, then for their
+    /// The last representation, which is the assembly where a driver shows one. The driver is asked for the number of representations, then for their
     /// sizes, then for the texts.
     ///
     /// # Safety
     /// As for `read`.
-    unsafe fn assembly(&self, executable: &vk::PipelineExecutableInfoKHR<'_>) -> Result<String> {
+    unsafe fn assembly(&self, executable: &vk::PipelineExecutableInfoKHR<'_>) -> Result<Option<String>> {
         let ask = self.executables.fp().get_pipeline_executable_internal_representations_khr;
         let device = self.device.handle();
         let mut count = 0;
@@ -200,11 +177,11 @@ impl Device {
         // SAFETY: every text has the size that was asked for.
         unsafe { ask(device, executable, &mut count, parts.as_mut_ptr()).result()? };
         for (part, text) in parts.iter().zip(&texts) {
-            if part.name_as_c_str()? == c"Assembly" {
-                return Ok(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
+            if part.name_as_c_str()?.to_string_lossy().to_lowercase().contains("assembly") {
+                return Ok(Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned()));
             }
         }
-        Err("the driver shows no assembly".into())
+        Ok(None)
     }
 }
 
@@ -235,15 +212,24 @@ unsafe fn open_adapter(instance: &ash::Instance, adapter: vk::PhysicalDevice) ->
             vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
         let mut matrices = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
         let mut robustness = vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true);
+        let (mut can11, mut can12, mut can13) = Default::default();
+        let mut can = vk::PhysicalDeviceFeatures2::default()
+            .push_next::<vk::PhysicalDeviceVulkan11Features<'_>>(&mut can11)
+            .push_next::<vk::PhysicalDeviceVulkan12Features<'_>>(&mut can12)
+            .push_next::<vk::PhysicalDeviceVulkan13Features<'_>>(&mut can13);
+        instance.get_physical_device_features2(adapter, &mut can);
+        let base = vk::PhysicalDeviceFeatures::default()
+            .robust_buffer_access(can.features.robust_buffer_access != 0)
+            .shader_int16(can.features.shader_int16 != 0);
         let mut v11 = vk::PhysicalDeviceVulkan11Features::default()
-            .storage_buffer16_bit_access(true)
-            .uniform_and_storage_buffer16_bit_access(true);
+            .storage_buffer16_bit_access(can11.storage_buffer16_bit_access != 0)
+            .uniform_and_storage_buffer16_bit_access(can11.uniform_and_storage_buffer16_bit_access != 0);
         let mut v12 = vk::PhysicalDeviceVulkan12Features::default()
-            .shader_float16(true)
-            .vulkan_memory_model(true)
-            .vulkan_memory_model_device_scope(true);
-        let mut v13 = vk::PhysicalDeviceVulkan13Features::default().subgroup_size_control(true);
-        let base = vk::PhysicalDeviceFeatures::default().robust_buffer_access(true).shader_int16(true);
+            .shader_float16(can12.shader_float16 != 0)
+            .vulkan_memory_model(can12.vulkan_memory_model != 0)
+            .vulkan_memory_model_device_scope(can12.vulkan_memory_model_device_scope != 0);
+        let mut v13 =
+            vk::PhysicalDeviceVulkan13Features::default().subgroup_size_control(can13.subgroup_size_control != 0);
         let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
         let mut info = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)

@@ -1,142 +1,138 @@
-//! The table, with a row for each kernel and variant.
+//! The tables: one of all chips, with a row for each shader, and one for each of AMD's chips.
 
-use std::fmt::{Display, Formatter, Write};
+use std::fmt::Write;
 
-use unmix_kernels::Variant;
+use serde::Serialize;
 
 use crate::assembly::{Loop, hottest_loop};
-use crate::chip::Chip;
-use crate::device::Compiled;
+use crate::chip::{Chip, Driver};
+use crate::driver::Outcome;
+use crate::nak::{self, WarpLoop};
+use crate::statistics::Statistics;
+use crate::variants::Name;
 
-/// With fewer subgroups than this on a SIMD, as the driver counts them, the latency of memory is not hidden.
-const LEAST_OCCUPANCY: u64 = 8;
+/// What `--check` would object to, but that is meant: the kernel, its variant, the chip (empty: every chip), and why. What
+/// nobody would choose on a chip stands here too.
+const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
+    (
+        "cross_product",
+        "cooperative_16_subgroup_32",
+        "",
+        "a matrix takes half of the registers of a subgroup of 32; AMD's chips would run the variant for 64",
+    ),
+    ("cross_product", "tile_128", "m1", "`tile_64` is chosen on Apple's chips"),
+    ("projection", "tile_128", "m1", "`tile_64` is chosen on Apple's chips"),
+    ("cross_product", "tile_128", "adreno750", "`tile_64` is chosen on Qualcomm's chips"),
+    ("projection", "tile_128", "adreno750", "`tile_64` is chosen on Qualcomm's chips"),
+];
 
-/// Kernels and variants that may stay below this number, and why.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[(
-    "cross_product",
-    "cooperative_16_subgroup_32",
-    "it is for devices whose subgroups have 32 threads, where a matrix takes half of the registers; these chips run compute in 64",
-)];
-
-/// A variant of a kernel for an element type.
-#[derive(Clone, Copy, serde::Serialize)]
-pub struct Name {
-    /// The kernel.
-    pub kernel: &'static str,
-    /// The element type.
-    pub element: &'static str,
-    /// The variant.
-    pub variant: &'static str,
-}
-
-impl Display for Name {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Name { kernel, element, variant } = self;
-        if *variant == Variant::PORTABLE.name {
-            write!(f, "{kernel} {element}")
-        } else {
-            write!(f, "{kernel} {element} {variant}")
-        }
-    }
-}
-
-/// The result for one variant of a kernel on a chip.
-#[derive(serde::Serialize)]
-pub struct Row {
+/// One shader on a chip.
+#[derive(Serialize)]
+struct Row {
     #[serde(flatten)]
     name: Name,
-    subgroup_size: u32,
-    vector_registers: u64,
-    scalar_registers: u64,
-    spilled_registers: u64,
-    workgroup_memory_bytes: u64,
-    scratch_bytes: u64,
-    subgroups_per_simd: u64,
-    instructions: u64,
-    latency: u64,
-    inverse_throughput: u64,
-    hottest_loop: Loop,
-    /// In the hottest loop.
-    share_of_peak: f64,
+    #[serde(flatten)]
+    statistics: Statistics,
+    /// On AMD's chips.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hottest_loop: Option<Loop>,
+    /// On NVIDIA's chips.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warp_loop: Option<WarpLoop>,
 }
 
-impl Row {
-    /// Reads the driver's statistics.
-    pub fn new(chip: &Chip, name: Name, compiled: &Compiled) -> Result<Self, String> {
-        let read = |name: &str| {
-            compiled.statistics.get(name).copied().ok_or_else(|| {
-                let known: Vec<&str> = compiled.statistics.keys().map(String::as_str).collect();
-                format!("the driver tells no {name:?}, but {}", known.join(", "))
-            })
-        };
-        let hottest_loop = hottest_loop(&compiled.assembly);
-        Ok(Row {
-            name,
-            subgroup_size: compiled.subgroup_size,
-            vector_registers: read("VGPRs")?,
-            scalar_registers: read("SGPRs")?,
-            spilled_registers: read("Spilled VGPRs")? + read("Spilled SGPRs")?,
-            workgroup_memory_bytes: read("LDS size")?,
-            scratch_bytes: read("Scratch size")?,
-            subgroups_per_simd: read("Subgroups per SIMD")?,
-            instructions: read("Instructions")?,
-            latency: read("Latency")?,
-            inverse_throughput: read("Inverse Throughput")?,
-            share_of_peak: hottest_loop.mix.share_of_peak(chip, compiled.subgroup_size),
-            hottest_loop,
-        })
-    }
-
-    fn problems(&self) -> impl Iterator<Item = String> {
-        let name = self.name;
-        let spills = self.spilled_registers > 0 || self.scratch_bytes > 0;
-        let spills = spills.then(|| {
-            format!(
-                "{name} spills {} registers ({} bytes of scratch memory)",
-                self.spilled_registers, self.scratch_bytes
-            )
-        });
-        let is_excepted =
-            EXCEPTIONS.iter().any(|(kernel, variant, _)| *kernel == self.name.kernel && self.name.variant == *variant);
-        let is_low = self.subgroups_per_simd < LEAST_OCCUPANCY && !is_excepted;
-        let low = is_low.then(|| {
-            format!("{name}: {} subgroups fit on a SIMD, fewer than {LEAST_OCCUPANCY}", self.subgroups_per_simd)
-        });
-        spills.into_iter().chain(low)
-    }
-}
-
-/// All rows of a chip.
-#[derive(serde::Serialize)]
+/// All shaders on a chip.
+#[derive(Serialize)]
 pub struct Report {
-    /// RADV's name of the chip.
-    pub chip: &'static str,
+    #[serde(skip)]
+    chip: &'static Chip,
+    /// The chip's name.
+    name: &'static str,
     /// A product that has it.
-    pub product: &'static str,
+    product: &'static str,
     /// The driver's names of the device and of itself.
-    pub device: String,
-    /// One row for each variant.
-    pub rows: Vec<Row>,
+    device: String,
+    rows: Vec<Row>,
     /// What the chip cannot run.
-    pub left_out: Vec<Name>,
+    left_out: Vec<Name>,
 }
 
 impl Report {
+    /// Reads what a driver told.
+    ///
+    /// # Errors
+    /// If it told something else than expected.
+    pub fn new(chip: &'static Chip, outcome: Outcome) -> Result<Self, String> {
+        let mut rows = Vec::new();
+        for (name, compiled) in outcome.compiled {
+            let statistics = Statistics::new(chip, &compiled).map_err(|e| format!("{name} on {}: {e}", chip.name))?;
+            let of = |driver: Driver| compiled.assembly.as_deref().filter(|_| chip.driver == driver);
+            let (hottest_loop, warp_loop) =
+                (of(Driver::Amd).map(hottest_loop), of(Driver::Nvidia).map(nak::hottest_loop));
+            rows.push(Row { name, statistics, hottest_loop, warp_loop });
+        }
+        let (device, left_out) = (outcome.device, outcome.left_out);
+        Ok(Report { chip, name: chip.name, product: chip.product, device, rows, left_out })
+    }
+
+    /// The number of shaders that were compiled.
+    pub fn compiled(&self) -> usize {
+        self.rows.len()
+    }
+
     /// What `--check` objects to.
     pub fn problems(&self) -> Vec<String> {
-        self.rows.iter().flat_map(Row::problems).map(|problem| format!("{}: {problem}", self.chip)).collect()
+        self.rows.iter().flat_map(|row| self.problems_of(row)).collect()
+    }
+
+    fn problems_of(&self, row: &Row) -> Vec<String> {
+        let (name, chip, statistics) = (&row.name, self.chip, &row.statistics);
+        let is_excepted = EXCEPTIONS.iter().any(|(kernel, variant, on, _)| {
+            name.kernel == *kernel && name.variant == *variant && (on.is_empty() || *on == chip.name)
+        });
+        let mut problems = Vec::new();
+        if statistics.spills > 0 {
+            problems.push(format!("{}: {name} spills to memory ({})", chip.name, statistics.spills));
+        }
+        if statistics.threads < u64::from(chip.least_threads) && !is_excepted {
+            problems.push(format!(
+                "{}: {name}: {} threads fit on a core, fewer than {}",
+                chip.name, statistics.threads, chip.least_threads
+            ));
+        }
+        problems
+    }
+
+    fn row(&self, name: &Name) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == *name)
     }
 }
 
-const MODEL: &str = "\
-Subgroups a SIMD: how many registers and workgroup memory leave room for, of 32, as the driver counts, in units of 32 threads: a
-subgroup of 64 is two.
+const LEGEND: &str = "\
+A cell says: registers of a thread / threads that fit on a core, and `+N` for N registers that go to memory. `-`: the chip cannot run
+it. A core is a SIMD on AMD's chips, an SM on NVIDIA's, a shader core on the others. Registers have 32 bits; 16 on M1; on Adreno they
+are vectors of four. Where the numbers of threads come from:
+- AMD: ACO's own count, by registers and workgroup memory, in units of 32 threads.
+- NVIDIA: NAK's `Max warps/SM`: 65,536 registers an SM, allocated a warp at a time to four parts; at most 32 warps on compute
+  capability 7.5 and 48 on 8.6 (CUDA C++ Programming Guide, table of technical specifications). Workgroup memory: 64 KiB an SM on 7.5,
+  100 KiB on 8.6, of which each workgroup takes 1 KiB more than it asks for.
+- M1: AGX's `Threads`, by registers alone: 208 KiB of registers a core.
+- Adreno: ir3's `Max Waves Per Core` times the size of a subgroup.
+";
+
+const LOOPS: &str = "\
 Hottest loop: its instructions without those of loops within it. It is the loop with most f32 operations, each level of
 nesting counting eightfold; where no loop does any, the one with most instructions. `mul-add` are multiply-adds as a share of its
 instructions; `% of peak` is its f32 operations a cycle as a share of what a SIMD of the chip can do, by a simple model: a matrix
 instruction (WMMA) takes 32 cycles, a vector instruction one (two on navi21 for a subgroup of 64), every other instruction one; a
 dual-issue word is one instruction with two operations. Nothing waits in that model, and subgroups do not overlap.
-Latency and inverse throughput are the compiler's own estimates in cycles, with loop counts that it guesses.
+Inverse throughput is the compiler's own estimate in cycles, with loop counts that it guesses.
+";
+
+const WARPS: &str = "\
+The loop is chosen as on AMD's chips. `cycles` are those of a warp that has a core to itself and never waits for memory, by the delays
+that NAK writes between instructions. `FLOPs a cycle` is what such a warp does, of 64. A core has four schedulers, so that four warps
+do four times as much, and more warps fill the delays.
 ";
 
 /// The reports as Markdown.
@@ -144,62 +140,90 @@ pub fn markdown(reports: &[Report]) -> String {
     let mut text = String::new();
     for report in reports {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "## {} ({}): {}\n", report.chip, report.product, report.device);
-        text.push_str(&table(&report.rows));
-        for name in &report.left_out {
-            let _ = writeln!(text, "\nNot compiled, as the chip cannot run it: {name}.");
-        }
-        text.push('\n');
+        let _ = writeln!(text, "- {}: {}; {}", report.name, report.product, report.device);
     }
-    text.push_str(MODEL);
-    for (kernel, variant, reason) in EXCEPTIONS {
-        let _ =
-            writeln!(text, "`{kernel} {variant}` may have fewer than {LEAST_OCCUPANCY} subgroups on a SIMD: {reason}.");
+    text.push('\n');
+    text.push_str(&grid(&all_chips(reports)));
+    text.push('\n');
+    text.push_str(LEGEND);
+    for (kernel, variant, chip, reason) in EXCEPTIONS {
+        let on = if chip.is_empty() { "any chip" } else { chip };
+        let _ = writeln!(text, "- `{kernel} {variant}` may have few threads on {on}: {reason}.");
+    }
+    for report in reports.iter().filter(|report| report.chip.driver == Driver::Amd) {
+        let _ = writeln!(text, "\n## Hottest loops on {}\n", report.name);
+        text.push_str(&grid(&loops(report)));
+    }
+    if reports.iter().any(|report| report.chip.driver == Driver::Amd) {
+        text.push('\n');
+        text.push_str(LOOPS);
+    }
+    for report in reports.iter().filter(|report| report.chip.driver == Driver::Nvidia) {
+        let _ = writeln!(text, "\n## Hottest loops on {}\n", report.name);
+        text.push_str(&grid(&warp_loops(report)));
+    }
+    if reports.iter().any(|report| report.chip.driver == Driver::Nvidia) {
+        text.push('\n');
+        text.push_str(WARPS);
     }
     text
 }
 
-/// Headings. The columns from the fourth to the last but one are numbers.
-const COLUMNS: [&str; 21] = [
-    "kernel",
-    "subgroup",
-    "VGPRs",
-    "SGPRs",
-    "spills",
-    "LDS bytes",
-    "subgroups a SIMD",
-    "instructions",
-    "latency",
-    "inverse throughput",
-    "loop: instructions",
-    "mul-add",
-    "WMMA",
-    "vector",
-    "scalar",
-    "LDS",
-    "memory",
-    "wait",
-    "branch",
-    "depth",
-    "% of peak",
-];
+/// The table of all chips.
+fn all_chips(reports: &[Report]) -> Vec<Vec<String>> {
+    let mut names: Vec<&Name> = Vec::new();
+    for name in reports.iter().flat_map(|report| report.rows.iter().map(|row| &row.name)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mut lines = vec![["shader", "workgroup memory"].map(str::to_owned).to_vec()];
+    lines[0].extend(reports.iter().map(|report| report.name.to_owned()));
+    for name in names {
+        let bytes = reports.iter().find_map(|report| report.row(name)).map_or(0, |row| row.statistics.workgroup_bytes);
+        let mut line = vec![name.to_string(), bytes.to_string()];
+        line.extend(reports.iter().map(|report| report.row(name).map_or_else(|| "-".to_owned(), cell)));
+        lines.push(line);
+    }
+    lines
+}
 
-fn table(rows: &[Row]) -> String {
-    let mut lines = vec![COLUMNS.map(str::to_owned)];
-    lines.extend(rows.iter().map(|row| {
-        let mix = &row.hottest_loop.mix;
+fn cell(row: &Row) -> String {
+    let Statistics { registers, threads, spills, .. } = row.statistics;
+    let spilled = if spills > 0 { format!(" +{spills}") } else { String::new() };
+    format!("{registers} / {threads}{spilled}")
+}
+
+/// The table of one of AMD's chips.
+fn loops(report: &Report) -> Vec<Vec<String>> {
+    let headings = [
+        "shader",
+        "subgroup",
+        "instructions",
+        "inverse throughput",
+        "loop: instructions",
+        "mul-add",
+        "WMMA",
+        "vector",
+        "scalar",
+        "LDS",
+        "memory",
+        "wait",
+        "branch",
+        "depth",
+        "% of peak",
+    ];
+    let mut lines = vec![headings.map(str::to_owned).to_vec()];
+    for row in &report.rows {
+        let Some(found) = &row.hottest_loop else { continue };
+        let (mix, statistics) = (&found.mix, &row.statistics);
+        let share = report.chip.rates.as_ref().map_or(0.0, |rates| mix.share_of_peak(rates, statistics.subgroup_size));
         let multiply_adds = 100.0 * f64::from(mix.multiply_adds) / f64::from(mix.instructions.max(1));
-        [
+        lines.push(vec![
             row.name.to_string(),
-            row.subgroup_size.to_string(),
-            row.vector_registers.to_string(),
-            row.scalar_registers.to_string(),
-            row.spilled_registers.to_string(),
-            row.workgroup_memory_bytes.to_string(),
-            row.subgroups_per_simd.to_string(),
-            row.instructions.to_string(),
-            row.latency.to_string(),
-            row.inverse_throughput.to_string(),
+            statistics.subgroup_size.to_string(),
+            statistics.instructions.to_string(),
+            statistics.cycles.unwrap_or_default().to_string(),
             mix.instructions.to_string(),
             format!("{multiply_adds:.0}%"),
             mix.matrix.to_string(),
@@ -209,12 +233,53 @@ fn table(rows: &[Row]) -> String {
             mix.memory.to_string(),
             mix.waits.to_string(),
             mix.branches.to_string(),
-            row.hottest_loop.depth.to_string(),
-            format!("{:.0}%", 100.0 * row.share_of_peak),
-        ]
-    }));
-    let widths: Vec<usize> =
-        (0..COLUMNS.len()).map(|c| lines.iter().map(|line| line[c].len()).max().unwrap_or(0)).collect();
+            found.depth.to_string(),
+            format!("{:.0}%", 100.0 * share),
+        ]);
+    }
+    lines
+}
+
+/// The table of one of NVIDIA's chips.
+fn warp_loops(report: &Report) -> Vec<Vec<String>> {
+    let headings = [
+        "shader",
+        "moves to other registers",
+        "loop: instructions",
+        "mul-add",
+        "other f32",
+        "HMMA",
+        "memory",
+        "workgroup memory",
+        "depth",
+        "cycles",
+        "FLOPs a cycle",
+    ];
+    let mut lines = vec![headings.map(str::to_owned).to_vec()];
+    for row in &report.rows {
+        let Some(found) = &row.warp_loop else { continue };
+        let flops = f64::from(32 * (2 * found.multiply_adds + found.others));
+        lines.push(vec![
+            row.name.to_string(),
+            row.statistics.moves.to_string(),
+            found.instructions.to_string(),
+            found.multiply_adds.to_string(),
+            found.others.to_string(),
+            found.matrix.to_string(),
+            found.memory.to_string(),
+            found.workgroup_memory.to_string(),
+            found.depth.to_string(),
+            found.cycles.to_string(),
+            format!("{:.1}", flops / f64::from(found.cycles.max(1))),
+        ]);
+    }
+    lines
+}
+
+/// A table of Markdown. The first column holds words, the others numbers.
+fn grid(lines: &[Vec<String>]) -> String {
+    let columns = lines.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns).map(|c| lines.iter().map(|line| line[c].len()).max().unwrap_or(0)).collect();
     let mut text = String::new();
     for (at, line) in lines.iter().enumerate() {
         for (c, (cell, &width)) in line.iter().zip(&widths).enumerate() {

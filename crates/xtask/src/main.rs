@@ -11,17 +11,20 @@ mod gpu_bundle;
 mod lens;
 mod lint;
 mod package;
+mod packages;
 mod process;
 mod pytest;
 mod python;
 mod python_package;
 mod quality;
 mod record;
+mod shader_check;
 mod shader_stats;
 mod shards;
 mod system;
 mod tally;
 mod test;
+mod test_devices;
 mod test_mpi;
 mod test_python;
 mod vulkan;
@@ -54,6 +57,11 @@ cargo xtask test-python [--all | --wheel] [ARGS]
 cargo xtask test-mpi [ARGS] Build `unmix-mpi` in target/mpi and run its tests under mpirun, with up to 8 ranks on this machine.
                             Installs OpenMPI and libclang first, where this user may (Debian and Ubuntu). ARGS go on to
                             `cargo test`.
+cargo xtask test-devices [swiftshader [--all] | validation]
+                            Run the tests of the kernels on SwiftShader, a second software Vulkan device, and under Khronos'
+                            validation layer with synchronization validation. Both come with Debian's Chromium, which is
+                            unpacked in ~/.cache/unmix if it is not installed.
+                              --all         also those tests for which SwiftShader compiles for minutes
 cargo xtask docs-python     Write the reference of the Python package to target/doc-python, without a warning.
 cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that
                             it is for. Installs those tools from PyPI first, in target/ (some gigabytes, once; Python
@@ -65,9 +73,16 @@ cargo xtask test-lens [--fixture]
                             with venv, or the one that PYTHON names). Prints the largest difference of logits of each.
                               --fixture   write what the tests of unmix-interpret keep of these models
 cargo xtask shader-stats [OPTIONS] [KERNEL]...
-                            Compile the kernels with AMD's shader compiler, without a GPU, and print what becomes of them:
-                            registers, spills, occupancy, instructions. `--check` fails on spills and low occupancy, `--help`
-                            shows the other options. Unpacks Mesa 25 in ~/.cache/unmix first (Debian and Ubuntu, no root).
+                            Compile the kernels for chips of AMD, NVIDIA, Apple and Qualcomm with Mesa's shader compilers,
+                            without a GPU, and print what becomes of them: registers, spills, occupancy, instructions.
+                            `--check` fails on spills and low occupancy, `--help` shows the other options. Unpacks Mesa 25
+                            and 26 in ~/.cache/unmix first (Debian and Ubuntu, no root).
+cargo xtask shader-check [--quick] [--out FILE] [KERNEL]...
+                            Compile every composed shader with the compilers that users' machines have: Tint (Chrome), DXC and
+                            FXC (Direct3D), and validate it with spirv-val. Installs Dawn from npm in target/, and unpacks Wine
+                            and spirv-tools in ~/.cache/unmix first (Debian and Ubuntu, no root; Node is needed).
+                              --quick       spirv-val and Tint alone, which take seconds
+                              --out FILE    also write the table to this file
 cargo xtask compare [--quick] [--rounds N] [--data FILE...] [--shape n,d,K]... [--rank K] [--methods LIST] [--out FOLDER]
                             Time unmix against the published iteration in PyTorch, scikit-learn, torchnmf, nmf-torch and
                             overcomplete, method after method and round after round on the same matrices: an iteration, the
@@ -121,8 +136,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(
-            "test" | "test-mpi" | "test-python" | "docs-python" | "test-exports" | "test-lens" | "compare" | "quality"
-            | "gpu-bundle" | "fuzz" | "shards" | "lint" | "package",
+            "test" | "test-mpi" | "test-python" | "test-devices" | "shader-check" | "docs-python" | "test-exports"
+            | "test-lens" | "compare" | "quality" | "gpu-bundle" | "fuzz" | "shards" | "lint" | "package",
         ) if asks_for_help => {
             print!("{HELP}");
             Ok(())
@@ -131,10 +146,12 @@ fn main() -> ExitCode {
         Some("test-mpi") => test_mpi::run(&rest),
         Some("test-exports") => exports::run(&rest),
         Some("test-python") => test_python::run(&rest),
+        Some("test-devices") => test_devices::run(&rest),
         Some("docs-python") => docs_python::run(&rest),
         Some("test-lens") => lens::run(&rest),
         // This command has options of its own, including `--help`.
         Some("shader-stats") => shader_stats::run(&rest),
+        Some("shader-check") => shader_check::run(&rest),
         Some("compare") => compare::run(&rest),
         Some("quality") => quality::run(&rest),
         Some("gpu-bundle") => gpu_bundle::run(&rest),

@@ -3,7 +3,7 @@
 //!
 //! With a penalty it needs the squared norms of the tokens. It needs no other buffers.
 
-use unmix_kernels::{Recording, Sweeps, hals_coefficients};
+use unmix_kernels::{HalsOperands, Recording, Sweeps, hals_coefficients};
 
 use super::update::{CoefficientsUpdate, Operands, Settings};
 
@@ -23,8 +23,15 @@ impl HalsCoefficients {
 impl CoefficientsUpdate for HalsCoefficients {
     fn record(&self, r: &mut Recording, on: &Operands, settings: Settings) {
         let penalty = if self.penalized { settings.penalty } else { 0.0 };
-        let sweeps = Sweeps { count: settings.updates, penalty };
-        hals_coefficients(r, on.projections, on.feature_gram, on.squared_norms, on.coefficients, sweeps);
+        let operands = HalsOperands {
+            projections: on.projections,
+            feature_gram: on.feature_gram,
+            squared_norms: on.squared_norms,
+            scales: on.scales,
+            coefficients: on.coefficients,
+            inner: on.inner,
+        };
+        hals_coefficients(r, &operands, Sweeps { count: settings.updates, penalty, inner: settings.inner });
     }
 
     fn updates(&self, asked: Option<u32>) -> u32 {

@@ -3,7 +3,7 @@
 //! An update needs a second buffer for the coefficients before it. A coefficient of zero stays zero. So starts must be positive, and a
 //! floor keeps the coefficients above zero. (Their columns have norm 1.)
 
-use unmix_kernels::{Recording, multiplicative_update};
+use unmix_kernels::{InnerSum, Recording, inner_product, multiplicative_update, normalize_coefficients};
 
 use super::update::{CoefficientsUpdate, Operands, Settings};
 
@@ -17,9 +17,7 @@ pub(crate) struct MultiplicativeUpdates;
 
 impl CoefficientsUpdate for MultiplicativeUpdates {
     fn record(&self, r: &mut Recording, on: &Operands, settings: Settings) {
-        for _ in 0..settings.updates {
-            record_one(r, on, LEAST_EPSILON, FLOOR);
-        }
+        record(r, on, settings, LEAST_EPSILON, FLOOR);
     }
 
     fn updates(&self, asked: Option<u32>) -> u32 {
@@ -35,9 +33,17 @@ impl CoefficientsUpdate for MultiplicativeUpdates {
     }
 }
 
-/// Records one update.
-pub(super) fn record_one(r: &mut Recording, on: &Operands, epsilon: f32, floor: f32) {
+/// Records the updates, with what comes before and after them.
+pub(super) fn record(r: &mut Recording, on: &Operands, settings: Settings, epsilon: f32, floor: f32) {
     let Operands { feature_gram, projections, coefficients, previous, .. } = *on;
-    r.copy(coefficients.buffer(), previous.buffer(), coefficients.elements() * 4);
-    multiplicative_update(r, projections, feature_gram, previous, coefficients, epsilon, floor);
+    if let Some(scales) = on.scales {
+        normalize_coefficients(r, scales, coefficients);
+    }
+    for _ in 0..settings.updates {
+        r.copy(coefficients.buffer(), previous.buffer(), coefficients.elements() * 4);
+        multiplicative_update(r, projections, feature_gram, previous, coefficients, epsilon, floor);
+    }
+    if settings.inner != InnerSum::Skipped {
+        inner_product(r, coefficients, projections, on.inner, settings.inner == InnerSum::Continued);
+    }
 }

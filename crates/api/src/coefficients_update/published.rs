@@ -5,7 +5,7 @@
 
 use unmix_kernels::Recording;
 
-use super::multiplicative::{LEAST_EPSILON, record_one};
+use super::multiplicative::{LEAST_EPSILON, record};
 use super::update::{CoefficientsUpdate, Operands, Settings};
 
 /// ε of the published update.
@@ -18,7 +18,7 @@ impl CoefficientsUpdate for PublishedUpdate {
     fn record(&self, r: &mut Recording, on: &Operands, settings: Settings) {
         // The projections and the Gram matrix are multiplied by the square of the scale, so ε is as well.
         let epsilon = (EPSILON * settings.scale * settings.scale).clamp(LEAST_EPSILON, f32::MAX);
-        record_one(r, on, epsilon, 0.0);
+        record(r, on, settings, epsilon, 0.0);
     }
 
     fn updates(&self, _: Option<u32>) -> u32 {

@@ -9,7 +9,7 @@
 //! objective alone.
 
 use unmix_kernels::{
-    Coherence, Recording, Ridge, coherence_penalty, feature_gram, hals_sweep, projected_least_squares, winner_take_all,
+    Coherence, Recording, Ridge, coherence_penalty, feature_gram, hals_sweep, least_squares, winner_take_all,
 };
 
 use super::update::{FeaturesUpdate, Operands, Settings};
@@ -24,7 +24,7 @@ pub(crate) struct HalsFeatures;
 impl FeaturesUpdate for HalsFeatures {
     /// The descent needs features to begin with. Zeros would be far off if the coefficients of the start overlap.
     fn start(&self, r: &mut Recording, on: &Operands<'_>, settings: Settings) {
-        projected_least_squares(r, on.sums, on.features, Ridge::Relative(settings.ridge), 0.0);
+        least_squares(r, on.sums, on.features, Ridge::Relative(settings.ridge));
         winner_take_all(r, on.features, true);
         feature_gram(r, on.features, on.feature_gram);
     }

@@ -3,7 +3,7 @@
 //! It needs buffers for a Cholesky factor [K, K] and its status. The norms of the columns of Y move to the features, and the next pass
 //! divides the columns by them.
 
-use unmix_kernels::{Recording, Ridge, normalization, projected_least_squares};
+use unmix_kernels::{Cut, Recording, Ridge, least_squares, least_squares_cut};
 
 use super::update::{FeaturesUpdate, Operands, Settings};
 
@@ -26,8 +26,9 @@ impl ProjectedLeastSquares {
 
 impl FeaturesUpdate for ProjectedLeastSquares {
     fn record(&self, r: &mut Recording, on: &Operands<'_>, settings: Settings) {
-        projected_least_squares(r, on.sums, on.features, (self.unit)(settings.ridge), settings.relaxation);
-        normalization(r, on.sums.gram, on.features, on.scales, self.norm_floor);
+        least_squares(r, on.sums, on.features, (self.unit)(settings.ridge));
+        let cut = Cut { relaxation: settings.relaxation, norm_floor: self.norm_floor };
+        least_squares_cut(r, on.sums.gram, on.features, on.scales, cut);
     }
 
     fn default_ridge(&self) -> f64 {

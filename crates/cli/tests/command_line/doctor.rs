@@ -11,7 +11,10 @@ fn the_cpu_engine_is_healthy() {
     assert_eq!((&engine["engine"], &engine["passed"]), (&"cpu".into(), &true.into()));
     let checks = engine["checks"].as_array().expect("an array").iter();
     let solvers: Vec<&str> = checks.map(|check| check["solver"].as_str().expect("text")).collect();
-    assert_eq!(solvers, ["solver hals", "solver projected-ls", "solver paper"]);
+    assert_eq!(
+        solvers,
+        ["solver hals", "solver projected-ls", "solver paper", "larger, projected-ls", "larger, k-means"]
+    );
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn changed_activations_and_options_are_refused_with_the_reason() {
         let run = swept(&file, &out, options).expect(2);
         words.iter().for_each(|word| assert!(run.stderr.contains(word), "no {word:?} in: {}", run.stderr));
     };
-    refused(&["--penalty", "0.2"], &["--penalty 0.2", "has 0.0", "--out"]);
+    refused(&["--penalty", "0.2"], &["--penalty 0.2", "has one by rank", "--out"]);
     refused(&["--seed", "7"], &["--seed 7", "has 0"]);
     refused(&["--solver", "mu"], &["--solver mu", "--out"]);
     refused(&["--skip-first", "1"], &["--skip-first: the sweep in", "other tokens of x", "--out"]);

@@ -64,6 +64,8 @@ impl CpuEngine {
                 product_splits: 1,
                 summation_rows: u32::MAX,
                 lookahead: 0,
+                dispatch_rows: u32::MAX,
+                dispatch_flops: u64::MAX,
                 panel_bytes: (Self::last_level_cache().unwrap_or(0) / 8).clamp(PANEL_BYTES[0], PANEL_BYTES[1]),
                 padded_rows: false,
             },

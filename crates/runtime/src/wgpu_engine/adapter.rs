@@ -16,7 +16,8 @@ pub(super) const TIMING_FEATURES: wgpu::Features =
 /// before a virtual one, and a software renderer last.
 #[derive(Clone, Debug)]
 pub struct AdapterChoice {
-    /// A part of the adapter's name, in any case.
+    /// A part of the adapter's name in any case, its PCI address such as `0000:01:00.0`, or its number among all adapters, from 1
+    /// ([`AdapterSummary::number`]). Two GPUs of one name differ in their address and number.
     pub name: Option<String>,
     /// The graphics interfaces to look at.
     pub backends: Option<wgpu::Backends>,
@@ -72,7 +73,7 @@ impl AdapterChoice {
     fn words(&self) -> String {
         let mut words = Vec::new();
         if let Some(name) = self.wanted_name() {
-            words.push(format!("named {name:?}"));
+            words.push(format!("with the name, PCI address or number {name:?}"));
         }
         if let Some(backends) = self.wanted_backends() {
             let names: Vec<_> = backends.iter_names().map(|(name, _)| name.to_lowercase()).collect();
@@ -84,9 +85,24 @@ impl AdapterChoice {
         if words.is_empty() { "answers".to_owned() } else { words.join(" ") }
     }
 
-    fn fits(&self, info: &wgpu::AdapterInfo) -> bool {
-        let named = self.wanted_name().is_none_or(|name| info.name.to_lowercase().contains(&name.to_lowercase()));
-        named && (self.software || !is_software(info))
+    /// Those of all adapters that fit, each with its number.
+    fn fitting<'a>(&self, all: &'a [wgpu::Adapter]) -> Vec<(usize, &'a wgpu::Adapter)> {
+        let infos: Vec<wgpu::AdapterInfo> = all.iter().map(wgpu::Adapter::get_info).collect();
+        let wanted = self.wanted_name();
+        let named = wanted.as_ref().map(|wanted| named(&infos, wanted));
+        let fits = |at: &usize| {
+            named.as_ref().is_none_or(|named| named.contains(at)) && (self.software || !is_software(&infos[*at]))
+        };
+        (0..all.len()).filter(fits).map(|at| (at + 1, &all[at])).collect()
+    }
+
+    /// The adapter that is taken: the best that fits, or another one that is like it.
+    fn preferred<'a>(&self, all: &'a [wgpu::Adapter]) -> Option<&'a wgpu::Adapter> {
+        let kind = |adapter: &wgpu::Adapter| (adapter.get_info().device_type, adapter.get_info().backend);
+        let fitting = self.fitting(all);
+        let (_, best) = fitting.first()?;
+        let alike: Vec<_> = fitting.iter().filter(|(_, adapter)| kind(adapter) == kind(best)).collect();
+        alike.get(self.number as usize % alike.len()).map(|(_, adapter)| *adapter)
     }
 
     /// Every adapter of the wanted backends, the best first.
@@ -99,25 +115,44 @@ impl AdapterChoice {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
             backends,
             flags: wgpu::InstanceFlags::default().with_env(),
+            memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
+                for_resource_creation: Some(MEMORY_BUDGET_PERCENT),
+                for_device_loss: None,
+            },
             ..wgpu::InstanceDescriptor::new_without_display_handle()
         });
         let mut found = instance.enumerate_adapters(backends).await;
         // Stable, so that equals stay in wgpu's order of backends.
         found.sort_by_key(|adapter| Reverse(rank(adapter.get_info().device_type)));
-        let kind = |adapter: &wgpu::Adapter| (adapter.get_info().device_type, adapter.get_info().backend);
-        let mut fitting = (0..found.len()).filter(|&place| self.fits(&found[place].get_info()));
-        if let Some(first) = fitting.next() {
-            let mut alike = vec![first];
-            alike.extend(fitting.filter(|&place| kind(&found[place]) == kind(&found[first])));
-            found.swap(first, alike[self.number as usize % alike.len()]);
-        }
         found
+    }
+}
+
+/// Share of the memory budget of a device, in percent, beyond which allocations fail. Without it, Windows lets buffers spill into the
+/// host's memory, and every pass waits for the bus.
+const MEMORY_BUDGET_PERCENT: u8 = 95;
+
+/// The places of the adapters that are meant by a PCI address, by a number from 1, or else by a part of a name.
+fn named(infos: &[wgpu::AdapterInfo], wanted: &str) -> Vec<usize> {
+    let wanted = wanted.to_lowercase();
+    let all = |fits: &dyn Fn(&wgpu::AdapterInfo) -> bool| (0..infos.len()).filter(|&at| fits(&infos[at])).collect();
+    let by_address: Vec<usize> = all(&|info| info.device_pci_bus_id.to_lowercase() == wanted);
+    if !by_address.is_empty() && !wanted.is_empty() {
+        return by_address;
+    }
+    match wanted.parse::<usize>() {
+        Ok(number) if (1..=infos.len()).contains(&number) => vec![number - 1],
+        _ => all(&|info| info.name.to_lowercase().contains(&wanted)),
     }
 }
 
 /// What an adapter is and can do, for people.
 #[derive(Clone, Debug)]
 pub struct AdapterSummary {
+    /// Its number among all adapters of the wanted graphics interfaces, from 1.
+    pub number: usize,
+    /// Its PCI address, such as `0000:01:00.0`. Empty if the graphics interface does not tell it.
+    pub pci_address: String,
     /// Its name.
     pub name: String,
     /// The graphics interface through which it answers.
@@ -157,10 +192,12 @@ pub struct AdapterSummary {
 }
 
 impl AdapterSummary {
-    fn new(adapter: &wgpu::Adapter) -> Self {
+    fn new(number: usize, adapter: &wgpu::Adapter) -> Self {
         let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
         AdapterSummary {
+            number,
             is_software: is_software(&info),
+            pci_address: info.device_pci_bus_id,
             name: info.name,
             backend: info.backend,
             device_type: info.device_type,
@@ -186,7 +223,7 @@ impl AdapterSummary {
         let known = match self.vendor {
             0x1002 => "AMD",
             0x106b => "Apple",
-            0x10de => "NVIDIA",
+            NVIDIA => "NVIDIA",
             0x13b5 => "Arm",
             0x1414 => "Microsoft",
             0x5143 => "Qualcomm",
@@ -201,8 +238,32 @@ impl AdapterSummary {
 /// The adapters that fit `choice`, in the order in which they would be taken.
 pub fn adapters(choice: &AdapterChoice) -> Vec<AdapterSummary> {
     let found = block_on(choice.answering());
-    found.iter().filter(|adapter| choice.fits(&adapter.get_info())).map(AdapterSummary::new).collect()
+    choice.fitting(&found).into_iter().map(|(number, adapter)| AdapterSummary::new(number, adapter)).collect()
 }
+
+/// Why a GPU that is in this machine may not answer, and what to do; `None` if nothing is known of such a GPU. `found` are the adapters
+/// that answer.
+pub fn missing_driver(found: &[AdapterSummary]) -> Option<&'static str> {
+    let exists = |path: &str| std::path::Path::new(path).exists();
+    let vendors: Vec<u32> = found.iter().map(|adapter| adapter.vendor).collect();
+    let in_hardware = found.iter().any(|adapter| !adapter.is_software);
+    missing_driver_of(exists("/dev/nvidiactl"), exists("/dev/dxg"), &vendors, in_hardware)
+}
+
+fn missing_driver_of(nvidia: bool, wsl: bool, vendors: &[u32], in_hardware: bool) -> Option<&'static str> {
+    if nvidia && !vendors.contains(&NVIDIA) {
+        return Some(
+            "this machine has an NVIDIA GPU, but its Vulkan driver does not answer: in a container, set \
+             NVIDIA_DRIVER_CAPABILITIES=all (compute alone has no Vulkan) and install libvulkan1; otherwise install the driver with Vulkan",
+        );
+    }
+    (wsl && !in_hardware).then_some(
+        "this is WSL, whose GPU answers through Mesa's driver dzn: install mesa-vulkan-drivers in a version that has it, \
+         or run unmix on Windows itself, where it uses Direct3D 12",
+    )
+}
+
+const NVIDIA: u32 = 0x10de;
 
 /// A device and what its adapter says of cooperative matrices, of which the device itself says nothing.
 pub(super) struct Opened {
@@ -214,9 +275,15 @@ pub(super) struct Opened {
 /// Opens the best adapter that fits.
 pub(super) async fn open(choice: &AdapterChoice) -> Result<Opened, Error> {
     let found = choice.answering().await;
-    let Some(adapter) = found.iter().find(|adapter| choice.fits(&adapter.get_info())) else {
+    let Some(adapter) = choice.preferred(&found) else {
         let names: Vec<_> = found.iter().map(|adapter| describe(&adapter.get_info())).collect();
-        let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let mut words = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let summaries: Vec<_> =
+            (1..).zip(&found).map(|(number, adapter)| AdapterSummary::new(number, adapter)).collect();
+        if let Some(reason) = missing_driver(&summaries) {
+            words = format!("{words} ({reason})");
+        }
+        let found = words;
         return Err(Error::NoAdapter { wanted: choice.words(), found });
     };
     let info = adapter.get_info();
@@ -313,6 +380,43 @@ mod tests {
         let Err(Error::NoAdapter { wanted, .. }) = block_on(open(&choice)) else { panic!("opened") };
         assert!(wanted.contains("no such adapter"), "{wanted}");
         assert!(adapters(&choice).is_empty());
+    }
+
+    #[test]
+    fn two_adapters_of_one_name_differ_in_address_and_number() {
+        let info = |name: &str, address: &str| wgpu::AdapterInfo {
+            name: name.to_owned(),
+            device_pci_bus_id: address.to_owned(),
+            ..wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Vulkan)
+        };
+        let infos =
+            [info("GeForce RTX 4090", "0000:01:00.0"), info("GeForce RTX 4090", "0000:0B:00.0"), info("llvmpipe", "")];
+        assert_eq!(named(&infos, "rtx"), [0, 1]);
+        assert_eq!(named(&infos, "0000:0b:00.0"), [1]);
+        assert_eq!(named(&infos, "2"), [1]);
+        assert_eq!(named(&infos, "4090"), [0, 1], "a number that no adapter has is a part of a name");
+        assert_eq!(named(&infos, "4"), [0, 1]);
+        assert_eq!(named(&infos, "pipe"), [2]);
+        assert!(named(&infos, "0000:02:00.0").is_empty());
+    }
+
+    #[test]
+    fn an_adapter_is_found_again_by_its_number() {
+        for adapter in adapters(&AdapterChoice::default()) {
+            let choice = AdapterChoice { name: Some(adapter.number.to_string()), ..Default::default() };
+            let found = adapters(&choice);
+            assert_eq!(found.len(), 1);
+            assert_eq!((&found[0].name, found[0].number), (&adapter.name, adapter.number));
+        }
+    }
+
+    #[test]
+    fn a_gpu_without_its_driver_is_named() {
+        assert_eq!(missing_driver_of(false, false, &[], false), None);
+        assert_eq!(missing_driver_of(true, false, &[NVIDIA], true), None);
+        assert!(missing_driver_of(true, false, &[0x1_0005], false).is_some_and(|text| text.contains("NVIDIA_DRIVER")));
+        assert!(missing_driver_of(false, true, &[0x1_0005], false).is_some_and(|text| text.contains("WSL")));
+        assert_eq!(missing_driver_of(false, true, &[NVIDIA], true), None);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Gpu {
         check_portable(&info.name, &raw_limits)?;
         let software = is_software(&info);
         Ok(Gpu {
-            limits: engine_limits(&raw_limits, software),
+            limits: engine_limits(&raw_limits, info.device_type),
             memory: device_memory(&device, &info),
             device,
             queue,
@@ -206,18 +206,30 @@ impl Gpu {
     }
 }
 
-/// How the engine likes its work cut on a device with these limits.
-fn engine_limits(limits: &wgpu::Limits, software: bool) -> EngineLimits {
+/// What a GPU without memory of its own computes in 100 ms, if it is slow.
+const INTEGRATED_DISPATCH_FLOPS: u64 = 50_000_000_000;
+/// The same for a software renderer.
+const SOFTWARE_DISPATCH_FLOPS: u64 = 2_000_000_000;
+
+/// How the engine likes its work cut on a device of this kind with these limits.
+fn engine_limits(limits: &wgpu::Limits, kind: wgpu::DeviceType) -> EngineLimits {
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let hardware = EngineLimits {
         max_workgroups: limits.max_compute_workgroups_per_dimension.min(65_535),
         ..EngineLimits::of_gpu(binding)
     };
-    if !software {
-        return hardware;
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => hardware,
+        // A software renderer shares the processor's caches, and its dispatches should end soon enough to be watched.
+        wgpu::DeviceType::Cpu => EngineLimits {
+            product_splits: 1,
+            dispatch_flops: SOFTWARE_DISPATCH_FLOPS,
+            panel_bytes: hardware.panel_bytes.min(16 << 20),
+            ..hardware
+        },
+        // A virtual GPU may be a share of one, and of others nothing is known.
+        _ => EngineLimits { dispatch_flops: INTEGRATED_DISPATCH_FLOPS, ..hardware },
     }
-    // A software renderer shares the processor's caches, and its dispatches should end soon enough to be watched.
-    EngineLimits { product_splits: 1, panel_bytes: hardware.panel_bytes.min(16 << 20), ..hardware }
 }
 
 /// The result of a popped error scope. Outside a browser it is there at once; in a browser it comes later, and waiting
@@ -236,11 +248,21 @@ mod tests {
     #[test]
     fn panels_stay_within_bindings() {
         let mut limits = wgpu::Limits::default();
-        assert_eq!(engine_limits(&limits, false).panel_bytes, 128 << 20);
-        assert_eq!(engine_limits(&limits, true).panel_bytes, 16 << 20);
+        use wgpu::DeviceType::{Cpu, DiscreteGpu};
+        assert_eq!(engine_limits(&limits, DiscreteGpu).panel_bytes, 128 << 20);
+        assert_eq!(engine_limits(&limits, Cpu).panel_bytes, 16 << 20);
         limits.max_storage_buffer_binding_size = (1 << 31) - 1;
         limits.max_buffer_size = 1 << 40;
-        let engine = engine_limits(&limits, false);
+        let engine = engine_limits(&limits, DiscreteGpu);
         assert_eq!((engine.panel_bytes, engine.max_binding_bytes), (256 << 20, (1 << 31) - 16));
+    }
+
+    #[test]
+    fn a_slower_kind_of_device_gets_shorter_dispatches() {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other, VirtualGpu};
+        let flops = |kind| engine_limits(&wgpu::Limits::default(), kind).dispatch_flops;
+        assert!(flops(Cpu) < flops(IntegratedGpu) && flops(IntegratedGpu) < flops(DiscreteGpu));
+        assert_eq!([VirtualGpu, Other].map(flops), [flops(IntegratedGpu); 2]);
+        assert!(engine_limits(&wgpu::Limits::default(), Cpu).dispatch_rows < 65_535);
     }
 }

@@ -38,7 +38,7 @@ use crate::{
     block_on,
 };
 
-pub use self::adapter::{AdapterChoice, AdapterSummary, adapters};
+pub use self::adapter::{AdapterChoice, AdapterSummary, adapters, missing_driver};
 pub use self::variants::Preference;
 
 /// Runs recordings as WGSL kernels on a GPU, or on a software renderer. Cheap to clone; clones share the device, its
@@ -92,6 +92,13 @@ impl WgpuEngine {
     /// MiB on a software renderer.
     pub fn panel_bytes(mut self, bytes: u64) -> Self {
         self.limits.panel_bytes = bytes.min(self.limits.max_binding_bytes);
+        self
+    }
+
+    /// Sets about the most FLOPs of one dispatch of a pass. Sums are taken dispatch by dispatch, so the last digits of results depend on it.
+    /// The default depends on the kind of device.
+    pub fn dispatch_flops(mut self, flops: u64) -> Self {
+        self.limits.dispatch_flops = flops;
         self
     }
 

@@ -15,11 +15,6 @@ use super::timing::Timer;
 use crate::schedule::refuse_reductions;
 use crate::{Error, Pending, Prepared};
 
-/// Work that a GPU does in some tens of milliseconds at worst, in FLOPs. Longer submissions invite watchdogs and keep
-/// the desktop waiting.
-const GPU_SUBMISSION: u64 = 50_000_000_000;
-/// The same for a software renderer.
-const SOFTWARE_SUBMISSION: u64 = 2_000_000_000;
 /// About how many FLOPs take as long as moving one byte.
 const FLOPS_PER_BYTE: u64 = 3;
 
@@ -97,7 +92,8 @@ impl GpuPrepared {
             steps.push(step);
             effort.push(work);
         }
-        let budget = if gpu.software { SOFTWARE_SUBMISSION } else { GPU_SUBMISSION };
+        // Longer submissions invite watchdogs and keep the desktop waiting.
+        let budget = gpu.limits.dispatch_flops;
         let submissions = schedule.segments.iter().flat_map(|segment| {
             let (panel, first) = (segment.panel, segment.commands.start);
             let ranges = cut(&effort[segment.commands.clone()], budget).into_iter();

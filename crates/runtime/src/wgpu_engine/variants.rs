@@ -49,7 +49,16 @@ pub(super) struct Offer {
     usual_subgroup: u32,
     /// Sizes N of the cooperative matrices N × N × N that multiply f16 into f32 sums.
     cooperative_matrices: Vec<u32>,
+    /// Whether few threads fit on a core if each keeps many sums in registers.
+    few_registers: bool,
 }
+
+/// Sums that a thread may keep on a device with few registers. With 64, as in the widest tile, an Apple M1 holds 384 threads
+/// a core, and an Adreno 750 holds 256. With 16 they hold 832 and 512.
+const SUMS_IN_FEW_REGISTERS: u32 = 16;
+
+/// Qualcomm's number as a maker of PCI devices.
+const QUALCOMM: u32 = 0x5143;
 
 impl Offer {
     /// The offer of a device with these features and limits. `matrices` is what its adapter says of cooperative matrices.
@@ -69,6 +78,7 @@ impl Offer {
             // take the largest where cooperative matrices are used.
             usual_subgroup: if info.backend == wgpu::Backend::Metal { 32 } else { info.subgroup_max_size },
             cooperative_matrices: matrices.iter().filter(|_| cooperative).filter_map(usable_size).collect(),
+            few_registers: info.backend == wgpu::Backend::Metal || info.vendor == QUALCOMM,
         }
     }
 
@@ -82,9 +92,10 @@ impl Offer {
             && needs.cooperative_matrix.is_none_or(|size| self.cooperative_matrices.contains(&size))
     }
 
-    /// Whether a variant's workgroup is made for subgroups as the device has them.
+    /// Whether a variant's workgroup is made for subgroups, and for registers, as the device has them.
     fn suits(&self, variant: &Variant) -> bool {
-        variant.needs.subgroup_size.is_none_or(|size| size == self.usual_subgroup)
+        let has_registers = !self.few_registers || variant.sums_of_a_thread() <= SUMS_IN_FEW_REGISTERS;
+        variant.needs.subgroup_size.is_none_or(|size| size == self.usual_subgroup) && has_registers
     }
 
     /// The variants of `kernel` that the device can run on operands of type `element`, in the order of preference.
@@ -102,16 +113,9 @@ impl Offer {
     pub fn choose(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
         let mut suiting = self.variants(kernel, element);
         suiting.retain(|variant| self.suits(variant) && variant.needs.cooperative_matrix.is_none());
-        let workgroups =
-            |variant: &Variant| variant.workgroups(extent).into_iter().map(u64::from).fold(1, u64::saturating_mul);
-        let enough = suiting.iter().find(|variant| workgroups(variant) >= ENOUGH_WORKGROUPS);
-        // Of equals, `max_by_key` takes the last.
-        enough.or_else(|| suiting.iter().rev().max_by_key(|variant| workgroups(variant))).copied()
+        Variant::filling(&suiting, extent)
     }
 }
-
-/// Number of workgroups that keep the cores of a large GPU busy. It is two or more for each core.
-const ENOUGH_WORKGROUPS: u64 = 256;
 
 /// N of a usable cooperative matrix.
 pub(super) fn usable_size(matrix: &wgpu::CooperativeMatrixProperties) -> Option<u32> {
@@ -292,6 +296,22 @@ mod tests {
         assert_eq!(name([2048, 100, 16]), "large");
         assert_eq!(name([2048, 1920, 1]), "small");
         assert_eq!(name([1, 1, 1]), "large");
+    }
+
+    #[test]
+    fn a_device_with_few_registers_gets_the_smaller_tile() {
+        let limits = wgpu::Limits::default();
+        let vulkan = |vendor| wgpu::AdapterInfo { vendor, ..info(wgpu::Backend::Vulkan, (32, 64)) };
+        let chosen = |info: &wgpu::AdapterInfo, kernel: &str| {
+            let kernel = KERNELS.iter().find(|known| known.name == kernel).unwrap();
+            let offer = Offer::new(wgpu::Features::empty(), &limits, info, &[]);
+            offer.choose(kernel, ElementType::F16, [1 << 14, 1 << 14, 1]).unwrap().tile
+        };
+        for kernel in ["cross_product", "projection"] {
+            assert_eq!(chosen(&info(wgpu::Backend::Metal, (4, 64)), kernel), [64, 64, 1], "{kernel}, Apple");
+            assert_eq!(chosen(&vulkan(QUALCOMM), kernel), [64, 64, 1], "{kernel}, Qualcomm");
+            assert_eq!(chosen(&vulkan(0x10de), kernel), [128, 128, 1], "{kernel}, NVIDIA");
+        }
     }
 
     #[test]

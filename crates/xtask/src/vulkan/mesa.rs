@@ -6,9 +6,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::packages::{Source, can_unpack, find, find_starting, folder, unpack as unpack_packages};
 use crate::system::{Packages, Privilege, System};
 use crate::vulkan::environment::Environment;
-use crate::vulkan::packages::{Source, can_unpack, find, find_starting, folder, unpack as unpack_packages};
 
 const PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
 /// Packages that bring a software device on other systems.
@@ -140,6 +140,24 @@ pub const COOPERATIVE: Edition = Edition {
     folder: "mesa-forky",
     what: "Mesa 26's lavapipe, a software device with cooperative matrices",
 };
+
+impl OtherMesa {
+    /// The folder in which its packages lie as they would at the system's root.
+    pub fn root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+}
+
+/// The folder of Mesa's shims, which pretend to be the kernel's side of other makers' drivers. They are those of
+/// [`COOPERATIVE`]'s Debian.
+pub fn shims() -> Result<PathBuf, String> {
+    let folder = folder("mesa-shims")?;
+    if !folder.exists() {
+        println!("Mesa's shims are unpacked in {} (once):", folder.display());
+        unpack_packages(&folder, &Source::Suite(COOPERATIVE.suite), &["mesa-drm-shim"])?;
+    }
+    Ok(folder.join("root"))
+}
 
 impl Edition {
     /// Returns it from the user's cache folder, and fills that folder first if needed.

@@ -2,16 +2,16 @@
 
 mod environment;
 mod mesa;
-mod packages;
 #[cfg(target_os = "linux")]
 mod probe;
 
 use std::process::{Command, Stdio};
 
 pub use environment::Environment;
-pub use mesa::{COMPILER, COOPERATIVE, OtherMesa};
+pub use mesa::{COMPILER, COOPERATIVE, OtherMesa, shims};
 
 use crate::failure::Failure;
+use crate::packages;
 use crate::system::{Privilege, System};
 
 pub use mesa::loader;

@@ -24,6 +24,7 @@ Examples:
   unmix bench --tokens 7500 --neurons 14336 --rank 100
   unmix bench --stages --tokens 4096 --json
   unmix bench --roofline h100
+  unmix bench --roofline h100 --model --rank 400
   unmix bench --roofline bandwidth=3350,peak=67,cache=50 --solver hals")]
 pub struct BenchArgs {
     #[command(flatten)]
@@ -55,6 +56,10 @@ pub struct BenchArgs {
 
     #[arg(long, value_name = "DEVICE", conflicts_with = "stages", help = roofline_help())]
     pub roofline: Option<Device>,
+
+    /// With --roofline, estimate the time of each kernel by a model of cores, launches and machine code as well
+    #[arg(long, requires = "roofline")]
+    pub model: bool,
 
     /// Rows of a panel for --roofline [default: as many as the wgpu engine would take]
     #[arg(long, value_name = "N", requires = "roofline", value_parser = clap::value_parser!(u32).range(1..))]

@@ -3,6 +3,7 @@
 mod args;
 mod iteration;
 mod measured;
+mod model;
 mod roofline;
 mod stages;
 pub mod synthetic;

@@ -5,6 +5,7 @@ use unmix::{EngineLimits, PanelLayout};
 use unmix_kernels::{Device, Stage, Traffic, stages};
 
 use super::args::BenchArgs;
+use super::model::Model;
 use super::words::{panels, short};
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
@@ -35,8 +36,9 @@ pub fn run(args: &BenchArgs, device: &Device, shared: &SharedArgs) -> Result<(),
     let activations: u64 = traffic.iter().map(Traffic::activations_from_memory).sum();
     let size = u64::from(args.size.tokens) * u64::from(neurons) * element.bytes() as u64;
     let total = Total::of(&stages);
+    let model = args.model.then(|| Model::of(device, &stages, &iteration.recording, &traffic)).transpose()?;
     if shared.json {
-        return output::print_json(&json!({
+        let mut value = json!({
             "device": device_json(device),
             "tokens": args.size.tokens,
             "neurons": neurons,
@@ -57,7 +59,11 @@ pub fn run(args: &BenchArgs, device: &Device, shared: &SharedArgs) -> Result<(),
                 "flops": total.flops,
                 "seconds": total.seconds,
             },
-        }));
+        });
+        if let Some(model) = &model {
+            model.add_to(&mut value);
+        }
+        return output::print_json(&value);
     }
     let style = Style::stdout();
     let text = format!(
@@ -78,7 +84,8 @@ pub fn run(args: &BenchArgs, device: &Device, shared: &SharedArgs) -> Result<(),
         table(&stages, &total).render(style),
         activations as f64 / size as f64,
     );
-    output::print(&text)
+    output::print(&text)?;
+    model.map_or(Ok(()), |model| model.print(&stages, total.seconds, style))
 }
 
 /// Sums over stages.

@@ -1,26 +1,48 @@
-//! The check of one engine: small fits, every result of which is compared with the reference.
+//! The check of one engine: fits, every result of which is compared with the reference.
 
+use half::f16;
 use serde_json::{Value, json};
-use unmix::{DenseMatrix, Engine, FitSummary, HostActivations, SemiNmf, Solver};
+use unmix::{
+    Activations, DenseMatrix, Engine, Factorization, FitSummary, HostActivations, SemiNmf, Solver, WgpuEngine,
+};
+use unmix_kernels::KERNELS;
+use unmix_runtime::Preference;
 
-use super::reference::{self, Matrix};
+use super::problem::{Size, problem};
+use super::reference::{self, Fit, Matrix};
 use crate::failure::Failure;
 
 /// Largest deviation that passes, relative to the largest value of the reference. Single precision deviates by about
 /// 1e-6.
 pub const TOLERANCE: f64 = 1e-4;
 
-const TOKENS: usize = 300;
-const NEURONS: usize = 130;
-const RANK: usize = 7;
-const SPARSITY: f64 = 0.1;
-const ITERATIONS: u32 = 5;
+/// On this size every solver is checked.
+const SMALL: Size = Size { tokens: 300, neurons: 130, rank: 7, sparsity: 0.1 };
+/// This size has more than one tile in each dimension, parts of sums, a start by k-means, and a second block of the factorization.
+const LARGE: Size = Size { tokens: 2_100, neurons: 1_301, rank: 37, sparsity: 0.02 };
+const SMALL_ITERATIONS: u32 = 5;
+const LARGE_ITERATIONS: u32 = 2;
+
+/// What is checked: an engine, and what is special about one on a GPU.
+pub enum Examined {
+    Cpu(Box<dyn Engine>),
+    Gpu(WgpuEngine),
+}
+
+impl Examined {
+    fn engine(&self) -> &dyn Engine {
+        match self {
+            Examined::Cpu(engine) => engine.as_ref(),
+            Examined::Gpu(engine) => engine,
+        }
+    }
+}
 
 /// The result of one fit.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// Solver, in words.
-    pub name: &'static str,
+    /// Solver and variant, in words.
+    pub name: String,
     /// Largest deviation of a feature's value, of a coefficient and of a loss.
     features: f64,
     coefficients: f64,
@@ -53,40 +75,131 @@ impl Check {
     }
 }
 
-/// Fits the small problem with three solvers.
-pub fn check(engine: &dyn Engine) -> Result<Vec<Check>, Failure> {
-    let (x, start) = problem();
-    let source =
-        HostActivations::from_f32(x.values.iter().map(|&v| v as f32).collect(), TOKENS as u64, NEURONS as u64)?;
-    let activations = engine.load(&source)?;
-    let given = DenseMatrix { rows: TOKENS, columns: RANK, values: start.values.iter().map(|&v| v as f32).collect() };
-    [("solver hals", Solver::Hals), ("solver projected-ls", Solver::ProjectedLs), ("solver paper", Solver::Paper)]
-        .into_iter()
-        .map(|(name, solver)| {
-            let fit = SemiNmf::new(RANK as u32)
-                .sparsity(SPARSITY)
-                .solver(solver)
-                .init_coefficients(given.clone())
-                .max_iterations(ITERATIONS)
-                .tolerance(0.0)
-                .revive(false)
-                .keep_best(false)
-                .fit(engine, &activations)?;
-            let FitSummary { kept_per_feature, options, .. } = &fit.summary;
-            let expected = reference::fit(&x, &start, *kept_per_feature as usize, solver, options.penalty, ITERATIONS);
-            // Losses are compared as shares of ‖X‖², because a loss is a small difference of large sums.
-            let energy: f64 = x.values.iter().map(|v| v * v).sum();
-            let losses =
-                fit.summary.loss_curve.iter().zip(&expected.losses).map(|(found, loss)| (found - loss).abs() / energy);
-            Ok(Check {
-                name,
-                features: deviation(&fit.features.values, &expected.features.values),
-                coefficients: deviation(&fit.coefficients.values, &expected.coefficients.values),
-                losses: largest(losses),
-                seconds: fit.summary.seconds,
-            })
-        })
-        .collect()
+/// What engines are compared with. It is computed once for all of them.
+pub struct References {
+    small: Problem,
+    large: Problem,
+    /// The fit of the larger problem with a start by k-means, by the CPU engine.
+    kmeans: Fit,
+}
+
+/// A problem, and its exact fits.
+struct Problem {
+    size: Size,
+    x: Matrix,
+    start: Matrix,
+    iterations: u32,
+    fits: Vec<(Solver, Fit)>,
+}
+
+impl Problem {
+    fn new(size: Size, solvers: &[Solver], iterations: u32) -> Self {
+        let (x, start) = problem(size);
+        let kept = (size.sparsity * size.neurons as f64).ceil() as usize;
+        let penalty = SemiNmf::new(size.rank as u32).options(size.neurons as u32).penalty;
+        let fits =
+            solvers.iter().map(|&solver| (solver, reference::fit(&x, &start, kept, solver, penalty, iterations)));
+        Problem { size, iterations, fits: fits.collect(), x, start }
+    }
+
+    fn load(&self, engine: &dyn Engine) -> Result<Activations, Failure> {
+        let values = self.x.values.iter().map(|&v| f16::from_f64(v)).collect();
+        let source = HostActivations::from_f16(values, self.size.tokens as u64, self.size.neurons as u64)?;
+        Ok(engine.load(&source).map_err(unmix::Error::from)?)
+    }
+
+    fn settings(&self, solver: Solver) -> SemiNmf {
+        SemiNmf::new(self.size.rank as u32)
+            .sparsity(self.size.sparsity)
+            .solver(solver)
+            .max_iterations(self.iterations)
+            .tolerance(0.0)
+            .revive(false)
+            .keep_best(false)
+    }
+
+    fn given(&self) -> DenseMatrix {
+        let values = self.start.values.iter().map(|&v| v as f32).collect();
+        DenseMatrix { rows: self.size.tokens, columns: self.size.rank, values }
+    }
+
+    fn compare(&self, name: String, found: &Factorization, expected: &Fit) -> Check {
+        let FitSummary { loss_curve, seconds, .. } = &found.summary;
+        // Losses are compared as shares of ‖X‖², because a loss is a small difference of large sums.
+        let energy: f64 = self.x.values.iter().map(|v| v * v).sum();
+        let losses = loss_curve.iter().zip(&expected.losses).map(|(found, loss)| (found - loss).abs() / energy);
+        Check {
+            name,
+            features: deviation(&found.features.values, &expected.features.values),
+            coefficients: deviation(&found.coefficients.values, &expected.coefficients.values),
+            losses: largest(losses),
+            seconds: *seconds,
+        }
+    }
+}
+
+impl References {
+    /// Computes them.
+    pub fn new() -> Result<Self, Failure> {
+        let small = Problem::new(SMALL, &[Solver::Hals, Solver::ProjectedLs, Solver::Paper], SMALL_ITERATIONS);
+        let large = Problem::new(LARGE, &[Solver::ProjectedLs], LARGE_ITERATIONS);
+        let cpu = unmix::CpuEngine::new();
+        let fit = large.settings(Solver::Hals).fit(&cpu, &large.load(&cpu)?)?;
+        let matrix = |m: &DenseMatrix| Matrix {
+            rows: m.rows,
+            columns: m.columns,
+            values: m.values.iter().map(|&v| v.into()).collect(),
+        };
+        let kmeans = Fit {
+            features: matrix(&fit.features),
+            coefficients: matrix(&fit.coefficients),
+            losses: fit.summary.loss_curve,
+        };
+        Ok(References { small, large, kmeans })
+    }
+
+    /// Fits the problems: the small one with three solvers, and the larger one with each variant of the kernels that the engine may choose.
+    pub fn check(&self, examined: &Examined) -> Result<Vec<Check>, Failure> {
+        let engine = examined.engine();
+        let mut checks = Vec::new();
+        let activations = self.small.load(engine)?;
+        for (solver, expected) in &self.small.fits {
+            let settings = self.small.settings(*solver).init_coefficients(self.small.given());
+            let name = format!("solver {}", solver.name());
+            checks.push(self.small.compare(name, &settings.fit(engine, &activations)?, expected));
+        }
+        let activations = self.large.load(engine)?;
+        for variant in [None].into_iter().chain(variants(examined).into_iter().map(Some)) {
+            let mut name = String::new();
+            if let (Some(preference), Examined::Gpu(gpu)) = (&variant, examined) {
+                gpu.prefer(preference).map_err(unmix::Error::from)?;
+                name = format!(", {} {}", preference.kernel, preference.variant);
+            }
+            for (solver, expected) in &self.large.fits {
+                let settings = self.large.settings(*solver).init_coefficients(self.large.given());
+                let fit = settings.fit(engine, &activations)?;
+                checks.push(self.large.compare(format!("larger, {}{name}", solver.name()), &fit, expected));
+            }
+            let fit = self.large.settings(Solver::Hals).fit(engine, &activations)?;
+            checks.push(self.large.compare(format!("larger, k-means{name}"), &fit, &self.kmeans));
+        }
+        Ok(checks)
+    }
+}
+
+/// The variants that the engine may choose by itself, of the kernels that have several. Those on cooperative matrices are used only if
+/// `unmix tune` has compared them.
+fn variants(examined: &Examined) -> Vec<Preference> {
+    let Examined::Gpu(engine) = examined else { return Vec::new() };
+    let mut preferences = Vec::new();
+    for kernel in KERNELS.iter().filter(|kernel| kernel.variants.len() > 1) {
+        let offered = engine.variants(kernel, unmix::ElementType::F16);
+        for variant in offered.iter().filter(|variant| variant.needs.cooperative_matrix.is_none()) {
+            let (kernel, variant) = (kernel.name.to_owned(), variant.name.to_owned());
+            preferences.push(Preference { kernel, element: None, variant });
+        }
+    }
+    preferences
 }
 
 /// The largest difference, relative to the largest expected value.
@@ -103,40 +216,6 @@ fn largest(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().fold(0.0, |most: f64, value| if value > most || value.is_nan() { value } else { most })
 }
 
-/// Activations made of sparse features and some noise, and coefficients near the true ones. The features stand out so
-/// much that single precision never decides which neurons are kept.
-fn problem() -> (Matrix, Matrix) {
-    let mut random = Random(1);
-    let kept = (SPARSITY * NEURONS as f64).ceil() as usize;
-    let mut z = Matrix::zeros(RANK, NEURONS);
-    for k in 0..RANK {
-        for i in 0..kept {
-            let sign = if random.next() < 0.5 { -1.0 } else { 1.0 };
-            z[(k, (k * kept + 3 * i * (k + 1) + i) % NEURONS)] += sign * (1.0 + random.next());
-        }
-    }
-    let mut y = Matrix::zeros(TOKENS, RANK);
-    y.values.iter_mut().for_each(|v| *v = (random.next() - 0.5).max(0.0) * 2.0);
-    let mut x = y.times(&z);
-    x.values.iter_mut().for_each(|v| *v = f64::from((*v + 0.02 * (random.next() - 0.5)) as f32));
-    let mut start = y;
-    start.values.iter_mut().for_each(|v| *v = f64::from((*v + 0.2 * random.next()) as f32));
-    (x, start)
-}
-
-/// Random numbers in [0, 1) that are the same everywhere (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +224,7 @@ mod tests {
     fn wrong_numbers_do_not_pass() {
         assert!(deviation(&[1.0, 2.0], &[1.0, 2.0]) == 0.0);
         assert!(deviation(&[1.0, 2.01], &[1.0, 2.0]) > TOLERANCE);
-        let check = |features| Check { name: "", features, coefficients: 0.0, losses: 0.0, seconds: 0.0 };
+        let check = |features| Check { name: String::new(), features, coefficients: 0.0, losses: 0.0, seconds: 0.0 };
         assert!(!check(deviation(&[f32::NAN], &[1.0])).passed());
         assert!(!check(deviation(&[], &[1.0])).passed());
         assert!(check(1e-6).passed());
@@ -153,7 +232,8 @@ mod tests {
 
     #[test]
     fn the_cpu_engine_passes() {
-        for check in check(&unmix::CpuEngine::new()).expect("checked") {
+        let references = References::new().expect("references");
+        for check in references.check(&Examined::Cpu(Box::new(unmix::CpuEngine::new()))).expect("checked") {
             assert!(check.passed(), "{check:?}");
         }
     }

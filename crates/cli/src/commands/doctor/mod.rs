@@ -1,13 +1,20 @@
 //! `unmix doctor`: which devices there are, and whether they compute correctly.
 
 mod check;
+mod examination;
+mod problem;
 mod reference;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use unmix::{AdapterChoice, AdapterSummary, CpuEngine, Engine, WgpuEngine, adapters};
+use unmix_runtime::missing_driver;
 
-use self::check::{Check, TOLERANCE, check};
+use self::check::{Check, Examined, References, TOLERANCE};
+use self::examination::examine;
 use crate::engine::EngineOption;
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration};
@@ -16,15 +23,19 @@ use crate::shared_args::SharedArgs;
 
 /// List devices, and check that each computes correctly
 ///
-/// Fits a small problem on the CPU engine and on every adapter, and compares each step with a plain reference in double
-/// precision. This shows drivers that give wrong results without an error. --engine and --adapter limit what is
-/// checked.
+/// Fits two problems on the CPU engine and on every adapter, the larger one with each variant of the kernels that unmix
+/// may choose there. The results are compared with a plain reference in double precision. This shows drivers that give
+/// wrong results without an error. --engine and --adapter limit what is checked.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Example:\n  unmix doctor --require gpu")]
 pub struct DoctorArgs {
     /// Exit with code 3 unless such a device passes (a software renderer counts, and is named as one)
     #[arg(long, value_enum, value_name = "WHAT")]
     pub require: Option<Requirement>,
+
+    /// Most seconds for each device, after which it counts as failed
+    #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub time_limit: u64,
 }
 
 /// What must be there.
@@ -56,21 +67,25 @@ impl Verdict {
 pub fn run(args: &DoctorArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     let choice = AdapterChoice { name: shared.engine.adapter.clone(), ..Default::default() };
     let found = if shared.engine.engine == EngineOption::Cpu { Vec::new() } else { adapters(&choice) };
+    let limit = Duration::from_secs(args.time_limit);
+    reporter.stage("computing the references");
+    let references = Arc::new(References::new()?);
     let mut verdicts = Vec::new();
     if shared.engine.engine != EngineOption::Gpu && shared.engine.adapter.is_none() {
         reporter.stage("checking the CPU engine");
         let engine = CpuEngine::new();
         let name = engine.adapter().to_owned();
-        verdicts.push(Verdict { engine: "cpu", name, adapter: None, outcome: examine(|| Ok(Box::new(engine))) });
+        verdicts.push(Verdict {
+            engine: "cpu",
+            name,
+            adapter: None,
+            outcome: examine(&references, limit, || Ok(Examined::Cpu(Box::new(engine)))),
+        });
     }
     for adapter in found {
         reporter.stage(&format!("checking {} ({})", adapter.name, adapter.backend));
-        let choice = AdapterChoice {
-            name: Some(adapter.name.clone()),
-            backends: Some(adapter.backend.into()),
-            ..choice.clone()
-        };
-        let outcome = examine(|| Ok(Box::new(WgpuEngine::new(&choice)?)));
+        let choice = AdapterChoice { name: Some(adapter.number.to_string()), ..choice.clone() };
+        let outcome = examine(&references, limit, move || Ok(Examined::Gpu(WgpuEngine::new(&choice)?)));
         verdicts.push(Verdict { engine: "gpu", name: adapter.name.clone(), adapter: Some(adapter), outcome });
     }
     if shared.json {
@@ -80,7 +95,8 @@ pub fn run(args: &DoctorArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
             "engines": verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
         }))?;
     } else {
-        output::print(&report(&verdicts, Style::stdout()))?;
+        let all_adapters = shared.engine.adapter.is_none() && shared.engine.engine != EngineOption::Cpu;
+        output::print(&report(&verdicts, all_adapters, Style::stdout()))?;
     }
     judge(args, shared, &verdicts)
 }
@@ -122,18 +138,6 @@ fn judge(args: &DoctorArgs, shared: &SharedArgs, verdicts: &[Verdict]) -> Result
     Ok(())
 }
 
-/// Checks an engine. A driver may make the graphics library panic, which is a finding like any other.
-fn examine(open: impl FnOnce() -> Result<Box<dyn Engine>, unmix::RuntimeError>) -> Result<Vec<Check>, String> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|info| log::error!("{info}")));
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let engine = open().map_err(|error| error.to_string())?;
-        check(engine.as_ref()).map_err(|error| error.to_string())
-    }));
-    std::panic::set_hook(hook);
-    outcome.unwrap_or_else(|_| Err("the graphics library gave up (panicked)".to_owned()))
-}
-
 fn verdict_json(verdict: &Verdict) -> Value {
     let mut value = json!({"engine": verdict.engine, "name": verdict.name, "passed": verdict.passed()});
     match &verdict.outcome {
@@ -142,6 +146,8 @@ fn verdict_json(verdict: &Verdict) -> Value {
     }
     if let Some(adapter) = &verdict.adapter {
         value["adapter"] = json!({
+            "number": adapter.number,
+            "pci_address": adapter.pci_address,
             "backend": adapter.backend.to_string(),
             "type": kind(adapter),
             "vendor": adapter.vendor_name(),
@@ -171,7 +177,7 @@ fn kind(adapter: &AdapterSummary) -> String {
     }
 }
 
-fn report(verdicts: &[Verdict], style: Style) -> String {
+fn report(verdicts: &[Verdict], all_adapters: bool, style: Style) -> String {
     let mut text = String::new();
     for verdict in verdicts {
         let what = match &verdict.adapter {
@@ -205,11 +211,17 @@ fn report(verdicts: &[Verdict], style: Style) -> String {
     if !verdicts.iter().any(|verdict| verdict.adapter.is_some()) {
         text.push_str("No GPU adapter was checked.\n");
     }
+    let found: Vec<AdapterSummary> = verdicts.iter().filter_map(|verdict| verdict.adapter.clone()).collect();
+    if let Some(reason) = missing_driver(&found).filter(|_| all_adapters) {
+        text.push_str(&format!("{reason}.\n"));
+    }
     text
 }
 
 fn describe(adapter: &AdapterSummary, facts: &mut Table) {
     let mut fact = |name: &str, text: String| facts.row(vec![format!("  {name}"), text]);
+    let address = if adapter.pci_address.is_empty() { String::new() } else { format!(", PCI {}", adapter.pci_address) };
+    fact("number", format!("{}{address}", adapter.number));
     fact("driver", format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned());
     fact("vendor", adapter.vendor_name());
     fact(

@@ -8,8 +8,8 @@ use unmix::Solver;
 /// A dense row-major matrix.
 #[derive(Clone, Debug)]
 pub struct Matrix {
-    rows: usize,
-    columns: usize,
+    pub rows: usize,
+    pub columns: usize,
     /// Row after row.
     pub values: Vec<f64>,
 }

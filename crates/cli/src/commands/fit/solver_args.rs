@@ -17,7 +17,8 @@ pub struct SolverArgs {
     #[arg(long, value_enum, value_name = "SOLVER", help_heading = "Solver")]
     pub solver: Option<SolverOption>,
 
-    /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser [default: 0.06]
+    /// Weight of the penalty on coefficients, for --solver hals; larger makes them sparser
+    /// [default: 0.06 up to 100 features, then 0.06 * (100 / rank)^(1/4)]
     #[arg(long, value_name = "ALPHA", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub penalty: Option<f64>,
 

@@ -10,7 +10,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use unmix::ActivationSource;
+use unmix::{ActivationSource, Solver};
 use unmix_data::{ActivationSet, InputRecord, OrdinaryReads, check_finite, fingerprint, fingerprint_of_numbers};
 use unmix_fitting::{FitInput, plan as plan_fit};
 use unmix_interpret::sweep::{LayerSweep, SweepData, SweepRecord};
@@ -33,8 +33,11 @@ use crate::{activation_args, engine, interrupt};
 pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     check(args)?;
     let layers = open(args)?.into_iter().map(|set| Layer::new(args, set)).collect::<Result<Vec<_>, _>>()?;
-    let settings =
-        SweepRecord::settings(&args.solver.options().builder(1).options(layers[0].neurons()), args.seeds, args.folds);
+    let options = args.solver.options().builder(1).options(layers[0].neurons());
+    let mut settings = SweepRecord::settings(&options, args.seeds, args.folds);
+    if options.solver == Solver::Hals && args.solver.penalty.is_none() {
+        settings.insert("penalty".to_owned(), "one by rank".into());
+    }
     let earlier = SweepFolder::open(&args.out, &settings)?;
     if args.reports {
         layers.iter().try_for_each(|layer| check_text(&args.text, &layer.set))?;

@@ -64,3 +64,32 @@ def resampled_means(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
         return drawn.mean((1, 2, 3))
 
     return means(inside, own) - means(outside, others)
+
+
+def resampled_group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The mean of values whose groups are drawn anew, with replacement.
+
+    Values of one group are not independent of one another, such as those of one concept in several layers.
+
+    Parameters
+    ----------
+    values : ndarray of shape (values,)
+    groups : ndarray of shape (values,)
+        The number of each value's group.
+
+    Returns
+    -------
+    ndarray of shape (draws,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from unmix.experiments.bootstrap import resampled_group_means
+    >>> draws = resampled_group_means(np.array([0.0, 0.0, 3.0]), np.array([0, 0, 1]))
+    >>> sorted(set(draws.tolist()))
+    [0.0, 1.0, 3.0]
+    """
+    found, number = np.unique(groups, return_inverse=True)
+    sums, sizes = np.bincount(number, values), np.bincount(number)
+    chosen = np.random.default_rng(0).integers(len(found), size=(DRAWS, len(found)))
+    return sums[chosen].sum(1) / sizes[chosen].sum(1)

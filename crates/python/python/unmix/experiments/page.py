@@ -65,7 +65,8 @@ def _scores(results: Results) -> str:
 
 The rise of the mean log-probability of held-out prompts of the concept, less that of other concepts' prompts, in nats
 a token. Brackets are 95% intervals over concepts, prompts and seeds. AUC is how well the direction tells held-out
-prompts of the concept from others. An asterisk says that some directions do not reach the divergence.
+prompts of the concept from others. An asterisk says that some directions do not reach the divergence. The seeds of a
+mean are those that every layer has at least.
 
 """
     return about + table if table else "No method is complete yet."
@@ -138,7 +139,7 @@ def _good(results: Results) -> str:
         cells = [
             row["method"],
             f"{row['target']:g}",
-            str(row["features"]),
+            f"{row['features']} of {row['concepts']}",
             f"{row['score']:.3f}",
             f"{row['baseline']:.3f}",
         ]
@@ -146,7 +147,8 @@ def _good(results: Results) -> str:
     about = """## Where a concept has a good feature
 
 Features that tell held-out prompts of their concept from others with an AUC of at least 0.9, and DiffMeans of the
-neurons for the same concepts and layers.
+neurons for the same concepts and layers. Intervals are over the concepts, because features of one concept in several
+layers and seeds are not independent.
 
 """
-    return about + _table(["method", "KL", "features", "score", "diffmeans-neurons", "difference"], body)
+    return about + _table(["method", "KL", "features of concepts", "score", "diffmeans-neurons", "difference"], body)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .bootstrap import Interval, resampled_means
+from .bootstrap import Interval, resampled_group_means, resampled_means
 from .store import JUDGED, SCORES, TEXTS, Store
 
 BASELINE = "diffmeans-neurons"
@@ -156,14 +156,15 @@ def _good(groups: dict[tuple[int, str], Group], targets: Sequence[float]) -> lis
                     groups[layer, BASELINE].scores(target),
                 )
                 pairs += [
-                    (scores[place], baseline[place[0], 0]) for place in map(tuple, np.argwhere(areas >= GOOD_AREA))
+                    (scores[place], baseline[place[0], 0], place[0])
+                    for place in map(tuple, np.argwhere(areas >= GOOD_AREA))
                 ]
             if len(pairs) > 1:
                 table = np.array(pairs)
-                chosen = np.random.default_rng(0).integers(len(table), size=(1000, len(table)))
-                gaps = table[:, 0] - table[:, 1]
+                gaps, concepts = table[:, 0] - table[:, 1], table[:, 2].astype(int)
                 row = {"method": method, "target": target, "features": len(table), "score": float(table[:, 0].mean())}
-                gap = Interval.of(gaps.mean(), gaps[chosen].mean(1))
+                row["concepts"] = len(np.unique(concepts))
+                gap = Interval.of(gaps.mean(), resampled_group_means(gaps, concepts))
                 rows.append(row | {"baseline": float(table[:, 1].mean()), "less_baseline": dataclasses.asdict(gap)})
     return rows
 

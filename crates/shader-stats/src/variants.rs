@@ -1,0 +1,72 @@
+//! Every shader that can be composed, by name.
+
+use std::fmt::{Display, Formatter};
+
+use serde::{Deserialize, Serialize};
+use unmix_kernels::{ElementType, KERNELS, Kernel, Variant};
+
+/// A variant of a kernel for an element type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Name {
+    /// The kernel.
+    pub kernel: String,
+    /// The element type.
+    pub element: String,
+    /// The variant.
+    pub variant: String,
+}
+
+impl Name {
+    fn of(kernel: &Kernel, element: ElementType, variant: &Variant) -> Self {
+        let [kernel, element, variant] = [kernel.name, element.name(), variant.name].map(str::to_owned);
+        Name { kernel, element, variant }
+    }
+
+    /// A file's name without its extension.
+    pub fn stem(&self) -> String {
+        format!("{}-{}-{}", self.kernel, self.element, self.variant)
+    }
+}
+
+impl Display for Name {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Name { kernel, element, variant } = self;
+        if *variant == Variant::PORTABLE.name {
+            write!(f, "{kernel} {element}")
+        } else {
+            write!(f, "{kernel} {element} {variant}")
+        }
+    }
+}
+
+/// What a shader is composed of.
+pub struct Composed {
+    /// Its name.
+    pub name: Name,
+    /// The kernel.
+    pub kernel: &'static Kernel,
+    /// The element type.
+    pub element: ElementType,
+    /// The variant.
+    pub variant: &'static Variant,
+}
+
+/// All shaders of the kernels whose names contain one of `parts`; of all kernels if there are no parts.
+///
+/// # Errors
+/// If there is no such kernel.
+pub fn shaders(parts: &[String]) -> Result<Vec<Composed>, String> {
+    let is_wanted = |name: &str| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()));
+    let mut shaders = Vec::new();
+    for &kernel in KERNELS.iter().filter(|kernel| is_wanted(kernel.name)) {
+        for &element in kernel.elements() {
+            shaders.extend(kernel.variants_for(element).map(|variant| Composed {
+                name: Name::of(kernel, element, variant),
+                kernel,
+                element,
+                variant,
+            }));
+        }
+    }
+    if shaders.is_empty() { Err(format!("no kernel's name contains {}", parts.join(" or "))) } else { Ok(shaders) }
+}
