@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn no_dispatch_of_a_pass_keeps_a_device_busy_for_long() {
-        for dispatch_flops in [50_000_000_000, 200_000_000_000] {
+        for dispatch_flops in [50_000_000_000, 250_000_000_000] {
             let limits = EngineLimits { dispatch_flops, ..EngineLimits::of_gpu(1 << 31) };
             for (solver, rank) in
                 Solver::ALL.into_iter().flat_map(|solver| [100, 400, 4_096].map(|rank| (solver, rank)))

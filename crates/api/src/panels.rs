@@ -8,8 +8,6 @@ use crate::Options;
 
 /// Tokens of the largest tile of a kernel. Parts of panels have a multiple of it, and at least one tile.
 const TILE_ROWS: u64 = 64;
-/// The largest number of sweeps over the coefficients in a dispatch, unless the options ask for more.
-const MOST_SWEEPS: u64 = 8;
 
 /// A row panel of the activations or a part of one, or a sample of its rows.
 #[derive(Clone, Copy, Debug)]
@@ -87,10 +85,9 @@ pub(crate) fn panels_of(
 /// Most tokens of a visit: as many as the engine takes in one dispatch, whose coefficients it can bind.
 fn most_rows(options: &Options, neurons: u32, limits: &EngineLimits) -> u64 {
     let (rank, neurons) = (u64::from(options.rank), u64::from(neurons));
-    // The first pass after a warm-up does twice as many sweeps.
-    let sweeps = MOST_SWEEPS.max(2 * u64::from(options.sweeps));
-    // A visit's longest dispatches are products of [tokens, K] and [tokens, d] matrices, and the sweeps.
-    let flops = 2 * (rank + 1) * neurons.max(sweeps.saturating_mul(rank));
+    // A visit's longest dispatches are products of [tokens, K] and [tokens, d] matrices, and multiplicative updates. Sweeps over the
+    // coefficients are cut where they are recorded.
+    let flops = 2 * (rank + 1) * neurons.max(2 * rank);
     let of_flops = (limits.dispatch_flops / flops).max(TILE_ROWS);
     let of_binding = limits.max_binding_bytes / (rank.next_multiple_of(4) * 4);
     of_flops.min(of_binding).min(limits.dispatch_rows.into()).max(1)
@@ -124,7 +121,7 @@ mod tests {
             |rank, layout: &PanelLayout| panels_of(layout, 0, &SemiNmf::new(rank).options(layout.neurons), &limits);
         let wide = layout(100_000, 14_336);
         assert_eq!(rows(400, &wide).len() as u32, wide.panels());
-        assert!(rows(4_096, &wide).len() as u32 > 8 * wide.panels());
+        assert!(rows(4_096, &wide).len() as u32 > 3 * wide.panels());
         let narrow = layout(200_000, 8);
         assert_eq!((narrow.panels(), rows(4, &narrow).len()), (1, 4));
     }

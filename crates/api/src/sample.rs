@@ -53,9 +53,8 @@ impl Samples {
 
     /// Whether fits with these options want the same samples.
     pub fn are_the_same(one: &Options, other: &Options) -> bool {
-        // The rank and the sweeps decide into which parts panels are cut.
-        let wanted =
-            |options: &Options| (options.rank, options.sweeps, options.init == Init::Kmeans, options.warm_up > 0);
+        // The rank decides into which parts panels are cut.
+        let wanted = |options: &Options| (options.rank, options.init == Init::Kmeans, options.warm_up > 0);
         wanted(one) == wanted(other)
     }
 
