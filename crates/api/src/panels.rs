@@ -12,8 +12,10 @@ const TILE_ROWS: u64 = 64;
 /// A row panel of the activations or a part of one, or a sample of its rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel {
-    /// Number of the panel, from 0.
+    /// Number of the panel among those of this process, from 0.
     pub index: usize,
+    /// Number of the panel among those of all processes, from 0.
+    pub number: usize,
     /// Number of the engine's panel that has its rows, from 0.
     pub whole: u32,
     /// Number of the first row's token in the whole matrix.
@@ -52,9 +54,17 @@ impl Panel {
     }
 }
 
-/// All panels of activations of this layout, for a fit with these options.
-pub(crate) fn panels_of(layout: &PanelLayout, options: &Options, limits: &EngineLimits) -> Vec<Panel> {
+/// All panels of activations of this layout, the first of which begins with token `first_token` of the whole matrix, for a fit with these
+/// options.
+pub(crate) fn panels_of(
+    layout: &PanelLayout,
+    first_token: u64,
+    options: &Options,
+    limits: &EngineLimits,
+) -> Vec<Panel> {
     let rows = part_rows(layout.panel_rows, most_rows(options, layout.neurons, limits));
+    let of_whole = layout.panel_rows.div_ceil(rows) as usize;
+    let first_number = (first_token / u64::from(layout.panel_rows)) as usize * of_whole;
     let parts = (0..layout.panels()).flat_map(|whole| {
         let all = layout.panel(whole);
         (0..all.rows)
@@ -63,8 +73,9 @@ pub(crate) fn panels_of(layout: &PanelLayout, options: &Options, limits: &Engine
     });
     let panel = |(index, (whole, first, activations))| Panel {
         index,
+        number: first_number + index,
         whole,
-        first_token: layout.rows(whole).start as u32 + first,
+        first_token: (first_token + layout.rows(whole).start) as u32 + first,
         every: 1,
         activations,
     };
@@ -106,7 +117,8 @@ mod tests {
     #[test]
     fn a_panel_is_cut_only_if_a_dispatch_would_be_too_long() {
         let limits = EngineLimits::of_gpu(1 << 31);
-        let rows = |rank, layout: &PanelLayout| panels_of(layout, &SemiNmf::new(rank).options(layout.neurons), &limits);
+        let rows =
+            |rank, layout: &PanelLayout| panels_of(layout, 0, &SemiNmf::new(rank).options(layout.neurons), &limits);
         let wide = layout(100_000, 14_336);
         assert_eq!(rows(400, &wide).len() as u32, wide.panels());
         assert!(rows(4_096, &wide).len() as u32 > 3 * wide.panels());
@@ -118,7 +130,7 @@ mod tests {
     fn the_parts_of_panels_are_all_rows_in_order() {
         let layout = PanelLayout { tokens: 1_000, neurons: 9, element: ElementType::F32, panel_rows: 300, stride: 12 };
         let limits = EngineLimits { dispatch_rows: 128, ..EngineLimits::of_gpu(1 << 31) };
-        let panels = panels_of(&layout, &SemiNmf::new(3).options(9), &limits);
+        let panels = panels_of(&layout, 0, &SemiNmf::new(3).options(9), &limits);
         let mut token = 0;
         for (number, panel) in panels.iter().enumerate() {
             let x = panel.activations;
