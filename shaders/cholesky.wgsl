@@ -1,6 +1,6 @@
 // Cholesky factorization U^T U = G + r I of a Gram matrix with a ridge r, U upper triangular, in one workgroup.
-// gram G [K, K] (symmetric), factor U [K, K] (zero below the diagonal), status: the number of attempts, 1 if the first
-// one succeeded.
+// gram G [K, K] (symmetric), factor [K, K]: U, and below the diagonal its mirror image, status: the number of attempts,
+// 1 if the first one succeeded.
 // r = ridge, or ridge * mean_k G_kk if `relative`. A diagonal element that is not positive becomes 1. If a pivot is not
 // a positive number, the work starts again with 10 r.
 //
@@ -67,9 +67,21 @@ fn above(row: u32, column: u32) -> f32 {
     return factor[row * params.stride + min(column, params.rank - 1u)];
 }
 
+// The same for four rows.
+fn four_above(row: u32, column: u32) -> vec4<f32> {
+    return vec4(above(row, column), above(row + 1u, column), above(row + 2u, column), above(row + 3u, column));
+}
+
+// What four staged rows leave of a column.
+fn rest_of(residual: mat4x4<f32>, x: vec4<f32>, row: u32) -> mat4x4<f32> {
+    // One after the other, so that each becomes a multiply-add.
+    return residual - x.x * row_of(row) - x.y * row_of(row + 1u) - x.z * row_of(row + 2u) - x.w * row_of(row + 3u);
+}
+
 fn store(row: u32, column: u32, value: f32) {
     if row < params.rank && column < params.rank {
         factor[row * params.stride + column] = value;
+        factor[column * params.stride + row] = value;
     }
 }
 
@@ -133,7 +145,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
                 let count = min(CHUNK, first - chunk);
                 stage(chunk, count, first, thread);
                 workgroupBarrier();
-                // Four rows at a time, here and below: the count is a multiple of 16.
+                // Four rows at a time: the count is a multiple of 16.
                 for (var row = 0u; row < count; row += 4u) {
                     value -= staged(row, i) * staged(row, j);
                     value -= staged(row + 1u, i) * staged(row + 1u, j);
@@ -172,16 +184,13 @@ fn main(@builtin(local_invocation_index) thread: u32) {
             failed = workgroupUniformLoad(&has_failed);
 
             if failed == 0u {
-                store(first + i, first + j, square[thread]);
+                if j >= i {
+                    store(first + i, first + j, square[thread]);
+                }
                 if thread < BLOCK * BLOCK_VECTORS {
                     let at = thread * 4u;
                     tile[BLOCK_ROWS * BLOCK_VECTORS + thread] =
                         vec4(square[at], square[at + 1u], square[at + 2u], square[at + 3u]);
-                }
-                for (var row = first; row < min(first + BLOCK, params.rank); row++) {
-                    for (var column = thread; column < first; column += THREADS) {
-                        factor[row * params.stride + column] = 0.0;
-                    }
                 }
                 workgroupBarrier();
             }
@@ -193,16 +202,16 @@ fn main(@builtin(local_invocation_index) thread: u32) {
                     let count = min(CHUNK, first - chunk);
                     stage(chunk, count, first, thread);
                     workgroupBarrier();
-                    // Loads side by side hide each other's latency.
-                    for (var row = 0u; row < count; row += 4u) {
-                        let x0 = above(chunk + row, column);
-                        let x1 = above(chunk + row + 1u, column);
-                        let x2 = above(chunk + row + 2u, column);
-                        let x3 = above(chunk + row + 3u, column);
-                        residual -= x0 * row_of(row);
-                        residual -= x1 * row_of(row + 1u);
-                        residual -= x2 * row_of(row + 2u);
-                        residual -= x3 * row_of(row + 3u);
+                    // Sixteen loads side by side hide each other's latency. The count is a multiple of 16.
+                    for (var row = 0u; row < count; row += 16u) {
+                        let x0 = four_above(chunk + row, column);
+                        let x1 = four_above(chunk + row + 4u, column);
+                        let x2 = four_above(chunk + row + 8u, column);
+                        let x3 = four_above(chunk + row + 12u, column);
+                        residual = rest_of(residual, x0, row);
+                        residual = rest_of(residual, x1, row + 4u);
+                        residual = rest_of(residual, x2, row + 8u);
+                        residual = rest_of(residual, x3, row + 12u);
                     }
                     workgroupBarrier();
                 }

@@ -3,13 +3,15 @@
 //   y_ik = max(0, y_ik + (P_ik - penalty |x_i| - sum_l y_il Q_lk) / Q_kk), and 0 if Q_kk = 0.
 // With `scaled`, y_ik = scales_k y_ik before that. With `inner`, <Y, P> afterwards.
 // projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], scales [K], coefficients Y
-// [rows, K], partials: 256 pairs (hi, lo) as in `inner_product`.
+// [rows, K], partials: 256 pairs (high, low) as in `inner_product`.
 //
 // A workgroup takes 32 tokens at a time. Features are taken in blocks of 32. What is left of the projections for a block
 // is a product over all features: a thread takes four features of two tokens. Then each of 32 threads takes a token,
 // whose steps within the block follow one another, four features at a time. The coefficients in memory are read and
 // written by the same threads, so that none waits for memory that another thread writes.
 // Dispatch min(⌈rows/32⌉, 256) workgroups, looping.
+
+import package::shared::compensated_sum::{Pairs, all_as_rounded, all_plus, plus_pair, total};
 
 const THREADS = 128u;
 const TOKENS = 32u;
@@ -26,7 +28,6 @@ const CONTINUES = 2u;
 
 struct Params {
     rows: u32,
-    first_row: u32,
     rank: u32,
     stride: u32,
     gram_stride: u32,
@@ -34,6 +35,7 @@ struct Params {
     penalty: f32,
     scaled: u32,
     inner: u32,
+    zero: u32,
 }
 
 @group(0) @binding(0) var<storage, read> projections: array<vec4<f32>>;
@@ -69,7 +71,7 @@ fn is_inside(token: u32, vector: u32) -> bool {
 }
 
 fn place(token: u32, vector: u32) -> u32 {
-    return (params.first_row + token) * (params.stride / 4u) + vector;
+    return token * (params.stride / 4u) + vector;
 }
 
 // Four coefficients of a token, zero outside.
@@ -96,7 +98,7 @@ fn projection_vector(token: u32, vector: u32) -> vec4<f32> {
 fn penalty_of(token: u32) -> vec4<f32> {
     var penalty = 0.0;
     if token < params.rows {
-        penalty = params.penalty * sqrt(squared_norms[params.first_row + token]);
+        penalty = params.penalty * sqrt(squared_norms[token]);
     }
     return vec4(penalty);
 }
@@ -236,18 +238,6 @@ fn subtract(residuals: ptr<function, Residuals>, own: u32, column: u32, four: u3
     (*residuals).second = rest_of((*residuals).second, weights, token_tile[own + HALF * TOKEN_VECTORS + four]);
 }
 
-// The pair plus a value, exact up to the rounding of the lower part (TwoSum, as in `inner_product`).
-fn two_sum(pair: vec2<f32>, value: f32) -> vec2<f32> {
-    let sum = pair.x + value;
-    let added = sum - pair.x;
-    return vec2(sum, pair.y + ((pair.x - (sum - added)) + (value - added)));
-}
-
-fn add_product(pair: vec2<f32>, y: vec4<f32>, p: vec4<f32>) -> vec2<f32> {
-    let product = y * p;
-    return two_sum(two_sum(two_sum(two_sum(pair, product.x), product.y), product.z), product.w);
-}
-
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -259,7 +249,7 @@ fn main(
     let row = thread / BLOCK_VECTORS;
     let own = row * TOKEN_VECTORS;
     let blocks = (params.rank + BLOCK - 1u) / BLOCK;
-    var pair = vec2<f32>();
+    var products = Pairs();
     for (var first_token = workgroup.x * TOKENS; first_token < params.rows; first_token += workgroups.x * TOKENS) {
         let token = first_token + row;
         let penalties = Residuals(penalty_of(token), penalty_of(token + HALF));
@@ -315,31 +305,29 @@ fn main(
                     coefficients[place(token + HALF, vector)] = second_y;
                 }
                 if params.inner != 0u && sweep + 1u == params.sweeps {
-                    pair = add_product(pair, first_y, own_projections.first);
-                    pair = add_product(pair, second_y, own_projections.second);
+                    products = all_plus(products, all_as_rounded(first_y * own_projections.first));
+                    products = all_plus(products, all_as_rounded(second_y * own_projections.second));
                 }
             }
         }
     }
 
     if params.inner != 0u {
-        sums[thread] = pair;
+        sums[thread] = total(products);
         for (var half = THREADS / 2u; half > 0u; half /= 2u) {
             workgroupBarrier();
             if thread < half {
-                let other = sums[thread + half];
-                sums[thread] = two_sum(sums[thread] + vec2(0.0, other.y), other.x);
+                sums[thread] = plus_pair(sums[thread], sums[thread + half]);
             }
         }
         // Partial sums without a workgroup stay as they are, or start as zero.
         for (var at = workgroup.x; thread == 0u && at < PARTIALS; at += workgroups.x) {
-            var total = select(vec2<f32>(), sums[0], at == workgroup.x);
+            var sum = select(vec2<f32>(), sums[0], at == workgroup.x);
             if params.inner == CONTINUES {
-                let old = vec2(partials[2u * at], partials[2u * at + 1u]);
-                total = two_sum(old + vec2(0.0, total.y), total.x);
+                sum = plus_pair(vec2(partials[2u * at], partials[2u * at + 1u]), sum);
             }
-            partials[2u * at] = total.x;
-            partials[2u * at + 1u] = total.y;
+            partials[2u * at] = sum.x;
+            partials[2u * at + 1u] = sum.y;
         }
     }
 }

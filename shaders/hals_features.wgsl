@@ -30,13 +30,42 @@ fn candidates(feature: u32, v: u32) -> vec4<f32> {
     return residuals[feature * (params.stride / 4u) + v];
 }
 
+// The v-th vectors of the residuals of four features.
+fn four_residuals(l: u32, v: u32) -> mat4x4<f32> {
+    let row_vectors = params.stride / 4u;
+    let at = l * row_vectors + v;
+    return mat4x4(
+        residuals[at], residuals[at + row_vectors], residuals[at + 2u * row_vectors], residuals[at + 3u * row_vectors],
+    );
+}
+
+// Corrects the residuals of four later features. `before` are their vectors.
+fn correct(feature: u32, l: u32, v: u32, change: vec4<f32>, before: mat4x4<f32>) {
+    let row_vectors = params.stride / 4u;
+    let at = l * row_vectors + v;
+    let weights = feature * params.gram_stride + l;
+    residuals[at] = before[0] - coefficient_gram[weights] * change;
+    residuals[at + row_vectors] = before[1] - coefficient_gram[weights + 1u] * change;
+    residuals[at + 2u * row_vectors] = before[2] - coefficient_gram[weights + 2u] * change;
+    residuals[at + 3u * row_vectors] = before[3] - coefficient_gram[weights + 3u] * change;
+}
+
 fn replace(feature: u32, v: u32, result: vec4<f32>) {
     let row_vectors = params.stride / 4u;
     let at = feature * row_vectors + v;
     let change = result - features[at];
     features[at] = result;
     if any(change != vec4<f32>()) {
-        for (var l = feature + 1u; l < params.first_feature + params.count; l++) {
+        let end = params.first_feature + params.count;
+        var l = feature + 1u;
+        // Eight loads side by side hide each other's latency.
+        for (; l + 8u <= end; l += 8u) {
+            let near = four_residuals(l, v);
+            let far = four_residuals(l + 4u, v);
+            correct(feature, l, v, change, near);
+            correct(feature, l + 4u, v, change, far);
+        }
+        for (; l < end; l++) {
             residuals[l * row_vectors + v] -= coefficient_gram[feature * params.gram_stride + l] * change;
         }
     }

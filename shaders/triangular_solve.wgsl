@@ -1,14 +1,22 @@
-// The second half of least squares: solution = (U^T U)^-1 solution, by forward and back substitution. One thread for
-// each column.
-// factor U [K, K] upper triangular from `cholesky`, solution [K, d], which holds the right side at first.
+// The second half of least squares: solution = (U^T U)^-1 solution, by forward and back substitution.
+// factor [K, K] from `cholesky`: U, and its mirror image below the diagonal. solution [K, d], which holds the right side
+// at first.
 //
-// Rows are taken in blocks of 16. What the rows solved before leave of a block is a matrix product. The block itself is
-// solved in registers. The 16 rows of a column are the 16 components of a matrix, so that all indices are constant. All
-// threads read the same elements of the factor. GPUs with scalar registers load these there, and others broadcast them.
+// A workgroup takes 32 columns. Rows are taken in blocks of 32. What the rows solved before leave of a block is a
+// product: a thread takes four rows of two columns. Then each of 32 threads solves the block for a column, four rows at
+// a time. Because the factor is mirrored, both substitutions are the same, with the rows in opposite order. The solution
+// in memory is read and written by the same threads, so that none waits for memory that another thread writes.
 
-const THREADS = 64u;
-const BLOCK = 16u;
+const THREADS = 128u;
+const COLUMNS = 32u;
+const BLOCK = 32u;
 const BLOCK_VECTORS = BLOCK / 4u;
+// Half of the threads load the solution, the other half the factor: four vectors each.
+const LOADERS = THREADS / 2u;
+// A thread's second column is this far behind its first.
+const HALF = COLUMNS / 2u;
+// One vector of padding for each column spreads the threads over the memory banks.
+const COLUMN_VECTORS = BLOCK_VECTORS + 1u;
 
 struct Params {
     rank: u32,
@@ -18,18 +26,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> factor: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> solution: array<f32>;
+@group(0) @binding(1) var<storage, read_write> solution: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
-// The factor's block on the diagonal, or its transpose. Row l has the weights with which row l enters the other rows of
-// the block.
-var<workgroup> square: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
-var<workgroup> pivots: array<f32, BLOCK>;
-
-fn square_row(row: u32) -> mat4x4<f32> {
-    let at = row * BLOCK_VECTORS;
-    return mat4x4(square[at], square[at + 1u], square[at + 2u], square[at + 3u]);
-}
+// 32 rows of the columns. A vector holds four rows of a column.
+var<workgroup> column_tile: array<vec4<f32>, COLUMNS * COLUMN_VECTORS>;
+// 32 rows of the factor, 32 columns of each.
+var<workgroup> factor_tile: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
+// 1/U_kk of the block's rows, and 0 beyond the last row.
+var<workgroup> inverses: array<vec4<f32>, BLOCK_VECTORS>;
 
 // Four columns of the factor from column 4 * vector, zero outside.
 fn factor_vector(row: u32, vector: u32) -> vec4<f32> {
@@ -41,236 +46,202 @@ fn factor_vector(row: u32, vector: u32) -> vec4<f32> {
     return value;
 }
 
-// Threads beyond the last column compute the same as the last column does, and store nothing.
-fn address(row: u32, column: u32) -> u32 {
-    return row * params.feature_stride + min(column, params.columns - 1u);
+// Four columns of the solution, zero outside.
+fn solution_vector(row: u32, vector: u32) -> vec4<f32> {
+    let row_vectors = params.feature_stride / 4u;
+    var value = vec4<f32>();
+    if row < params.rank && vector < row_vectors {
+        value = solution[row * row_vectors + vector];
+    }
+    return value;
 }
 
-fn solution_at(row: u32, column: u32) -> f32 {
-    return select(0.0, solution[address(min(row, params.rank - 1u), column)], row < params.rank);
-}
-
-fn store(row: u32, column: u32, value: f32) {
-    if row < params.rank && column < params.columns {
-        solution[row * params.feature_stride + column] = value;
+fn store(row: u32, vector: u32, value: vec4<f32>) {
+    let row_vectors = params.feature_stride / 4u;
+    if row < params.rank && vector < row_vectors {
+        solution[row * row_vectors + vector] = value;
     }
 }
 
-// The weight of row l in row first + a is U[first + l, first + a]. One vector for each thread.
-fn stage_square(first: u32, thread: u32) {
-    square[thread] = factor_vector(first + thread / BLOCK_VECTORS, first / 4u + thread % BLOCK_VECTORS);
+// What a thread contributes to the tiles: the rows of `source`, and the factor's columns of `block` in these rows.
+fn load(source: u32, block: u32, first_vector: u32, thread: u32) -> mat4x4<f32> {
+    if thread < LOADERS {
+        let row = source * BLOCK + thread / BLOCK_VECTORS * 4u;
+        let vector = first_vector + thread % BLOCK_VECTORS;
+        return mat4x4(
+            solution_vector(row, vector), solution_vector(row + 1u, vector),
+            solution_vector(row + 2u, vector), solution_vector(row + 3u, vector),
+        );
+    }
+    let row = source * BLOCK + (thread - LOADERS) / BLOCK_VECTORS;
+    let vector = block * BLOCK_VECTORS + thread % BLOCK_VECTORS;
+    return mat4x4(
+        factor_vector(row, vector), factor_vector(row + BLOCK / 4u, vector),
+        factor_vector(row + BLOCK / 2u, vector), factor_vector(row + BLOCK / 4u * 3u, vector),
+    );
 }
 
-// The weight of row l in row first + a is U[first + a, first + l]. Four vectors for each thread.
-fn stage_transposed_square(first: u32, thread: u32) {
-    let four = thread / BLOCK_VECTORS;
-    let vector = thread % BLOCK_VECTORS;
-    if four < BLOCK_VECTORS {
-        let row = first + vector * 4u;
-        let columns = transpose(mat4x4(
-            factor_vector(row, first / 4u + four),
-            factor_vector(row + 1u, first / 4u + four),
-            factor_vector(row + 2u, first / 4u + four),
-            factor_vector(row + 3u, first / 4u + four),
+// Puts what was loaded into the tiles.
+fn put(loaded: mat4x4<f32>, thread: u32) {
+    if thread < LOADERS {
+        let at = 4u * (thread % BLOCK_VECTORS) * COLUMN_VECTORS + thread / BLOCK_VECTORS;
+        let columns = transpose(loaded);
+        column_tile[at] = columns[0];
+        column_tile[at + COLUMN_VECTORS] = columns[1];
+        column_tile[at + 2u * COLUMN_VECTORS] = columns[2];
+        column_tile[at + 3u * COLUMN_VECTORS] = columns[3];
+    } else {
+        let at = thread - LOADERS;
+        factor_tile[at] = loaded[0];
+        factor_tile[at + LOADERS] = loaded[1];
+        factor_tile[at + 2u * LOADERS] = loaded[2];
+        factor_tile[at + 3u * LOADERS] = loaded[3];
+    }
+}
+
+// Stores what a thread has loaded before, as it is in the tile now.
+fn store_tile(block: u32, first_vector: u32, thread: u32) {
+    if thread < LOADERS {
+        let at = 4u * (thread % BLOCK_VECTORS) * COLUMN_VECTORS + thread / BLOCK_VECTORS;
+        let rows = transpose(mat4x4(
+            column_tile[at], column_tile[at + COLUMN_VECTORS],
+            column_tile[at + 2u * COLUMN_VECTORS], column_tile[at + 3u * COLUMN_VECTORS],
         ));
-        let at = four * 4u * BLOCK_VECTORS + vector;
-        square[at] = columns[0];
-        square[at + BLOCK_VECTORS] = columns[1];
-        square[at + 2u * BLOCK_VECTORS] = columns[2];
-        square[at + 3u * BLOCK_VECTORS] = columns[3];
+        let row = block * BLOCK + thread / BLOCK_VECTORS * 4u;
+        let vector = first_vector + thread % BLOCK_VECTORS;
+        store(row, vector, rows[0]);
+        store(row + 1u, vector, rows[1]);
+        store(row + 2u, vector, rows[2]);
+        store(row + 3u, vector, rows[3]);
     }
 }
 
-// The diagonal of the block. Beyond the end of the factor, it goes on with ones.
-fn stage_pivots(first: u32, thread: u32) {
-    if thread < BLOCK {
-        let row = first + thread;
-        let four = factor_vector(row, row / 4u);
-        pivots[thread] = select(1.0, four[thread % 4u], row < params.rank);
-    }
+// The factor for four rows of the tile and four of its columns. The result has a column for each of the rows.
+fn square(rows: u32, columns: u32) -> mat4x4<f32> {
+    let at = 4u * rows * BLOCK_VECTORS + columns;
+    return mat4x4(
+        factor_tile[at], factor_tile[at + BLOCK_VECTORS],
+        factor_tile[at + 2u * BLOCK_VECTORS], factor_tile[at + 3u * BLOCK_VECTORS],
+    );
 }
 
-// The 16 weights U[row, first + a] with which a row above the block enters it. Those of the last block may reach into
-// the factor's next row, which exists. They belong to no row of the solution.
-fn weights_of(row: u32, first: u32) -> mat4x4<f32> {
-    let at = (row * params.stride + first) / 4u;
-    return mat4x4(factor[at], factor[at + 1u], factor[at + 2u], factor[at + 3u]);
-}
-
-// The weights of four rows in four rows of the block: U[first + a, row + l]. The result has a column for each l.
-fn transposed_weights_of(row: u32, first: u32) -> mat4x4<f32> {
-    let at = (first * params.stride + row) / 4u;
-    let row_vectors = params.stride / 4u;
-    return transpose(mat4x4(
-        factor[at], factor[at + row_vectors], factor[at + 2u * row_vectors], factor[at + 3u * row_vectors],
-    ));
-}
-
-// What four rows leave of four rows of the block.
+// What four rows leave of others. One after the other, so that each becomes a multiply-add.
 fn rest_of(residual: vec4<f32>, weights: mat4x4<f32>, x: vec4<f32>) -> vec4<f32> {
-    // One after the other, so that each becomes a multiply-add.
     return residual - x.x * weights[0] - x.y * weights[1] - x.z * weights[2] - x.w * weights[3];
+}
+
+// Four rows, from the first to the last.
+fn forward(residual: vec4<f32>, weights: mat4x4<f32>, inverse: vec4<f32>) -> vec4<f32> {
+    let first = residual.x * inverse.x;
+    var rest = residual - first * weights[0];
+    let second = rest.y * inverse.y;
+    rest -= second * weights[1];
+    let third = rest.z * inverse.z;
+    rest -= third * weights[2];
+    return vec4(first, second, third, rest.w * inverse.w);
+}
+
+// Four rows, from the last to the first.
+fn backward(residual: vec4<f32>, weights: mat4x4<f32>, inverse: vec4<f32>) -> vec4<f32> {
+    let fourth = residual.w * inverse.w;
+    var rest = residual - fourth * weights[3];
+    let third = rest.z * inverse.z;
+    rest -= third * weights[2];
+    let second = rest.y * inverse.y;
+    rest -= second * weights[1];
+    return vec4(rest.x * inverse.x, second, third, fourth);
+}
+
+// The place of a row or block in the order of a substitution.
+fn in_order(place: u32, count: u32, is_forward: bool) -> u32 {
+    return select(count - 1u - place, place, is_forward);
+}
+
+// Solves the block for a column.
+fn solve_block(column: u32, is_forward: bool) {
+    let at = column * COLUMN_VECTORS;
+    for (var j = 0u; j < BLOCK_VECTORS; j++) {
+        let four = in_order(j, BLOCK_VECTORS, is_forward);
+        var residual = column_tile[at + four];
+        for (var before = 0u; before < j; before++) {
+            let solved = in_order(before, BLOCK_VECTORS, is_forward);
+            residual = rest_of(residual, square(solved, four), column_tile[at + solved]);
+        }
+        let weights = square(four, four);
+        if is_forward {
+            column_tile[at + four] = forward(residual, weights, inverses[four]);
+        } else {
+            column_tile[at + four] = backward(residual, weights, inverses[four]);
+        }
+    }
+}
+
+// What is left for a thread: four rows of two columns.
+struct Residuals {
+    first: vec4<f32>,
+    second: vec4<f32>,
+}
+
+// Subtracts what four rows of the tile take.
+fn subtract(residuals: ptr<function, Residuals>, own: u32, rows: u32, four: u32) {
+    let weights = square(four, rows);
+    (*residuals).first = rest_of((*residuals).first, weights, column_tile[own + four]);
+    (*residuals).second = rest_of((*residuals).second, weights, column_tile[own + HALF * COLUMN_VECTORS + four]);
+}
+
+fn inverse_of(pivot: f32, row: u32) -> f32 {
+    return select(0.0, 1.0 / pivot, row < params.rank);
 }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let column = workgroup.x * THREADS + thread;
+    let first_vector = workgroup.x * (COLUMNS / 4u);
     let blocks = (params.rank + BLOCK - 1u) / BLOCK;
-    var x: f32;
-
-    // U^T w = right side, from the first row.
-    for (var block = 0u; block < blocks; block++) {
-        let first = block * BLOCK;
-        var residual = mat4x4(
-            solution_at(first, column), solution_at(first + 1u, column),
-            solution_at(first + 2u, column), solution_at(first + 3u, column),
-            solution_at(first + 4u, column), solution_at(first + 5u, column),
-            solution_at(first + 6u, column), solution_at(first + 7u, column),
-            solution_at(first + 8u, column), solution_at(first + 9u, column),
-            solution_at(first + 10u, column), solution_at(first + 11u, column),
-            solution_at(first + 12u, column), solution_at(first + 13u, column),
-            solution_at(first + 14u, column), solution_at(first + 15u, column),
-        );
-        stage_pivots(first, thread);
-        stage_square(first, thread);
-        // Four rows at a time, because loads side by side hide each other's latency.
-        for (var row = 0u; row < first; row += 4u) {
-            let x0 = solution_at(row, column);
-            let x1 = solution_at(row + 1u, column);
-            let x2 = solution_at(row + 2u, column);
-            let x3 = solution_at(row + 3u, column);
-            residual -= x0 * weights_of(row, first);
-            residual -= x1 * weights_of(row + 1u, first);
-            residual -= x2 * weights_of(row + 2u, first);
-            residual -= x3 * weights_of(row + 3u, first);
+    // A thread's four rows of a block, and the first of its columns.
+    let rows = thread % BLOCK_VECTORS;
+    let own = thread / BLOCK_VECTORS * COLUMN_VECTORS;
+    for (var half = 0u; half < 2u; half++) {
+        // First U^T w = right side, from the first row, then U solution = w, from the last row.
+        let is_forward = half == 0u;
+        for (var place = 0u; place < blocks; place++) {
+            let block = in_order(place, blocks, is_forward);
+            var residuals = Residuals(vec4<f32>(), vec4<f32>());
+            var next = load(in_order(0u, blocks, is_forward), block, first_vector, thread);
+            for (var solved = 0u; solved < place; solved++) {
+                workgroupBarrier();
+                put(next, thread);
+                workgroupBarrier();
+                // Loads take their time while the tiles are multiplied.
+                next = load(in_order(solved + 1u, blocks, is_forward), block, first_vector, thread);
+                subtract(&residuals, own, rows, 0u);
+                subtract(&residuals, own, rows, 1u);
+                subtract(&residuals, own, rows, 2u);
+                subtract(&residuals, own, rows, 3u);
+                subtract(&residuals, own, rows, 4u);
+                subtract(&residuals, own, rows, 5u);
+                subtract(&residuals, own, rows, 6u);
+                subtract(&residuals, own, rows, 7u);
+            }
+            // The block itself.
+            workgroupBarrier();
+            put(next, thread);
+            workgroupBarrier();
+            column_tile[own + rows] += residuals.first;
+            column_tile[own + HALF * COLUMN_VECTORS + rows] += residuals.second;
+            if thread < BLOCK_VECTORS {
+                let weights = square(thread, thread);
+                let row = block * BLOCK + thread * 4u;
+                inverses[thread] = vec4(
+                    inverse_of(weights[0].x, row), inverse_of(weights[1].y, row + 1u),
+                    inverse_of(weights[2].z, row + 2u), inverse_of(weights[3].w, row + 3u),
+                );
+            }
+            workgroupBarrier();
+            if thread < COLUMNS {
+                solve_block(thread, is_forward);
+            }
+            workgroupBarrier();
+            store_tile(block, first_vector, thread);
         }
-        workgroupBarrier();
-        x = residual[0].x / pivots[0];
-        store(first + 0u, column, x);
-        residual -= x * square_row(0u);
-        x = residual[0].y / pivots[1];
-        store(first + 1u, column, x);
-        residual -= x * square_row(1u);
-        x = residual[0].z / pivots[2];
-        store(first + 2u, column, x);
-        residual -= x * square_row(2u);
-        x = residual[0].w / pivots[3];
-        store(first + 3u, column, x);
-        residual -= x * square_row(3u);
-        x = residual[1].x / pivots[4];
-        store(first + 4u, column, x);
-        residual -= x * square_row(4u);
-        x = residual[1].y / pivots[5];
-        store(first + 5u, column, x);
-        residual -= x * square_row(5u);
-        x = residual[1].z / pivots[6];
-        store(first + 6u, column, x);
-        residual -= x * square_row(6u);
-        x = residual[1].w / pivots[7];
-        store(first + 7u, column, x);
-        residual -= x * square_row(7u);
-        x = residual[2].x / pivots[8];
-        store(first + 8u, column, x);
-        residual -= x * square_row(8u);
-        x = residual[2].y / pivots[9];
-        store(first + 9u, column, x);
-        residual -= x * square_row(9u);
-        x = residual[2].z / pivots[10];
-        store(first + 10u, column, x);
-        residual -= x * square_row(10u);
-        x = residual[2].w / pivots[11];
-        store(first + 11u, column, x);
-        residual -= x * square_row(11u);
-        x = residual[3].x / pivots[12];
-        store(first + 12u, column, x);
-        residual -= x * square_row(12u);
-        x = residual[3].y / pivots[13];
-        store(first + 13u, column, x);
-        residual -= x * square_row(13u);
-        x = residual[3].z / pivots[14];
-        store(first + 14u, column, x);
-        residual -= x * square_row(14u);
-        x = residual[3].w / pivots[15];
-        store(first + 15u, column, x);
-        residual -= x * square_row(15u);
-        workgroupBarrier();
-    }
-
-    // U solution = w, from the last row on. A thread reads only what it has written itself.
-    for (var block = blocks; block > 0u; block--) {
-        let first = (block - 1u) * BLOCK;
-        var residual = mat4x4(
-            solution_at(first, column), solution_at(first + 1u, column),
-            solution_at(first + 2u, column), solution_at(first + 3u, column),
-            solution_at(first + 4u, column), solution_at(first + 5u, column),
-            solution_at(first + 6u, column), solution_at(first + 7u, column),
-            solution_at(first + 8u, column), solution_at(first + 9u, column),
-            solution_at(first + 10u, column), solution_at(first + 11u, column),
-            solution_at(first + 12u, column), solution_at(first + 13u, column),
-            solution_at(first + 14u, column), solution_at(first + 15u, column),
-        );
-        stage_pivots(first, thread);
-        stage_transposed_square(first, thread);
-        for (var row = first + BLOCK; row < params.rank; row += 4u) {
-            // Beyond the last row, the factor counts as zero.
-            let four = vec4(
-                solution_at(row, column), solution_at(row + 1u, column),
-                solution_at(row + 2u, column), solution_at(row + 3u, column),
-            );
-            residual[0] = rest_of(residual[0], transposed_weights_of(row, first), four);
-            residual[1] = rest_of(residual[1], transposed_weights_of(row, first + 4u), four);
-            residual[2] = rest_of(residual[2], transposed_weights_of(row, first + 8u), four);
-            residual[3] = rest_of(residual[3], transposed_weights_of(row, first + 12u), four);
-        }
-        workgroupBarrier();
-        x = residual[3].w / pivots[15];
-        store(first + 15u, column, x);
-        residual -= x * square_row(15u);
-        x = residual[3].z / pivots[14];
-        store(first + 14u, column, x);
-        residual -= x * square_row(14u);
-        x = residual[3].y / pivots[13];
-        store(first + 13u, column, x);
-        residual -= x * square_row(13u);
-        x = residual[3].x / pivots[12];
-        store(first + 12u, column, x);
-        residual -= x * square_row(12u);
-        x = residual[2].w / pivots[11];
-        store(first + 11u, column, x);
-        residual -= x * square_row(11u);
-        x = residual[2].z / pivots[10];
-        store(first + 10u, column, x);
-        residual -= x * square_row(10u);
-        x = residual[2].y / pivots[9];
-        store(first + 9u, column, x);
-        residual -= x * square_row(9u);
-        x = residual[2].x / pivots[8];
-        store(first + 8u, column, x);
-        residual -= x * square_row(8u);
-        x = residual[1].w / pivots[7];
-        store(first + 7u, column, x);
-        residual -= x * square_row(7u);
-        x = residual[1].z / pivots[6];
-        store(first + 6u, column, x);
-        residual -= x * square_row(6u);
-        x = residual[1].y / pivots[5];
-        store(first + 5u, column, x);
-        residual -= x * square_row(5u);
-        x = residual[1].x / pivots[4];
-        store(first + 4u, column, x);
-        residual -= x * square_row(4u);
-        x = residual[0].w / pivots[3];
-        store(first + 3u, column, x);
-        residual -= x * square_row(3u);
-        x = residual[0].z / pivots[2];
-        store(first + 2u, column, x);
-        residual -= x * square_row(2u);
-        x = residual[0].y / pivots[1];
-        store(first + 1u, column, x);
-        residual -= x * square_row(1u);
-        x = residual[0].x / pivots[0];
-        store(first + 0u, column, x);
-        residual -= x * square_row(0u);
-        workgroupBarrier();
     }
 }

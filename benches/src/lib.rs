@@ -145,15 +145,7 @@ impl Operands {
         for matrix in [self.gram, self.feature_gram] {
             self.write(matrix, |i, j| if i == j { 2.0 } else { 1.0 / (1.0 + i.abs_diff(j) as f32) });
         }
-        self.write(self.factor, |i, j| {
-            if i == j {
-                1.0
-            } else if j > i {
-                0.01
-            } else {
-                0.0
-            }
-        });
+        self.write(self.factor, |i, j| if i == j { 1.0 } else { 0.01 });
         let norms = vec![1f32; self.panels[0].rows as usize];
         self.session.write(self.squared_norms, 0, bytemuck::cast_slice(&norms)).expect("writing");
         let ones = vec![1f32; self.gram.rows as usize];

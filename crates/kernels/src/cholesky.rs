@@ -42,9 +42,9 @@ const ATTEMPTS: u32 = 12;
 /// 32-bit words of the status: the number of attempts, which is 1 if the first one succeeded, and two spare words.
 pub const STATUS_WORDS: u32 = 4;
 
-/// Records `factor` = U with UᵀU = G + ridge·I. U is upper triangular, row-major [K, K], and zero below the diagonal. A
-/// feature without coefficients (G_kk = 0) gets a unit diagonal. On failure the work starts again with a ridge ten
-/// times as large.
+/// Records `factor` = U with UᵀU = G + ridge·I. U is upper triangular, row-major [K, K]. Below the diagonal is its
+/// mirror image, so that rows and columns can both be read in order. A feature without coefficients (G_kk = 0) gets a
+/// unit diagonal. On failure the work starts again with a ridge ten times as large.
 pub fn cholesky(recording: &mut Recording, gram: Matrix, factor: Matrix, status: BufferId, ridge: Ridge) {
     let (ridge, relative) = match ridge {
         Ridge::Absolute(ridge) => (ridge, 0),
@@ -105,7 +105,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
             if (0..rank).all(|k| lower[(k, k)].is_finite() && lower[(k, k)] > 0.0) {
                 for p in 0..rank {
                     for i in 0..rank {
-                        factor[p * stride + i] = if i >= p { lower[(i, p)] as f32 } else { 0.0 };
+                        factor[p * stride + i] = lower[(i.max(p), i.min(p))] as f32;
                     }
                 }
                 status[1] = 1;

@@ -25,10 +25,6 @@ const OVERHEAD_OF_TOKEN: usize = 6;
 /// Tokens that a workgroup handles at a time.
 const TOKENS: u32 = 32;
 
-/// Most FLOPs of a dispatch, because a display driver ends a dispatch that takes seconds. The largest ranks have so
-/// many for a few hundred tokens.
-const MOST_FLOPS: u64 = 50_000_000_000;
-
 /// The kernel's metadata.
 pub static HALS_COEFFICIENTS: Kernel = Kernel {
     name: "hals_coefficients",
@@ -43,7 +39,6 @@ pub static HALS_COEFFICIENTS: Kernel = Kernel {
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
     rows: u32,
-    first_row: u32,
     rank: u32,
     stride: u32,
     gram_stride: u32,
@@ -51,6 +46,7 @@ struct Params {
     penalty: f32,
     scaled: u32,
     inner: u32,
+    zero: u32,
 }
 
 /// What the coefficients are updated by, and where they are.
@@ -103,63 +99,54 @@ pub fn hals_coefficients(recording: &mut Recording, on: &HalsOperands, sweeps: S
     let HalsOperands { projections, feature_gram, squared_norms, scales, coefficients, inner } = *on;
     assert_eq!(projections.stride, coefficients.stride, "HALS: strides");
     assert!(sweeps.count > 0, "HALS: sweeps");
-    let rank = u64::from(coefficients.columns);
-    let flops = |rows: u32| 2 * u64::from(sweeps.count) * u64::from(rows) * rank * rank;
-    let most_rows = (MOST_FLOPS / flops(TOKENS)).clamp(1, u64::from(u32::MAX / TOKENS)) as u32 * TOKENS;
-    for first in (0..coefficients.rows).step_by(most_rows as usize) {
-        let rows = most_rows.min(coefficients.rows - first);
-        let sum = if first > 0 && sweeps.inner == InnerSum::Started { InnerSum::Continued } else { sweeps.inner };
-        let rows_of = |matrix: Matrix| matrix.row_range(first, rows);
-        let norms = u64::from(first) * 4..u64::from(first + rows) * 4;
-        recording.dispatch(
-            &HALS_COEFFICIENTS,
-            ElementType::F32,
-            &Params {
-                rows,
-                first_row: first,
-                rank: coefficients.columns,
-                stride: coefficients.stride,
-                gram_stride: feature_gram.stride,
-                sweeps: sweeps.count,
-                penalty: sweeps.penalty,
-                scaled: scales.is_some().into(),
-                inner: sum as u32,
-            },
-            &[
-                projections.resource,
-                feature_gram.resource,
-                squared_norms.into(),
-                // Something must be bound.
-                scales.unwrap_or(squared_norms).into(),
-                coefficients.resource,
-                inner.into(),
+    let (rows, rank) = (u64::from(coefficients.rows), u64::from(coefficients.columns));
+    recording.dispatch(
+        &HALS_COEFFICIENTS,
+        ElementType::F32,
+        &Params {
+            rows: coefficients.rows,
+            rank: coefficients.columns,
+            stride: coefficients.stride,
+            gram_stride: feature_gram.stride,
+            sweeps: sweeps.count,
+            penalty: sweeps.penalty,
+            scaled: scales.is_some().into(),
+            inner: sweeps.inner as u32,
+            zero: 0,
+        },
+        &[
+            projections.resource,
+            feature_gram.resource,
+            squared_norms.into(),
+            // Something must be bound.
+            scales.unwrap_or(squared_norms).into(),
+            coefficients.resource,
+            inner.into(),
+        ],
+        [coefficients.rows.div_ceil(TOKENS).min(PARTIALS), 1, 1],
+        Cost {
+            moved: vec![
+                projections.read(),
+                feature_gram.read(),
+                Moved::read(rows * 4),
+                Moved::read(if scales.is_some() { rank * 4 } else { 0 }),
+                coefficients.updated(),
+                match sweeps.inner {
+                    InnerSum::Skipped => Moved::default(),
+                    sum => Moved::summed(u64::from(PARTIAL_WORDS) * 4, sum == InnerSum::Continued),
+                },
             ],
-            [rows.div_ceil(TOKENS).min(PARTIALS), 1, 1],
-            Cost {
-                moved: vec![
-                    Moved { read: rows_of(projections), written: 0..0 },
-                    feature_gram.read(),
-                    Moved { read: norms, written: 0..0 },
-                    Moved::read(if scales.is_some() { rank * 4 } else { 0 }),
-                    Moved { read: rows_of(coefficients), written: rows_of(coefficients) },
-                    match sum {
-                        InnerSum::Skipped => Moved::default(),
-                        _ => Moved::summed(u64::from(PARTIAL_WORDS) * 4, sum == InnerSum::Continued),
-                    },
-                ],
-                flops: flops(rows),
-            },
-        );
-    }
+            flops: 2 * u64::from(sweeps.count) * rows * rank * rank,
+        },
+    );
 }
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let p: Params = call.params();
     let [projections, gram, squared_norms, scales, coefficients, partials] = bindings else { unreachable!() };
-    let (first, rows, stride) = (p.first_row as usize, p.rows as usize, p.stride as usize);
-    let elements = first * stride..(first + rows) * stride;
-    let projections = &projections.read::<f32>()[elements.clone()];
-    let coefficients = &mut coefficients.write::<f32>()[elements];
+    let (rows, stride) = (p.rows as usize, p.stride as usize);
+    let projections = &projections.read::<f32>()[..rows * stride];
+    let coefficients = &mut coefficients.write::<f32>()[..rows * stride];
     if p.scaled != 0 {
         scale_columns(coefficients, stride, &scales.read::<f32>()[..p.rank as usize]);
     }
@@ -167,7 +154,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
         p: &p,
         projections,
         gram: gram.read(),
-        squared_norms: &squared_norms.read::<f32>()[first..first + rows],
+        squared_norms: &squared_norms.read::<f32>()[..rows],
         coefficients: &mut *coefficients,
     };
     if twin.is_sparse() {
@@ -349,7 +336,6 @@ mod tests {
             let (sweeps, penalty) = (2, 0.05);
             let p = Params {
                 rows: size(rows),
-                first_row: 0,
                 rank: size(rank),
                 stride: size(stride),
                 gram_stride: size(stride),
@@ -357,6 +343,7 @@ mod tests {
                 penalty,
                 scaled: 0,
                 inner: InnerSum::Skipped as u32,
+                zero: 0,
             };
             let mut expected: Vec<f64> = before.iter().map(|&y| f64::from(y)).collect();
             for (t, y) in expected.chunks_exact_mut(stride).enumerate() {

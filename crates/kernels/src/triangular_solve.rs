@@ -12,7 +12,7 @@ use crate::cpu::{
 use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Neurons that a workgroup handles.
-pub const NEURONS: u32 = 64;
+const NEURONS: u32 = 32;
 
 /// The kernel's metadata.
 pub static TRIANGULAR_SOLVE: Kernel = Kernel {
