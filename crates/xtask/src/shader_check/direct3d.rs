@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::packages::{Source, can_unpack, find, folder, unpack};
+use crate::packages::{Source, can_unpack, folder, unpack};
 use crate::process::{is_on_path, run};
 use crate::shader_check::verdict::{Verdicts, ask};
 
@@ -33,7 +33,6 @@ impl Direct3d {
     /// compilers' libraries.
     pub fn ensure(work: &Path, source: &Path, dlls: &Path) -> Result<Self, String> {
         let root = wine()?;
-        let lacks = |what: &str| format!("{} holds no {what}; delete it and start again", root.display());
         let zlib = root.join("usr/x86_64-w64-mingw32/lib").join(ZLIB);
         let folder = work.join("direct3d");
         fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
@@ -50,7 +49,7 @@ impl Direct3d {
         build.args(["-O1", "-o"]).arg(&program).arg(source);
         run(build.env("PATH", path.map_err(|e| format!("{} cannot stand in PATH: {e}", root.display()))?))?;
         Ok(Direct3d {
-            wine: find(&root, "wine64").ok_or_else(|| lacks("wine64"))?,
+            wine: root.join("usr/lib/wine/wine64"),
             libraries: root.join("usr/lib/x86_64-linux-gnu"),
             program,
             prefix: work.join("wine"),

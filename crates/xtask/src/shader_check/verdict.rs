@@ -26,7 +26,8 @@ pub fn ask(command: &mut Command) -> Result<Verdicts, String> {
 
 fn read(line: &str) -> Option<(String, Verdict)> {
     let mut fields = line.trim_end_matches('\r').splitn(4, '\t');
-    let stem = fields.next()?.split('.').next()?.to_owned();
+    let name = fields.next()?.rsplit(['/', '\\']).next()?;
+    let stem = name.split('.').next()?.to_owned();
     let is_good = match fields.next()? {
         "ok" => true,
         "failed" => false,
@@ -43,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_line_is_a_verdict_and_other_lines_are_not() {
-        let (stem, verdict) = read("cholesky-f32-portable.fxc.hlsl\tfailed\t51\terror X3663: no\tgood\r").unwrap();
+        let (stem, verdict) = read("/a.b/cholesky-f32-portable.fxc.hlsl\tfailed\t51\terror X3663: no\tgood\r").unwrap();
         assert_eq!(stem, "cholesky-f32-portable");
         let expected = Verdict { is_good: false, milliseconds: 51, message: "error X3663: no\tgood".to_owned() };
         assert_eq!(verdict, expected);
