@@ -227,13 +227,13 @@ mod tests {
 
     #[test]
     fn work_that_does_not_fill_the_device_takes_as_long_as_the_busiest_core() {
-        // 2 × 2 tiles of 64: one workgroup on each of four cores, and as long for one workgroup.
-        let (four, one) = (product(1024, 128, 128), product(1024, 64, 64));
-        assert_eq!((four.workgroups, one.workgroups), (4, 1));
-        assert!((four.compute / one.compute - 1.0).abs() < 1e-9);
+        // Tiles of 64, one on each of four cores, or of eight.
+        let (four, eight) = (product(1024, 128, 128), product(1024, 256, 128));
+        assert_eq!((four.workgroups, eight.workgroups), (4, 8));
+        assert!((eight.compute / four.compute - 1.0).abs() < 1e-9, "{four:?} {eight:?}");
         // An edge costs as much as a whole tile.
-        let edge = product(1024, 64, 4);
-        assert!((edge.compute / one.compute - 1.0).abs() < 1e-9, "{edge:?}");
+        let edge = product(1024, 128, 68);
+        assert!((edge.compute / four.compute - 1.0).abs() < 1e-9, "{edge:?}");
     }
 
     #[test]
