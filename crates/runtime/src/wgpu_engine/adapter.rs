@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::direct3d;
 use super::variants::{Preference, usable_size};
 use crate::{Error, block_on};
 
@@ -288,6 +289,9 @@ pub(super) async fn open(choice: &AdapterChoice) -> Result<Opened, Error> {
     };
     let info = adapter.get_info();
     log::info!("using {}", describe(&info));
+    if let Some(advice) = direct3d::advice(&info, adapter.features()) {
+        log::warn!("{advice}");
+    }
     // What variants of kernels and measurements may want; asking for it costs nothing where it exists.
     let mut optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | TIMING_FEATURES;
     let matrices = adapter.cooperative_matrix_properties();
