@@ -81,7 +81,7 @@ fn fit(
     ranks: u32,
     placed: Placed,
 ) -> Factorization {
-    joined(fits(|_| engine, x, element, settings, ranks, placed))
+    joined(&fits(|_| engine, x, element, settings, ranks, placed))
 }
 
 /// The fit of each rank.
@@ -100,7 +100,7 @@ fn fits<'e>(
     })
 }
 
-fn joined(fits: Vec<Factorization>) -> Factorization {
+fn joined(fits: &[Factorization]) -> Factorization {
     let mut whole = fits[0].clone();
     for fit in &fits[1..] {
         assert_eq!(fit.features.values, whole.features.values, "the ranks have different features");
@@ -229,7 +229,7 @@ fn ranks_with_different_engines_agree_about_the_features() {
     let mixed = fits(|rank| &*engines[rank as usize], &x, ElementType::F16, &settings, 2, Placed::Resident);
     assert_eq!(mixed[0].summary.engine, "cpu");
     assert_eq!(mixed[1].summary.engine, "gpu");
-    let mixed = joined(mixed);
+    let mixed = joined(&mixed);
     let alike = fit(&*engines[0], &x, ElementType::F16, &settings, 2, Placed::Resident);
     let [mixed, alike] = [mixed, alike].map(|fit| fit.summary.relative_error);
     assert!((mixed - alike).abs() <= 1e-2 * alike, "{mixed} on two engines, {alike} on one");
@@ -264,7 +264,7 @@ fn a_fit_goes_on_with_another_number_of_ranks() {
     let (engine, source): (_, Arc<dyn ActivationSource + Send + Sync>) =
         (small_panels(), Arc::new(x.to_activations(ElementType::F32)));
     let over = |ranks, builder: &(dyn Fn(&ThreadRank) -> SemiNmf + Sync)| {
-        joined(on_ranks(
+        joined(&on_ranks(
             ranks,
             |_| &engine,
             &source,

@@ -24,8 +24,8 @@ pub(crate) struct AllocatedFit {
 }
 
 impl Allocation {
-    /// Plans fits with these options, of activations that are cut like this and are the share of this rank. If `copies_samples` is set, the samples have memory of their own. Fits that want the same samples
-    /// share it.
+    /// Plans fits with these options, of activations that are cut like this and are the share of this rank. If `copies_samples` is set, the
+    /// samples have memory of their own. Fits that want the same samples share it.
     pub fn plan(
         distribution: &Distribution,
         layout: &PanelLayout,

@@ -79,7 +79,7 @@ impl<'a> Fit<'a> {
             .collect();
         gathers.iter().try_for_each(|gather| gather.write_tokens(&io))?;
         let measured = Measured::of(&io, &distribution, &allocation, &gathers).await?;
-        Ok(Fit::all(engine, activations, distribution, io, allocation, measured, beginnings))
+        Ok(Fit::all(engine, activations, &distribution, io, allocation, measured, beginnings))
     }
 
     /// Plans and allocates every buffer of a fit, and brings the buffers to what a checkpoint says.
@@ -97,13 +97,13 @@ impl<'a> Fit<'a> {
         restore(&io, &allocation.workspace, buffers, saved.buffers)?;
         let measured = Measured::again(&io, &distribution, panels, buffers, saved.scale).await?;
         let only = Beginning { options, gathered: Vec::new() };
-        Ok(Fit::all(engine, activations, distribution, io, allocation, measured, vec![only]).remove(0))
+        Ok(Fit::all(engine, activations, &distribution, io, allocation, measured, vec![only]).remove(0))
     }
 
     fn all(
         engine: &'a dyn Engine,
         activations: &Activations,
-        distribution: Arc<Distribution>,
+        distribution: &Arc<Distribution>,
         io: SessionIo,
         Allocation { fits, .. }: Allocation,
         measured: Measured,
@@ -115,7 +115,7 @@ impl<'a> Fit<'a> {
             engine,
             io: Arc::clone(&io),
             layout: layout.clone(),
-            distribution: Arc::clone(&distribution),
+            distribution: Arc::clone(distribution),
             panels,
             samples,
             buffers,

@@ -79,7 +79,7 @@ impl PreparedSteps {
             }
             segments.push((*segment, words));
         }
-        let mut rest = &reduce(&self.distribution, &reduction.sums, segments)[..];
+        let mut rest = &reduce(&self.distribution, &reduction.sums, &segments)[..];
         for sum in &reduction.sums {
             let (own, after) = rest.split_at(sum.words as usize);
             self.session.write(sum.buffer, 0, bytemuck::cast_slice(own))?;

@@ -17,7 +17,7 @@ pub(crate) type Words = Vec<f32>;
 
 /// Adds sums over segments. `segments` are those of this rank, with their sums. A segment that is missing has no tokens. Returns the sums
 /// over the segments of all ranks.
-pub(crate) fn reduce(distribution: &Distribution, sums: &[ReducedSum], segments: Vec<(u32, Words)>) -> Words {
+pub(crate) fn reduce(distribution: &Distribution, sums: &[ReducedSum], segments: &[(u32, Words)]) -> Words {
     let words = sums.iter().map(|sum| sum.words as usize).sum();
     let (all, communicator) = (0..distribution.segments(), distribution.communicator());
     let ranks = communicator.ranks();
