@@ -2,6 +2,8 @@
 
 mod dense;
 pub mod oracle;
+mod store;
+mod threads;
 
 /// The Rust code of the guides and of the crates' READMEs, compiled with the doc tests.
 #[cfg(doctest)]
@@ -22,6 +24,8 @@ use unmix_runtime::{Preference, Session, block_on};
 
 pub use crate::dense::Dense;
 use crate::dense::round;
+pub use crate::store::{Store, Stored};
+pub use crate::threads::ThreadRank;
 
 /// Every engine that a property must hold on: the CPU, the adapter as it is, and the adapter held to WebGPU's default limits
 /// with every run-time check on.

@@ -1,88 +1,19 @@
 //! Checkpoints: a fit that goes on from a checkpoint ends with the same bits as a fit without an interruption.
 
-use std::collections::HashMap;
-use std::io;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use unmix::{
-    Activations, CheckpointBuffer, CheckpointReader, CheckpointSummary, CheckpointWriter, CpuEngine, DenseMatrix,
-    ElementType, Engine, Error, Factorization, Init, SemiNmf, Solver, Stage, StopReason, StreamOptions,
+    Activations, CheckpointSummary, CpuEngine, DenseMatrix, ElementType, Engine, Error, Factorization, Init, SemiNmf,
+    Solver, Stage, StopReason, StreamOptions,
 };
-use unmix_tests::{Dense, engines, engines_with_panels, planted};
+use unmix_tests::{Dense, Store, Stored, engines, engines_with_panels, planted};
 
 /// Longer than any fit here takes.
 const NEVER: Duration = Duration::from_secs(3600);
 /// So short that a checkpoint is taken between any two iterations.
 const ALWAYS: Duration = Duration::from_nanos(1);
-
-/// A checkpoint in memory.
-#[derive(Clone, Debug, Default)]
-struct Stored {
-    header: String,
-    buffers: HashMap<String, Vec<u8>>,
-}
-
-impl CheckpointReader for Stored {
-    fn header(&self) -> &str {
-        &self.header
-    }
-
-    fn read(&self, name: &str, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let missing = || io::Error::from(io::ErrorKind::NotFound);
-        let bytes = self.buffers.get(name).ok_or_else(missing)?;
-        out.copy_from_slice(bytes.get(offset as usize..offset as usize + out.len()).ok_or_else(missing)?);
-        Ok(())
-    }
-}
-
-/// Keeps every checkpoint, and checks that the fit calls it as the trait says.
-#[derive(Clone, Default)]
-struct Store {
-    complete: Arc<Mutex<Vec<Stored>>>,
-    buffers: Vec<CheckpointBuffer>,
-    unfinished: Stored,
-    /// If set, writing fails after this number of complete checkpoints.
-    room: Option<usize>,
-}
-
-impl Store {
-    fn all(&self) -> Vec<Stored> {
-        self.complete.lock().unwrap().clone()
-    }
-}
-
-impl CheckpointWriter for Store {
-    fn begin(&mut self, header: &str, buffers: &[CheckpointBuffer]) -> io::Result<()> {
-        self.buffers = buffers.to_vec();
-        self.buffers.reverse();
-        let names = buffers.iter().map(|buffer| (buffer.name.clone(), Vec::new()));
-        self.unfinished = Stored { header: header.to_owned(), buffers: names.collect() };
-        assert_eq!(self.unfinished.buffers.len(), buffers.len(), "names differ");
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.room == Some(self.complete.lock().unwrap().len()) {
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
-        }
-        let CheckpointBuffer { name, bytes: wanted } = self.buffers.last().expect("a buffer that is not full");
-        let buffer = self.unfinished.buffers.get_mut(name).unwrap();
-        buffer.extend_from_slice(bytes);
-        assert!(buffer.len() as u64 <= *wanted, "{name}");
-        if buffer.len() as u64 == *wanted {
-            self.buffers.pop();
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        assert!(self.buffers.is_empty(), "every buffer is full");
-        self.complete.lock().unwrap().push(std::mem::take(&mut self.unfinished));
-        Ok(())
-    }
-}
 
 /// Asserts that two fits are equal in everything but times.
 fn assert_same(wanted: &Factorization, found: &Factorization, what: &str) {
@@ -276,7 +207,7 @@ fn a_checkpoint_that_cannot_be_written_ends_the_fit_and_the_earlier_one_stays() 
     let engine = CpuEngine::new();
     let activations = engine.load(&x.to_activations(ElementType::F32)).unwrap();
     let settings = SemiNmf::new(3).max_iterations(8).tolerance(0.0);
-    let store = Store { room: Some(3), ..Store::default() };
+    let store = Store::with_room(3);
     let error = settings.clone().checkpoint(ALWAYS, store.clone()).fit(&engine, &activations).unwrap_err();
     assert!(matches!(error, Error::CheckpointWrite { .. }), "{error}");
     let earlier = store.all().pop().unwrap();

@@ -1,8 +1,8 @@
 //! Encoding: coefficients of tokens for features that stay as they are, on every engine.
 
-use unmix::{DenseMatrix, ElementType, Encoder, Error, SemiNmf};
+use unmix::{CpuEngine, DenseMatrix, ElementType, Encoder, Engine, Error, SemiNmf};
 use unmix_data::RowRange;
-use unmix_tests::{Dense, engines, oracle};
+use unmix_tests::{Dense, engines, gpu_engines, oracle, relative_difference};
 
 /// Nonnegative least squares of each token by coordinate descent in f64, until nothing moves.
 fn encode(x: &Dense, z: &Dense, alpha: f64) -> Dense {
@@ -113,9 +113,9 @@ fn any_scale_of_the_activations_and_any_single_token_can_be_encoded() {
 
 #[test]
 fn what_cannot_be_encoded_is_refused() {
-    let engine = unmix::CpuEngine::new();
+    let engine = CpuEngine::new();
     let x = Dense::random(1, 5, 3, ElementType::F32);
-    let activations = unmix::Engine::load(&engine, &x.to_activations(ElementType::F32)).expect("loaded");
+    let activations = engine.load(&x.to_activations(ElementType::F32)).expect("loaded");
     let encode = |rows: usize, columns: usize, value: f32, alpha: f64| {
         let z = DenseMatrix { rows, columns, values: vec![value; rows * columns] };
         Encoder::new(z).penalty(alpha).encode(&engine, &activations)
@@ -130,4 +130,21 @@ fn what_cannot_be_encoded_is_refused() {
         let error = result.expect_err("refused");
         assert!(matches!(error, Error::Option { .. }) && error.to_string().contains(words), "{error}");
     }
+}
+
+#[test]
+fn many_features_have_the_same_coefficients_on_every_engine() {
+    let (n, d, k) = (40, 2_100, 2_048);
+    let z = oracle::winner_take_all(&Dense::random(20, k, d, ElementType::F32), 21);
+    let x = Dense::random(21, n, d, ElementType::F16).to_activations(ElementType::F16);
+    // Eight sweeps, which are the same numbers everywhere but for rounding.
+    let encoder = Encoder::new(features(&z)).penalty(0.01).max_sweeps(8);
+    let cpu = CpuEngine::new();
+    let wanted = encoder.encode(&cpu, &cpu.load(&x).expect("loaded")).expect("encoded");
+    let engine = &gpu_engines()[0];
+    let found = encoder.encode(engine, &engine.load(&x).expect("loaded")).expect("encoded");
+    let exact: Vec<f64> = wanted.coefficients.values.iter().map(|&y| y.into()).collect();
+    assert!(wanted.coefficients.values.iter().filter(|y| **y > 0.0).count() > n * k / 20);
+    assert!(relative_difference(&found.coefficients.values, &exact) < 1e-4);
+    assert!((found.relative_error() - wanted.relative_error()).abs() < 1e-6);
 }

@@ -3,10 +3,11 @@
 use unmix_kernels::Workspace;
 use unmix_runtime::{EngineLimits, PanelLayout};
 
-use crate::Options;
 use crate::buffers::Buffers;
+use crate::distribution::Distribution;
 use crate::panels::{Panel, panels_of};
 use crate::sample::Samples;
+use crate::{Error, Options};
 
 /// Every buffer of fits that share a session, planned before anything is allocated.
 pub(crate) struct Allocation {
@@ -23,20 +24,26 @@ pub(crate) struct AllocatedFit {
 }
 
 impl Allocation {
-    /// Plans fits with these options. If `copies_samples` is set, the samples have memory of their own. Fits that want the same samples
+    /// Plans fits with these options, of activations that are cut like this and are the share of this rank. If `copies_samples` is set, the samples have memory of their own. Fits that want the same samples
     /// share it.
-    pub fn plan(layout: &PanelLayout, options: &[Options], limits: &EngineLimits, copies_samples: bool) -> Self {
-        let mut workspace = Workspace::default();
+    pub fn plan(
+        distribution: &Distribution,
+        layout: &PanelLayout,
+        options: &[Options],
+        limits: &EngineLimits,
+        copies_samples: bool,
+    ) -> Self {
+        let (mut workspace, tokens) = (Workspace::default(), distribution.tokens());
         let mut fits: Vec<AllocatedFit> = Vec::with_capacity(options.len());
         for (number, own) in options.iter().enumerate() {
             let first = workspace.buffers.len();
-            let panels = panels_of(layout, own, limits);
+            let panels = panels_of(layout, distribution.rows().start, own, limits);
             let buffers = Buffers::plan(&mut workspace, &panels, own, limits);
             let same = options[..number].iter().position(|other| Samples::are_the_same(own, other));
             let samples = match same {
                 Some(same) => fits[same].samples.shared(),
-                None if copies_samples => Samples::of(&panels, own).copied(&mut workspace, own, layout.stride),
-                None => Samples::of(&panels, own),
+                None if copies_samples => Samples::of(&panels, tokens, own).copied(&mut workspace, own, layout.stride),
+                None => Samples::of(&panels, tokens, own),
             };
             if options.len() > 1 {
                 for spec in &mut workspace.buffers[first..] {
@@ -46,5 +53,20 @@ impl Allocation {
             fits.push(AllocatedFit { panels, buffers, samples });
         }
         Allocation { workspace, fits }
+    }
+
+    /// Refuses ranks that have none of a sample's tokens. They would not know which sums the others take.
+    pub fn check_samples(&self, distribution: &Distribution) -> Result<(), Error> {
+        let lacks = |samples: &Samples| {
+            let of_warm_up = samples.warm_up.as_ref().is_some_and(|sample| sample.panels.is_empty());
+            samples.kmeans.panels.is_empty() || of_warm_up
+        };
+        let communicator = distribution.communicator();
+        if communicator.any(self.fits.iter().any(|fit| lacks(&fit.samples))) {
+            let ranks = communicator.ranks();
+            let expected = format!("{ranks} ranks are too many for so few features; use fewer ranks");
+            return Err(Error::Option { option: "segments", given: distribution.segments().to_string(), expected });
+        }
+        Ok(())
     }
 }

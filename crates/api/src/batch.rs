@@ -1,11 +1,12 @@
 //! Several fits of the same activations at once.
 
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
 
 use crate::checkpoints::Checkpoints;
+use crate::distribution::Distribution;
 use crate::run::{Asked, Run};
 use crate::watch::Watch;
 use crate::{Error, Factorization, Progress, SemiNmf};
@@ -70,15 +71,16 @@ impl Batch {
         progress: impl FnMut(usize, &Progress) -> ControlFlow<()>,
     ) -> Result<Vec<Factorization>, Error> {
         let asked = self.asked(activations.layout())?;
+        let distribution = Arc::new(Distribution::alone(activations.layout()));
         let caller = Caller::new(progress);
         let mut tells: Vec<_> = (0..asked.len()).map(|fit| caller.of_fit(fit)).collect();
         let mut watches: Vec<_> = tells
             .iter_mut()
             .zip(&asked)
-            .map(|(tell, asked)| Watch::new(tell, asked.options.max_iterations, 0.0))
+            .map(|(tell, asked)| Watch::new(tell, &distribution, asked.options.max_iterations, 0.0))
             .collect();
         let copies_samples = self.fits.iter().all(SemiNmf::copies_samples);
-        let run = Run { engine, activations, copies_samples };
+        let run = Run { engine, activations, copies_samples, distribution: Arc::clone(&distribution) };
         let iterated = run.anew(&asked, Checkpoints::new(None), &mut watches).await?;
         let mut results = Vec::with_capacity(iterated.len());
         for (iterated, watch) in iterated.into_iter().zip(&mut watches) {
@@ -98,6 +100,12 @@ impl Batch {
             return refuse(
                 format!("a fit with checkpoints (number {number})"),
                 "fits of a batch take no checkpoints, and begin anew; run this fit alone",
+            );
+        }
+        if let Some(number) = self.fits.iter().position(SemiNmf::is_distributed) {
+            return refuse(
+                format!("a fit over several processes (number {number})"),
+                "fits of a batch are computed in one process; run this fit alone",
             );
         }
         self.fits.iter().map(|fit| fit.asked(layout)).collect()

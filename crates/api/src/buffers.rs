@@ -132,22 +132,21 @@ impl Buffers {
         }
     }
 
-    /// The buffers that carry a fit's state from one iteration to the next, and what was measured of the tokens. The others are
-    /// written before they are read.
-    pub fn carried(&self) -> Vec<BufferId> {
+    /// The buffers that carry what a fit keeps of the tokens of a panel from one iteration to the next, and what was measured of them.
+    pub fn carried_of_panel(&self, panel: usize) -> Vec<BufferId> {
+        let TokenBuffers { coefficients, best_coefficients, squared_norms, .. } = self.tokens[panel];
+        distinct(vec![coefficients.buffer(), best_coefficients.buffer(), squared_norms])
+    }
+
+    /// The buffers that carry the rest of a fit's state from one iteration to the next. All others are written before they are read.
+    pub fn carried_of_fit(&self) -> Vec<BufferId> {
         let mut carried = Vec::new();
-        for tokens in &self.tokens {
-            carried.extend([tokens.coefficients.buffer(), tokens.best_coefficients.buffer(), tokens.squared_norms]);
-        }
         let Features { dense, indices, values, .. } = self.features;
         let KeptEntries { indices: best_indices, values: best_values } = self.best_kept;
         carried.extend([dense.buffer(), indices, values, best_indices.buffer(), best_values.buffer()]);
         carried.extend([self.sums.cross.buffer(), self.sums.gram.buffer(), self.feature_gram.buffer()]);
         carried.extend([self.scales, self.state]);
-        // Some are one and the same.
-        let mut seen = HashSet::new();
-        carried.retain(|buffer| seen.insert(*buffer));
-        carried
+        distinct(carried)
     }
 
     /// Y of a panel's tokens; of a sample, the panel's first rows.
@@ -176,6 +175,13 @@ impl Buffers {
     }
 }
 
+/// Each buffer once.
+fn distinct(mut buffers: Vec<BufferId>) -> Vec<BufferId> {
+    let mut seen = HashSet::new();
+    buffers.retain(|buffer| seen.insert(*buffer));
+    buffers
+}
+
 fn plan_best_kept(w: &mut Workspace, options: &Options, features: &Features) -> KeptEntries {
     let current = KeptEntries::of(features);
     if !options.keep_best {
@@ -194,7 +200,7 @@ fn plan_tokens(w: &mut Workspace, panels: &[Panel], options: &Options, kept: u32
     let copies = options.keep_best && !finds_again(options, kept, neurons);
     let penalized = options.solver.updates().coefficients.is_penalized();
     let mut plan = |panel: &Panel| {
-        let (rows, panel) = (panel.rows(), panel.index);
+        let (rows, panel) = (panel.rows(), panel.number);
         let coefficients = w.matrix(format!("coefficients of panel {panel}"), rows, options.rank);
         TokenBuffers {
             coefficients,

@@ -74,6 +74,8 @@ pub struct CheckpointSummary {
     pub iterations: u32,
     /// Seconds that the fit had taken when the checkpoint was written.
     pub seconds: f64,
+    /// Number of segments of the tokens, over each of which sums are taken alone; 1 for a fit in one process.
+    pub segments: u32,
 }
 
 impl CheckpointSummary {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use unmix_runtime::{Engine, PanelLayout};
 
 use crate::checkpoint::CheckpointSummary;
+use crate::distribution::Distribution;
 use crate::iteration_state::IterationState;
 use crate::panels::{Panel, panels_of};
 use crate::{Error, Options};
@@ -28,7 +29,15 @@ impl CheckpointHeader {
     }
 
     /// Returns an error if the options, the shape of the activations or the engine differ from those of the fit.
-    pub fn check(&self, options: &Options, layout: &PanelLayout, engine: &dyn Engine) -> Result<(), Error> {
+    /// `share` is the layout of the activations of this process.
+    pub fn check(
+        &self,
+        options: &Options,
+        distribution: &Distribution,
+        share: &PanelLayout,
+        engine: &dyn Engine,
+    ) -> Result<(), Error> {
+        let layout = &distribution.whole(share);
         let CheckpointSummary { tokens, neurons, element, .. } = &self.summary;
         let here = engine.kind().name();
         if self.summary.engine != here {
@@ -51,7 +60,14 @@ impl CheckpointHeader {
                     .to_owned(),
             ));
         }
-        let panel_rows = panels_of(layout, options, engine.limits()).first().map_or(0, Panel::rows);
+        if self.summary.segments != distribution.segments() {
+            return Err(refusal(format!(
+                "its fit took sums over {} segments of the tokens, and this one takes them over {}; resume with {0} segments",
+                self.summary.segments,
+                distribution.segments()
+            )));
+        }
+        let panel_rows = panels_of(layout, 0, options, engine.limits()).first().map_or(0, Panel::rows);
         if self.panel_rows != panel_rows {
             return Err(refusal(format!(
                 "its fit cut the activations into panels of {} tokens, and this engine cuts them into panels of {}; \

@@ -43,8 +43,11 @@ impl Checkpoints {
         watch: &Watch<'_, P>,
     ) -> Result<(), Error> {
         let interrupted = iterations.is_interrupted();
-        let due = |schedule: &CheckpointSchedule| interrupted || self.last.elapsed() >= schedule.every;
-        if let Some(schedule) = self.schedule.as_ref().filter(|schedule| due(schedule)) {
+        let Some(schedule) = &self.schedule else { return Ok(()) };
+        // The clocks of the ranks differ.
+        let communicator = iterations.fit().distribution.communicator();
+        let due = interrupted || communicator.of_rank(0, vec![u8::from(self.last.elapsed() >= schedule.every)]) == [1];
+        if due {
             take(iterations.fit(), iterations, watch.seconds(), &schedule.writer).await?;
             self.last = Instant::now();
         }
@@ -73,12 +76,13 @@ async fn take(
             version: env!("CARGO_PKG_VERSION").to_owned(),
             engine: fit.engine.kind().name().to_owned(),
             adapter: fit.engine.adapter().to_owned(),
-            tokens: layout.tokens,
+            tokens: fit.tokens,
             neurons: layout.neurons,
             element: layout.element.name().to_owned(),
             options: fit.options.clone(),
             iterations: state.course.losses.len() as u32,
             seconds,
+            segments: fit.distribution.segments(),
         },
         panel_rows: fit.panels.first().map_or(0, Panel::rows),
         scale: fit.measured.scale,
@@ -86,5 +90,5 @@ async fn take(
     };
     let header =
         serde_json::to_string(&header).map_err(|error| Error::CheckpointWrite { problem: error.to_string() })?;
-    save(&fit.io, &fit.workspace, &fit.buffers, &header, writer).await
+    save(fit, &header, writer).await
 }

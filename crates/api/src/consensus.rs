@@ -1,6 +1,7 @@
 //! The consensus of several runs: the features that come back whatever the start.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
 
@@ -177,9 +178,11 @@ impl Consensus {
             let consensus = self.fit.fit_async(engine, activations, progress).await?;
             return Ok(ConsensusFit { runs: Vec::from_iter(keeps_runs.then(|| consensus.clone())), consensus });
         }
-        let watch = &mut Watch::new(&mut progress, REFITS + 1, 0.0);
+        let distribution = self.fit.distribution_of(activations.layout());
+        let watch = &mut Watch::new(&mut progress, &distribution, REFITS + 1, 0.0);
         watch.stage(Stage::Measure);
-        let run = Run { engine, activations, copies_samples: self.fit.copies_samples() };
+        let copies_samples = self.fit.copies_samples();
+        let run = Run { engine, activations, copies_samples, distribution: Arc::clone(&distribution) };
         let Runs { first: fit, features, iterations } = self.all_runs(run, &options, watch).await?;
         warn_of_outliers(&fit);
         watch.stage(Stage::Agree);
@@ -209,7 +212,7 @@ impl Consensus {
                 break;
             }
             let silent = &mut |_: &Progress| ControlFlow::Continue(());
-            let watch = &mut Watch::new(silent, 1, 0.0);
+            let watch = &mut Watch::new(silent, &distribution, 1, 0.0);
             let fit = Fit { options: run_options(&options, seed, iterations), ..fit.clone() };
             kept.push(refit(fit, features, 0, watch).await?.result(watch).await?);
         }
@@ -230,7 +233,7 @@ impl Consensus {
         loop {
             let last = (next + self.at_once as usize).min(seeds.len());
             let batch = seeds[next..last].iter().map(of_run).collect();
-            let found = runs(run, batch, (next as u32 + 1, self.runs), watch).await?;
+            let found = runs(run.clone(), batch, (next as u32 + 1, self.runs), watch).await?;
             let is_whole = found.iterations == self.iterations && found.features.len() == last - next;
             if found.iterations >= iterations || features.len() < 2 {
                 iterations = iterations.min(found.iterations);
@@ -260,6 +263,10 @@ impl Consensus {
         if self.runs > 1 && matches!(options.init, Init::Given | Init::Svd) {
             let expected = "every run would have the same start, so that their agreement would mean nothing; start by `kmeans` or `random`";
             return refuse("init", options.init.name().to_owned(), expected);
+        }
+        if self.runs > 1 && self.fit.is_distributed() {
+            let given = format!("{}, over several processes", self.runs);
+            return refuse("runs", given, "a consensus is computed in one process");
         }
         if self.runs > 1 && self.fit.has_checkpoints() {
             let given = format!("{}, of a fit with checkpoints", self.runs);

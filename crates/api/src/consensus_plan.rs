@@ -3,6 +3,7 @@
 use unmix_runtime::{Engine, PanelLayout};
 
 use crate::consensus_runs::run_options;
+use crate::distribution::Distribution;
 use crate::fit_plan::{plan_fits, within};
 use crate::{Consensus, Error, FitPlan, MemoryLimits, Options, Streaming};
 
@@ -21,6 +22,7 @@ impl Consensus {
         limits: &MemoryLimits,
     ) -> Result<(FitPlan, u32), Error> {
         let options = self.checked(layout)?;
+        let distribution = Distribution::alone(layout);
         let (runs, _) = self.size();
         let (rank, neurons) = (u64::from(options.rank), u64::from(layout.neurons));
         // Features of runs are kept as matrices. A thread that forms clusters has a matrix of their directions, and lists of their nonzeros with
@@ -32,7 +34,7 @@ impl Consensus {
             u64::from(runs) * rank * (2 * 16 * u64::from(options.kept(layout.neurons)) + 3 * 16 * u64::from(runs));
         let run: Options = run_options(&options, options.seed, 1);
         let plan = |runs: u32, placement| {
-            let mut plan = plan_fits(engine, layout, placement, &vec![run.clone(); runs as usize], true);
+            let mut plan = plan_fits(engine, &distribution, layout, placement, &vec![run.clone(); runs as usize], true);
             plan.result_bytes /= u64::from(runs);
             plan.host_bytes += features + pool;
             plan

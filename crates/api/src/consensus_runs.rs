@@ -4,6 +4,7 @@
 //! iterations have small samples, the last ones large ones.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -79,14 +80,13 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     (number, of): (u32, u32),
     watch: &mut Watch<'_, P>,
 ) -> Result<Runs<'a>, Error> {
-    let layout = run.activations.layout();
     let beginning = |options: Options| Beginning {
-        gathered: kmeans::likely_tokens(&options, layout.tokens, random(&options)),
+        gathered: kmeans::likely_tokens(&options, run.distribution.tokens(), random(&options)),
         options,
     };
+    let beginnings = options.into_iter().map(beginning).collect();
     let mut fits =
-        Fit::begin(run.engine, run.activations, options.into_iter().map(beginning).collect(), run.copies_samples)
-            .await?;
+        Fit::begin(run.engine, run.activations, Arc::clone(&run.distribution), beginnings, run.copies_samples).await?;
     let iterations = fits[0].options.max_iterations;
     let mut starts = Vec::with_capacity(fits.len());
     for (fit, number) in fits.iter().zip(number..) {

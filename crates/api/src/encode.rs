@@ -1,10 +1,13 @@
 //! Encoding: finds the coefficients of activations for given features.
 
+use std::sync::Arc;
+
 use unmix_kernels::{
     HalsOperands, InnerSum, Recording, Sweeps, feature_gram, hals_coefficients, project, winner_take_all,
 };
 use unmix_runtime::{Activations, Engine, block_on};
 
+use crate::distribution::Distribution;
 use crate::feature_cosines::norm;
 use crate::fit::{Beginning, Fit};
 use crate::option_checks::{AT_LEAST_ZERO, is_f32_of_at_least_zero};
@@ -129,7 +132,8 @@ impl Encoder {
     pub async fn encode_async(&self, engine: &dyn Engine, activations: &Activations) -> Result<Encoding, Error> {
         self.check(activations.layout().neurons)?;
         let beginning = Beginning { options: self.options(), gathered: Vec::new() };
-        let fit = Fit::begin(engine, activations, vec![beginning], false).await?.remove(0);
+        let distribution = Arc::new(Distribution::alone(activations.layout()));
+        let fit = Fit::begin(engine, activations, distribution, vec![beginning], false).await?.remove(0);
         let norms: Vec<f64> = (0..self.features.rows).map(|k| norm(self.features.row(k))).collect();
         self.write_unit_features(&fit, &norms)?;
         let (mut sweeps, mut largest_change) = (0, 0f64);

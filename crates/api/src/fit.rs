@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use unmix_kernels::Workspace;
 use unmix_runtime::{Activations, Engine, PanelLayout};
 
 use crate::allocation::{AllocatedFit, Allocation};
 use crate::buffers::Buffers;
 use crate::checkpoint::CheckpointReader;
+use crate::distribution::Distribution;
 use crate::gather::Gather;
 use crate::measuring::Measured;
 use crate::panels::Panel;
@@ -21,13 +21,16 @@ use crate::{Error, Options};
 #[derive(Clone)]
 pub(crate) struct Fit<'a> {
     pub engine: &'a dyn Engine,
-    pub workspace: Arc<Workspace>,
     pub io: Arc<SessionIo>,
+    /// How the activations of this process are cut.
     pub layout: PanelLayout,
+    /// Which tokens this process has.
+    pub distribution: Arc<Distribution>,
     pub panels: Vec<Panel>,
     pub samples: Samples,
     pub buffers: Buffers,
     pub options: Options,
+    /// Number of tokens of all processes.
     pub tokens: u64,
     pub neurons: u32,
     pub measured: Arc<Measured>,
@@ -55,13 +58,16 @@ impl<'a> Fit<'a> {
     pub async fn begin(
         engine: &'a dyn Engine,
         activations: &Activations,
+        distribution: Arc<Distribution>,
         beginnings: Vec<Beginning>,
         copies_samples: bool,
     ) -> Result<Vec<Self>, Error> {
         let options: Vec<Options> = beginnings.iter().map(|beginning| beginning.options.clone()).collect();
         let copies_samples = copies_samples && activations.is_streamed();
-        let allocation = Allocation::plan(activations.layout(), &options, engine.limits(), copies_samples);
-        let io = SessionIo::new(engine.open(&allocation.workspace, activations)?);
+        let layout = activations.layout();
+        let allocation = Allocation::plan(&distribution, layout, &options, engine.limits(), copies_samples);
+        allocation.check_samples(&distribution)?;
+        let io = SessionIo::new(engine.open(&allocation.workspace, activations)?, Arc::clone(&distribution));
         let gathers: Vec<Gather<'_>> = beginnings
             .iter()
             .zip(&allocation.fits)
@@ -72,46 +78,49 @@ impl<'a> Fit<'a> {
             })
             .collect();
         gathers.iter().try_for_each(|gather| gather.write_tokens(&io))?;
-        let measured = Measured::of(&io, &allocation, &gathers).await?;
-        Ok(Fit::all(engine, activations, io, allocation, measured, beginnings))
+        let measured = Measured::of(&io, &distribution, &allocation, &gathers).await?;
+        Ok(Fit::all(engine, activations, distribution, io, allocation, measured, beginnings))
     }
 
     /// Plans and allocates every buffer of a fit, and brings the buffers to what a checkpoint says.
     pub async fn resume(
         engine: &'a dyn Engine,
         activations: &Activations,
+        distribution: Arc<Distribution>,
         options: Options,
         saved: Saved<'_>,
     ) -> Result<Self, Error> {
-        let allocation = Allocation::plan(activations.layout(), std::slice::from_ref(&options), engine.limits(), false);
-        let io = SessionIo::new(engine.open(&allocation.workspace, activations)?);
+        let (layout, only) = (activations.layout(), std::slice::from_ref(&options));
+        let allocation = Allocation::plan(&distribution, layout, only, engine.limits(), false);
+        let io = SessionIo::new(engine.open(&allocation.workspace, activations)?, Arc::clone(&distribution));
         let AllocatedFit { panels, buffers, .. } = &allocation.fits[0];
         restore(&io, &allocation.workspace, buffers, saved.buffers)?;
-        let measured = Measured::again(&io, panels, buffers, saved.scale).await?;
+        let measured = Measured::again(&io, &distribution, panels, buffers, saved.scale).await?;
         let only = Beginning { options, gathered: Vec::new() };
-        Ok(Fit::all(engine, activations, io, allocation, measured, vec![only]).remove(0))
+        Ok(Fit::all(engine, activations, distribution, io, allocation, measured, vec![only]).remove(0))
     }
 
     fn all(
         engine: &'a dyn Engine,
         activations: &Activations,
+        distribution: Arc<Distribution>,
         io: SessionIo,
-        Allocation { workspace, fits }: Allocation,
+        Allocation { fits, .. }: Allocation,
         measured: Measured,
         beginnings: Vec<Beginning>,
     ) -> Vec<Self> {
-        let (io, workspace, measured) = (Arc::new(io), Arc::new(workspace), Arc::new(measured));
+        let (io, measured) = (Arc::new(io), Arc::new(measured));
         let layout = activations.layout();
         let fit = |(AllocatedFit { panels, buffers, samples }, Beginning { options, gathered })| Fit {
             engine,
-            workspace: Arc::clone(&workspace),
             io: Arc::clone(&io),
             layout: layout.clone(),
+            distribution: Arc::clone(&distribution),
             panels,
             samples,
             buffers,
             options,
-            tokens: layout.tokens,
+            tokens: distribution.tokens(),
             neurons: layout.neurons,
             measured: Arc::clone(&measured),
             gathered,
@@ -127,6 +136,7 @@ impl<'a> Fit<'a> {
             buffers: &self.buffers,
             scale: self.measured.scale,
             squared_norm: self.measured.squared_norm,
+            distribution: &self.distribution,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use unmix_runtime::{ActivationSource, Activations, DeviceMemory, Engine, EngineKind, PanelLayout, StreamOptions};
 
 use crate::allocation::Allocation;
+use crate::distribution::Distribution;
 use crate::{Batch, Error, Init, Options, SemiNmf};
 
 /// Where a fit has its activations.
@@ -131,6 +132,8 @@ const CPU_SCRATCH_BYTES: u64 = 2 << 20;
 const TOKEN_BYTES: u64 = 20;
 /// Bytes that the host keeps of each kept entry of a feature, at most: what it is now, its sums, and what will be saved.
 const ENTRY_BYTES: u64 = 28;
+/// Copies of the sums over the tokens while they are reduced, beside those of each segment: what is sent, received and added.
+const SUMS_ON_THE_WAY: u64 = 3;
 /// Bytes that a start by SVD takes of each value of its basis, at most: in f32 before and after, and thrice in f64.
 const BASIS_BYTES: u64 = 32;
 
@@ -142,7 +145,7 @@ impl SemiNmf {
     pub fn plan(&self, engine: &dyn Engine, layout: &PanelLayout, placement: Placement) -> Result<FitPlan, Error> {
         let options = self.asked(layout)?.options;
         // A fit that goes on from a checkpoint has had its start, so it needs no samples.
-        Ok(plan_fits(engine, layout, placement, &[options], self.begins()))
+        Ok(plan_fits(engine, &self.distribution_of(layout), layout, placement, &[options], self.begins()))
     }
 
     /// Plans a fit within some memory: resident if that fits, else streamed, and if not even the samples for the start fit, streamed
@@ -168,7 +171,7 @@ impl Batch {
     /// As [`Batch::fit`], for options that are impossible.
     pub fn plan(&self, engine: &dyn Engine, layout: &PanelLayout, placement: Placement) -> Result<FitPlan, Error> {
         let options: Vec<Options> = self.asked(layout)?.into_iter().map(|asked| asked.options).collect();
-        Ok(plan_fits(engine, layout, placement, &options, true))
+        Ok(plan_fits(engine, &Distribution::alone(layout), layout, placement, &options, true))
     }
 
     /// As [`SemiNmf::plan_within`], for all fits at once. If they do not fit, make two batches of them.
@@ -190,13 +193,14 @@ impl Batch {
 /// checkpoint.
 pub(crate) fn plan_fits(
     engine: &dyn Engine,
+    distribution: &Distribution,
     layout: &PanelLayout,
     placement: Placement,
     options: &[Options],
     begin: bool,
 ) -> FitPlan {
     let copies_samples = placement.copies_samples() && begin;
-    let Allocation { workspace, .. } = Allocation::plan(layout, options, engine.limits(), copies_samples);
+    let Allocation { workspace, .. } = Allocation::plan(distribution, layout, options, engine.limits(), copies_samples);
     let (tokens, neurons) = (layout.tokens, u64::from(layout.neurons));
     let all = tokens.saturating_mul(layout.row_bytes());
     let panel = u64::from(layout.panel_rows) * layout.row_bytes();
@@ -211,14 +215,20 @@ pub(crate) fn plan_fits(
         EngineKind::Cpu => CPU_SCRATCH_BYTES,
         EngineKind::Gpu => GPU_KERNEL_BYTES,
     };
+    let own_segments = distribution.segments_of(distribution.communicator().rank()).len() as u64;
     // Fits start and end one after the other.
     let of_fit = |options: &Options| {
         let (rank, kept) = (u64::from(options.rank), u64::from(options.kept(layout.neurons)));
         let coefficients_of_panel = u64::from(layout.panel_rows) * rank * 4;
         let basis_bytes = if options.init == Init::Svd { rank * neurons * BASIS_BYTES } else { 0 };
-        (tokens * TOKEN_BYTES + rank * kept * ENTRY_BYTES + coefficients_of_panel).max(basis_bytes)
+        let sums = rank * (neurons + rank) * 4;
+        let reduced = if distribution.is_whole() { 0 } else { sums * (own_segments + SUMS_ON_THE_WAY) };
+        let of_tokens = distribution.tokens() * TOKEN_BYTES;
+        (of_tokens + rank * kept * ENTRY_BYTES + coefficients_of_panel + reduced).max(basis_bytes)
     };
-    let result = |options: &Options| tokens.saturating_add(neurons).saturating_mul(u64::from(options.rank) * 4);
+    // Rank 0 gathers the coefficients of all ranks.
+    let saved = if distribution.communicator().rank() == 0 { distribution.tokens() } else { tokens };
+    let result = |options: &Options| saved.saturating_add(neurons).saturating_mul(u64::from(options.rank) * 4);
     FitPlan {
         placement,
         activations_bytes,
@@ -346,7 +356,8 @@ mod tests {
     fn check_bindings(limits: &EngineLimits, solver: Solver, rank: u32, tokens: u64, neurons: u32) {
         let layout = PanelLayout::new(tokens, neurons, ElementType::F16, true, limits.panel_bytes);
         let options = SemiNmf::new(rank).solver(solver).options(neurons);
-        let Allocation { workspace, fits } = Allocation::plan(&layout, &[options], limits, true);
+        let distribution = Distribution::alone(&layout);
+        let Allocation { workspace, fits } = Allocation::plan(&distribution, &layout, &[options], limits, true);
         let what = format!("{} with {rank} features of {tokens} × {neurons}", solver.name());
         for spec in &workspace.buffers {
             assert!(spec.bytes <= limits.max_binding_bytes, "{what}: `{}` has {} bytes", spec.name, spec.bytes);

@@ -4,9 +4,10 @@ use unmix_kernels::{Matrix, Recording, Workspace, squared_norm};
 use unmix_runtime::{EngineLimits, PanelLayout};
 
 use crate::buffers::Buffers;
-use crate::panels::panels_of;
+use crate::distribution::Distribution;
+use crate::panels::{Panel, panels_of};
 use crate::steps::Steps;
-use crate::{Error, SemiNmf};
+use crate::{Error, Options, SemiNmf};
 
 /// The commands of one iteration of a fit, and the buffers that they need.
 #[derive(Clone, Debug)]
@@ -29,12 +30,12 @@ impl SemiNmf {
     /// # Errors
     /// [`Error::Option`] if an option is impossible for activations of this shape.
     pub fn plan_iteration(&self, layout: &PanelLayout, limits: &EngineLimits) -> Result<Iteration, Error> {
-        let options = self.options(layout.neurons);
-        self.check(&options, layout)?;
+        let options = self.asked(layout)?.options;
+        let distribution = self.distribution_of(layout);
         let mut workspace = Workspace::default();
-        let panels = panels_of(layout, &options, limits);
+        let panels = panels_of(layout, distribution.rows().start, &options, limits);
         let buffers = Buffers::plan(&mut workspace, &panels, &options, limits);
-        let steps = Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+        let steps = steps(&options, &panels, &buffers, &distribution);
         let mut recording = steps.features_step(options.relaxation);
         recording.append(steps.pass(options.sweeps));
         let mut start = Recording::new();
@@ -49,6 +50,16 @@ impl SemiNmf {
         let coefficients = buffers.tokens.iter().map(|tokens| tokens.coefficients).collect();
         Ok(Iteration { workspace, recording, start, coefficients })
     }
+}
+
+/// The steps of activations whose scale and norm are 1.
+fn steps<'a>(
+    options: &'a Options,
+    panels: &'a [Panel],
+    buffers: &'a Buffers,
+    distribution: &'a Distribution,
+) -> Steps<'a> {
+    Steps { options, panels, buffers, scale: 1.0, squared_norm: 1.0, distribution }
 }
 
 #[cfg(test)]
@@ -86,10 +97,10 @@ mod tests {
                 let options =
                     SemiNmf::new(RANK).solver(solver).sparsity(sparsity).keep_best(keep_best).options(NEURONS);
                 let mut workspace = Workspace::default();
-                let panels = panels_of(&layout, &options, &limits);
+                let panels = panels_of(&layout, 0, &options, &limits);
                 let buffers = Buffers::plan(&mut workspace, &panels, &options, &limits);
-                let steps =
-                    Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+                let distribution = Distribution::alone(&layout);
+                let steps = steps(&options, &panels, &buffers, &distribution);
                 let name = format!("{}, {element}, {sparsity}, keep best: {keep_best}", solver.name());
                 check(&name, &layout, &options, &workspace, &steps.pass(options.sweeps));
             }
@@ -187,10 +198,11 @@ mod tests {
     fn each_panel_of_a_sample_weighs_its_penalties_by_the_norms_of_its_own_tokens() {
         let layout = layout(ElementType::F16);
         let options = SemiNmf::new(RANK).solver(Solver::Hals).options(NEURONS);
-        let panels = panels_of(&layout, &options, &limits());
+        let panels = panels_of(&layout, 0, &options, &limits());
         let buffers = Buffers::plan(&mut Workspace::default(), &panels, &options, &limits());
         let sample = Sample::of(&panels, 5);
-        let steps = Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+        let distribution = Distribution::alone(&layout);
+        let steps = steps(&options, &panels, &buffers, &distribution);
         let recording = steps.sample_pass(&sample.panels);
         let weighed: Vec<Resource> = recording
             .dispatches()
@@ -205,17 +217,17 @@ mod tests {
 
     #[test]
     fn no_dispatch_of_a_pass_keeps_a_device_busy_for_long() {
-        for dispatch_flops in [50_000_000_000, 200_000_000_000] {
+        for dispatch_flops in [50_000_000_000, 250_000_000_000] {
             let limits = EngineLimits { dispatch_flops, ..EngineLimits::of_gpu(1 << 31) };
             for (solver, rank) in
                 Solver::ALL.into_iter().flat_map(|solver| [100, 400, 4_096].map(|rank| (solver, rank)))
             {
                 let layout = PanelLayout::new(20_000, 14_336, ElementType::F16, true, limits.panel_bytes);
                 let options = SemiNmf::new(rank).solver(solver).options(layout.neurons);
-                let panels = panels_of(&layout, &options, &limits);
+                let panels = panels_of(&layout, 0, &options, &limits);
                 let buffers = Buffers::plan(&mut Workspace::default(), &panels, &options, &limits);
-                let steps =
-                    Steps { options: &options, panels: &panels, buffers: &buffers, scale: 1.0, squared_norm: 1.0 };
+                let distribution = Distribution::alone(&layout);
+                let steps = steps(&options, &panels, &buffers, &distribution);
                 for recording in [steps.pass(2 * options.sweeps), steps.coefficients_pass(8, true)] {
                     for dispatch in recording.dispatches() {
                         let (name, flops) = (dispatch.kernel.name, dispatch.cost.flops);

@@ -7,12 +7,14 @@ use std::ops::ControlFlow;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use unmix_runtime::{Pending, Prepared};
+use unmix_runtime::Pending;
 
 use crate::course::Course;
 use crate::fit::Fit;
 use crate::iteration_state::{Arrived, IterationState};
+use crate::prepared_steps::PreparedSteps;
 use crate::report::{iteration_report, report_later};
+use crate::same_features::same_features;
 use crate::start::Start;
 use crate::watch::Watch;
 use crate::{Error, Progress, Stage, StopReason, revival};
@@ -45,8 +47,8 @@ pub(crate) struct Iterations<'f> {
 
 /// The updates of the features, prepared to run.
 struct FeaturesSteps {
-    first: Box<dyn Prepared>,
-    next: Box<dyn Prepared>,
+    first: PreparedSteps,
+    next: PreparedSteps,
 }
 
 impl FeaturesSteps {
@@ -158,7 +160,10 @@ impl<'f> Iterations<'f> {
         // Even after a stop, one iteration must run. Otherwise there are no features to return.
         let ended = self.stop.is_some() || self.interrupted;
         let last = if ended { 1 } else { self.fit.options.max_iterations };
-        self.submitted < last && self.in_flight.len() <= self.fit.engine.limits().lookahead as usize
+        // All ranks must take the same steps in the same order, and some engines do not submit ahead.
+        let differ = self.fit.distribution.engines_differ();
+        let ahead = if differ { 0 } else { self.fit.engine.limits().lookahead };
+        self.submitted < last && self.in_flight.len() <= ahead as usize
     }
 
     /// Submits an iteration up to its pass over the activations: revives the features that are dead according to the reports, and updates
@@ -173,6 +178,7 @@ impl<'f> Iterations<'f> {
             // Over-relaxation needs the features of an earlier update, so the first update has none.
             let step = &self.features_steps;
             if self.updated { &step.next } else { &step.first }.run()?;
+            same_features(fit).await?;
             self.updated = true;
         }
         for (feature, replacement) in replacements {
@@ -201,6 +207,10 @@ impl<'f> Iterations<'f> {
         let (fit, options) = (self.fit, &self.fit.options);
         let Some(next) = self.in_flight.pop_front() else { return Ok(false) };
         let Arrived { report, weighted_sums } = next.arrive().await?;
+        // All ranks decide by what rank 0 has found.
+        let communicator = fit.distribution.communicator();
+        let report = communicator.of_rank(0, report);
+        let weighted_sums = weighted_sums.map(|sums| communicator.of_rank(0, sums));
         let weighted_sums = weighted_sums.as_deref().map(bytemuck::cast_slice);
         let report = iteration_report(fit, &report, self.course.losses.len() as u32)?;
         if !self.course.take(&report, weighted_sums, options, fit.measured.squared_norm)? {

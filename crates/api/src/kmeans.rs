@@ -74,7 +74,8 @@ async fn explained_share(fit: &Fit<'_>, sizes: &[u32]) -> Result<f64, Error> {
     fit.io.run_once(recording)?;
     let norms: Vec<f32> = fit.io.read(fit.buffers.centroid_norms, sizes.len() as u64).await?;
     let explained: f64 = norms.iter().zip(sizes).map(|(&norm, &size)| f64::from(norm) / f64::from(size.max(1))).sum();
-    Ok(explained / f64::from(sizes.iter().sum::<u32>().max(1)))
+    let share = explained / f64::from(sizes.iter().sum::<u32>().max(1));
+    Ok(fit.distribution.communicator().of_rank(0, vec![share])[0])
 }
 
 /// Fills the coefficients: each token starts with the least-squares coefficient of its own cluster's centroid.
@@ -155,13 +156,28 @@ async fn write_directions(fit: &Fit<'_>, chosen: &[u32]) -> Result<(), Error> {
     let columns = rows.columns as usize;
     for (tokens, first) in chosen.chunks(rows_at_once(rows)).zip((0..).step_by(rows_at_once(rows))) {
         let padded = fit.io.read_rows(rows, first).await?;
-        let mut values = Vec::with_capacity(tokens.len() * columns);
-        for (row, &token) in padded.chunks_exact(rows.stride as usize).zip(tokens) {
-            values.extend(direction(fit, &row[..columns], token));
-        }
+        let own: Vec<f32> = padded
+            .chunks_exact(rows.stride as usize)
+            .zip(tokens)
+            .filter(|(_, token)| fit.distribution.has(**token))
+            .flat_map(|(row, &token)| direction(fit, &row[..columns], token))
+            .collect();
+        let values = in_order_of(fit, tokens, columns, own);
         write(fit, first, DenseMatrix { rows: tokens.len(), columns, values })?;
     }
     Ok(())
+}
+
+/// The rows of `tokens` in their order, given those of the tokens that this rank has.
+fn in_order_of(fit: &Fit<'_>, tokens: &[u32], columns: usize, own: Vec<f32>) -> Vec<f32> {
+    let communicator = fit.distribution.communicator();
+    if communicator.ranks() == 1 {
+        return own;
+    }
+    let of_ranks = communicator.of_each_rank(&own);
+    let mut rows: Vec<_> = of_ranks.iter().map(|rows| rows.chunks_exact(columns)).collect();
+    let row = |&token: &u32| rows[fit.distribution.owner_of(token) as usize].next().unwrap_or_default();
+    tokens.iter().flat_map(row).copied().collect()
 }
 
 /// The given activations of a token, divided by the norm of all of its activations.
@@ -196,7 +212,7 @@ fn write(fit: &Fit<'_>, first: u32, mut centroids: DenseMatrix) -> Result<(), Er
     fit.io.write_at(fit.buffers.centroid_norms, first.into(), &norms)
 }
 
-/// Assigns the tokens of some panels to their nearest centroids. Returns the sizes of the clusters. It leaves coefficients in each panel:
+/// Assigns the tokens of some panels to their nearest centroids. Returns the sizes of the clusters over all ranks. It leaves coefficients in each panel:
 /// those that [`sum_directions`] needs, or with `final_step` those of the start.
 async fn assign(fit: &Fit<'_>, panels: &[Panel], final_step: bool) -> Result<Vec<u32>, Error> {
     let b = &fit.buffers;
@@ -221,7 +237,8 @@ async fn assign(fit: &Fit<'_>, panels: &[Panel], final_step: bool) -> Result<Vec
             sizes[cluster as usize] += 1;
         }
     }
-    Ok(sizes)
+    let of_ranks = fit.distribution.communicator().of_each_rank(&sizes);
+    Ok((0..sizes.len()).map(|cluster| of_ranks.iter().map(|sizes| sizes[cluster]).sum()).collect())
 }
 
 /// Leaves the sums of the assigned tokens' directions in the cross product.

@@ -22,6 +22,7 @@
 //! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |
 //! | between iterations | what they said (`report`, `course`), `revival`, and the callback (`watch`) |
 //! | checkpoints | `checkpoint` is what a caller's writer and reader see, `checkpoints` decides when, `checkpoint_header` whose they are; `iteration_state` and `saved_buffers` are what they hold; `checkpoint_handles`, `float_bits` |
+//! | several processes | a `distribution` says which tokens each has (`token_share`), a `communicator` connects them; `reduction` adds sums in the `segment_tree` where `prepared_steps` has one, `gathering` brings coefficients together, `same_features` keeps ranks with different engines in step |
 //! | several fits at once | `batch` is what a caller sees, `lockstep` iterates fits that share a session, `allocation` has the buffers of all |
 //! | between fits | `feature_cosines`, `matching` |
 //! | the consensus of runs | `consensus` is what a caller sees, `consensus_plan` says what it needs; `consensus_runs` starts and iterates the runs, `agreement` finds what they agree on, from the features in a `pool` and their `clusters`, `refit` fits that to all tokens |
@@ -38,6 +39,7 @@ mod checkpoint_header;
 mod checkpoints;
 mod clusters;
 mod coefficients_update;
+mod communicator;
 mod consensus;
 mod consensus_plan;
 mod consensus_runs;
@@ -45,6 +47,7 @@ mod course;
 mod debias;
 mod defaults;
 mod dense_matrix;
+mod distribution;
 mod encode;
 mod error;
 mod factorization;
@@ -55,6 +58,7 @@ mod fit;
 mod fit_plan;
 mod float_bits;
 mod gather;
+mod gathering;
 mod host_activations;
 mod iteration_plan;
 mod iteration_state;
@@ -70,15 +74,19 @@ mod outlier_tokens;
 mod panels;
 mod pass;
 mod pool;
+mod prepared_steps;
 mod progress;
+mod reduction;
 mod refit;
 mod report;
 mod residuals;
 mod result;
 mod revival;
 mod run;
+mod same_features;
 mod sample;
 mod saved_buffers;
+mod segment_tree;
 mod semi_nmf;
 mod session_io;
 mod solver;
@@ -87,6 +95,7 @@ mod statistics;
 mod steps;
 mod svd;
 mod token_rows;
+mod token_share;
 mod verification;
 mod warm_up;
 mod watch;
@@ -94,8 +103,10 @@ mod widths;
 
 pub use batch::Batch;
 pub use checkpoint::{CheckpointBuffer, CheckpointReader, CheckpointSummary, CheckpointWriter};
+pub use communicator::{Alone, Communicator};
 pub use consensus::{Consensus, ConsensusFit};
 pub use dense_matrix::DenseMatrix;
+pub use distribution::Distribution;
 pub use encode::{Encoder, Encoding};
 pub use error::Error;
 pub use factorization::{ConsensusSummary, Factorization, FeatureStatistics, FitSummary, Optimality};
@@ -108,6 +119,7 @@ pub use options::{Init, Options, Solver, StopReason};
 pub use outlier_tokens::OutlierTokens;
 pub use progress::{Progress, Stage};
 pub use semi_nmf::SemiNmf;
+pub use token_share::TokenShare;
 pub use unmix_kernels::ElementType;
 /// Errors of the engines, within [`Error::Runtime`].
 pub use unmix_runtime::Error as RuntimeError;

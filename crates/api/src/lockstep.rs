@@ -2,10 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use unmix_runtime::Prepared;
-
 use crate::course::Course;
 use crate::iterations::Iterations;
+use crate::prepared_steps::PreparedSteps;
 use crate::steps::{Steps, passes};
 use crate::watch::Watch;
 use crate::{Error, Progress, StopReason};
@@ -24,7 +23,7 @@ pub(crate) struct Lockstep<'f> {
 struct SharedPass {
     /// The numbers of the fits, each with its number of updates of the coefficients.
     serves: Vec<(usize, u32)>,
-    prepared: Box<dyn Prepared>,
+    prepared: PreparedSteps,
 }
 
 impl<'f> Lockstep<'f> {

@@ -7,6 +7,7 @@ use unmix_kernels::{MAXIMUM_PARTIALS, Recording, absolute_maximum, squared_norm}
 use crate::Error;
 use crate::allocation::{AllocatedFit, Allocation};
 use crate::buffers::Buffers;
+use crate::distribution::Distribution;
 use crate::gather::Gather;
 use crate::panels::Panel;
 use crate::session_io::SessionIo;
@@ -23,7 +24,7 @@ const LARGEST_EXPONENT: f64 = 106.0;
 pub(crate) struct Measured {
     /// Power of two by which activations are multiplied, so that their squares neither over- nor underflow; mostly 1.
     pub scale: f32,
-    /// ‖xᵢ‖² of the scaled activations.
+    /// ‖xᵢ‖² of the scaled activations, for the tokens of all ranks.
     pub token_energy: Vec<f32>,
     /// Σ ‖xᵢ‖² of the scaled activations.
     pub squared_norm: f64,
@@ -34,6 +35,7 @@ impl Measured {
     /// where they need a scale. The first pass copies the samples that are read from copies, and the norms come with what is gathered.
     pub async fn of(
         io: &SessionIo,
+        distribution: &Distribution,
         Allocation { fits, .. }: &Allocation,
         gathers: &[Gather<'_>],
     ) -> Result<Self, Error> {
@@ -41,7 +43,7 @@ impl Measured {
         let gather = |r: &mut Recording, panel: &Panel, scale| {
             gathers.iter().for_each(|gather| gather.record(r, panel, scale));
         };
-        let mut measured = norms(io, panels, buffers, 1.0, |r, panel| {
+        let mut measured = norms(io, distribution, panels, buffers, 1.0, |r, panel| {
             if panel.is_first_part() {
                 fits.iter().for_each(|fit| fit.samples.record_copies(r, panel.whole));
             }
@@ -49,8 +51,8 @@ impl Measured {
         })
         .await?;
         if !measured.needs_no_scale(panels) {
-            let scale = scale(io, panels, buffers).await?;
-            measured = norms(io, panels, buffers, scale, |r, panel| gather(r, panel, scale)).await?;
+            let scale = scale(io, distribution, panels, buffers).await?;
+            measured = norms(io, distribution, panels, buffers, scale, |r, panel| gather(r, panel, scale)).await?;
         }
         for (number, AllocatedFit { panels, buffers, .. }) in fits.iter().enumerate() {
             if number > 0 {
@@ -62,18 +64,31 @@ impl Measured {
     }
 
     /// What was measured before, with norms that are in the buffers again.
-    pub async fn again(io: &SessionIo, panels: &[Panel], buffers: &Buffers, scale: f32) -> Result<Self, Error> {
-        let measured = Measured::in_buffers(io, panels, buffers, scale).await?;
+    pub async fn again(
+        io: &SessionIo,
+        distribution: &Distribution,
+        panels: &[Panel],
+        buffers: &Buffers,
+        scale: f32,
+    ) -> Result<Self, Error> {
+        let measured = Measured::in_buffers(io, distribution, panels, buffers, scale).await?;
         measured.write_columns(io, panels, buffers)?;
         Ok(measured)
     }
 
-    /// Reads the norms of the activations times `scale` from the buffers.
-    async fn in_buffers(io: &SessionIo, panels: &[Panel], buffers: &Buffers, scale: f32) -> Result<Self, Error> {
+    /// Reads the norms of the activations times `scale` from the buffers, and gets those of the other ranks.
+    async fn in_buffers(
+        io: &SessionIo,
+        distribution: &Distribution,
+        panels: &[Panel],
+        buffers: &Buffers,
+        scale: f32,
+    ) -> Result<Self, Error> {
         let mut token_energy = Vec::with_capacity(panels.iter().map(|panel| panel.rows() as usize).sum());
         for panel in panels {
             token_energy.extend(io.read::<f32>(buffers.squared_norms(panel), panel.rows().into()).await?);
         }
+        let token_energy = distribution.communicator().joined(token_energy);
         let squared_norm = token_energy.iter().map(|&e| f64::from(e)).sum();
         Ok(Measured { scale, token_energy, squared_norm })
     }
@@ -110,6 +125,7 @@ impl Measured {
 /// The norms of the activations times `scale`. `visit` records what else happens to a panel.
 async fn norms(
     io: &SessionIo,
+    distribution: &Distribution,
     panels: &[Panel],
     buffers: &Buffers,
     scale: f32,
@@ -121,11 +137,11 @@ async fn norms(
         visit(&mut recording, panel);
     }
     io.run_once(recording)?;
-    Measured::in_buffers(io, panels, buffers, scale).await
+    Measured::in_buffers(io, distribution, panels, buffers, scale).await
 }
 
 /// The scale that takes the largest magnitude to between 1 and 2.
-async fn scale(io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<f32, Error> {
+async fn scale(io: &SessionIo, distribution: &Distribution, panels: &[Panel], buffers: &Buffers) -> Result<f32, Error> {
     let mut recording = Recording::new();
     // Magnitudes are at least zero, so that panels may all add to a maximum of zero.
     recording.clear(buffers.maxima);
@@ -134,6 +150,7 @@ async fn scale(io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<f3
     }
     io.run_once(recording)?;
     let maxima: Vec<u32> = io.read(buffers.maxima, u64::from(MAXIMUM_PARTIALS)).await?;
+    let maxima = distribution.communicator().joined(maxima);
     let largest = f32::from_bits(maxima.into_iter().max().unwrap_or(0));
     if !largest.is_finite() {
         return Err(Error::NonFinite);

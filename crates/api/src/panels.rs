@@ -8,14 +8,14 @@ use crate::Options;
 
 /// Tokens of the largest tile of a kernel. Parts of panels have a multiple of it, and at least one tile.
 const TILE_ROWS: u64 = 64;
-/// The largest number of sweeps over the coefficients in a dispatch, unless the options ask for more.
-const MOST_SWEEPS: u64 = 8;
 
 /// A row panel of the activations or a part of one, or a sample of its rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel {
-    /// Number of the panel, from 0.
+    /// Number of the panel among those of this process, from 0.
     pub index: usize,
+    /// Number of the panel among those of all processes, from 0.
+    pub number: usize,
     /// Number of the engine's panel that has its rows, from 0.
     pub whole: u32,
     /// Number of the first row's token in the whole matrix.
@@ -54,9 +54,17 @@ impl Panel {
     }
 }
 
-/// All panels of activations of this layout, for a fit with these options.
-pub(crate) fn panels_of(layout: &PanelLayout, options: &Options, limits: &EngineLimits) -> Vec<Panel> {
+/// All panels of activations of this layout, the first of which begins with token `first_token` of the whole matrix, for a fit with these
+/// options.
+pub(crate) fn panels_of(
+    layout: &PanelLayout,
+    first_token: u64,
+    options: &Options,
+    limits: &EngineLimits,
+) -> Vec<Panel> {
     let rows = part_rows(layout.panel_rows, most_rows(options, layout.neurons, limits));
+    let of_whole = layout.panel_rows.div_ceil(rows) as usize;
+    let first_number = (first_token / u64::from(layout.panel_rows)) as usize * of_whole;
     let parts = (0..layout.panels()).flat_map(|whole| {
         let all = layout.panel(whole);
         (0..all.rows)
@@ -65,8 +73,9 @@ pub(crate) fn panels_of(layout: &PanelLayout, options: &Options, limits: &Engine
     });
     let panel = |(index, (whole, first, activations))| Panel {
         index,
+        number: first_number + index,
         whole,
-        first_token: layout.rows(whole).start as u32 + first,
+        first_token: (first_token + layout.rows(whole).start) as u32 + first,
         every: 1,
         activations,
     };
@@ -76,10 +85,9 @@ pub(crate) fn panels_of(layout: &PanelLayout, options: &Options, limits: &Engine
 /// Most tokens of a visit: as many as the engine takes in one dispatch, whose coefficients it can bind.
 fn most_rows(options: &Options, neurons: u32, limits: &EngineLimits) -> u64 {
     let (rank, neurons) = (u64::from(options.rank), u64::from(neurons));
-    // The first pass after a warm-up does twice as many sweeps.
-    let sweeps = MOST_SWEEPS.max(2 * u64::from(options.sweeps));
-    // A visit's longest dispatches are products of [tokens, K] and [tokens, d] matrices, and the sweeps.
-    let flops = 2 * (rank + 1) * neurons.max(sweeps.saturating_mul(rank));
+    // A visit's longest dispatches are products of [tokens, K] and [tokens, d] matrices, and multiplicative updates. Sweeps over the
+    // coefficients are cut where they are recorded.
+    let flops = 2 * (rank + 1) * neurons.max(2 * rank);
     let of_flops = (limits.dispatch_flops / flops).max(TILE_ROWS);
     let of_binding = limits.max_binding_bytes / (rank.next_multiple_of(4) * 4);
     of_flops.min(of_binding).min(limits.dispatch_rows.into()).max(1)
@@ -109,10 +117,11 @@ mod tests {
     #[test]
     fn a_panel_is_cut_only_if_a_dispatch_would_be_too_long() {
         let limits = EngineLimits::of_gpu(1 << 31);
-        let rows = |rank, layout: &PanelLayout| panels_of(layout, &SemiNmf::new(rank).options(layout.neurons), &limits);
+        let rows =
+            |rank, layout: &PanelLayout| panels_of(layout, 0, &SemiNmf::new(rank).options(layout.neurons), &limits);
         let wide = layout(100_000, 14_336);
         assert_eq!(rows(400, &wide).len() as u32, wide.panels());
-        assert!(rows(4_096, &wide).len() as u32 > 8 * wide.panels());
+        assert!(rows(4_096, &wide).len() as u32 > 3 * wide.panels());
         let narrow = layout(200_000, 8);
         assert_eq!((narrow.panels(), rows(4, &narrow).len()), (1, 4));
     }
@@ -121,7 +130,7 @@ mod tests {
     fn the_parts_of_panels_are_all_rows_in_order() {
         let layout = PanelLayout { tokens: 1_000, neurons: 9, element: ElementType::F32, panel_rows: 300, stride: 12 };
         let limits = EngineLimits { dispatch_rows: 128, ..EngineLimits::of_gpu(1 << 31) };
-        let panels = panels_of(&layout, &SemiNmf::new(3).options(9), &limits);
+        let panels = panels_of(&layout, 0, &SemiNmf::new(3).options(9), &limits);
         let mut token = 0;
         for (number, panel) in panels.iter().enumerate() {
             let x = panel.activations;

@@ -1,10 +1,11 @@
 //! A pass over the panels. Only this file knows the order of the panels, which of them is the first, and which sums accumulate.
 
 use unmix_kernels::{
-    BufferId, InnerSum, Matrix, Precision, Recording, Split, Summation, coefficient_gram, cross_product,
-    cross_product_parts, fixed_order_sums,
+    BufferId, InnerSum, Matrix, PARTIAL_WORDS, Precision, Recording, ReducedSum, Reduction, Split, SumKind, Summation,
+    coefficient_gram, cross_product, cross_product_parts, fixed_order_sums,
 };
 
+use crate::distribution::Distribution;
 use crate::panels::Panel;
 
 /// The sums over all tokens that a pass computes: where they are stored, and how they are added up.
@@ -33,6 +34,8 @@ pub(crate) struct PanelSums {
     pub cross: Option<Precision>,
     /// Whether they add to the Gram matrix.
     pub gram: bool,
+    /// Whether the visit adds to the partial sums of ⟨Y, P⟩, as [`Pass::inner_sum`] says.
+    pub inner: bool,
     /// If set, their sums weighted by these norms [rows, 1] are added.
     pub norms: Option<Matrix>,
 }
@@ -40,7 +43,24 @@ pub(crate) struct PanelSums {
 impl PanelSums {
     /// No sums yet. `PanelSums { …, ..PanelSums::of(coefficients) }` chooses some.
     pub fn of(coefficients: Matrix) -> Self {
-        PanelSums { coefficients, cross: None, gram: false, norms: None }
+        PanelSums { coefficients, cross: None, gram: false, inner: false, norms: None }
+    }
+
+    /// The sums to which the coefficients add, for a reduction.
+    fn reduced(&self, sums: &Sums) -> Vec<ReducedSum> {
+        let features = self.coefficients.columns;
+        let rows = |out: Matrix| ReducedSum {
+            buffer: out.buffer(),
+            words: out.first_rows(features.min(out.rows)).elements(),
+            kind: SumKind::Numbers,
+        };
+        let mut reduced = Vec::new();
+        reduced.extend(self.cross.map(|_| rows(sums.cross)));
+        reduced.extend(self.gram.then(|| rows(sums.gram)));
+        let inner = ReducedSum { buffer: sums.inner, words: PARTIAL_WORDS.into(), kind: SumKind::Pairs };
+        reduced.extend(self.inner.then_some(inner));
+        reduced.extend(self.norms.and(sums.weighted).map(rows));
+        reduced
     }
 }
 
@@ -53,6 +73,8 @@ pub(crate) struct Pass<'a> {
     pub sums: &'a Sums,
     /// Power of two by which activations are multiplied.
     pub scale: f32,
+    /// The segments of the tokens, and who has them.
+    pub distribution: &'a Distribution,
 }
 
 impl Pass<'_> {
@@ -62,10 +84,10 @@ impl Pass<'_> {
         record_together(r, &[*self], |r, _, panel| visit(r, panel));
     }
 
-    /// What becomes of the partial sums of ⟨Y, P⟩ with a panel. The first panel of the pass starts them.
+    /// What becomes of the partial sums of ⟨Y, P⟩ with a panel. The first panel of a segment starts them.
     pub fn inner_sum(&self, panel: &Panel) -> InnerSum {
-        let is_first = self.panels.first().is_some_and(|first| first.index == panel.index);
-        if is_first { InnerSum::Started } else { InnerSum::Continued }
+        let place = self.panels.partition_point(|other| other.index < panel.index);
+        if self.begins(place) { InnerSum::Started } else { InnerSum::Continued }
     }
 
     /// Records how a panel adds to the sums. Without `accumulate`, the panel starts the sums.
@@ -86,6 +108,25 @@ impl Pass<'_> {
             cross_product(r, y, norms, out, 1.0, accumulate, Summation::default());
         }
     }
+
+    /// Number of the segment that the panel at `place` is in, if there is one.
+    fn segment(&self, place: usize) -> Option<u32> {
+        self.panels.get(place).map(|panel| self.distribution.segment_of(panel))
+    }
+
+    /// Whether the panel at `place` is the first of its segment.
+    fn begins(&self, place: usize) -> bool {
+        place == 0 || self.segment(place - 1) != self.segment(place)
+    }
+
+    /// After the last panel of a segment, records the reduction of its sums.
+    fn reduce(&self, r: &mut Recording, place: usize, leaving: &PanelSums) {
+        let (Some(segment), next) = (self.segment(place), self.segment(place + 1)) else { return };
+        if !self.distribution.is_whole() && next != Some(segment) {
+            let segments = self.distribution.segments();
+            r.reduce(Reduction { segment, segments, last: next.is_none(), sums: leaving.reduced(self.sums) });
+        }
+    }
 }
 
 /// Records passes of several fits as one, in which each panel of the activations is read once. The fits visit the panels, or samples of
@@ -103,11 +144,11 @@ pub(crate) fn record_together(
             let parts = pass.panels.iter().enumerate().skip(first).take_while(|(_, panel)| panel.whole == whole);
             for (place, panel) in parts {
                 let leaving = visit(r, number, panel);
-                pass.add(r, panel, &leaving, place > 0);
+                pass.add(r, panel, &leaving, !pass.begins(place));
+                pass.reduce(r, place, &leaving);
             }
         }
     }
-    // Here the sums cover all tokens. If several devices shared the tokens, their sums would be added up here.
 }
 
 #[cfg(test)]
@@ -121,7 +162,7 @@ mod tests {
     use crate::sample::Sample;
 
     /// The panels that a pass binds, dispatch after dispatch, and whether its dispatches read what they add to.
-    fn recorded(panels: &[Panel]) -> (Vec<u32>, Vec<bool>) {
+    fn recorded(layout: &PanelLayout, panels: &[Panel]) -> (Vec<u32>, Vec<bool>) {
         let mut workspace = Workspace::default();
         let y = workspace.matrix("coefficients", 100, 3);
         let sums = Sums {
@@ -133,7 +174,8 @@ mod tests {
             gram_split: None,
         };
         let mut recording = Recording::new();
-        Pass { panels, sums: &sums, scale: 1.0 }.record(&mut recording, |_, panel| {
+        let distribution = Distribution::alone(layout);
+        Pass { panels, sums: &sums, scale: 1.0, distribution: &distribution }.record(&mut recording, |_, panel| {
             let coefficients = y.first_rows(panel.rows());
             PanelSums { cross: Some(Precision::F32), gram: true, ..PanelSums::of(coefficients) }
         });
@@ -148,11 +190,11 @@ mod tests {
     #[test]
     fn the_first_panel_starts_the_sums_and_the_others_add_to_them() {
         let layout = PanelLayout { tokens: 250, neurons: 8, element: ElementType::F32, panel_rows: 100, stride: 8 };
-        let panels = panels_of(&layout, &SemiNmf::new(3).options(8), CpuEngine::new().limits());
-        assert_eq!(recorded(&panels), (vec![0, 1, 2], vec![false, false, true, true, true, true]));
+        let panels = panels_of(&layout, 0, &SemiNmf::new(3).options(8), CpuEngine::new().limits());
+        assert_eq!(recorded(&layout, &panels), (vec![0, 1, 2], vec![false, false, true, true, true, true]));
         // Of a sample the first panel may have no rows.
         let sample = Sample::of(&panels[1..], 70);
         assert_eq!(sample.panels.iter().map(|panel| panel.first_token).collect::<Vec<_>>(), [140, 210]);
-        assert_eq!(recorded(&sample.panels), (vec![1, 2], vec![false, false, true, true]));
+        assert_eq!(recorded(&layout, &sample.panels), (vec![1, 2], vec![false, false, true, true]));
     }
 }

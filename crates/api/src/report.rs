@@ -11,9 +11,10 @@ pub(crate) fn report_later(fit: &Fit<'_>) -> Pending<Vec<u32>> {
     fit.io.read_later(fit.buffers.report, report_words(fit.options.rank).into())
 }
 
-/// Waits for the report of the latest submitted pass. `expected` is the number of losses before it, if that is known.
+/// Waits for the report of the latest submitted pass, of rank 0. `expected` is the number of losses before it, if that is known.
 pub(crate) async fn latest_report(fit: &Fit<'_>, expected: Option<u32>) -> Result<Report, Error> {
-    parse(fit, &report_later(fit).await?, expected)
+    let words = fit.distribution.communicator().of_rank(0, report_later(fit).await?);
+    parse(fit, &words, expected)
 }
 
 /// The report of iteration `number`, from 0, in these words.

@@ -7,7 +7,7 @@ use unmix_kernels::Precision;
 use crate::course::Course;
 use crate::factors_in_place::factors;
 use crate::fit::Fit;
-use crate::statistics::{Factors, Part, statistics};
+use crate::statistics::{Activity, Factors, Part, statistics};
 use crate::verification::Verification;
 use crate::watch::Watch;
 use crate::{
@@ -97,9 +97,9 @@ impl Found {
         // Buffers are released before the result takes memory.
         fit.io.release(fit.buffers.sums.cross.buffer());
         let mut coefficients = DenseMatrix {
-            rows: fit.tokens as usize,
+            rows: fit.layout.tokens as usize,
             columns: rank,
-            values: Vec::with_capacity(fit.tokens as usize * rank),
+            values: Vec::with_capacity(fit.layout.tokens as usize * rank),
         };
         for tokens in &fit.buffers.tokens {
             if tokens.has_copy() {
@@ -108,7 +108,7 @@ impl Found {
             coefficients.values.extend(fit.io.read_matrix(tokens.coefficients).await?.values);
             fit.io.release(tokens.coefficients.buffer());
         }
-        let Fit { engine, io, buffers, options, measured, tokens, .. } = fit;
+        let Fit { engine, io, buffers, options, measured, tokens, distribution, .. } = fit;
         drop(io);
         let (scale, squared_norm) = (measured.scale, measured.squared_norm);
         let mut features = DenseMatrix { rows: rank, columns: neurons, values: vec![0.0; rank * neurons] };
@@ -119,7 +119,10 @@ impl Found {
         let unscale = 1.0 / f64::from(scale);
         let square = unscale * unscale;
         let share = |energy: f64| if squared_norm > 0.0 { energy / squared_norm } else { 0.0 };
-        let feature_statistics: Vec<FeatureStatistics> = statistics(&parts, &coefficients, squared_norm)
+        let of_ranks = distribution.communicator().of_each_rank(&Activity::of(&coefficients, rank));
+        let of_feature = |k: usize| of_ranks.iter().map(|of_rank| of_rank[k]).fold(Activity::default(), Activity::and);
+        let activities: Vec<Activity> = (0..rank).map(of_feature).collect();
+        let feature_statistics: Vec<FeatureStatistics> = statistics(&parts, &activities, tokens, squared_norm)
             .into_iter()
             .map(|s| FeatureStatistics { norm: s.norm * unscale, ..s })
             .collect();

@@ -54,11 +54,11 @@ pub(crate) async fn replacements(
     Ok(replacements)
 }
 
-/// Approximates ‖xᵢ − yᵢZ‖² of every token of the scaled activations. It uses only the kept entries, because the cross product may be in
+/// Approximates ‖xᵢ − yᵢZ‖² of every token of the scaled activations, at every rank. It uses only the kept entries, because the cross product may be in
 /// the memory of the dense features.
 async fn token_residuals_of(fit: &Fit<'_>) -> Result<Vec<f32>, Error> {
     let b = &fit.buffers;
-    let mut residuals = Vec::with_capacity(fit.tokens as usize);
+    let mut residuals = Vec::with_capacity(fit.layout.tokens as usize);
     for panel in &fit.panels {
         let (projections, reconstructed, y) = (b.projections(panel), b.previous(panel), b.coefficients(panel));
         let mut recording = Recording::new();
@@ -68,7 +68,7 @@ async fn token_residuals_of(fit: &Fit<'_>) -> Result<Vec<f32>, Error> {
         fit.io.run_once(recording)?;
         residuals.extend(fit.io.read::<f32>(b.token_words, panel.rows().into()).await?);
     }
-    Ok(residuals)
+    Ok(fit.distribution.communicator().joined(residuals))
 }
 
 fn cut(fit: &Fit<'_>, residual: &[f64]) -> Option<Replacement> {

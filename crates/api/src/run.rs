@@ -1,6 +1,7 @@
 //! Fits that share a session, from their begin, or one from a checkpoint, to the end of their iterations.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -9,10 +10,12 @@ use unmix_runtime::{Activations, Engine};
 use crate::checkpoint_header::CheckpointHeader;
 use crate::checkpoints::Checkpoints;
 use crate::course::Course;
+use crate::distribution::Distribution;
 use crate::fit::{Beginning, Fit, Saved};
 use crate::iterations::Iterations;
 use crate::lockstep::Lockstep;
 use crate::result::result;
+use crate::same_features::same_features;
 use crate::start::start;
 use crate::watch::Watch;
 use crate::{
@@ -20,10 +23,13 @@ use crate::{
 };
 
 /// What fits are computed with.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Run<'a> {
     pub engine: &'a dyn Engine,
+    /// The activations of this process.
     pub activations: &'a Activations,
+    /// Which tokens this process has.
+    pub distribution: Arc<Distribution>,
     /// Whether samples of streamed activations are copied.
     pub copies_samples: bool,
 }
@@ -53,19 +59,21 @@ impl<'a> Run<'a> {
         for watch in watches.iter_mut() {
             watch.stage(Stage::Measure);
         }
-        let tokens = self.activations.layout().tokens;
+        let tokens = self.distribution.tokens();
         let beginning = |Asked { options, .. }: &Asked<'_>| Beginning {
             gathered: kmeans::likely_tokens(options, tokens, random(options)),
             options: options.clone(),
         };
         let beginnings = asked.iter().map(beginning).collect();
-        let fits = Fit::begin(self.engine, self.activations, beginnings, self.copies_samples).await?;
+        let fits =
+            Fit::begin(self.engine, self.activations, self.distribution, beginnings, self.copies_samples).await?;
         warn_of_outliers(&fits[0]);
         let mut started = Vec::with_capacity(fits.len());
         for ((fit, Asked { given, .. }), watch) in fits.iter().zip(asked).zip(&mut *watches) {
             let mut rng = random(&fit.options);
             watch.stage(Stage::Start);
             started.push((start(fit, *given, &mut rng, watch).await?, rng));
+            same_features(fit).await?;
         }
         fits.iter().for_each(|fit| fit.samples.release(&fit.io));
         let mut iterations = Vec::with_capacity(fits.len());
@@ -87,7 +95,7 @@ impl<'a> Run<'a> {
         watch: &mut Watch<'_, P>,
     ) -> Result<Iterated<'a>, Error> {
         let saved = Saved { buffers: checkpoint, scale: header.scale };
-        let fit = Fit::resume(self.engine, self.activations, options, saved).await?;
+        let fit = Fit::resume(self.engine, self.activations, self.distribution, options, saved).await?;
         let iterations = vec![Iterations::resume(&fit, header.state)?];
         let (course, stop_reason) = iterate(iterations, checkpoints, std::slice::from_mut(watch)).await?.remove(0);
         Ok(Iterated { fit, course, stop_reason })
@@ -135,6 +143,9 @@ async fn iterate<P: FnMut(&Progress) -> ControlFlow<()>>(
 
 /// Warns of activations that make poor features.
 pub(crate) fn warn_of_outliers(fit: &Fit<'_>) {
+    if fit.distribution.communicator().rank() > 0 {
+        return;
+    }
     let energies: Vec<f64> = fit.measured.token_energy.iter().map(|&energy| f64::from(energy)).collect();
     if let Some(warning) = OutlierTokens::of(&energies).warning() {
         log::warn!("{warning}");

@@ -30,9 +30,8 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
-    /// Samples of rows that are read where they lie in the panels.
-    pub fn of(panels: &[Panel], options: &Options) -> Self {
-        let tokens = panels.iter().map(|panel| u64::from(panel.rows())).sum();
+    /// Samples of rows that are read where they lie in the panels. `tokens` is the number of tokens of all ranks.
+    pub fn of(panels: &[Panel], tokens: u64, options: &Options) -> Self {
         Samples {
             kmeans: Sample::of(panels, kmeans_every(tokens, options.rank)),
             warm_up: warm_up_every(tokens, options.rank).map(|every| Sample::of(panels, every)),
@@ -54,9 +53,8 @@ impl Samples {
 
     /// Whether fits with these options want the same samples.
     pub fn are_the_same(one: &Options, other: &Options) -> bool {
-        // The rank and the sweeps decide into which parts panels are cut.
-        let wanted =
-            |options: &Options| (options.rank, options.sweeps, options.init == Init::Kmeans, options.warm_up > 0);
+        // The rank decides into which parts panels are cut.
+        let wanted = |options: &Options| (options.rank, options.init == Init::Kmeans, options.warm_up > 0);
         wanted(one) == wanted(other)
     }
 
@@ -150,7 +148,7 @@ mod tests {
     #[test]
     fn shifted_samples_share_the_tokens_among_them() {
         let layout = PanelLayout { tokens: 103, neurons: 8, element: ElementType::F32, panel_rows: 10, stride: 8 };
-        let panels = panels_of(&layout, &SemiNmf::new(3).options(8), CpuEngine::new().limits());
+        let panels = panels_of(&layout, 0, &SemiNmf::new(3).options(8), CpuEngine::new().limits());
         let tokens: Vec<f32> = (0..103).map(|token| token as f32).collect();
         let mut met: Vec<f32> = (0..3)
             .flat_map(|shift| Sample::shifted(&panels, 3, shift).panels)

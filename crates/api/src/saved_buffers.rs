@@ -1,4 +1,5 @@
-//! Writes the buffers that carry the state of a fit between iterations to a checkpoint, and reads them back.
+//! Writes the buffers that carry the state of a fit between iterations to a checkpoint, and reads them back. A checkpoint has the buffers of
+//! all ranks, under the names that they would have on one rank. So a fit can go on with another number of ranks.
 
 use std::sync::PoisonError;
 
@@ -8,31 +9,75 @@ use crate::Error;
 use crate::buffers::Buffers;
 use crate::checkpoint::{CheckpointBuffer, CheckpointReader};
 use crate::checkpoint_handles::SharedWriter;
+use crate::fit::Fit;
+use crate::panels::panels_of;
 use crate::session_io::SessionIo;
 
 /// Number of bytes that are moved at once.
 const PIECE: u64 = 4 << 20;
 
-/// Writes a checkpoint with the given header.
-pub(crate) async fn save(
-    io: &SessionIo,
-    workspace: &Workspace,
-    buffers: &Buffers,
-    header: &str,
-    writer: &SharedWriter,
-) -> Result<(), Error> {
-    let saved = buffers.carried();
-    let named: Vec<CheckpointBuffer> = saved.iter().map(|&buffer| named(workspace, buffer)).collect();
+/// A buffer of a checkpoint.
+struct Saved {
+    described: CheckpointBuffer,
+    /// The rank that has it.
+    owner: u32,
+    /// The buffer, on that rank.
+    own: Option<BufferId>,
+}
+
+/// Writes a checkpoint with the given header. Rank 0 writes, and the others send what they have.
+pub(crate) async fn save(fit: &Fit<'_>, header: &str, writer: &SharedWriter) -> Result<(), Error> {
+    let communicator = fit.distribution.communicator();
+    let rank = communicator.rank();
+    let saved = saved(fit);
     let failed = |error: std::io::Error| Error::CheckpointWrite { problem: error.to_string() };
     let lock = || writer.0.lock().unwrap_or_else(PoisonError::into_inner);
-    lock().begin(header, &named).map_err(failed)?;
-    for (&buffer, CheckpointBuffer { bytes, .. }) in saved.iter().zip(&named) {
-        for (first, length) in pieces(*bytes) {
-            let piece = io.read_bytes(buffer, first, length).await?;
-            lock().write(&piece).map_err(failed)?;
+    if rank == 0 {
+        let described: Vec<CheckpointBuffer> = saved.iter().map(|saved| saved.described.clone()).collect();
+        lock().begin(header, &described).map_err(failed)?;
+    }
+    for Saved { described, owner, own } in saved {
+        for (first, length) in pieces(described.bytes) {
+            let mut piece = match own {
+                Some(buffer) => fit.io.read_bytes(buffer, first, length).await?,
+                None => Vec::new(),
+            };
+            if owner != 0 {
+                piece = communicator.sent_to(0, piece)[owner as usize].clone();
+            }
+            if rank == 0 {
+                lock().write(&piece).map_err(failed)?;
+            }
         }
     }
-    lock().finish().map_err(failed)
+    if rank == 0 {
+        lock().finish().map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// All buffers of a checkpoint, in their order.
+fn saved(fit: &Fit<'_>) -> Vec<Saved> {
+    let Fit { distribution, buffers, options, engine, .. } = fit;
+    let rank = distribution.communicator().rank();
+    let (layout, mut workspace) = (distribution.whole(&fit.layout), Workspace::default());
+    let panels = panels_of(&layout, 0, options, engine.limits());
+    let whole = Buffers::plan(&mut workspace, &panels, options, engine.limits());
+    let first = fit.panels.first().map_or(0, |panel| panel.number);
+    let mut saved = Vec::new();
+    for panel in &panels {
+        let owner = distribution.owner_of(panel.first_token);
+        let own = (owner == rank).then(|| buffers.carried_of_panel(panel.number - first));
+        for (place, buffer) in whole.carried_of_panel(panel.index).into_iter().enumerate() {
+            let own = own.as_ref().map(|own| own[place]);
+            saved.push(Saved { described: described(&workspace, buffer), owner, own });
+        }
+    }
+    for (buffer, own) in whole.carried_of_fit().into_iter().zip(buffers.carried_of_fit()) {
+        let own = (rank == 0).then_some(own);
+        saved.push(Saved { described: described(&workspace, buffer), owner: 0, own });
+    }
+    saved
 }
 
 /// Fills the buffers from a checkpoint.
@@ -42,8 +87,9 @@ pub(crate) fn restore(
     buffers: &Buffers,
     checkpoint: &dyn CheckpointReader,
 ) -> Result<(), Error> {
-    for buffer in buffers.carried() {
-        let CheckpointBuffer { name, bytes } = named(workspace, buffer);
+    let of_panels = (0..buffers.tokens.len()).flat_map(|panel| buffers.carried_of_panel(panel));
+    for buffer in of_panels.chain(buffers.carried_of_fit()) {
+        let CheckpointBuffer { name, bytes } = described(workspace, buffer);
         for (first, length) in pieces(bytes) {
             let mut piece = vec![0; length as usize];
             checkpoint.read(&name, first, &mut piece).map_err(|error| Error::Checkpoint {
@@ -55,7 +101,7 @@ pub(crate) fn restore(
     Ok(())
 }
 
-fn named(workspace: &Workspace, buffer: BufferId) -> CheckpointBuffer {
+fn described(workspace: &Workspace, buffer: BufferId) -> CheckpointBuffer {
     let spec = &workspace.buffers[buffer.0 as usize];
     CheckpointBuffer { name: spec.name.clone(), bytes: spec.bytes }
 }

@@ -10,6 +10,7 @@ use crate::checkpoint::{CheckpointReader, CheckpointSummary, CheckpointWriter};
 use crate::checkpoint_handles::{SharedReader, SharedWriter};
 use crate::checkpoint_header::CheckpointHeader;
 use crate::checkpoints::{CheckpointSchedule, Checkpoints};
+use crate::distribution::Distribution;
 use crate::option_checks::{check, check_given};
 use crate::run::{Asked, Run};
 use crate::watch::Watch;
@@ -44,6 +45,7 @@ pub struct SemiNmf {
     checkpoints: Option<CheckpointSchedule>,
     resume: Option<SharedReader>,
     copies_samples: bool,
+    distribution: Option<Arc<Distribution>>,
 }
 
 impl SemiNmf {
@@ -79,6 +81,7 @@ impl SemiNmf {
             checkpoints: None,
             resume: None,
             copies_samples: true,
+            distribution: None,
         }
     }
 
@@ -240,6 +243,7 @@ impl SemiNmf {
             checkpoints: None,
             resume: Some(SharedReader(Arc::new(checkpoint))),
             copies_samples: true,
+            distribution: None,
             options,
         })
     }
@@ -249,6 +253,14 @@ impl SemiNmf {
     /// [`Placement`](crate::Placement::Streamed).
     pub fn copy_samples(mut self, copy: bool) -> Self {
         self.copies_samples = copy;
+        self
+    }
+
+    /// Computes the fit together with other processes. Each of them passes its own share of the activations
+    /// ([`Distribution::share`]), and calls the same methods with the same options. The summary and the features of the result are the same
+    /// on every rank, and the coefficients are those of its own tokens.
+    pub fn distributed(mut self, distribution: Distribution) -> Self {
+        self.distribution = Some(Arc::new(distribution));
         self
     }
 
@@ -310,22 +322,40 @@ impl SemiNmf {
     ) -> Result<Factorization, Error> {
         let asked = self.asked(activations.layout())?;
         let (most, checkpoints) = (asked.options.max_iterations, Checkpoints::new(self.checkpoints.clone()));
-        let run = Run { engine, activations, copies_samples: self.copies_samples };
+        let distribution = self.distribution_of(activations.layout());
+        let copies_samples = self.copies_samples;
+        let run = Run { engine, activations, copies_samples, distribution: Arc::clone(&distribution) };
         let Some(SharedReader(checkpoint)) = &self.resume else {
-            let watch = &mut [Watch::new(&mut progress, most, 0.0)];
+            let watch = &mut [Watch::new(&mut progress, &distribution, most, 0.0)];
             return run.anew(&[asked], checkpoints, watch).await?.remove(0).result(&mut watch[0]).await;
         };
         let header = CheckpointHeader::parse(checkpoint.header())?;
-        header.check(&asked.options, activations.layout(), engine)?;
-        let watch = &mut Watch::new(&mut progress, most, header.summary.seconds);
+        header.check(&asked.options, &distribution, activations.layout(), engine)?;
+        let watch = &mut Watch::new(&mut progress, &distribution, most, header.summary.seconds);
         run.resume(asked.options, header, &**checkpoint, checkpoints, watch).await?.result(watch).await
     }
 
     /// The fit that is asked for. It is an error if an option is impossible for activations of this layout.
     pub(crate) fn asked(&self, layout: &PanelLayout) -> Result<Asked<'_>, Error> {
         let options = self.options(layout.neurons);
-        self.check(&options, layout)?;
+        let distribution = self.distribution_of(layout);
+        distribution.check_share(layout)?;
+        if distribution.engines_differ() && options.keep_best {
+            let expected = "different engines can disagree about which iterate is the best; use the solver hals, or engines of one kind";
+            return Err(Error::Option { option: "keep_best", given: "true".to_owned(), expected: expected.to_owned() });
+        }
+        self.check(&options, &distribution.whole(layout))?;
         Ok(Asked { options, given: self.coefficients.as_ref() })
+    }
+
+    /// Which tokens this process has, if its activations are cut like this.
+    pub(crate) fn distribution_of(&self, layout: &PanelLayout) -> Arc<Distribution> {
+        self.distribution.clone().unwrap_or_else(|| Arc::new(Distribution::alone(layout)))
+    }
+
+    /// Whether other processes take part.
+    pub(crate) fn is_distributed(&self) -> bool {
+        self.distribution.is_some()
     }
 
     /// Whether the fit takes checkpoints, or continues from one.
@@ -344,7 +374,7 @@ impl SemiNmf {
     }
 
     /// Returns an error if the options are impossible for activations of this layout.
-    pub(crate) fn check(&self, options: &Options, layout: &PanelLayout) -> Result<(), Error> {
+    fn check(&self, options: &Options, layout: &PanelLayout) -> Result<(), Error> {
         check(options, layout)?;
         // A fit from a checkpoint has had its start, so it needs no given coefficients.
         if self.resume.is_some() { Ok(()) } else { check_given(options, self.coefficients.as_ref(), layout) }

@@ -1,9 +1,13 @@
 //! Reads and writes the buffers of a session.
 
-use unmix_kernels::{BufferId, Features, Matrix, Recording};
-use unmix_runtime::{Pending, Prepared, Session};
+use std::sync::Arc;
 
+use unmix_kernels::{BufferId, Features, Matrix, Recording};
+use unmix_runtime::{Pending, Session};
+
+use crate::distribution::Distribution;
 use crate::kept_entries::KeptEntries;
+use crate::prepared_steps::PreparedSteps;
 use crate::{DenseMatrix, Error};
 
 /// Number of bytes of a matrix that are read at once. A copy of the whole matrix would take memory that nothing else needs.
@@ -14,38 +18,42 @@ const READ_BYTES: usize = 1 << 18;
 const PADDING: usize = 4;
 
 /// A session of an engine, with methods that read and write matrices and features.
-pub(crate) struct SessionIo(Box<dyn Session>);
+pub(crate) struct SessionIo {
+    session: Arc<dyn Session>,
+    /// The ranks over which recordings reduce.
+    distribution: Arc<Distribution>,
+}
 
 impl SessionIo {
     /// Reads and writes the buffers of `session`.
-    pub fn new(session: Box<dyn Session>) -> Self {
-        SessionIo(session)
+    pub fn new(session: Box<dyn Session>, distribution: Arc<Distribution>) -> Self {
+        SessionIo { session: session.into(), distribution }
     }
 
     /// Prepares a recording that is run many times.
-    pub fn prepare(&self, recording: Recording) -> Result<Box<dyn Prepared>, Error> {
-        Ok(self.0.prepare(recording)?)
+    pub fn prepare(&self, recording: Recording) -> Result<PreparedSteps, Error> {
+        PreparedSteps::new(Arc::clone(&self.session), Arc::clone(&self.distribution), recording)
     }
 
     /// Prepares and runs a recording that is run once.
     pub fn run_once(&self, recording: Recording) -> Result<(), Error> {
-        Ok(self.0.prepare(recording)?.run()?)
+        self.prepare(recording)?.run()
     }
 
     /// Tells the engine that the content of a buffer is no longer needed.
     pub fn release(&self, buffer: BufferId) {
-        self.0.release(buffer);
+        self.session.release(buffer);
     }
 
     /// Starts reading the first `count` 32-bit values of a buffer.
     pub fn read_later<T: bytemuck::Pod + Send>(&self, buffer: BufferId, count: u64) -> Pending<Vec<T>> {
-        let bytes = self.0.read(buffer, 0, count * 4);
+        let bytes = self.session.read(buffer, 0, count * 4);
         Box::pin(async { Ok(words(&bytes.await?)) })
     }
 
     /// Reads the first `count` 32-bit values of a buffer.
     pub async fn read<T: bytemuck::Pod>(&self, buffer: BufferId, count: u64) -> Result<Vec<T>, Error> {
-        Ok(words(&self.0.read(buffer, 0, count * 4).await?))
+        Ok(words(&self.session.read(buffer, 0, count * 4).await?))
     }
 
     /// Writes values to the start of a buffer.
@@ -55,17 +63,17 @@ impl SessionIo {
 
     /// Writes values to a buffer, from its 32-bit word `first` on.
     pub fn write_at<T: bytemuck::NoUninit>(&self, buffer: BufferId, first: u64, values: &[T]) -> Result<(), Error> {
-        Ok(self.0.write(buffer, first * 4, bytemuck::cast_slice(values))?)
+        Ok(self.session.write(buffer, first * 4, bytemuck::cast_slice(values))?)
     }
 
     /// Reads bytes of a buffer.
     pub async fn read_bytes(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>, Error> {
-        Ok(self.0.read(buffer, offset, bytes).await?)
+        Ok(self.session.read(buffer, offset, bytes).await?)
     }
 
     /// Writes bytes to a buffer.
     pub fn write_bytes(&self, buffer: BufferId, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        Ok(self.0.write(buffer, offset, bytes)?)
+        Ok(self.session.write(buffer, offset, bytes)?)
     }
 
     /// Reads a matrix without its padding.
@@ -82,14 +90,14 @@ impl SessionIo {
     /// Reads row `row` of a matrix without its padding.
     pub async fn read_row(&self, matrix: Matrix, row: u32) -> Result<Vec<f32>, Error> {
         let offset = u64::from(row) * u64::from(matrix.stride) * 4;
-        Ok(words(&self.0.read(matrix.buffer(), offset, u64::from(matrix.columns) * 4).await?))
+        Ok(words(&self.session.read(matrix.buffer(), offset, u64::from(matrix.columns) * 4).await?))
     }
 
     /// Reads up to [`rows_at_once`] rows of a matrix, beginning with row `first`, with their padding.
     pub async fn read_rows(&self, matrix: Matrix, first: u32) -> Result<Vec<f32>, Error> {
         let rows = (rows_at_once(matrix) as u64).min(u64::from(matrix.rows - first));
         let row_bytes = u64::from(matrix.stride) * 4;
-        Ok(words(&self.0.read(matrix.buffer(), u64::from(first) * row_bytes, rows * row_bytes).await?))
+        Ok(words(&self.session.read(matrix.buffer(), u64::from(first) * row_bytes, rows * row_bytes).await?))
     }
 
     /// Writes rows without padding to a matrix, beginning with its row `first`.

@@ -35,18 +35,26 @@ pub(crate) async fn start<P: FnMut(&Progress) -> ControlFlow<()>>(
 ) -> Result<Start, Error> {
     let moves_zeros = fit.options.solver.updates().coefficients.moves_zeros();
     match (fit.options.init, given) {
-        (Init::Given, Some(given)) => write_coefficients(fit, &given.values)?,
+        (Init::Given, Some(given)) => {
+            let rank = fit.options.rank as usize;
+            let own = fit.distribution.rows();
+            write_coefficients(fit, &given.values[own.start as usize * rank..own.end as usize * rank])?;
+        }
         (Init::Kmeans | Init::Given, _) if moves_zeros => {
             let explained = kmeans::features(fit, rng, watch).await?;
             return Ok(Start::Features { warm: warm_up::warm_up(fit, explained, watch)? });
         }
         (Init::Kmeans | Init::Given, _) => kmeans::coefficients(fit, rng, watch).await?,
         (Init::Random, _) => {
+            // Each coefficient takes one word. The numbers of a token do not depend on who has it.
+            let (words, rank) = (rng.get_word_pos(), u128::from(fit.options.rank));
+            rng.set_word_pos(words + u128::from(fit.distribution.rows().start) * rank);
             for tokens in &fit.buffers.tokens {
                 let y = tokens.coefficients;
                 let values: Vec<f32> = (0..y.rows as usize * y.columns as usize).map(|_| rng.random()).collect();
                 fit.io.write_rows(y, 0, &values)?;
             }
+            rng.set_word_pos(words + u128::from(fit.tokens) * rank);
         }
         (Init::Svd, _) => svd::coefficients(fit, rng, watch).await?,
     }
@@ -70,10 +78,16 @@ fn write_coefficients(fit: &Fit<'_>, values: &[f32]) -> Result<(), Error> {
 
 /// Adds a share of the mean to every coefficient.
 async fn raise_zeros(fit: &Fit<'_>) -> Result<(), Error> {
-    let mut sum = 0.0;
-    for tokens in &fit.buffers.tokens {
-        sum += fit.io.read_matrix(tokens.coefficients).await?.values.iter().map(|&y| f64::from(y)).sum::<f64>();
+    let mut sums = Vec::new();
+    for panels in fit.distribution.by_segment(&fit.panels) {
+        let mut sum = 0.0;
+        for panel in panels {
+            let values = fit.io.read_matrix(fit.buffers.coefficients(panel)).await?.values;
+            sum += values.iter().map(|&y| f64::from(y)).sum::<f64>();
+        }
+        sums.push([sum]);
     }
+    let [sum] = fit.distribution.sums(sums);
     let mean = sum / (fit.tokens as f64 * f64::from(fit.options.rank));
     let floor = if mean > 0.0 { POSITIVE_SHARE * mean as f32 } else { 1.0 };
     for tokens in &fit.buffers.tokens {

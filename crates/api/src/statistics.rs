@@ -84,27 +84,52 @@ impl Factors {
     }
 }
 
-/// The statistics of each feature, from its part, the coefficients Y [n, K] and ‖X‖².
-pub(crate) fn statistics(parts: &[Part], coefficients: &DenseMatrix, squared_norm: f64) -> Vec<FeatureStatistics> {
-    let rank = parts.len();
-    let mut active = vec![0u64; rank];
-    let mut largest = vec![0f32; rank];
-    for row in coefficients.values.chunks_exact(rank) {
-        for (k, &y) in row.iter().enumerate() {
-            active[k] += u64::from(y > 0.0);
-            largest[k] = largest[k].max(y);
+/// What the coefficients of a feature say about it.
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct Activity {
+    /// Number of tokens whose coefficient is above zero.
+    active: u64,
+    /// The largest coefficient, in f64 so that there is no padding.
+    largest: f64,
+}
+
+impl Activity {
+    /// The activity of each feature, from coefficients [tokens, `rank`].
+    pub fn of(coefficients: &DenseMatrix, rank: usize) -> Vec<Activity> {
+        let mut activities = vec![Activity::default(); rank];
+        for row in coefficients.values.chunks_exact(rank) {
+            for (activity, &y) in activities.iter_mut().zip(row) {
+                activity.active += u64::from(y > 0.0);
+                activity.largest = activity.largest.max(y.into());
+            }
         }
+        activities
     }
+
+    /// The activity over the tokens of both.
+    pub fn and(self, other: Activity) -> Activity {
+        Activity { active: self.active + other.active, largest: self.largest.max(other.largest) }
+    }
+}
+
+/// The statistics of each feature, from its part, its activity, the number of tokens and ‖X‖².
+pub(crate) fn statistics(
+    parts: &[Part],
+    activities: &[Activity],
+    tokens: u64,
+    squared_norm: f64,
+) -> Vec<FeatureStatistics> {
     let share = |energy: f64| if squared_norm > 0.0 { energy / squared_norm } else { 0.0 };
     parts
         .iter()
-        .enumerate()
-        .map(|(k, part)| FeatureStatistics {
+        .zip(activities)
+        .map(|(part, activity)| FeatureStatistics {
             energy_share: share(part.energy),
             // ‖R + y z‖² − ‖R‖² = 2⟨R, y z⟩ + ‖y z‖² with ⟨R, y z⟩ = inner − overlap.
             explained_share: share(2.0 * (part.inner - part.overlap) + part.energy),
-            active_share: active[k] as f64 / coefficients.rows.max(1) as f64,
-            max_coefficient: largest[k],
+            active_share: activity.active as f64 / tokens.max(1) as f64,
+            max_coefficient: activity.largest as f32,
             norm: part.norm,
             nonzeros: part.nonzeros,
             reproducibility: None,

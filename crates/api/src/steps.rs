@@ -9,6 +9,7 @@ use unmix_kernels::{
 use crate::Options;
 use crate::buffers::Buffers;
 use crate::coefficients_update::{self, CoefficientsUpdate, HalsCoefficients};
+use crate::distribution::Distribution;
 use crate::features_update;
 use crate::kept_entries::KeptEntries;
 use crate::panels::Panel;
@@ -30,6 +31,8 @@ pub(crate) struct Steps<'a> {
     pub scale: f32,
     /// ‖X‖² of the scaled activations.
     pub squared_norm: f64,
+    /// Who has which tokens.
+    pub distribution: &'a Distribution,
 }
 
 impl<'a> Steps<'a> {
@@ -39,7 +42,7 @@ impl<'a> Steps<'a> {
 
     /// A pass over `panels` that computes the sums of the fit.
     pub fn over(&self, panels: &'a [Panel]) -> Pass<'a> {
-        Pass { panels, sums: &self.buffers.sums, scale: self.scale }
+        Pass { panels, sums: &self.buffers.sums, scale: self.scale, distribution: self.distribution }
     }
 
     /// The commands before the first update of the features, for a start that provides coefficients and their sums.
@@ -84,7 +87,7 @@ impl<'a> Steps<'a> {
     fn visit_in_iteration(&self, r: &mut Recording, panel: &Panel, updates: u32) -> PanelSums {
         let b = self.buffers;
         let inner = self.over(self.panels).inner_sum(panel);
-        PanelSums { norms: b.tokens[panel.index].norms, ..self.visit(r, panel, updates, inner) }
+        PanelSums { inner: true, norms: b.tokens[panel.index].norms, ..self.visit(r, panel, updates, inner) }
     }
 
     /// Keeps the iterate if it is the best so far.
@@ -119,7 +122,12 @@ impl<'a> Steps<'a> {
             project(r, panel.activations, &b.features, b.projections(panel), self.scale);
             let settings = self.coefficients_settings(sweeps, pass.inner_sum(panel));
             descent.record(r, &self.coefficients_operands(panel, None), settings);
-            PanelSums { cross: cross.then_some(Precision::F32), gram: true, ..PanelSums::of(b.coefficients(panel)) }
+            PanelSums {
+                cross: cross.then_some(Precision::F32),
+                gram: true,
+                inner: true,
+                ..PanelSums::of(b.coefficients(panel))
+            }
         });
         self.loss(r);
         recording
@@ -166,8 +174,7 @@ impl<'a> Steps<'a> {
     /// all tokens, and rounding raises the loss by about 1e-6 · K/n of itself. The sums that describe the result are computed again at the
     /// end.
     pub fn precision(&self) -> Precision {
-        let tokens: u64 = self.panels.iter().map(|panel| u64::from(panel.rows())).sum();
-        let rounded = self.updates().alternate_least_squares() && tokens >= FEWEST_ROUNDED;
+        let rounded = self.updates().alternate_least_squares() && self.distribution.tokens() >= FEWEST_ROUNDED;
         if rounded { Precision::Bf16 } else { Precision::F32 }
     }
 

@@ -32,11 +32,16 @@ impl Verification {
     pub async fn of(fit: &Fit<'_>) -> Result<Self, Error> {
         fit.io.run_once(fit.steps().feature_gram())?;
         let norms = feature_norms(fit).await?;
-        let mut found = Verification::default();
-        for panel in &fit.panels {
-            found.add(fit, panel, &norms).await?;
+        let mut of_segments = Vec::new();
+        for panels in fit.distribution.by_segment(&fit.panels) {
+            let mut found = Verification::default();
+            for panel in panels {
+                found.add(fit, panel, &norms).await?;
+            }
+            of_segments.push([found.loss, found.coefficient_slope, found.bad_coefficients as f64]);
         }
-        Ok(found)
+        let [loss, coefficient_slope, bad_coefficients] = fit.distribution.sums(of_segments);
+        Ok(Verification { loss, coefficient_slope, bad_coefficients: bad_coefficients as u64 })
     }
 
     /// Adds what the verification finds in a panel.

@@ -2,15 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use unmix_kernels::Recording;
-use unmix_runtime::Prepared;
-
 use crate::fit::Fit;
+use crate::prepared_steps::PreparedSteps;
 use crate::sample::Sample;
 use crate::steps::Steps;
 use crate::watch::Watch;
 use crate::widths::{widest, widths};
 use crate::{Error, Progress, Stage};
+use unmix_kernels::Recording;
 
 /// If the clusters explain less than this share of the tokens' directions, the features begin wide: they keep more neurons than in the end.
 /// At such a share the tokens are sums of directions rather than members of clusters, and the mean of a cluster mixes several directions.
@@ -35,7 +34,7 @@ pub(crate) fn warm_up<P: FnMut(&Progress) -> ControlFlow<()>>(
     log::debug!("clusters explain {explained:.3} of the directions; features begin wide: {wide}");
     // The norms of k-means' sample are there.
     fit.measured.write_norms(&fit.io, &sample.panels, &fit.buffers)?;
-    let mut prepared: Option<(Iteration, Box<dyn Prepared>)> = None;
+    let mut prepared: Option<(Iteration, PreparedSteps)> = None;
     let mut before = None;
     for (iteration, after) in (1..=of).zip(widths(of, wide)) {
         if !watch.stage(Stage::WarmUp { iteration, of }) && before.is_none_or(|width| width == 1) {

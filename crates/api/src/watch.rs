@@ -1,8 +1,11 @@
 //! Tells the caller the progress of a fit, and notes whether the caller asks it to stop.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
+use crate::communicator::Communicator;
+use crate::distribution::Distribution;
 use crate::{Progress, Stage};
 
 /// The caller's callback, and the progress that it was told last.
@@ -13,11 +16,13 @@ pub(crate) struct Watch<'p, P> {
     before: f64,
     latest: Progress,
     interrupted: bool,
+    /// All ranks stop together.
+    communicator: Arc<dyn Communicator>,
 }
 
 impl<'p, P: FnMut(&Progress) -> ControlFlow<()>> Watch<'p, P> {
     /// Begins to watch a fit of at most `max_iterations` iterations. `before` are the seconds that the fit has taken already.
-    pub fn new(callback: &'p mut P, max_iterations: u32, before: f64) -> Self {
+    pub fn new(callback: &'p mut P, distribution: &Distribution, max_iterations: u32, before: f64) -> Self {
         let latest = Progress {
             stage: Stage::Measure,
             iteration: 0,
@@ -27,7 +32,8 @@ impl<'p, P: FnMut(&Progress) -> ControlFlow<()>> Watch<'p, P> {
             dead_features: 0,
             seconds: 0.0,
         };
-        Watch { callback, started: Instant::now(), before, latest, interrupted: false }
+        let communicator = distribution.shared_communicator();
+        Watch { callback, started: Instant::now(), before, latest, interrupted: false, communicator }
     }
 
     /// Seconds that the fit has taken so far.
@@ -40,11 +46,12 @@ impl<'p, P: FnMut(&Progress) -> ControlFlow<()>> Watch<'p, P> {
         self.tell(Progress { stage, ..self.latest.clone() })
     }
 
-    /// Tells the caller the progress. Returns whether the fit continues.
+    /// Tells the caller the progress. Returns whether the fit continues, which it does if no rank's caller has asked to stop.
     pub fn tell(&mut self, progress: Progress) -> bool {
         self.latest = progress;
         self.latest.seconds = self.seconds();
-        self.interrupted |= (self.callback)(&self.latest).is_break();
+        let stops = (self.callback)(&self.latest).is_break();
+        self.interrupted |= self.communicator.any(stops);
         !self.interrupted
     }
 

@@ -40,13 +40,18 @@ impl EngineArgs {
 
 /// Opens the engine that the options ask for, and reports which one it is.
 pub fn open(args: &EngineArgs, reporter: &mut Reporter) -> Result<Box<dyn Engine>, Failure> {
-    let OpenDevice { engine, why } = choose(args)?;
+    open_numbered(args, 0, reporter)
+}
+
+/// The same for the process with this number among those of this machine. Each takes a GPU of its own, if there are several.
+pub fn open_numbered(args: &EngineArgs, number: u32, reporter: &mut Reporter) -> Result<Box<dyn Engine>, Failure> {
+    let OpenDevice { engine, why } = choose(args, number)?;
     reporter.engine(engine.as_ref(), why);
     Ok(engine)
 }
 
 /// Opens the engine that the options ask for.
-pub fn choose(args: &EngineArgs) -> Result<OpenDevice, Failure> {
+pub fn choose(args: &EngineArgs, number: u32) -> Result<OpenDevice, Failure> {
     if let (EngineOption::Cpu, Some(name)) = (args.engine, &args.adapter) {
         return Err(Failure::Usage(format!(
             "--adapter {name}: an adapter cannot be chosen with --engine cpu; leave out one of them"
@@ -57,5 +62,5 @@ pub fn choose(args: &EngineArgs) -> Result<OpenDevice, Failure> {
         EngineOption::Cpu => DeviceKind::Cpu,
         EngineOption::Gpu => DeviceKind::Gpu,
     };
-    Ok(Device { kind, adapter: args.adapter.clone() }.open()?)
+    Ok(Device { kind, adapter: args.adapter.clone(), number }.open()?)
 }

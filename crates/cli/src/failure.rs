@@ -54,6 +54,14 @@ pub enum Failure {
     /// A signal such as Ctrl-C. If anything was found, it has been saved.
     #[error("{0}")]
     Interrupted(String),
+    /// Ranks that compute together have failed, one of them first.
+    #[error("{message}")]
+    OfRanks {
+        /// The exit code.
+        code: u8,
+        /// What is wrong, and on which rank.
+        message: String,
+    },
     /// A check found something wrong.
     #[error("{0}")]
     Check(String),
@@ -179,6 +187,7 @@ impl Failure {
             Failure::NoDevice(_) => 3,
             Failure::Memory(_) => OUT_OF_MEMORY,
             Failure::Interrupted(_) => interrupt::exit_code(),
+            Failure::OfRanks { code, .. } => *code,
             Failure::Check(_) | Failure::Output(_) => 1,
             // The reader closed the pipe because it had what it wanted.
             Failure::ReaderGone => 0,

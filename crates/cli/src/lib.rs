@@ -20,6 +20,8 @@ mod number_args;
 mod open_files;
 mod output;
 mod progress;
+mod rank_main;
+mod ranks;
 mod shared_args;
 mod source;
 mod terminal;
@@ -34,16 +36,14 @@ pub use crate::allocator::EndingAllocator;
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 use crate::progress::Reporter;
+pub use crate::rank_main::{RankEnd, main_of_rank};
+pub use crate::ranks::Ranks;
 use crate::terminal::Marks;
 
 /// Runs the command line `arguments`, whose first entry is the program, and returns the exit code. A process can do so once: signals,
 /// threads and the log are those of the command from then on.
 pub fn main(arguments: Vec<OsString>) -> u8 {
-    let arguments = arguments::set(arguments);
-    quiet_vulkan();
-    unmix_data::catch_bus_errors();
-    open_files::raise_limit();
-    let cli = Cli::try_parse_from(arguments).unwrap_or_else(|error| refuse(&error));
+    let cli = Cli::try_parse_from(begin(arguments)).unwrap_or_else(|error| refuse(&error));
     let mut reporter = Reporter::new(cli.shared.progress, cli.shared.quiet);
     logging::start(&cli.shared, reporter.is_json());
     if reporter.is_json() {
@@ -56,12 +56,21 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     failure.exit_code()
 }
 
+/// What comes before anything else in a process.
+fn begin(arguments: Vec<OsString>) -> &'static [OsString] {
+    let arguments = arguments::set(arguments);
+    quiet_vulkan();
+    unmix_data::catch_bus_errors();
+    open_files::raise_limit();
+    arguments
+}
+
 fn run(cli: &Cli, reporter: &mut Reporter) -> Result<(), Failure> {
     threads::start()?;
     match &cli.command {
         Command::Demo(args) => commands::demo::run(args, &cli.shared, reporter),
         Command::Inspect(args) => commands::inspect::run(args, &cli.shared),
-        Command::Fit(args) => commands::fit::run(args, &cli.shared, reporter),
+        Command::Fit(args) => commands::fit::run(args, &cli.shared, reporter, None),
         Command::Sweep(args) => commands::sweep::run(args, &cli.shared, reporter),
         Command::Encode(args) => commands::encode::run(args, &cli.shared, reporter),
         Command::Features(args) => commands::features::run(args, &cli.shared),

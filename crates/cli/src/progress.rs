@@ -76,6 +76,11 @@ impl Reporter {
         Reporter::in_mode(mode)
     }
 
+    /// A reporter that shows nothing.
+    pub fn silent() -> Reporter {
+        Reporter::in_mode(Mode::None)
+    }
+
     fn in_mode(mode: Mode) -> Reporter {
         Reporter {
             mode,

@@ -114,15 +114,24 @@ impl CheckpointFolder {
     /// # Errors
     /// If there is no checkpoint, if a living process works on the folder, or if the folder cannot be read.
     pub fn resume(dir: impl AsRef<Path>) -> Result<CheckpointFolder, Error> {
+        let mut folder = Self::read(dir)?;
+        folder.lock = lock_of(&folder.path)?;
+        Ok(folder)
+    }
+
+    /// Opens that folder to read from it, while another process of the same fit may add checkpoints to it.
+    ///
+    /// # Errors
+    /// If there is no checkpoint, or if the folder cannot be read.
+    pub fn read(dir: impl AsRef<Path>) -> Result<CheckpointFolder, Error> {
         let dir = dir.as_ref();
         let path = Self::path_for(dir)?;
         let none = || Error::NoCheckpoint { path: path.clone(), dir: dir.to_owned() };
         if path.symlink_metadata().is_err() {
             return Err(none());
         }
-        let lock = lock_of(&path)?;
         let Some(&latest) = checkpoints(&path)?.last() else { return Err(none()) };
-        Ok(CheckpointFolder { path, request: None, next: latest + 1, lock, under_way: None, guard: None })
+        Ok(CheckpointFolder { path, request: None, next: latest + 1, lock: None, under_way: None, guard: None })
     }
 
     /// Deletes the folder of the result `dir`, if there is one, because the fit is complete.

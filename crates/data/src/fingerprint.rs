@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use unmix::{ActivationSource, ElementType};
@@ -48,13 +48,15 @@ struct Shared {
     /// Rows hashed so far. It shows without the lock which rows do not come next.
     rows: AtomicU64,
     hash: Mutex<Hash>,
+    /// The fingerprint, if it was found in another way.
+    known: OnceLock<String>,
 }
 
 impl<S: ActivationSource> Fingerprinting<S> {
     /// A source of which nothing has been read yet.
     pub fn new(source: S) -> Self {
         let hash = Mutex::new(Hash::new(&source));
-        Fingerprinting { source, shared: Arc::new(Shared { rows: AtomicU64::new(0), hash }) }
+        Fingerprinting { source, shared: Arc::new(Shared { rows: AtomicU64::new(0), hash, known: OnceLock::new() }) }
     }
 
     /// The source itself.
@@ -62,11 +64,20 @@ impl<S: ActivationSource> Fingerprinting<S> {
         &self.source
     }
 
+    /// Tells it the fingerprint, which was found in another way.
+    pub fn know(&self, fingerprint: String) {
+        // It cannot become another one.
+        let _ = self.shared.known.set(fingerprint);
+    }
+
     /// The fingerprint. It reads the rows that nobody has read in order yet.
     ///
     /// # Errors
     /// If the source cannot be read.
     pub fn fingerprint(&self) -> Result<String, Error> {
+        if let Some(known) = self.shared.known.get() {
+            return Ok(known.clone());
+        }
         let mut hash = self.shared.hash.lock().unwrap_or_else(PoisonError::into_inner);
         let read = hash.rest(&self.source);
         self.shared.rows.store(hash.rows, Ordering::Release);
@@ -116,6 +127,19 @@ impl<S: ActivationSource> ActivationSource for Fingerprinting<S> {
     }
 }
 
+/// What is hashed before the elements. It has a fixed size, so that no two inputs share a byte string.
+pub(crate) fn beginning(source: &dyn ActivationSource) -> Vec<u8> {
+    let (tokens, neurons, element) = (source.tokens(), source.neurons(), source.element());
+    let mut name = [0u8; 8];
+    name[..element.name().len()].copy_from_slice(element.name().as_bytes());
+    [&b"unmix activations 1\0"[..], &tokens.to_le_bytes()[..], &neurons.to_le_bytes(), &name].concat()
+}
+
+/// A hash as text.
+pub(crate) fn hashed_text(hash: blake3::Hash) -> String {
+    format!("blake3:{}", hash.to_hex())
+}
+
 /// A hash over the rows so far.
 #[derive(Debug)]
 struct Hash {
@@ -125,15 +149,8 @@ struct Hash {
 
 impl Hash {
     fn new(source: &dyn ActivationSource) -> Self {
-        let (tokens, neurons, element) = (source.tokens(), source.neurons(), source.element());
         let mut hasher = blake3::Hasher::new();
-        // The beginning has a fixed size, so that no two inputs share a byte string.
-        hasher.update(b"unmix activations 1\0");
-        hasher.update(&tokens.to_le_bytes());
-        hasher.update(&neurons.to_le_bytes());
-        let mut name = [0u8; 8];
-        name[..element.name().len()].copy_from_slice(element.name().as_bytes());
-        hasher.update(&name);
+        hasher.update(&beginning(source));
         Hash { hasher, rows: 0 }
     }
 
@@ -163,6 +180,6 @@ impl Hash {
     }
 
     fn text(&self) -> String {
-        format!("blake3:{}", self.hasher.finalize().to_hex())
+        hashed_text(self.hasher.finalize())
     }
 }

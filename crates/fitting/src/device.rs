@@ -23,6 +23,8 @@ pub struct Device {
     pub kind: DeviceKind,
     /// Text that the name of the adapter contains, or its number or PCI address. Means nothing for the CPU.
     pub adapter: Option<String>,
+    /// Which of several adapters that are alike, from 0; see [`AdapterChoice::number`].
+    pub number: u32,
 }
 
 /// The engine of a device.
@@ -39,7 +41,7 @@ impl Device {
     /// # Errors
     /// If there is no such adapter, or it cannot be used. A device that may be any falls back to the CPU.
     pub fn open(&self) -> Result<OpenDevice, Error> {
-        let named = AdapterChoice { name: self.adapter.clone(), ..Default::default() };
+        let named = AdapterChoice { name: self.adapter.clone(), number: self.number, ..Default::default() };
         let opened = |engine, why| Ok(OpenDevice { engine, why });
         match (self.kind, &self.adapter) {
             (DeviceKind::Cpu, _) => opened(Box::new(CpuEngine::new()), ""),

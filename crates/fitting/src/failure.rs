@@ -102,6 +102,17 @@ impl FitFailure {
         }
     }
 
+    /// Whether all processes that compute a fit together have this failure, because it comes from what they know of all tokens.
+    pub fn is_of_all_ranks(&self) -> bool {
+        use unmix::Error::{NonFinite, OutOfRange, Unsound};
+        let is_not_finite = |error: &Error| matches!(error, Error::NotFinite { .. });
+        match self {
+            FitFailure::Fit(error) => matches!(error, NonFinite | OutOfRange { .. } | Unsound { .. }),
+            FitFailure::Data(error) | FitFailure::DataOf { error, .. } => is_not_finite(error),
+            FitFailure::Rank { .. } | FitFailure::Memory { .. } => false,
+        }
+    }
+
     /// The error of a computation. If the activations are not finite, or cannot be read, it says where and why.
     pub fn of_computation(error: unmix::Error, input: &FitInput) -> FitFailure {
         let found = match &error {

@@ -4,11 +4,9 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use unmix::{
-    Activations, Consensus, ConsensusFit, Engine, Error, FitPlan, MemoryLimits, Options, PanelLayout, Placement,
-    Progress, SemiNmf, Streaming,
+    Activations, CheckpointWriter, Consensus, ConsensusFit, Distribution, Engine, Error, FitPlan, MemoryLimits,
+    Options, PanelLayout, Placement, Progress, SemiNmf, Streaming,
 };
-use unmix_data::CheckpointFolder;
-
 /// What is computed.
 pub enum Fitting {
     /// One fit.
@@ -55,11 +53,26 @@ impl Fitting {
         }
     }
 
-    /// The same with checkpoints in `folder`. A consensus takes none.
-    pub fn checkpointed(self, every: Duration, folder: CheckpointFolder) -> Self {
+    /// The same with checkpoints that `writer` stores. A consensus takes none.
+    pub fn checkpointed(self, every: Duration, writer: impl CheckpointWriter + 'static) -> Self {
         match self {
-            Fitting::Single(fit) => Fitting::Single(fit.checkpoint(every, folder)),
+            Fitting::Single(fit) => Fitting::Single(fit.checkpoint(every, writer)),
             consensus => consensus,
+        }
+    }
+
+    /// The same over several processes.
+    ///
+    /// # Errors
+    /// If it is a consensus, which is computed in one process.
+    pub fn distributed(self, distribution: Distribution) -> Result<Self, Error> {
+        match self {
+            Fitting::Single(fit) => Ok(Fitting::Single(fit.distributed(distribution))),
+            Fitting::Consensus { consensus, .. } => {
+                let given = consensus.size().0.to_string();
+                let expected = "a consensus is computed in one process; leave it out".to_owned();
+                Err(Error::Option { option: "runs", given, expected })
+            }
         }
     }
 

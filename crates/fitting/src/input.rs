@@ -4,8 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use unmix::{ActivationSource, ElementType};
-use unmix_data::{ActivationSet, Error, InputRecord, MemoryActivations, OrdinaryReads, TokenColumns};
+use unmix::{ActivationSource, Distribution, ElementType};
+use unmix_data::{
+    ActivationSet, Error, InputRecord, MemoryActivations, OrdinaryReads, TokenColumns, fingerprint_of_ranks,
+};
 
 use crate::FitFailure;
 
@@ -53,6 +55,22 @@ impl FitInput {
     pub fn check_unchanged(&self, fingerprint: &str) -> Result<(), Error> {
         match self {
             FitInput::Files(set) => set.check_unchanged(fingerprint),
+            FitInput::Memory(memory) => memory.check_unchanged(fingerprint),
+        }
+    }
+
+    /// The same, of which each process of a fit checks its own share. All call it at once.
+    ///
+    /// # Errors
+    /// As [`check_unchanged`](Self::check_unchanged).
+    pub fn check_unchanged_over(&self, distribution: &Distribution, fingerprint: &str) -> Result<(), Error> {
+        match self {
+            FitInput::Files(set) => {
+                if fingerprint_of_ranks(&OrdinaryReads(set.clone()), distribution)? != fingerprint {
+                    return Err(Error::Changed(set.files()[0].path().to_owned()));
+                }
+                set.check_whole()
+            }
             FitInput::Memory(memory) => memory.check_unchanged(fingerprint),
         }
     }

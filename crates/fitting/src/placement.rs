@@ -72,6 +72,18 @@ pub fn plan_by(
     plan_within: impl FnOnce(&PanelLayout, Streaming, &MemoryLimits) -> Result<FitPlan, Error>,
 ) -> Result<Planned, FitFailure> {
     let layout = engine.layout(input).map_err(Error::from)?;
+    plan_layout(engine, &layout, input, allowance, rank, plan_within)
+}
+
+/// As [`plan_by`], for activations that are cut like this.
+pub(crate) fn plan_layout(
+    engine: &dyn Engine,
+    layout: &PanelLayout,
+    input: &FitInput,
+    allowance: &MemoryAllowance,
+    rank: u32,
+    plan_within: impl FnOnce(&PanelLayout, Streaming, &MemoryLimits) -> Result<FitPlan, Error>,
+) -> Result<Planned, FitFailure> {
     let already = already_in_place(engine, input);
     let held = memory::held_bytes().unwrap_or(0).saturating_sub(already);
     let share = |bytes: u64| (bytes as f64 * SHARE) as u64;
@@ -86,7 +98,7 @@ pub fn plan_by(
             (None, _) => u64::MAX,
         },
     };
-    match plan_within(&layout, allowance.streaming, &limits) {
+    match plan_within(layout, allowance.streaming, &limits) {
         Ok(plan) => Ok(Planned { plan, held }),
         Err(Error::Memory { needed, allowed, whose, placement, remedy }) => {
             let held = if whose == "the host" { held } else { 0 };

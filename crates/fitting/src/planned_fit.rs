@@ -4,11 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use unmix::{ActivationSource, Activations, ConsensusFit, Engine, EngineKind, Factorization, Options, Progress};
-use unmix_data::{CheckpointFolder, Fingerprinting, FitRecord, InputRecord, TokenColumns};
+use unmix::{
+    ActivationSource, Activations, CheckpointBuffer, CheckpointWriter, ConsensusFit, Distribution, Engine, EngineKind,
+    Factorization, Options, Progress,
+};
+use unmix_data::{CheckpointFolder, Fingerprinting, FitRecord, InputRecord, TokenColumns, fingerprint_of_ranks};
 
 use crate::memory::peak_bytes;
-use crate::placement::{MemoryAllowance, Planned, plan_by};
+use crate::placement::{MemoryAllowance, Planned, plan_by, plan_layout};
 use crate::{FitFailure, FitInput, Fitting};
 
 /// The activations of a fit, which take their fingerprint while they are read.
@@ -21,6 +24,8 @@ pub struct PlannedFit<'a> {
     fitting: Fitting,
     planned: Planned,
     source: Source,
+    /// Which tokens this process has, if there are others.
+    distribution: Option<Distribution>,
 }
 
 impl<'a> PlannedFit<'a> {
@@ -38,10 +43,41 @@ impl<'a> PlannedFit<'a> {
         let planned = plan_by(engine, &input, allowance, rank, |layout, streaming, limits| {
             fitting.plan_within(engine, layout, streaming, limits)
         })?;
+        Self::planned_as(engine, input, fitting, planned, None)
+    }
+
+    /// Plans a fit that several processes compute together, of which this one has the share that `distribution` says. All of them see the
+    /// whole input.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and if the fit cannot be distributed.
+    pub fn distributed(
+        engine: &'a dyn Engine,
+        input: FitInput,
+        fitting: Fitting,
+        allowance: &MemoryAllowance,
+        distribution: Distribution,
+    ) -> Result<Self, FitFailure> {
+        let mut fitting = fitting.distributed(distribution.clone())?;
+        let rank = fitting.options(1).rank;
+        let layout = engine.layout(&distribution.share(Arc::new(input.clone()))).map_err(unmix::Error::from)?;
+        let planned = plan_layout(engine, &layout, &input, allowance, rank, |layout, streaming, limits| {
+            fitting.plan_within(engine, layout, streaming, limits)
+        })?;
+        Self::planned_as(engine, input, fitting, planned, Some(distribution))
+    }
+
+    fn planned_as(
+        engine: &'a dyn Engine,
+        input: FitInput,
+        fitting: Fitting,
+        planned: Planned,
+        distribution: Option<Distribution>,
+    ) -> Result<Self, FitFailure> {
         // Only the CPU engine computes with activations in place.
         let in_place = engine.kind() == EngineKind::Cpu && !planned.is_streamed();
         let source = Fingerprinting::new(input.source(in_place)?);
-        Ok(PlannedFit { engine, input, fitting, planned, source })
+        Ok(PlannedFit { engine, input, fitting, planned, source, distribution })
     }
 
     /// Its memory.
@@ -59,17 +95,24 @@ impl<'a> PlannedFit<'a> {
         &self.source
     }
 
-    /// Puts the activations where they were planned to be.
+    /// Puts the activations where they were planned to be. Of a fit over several processes, all call it at once, and then know the
+    /// fingerprint.
     ///
     /// # Errors
     /// If they cannot be read.
     pub fn place(self) -> Result<PlacedFit<'a>, FitFailure> {
-        let PlannedFit { engine, input, fitting, planned, source } = self;
+        let PlannedFit { engine, input, fitting, planned, source, distribution } = self;
         let placement = planned.plan.placement;
-        let activations = placement
-            .place(engine, Arc::new(source.clone()))
-            .map_err(|error| FitFailure::of_computation(error.into(), &input))?;
-        Ok(PlacedFit { engine, input, fitting: fitting.placed(placement), source, activations })
+        let own: Arc<dyn ActivationSource + Send> = match &distribution {
+            Some(distribution) => Arc::new(distribution.share(source.source().clone())),
+            None => Arc::new(source.clone()),
+        };
+        let activations =
+            placement.place(engine, own).map_err(|error| FitFailure::of_computation(error.into(), &input))?;
+        if let Some(distribution) = &distribution {
+            source.know(fingerprint_of_ranks(source.source(), distribution)?);
+        }
+        Ok(PlacedFit { engine, input, fitting: fitting.placed(placement), source, activations, distribution })
     }
 }
 
@@ -80,6 +123,7 @@ pub struct PlacedFit<'a> {
     fitting: Fitting,
     source: Source,
     activations: Activations,
+    distribution: Option<Distribution>,
 }
 
 impl PlacedFit<'_> {
@@ -98,6 +142,12 @@ impl PlacedFit<'_> {
         self
     }
 
+    /// Takes part in checkpoints that another process stores.
+    pub fn checkpointed_elsewhere(mut self, every: Duration) -> Self {
+        self.fitting = self.fitting.checkpointed(every, StoredElsewhere);
+        self
+    }
+
     /// What is computed.
     pub fn fitting(&self) -> &Fitting {
         &self.fitting
@@ -112,8 +162,24 @@ impl PlacedFit<'_> {
     ///
     /// # Errors
     /// If the computation fails, or the activations were changed meanwhile.
-    pub fn fit(self, mut progress: impl FnMut(&Progress) -> ControlFlow<()>) -> Result<FitRecords, FitFailure> {
-        let PlacedFit { engine, input, fitting, source, activations } = self;
+    pub fn fit(self, progress: impl FnMut(&Progress) -> ControlFlow<()>) -> Result<FitRecords, FitFailure> {
+        let elsewhere = || unmix::Error::Option {
+            option: "distribution",
+            given: "a rank other than 0".to_owned(),
+            expected: "rank 0 has the result; call `fit_share` on every rank".to_owned(),
+        };
+        Ok(self.fit_share(progress)?.ok_or_else(elsewhere)?)
+    }
+
+    /// As [`fit`](Self::fit), for each of several processes. Rank 0 has the result, and the others have none.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_share(
+        self,
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Option<FitRecords>, FitFailure> {
+        let PlacedFit { engine, input, fitting, source, activations, distribution } = self;
         let fit = fitting.fit(engine, &activations, |told| {
             // A result is worth nothing if it comes from a file that was cut short.
             if progress(told).is_break() || input.check_whole().is_err() {
@@ -122,14 +188,50 @@ impl PlacedFit<'_> {
                 ControlFlow::Continue(())
             }
         });
+        let fingerprint = source.fingerprint()?;
         // If the activations were changed, this explains a result that is not sound, and makes one that seems sound worthless.
-        if !matches!(fit, Err(unmix::Error::Runtime(_))) {
-            input.check_unchanged(&source.fingerprint()?)?;
+        let fit = match (fit, &distribution) {
+            (Err(error @ unmix::Error::Runtime(_)), _) => Err(error),
+            (fit, None) => {
+                input.check_unchanged(&fingerprint)?;
+                fit
+            }
+            (Ok(fit), Some(distribution)) => {
+                input.check_unchanged_over(distribution, &fingerprint)?;
+                Ok(fit)
+            }
+            // The others wait for a process that has failed, so it must not wait for them.
+            (Err(error), Some(_)) => Err(error),
+        };
+        let mut fit = fit.map_err(|error| FitFailure::of_computation(error, &input))?;
+        if let Some(distribution) = &distribution {
+            let Some(whole) = fit.consensus.gathered(distribution) else { return Ok(None) };
+            fit.consensus = whole;
         }
-        let fit = fit.map_err(|error| FitFailure::of_computation(error, &input))?;
-        let record = input.record(source.fingerprint()?);
-        Ok(FitRecords { fit, columns: input.token_columns().clone(), input: record, command_line: None })
+        let record = input.record(fingerprint);
+        Ok(Some(FitRecords { fit, columns: input.token_columns().clone(), input: record, command_line: None }))
     }
+}
+
+/// The writer of a process whose checkpoints another one stores. It is never asked to write.
+struct StoredElsewhere;
+
+impl CheckpointWriter for StoredElsewhere {
+    fn begin(&mut self, _: &str, _: &[CheckpointBuffer]) -> std::io::Result<()> {
+        Err(stored_elsewhere())
+    }
+
+    fn write(&mut self, _: &[u8]) -> std::io::Result<()> {
+        Err(stored_elsewhere())
+    }
+
+    fn finish(&mut self) -> std::io::Result<()> {
+        Err(stored_elsewhere())
+    }
+}
+
+fn stored_elsewhere() -> std::io::Error {
+    std::io::Error::other("another process stores the checkpoints")
 }
 
 /// A fit as it is stored, and the runs that were kept.

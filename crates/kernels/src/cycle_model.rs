@@ -33,7 +33,7 @@ const LATENCY: f64 = 0.6e-6;
 const BYTES_ON_THE_WAY: f64 = 32.0;
 /// Bandwidth of the cache, as a multiple of that of memory.
 const CACHE_SPEED: f64 = 2.0;
-/// Share of the time in which a core that has work for its schedulers issues it. The rest is lost to barriers and to memory.
+/// Share of the time in which a core with enough warps for its schedulers issues. The rest is lost to barriers and to memory.
 const SUSTAINED: f64 = 0.6;
 /// Schedulers of a core, each of which issues one instruction of a warp in a cycle.
 const SCHEDULERS: f64 = 4.0;
@@ -61,7 +61,7 @@ const CODES: &[Code] = &[
     code("hals_coefficients", "portable", 128, 768, [2148, 1648, 4732]),
     code("hals_features", "portable", 256, 384, [76, 8, 112]),
     code("hals_residuals", "portable", 64, 640, [122, 140, 280]),
-    code("inner_product", "portable", 256, 1536, [66, 8, 226]),
+    code("inner_product", "portable", 256, 1536, [401, 80, 1326]),
     code("multiplicative_update", "portable", 64, 832, [1106, 80, 3394]),
     code("projection", "tile_128", 256, 512, [77, 128, 91]),
     code("projection", "tile_64", 256, 1024, [27, 32, 51]),
@@ -88,7 +88,7 @@ impl Code {
         let of_a_warp = WARP * f64::from(self.operations);
         let alone = warps * of_a_warp / f64::from(self.cycles);
         let issued = SCHEDULERS * of_a_warp / f64::from(self.instructions);
-        SUSTAINED * alone.min(issued)
+        alone.min(SUSTAINED * issued)
     }
 }
 

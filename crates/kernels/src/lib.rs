@@ -33,6 +33,7 @@ mod normalize_coefficients;
 mod projection;
 mod promise;
 mod recording;
+mod reduction;
 mod roofline;
 mod sparse_projection;
 mod squared_norm;
@@ -74,6 +75,7 @@ pub use normalize_coefficients::{NORMALIZE_COEFFICIENTS, normalize_coefficients}
 pub use projection::{PROJECTION, projection};
 pub use promise::{Precision, Promise};
 pub use recording::{BufferId, BufferSpec, Command, Cost, Dispatch, Matrix, Moved, Recording, Resource, Workspace};
+pub use reduction::{ReducedSum, Reduction, SumKind};
 pub use roofline::{Bound, DEVICES, Device, DeviceError, Stage, device_names, stages};
 pub use sparse_projection::{SPARSE_PROJECTION, sparse_projection};
 pub use squared_norm::{SQUARED_NORM, squared_norm};

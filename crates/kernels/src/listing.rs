@@ -24,6 +24,12 @@ impl Recording {
                     let operands = format!("{} -> {}", name((*from).into()), name((*to).into()));
                     ("copy".to_owned(), format!("{bytes} B"), operands)
                 }
+                Command::Reduce(reduction) => {
+                    let sums: Vec<_> = reduction.sums.iter().map(|sum| name(sum.buffer.into())).collect();
+                    let last = if reduction.last { ", all ranks" } else { "" };
+                    let what = format!("reduce segment {} of {}{last}", reduction.segment + 1, reduction.segments);
+                    (what, format!("{} B", reduction.bytes()), format!("-> {}", sums.join(", ")))
+                }
             };
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{what:<34} {work:>24}  {operands}");

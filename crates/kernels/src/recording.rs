@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::kernel::Kernel;
-use crate::{ElementType, Promise};
+use crate::{ElementType, Promise, Reduction};
 
 /// A buffer of a [`Workspace`], identified by its position there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -264,6 +264,8 @@ pub enum Command {
         /// Number of bytes, a multiple of 4.
         bytes: u64,
     },
+    /// Add sums over a segment of the tokens to those over the others, in all processes.
+    Reduce(Reduction),
 }
 
 /// A list of commands, executed in order.
@@ -330,6 +332,11 @@ impl Recording {
         if from != to {
             self.commands.push(Command::Copy { from, to, bytes });
         }
+    }
+
+    /// Records the reduction of sums over the tokens of all processes.
+    pub fn reduce(&mut self, reduction: Reduction) {
+        self.commands.push(Command::Reduce(reduction));
     }
 
     /// The dispatches, in order.

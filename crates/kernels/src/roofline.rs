@@ -160,7 +160,7 @@ impl Device {
         let moved = (traffic.from_memory() + traffic.to_memory()) as f64 / self.bandwidth;
         let computed = match command {
             Command::Dispatch(dispatch) => dispatch.cost.flops as f64 / self.peak_of(dispatch),
-            Command::Clear(_) | Command::Copy { .. } => 0.0,
+            Command::Clear(_) | Command::Copy { .. } | Command::Reduce(_) => 0.0,
         };
         [moved, computed]
     }
@@ -236,6 +236,7 @@ fn kernel_and_result(command: &Command, workspace: &Workspace) -> (&'static str,
         }
         Command::Clear(id) => ("clear", Some((*id).into())),
         Command::Copy { to, .. } => ("copy", Some((*to).into())),
+        Command::Reduce(reduction) => ("reduce", reduction.sums.first().map(|sum| sum.buffer.into())),
     };
     let name = match written {
         Some(Resource::Buffer(id)) => {

@@ -118,6 +118,10 @@ impl CacheModel {
                 Command::Copy { from, to, bytes } => {
                     self.step(&[((*from).into(), Moved::read(*bytes)), ((*to).into(), Moved::written(*bytes))]);
                 }
+                Command::Reduce(reduction) => {
+                    let sums = reduction.sums.iter();
+                    self.step(&sums.map(|sum| (sum.buffer.into(), Moved::updated(sum.words * 4))).collect::<Vec<_>>());
+                }
             }
         }
     }

@@ -127,13 +127,13 @@ fn choice<T: Copy>(option: &str, given: Option<&str>, choices: &[(&str, T)]) -> 
 /// # Errors
 /// If a forked process asks for a GPU.
 pub fn device(name: &str) -> PyResult<Device> {
-    let of = |kind| Device { kind, adapter: None };
+    let of = |kind| Device { kind, ..Device::default() };
     let device = match name {
         "auto" if is_forked() => of(DeviceKind::Cpu),
         "auto" => of(DeviceKind::Auto),
         "cpu" => of(DeviceKind::Cpu),
         "gpu" => of(DeviceKind::Gpu),
-        adapter => Device { kind: DeviceKind::Gpu, adapter: Some(adapter.to_owned()) },
+        adapter => Device { kind: DeviceKind::Gpu, adapter: Some(adapter.to_owned()), number: 0 },
     };
     if device.kind == DeviceKind::Gpu && is_forked() {
         return Err(DeviceError::new_err(format!(

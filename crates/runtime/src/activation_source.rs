@@ -19,6 +19,12 @@ pub trait ActivationSource: Sync {
     /// Storage type of [`read_rows`](Self::read_rows)'s bytes.
     fn element(&self) -> ElementType;
 
+    /// Number of rows of every panel but the last, if the source must be cut in a certain way. Otherwise the engine chooses. Sums are
+    /// taken panel by panel, so a share of a matrix must have the panels of the whole matrix.
+    fn panel_rows(&self) -> Option<u32> {
+        None
+    }
+
     /// Writes the little-endian elements of `rows` to `out`, row after row without padding. A session over streamed activations
     /// calls it from a thread of its own, one call at a time, for the panels in the order in which they are visited.
     ///
@@ -60,6 +66,10 @@ impl<S: ActivationSource + Send + ?Sized> ActivationSource for Arc<S> {
 
     fn element(&self) -> ElementType {
         (**self).element()
+    }
+
+    fn panel_rows(&self) -> Option<u32> {
+        (**self).panel_rows()
     }
 
     fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {

@@ -65,7 +65,7 @@ const GPU_PANEL_BYTES: u64 = 256 << 20;
 /// Most tokens of a dispatch on a GPU: the last multiple of a tile of 64 tokens up to 65,535.
 const GPU_DISPATCH_ROWS: u32 = 65_535 / 64 * 64;
 /// What a GPU with memory of its own computes in 100 ms, if it is slow.
-const GPU_DISPATCH_FLOPS: u64 = 200_000_000_000;
+const GPU_DISPATCH_FLOPS: u64 = 250_000_000_000;
 
 impl EngineLimits {
     /// How the wgpu engine likes its work cut on a GPU that has memory of its own, and binds up to `max_binding_bytes` bytes.

@@ -33,6 +33,11 @@ impl PanelLayout {
         PanelLayout { tokens, neurons, element, panel_rows: rows as u32, stride }
     }
 
+    /// The same with panels of `rows` rows, if a number is given.
+    pub(crate) fn with_panel_rows(self, rows: Option<u32>) -> Self {
+        PanelLayout { panel_rows: rows.unwrap_or(self.panel_rows).max(1), ..self }
+    }
+
     /// Number of panels.
     pub fn panels(&self) -> u32 {
         self.tokens.div_ceil(u64::from(self.panel_rows)) as u32

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use unmix_kernels::{Command, Recording, Resource};
 
+use crate::Error;
+
 /// A recording as a list of segments, in order. Each segment needs at most one panel of the activations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Schedule {
@@ -59,6 +61,19 @@ impl Schedule {
     pub fn visits(&self) -> impl Iterator<Item = u32> {
         self.segments.iter().filter_map(|segment| segment.panel)
     }
+}
+
+/// An engine knows nothing of other processes, so it runs no reductions.
+pub(crate) fn refuse_reductions(recording: &Recording, adapter: &str) -> Result<(), Error> {
+    let reduces = recording.commands.iter().any(|command| matches!(command, Command::Reduce(_)));
+    if !reduces {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        adapter: adapter.to_owned(),
+        what: "a reduction over several processes".to_owned(),
+        reason: "an engine runs what is recorded before and after it, and its caller reduces".to_owned(),
+    })
 }
 
 /// The panel that a command binds.

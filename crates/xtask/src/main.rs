@@ -25,6 +25,7 @@ mod system;
 mod tally;
 mod test;
 mod test_devices;
+mod test_mpi;
 mod test_python;
 mod vulkan;
 mod wheel;
@@ -53,6 +54,9 @@ cargo xtask test-python [--all | --wheel] [ARGS]
                                             (some gigabytes, once, in target/)
                               --wheel       instead, build the wheel in target/wheels, and try it in an environment with numpy
                                             alone
+cargo xtask test-mpi [ARGS] Build `unmix-mpi` in target/mpi and run its tests under mpirun, with up to 8 ranks on this machine.
+                            Installs OpenMPI and libclang first, where this user may (Debian and Ubuntu). ARGS go on to
+                            `cargo test`.
 cargo xtask test-devices [swiftshader [--all] | validation]
                             Run the tests of the kernels on SwiftShader, a second software Vulkan device, and under Khronos'
                             validation layer with synchronization validation. Both come with Debian's Chromium, which is
@@ -132,13 +136,14 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(
-            "test" | "test-python" | "test-devices" | "shader-check" | "docs-python" | "test-exports" | "test-lens"
-            | "compare" | "quality" | "gpu-bundle" | "fuzz" | "shards" | "lint" | "package",
+            "test" | "test-mpi" | "test-python" | "test-devices" | "shader-check" | "docs-python" | "test-exports"
+            | "test-lens" | "compare" | "quality" | "gpu-bundle" | "fuzz" | "shards" | "lint" | "package",
         ) if asks_for_help => {
             print!("{HELP}");
             Ok(())
         }
         Some("test") => test::run(&rest),
+        Some("test-mpi") => test_mpi::run(&rest),
         Some("test-exports") => exports::run(&rest),
         Some("test-python") => test_python::run(&rest),
         Some("test-devices") => test_devices::run(&rest),

@@ -47,7 +47,7 @@ pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
         check_rank(rank, &input)?;
     }
     let rank = args.rank.unwrap_or_else(|| file.tokens().min(file.neurons()).min(RANK.into()) as u32);
-    let engine = engine::choose(&shared.engine)?.engine;
+    let engine = engine::choose(&shared.engine, 0)?.engine;
     let planned =
         match plan(&SemiNmf::new(rank), engine.as_ref(), &input, &args.memory.allowance()).map_err(Failure::from) {
             Ok(planned) => Ok(planned),

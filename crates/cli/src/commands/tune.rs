@@ -186,7 +186,7 @@ fn measure(
         let commands_of = |kernel: &Kernel| -> Vec<Command> {
             let own = |command: &&Command| match command {
                 Command::Dispatch(dispatch) => dispatch.kernel == kernel && dispatch.element == element,
-                Command::Clear(_) | Command::Copy { .. } => false,
+                Command::Clear(_) | Command::Copy { .. } | Command::Reduce(_) => false,
             };
             iteration.recording.commands.iter().filter(own).cloned().collect()
         };

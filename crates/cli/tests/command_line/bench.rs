@@ -69,6 +69,27 @@ fn the_roofline_is_printed_for_every_solver() {
     }
 }
 
+/// The model counts what the roofline leaves out, so that no kernel is faster.
+#[test]
+fn the_model_of_cycles_is_above_the_roofline() {
+    let json = bench(&["--roofline", "h100", "--model", "--json"]).expect(0).json();
+    let (stages, model) = (json["stages"].as_array().expect("an array"), &json["model"]);
+    let estimates = model["stages"].as_array().expect("an array");
+    assert_eq!(stages.len(), estimates.len());
+    let mut whole = 0.0;
+    for (stage, estimate) in stages.iter().zip(estimates) {
+        assert!(number(estimate, "seconds") > number(stage, "seconds"), "{stage} {estimate}");
+        assert!(number(estimate, "launch_seconds") > 0.0, "{estimate}");
+        whole += number(estimate, "seconds");
+    }
+    assert!((number(model, "seconds") - whole).abs() <= 1e-9 * whole);
+    let text = bench(&["--roofline", "h100", "--model"]).expect(0).stdout;
+    assert!(text.contains("By the model of cycles") && text.contains("launches take"), "{text}");
+    let refused = bench(&["--roofline", "bandwidth=100,peak=2,cache=1", "--model"]).expect(2);
+    assert!(refused.stderr.contains("--model needs a device that unmix knows by name"), "{}", refused.stderr);
+    bench(&["--model"]).expect(2);
+}
+
 #[test]
 fn an_unknown_device_is_refused_with_those_that_are_known() {
     for device in ["h1000", "bandwidth=1", "bandwidth=1,peak=x,cache=1", ""] {

@@ -193,3 +193,23 @@ fn every_solver_and_start_is_reachable() {
         assert_eq!((&run["options"]["revive"], &run["options"]["debias"]), (&false.into(), &true.into()));
     }
 }
+
+#[test]
+fn a_fit_can_take_its_sums_in_segments() {
+    let files = Files::new();
+    let file = files.activations("x.safetensors");
+    let fit = |out: &str, more: &[&str]| {
+        let out = files.path(out);
+        let arguments = [&["fit", &file, "-k", "3", "-p", "0.34", "--engine", "cpu", "--json", "--out", &out], more];
+        unmix(&arguments.concat()).expect(0).json()["relative_error"].as_f64().expect("a number")
+    };
+    assert!((fit("plain", &[]) - fit("segments", &["--segments", "4"])).abs() < 1e-4);
+    let out = files.path("refused");
+    let refused = |more: &[&str], told: &str| {
+        let arguments = [&["fit", &file, "-k", "3", "--engine", "cpu", "--out", &out], more];
+        let run = unmix(&arguments.concat()).expect(2);
+        assert!(run.stderr.contains(told), "{}", run.stderr);
+    };
+    refused(&["--segments", "0"], "--segments");
+    refused(&["--segments", "4", "--runs", "3"], "a consensus is computed in one process");
+}

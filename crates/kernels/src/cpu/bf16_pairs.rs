@@ -111,7 +111,7 @@ impl Arithmetic<V4> for Bf16Pairs {
 
     #[inline(always)]
     fn multiply_add(self, _: V4, x: pulp::f32x16, y: pulp::f32x16, sum: pulp::f32x16) -> pulp::f32x16 {
-        let [x, y] = [x, y].map(|words| bytemuck::cast::<pulp::f32x16, __m512>(words));
+        let [x, y] = [x, y].map(bytemuck::cast::<pulp::f32x16, __m512>);
         // SAFETY: `new` found the instructions; a vector of words has the bits of a vector of pairs.
         bytemuck::cast(unsafe {
             let [x, y] = [x, y].map(|words| std::mem::transmute::<__m512, __m512bh>(words));

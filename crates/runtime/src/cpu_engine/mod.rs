@@ -114,7 +114,7 @@ impl Engine for CpuEngine {
         let (tokens, neurons) = checked_shape(source)?;
         let row_bytes = u64::from(neurons) * source.element().bytes() as u64;
         let panel_bytes = self.limits.panel_bytes.max(self.panel_rows * row_bytes);
-        Ok(PanelLayout::new(tokens, neurons, source.element(), false, panel_bytes))
+        Ok(PanelLayout::new(tokens, neurons, source.element(), false, panel_bytes).with_panel_rows(source.panel_rows()))
     }
 
     fn load(&self, source: &dyn ActivationSource) -> Result<Activations, Error> {

@@ -8,7 +8,7 @@ use unmix_kernels::{Access, BufferId, Call, Command, Dispatch, Memory, Recording
 use super::panels::{Panels, Visited};
 use crate::host_memory::HostMemory;
 use crate::lock::lock;
-use crate::schedule::{Schedule, TwoPanels};
+use crate::schedule::{Schedule, TwoPanels, refuse_reductions};
 use crate::{Error, Pending, Prepared, Session};
 
 struct State {
@@ -37,6 +37,8 @@ impl State {
                 self.write(*to).words_mut()[..words].copy_from_slice(&self.read(*from).words()[..words]);
             }
             Command::Dispatch(dispatch) => self.dispatch(dispatch, visited),
+            // Such a recording is refused when it is prepared.
+            Command::Reduce(_) => {}
         }
     }
 
@@ -103,6 +105,7 @@ impl Session for CpuSession {
     }
 
     fn prepare(&self, recording: Recording) -> Result<Box<dyn Prepared>, Error> {
+        refuse_reductions(&recording, &self.0.adapter)?;
         let schedule = self.0.panels.schedule(&recording).map_err(|TwoPanels(kernel)| Error::Refused {
             adapter: self.0.adapter.clone(),
             what: format!("kernel `{kernel}`"),

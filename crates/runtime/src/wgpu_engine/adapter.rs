@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::direct3d;
 use super::variants::{Preference, usable_size};
 use crate::{Error, block_on};
 
@@ -23,6 +24,9 @@ pub struct AdapterChoice {
     pub backends: Option<wgpu::Backends>,
     /// Whether a software renderer such as lavapipe will do.
     pub software: bool,
+    /// Which of several adapters that are alike, from 0; after the last one it begins again with the first. So processes on one machine
+    /// can take different GPUs.
+    pub number: u32,
     /// Opens the device with the limits that every WebGPU device has instead of the adapter's own, to try what runs
     /// everywhere.
     pub portable_limits: bool,
@@ -40,6 +44,7 @@ impl Default for AdapterChoice {
             name: None,
             backends: None,
             software: true,
+            number: 0,
             portable_limits: false,
             checked: std::env::var_os("UNMIX_CHECKED").is_some_and(|value| !value.is_empty() && value != "0"),
             variants: None,
@@ -90,6 +95,15 @@ impl AdapterChoice {
             named.as_ref().is_none_or(|named| named.contains(at)) && (self.software || !is_software(&infos[*at]))
         };
         (0..all.len()).filter(fits).map(|at| (at + 1, &all[at])).collect()
+    }
+
+    /// The adapter that is taken: the best that fits, or another one that is like it.
+    fn preferred<'a>(&self, all: &'a [wgpu::Adapter]) -> Option<&'a wgpu::Adapter> {
+        let kind = |adapter: &wgpu::Adapter| (adapter.get_info().device_type, adapter.get_info().backend);
+        let fitting = self.fitting(all);
+        let (_, best) = fitting.first()?;
+        let alike: Vec<_> = fitting.iter().filter(|(_, adapter)| kind(adapter) == kind(best)).collect();
+        alike.get(self.number as usize % alike.len()).map(|(_, adapter)| *adapter)
     }
 
     /// Every adapter of the wanted backends, the best first.
@@ -262,7 +276,7 @@ pub(super) struct Opened {
 /// Opens the best adapter that fits.
 pub(super) async fn open(choice: &AdapterChoice) -> Result<Opened, Error> {
     let found = choice.answering().await;
-    let Some((_, adapter)) = choice.fitting(&found).into_iter().next() else {
+    let Some(adapter) = choice.preferred(&found) else {
         let names: Vec<_> = found.iter().map(|adapter| describe(&adapter.get_info())).collect();
         let mut words = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let summaries: Vec<_> =
@@ -275,6 +289,9 @@ pub(super) async fn open(choice: &AdapterChoice) -> Result<Opened, Error> {
     };
     let info = adapter.get_info();
     log::info!("using {}", describe(&info));
+    if let Some(advice) = direct3d::advice(&info, adapter.features()) {
+        log::warn!("{advice}");
+    }
     // What variants of kernels and measurements may want; asking for it costs nothing where it exists.
     let mut optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | TIMING_FEATURES;
     let matrices = adapter.cooperative_matrix_properties();

@@ -5,6 +5,7 @@ mod binding;
 mod borrowed;
 mod buffers;
 mod device;
+mod direct3d;
 mod heap;
 mod kernels;
 mod panels;

@@ -12,6 +12,7 @@ use super::kernels::Kernels;
 use super::panels::Panels;
 use super::pipelines::Pipeline;
 use super::timing::Timer;
+use crate::schedule::refuse_reductions;
 use crate::{Error, Pending, Prepared};
 
 /// About how many FLOPs take as long as moving one byte.
@@ -52,6 +53,7 @@ impl GpuPrepared {
         recording: Recording,
     ) -> Result<Self, Error> {
         // Everything is checked before anything is compiled or allocated.
+        refuse_reductions(&recording, &gpu.name)?;
         let schedule = panels.schedule(gpu, &recording)?;
         let mut choices = Vec::new();
         for dispatch in recording.dispatches() {
@@ -72,6 +74,8 @@ impl GpuPrepared {
                     let workgroups = choice.workgroups;
                     (Step::Dispatch { pipeline, bindings, workgroups }, work(&dispatch.cost))
                 }
+                // Such a recording was refused already.
+                Command::Reduce(_) => continue,
                 Command::Clear(id) => {
                     let (buffer, _) = buffers.get(*id)?;
                     (Step::Clear(buffer.clone()), FLOPS_PER_BYTE * buffer.size())

@@ -76,6 +76,7 @@ pub(super) fn load(gpu: &Gpu, layout: PanelLayout, source: &dyn ActivationSource
 pub(super) fn layout(gpu: &Gpu, panel_bytes: u64, source: &dyn ActivationSource) -> Result<PanelLayout, Error> {
     let (tokens, neurons) = checked_shape(source)?;
     let layout = PanelLayout::new(tokens, neurons, source.element(), gpu.limits.padded_rows, panel_bytes);
+    let layout = layout.with_panel_rows(source.panel_rows());
     check_panel(gpu, &layout)?;
     Ok(layout)
 }

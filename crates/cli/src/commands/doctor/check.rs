@@ -15,6 +15,9 @@ use crate::failure::Failure;
 /// Largest deviation that passes, relative to the largest value of the reference. Single precision deviates by about
 /// 1e-6.
 pub const TOLERANCE: f64 = 1e-4;
+/// The same where the CPU engine may round the operands of the cross product to bf16, which it does from 1,000 tokens on if the processor
+/// has instructions for it.
+const ROUNDED_TOLERANCE: f64 = 5e-3;
 
 /// On this size every solver is checked.
 const SMALL: Size = Size { tokens: 300, neurons: 130, rank: 7, sparsity: 0.1 };
@@ -47,6 +50,8 @@ pub struct Check {
     features: f64,
     coefficients: f64,
     losses: f64,
+    /// Largest deviation that passes.
+    pub allowed: f64,
     /// Time of the fit, including the creation of pipelines.
     pub seconds: f64,
 }
@@ -59,7 +64,7 @@ impl Check {
 
     /// Whether the engine may be trusted.
     pub fn passed(&self) -> bool {
-        self.deviation() <= TOLERANCE
+        self.deviation() <= self.allowed
     }
 
     /// The check as JSON, for programs.
@@ -67,6 +72,7 @@ impl Check {
         json!({
             "solver": self.name,
             "passed": self.passed(),
+            "allowed_deviation": self.allowed,
             "features_deviation": self.features,
             "coefficients_deviation": self.coefficients,
             "losses_deviation": self.losses,
@@ -133,6 +139,7 @@ impl Problem {
             features: deviation(&found.features.values, &expected.features.values),
             coefficients: deviation(&found.coefficients.values, &expected.coefficients.values),
             losses: largest(losses),
+            allowed: TOLERANCE,
             seconds: *seconds,
         }
     }
@@ -178,7 +185,9 @@ impl References {
             for (solver, expected) in &self.large.fits {
                 let settings = self.large.settings(*solver).init_coefficients(self.large.given());
                 let fit = settings.fit(engine, &activations)?;
-                checks.push(self.large.compare(format!("larger, {}{name}", solver.name()), &fit, expected));
+                let check = self.large.compare(format!("larger, {}{name}", solver.name()), &fit, expected);
+                let rounds = matches!(examined, Examined::Cpu(_));
+                checks.push(Check { allowed: if rounds { ROUNDED_TOLERANCE } else { TOLERANCE }, ..check });
             }
             let fit = self.large.settings(Solver::Hals).fit(engine, &activations)?;
             checks.push(self.large.compare(format!("larger, k-means{name}"), &fit, &self.kmeans));
@@ -224,7 +233,14 @@ mod tests {
     fn wrong_numbers_do_not_pass() {
         assert!(deviation(&[1.0, 2.0], &[1.0, 2.0]) == 0.0);
         assert!(deviation(&[1.0, 2.01], &[1.0, 2.0]) > TOLERANCE);
-        let check = |features| Check { name: String::new(), features, coefficients: 0.0, losses: 0.0, seconds: 0.0 };
+        let check = |features| Check {
+            name: String::new(),
+            features,
+            coefficients: 0.0,
+            losses: 0.0,
+            allowed: TOLERANCE,
+            seconds: 0.0,
+        };
         assert!(!check(deviation(&[f32::NAN], &[1.0])).passed());
         assert!(!check(deviation(&[], &[1.0])).passed());
         assert!(check(1e-6).passed());

@@ -197,8 +197,9 @@ fn report(verdicts: &[Verdict], all_adapters: bool, style: Style) -> String {
                     facts.row(vec![
                         format!("  {}", check.name),
                         format!(
-                            "{verdict}, off by {:.1e} at most (allowed {TOLERANCE:.0e}), {}",
+                            "{verdict}, off by {:.1e} at most (allowed {:.0e}), {}",
                             check.deviation(),
+                            check.allowed,
                             duration(check.seconds)
                         ),
                     ]);

@@ -56,7 +56,7 @@ pub struct FitArgs {
 }
 
 /// The options of a new fit.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct NewFitArgs {
     /// Number of features
     #[arg(long, short = 'k', value_name = "K", required = false, required_unless_present = "resume")]
@@ -89,6 +89,11 @@ pub struct NewFitArgs {
     /// compare` open them
     #[arg(long, requires = "runs", help_heading = "Runs")]
     pub keep_runs: bool,
+
+    /// Take the sums over the tokens in N segments, and add them in a fixed order. The result then has the same bits as that of
+    /// `unmix-mpi`, which takes 8 segments on up to 8 ranks [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), help_heading = "Several machines")]
+    pub segments: Option<u32>,
 
     /// Least time between two checkpoints, e.g. 30s, 5m or 100ms; 0 takes none. A fit can go on from a checkpoint with
     /// `--resume`. Checkpoints are in the folder DIR.partial until the fit is complete [default: 60s]

@@ -11,9 +11,13 @@ mod summary;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use unmix::{ActivationSource, CheckpointReader, CheckpointSummary, SemiNmf, StopReason};
+use unmix::{
+    ActivationSource, Alone, CheckpointReader, CheckpointSummary, Communicator, Distribution, Engine, SemiNmf,
+    StopReason,
+};
 use unmix_data::{ActivationSet, CheckpointFolder, Claim, Error, check_target, read_fit, write_fit};
 use unmix_fitting::{FitInput, Fitting, Planned, PlannedFit, Source, check_rank};
 
@@ -30,6 +34,7 @@ use crate::failure::Failure;
 use crate::memory_args::MemoryArgs;
 use crate::output::{self, bytes, thousands};
 use crate::progress::Reporter;
+use crate::ranks::Ranks;
 use crate::shared_args::SharedArgs;
 use crate::{arguments, engine, interrupt};
 
@@ -37,19 +42,33 @@ use crate::{arguments, engine, interrupt};
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs the command.
-pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
-    match (&args.resume, &args.new) {
-        (Some(dir), _) => resume(dir, &args.memory, shared, reporter),
-        (None, Some(new)) => begin(args, new, shared, reporter),
+pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter, ranks: Option<&Ranks>) -> Result<(), Failure> {
+    let job = match (&args.resume, &args.new) {
+        (Some(dir), _) => resume(dir, &args.memory, shared, ranks),
+        (None, Some(new)) => begin(args, new, shared, ranks).map(Some),
         (None, None) => Err(Failure::Usage("fit: activations, --rank and --out are needed, or --resume".to_owned())),
+    };
+    match together(ranks, job)? {
+        Some(job) => compute(job, reporter),
+        None => Ok(()),
+    }
+}
+
+/// The result of this process, if all that compute together succeed.
+fn together<T>(ranks: Option<&Ranks>, result: Result<T, Failure>) -> Result<T, Failure> {
+    match ranks {
+        Some(ranks) => ranks.together(result),
+        None => result,
     }
 }
 
 /// A fit that is ready to be computed.
 struct Job<'a> {
-    args: &'a NewFitArgs,
-    memory: &'a MemoryArgs,
-    shared: &'a SharedArgs,
+    args: Box<NewFitArgs>,
+    memory: MemoryArgs,
+    shared: SharedArgs,
+    /// The processes that compute it together, if there are others.
+    ranks: Option<&'a Ranks>,
     /// Folder of the result.
     out: PathBuf,
     /// Whether an earlier fit there is replaced.
@@ -69,15 +88,17 @@ enum Start {
 }
 
 /// Begins a fit. It refuses whatever can be refused before the long work.
-fn begin(
+fn begin<'a>(
     FitArgs { activations, solver, memory, .. }: &FitArgs,
     args: &NewFitArgs,
     shared: &SharedArgs,
-    reporter: &mut Reporter,
-) -> Result<(), Failure> {
+    ranks: Option<&'a Ranks>,
+) -> Result<Job<'a>, Failure> {
     builder::check(args, solver)?;
     runs_check::check(args, solver)?;
-    check_target(&args.out, args.force)?;
+    if writes(ranks) {
+        check_target(&args.out, args.force)?;
+    }
     let activations = activations.open()?;
     check_rank(args.rank, &FitInput::Files(activations.clone()))?;
     let fitting = builder::fitting(args, solver, activations.tokens())?;
@@ -86,11 +107,23 @@ fn begin(
     }
     let command_line = arguments::texts();
     let (out, start) = (args.out.clone(), Start::New(Box::new(fitting)));
-    compute(Job { args, memory, shared, out, replace: args.force, command_line, activations, start }, reporter)
+    let (args, replace) = (Box::new(args.clone()), args.force);
+    let (memory, shared) = (memory.clone(), shared.clone());
+    Ok(Job { args, memory, shared, ranks, out, replace, command_line, activations, start })
 }
 
-/// Goes on with the unfinished fit of `dir`.
-fn resume(dir: &Path, memory: &MemoryArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+/// Whether this process writes the result.
+fn writes(ranks: Option<&Ranks>) -> bool {
+    ranks.is_none_or(Ranks::is_first)
+}
+
+/// Goes on with the unfinished fit of `dir`. There is no job if it is complete.
+fn resume<'a>(
+    dir: &Path,
+    memory: &MemoryArgs,
+    shared: &SharedArgs,
+    ranks: Option<&'a Ranks>,
+) -> Result<Option<Job<'a>>, Failure> {
     if !shared.engine.is_default() {
         return Err(Failure::Usage(
             "--resume: a fit goes on with the engine that it began with; leave out --engine and --adapter".to_owned(),
@@ -101,8 +134,11 @@ fn resume(dir: &Path, memory: &MemoryArgs, shared: &SharedArgs, reporter: &mut R
     if out.extension().is_some_and(|end| end == "partial") && out.is_dir() {
         out.set_extension("");
     }
-    let folder = match CheckpointFolder::resume(&out) {
-        Err(Error::NoCheckpoint { .. }) if is_complete(&out) => return say_complete(&out, shared),
+    let folder = if writes(ranks) { CheckpointFolder::resume(&out) } else { CheckpointFolder::read(&out) };
+    let folder = match folder {
+        Err(Error::NoCheckpoint { .. }) if is_complete(&out) => {
+            return if writes(ranks) { say_complete(&out, shared).map(|()| None) } else { Ok(None) };
+        }
         folder => folder?,
     };
     let request = Request::parse(&folder)?;
@@ -112,13 +148,11 @@ fn resume(dir: &Path, memory: &MemoryArgs, shared: &SharedArgs, reporter: &mut R
     let activations = activations.open()?;
     // The engine and all other options of the fit come from its first command line. Only the options for output come
     // from this one.
-    let shared = &SharedArgs { engine: begun.engine, ..shared.clone() };
+    let shared = SharedArgs { engine: begun.engine, ..shared.clone() };
     let (command_line, fingerprint) = (request.command_line(), request.fingerprint);
     let start = Start::Checkpoint { folder: Box::new(folder), fingerprint };
-    compute(
-        Job { args: &args, memory: &memory, shared, out, replace: true, command_line, activations, start },
-        reporter,
-    )
+    let args = Box::new(args);
+    Ok(Some(Job { args, memory, shared, ranks, out, replace: true, command_line, activations, start }))
 }
 
 /// Whether a folder holds a fit that ended without an interruption.
@@ -136,25 +170,33 @@ fn say_complete(dir: &Path, shared: &SharedArgs) -> Result<(), Failure> {
 
 /// Computes the fit and writes the result.
 fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
-    let Job { args, memory, shared, out, replace, command_line, activations: file, start } = job;
-    let engine = engine::open(&shared.engine, reporter)?;
+    let Job { args, memory, shared, ranks, out, replace, command_line, activations: file, start } = job;
+    if let Some(ranks) = ranks {
+        ranks.check_alike(&file)?;
+    }
+    let engine = engine::open_numbered(&shared.engine, ranks.map_or(0, |ranks| ranks.local_rank), reporter);
+    let engine = together(ranks, engine)?;
+    let mut segments = args.segments;
     let (fitting, checkpoints) = match start {
         Start::New(fitting) => (*fitting, None),
         Start::Checkpoint { folder, fingerprint } => {
             let checkpoint = folder.latest()?;
-            let CheckpointSummary { iterations, options, .. } = CheckpointSummary::of_header(checkpoint.header())?;
+            let CheckpointSummary { iterations, options, segments: of_fit, .. } =
+                CheckpointSummary::of_header(checkpoint.header())?;
+            segments = Some(of_fit);
             reporter.stage(&format!("going on after iteration {iterations} of {}", options.max_iterations));
             (Fitting::Single(SemiNmf::resume(checkpoint)?), Some((*folder, fingerprint)))
         }
     };
-    let fit = PlannedFit::new(engine.as_ref(), FitInput::Files(file.clone()), fitting, &memory.allowance())?;
+    let fit = together(ranks, plan(engine.as_ref(), &file, fitting, &memory, segments, ranks))?;
     let (folder, began_with) = match checkpoints {
-        Some((folder, fingerprint)) => (folder, Some(fingerprint)),
-        None => (new_folder(args, &out, fit.source())?, None),
+        Some((folder, fingerprint)) => (writes(ranks).then_some(folder), Some(fingerprint)),
+        None if writes(ranks) => (Some(new_folder(&args, &out, fit.source())?), None),
+        None => (None, None),
     };
     let (folder, claim) = match fit.fitting() {
-        Fitting::Single(_) => (Some(folder), None),
-        Fitting::Consensus { .. } => (None, Some(Claim::take(&folder)?)),
+        Fitting::Consensus { .. } => (None, folder.as_ref().map(Claim::take).transpose()?),
+        Fitting::Single(_) => (folder, None),
     };
     interrupt::catch(reporter.interrupt_notice());
 
@@ -164,7 +206,7 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     }
     let source = fit.source().clone();
     let mut fit = fit.place()?;
-    Failure::if_interrupted()?;
+    together(ranks, Failure::if_interrupted())?;
     if let Some(began_with) = began_with
         && began_with != source.fingerprint()?
     {
@@ -175,9 +217,12 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
             out.display()
         )));
     }
-    Failure::if_interrupted()?;
+    together(ranks, Failure::if_interrupted())?;
+    let every = args.checkpoint_every.unwrap_or(CHECKPOINT_EVERY);
     if let Some(folder) = folder {
-        fit = fit.checkpointed(args.checkpoint_every.unwrap_or(CHECKPOINT_EVERY), folder);
+        fit = fit.checkpointed(every, folder);
+    } else if ranks.is_some() {
+        fit = fit.checkpointed_elsewhere(every);
     }
 
     let options = fit.options();
@@ -186,18 +231,27 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         None => reporter.fit_starts(&options),
     }
     // The fit holds the folder of checkpoints, and lets go of it at its end.
-    let fit = fit.fit(|progress| {
+    let fit = fit.fit_share(|progress| {
         reporter.fit_progress(progress);
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     reporter.fit_ends();
-    let (record, run_records) = fit?.command_line(command_line).into_records();
+    let fit = match fit {
+        Err(failure) if failure.is_of_all_ranks() => together(ranks, Err(failure.into()))?,
+        fit => fit?,
+    };
+    let Some(records) = fit else {
+        // The first rank writes, and says how the fit has ended.
+        together(ranks, Ok(()))?;
+        return if interrupt::requested() { Err(Failure::Interrupted(String::new())) } else { Ok(()) };
+    };
+    let (record, run_records) = records.command_line(command_line).into_records();
     reporter.stage(&format!("writing {}", out.display()));
-    write_fit(&out, &record, replace)?;
+    together(ranks, write_fit(&out, &record, replace).map_err(Failure::from))?;
     let summed_up = record.run.summary.consensus.as_ref();
     let mut are_kept = true;
     let mut kept = String::new();
-    if let Some(folders) = kept_runs(args, &out) {
+    if let Some(folders) = kept_runs(&args, &out) {
         let count = folders.write(run_records, replace)?;
         are_kept = summed_up.is_some_and(|consensus| count == consensus.runs as usize);
         kept = match count {
@@ -234,6 +288,26 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         options.max_iterations,
         out.display()
     )))
+}
+
+/// Plans the fit. It is over several processes, or takes its sums as if it were, if there are other processes or a number of segments.
+fn plan<'e>(
+    engine: &'e dyn Engine,
+    file: &ActivationSet,
+    fitting: Fitting,
+    memory: &MemoryArgs,
+    segments: Option<u32>,
+    ranks: Option<&Ranks>,
+) -> Result<PlannedFit<'e>, Failure> {
+    let (input, allowance) = (FitInput::Files(file.clone()), memory.allowance());
+    let communicator: Arc<dyn Communicator> = match (ranks, segments) {
+        (None, None | Some(1)) => return Ok(PlannedFit::new(engine, input, fitting, &allowance)?),
+        (None, Some(_)) => Arc::new(Alone),
+        (Some(ranks), _) => Arc::clone(&ranks.communicator),
+    };
+    let segments = segments.unwrap_or_else(|| Distribution::default_segments(communicator.ranks()));
+    let distribution = Distribution::new(communicator, engine, &input, segments)?;
+    Ok(PlannedFit::distributed(engine, input, fitting, &allowance, distribution)?)
 }
 
 /// The folders for the runs, if they are kept.
