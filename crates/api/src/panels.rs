@@ -8,6 +8,8 @@ use crate::Options;
 
 /// Tokens of the largest tile of a kernel. Parts of panels have a multiple of it, and at least one tile.
 const TILE_ROWS: u64 = 64;
+/// The largest number of sweeps over the coefficients in a dispatch, unless the options ask for more.
+const MOST_SWEEPS: u64 = 8;
 
 /// A row panel of the activations or a part of one, or a sample of its rows.
 #[derive(Clone, Copy, Debug)]
@@ -85,9 +87,10 @@ pub(crate) fn panels_of(
 /// Most tokens of a visit: as many as the engine takes in one dispatch, whose coefficients it can bind.
 fn most_rows(options: &Options, neurons: u32, limits: &EngineLimits) -> u64 {
     let (rank, neurons) = (u64::from(options.rank), u64::from(neurons));
-    // A visit's longest dispatches are products of [tokens, K] and [tokens, d] matrices, and multiplicative updates. Sweeps over the
-    // coefficients are cut where they are recorded.
-    let flops = 2 * (rank + 1) * neurons.max(2 * rank);
+    // The first pass after a warm-up does twice as many sweeps.
+    let sweeps = MOST_SWEEPS.max(2 * u64::from(options.sweeps));
+    // A visit's longest dispatches are products of [tokens, K] and [tokens, d] matrices, and sweeps over the coefficients.
+    let flops = 2 * (rank + 1) * neurons.max(sweeps.saturating_mul(rank));
     let of_flops = (limits.dispatch_flops / flops).max(TILE_ROWS);
     let of_binding = limits.max_binding_bytes / (rank.next_multiple_of(4) * 4);
     of_flops.min(of_binding).min(limits.dispatch_rows.into()).max(1)

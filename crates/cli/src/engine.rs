@@ -36,6 +36,16 @@ impl EngineArgs {
     pub fn is_default(&self) -> bool {
         self.engine == EngineOption::Auto && self.adapter.is_none()
     }
+
+    /// Refuses an adapter for the CPU engine, which has none.
+    pub fn refuse_adapter_of_cpu(&self) -> Result<(), Failure> {
+        match (self.engine, &self.adapter) {
+            (EngineOption::Cpu, Some(name)) => Err(Failure::Usage(format!(
+                "--adapter {name}: an adapter cannot be chosen with --engine cpu; leave out one of them"
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Opens the engine that the options ask for, and reports which one it is.
@@ -52,11 +62,7 @@ pub fn open_numbered(args: &EngineArgs, number: u32, reporter: &mut Reporter) ->
 
 /// Opens the engine that the options ask for.
 pub fn choose(args: &EngineArgs, number: u32) -> Result<OpenDevice, Failure> {
-    if let (EngineOption::Cpu, Some(name)) = (args.engine, &args.adapter) {
-        return Err(Failure::Usage(format!(
-            "--adapter {name}: an adapter cannot be chosen with --engine cpu; leave out one of them"
-        )));
-    }
+    args.refuse_adapter_of_cpu()?;
     let kind = match args.engine {
         EngineOption::Auto => DeviceKind::Auto,
         EngineOption::Cpu => DeviceKind::Cpu,

@@ -419,10 +419,10 @@ pub enum Error {
     /// The file to write exists.
     #[error("{}: already exists; choose another name, or force replacing it", .0.display())]
     FileExists(PathBuf),
-    /// The folder to replace holds something that is not a fit.
-    #[error("{}: will not be replaced, even when forced, because {found}; choose another folder, or move it away", path.display())]
+    /// What is to be replaced is no result of unmix.
+    #[error("{}: will not be replaced, even when forced, because {found}; choose another place, or move it away", path.display())]
     NotReplaceable {
-        /// The folder.
+        /// The folder or file.
         path: PathBuf,
         /// What it holds.
         found: String,

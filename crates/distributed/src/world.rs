@@ -1,6 +1,8 @@
 //! All ranks of an MPI program, as a communicator of `unmix`.
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use mpi::environment::{self, Universe};
 use mpi::request::Request;
@@ -15,7 +17,29 @@ const MOST_BYTES: usize = 1 << 30;
 #[derive(Debug, Default)]
 pub struct World {
     /// Locked while ranks exchange, because MPI allows one thread at a time.
-    exchanging: Mutex<()>,
+    exchanged: Mutex<Exchanged>,
+}
+
+/// What this rank has exchanged with the others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Exchanged {
+    /// Number of exchanges.
+    count: u64,
+    /// Bytes that this rank has sent to others.
+    bytes: u64,
+    /// Time in exchanges. That includes waiting for ranks that still compute.
+    time: Duration,
+}
+
+impl fmt::Display for Exchanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Exchanged { count, bytes, time } = self;
+        write!(
+            f,
+            "{count} exchanges between ranks took {:.3} s, and sent {bytes} bytes from this one",
+            time.as_secs_f64()
+        )
+    }
 }
 
 impl World {
@@ -35,11 +59,15 @@ impl World {
     pub fn host(&self) -> String {
         environment::processor_name().unwrap_or_else(|_| "an unknown host".to_owned())
     }
-}
 
-/// Ends all ranks.
-pub fn end_all(code: u8) -> ! {
-    SimpleCommunicator::world().abort(code.into())
+    /// What this rank has exchanged so far.
+    pub fn exchanged(&self) -> Exchanged {
+        *self.locked()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Exchanged> {
+        self.exchanged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl unmix::Communicator for World {
@@ -52,7 +80,8 @@ impl unmix::Communicator for World {
     }
 
     fn exchange(&self, parts: &[&[u8]]) -> Vec<Vec<u8>> {
-        let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut exchanged = self.locked();
+        let started = Instant::now();
         let world = SimpleCommunicator::world();
         let outgoing: Vec<u64> = parts.iter().map(|part| part.len() as u64).collect();
         let mut incoming = vec![0u64; parts.len()];
@@ -76,6 +105,9 @@ impl unmix::Communicator for World {
             receiving.into_iter().for_each(Request::wait_without_status);
             sending.into_iter().for_each(Request::wait_without_status);
         });
+        exchanged.count += 1;
+        exchanged.bytes += outgoing.iter().sum::<u64>() - outgoing[own];
+        exchanged.time += started.elapsed();
         received
     }
 }

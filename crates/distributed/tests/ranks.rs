@@ -31,11 +31,8 @@ impl Place {
 
     /// `mpirun` with one group of so many ranks for each of these command lines.
     fn mpirun(&self, groups: &[(u32, &str)]) -> Command {
-        let mut command = Command::new("mpirun");
-        // Tests may run as root, and on fewer cores than there are ranks.
-        command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
-        command.env("OMPI_MCA_rmaps_base_oversubscribe", "1").env("OMPI_MCA_hwloc_base_binding_policy", "none");
-        command.env("RAYON_NUM_THREADS", "1").current_dir(self.0.path());
+        let mut command = mpirun();
+        command.current_dir(self.0.path());
         for (number, (ranks, arguments)) in groups.iter().enumerate() {
             if number > 0 {
                 command.arg(":");
@@ -67,6 +64,15 @@ impl Place {
         let text = fs::read(self.path(out).join("run.json")).expect("a fit");
         serde_json::from_slice(&text).expect("JSON")
     }
+}
+
+fn mpirun() -> Command {
+    let mut command = Command::new("mpirun");
+    // Tests may run as root, and on fewer cores than there are ranks.
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    command.env("OMPI_MCA_rmaps_base_oversubscribe", "1").env("OMPI_MCA_hwloc_base_binding_policy", "none");
+    command.env("RAYON_NUM_THREADS", "1");
+    command
 }
 
 /// Some numbers with structure: four groups of neurons, each active in some of the tokens, and noise.
@@ -152,14 +158,18 @@ fn ranks_that_disagree_are_told_before_the_work() {
 
 /// The processes of `unmix-mpi` that a job has started.
 fn ranks_of(job: &Child) -> Vec<i32> {
-    let children = |parent: i32| -> Vec<i32> {
-        let all = fs::read_dir("/proc").expect("/proc").flatten();
-        let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        numbers.filter(|&pid| parent_of(pid) == Some(parent)).collect()
-    };
-    let is_rank =
-        |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "unmix-mpi");
-    children(job.id() as i32).into_iter().filter(is_rank).collect()
+    let is_rank = |pid: i32| parent_of(pid) == Some(job.id() as i32) && is_program(pid, "unmix-mpi");
+    processes().filter(|&pid| is_rank(pid)).collect()
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    let all = fs::read_dir("/proc").expect("/proc").flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+}
+
+/// Whether a process runs the program of this name.
+fn is_program(pid: i32, name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name)
 }
 
 fn parent_of(pid: i32) -> Option<i32> {
@@ -177,9 +187,22 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
+fn a_rank_that_panics_ends_all_and_names_itself_once() {
+    let started = Instant::now();
+    let ran = mpirun().args(["-n", "3"]).arg(env!("CARGO_BIN_EXE_panicking_rank")).output().expect("mpirun");
+    assert!(started.elapsed() < SOON, "the job ended after {:?}", started.elapsed());
+    let (told, printed) = (String::from_utf8_lossy(&ran.stderr), String::from_utf8_lossy(&ran.stdout));
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("the name of this host");
+    assert_eq!(told.matches(&format!("error: rank 2 on {}: ", host.trim())).count(), 1, "{told}");
+    assert_eq!(told.matches("a mistake of this rank").count(), 1, "{told}");
+    assert!(!ran.status.success() && !printed.contains("goes on"), "{printed}");
+    wait_for("the ranks end", || !processes().any(|pid| is_program(pid, "panicking_rank")));
+}
+
+#[test]
 fn a_job_ends_when_a_rank_is_killed_and_goes_on_with_another_number_of_ranks() {
     let place = Place::new();
-    let options = "--rank 6 --max-iterations 400 --tolerance 0";
+    let options = "--rank 6 --max-iterations 150 --tolerance 0";
     let wanted = place.fit(1, "all.npy", options);
     for victim in 0..4 {
         let out = format!("killed-{victim}");

@@ -70,7 +70,8 @@ impl Fitting {
             Fitting::Single(fit) => Ok(Fitting::Single(fit.distributed(distribution))),
             Fitting::Consensus { consensus, .. } => {
                 let given = consensus.size().0.to_string();
-                let expected = "a consensus is computed in one process; leave it out".to_owned();
+                let expected =
+                    "a consensus takes its sums neither in segments nor on several ranks; leave it out".to_owned();
                 Err(Error::Option { option: "runs", given, expected })
             }
         }

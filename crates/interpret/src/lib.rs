@@ -87,6 +87,7 @@ pub use lens::{
 };
 pub use neurons::{Neuron, strongest_neurons};
 pub use one_line::{disturbs_a_terminal, one_line};
+pub use page::check_page_target;
 pub use reading_order::{REPRODUCIBLE, reading_order};
 pub use rows::norms;
 pub use token_text::{TextGiven, TextSource, TokenText, stored_row};

@@ -158,9 +158,9 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
         coefficients: &mut *coefficients,
     };
     if twin.is_sparse() {
-        twin.token_by_token()
+        twin.token_by_token();
     } else {
-        arch().dispatch(twin)
+        arch().dispatch(twin);
     }
     if p.inner != InnerSum::Skipped as u32 {
         sum_products(coefficients, projections, partials.write(), p.inner == InnerSum::Continued as u32);

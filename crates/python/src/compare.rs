@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
-use unmix_data::{check_file_target, write_file};
+use unmix_data::write_file;
 use unmix_interpret::links::{FeatureGraph, Measure, NamedFit, render};
-use unmix_interpret::{Comparison, FitWords};
+use unmix_interpret::{Comparison, FitWords, check_page_target};
 
 use crate::errors::of_data;
 use crate::interpret_errors::of_fits;
@@ -54,7 +54,7 @@ fn links_page(
     path: PathBuf,
     force: bool,
 ) -> PyResult<()> {
-    check_file_target(&path, force).map_err(of_data)?;
+    check_page_target(&path, force).map_err(of_data)?;
     let by = by.map(measure_named).transpose()?;
     let page = py.detach(|| {
         let words = |text: &Text| text.has_words().then(|| FitWords::of(&text.as_fitted, text.found.text.clone()));

@@ -39,13 +39,24 @@ pub fn of_concepts(error: ConceptError) -> PyErr {
     }
 }
 
+/// Options of `unmix export` that its errors name, and the arguments that they are in Python.
+const EXPORT_OPTIONS: [(&str, &str); 4] = [
+    ("--model-name NAME", "model_name="),
+    ("--layer N", "layer="),
+    ("--hook NAME without slashes, such as ", "a hook= without slashes, such as "),
+    ("--padding ID", "padding="),
+];
+
 /// An error of an export.
 pub fn of_export(error: ExportError) -> PyErr {
     match error {
         ExportError::Data(error) => of_data(error),
-        other => PyValueError::new_err(
-            other.to_string().replace("--model-name NAME and --layer N", "model_name= and layer="),
-        ),
+        other => {
+            let text = EXPORT_OPTIONS
+                .iter()
+                .fold(other.to_string(), |text, (option, argument)| text.replace(option, argument));
+            PyValueError::new_err(text)
+        }
     }
 }
 

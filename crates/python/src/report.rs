@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::json;
-use unmix_data::{check_file_target, write_file};
+use unmix_data::write_file;
+use unmix_interpret::check_page_target;
 use unmix_interpret::concepts::{prompt_concepts, wider_concepts};
 use unmix_interpret::report::{BesideParts, HealthLevel, ReportParts, assemble, match_fits, render};
 
@@ -38,7 +39,7 @@ struct Request {
 fn report(py: Python<'_>, text: Py<Text>, request: Request) -> PyResult<String> {
     let Text { fit, found, words, as_fitted } = text.get();
     let Request { path, force, title, .. } = &request;
-    check_file_target(path, *force).map_err(of_data)?;
+    check_page_target(path, *force).map_err(of_data)?;
     request.levels.options(fit)?;
     let matched = match &request.beside {
         None => None,

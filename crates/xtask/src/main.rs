@@ -42,7 +42,7 @@ cargo xtask test [ARGS]     Run every test of the workspace, in the release prof
                             the tests of the report's page. Kernels on cooperative matrices are tested on Mesa 26's
                             lavapipe, unpacked in ~/.cache/unmix (Debian and Ubuntu) and kept there. Without ARGS the numeric
                             tests run again without AMX and with AVX2 alone, where the processor has more, and the tests of
-                            the Python package run (`test-python`).
+                            the Python package run (`test-python`), and on Linux those of `unmix-mpi` (`test-mpi`).
                             Ends with the line `N passed, N failed`. ARGS go on to `cargo test`:
                               cargo xtask test -p unmix-tests --test kernels -- cross_product
 cargo xtask test-python [--all | --wheel] [ARGS]
@@ -54,9 +54,9 @@ cargo xtask test-python [--all | --wheel] [ARGS]
                                             (some gigabytes, once, in target/)
                               --wheel       instead, build the wheel in target/wheels, and try it in an environment with numpy
                                             alone
-cargo xtask test-mpi [ARGS] Build `unmix-mpi` in target/mpi and run its tests under mpirun, with up to 8 ranks on this machine.
-                            Installs OpenMPI and libclang first, where this user may (Debian and Ubuntu). ARGS go on to
-                            `cargo test`.
+cargo xtask test-mpi [ARGS] Build `unmix-mpi` and run its tests under mpirun, with up to 8 ranks on this machine, as `test`
+                            does at its end. Linux only. Installs OpenMPI and libclang first, where this user may (Debian
+                            and Ubuntu). ARGS go on to `cargo test`.
 cargo xtask test-devices [swiftshader [--all] | validation]
                             Run the tests of the kernels on SwiftShader, a second software Vulkan device, and under Khronos'
                             validation layer with synchronization validation. Both come with Debian's Chromium, which is

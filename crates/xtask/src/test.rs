@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::process::{cargo, root, run as run_command, stream};
 use crate::tally::Tally;
 use crate::vulkan::{self, Environment, OtherMesa};
-use crate::{arithmetic, chromium, pytest, test_python};
+use crate::{arithmetic, chromium, pytest, test_mpi, test_python};
 
 /// Suites that every run must include, each with at least one passed test. In addition, every file in a `tests/` folder
 /// must have run.
@@ -66,6 +66,9 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
             problems.extend(run_command(command.envs(environment.iter().cloned())).err());
         }
         problems.extend(test_python::quick(&environment, &[], &mut tally).err());
+    }
+    if args.is_empty() && test_mpi::IS_POSSIBLE {
+        problems.extend(test_mpi::tests(&[], &mut tally).err());
     }
     problems.extend(tally.crashed().map(|suite| format!("{suite} ended without a result")));
     if args.is_empty() {
@@ -148,8 +151,7 @@ fn runner(mesa: &OtherMesa) -> Result<[String; 2], String> {
 /// The names of all files of integration tests, of every package.
 fn test_files(root: &Path) -> Vec<String> {
     let crates = fs::read_dir(root.join("crates")).into_iter().flatten().flatten().map(|entry| entry.path());
-    // `test-mpi` runs the tests of `unmix-mpi`, which needs an MPI.
-    let crates = crates.filter(|folder| !folder.ends_with("distributed"));
+    let crates = crates.filter(|folder| test_mpi::IS_POSSIBLE || !folder.ends_with("distributed"));
     let packages = crates.chain(["shaders", "tests", "benches"].map(|name| root.join(name)));
     packages.flat_map(|package| names_in(&package.join("tests"))).collect()
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::failure::Failure;
-use crate::process::{cargo, is_on_path, stream, succeeds, target};
+use crate::process::{cargo, is_on_path, output_of, stream, succeeds};
 use crate::system::{Packages, Privilege, System};
 use crate::tally::Tally;
 
@@ -16,39 +16,57 @@ const PACKAGES: Packages = Packages {
     alpine: "openmpi-dev clang-dev",
 };
 
-/// Builds `unmix-mpi` and runs its tests. Arguments go on to `cargo test`.
+/// Whether the tests run on this system. They look for the processes of a job in /proc.
+pub const IS_POSSIBLE: bool = cfg!(target_os = "linux");
+
+/// Runs the tests. Arguments go on to `cargo test`.
 pub fn run(args: &[String]) -> Result<(), Failure> {
-    ensure()?;
     let mut tally = Tally::default();
-    // What reads MPI's headers changes features of crates that everything is built with. In a folder of its own, other builds stay valid.
-    let folder = target()?.join("mpi");
-    let words = ["test", "--release", "--package", "unmix-mpi", "--features", "mpi", "--no-fail-fast", "--target-dir"];
-    let mut command = cargo(words)?;
-    command.arg(folder).args(args);
-    let result = stream(&mut command, |line| tally.read(line));
+    let result = tests(args, &mut tally);
     println!("{} passed, {} failed", tally.passed, tally.failed);
-    if tally.passed == 0 {
+    if result.is_ok() && tally.passed == 0 {
         return Err("no test of unmix-mpi has passed".to_owned().into());
     }
     Ok(result?)
 }
 
-/// Makes sure that there is an MPI.
-fn ensure() -> Result<(), Failure> {
+/// Builds `unmix-mpi` and runs its tests.
+pub fn tests(args: &[String], tally: &mut Tally) -> Result<(), String> {
+    if !IS_POSSIBLE {
+        return Err("the tests of unmix-mpi run on Linux only".to_owned());
+    }
+    ensure()?;
+    // As a part of the workspace, so that most crates are those of the other tests.
+    let words =
+        ["test", "--release", "--workspace", "--features", "unmix-mpi/tests", "--no-fail-fast", "--test", "ranks"];
+    let mut command = cargo(words)?;
+    command.args(args);
+    stream(&mut command, |line| tally.read(line))
+}
+
+/// Makes sure that there are an MPI and libclang.
+fn ensure() -> Result<(), String> {
     if there() {
         return Ok(());
     }
     let system = System::read();
     let advice = system.advice(&PACKAGES).unwrap_or_else(|| "Install an MPI and libclang".to_owned());
-    println!("No MPI answers (mpirun and mpicc), which `unmix-mpi` needs.");
+    println!("`unmix-mpi` needs an MPI (mpirun and mpicc) and libclang, which are not all there.");
     let privilege = Privilege::ours().filter(|_| system.is_debian() && is_on_path("apt-get"));
-    let Some(privilege) = privilege else { return Err(format!("{advice}; then start again").into()) };
+    let Some(privilege) = privilege else { return Err(format!("{advice}; then start again")) };
     // The lists may be there already.
     let _ = privilege.update();
     privilege.install(&PACKAGES.debian.split(' ').collect::<Vec<_>>())?;
-    if there() { Ok(()) } else { Err("OpenMPI was installed, but mpirun and mpicc do not answer".to_owned().into()) }
+    if there() { Ok(()) } else { Err("OpenMPI and libclang were installed, but do not answer".to_owned()) }
 }
 
 fn there() -> bool {
-    ["mpirun", "mpicc"].iter().all(|program| succeeds(Command::new(program).arg("--version")))
+    ["mpirun", "mpicc"].iter().all(|program| succeeds(Command::new(program).arg("--version"))) && has_libclang()
+}
+
+/// Whether bindgen will find libclang. If this system does not list its libraries, bindgen says so itself.
+fn has_libclang() -> bool {
+    let is_libclang = |line: &str| line.trim().starts_with("libclang") && !line.contains("libclang-cpp");
+    std::env::var_os("LIBCLANG_PATH").is_some()
+        || output_of(Command::new("/sbin/ldconfig").arg("-p")).map_or(true, |all| all.lines().any(is_libclang))
 }

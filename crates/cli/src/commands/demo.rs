@@ -8,10 +8,12 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
 use unmix::{ElementType, Engine, Factorization, HostActivations, SemiNmf};
-use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, TokenFilter, check_file_target, write_file};
+use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, TokenFilter, write_file};
 use unmix_interpret::concepts::{ConceptLevel, Labelling, concept_scores, wider_concepts};
 use unmix_interpret::report::{ReportParts, assemble, render};
-use unmix_interpret::{Contexts, HierarchyOptions, Prompts, Text, contexts, hierarchy, named_words, word_contexts};
+use unmix_interpret::{
+    Contexts, HierarchyOptions, Prompts, Text, check_page_target, contexts, hierarchy, named_words, word_contexts,
+};
 
 use crate::commands::concepts::PERMUTATIONS;
 use crate::engine;
@@ -52,7 +54,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 
-    /// Replace an earlier file that --report names
+    /// Replace an earlier page that --report names
     #[arg(long, requires = "report")]
     pub force: bool,
 }
@@ -193,7 +195,7 @@ const NEUTRAL: &str = "neutral";
 /// Runs the command.
 pub fn run(args: &DemoArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     if let Some(report) = &args.report {
-        check_file_target(report, args.force)?;
+        check_page_target(report, args.force)?;
     }
     let bundle = Bundle::open()?;
     let engine = engine::open(&shared.engine, reporter)?;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use unmix_data::{FitRecord, PromptLabels, check_file_target, read_fit, write_file};
+use unmix_data::{FitRecord, PromptLabels, read_fit, write_file};
 use unmix_interpret::concepts::{prompt_concepts, wider_concepts};
 use unmix_interpret::report::{BesideParts, MatchedFit, ReportParts, assemble, match_fits, render};
-use unmix_interpret::{Text, hierarchy, in_reading_order};
+use unmix_interpret::{Text, check_page_target, hierarchy, in_reading_order};
 
 use crate::commands::concepts::{ScoreArgs, score};
 use crate::commands::tree::HierarchyArgs;
@@ -38,7 +38,7 @@ pub struct ReportArgs {
     #[arg(long, short, default_value = "report.html", value_name = "FILE")]
     pub out: PathBuf,
 
-    /// Replace an earlier file of that name
+    /// Replace an earlier page of that name
     #[arg(long)]
     pub force: bool,
 
@@ -77,7 +77,7 @@ pub struct ReportArgs {
 
 /// Runs the command.
 pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
-    check_file_target(&args.out, args.force)?;
+    check_page_target(&args.out, args.force)?;
     if let (None, Some(option)) = (&args.labels, args.score.choice.given()) {
         return Err(Failure::Usage(format!(
             "{option}: it chooses activations to score concepts on, and there are no labels; give them with --labels FILE, \

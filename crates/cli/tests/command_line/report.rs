@@ -278,15 +278,25 @@ fn hostile_text_is_data_wherever_it_comes_from() {
 #[test]
 fn an_earlier_page_is_replaced_only_when_forced() {
     let (files, fit) = fitted();
-    let out = files.write("report.html", "years of work");
+    let out = files.path("report.html");
     let args = ["report", &fit, "--out", &out, "--engine", "cpu", "-q"];
+    unmix(&args).expect(0);
     files.refused(&args, &["report.html", "already exists", "--force"]);
-    assert_eq!(std::fs::read(&out).expect("read"), b"years of work");
     unmix(&[&args[..], &["--force"]].concat()).expect(0);
     Page::read(&out);
     files.refused(&["report", &fit, "--out", &files.path(""), "--force"], &["is a folder", "name a file in it"]);
     let nowhere = files.path("none/report.html");
     files.refused(&["report", &fit, "--out", &nowhere], &["none/report.html", "does not exist", "create it first"]);
+}
+
+#[test]
+fn a_file_that_is_no_page_is_not_replaced_even_when_forced() {
+    let (files, fit) = fitted();
+    let out = files.write("work.html", "years of work");
+    let told = ["work.html", "will not be replaced, even when forced", "not a page that unmix wrote"];
+    files.refused(&["report", &fit, "--out", &out, "--engine", "cpu", "-q", "--force"], &told);
+    files.refused(&["compare", &fit, &fit, "--page", &out, "--force"], &told);
+    assert_eq!(std::fs::read(&out).expect("read"), b"years of work");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //! body, styles and scripts, with its data as JSON between them.
 
 mod digest;
+mod target;
 
 use serde_json::Value;
 
 use self::digest::source_of;
+pub use self::target::check_page_target;
 
 /// What surrounds the body of a page.
 const SHELL: &str = include_str!("shell.html");

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import _unmix
 from ._optional import needed
-from ._page_file import check_page_file
 from ._result import Result
 from ._terminal import joined
 
@@ -107,8 +106,6 @@ def compare(
     fits: list[tuple[str, Any]], by: str | None, page: str | os.PathLike[str] | None, force: bool
 ) -> Comparison:
     """How much fits have in common; see :meth:`unmix.Fit.compare`. ``fits`` are named, and the first one comes first."""
-    if page is not None:
-        check_page_file(page, force)
     (name, first), others = fits[0], fits[1:]
     texts = [fit._text for _, fit in fits]
     found = json.loads(_unmix.compare(first._text, texts[1:], by))

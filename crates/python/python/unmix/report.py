@@ -8,7 +8,6 @@ from typing import Any
 
 from . import _html, _unmix
 from ._arguments import path
-from ._page_file import check_page_file
 
 
 class Report:
@@ -87,8 +86,6 @@ def report(text: _unmix.Text, request: dict[str, Any]) -> Report:
     """Write a report; see :meth:`unmix.Fit.report`."""
     from ._advice import in_python
 
-    to = path("path", request["path"])
-    check_page_file(to, request["force"])
-    value = json.loads(_unmix.report(text, {**request, "path": to}))
+    value = json.loads(_unmix.report(text, {**request, "path": path("path", request["path"])}))
     value["warnings"] = [warning | {"advice": in_python(warning["advice"])} for warning in value["warnings"]]
     return Report(value)

@@ -133,16 +133,25 @@ impl AdapterChoice {
 /// host's memory, and every pass waits for the bus.
 const MEMORY_BUDGET_PERCENT: u8 = 95;
 
+/// Most digits of the number of an adapter. A longer number, such as 4090, is a part of a name.
+const MOST_DIGITS: usize = 2;
+
 /// The places of the adapters that are meant by a PCI address, by a number from 1, or else by a part of a name.
 fn named(infos: &[wgpu::AdapterInfo], wanted: &str) -> Vec<usize> {
     let wanted = wanted.to_lowercase();
     let all = |fits: &dyn Fn(&wgpu::AdapterInfo) -> bool| (0..infos.len()).filter(|&at| fits(&infos[at])).collect();
+    if wanted.is_empty() {
+        return Vec::new();
+    }
     let by_address: Vec<usize> = all(&|info| info.device_pci_bus_id.to_lowercase() == wanted);
-    if !by_address.is_empty() && !wanted.is_empty() {
+    if !by_address.is_empty() {
         return by_address;
     }
     match wanted.parse::<usize>() {
-        Ok(number) if (1..=infos.len()).contains(&number) => vec![number - 1],
+        // A number that no adapter has means none of them, rather than one whose name happens to have its digits.
+        Ok(number) if wanted.len() <= MOST_DIGITS => {
+            (1..=infos.len()).filter(|&own| own == number).map(|own| own - 1).collect()
+        }
         _ => all(&|info| info.name.to_lowercase().contains(&wanted)),
     }
 }
@@ -398,8 +407,8 @@ mod tests {
         assert_eq!(named(&infos, "rtx"), [0, 1]);
         assert_eq!(named(&infos, "0000:0b:00.0"), [1]);
         assert_eq!(named(&infos, "2"), [1]);
-        assert_eq!(named(&infos, "4090"), [0, 1], "a number that no adapter has is a part of a name");
-        assert_eq!(named(&infos, "4"), [0, 1]);
+        assert_eq!(named(&infos, "4090"), [0, 1], "a long number is a part of a name");
+        assert!(["4", "0", "09", ""].iter().all(|other| named(&infos, other).is_empty()));
         assert_eq!(named(&infos, "pipe"), [2]);
         assert!(named(&infos, "0000:02:00.0").is_empty());
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use unmix_data::check_file_target;
+use unmix_interpret::check_page_target;
 use unmix_interpret::links::Measure;
 
 use self::comparison::Compared;
@@ -105,8 +106,11 @@ fn place(file: &Path) -> PathBuf {
 
 /// Runs the command.
 pub fn run(args: &CompareArgs, shared: &SharedArgs) -> Result<(), Failure> {
-    for file in [&args.page, &args.graph].into_iter().flatten() {
-        check_file_target(file, args.force)?;
+    if let Some(page) = &args.page {
+        check_page_target(page, args.force)?;
+    }
+    if let Some(graph) = &args.graph {
+        check_file_target(graph, args.force)?;
     }
     if let (Some(page), Some(graph)) = (&args.page, &args.graph)
         && place(page) == place(graph)

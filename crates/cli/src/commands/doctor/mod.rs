@@ -14,8 +14,8 @@ use unmix::{AdapterChoice, AdapterSummary, CpuEngine, Engine, WgpuEngine, adapte
 use unmix_runtime::missing_driver;
 
 use self::check::{Check, Examined, References, TOLERANCE};
-use self::examination::examine;
-use crate::engine::EngineOption;
+use self::examination::{Trouble, examine};
+use crate::engine::{EngineArgs, EngineOption};
 use crate::failure::Failure;
 use crate::output::{self, Style, Table, bytes, duration};
 use crate::progress::Reporter;
@@ -50,12 +50,16 @@ struct Verdict {
     engine: &'static str,
     name: String,
     adapter: Option<AdapterSummary>,
-    outcome: Result<Vec<Check>, String>,
+    outcome: Result<Vec<Check>, Trouble>,
 }
 
 impl Verdict {
     fn passed(&self) -> bool {
         self.outcome.as_ref().is_ok_and(|checks| checks.iter().all(Check::passed))
+    }
+
+    fn is_late(&self) -> bool {
+        self.outcome.as_ref().is_err_and(|trouble| trouble.is_late)
     }
 
     fn is_software(&self) -> bool {
@@ -65,6 +69,7 @@ impl Verdict {
 
 /// Runs the command.
 pub fn run(args: &DoctorArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
+    refuse_contradictions(args, &shared.engine)?;
     let choice = AdapterChoice { name: shared.engine.adapter.clone(), ..Default::default() };
     let found = if shared.engine.engine == EngineOption::Cpu { Vec::new() } else { adapters(&choice) };
     let limit = Duration::from_secs(args.time_limit);
@@ -101,12 +106,19 @@ pub fn run(args: &DoctorArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     judge(args, shared, &verdicts)
 }
 
+fn refuse_contradictions(args: &DoctorArgs, engine: &EngineArgs) -> Result<(), Failure> {
+    if engine.engine != EngineOption::Cpu {
+        return Ok(());
+    }
+    if args.require == Some(Requirement::Gpu) {
+        return Err(Failure::Usage("--require gpu: contradicts --engine cpu; leave out one of them".to_owned()));
+    }
+    engine.refuse_adapter_of_cpu()
+}
+
 fn judge(args: &DoctorArgs, shared: &SharedArgs, verdicts: &[Verdict]) -> Result<(), Failure> {
     let gpus = || verdicts.iter().filter(|verdict| verdict.engine == "gpu");
     if args.require == Some(Requirement::Gpu) {
-        if shared.engine.engine == EngineOption::Cpu {
-            return Err(Failure::Usage("--require gpu: contradicts --engine cpu; leave out one of them".to_owned()));
-        }
         match gpus().find(|verdict| verdict.passed()) {
             None => {
                 let what = if gpus().next().is_none() { "no adapter answers" } else { "no adapter passes the check" };
@@ -121,28 +133,41 @@ fn judge(args: &DoctorArgs, shared: &SharedArgs, verdicts: &[Verdict]) -> Result
         }
     }
     if verdicts.is_empty() {
-        let wanted =
-            shared.engine.adapter.as_ref().map(|name| format!(" whose name contains {name:?}")).unwrap_or_default();
+        let wanted = shared
+            .engine
+            .adapter
+            .as_ref()
+            .map(|name| format!(" of name, number or address {name:?}"))
+            .unwrap_or_default();
         return Err(Failure::NoDevice(format!("no adapter{wanted} answers; `unmix doctor` without options lists all")));
     }
-    let wrong: Vec<&str> =
-        verdicts.iter().filter(|verdict| !verdict.passed()).map(|verdict| verdict.name.as_str()).collect();
+    let names = |late: bool| -> Vec<&str> {
+        let wanted = |verdict: &&Verdict| !verdict.passed() && verdict.is_late() == late;
+        verdicts.iter().filter(wanted).map(|verdict| verdict.name.as_str()).collect()
+    };
+    let (wrong, late) = (names(false), names(true));
     // If the requirement is met, a broken second device appears in the table, but is no failure.
-    if !wrong.is_empty() && args.require.is_none() {
-        let them = if wrong.len() == 1 { "it" } else { "them" };
+    if args.require.is_some() || wrong.len() + late.len() == 0 {
+        return Ok(());
+    }
+    if wrong.is_empty() {
+        let late = late.join(" and ");
         return Err(Failure::Check(format!(
-            "{} failed the check; do not compute on {them}, update the driver, or report this output",
-            wrong.join(" and ")
+            "{late} did not end the checks in time; give more time with --time-limit, or compute with --engine cpu"
         )));
     }
-    Ok(())
+    let them = if wrong.len() == 1 { "it" } else { "them" };
+    Err(Failure::Check(format!(
+        "{} failed the check; do not compute on {them}, update the driver, or report this output",
+        wrong.join(" and ")
+    )))
 }
 
 fn verdict_json(verdict: &Verdict) -> Value {
     let mut value = json!({"engine": verdict.engine, "name": verdict.name, "passed": verdict.passed()});
     match &verdict.outcome {
         Ok(checks) => value["checks"] = checks.iter().map(Check::json).collect(),
-        Err(error) => value["error"] = json!(error),
+        Err(trouble) => value["error"] = json!(trouble.reason),
     }
     if let Some(adapter) = &verdict.adapter {
         value["adapter"] = json!({
@@ -190,7 +215,10 @@ fn report(verdicts: &[Verdict], all_adapters: bool, style: Style) -> String {
             describe(adapter, &mut facts);
         }
         match &verdict.outcome {
-            Err(error) => facts.row(vec!["  check".to_owned(), format!("{} {error}", style.error("FAILED:"))]),
+            Err(trouble) => {
+                let what = if trouble.is_late { "UNKNOWN:" } else { "FAILED:" };
+                facts.row(vec!["  check".to_owned(), format!("{} {}", style.error(what), trouble.reason)]);
+            }
             Ok(checks) => {
                 for check in checks {
                     let verdict = if check.passed() { style.good("ok") } else { style.error("FAILED") };
