@@ -85,8 +85,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let j = thread % BLOCK;
 
     var sum = 0.0;
-    for (var k = thread; k < params.rank; k += THREADS) {
-        sum += gram[k * params.stride + k];
+    for (var tile_row = 0u; tile_row < params.rank; tile_row += THREADS) {
+        let k = tile_row + thread;
+        if k < params.rank {
+            sum += gram[k * params.stride + k];
+        }
     }
     sums[thread] = sum;
     for (var half = THREADS / 2u; half > 0u; half /= 2u) {
@@ -104,9 +107,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         ridge *= GROWTH;
     }
 
-    for (var column = thread; column < params.rank; column += THREADS) {
-        for (var row = 0u; row <= column; row++) {
-            factors[base + row * params.stride + column] = element(row, column, ridge);
+    // Direct3D's older compiler wants loops around and before barriers to be the same for all threads.
+    for (var tile_column = 0u; tile_column < params.rank; tile_column += THREADS) {
+        let column = tile_column + thread;
+        for (var row = 0u; row < params.rank; row++) {
+            if row <= column && column < params.rank {
+                factors[base + row * params.stride + column] = element(row, column, ridge);
+            }
         }
     }
 
@@ -154,17 +161,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             square_rows[thread] = vec4(square[v], square[v + 1u], square[v + 2u], square[v + 3u]);
         }
         if place < BLOCK && first + place < params.rank {
-            for (var k = 0u; k <= place; k++) {
-                store(first + k, first + place, square[k * BLOCK + place]);
+            for (var k = 0u; k < BLOCK; k++) {
+                if k <= place {
+                    store(first + k, first + place, square[k * BLOCK + place]);
+                }
             }
         }
         workgroupBarrier();
 
         // The block's rows of the columns to the right.
-        for (var column = thread; column < params.rank; column += THREADS) {
-            if column < first + BLOCK {
-                continue;
-            }
+        for (var tile_column = 0u; tile_column < params.rank; tile_column += THREADS) {
+            let column = tile_column + thread;
+            if column >= first + BLOCK && column < params.rank {
             var residual = mat4x4(
                 four_at(first, column), four_at(first + 4u, column),
                 four_at(first + 8u, column), four_at(first + 12u, column),
@@ -218,6 +226,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             x = residual[3].w / pivots[15];
             store(first + 15u, column, x);
             residual -= x * row_of(15u);
+            }
         }
         // What they leave of the rows below.
         for (var chunk = first + BLOCK; chunk < params.rank; chunk += CHUNK) {
@@ -229,29 +238,35 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
             }
             workgroupBarrier();
-            for (var column = thread; column < params.rank; column += THREADS) {
-                if column < chunk {
-                    continue;
-                }
+            let rows = min(CHUNK, params.rank - chunk);
+            for (var tile_column = 0u; tile_column < params.rank; tile_column += THREADS) {
+                let column = tile_column + thread;
+                if column >= chunk && column < params.rank {
                 let x = mat4x4(
                     four_at(first, column), four_at(first + 4u, column),
                     four_at(first + 8u, column), four_at(first + 12u, column),
                 );
                 // Up to the diagonal: below it is the mirror image.
-                let end = min(chunk + CHUNK, column + 1u);
-                var row = chunk;
-                // Four loads side by side hide each other's latency.
-                for (; row + 4u <= end; row += 4u) {
-                    let four = four_at(row, column);
-                    let start = base + row * params.stride + column;
-                    factors[start] = rest_of(four.x, x, row - chunk);
-                    factors[start + params.stride] = rest_of(four.y, x, row + 1u - chunk);
-                    factors[start + 2u * params.stride] = rest_of(four.z, x, row + 2u - chunk);
-                    factors[start + 3u * params.stride] = rest_of(four.w, x, row + 3u - chunk);
+                for (var place_of_four = 0u; place_of_four < rows; place_of_four += 4u) {
+                    let row = chunk + place_of_four;
+                    if row + 3u <= column {
+                        // Four loads side by side hide each other's latency.
+                        let four = four_at(row, column);
+                        let start = base + row * params.stride + column;
+                        factors[start] = rest_of(four.x, x, place_of_four);
+                        factors[start + params.stride] = rest_of(four.y, x, place_of_four + 1u);
+                        factors[start + 2u * params.stride] = rest_of(four.z, x, place_of_four + 2u);
+                        factors[start + 3u * params.stride] = rest_of(four.w, x, place_of_four + 3u);
+                    } else {
+                        for (var r = 0u; r < 3u; r++) {
+                            if row + r <= column {
+                                factors[base + (row + r) * params.stride + column] =
+                                    rest_of(at(row + r, column), x, place_of_four + r);
+                            }
+                        }
+                    }
                 }
-                for (; row < end; row++) {
-                    factors[base + row * params.stride + column] = rest_of(at(row, column), x, row - chunk);
-                }
+            }
             }
         }
         // The next block reuses the workgroup memory.
