@@ -1,21 +1,24 @@
-// Cholesky factorization U^T U = G + r I of a Gram matrix with a ridge r, U upper triangular, in one workgroup.
-// gram G [K, K] (symmetric), factor [K, K]: U, and below the diagonal its mirror image, status: the number of attempts,
-// 1 if the first one succeeded.
-// r = ridge, or ridge * mean_k G_kk if `relative`. A diagonal element that is not positive becomes 1. If a pivot is not
-// a positive number, the work starts again with 10 r.
+// Cholesky factorization U^T U = G + r I of a Gram matrix with a ridge r, U upper triangular. Workgroup a is attempt a,
+// with 10^a times the ridge. The attempts run side by side, so that none waits for another to fail.
+// gram G [K, K] (symmetric), factors [attempts, K, K]: for each attempt U, and below the diagonal its mirror image.
+// status [attempts]: 2 if an attempt succeeded, 1 if it failed.
+// r = ridge, or ridge * mean_k G_kk if `relative`. A diagonal element that is not positive becomes 1. An attempt fails
+// if a pivot is not a positive number.
 //
-// The factorization is left-looking, in blocks of 16 rows. First comes the block's square on the diagonal, one element
-// for each thread. Then come the columns to its right, one column for each thread: a matrix product with the rows
-// above, staged in chunks, and a substitution in registers. The 16 rows of a column are the 16 components of a matrix,
-// so that all indices are constant.
+// The factorization is right-looking, in blocks of 16 rows. First comes the block's square on the diagonal, one element
+// for each thread. Then come the columns to its right: a substitution in registers, and a product that takes the block
+// out of the rows below. The 16 rows of a column are the 16 components of a matrix, so that all indices are constant.
+//
+// A column belongs to one thread from the first block to the last. Only this thread reads it from the factor or writes
+// it there. What the other threads need of it goes through workgroup memory: not all devices show a thread what another
+// one wrote to a storage buffer within a dispatch.
 
 const THREADS = 256u;
 const BLOCK = 16u;
 const BLOCK_VECTORS = BLOCK / 4u;
-// A multiple of 4.
+// Columns of the block's rows that are in workgroup memory at a time.
 const CHUNK = 128u;
-// The rows of `tile`: first those of a chunk, then those of the square.
-const BLOCK_ROWS = CHUNK;
+const GROWTH = 10.0;
 const SMALLEST_NORMAL_BITS = 0x00800000u;
 const INFINITY_BITS = 0x7f800000u;
 
@@ -24,94 +27,59 @@ struct Params {
     stride: u32,
     ridge: f32,
     relative: u32,
-    attempts: u32,
 }
 
 @group(0) @binding(0) var<storage, read> gram: array<f32>;
-@group(0) @binding(1) var<storage, read_write> factor: array<f32>;
+@group(0) @binding(1) var<storage, read_write> factors: array<f32>;
 @group(0) @binding(2) var<storage, read_write> status: array<u32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-var<workgroup> tile: array<vec4<f32>, (CHUNK + BLOCK) * BLOCK_VECTORS>;
+// The block's 16 rows of a chunk of columns.
+var<workgroup> tile: array<vec4<f32>, CHUNK * BLOCK_VECTORS>;
 var<workgroup> square: array<f32, BLOCK * BLOCK>;
+// The rows of the square once it is factorized.
+var<workgroup> square_rows: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
 var<workgroup> pivots: array<f32, BLOCK>;
 var<workgroup> sums: array<f32, THREADS>;
-var<workgroup> has_failed: u32;
 
-// The block's 16 columns of a staged row.
+// Where this attempt's factor begins.
+var<private> base: u32;
+
 fn row_of(row: u32) -> mat4x4<f32> {
     let at = row * BLOCK_VECTORS;
-    return mat4x4(tile[at], tile[at + 1u], tile[at + 2u], tile[at + 3u]);
+    return mat4x4(square_rows[at], square_rows[at + 1u], square_rows[at + 2u], square_rows[at + 3u]);
 }
 
-fn staged(row: u32, column: u32) -> f32 {
-    return tile[row * BLOCK_VECTORS + column / 4u][column % 4u];
-}
-
-// An element of the matrix to factorize. Beyond its end, the matrix goes on as the identity.
+// An element of the matrix to factorize.
 fn element(row: u32, column: u32, ridge: f32) -> f32 {
-    let is_inside = row < params.rank && column < params.rank;
-    var value = 0.0;
-    if is_inside {
-        value = gram[row * params.stride + column];
-    }
-    if row == column {
-        value = select(1.0, value + ridge, is_inside && value > 0.0);
-    }
-    return value;
+    let value = gram[row * params.stride + column];
+    return select(value, select(1.0, value + ridge, value > 0.0), row == column);
 }
 
-// An element of the factor above the block. A column beyond the last one gives an element of the last, which is never
-// stored: an unconditional load avoids a branch.
-fn above(row: u32, column: u32) -> f32 {
-    return factor[row * params.stride + min(column, params.rank - 1u)];
+fn at(row: u32, column: u32) -> f32 {
+    return factors[base + row * params.stride + column];
 }
 
-// The same for four rows.
-fn four_above(row: u32, column: u32) -> vec4<f32> {
-    return vec4(above(row, column), above(row + 1u, column), above(row + 2u, column), above(row + 3u, column));
-}
-
-// What four staged rows leave of a column.
-fn rest_of(residual: mat4x4<f32>, x: vec4<f32>, row: u32) -> mat4x4<f32> {
-    // One after the other, so that each becomes a multiply-add.
-    return residual - x.x * row_of(row) - x.y * row_of(row + 1u) - x.z * row_of(row + 2u) - x.w * row_of(row + 3u);
+fn four_at(row: u32, column: u32) -> vec4<f32> {
+    return vec4(at(row, column), at(row + 1u, column), at(row + 2u, column), at(row + 3u, column));
 }
 
 fn store(row: u32, column: u32, value: f32) {
-    if row < params.rank && column < params.rank {
-        factor[row * params.stride + column] = value;
-        factor[column * params.stride + row] = value;
-    }
+    factors[base + row * params.stride + column] = value;
+    factors[base + column * params.stride + row] = value;
 }
 
-// Stages the block's columns of `count` rows of the factor.
-fn stage(first_row: u32, count: u32, first: u32, thread: u32) {
-    for (var v = thread; v < count * BLOCK_VECTORS; v += THREADS) {
-        let row = first_row + v / BLOCK_VECTORS;
-        let column = first + v % BLOCK_VECTORS * 4u;
-        let four = vec4(above(row, column), above(row, column + 1u), above(row, column + 2u), above(row, column + 3u));
-        // Columns beyond the last are zero. Otherwise they would enter the pivots of the padding.
-        tile[v] = select(vec4<f32>(), four, vec4(column) + vec4(0u, 1u, 2u, 3u) < vec4(params.rank));
-    }
-}
-
-fn element_column(first: u32, column: u32) -> mat4x4<f32> {
-    // All of these are off the diagonal, where there is no ridge.
-    return mat4x4(
-        element(first, column, 0.0), element(first + 1u, column, 0.0),
-        element(first + 2u, column, 0.0), element(first + 3u, column, 0.0),
-        element(first + 4u, column, 0.0), element(first + 5u, column, 0.0),
-        element(first + 6u, column, 0.0), element(first + 7u, column, 0.0),
-        element(first + 8u, column, 0.0), element(first + 9u, column, 0.0),
-        element(first + 10u, column, 0.0), element(first + 11u, column, 0.0),
-        element(first + 12u, column, 0.0), element(first + 13u, column, 0.0),
-        element(first + 14u, column, 0.0), element(first + 15u, column, 0.0),
-    );
+// What the block leaves of an element of a column, whose part in the block is x. `place` is the element's row in the
+// chunk.
+fn rest_of(value: f32, x: mat4x4<f32>, place: u32) -> f32 {
+    let v = place * BLOCK_VECTORS;
+    return value - dot(x[0], tile[v]) - dot(x[1], tile[v + 1u]) - dot(x[2], tile[v + 2u]) - dot(x[3], tile[v + 3u]);
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let attempt = workgroup.x;
+    base = attempt * params.rank * params.stride;
     // This thread's element of a square.
     let i = thread / BLOCK;
     let j = thread % BLOCK;
@@ -132,147 +100,164 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     if params.relative != 0u {
         ridge *= sums[0] / f32(params.rank);
     }
+    for (var a = 0u; a < attempt; a++) {
+        ridge *= GROWTH;
+    }
 
-    var attempt = 0u;
-    var failed = 1u;
-    while attempt < params.attempts && failed != 0u {
-        attempt += 1u;
-        failed = 0u;
-        for (var first = 0u; first < params.rank && failed == 0u; first += BLOCK) {
-            // First the square: what the rows above leave of it, ...
-            var value = element(first + i, first + j, ridge);
-            for (var chunk = 0u; chunk < first; chunk += CHUNK) {
-                let count = min(CHUNK, first - chunk);
-                stage(chunk, count, first, thread);
-                workgroupBarrier();
-                // Four rows at a time: the count is a multiple of 16.
-                for (var row = 0u; row < count; row += 4u) {
-                    value -= staged(row, i) * staged(row, j);
-                    value -= staged(row + 1u, i) * staged(row + 1u, j);
-                    value -= staged(row + 2u, i) * staged(row + 2u, j);
-                    value -= staged(row + 3u, i) * staged(row + 3u, j);
-                }
-                workgroupBarrier();
-            }
-            // ... then its own factorization, which is right-looking. Row k of `square` is not yet divided by its root.
-            var is_good = true;
-            for (var k = 0u; k < BLOCK; k++) {
-                if i == k {
-                    square[thread] = value;
-                }
-                workgroupBarrier();
-                let pivot = square[k * BLOCK + k];
-                let root = sqrt(pivot);
-                // Positive, normal and finite.
-                is_good = is_good
-                    && bitcast<u32>(pivot) - SMALLEST_NORMAL_BITS < INFINITY_BITS - SMALLEST_NORMAL_BITS;
-                if i == k {
-                    value = select(value / root, root, j == k);
-                    if j == k {
-                        pivots[k] = root;
-                    }
-                } else if i > k {
-                    value -= (square[k * BLOCK + i] / root) * (square[k * BLOCK + j] / root);
-                }
-            }
-            workgroupBarrier();
-            square[thread] = select(0.0, value, j >= i);
-            if thread == 0u {
-                has_failed = u32(!is_good);
-            }
-            workgroupBarrier();
-            failed = workgroupUniformLoad(&has_failed);
-
-            if failed == 0u {
-                if j >= i {
-                    store(first + i, first + j, square[thread]);
-                }
-                if thread < BLOCK * BLOCK_VECTORS {
-                    let at = thread * 4u;
-                    tile[BLOCK_ROWS * BLOCK_VECTORS + thread] =
-                        vec4(square[at], square[at + 1u], square[at + 2u], square[at + 3u]);
-                }
-                workgroupBarrier();
-            }
-
-            for (var tile_column = first + BLOCK; tile_column < params.rank && failed == 0u; tile_column += THREADS) {
-                let column = tile_column + thread;
-                var residual = element_column(first, column);
-                for (var chunk = 0u; chunk < first; chunk += CHUNK) {
-                    let count = min(CHUNK, first - chunk);
-                    stage(chunk, count, first, thread);
-                    workgroupBarrier();
-                    // Sixteen loads side by side hide each other's latency. The count is a multiple of 16.
-                    for (var row = 0u; row < count; row += 16u) {
-                        let x0 = four_above(chunk + row, column);
-                        let x1 = four_above(chunk + row + 4u, column);
-                        let x2 = four_above(chunk + row + 8u, column);
-                        let x3 = four_above(chunk + row + 12u, column);
-                        residual = rest_of(residual, x0, row);
-                        residual = rest_of(residual, x1, row + 4u);
-                        residual = rest_of(residual, x2, row + 8u);
-                        residual = rest_of(residual, x3, row + 12u);
-                    }
-                    workgroupBarrier();
-                }
-                var x: f32;
-                x = residual[0].x / pivots[0];
-                store(first + 0u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 0u);
-                x = residual[0].y / pivots[1];
-                store(first + 1u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 1u);
-                x = residual[0].z / pivots[2];
-                store(first + 2u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 2u);
-                x = residual[0].w / pivots[3];
-                store(first + 3u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 3u);
-                x = residual[1].x / pivots[4];
-                store(first + 4u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 4u);
-                x = residual[1].y / pivots[5];
-                store(first + 5u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 5u);
-                x = residual[1].z / pivots[6];
-                store(first + 6u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 6u);
-                x = residual[1].w / pivots[7];
-                store(first + 7u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 7u);
-                x = residual[2].x / pivots[8];
-                store(first + 8u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 8u);
-                x = residual[2].y / pivots[9];
-                store(first + 9u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 9u);
-                x = residual[2].z / pivots[10];
-                store(first + 10u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 10u);
-                x = residual[2].w / pivots[11];
-                store(first + 11u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 11u);
-                x = residual[3].x / pivots[12];
-                store(first + 12u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 12u);
-                x = residual[3].y / pivots[13];
-                store(first + 13u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 13u);
-                x = residual[3].z / pivots[14];
-                store(first + 14u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 14u);
-                x = residual[3].w / pivots[15];
-                store(first + 15u, column, x);
-                residual -= x * row_of(BLOCK_ROWS + 15u);
-            }
-            // The next block reads these rows, and reuses the workgroup memory.
-            storageBarrier();
-            workgroupBarrier();
+    for (var column = thread; column < params.rank; column += THREADS) {
+        for (var row = 0u; row <= column; row++) {
+            factors[base + row * params.stride + column] = element(row, column, ridge);
         }
-        ridge *= 10.0;
+    }
+
+    var is_good = true;
+    for (var first = 0u; first < params.rank; first += BLOCK) {
+        // First the square. The place in the block of a column of this thread, if it has one there.
+        let place = (thread + THREADS - first % THREADS) % THREADS;
+        if place < BLOCK {
+            let column = first + place;
+            for (var k = 0u; k < BLOCK; k++) {
+                // Beyond its end, the matrix goes on as the identity.
+                var value = f32(k == place);
+                if k <= place && column < params.rank {
+                    value = at(first + k, column);
+                }
+                square[k * BLOCK + place] = value;
+            }
+        }
+        workgroupBarrier();
+        // Its own factorization. Row k of `square` is not yet divided by its root.
+        var value = square[thread];
+        for (var k = 0u; k < BLOCK; k++) {
+            if i == k {
+                square[thread] = value;
+            }
+            workgroupBarrier();
+            let pivot = square[k * BLOCK + k];
+            let root = sqrt(pivot);
+            // Positive, normal and finite.
+            is_good = is_good && bitcast<u32>(pivot) - SMALLEST_NORMAL_BITS < INFINITY_BITS - SMALLEST_NORMAL_BITS;
+            if i == k {
+                value = select(value / root, root, j == k);
+                if j == k {
+                    pivots[k] = root;
+                }
+            } else if i > k {
+                value -= (square[k * BLOCK + i] / root) * (square[k * BLOCK + j] / root);
+            }
+        }
+        workgroupBarrier();
+        square[thread] = select(0.0, value, j >= i);
+        workgroupBarrier();
+        if thread < BLOCK * BLOCK_VECTORS {
+            let v = thread * 4u;
+            square_rows[thread] = vec4(square[v], square[v + 1u], square[v + 2u], square[v + 3u]);
+        }
+        if place < BLOCK && first + place < params.rank {
+            for (var k = 0u; k <= place; k++) {
+                store(first + k, first + place, square[k * BLOCK + place]);
+            }
+        }
+        workgroupBarrier();
+
+        // The block's rows of the columns to the right.
+        for (var column = thread; column < params.rank; column += THREADS) {
+            if column < first + BLOCK {
+                continue;
+            }
+            var residual = mat4x4(
+                four_at(first, column), four_at(first + 4u, column),
+                four_at(first + 8u, column), four_at(first + 12u, column),
+            );
+            var x: f32;
+            x = residual[0].x / pivots[0];
+            store(first + 0u, column, x);
+            residual -= x * row_of(0u);
+            x = residual[0].y / pivots[1];
+            store(first + 1u, column, x);
+            residual -= x * row_of(1u);
+            x = residual[0].z / pivots[2];
+            store(first + 2u, column, x);
+            residual -= x * row_of(2u);
+            x = residual[0].w / pivots[3];
+            store(first + 3u, column, x);
+            residual -= x * row_of(3u);
+            x = residual[1].x / pivots[4];
+            store(first + 4u, column, x);
+            residual -= x * row_of(4u);
+            x = residual[1].y / pivots[5];
+            store(first + 5u, column, x);
+            residual -= x * row_of(5u);
+            x = residual[1].z / pivots[6];
+            store(first + 6u, column, x);
+            residual -= x * row_of(6u);
+            x = residual[1].w / pivots[7];
+            store(first + 7u, column, x);
+            residual -= x * row_of(7u);
+            x = residual[2].x / pivots[8];
+            store(first + 8u, column, x);
+            residual -= x * row_of(8u);
+            x = residual[2].y / pivots[9];
+            store(first + 9u, column, x);
+            residual -= x * row_of(9u);
+            x = residual[2].z / pivots[10];
+            store(first + 10u, column, x);
+            residual -= x * row_of(10u);
+            x = residual[2].w / pivots[11];
+            store(first + 11u, column, x);
+            residual -= x * row_of(11u);
+            x = residual[3].x / pivots[12];
+            store(first + 12u, column, x);
+            residual -= x * row_of(12u);
+            x = residual[3].y / pivots[13];
+            store(first + 13u, column, x);
+            residual -= x * row_of(13u);
+            x = residual[3].z / pivots[14];
+            store(first + 14u, column, x);
+            residual -= x * row_of(14u);
+            x = residual[3].w / pivots[15];
+            store(first + 15u, column, x);
+            residual -= x * row_of(15u);
+        }
+        // What they leave of the rows below.
+        for (var chunk = first + BLOCK; chunk < params.rank; chunk += CHUNK) {
+            workgroupBarrier();
+            let in_chunk = (thread + THREADS - chunk % THREADS) % THREADS;
+            if in_chunk < CHUNK && chunk + in_chunk < params.rank {
+                for (var v = 0u; v < BLOCK_VECTORS; v++) {
+                    tile[in_chunk * BLOCK_VECTORS + v] = four_at(first + 4u * v, chunk + in_chunk);
+                }
+            }
+            workgroupBarrier();
+            for (var column = thread; column < params.rank; column += THREADS) {
+                if column < chunk {
+                    continue;
+                }
+                let x = mat4x4(
+                    four_at(first, column), four_at(first + 4u, column),
+                    four_at(first + 8u, column), four_at(first + 12u, column),
+                );
+                // Up to the diagonal: below it is the mirror image.
+                let end = min(chunk + CHUNK, column + 1u);
+                var row = chunk;
+                // Four loads side by side hide each other's latency.
+                for (; row + 4u <= end; row += 4u) {
+                    let four = four_at(row, column);
+                    let start = base + row * params.stride + column;
+                    factors[start] = rest_of(four.x, x, row - chunk);
+                    factors[start + params.stride] = rest_of(four.y, x, row + 1u - chunk);
+                    factors[start + 2u * params.stride] = rest_of(four.z, x, row + 2u - chunk);
+                    factors[start + 3u * params.stride] = rest_of(four.w, x, row + 3u - chunk);
+                }
+                for (; row < end; row++) {
+                    factors[base + row * params.stride + column] = rest_of(at(row, column), x, row - chunk);
+                }
+            }
+        }
+        // The next block reuses the workgroup memory.
+        workgroupBarrier();
     }
     if thread == 0u {
-        status[0] = attempt;
-        status[1] = u32(failed == 0u);
+        status[attempt] = select(1u, 2u, is_good);
     }
 }

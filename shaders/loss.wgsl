@@ -15,6 +15,10 @@ import package::shared::compensated_sum::{plus, plus_pair};
 const THREADS = 256u;
 const PARTIAL_WORDS = 512u;
 const HEADER_WORDS = 4u;
+// The status of `cholesky`.
+const ATTEMPTS = 12u;
+const FAILED = 1u;
+const SUCCEEDED = 2u;
 const INFINITY_BITS = 0x7f800000u;
 // 2^-21: a few roundings of an f32.
 const ROUNDING = 4.76837158203125e-7;
@@ -40,6 +44,16 @@ var<workgroup> energies: array<f32, THREADS>;
 
 fn is_finite(bits: u32) -> bool {
     return (bits & INFINITY_BITS) != INFINITY_BITS;
+}
+
+// Attempts of the factorization up to the first that succeeded, or 0 if there was no factorization.
+fn attempts() -> u32 {
+    for (var attempt = 0u; attempt < ATTEMPTS; attempt++) {
+        if factorization[attempt] != FAILED {
+            return attempt + select(0u, 1u, factorization[attempt] == SUCCEEDED);
+        }
+    }
+    return ATTEMPTS;
 }
 
 @compute @workgroup_size(THREADS)
@@ -81,7 +95,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
         report[0] = iteration + 1u;
         report[1] = u32(is_best);
         report[2] = bitcast<u32>(uncertainty);
-        report[3] = factorization[0];
+        report[3] = attempts();
     }
     for (var word = thread; word < PARTIAL_WORDS; word += THREADS) {
         report[HEADER_WORDS + word] = inner[word];

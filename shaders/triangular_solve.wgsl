@@ -1,6 +1,7 @@
 // The second half of least squares: solution = (U^T U)^-1 solution, by forward and back substitution.
-// factor [K, K] from `cholesky`: U, and its mirror image below the diagonal. solution [K, d], which holds the right side
-// at first.
+// factors [factors, K, K] from `cholesky`: U, and its mirror image below the diagonal. status: how the attempts of the
+// factorization ended. Each attempt has its factor if there are several. solution [K, d], which holds the right side at
+// first. A dispatch takes the columns from first_column up to end_column.
 //
 // A workgroup takes 32 columns. Rows are taken in blocks of 32. What the rows solved before leave of a block is a
 // product: a thread takes four rows of two columns. Then each of 32 threads solves the block for a column, four rows at
@@ -17,17 +18,22 @@ const LOADERS = THREADS / 2u;
 const HALF = COLUMNS / 2u;
 // One vector of padding for each column spreads the threads over the memory banks.
 const COLUMN_VECTORS = BLOCK_VECTORS + 1u;
+// A status of `cholesky`.
+const FAILED = 1u;
 
 struct Params {
     rank: u32,
     stride: u32,
-    columns: u32,
+    factors: u32,
+    first_column: u32,
+    end_column: u32,
     feature_stride: u32,
 }
 
-@group(0) @binding(0) var<storage, read> factor: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> solution: array<vec4<f32>>;
-@group(0) @binding(2) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> factors: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> status: array<u32>;
+@group(0) @binding(2) var<storage, read_write> solution: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> params: Params;
 
 // 32 rows of the columns. A vector holds four rows of a column.
 var<workgroup> column_tile: array<vec4<f32>, COLUMNS * COLUMN_VECTORS>;
@@ -36,12 +42,15 @@ var<workgroup> factor_tile: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
 // 1/U_kk of the block's rows, and 0 beyond the last row.
 var<workgroup> inverses: array<vec4<f32>, BLOCK_VECTORS>;
 
+// Where the factor begins, in vectors.
+var<private> base: u32;
+
 // Four columns of the factor from column 4 * vector, zero outside.
 fn factor_vector(row: u32, vector: u32) -> vec4<f32> {
     let row_vectors = params.stride / 4u;
     var value = vec4<f32>();
     if row < params.rank && vector < row_vectors {
-        value = factor[row * row_vectors + vector];
+        value = factors[base + row * row_vectors + vector];
     }
     return value;
 }
@@ -195,7 +204,13 @@ fn inverse_of(pivot: f32, row: u32) -> f32 {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let first_vector = workgroup.x * (COLUMNS / 4u);
+    // The first attempt that did not fail.
+    var chosen = 0u;
+    while chosen + 1u < params.factors && status[chosen] == FAILED {
+        chosen++;
+    }
+    base = chosen * params.rank * (params.stride / 4u);
+    let first_vector = params.first_column / 4u + workgroup.x * (COLUMNS / 4u);
     let blocks = (params.rank + BLOCK - 1u) / BLOCK;
     // A thread's four rows of a block, and the first of its columns.
     let rows = thread % BLOCK_VECTORS;

@@ -2,7 +2,7 @@
 
 use half::f16;
 use unmix::{Activations, ElementType, Engine, HostActivations};
-use unmix_kernels::{BufferId, Features, Matrix, Recording, Workspace};
+use unmix_kernels::{BufferId, CholeskyFactor, Features, Matrix, Recording, Workspace};
 use unmix_runtime::{Prepared, Session};
 
 /// Shape of a benchmark: tokens, neurons, rank, kept neurons of a feature.
@@ -74,9 +74,7 @@ pub struct Operands {
     /// ZZᵀ.
     pub feature_gram: Matrix,
     /// The Cholesky factor of YᵀY.
-    pub factor: Matrix,
-    /// Status of the factorization.
-    pub status: BufferId,
+    pub factor: CholeskyFactor,
     /// ‖xᵢ‖² of the first panel.
     pub squared_norms: BufferId,
     /// Factors for the columns of Y, all of them 1.
@@ -106,8 +104,7 @@ impl Operands {
         let cross = w.matrix("cross", shape.rank, shape.neurons);
         let gram = w.matrix("gram", shape.rank, shape.rank);
         let feature_gram = w.matrix("feature gram", shape.rank, shape.rank);
-        let factor = w.matrix("factor", shape.rank, shape.rank);
-        let status = w.words("status", 4);
+        let factor = CholeskyFactor::in_workspace(&mut w, shape.rank);
         let squared_norms = w.words("squared norms", rows.into());
         let scales = w.words("scales", shape.rank.into());
         let inner = w.words("inner products", unmix_kernels::PARTIAL_WORDS.into());
@@ -122,7 +119,6 @@ impl Operands {
             gram,
             feature_gram,
             factor,
-            status,
             squared_norms,
             scales,
             inner,
@@ -145,7 +141,7 @@ impl Operands {
         for matrix in [self.gram, self.feature_gram] {
             self.write(matrix, |i, j| if i == j { 2.0 } else { 1.0 / (1.0 + i.abs_diff(j) as f32) });
         }
-        self.write(self.factor, |i, j| if i == j { 1.0 } else { 0.01 });
+        self.write(self.factor.first(), |i, j| if i == j { 1.0 } else { 0.01 });
         let norms = vec![1f32; self.panels[0].rows as usize];
         self.session.write(self.squared_norms, 0, bytemuck::cast_slice(&norms)).expect("writing");
         let ones = vec![1f32; self.gram.rows as usize];
@@ -176,6 +172,6 @@ impl Operands {
     /// # Panics
     /// If the engine fails.
     pub fn wait(&self) {
-        unmix_runtime::block_on(self.session.read(self.status, 0, 4)).expect("reading");
+        unmix_runtime::block_on(self.session.read(self.factor.status, 0, 4)).expect("reading");
     }
 }

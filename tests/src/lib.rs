@@ -19,7 +19,7 @@ mod guides {
 }
 
 use unmix::{Activations, AdapterChoice, CpuEngine, ElementType, Engine, Factorization, WgpuEngine};
-use unmix_kernels::{BufferId, Kernel, Matrix, Recording, Variant, Workspace};
+use unmix_kernels::{BufferId, CholeskyFactor, Kernel, Matrix, Recording, STATUS_WORDS, Variant, Workspace};
 use unmix_runtime::{Preference, Session, block_on};
 
 pub use crate::dense::Dense;
@@ -200,6 +200,15 @@ impl<'a> Bench<'a> {
         }));
         matrix.columns = columns;
         matrix
+    }
+
+    /// A place for a Cholesky factor, with the status of an earlier factorization that succeeded late.
+    pub fn cholesky_factor(&mut self, rank: usize) -> CholeskyFactor {
+        let factor = CholeskyFactor::in_workspace(&mut self.workspace, rank as u32);
+        let mut status = [1u32; STATUS_WORDS as usize];
+        status[5] = 2;
+        self.contents.push((factor.status, bytemuck::cast_slice(&status).to_vec()));
+        factor
     }
 
     /// A buffer of 32-bit values.

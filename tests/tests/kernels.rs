@@ -1,7 +1,7 @@
 //! Every kernel against the f64 oracle, on every engine, at sizes that are multiples of nothing.
 #![allow(clippy::needless_range_loop, reason = "formulas are written with indices")]
 
-use unmix::{ElementType, Engine, PanelLayout};
+use unmix::{ElementType, Engine, EngineKind, PanelLayout};
 use unmix_kernels::*;
 use unmix_tests::oracle;
 use unmix_tests::{Bench, Dense, assert_close, engines, on_every_variant, relative_difference};
@@ -360,14 +360,13 @@ fn a_cut_of_least_squares_solves_and_keeps_exactly_m() {
             let operands = LeastSquares {
                 gram: bench.matrix(&gram),
                 cross: bench.matrix(&cross),
-                factor: bench.output(k as u32, k as u32),
-                status: bench.words(&[0u32; 4]),
+                factor: bench.cholesky_factor(k),
             };
             let ran = bench.run(|r| {
                 least_squares(r, &operands, &features, Ridge::Absolute(1e-3));
                 winner_take_all(r, &features, false);
             });
-            assert_eq!(ran.words::<u32>(operands.status, 2), [1, 1], "the factorization succeeds at once");
+            assert_eq!(ran.words::<u32>(operands.factor.status, 1), [2], "the factorization succeeds at once");
             let dense = ran.matrix(features.dense);
             assert_close("least-squares features", engine, &dense, &wanted.values, 2e-3);
             let indices = ran.words::<u32>(features.indices, k * kept);
@@ -386,7 +385,8 @@ fn a_cut_of_least_squares_solves_and_keeps_exactly_m() {
 fn cholesky_mirrors_the_factor_and_both_substitutions_solve() {
     on_every_engine(|engine| {
         // Ranks and columns at and beyond the ends of blocks and tiles.
-        for (k, d) in [(1, 1), (31, 33), (32, 32), (33, 7), (100, 130), (150, 65)] {
+        for (k, d) in [(1, 1), (7, 5), (31, 33), (32, 32), (33, 7), (100, 130), (130, 9), (150, 65), (400, 5), (545, 3)]
+        {
             let y = Dense::random(54, 2 * k + 9, k, ElementType::F32);
             let right = Dense::random(55, k, d, ElementType::F32);
             let mut gram = oracle::product(&y.transposed(), &y);
@@ -394,12 +394,12 @@ fn cholesky_mirrors_the_factor_and_both_substitutions_solve() {
             let wanted = oracle::solve(&gram, &right);
             let mut bench = Bench::without_activations(engine);
             let (gram_matrix, solution) = (bench.matrix(&gram), bench.matrix(&right));
-            let (factor, status) = (bench.output(k as u32, k as u32), bench.words(&[0u32; 4]));
+            let factor = bench.cholesky_factor(k);
             let ran = bench.run(|r| {
-                cholesky(r, gram_matrix, factor, status, Ridge::Absolute(0.0));
+                cholesky(r, gram_matrix, factor, Ridge::Absolute(0.0));
                 triangular_solve(r, factor, solution);
             });
-            let u = ran.matrix(factor);
+            let u = ran.matrix(factor.first());
             assert!((0..k * k).all(|at| u[at] == u[at % k * k + at / k]), "rank {k} on {}", engine.adapter());
             let upper = Dense::from_fn(k, k, |i, j| if i <= j { f64::from(u[i * k + j]) } else { 0.0 });
             let product = oracle::product(&upper.transposed(), &upper);
@@ -412,15 +412,38 @@ fn cholesky_mirrors_the_factor_and_both_substitutions_solve() {
 #[test]
 fn cholesky_raises_the_ridge_until_a_singular_gram_factorizes() {
     on_every_engine(|engine| {
-        // Two equal columns, and a dead one.
-        let gram = Dense::from_fn(3, 3, |i, j| if i < 2 && j < 2 { 1.0 } else { 0.0 });
-        let mut bench = Bench::without_activations(engine);
-        let (gram, factor, status) = (bench.matrix(&gram), bench.output(3, 3), bench.words(&[0u32; 4]));
-        let ran = bench.run(|r| cholesky(r, gram, factor, status, Ridge::Relative(1e-12)));
-        let status = ran.words::<u32>(status, 2);
-        assert_eq!(status[1], 1, "{}: {status:?}", engine.adapter());
-        assert!(ran.matrix(factor).iter().all(|v| v.is_finite()));
-        assert_eq!(ran.matrix(factor)[8], 1.0, "a dead feature has a unit diagonal");
+        // Two equal columns, a column that is nothing, and columns that have nothing in common. 600 features take a
+        // dispatch for each block.
+        for (k, ridge) in [(3, 1e-12), (600, 1e-12), (3, 1e-3), (600, 1e-3)] {
+            let gram = Dense::from_fn(k, k, |i, j| match (i, j) {
+                (2, _) | (_, 2) => 0.0,
+                (0 | 1, 0 | 1) => 1.0,
+                _ => f64::from(u8::from(i == j)),
+            });
+            let right = Dense::from_fn(k, 2, |i, _| if i < 2 { 1.0 } else { i as f64 / 64.0 });
+            let mut bench = Bench::without_activations(engine);
+            let (gram, solution, factor) = (bench.matrix(&gram), bench.matrix(&right), bench.cholesky_factor(k));
+            let ran = bench.run(|r| {
+                cholesky(r, gram, factor, Ridge::Relative(ridge));
+                triangular_solve(r, factor, solution);
+            });
+            let adapter = engine.adapter();
+            let status = ran.words::<u32>(factor.status, STATUS_WORDS as usize);
+            let failed = status.iter().take_while(|&&word| word == 1).count();
+            assert_eq!(status[failed], 2, "rank {k} on {adapter}: {status:?}");
+            assert_eq!(
+                failed == 0,
+                ridge == 1e-3 || engine.kind() == EngineKind::Cpu,
+                "rank {k} on {adapter}: {status:?}"
+            );
+            // Equal columns have together what one of them would have.
+            let solved = ran.matrix(solution);
+            assert!((solved[0] + solved[2] - 1.0).abs() < 2e-2, "rank {k} on {adapter}: {:?}", &solved[..4]);
+            for (i, row) in solved.chunks_exact(2).enumerate().skip(2) {
+                let wanted = i as f32 / 64.0;
+                assert!((row[0] - wanted).abs() < 2e-3 * wanted, "rank {k} on {adapter}: feature {i} is {row:?}");
+            }
+        }
     });
 }
 
@@ -875,7 +898,9 @@ fn loss_keeps_the_best_iterate_and_never_a_nan() {
         let gram = bench.matrix(&Dense::from_fn(3, 3, |i, j| (10 * i + j) as f64));
         let feature_gram = bench.matrix(&Dense::from_fn(3, 3, |_, _| 0.5));
         let (state, report) = (bench.words(&[0u32; 4]), bench.words(&vec![0u32; report_words(3) as usize]));
-        let factorization = bench.words(&[2u32, 1, 0, 0]);
+        let mut status = [0u32; STATUS_WORDS as usize];
+        (status[0], status[1]) = (1, 2);
+        let factorization = bench.words(&status);
         let current = [1.0, 2.0, 3.0, 4.0].map(|v| bench.matrix(&Dense::from_fn(5, 7, |_, _| v)));
         let others = [5.0, 6.0, 7.0, 8.0].map(|v| bench.matrix(&Dense::from_fn(5, 7, |_, _| v)));
         let [best, best_of_pair, other_best] = [(); 3].map(|()| bench.output(5, 7));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use unmix_kernels::{
-    BufferId, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, STATE_WORDS, STATUS_WORDS, Split,
+    BufferId, CholeskyFactor, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, STATE_WORDS, Split,
     Workspace, is_sparse, report_words,
 };
 use unmix_runtime::EngineLimits;
@@ -92,8 +92,7 @@ impl Buffers {
         let tokens = plan_tokens(w, panels, options, kept);
         let rows = panels.iter().map(Panel::rows).max().unwrap_or(1);
         let gram = w.matrix("coefficient Gram matrix", rank, rank);
-        let factor = w.matrix("Cholesky factor", rank, rank);
-        let status = w.words("Cholesky status", STATUS_WORDS.into());
+        let factor = CholeskyFactor::in_workspace(w, rank);
         let penalized = options.solver.updates().coefficients.is_penalized();
         let gram_parts = parts_to_fill(rank, rank, rows, limits).max(parts_to_sum(rows, limits));
         let gram_parts = gram_parts.min(parts_in_memory(gram, limits));
@@ -110,7 +109,7 @@ impl Buffers {
                 cross_split: split(w, "cross product parts", cross_parts, cross),
                 gram_split: split(w, "coefficient Gram parts", gram_parts, gram),
             },
-            least_squares: LeastSquares { gram, cross, factor, status },
+            least_squares: LeastSquares { gram, cross, factor },
             feature_gram: w.matrix("feature Gram matrix", rank, rank),
             scales: w.words("scales", rank.into()),
             projections: w.matrix("projections", rows, rank),

@@ -154,7 +154,7 @@ impl<'a> Steps<'a> {
             gram_terms: b.gram_terms,
             coefficient_gram: gram,
             feature_gram: b.feature_gram,
-            factorization: b.least_squares.status,
+            factorization: b.least_squares.factor.status,
         };
         loss(r, terms, b.state, b.report, self.squared_norm as f32);
     }

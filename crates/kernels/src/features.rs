@@ -3,8 +3,8 @@
 use crate::cross_product::{Split, Summation, cross_product_parts};
 use crate::fixed_order_sum::PendingSum;
 use crate::{
-    BufferId, Matrix, Precision, Recording, Ridge, Workspace, cholesky, gather_projection, hals_features,
-    hals_residuals, projection, sparse_projection, triangular_solve,
+    BufferId, CholeskyFactor, Matrix, Precision, Recording, Ridge, Workspace, cholesky, gather_projection,
+    hals_features, hals_residuals, projection, sparse_projection, triangular_solve,
 };
 
 /// Features Z in two forms that always agree: dense with zeros, and the kept neurons with their values.
@@ -85,16 +85,14 @@ pub struct LeastSquares {
     pub gram: Matrix,
     /// YᵀX [K, d]. It may be the memory of the dense features, which then replace it.
     pub cross: Matrix,
-    /// Room for the factor [K, K].
-    pub factor: Matrix,
-    /// Status of the factorization, [`STATUS_WORDS`](crate::STATUS_WORDS) words.
-    pub status: BufferId,
+    /// Room for the Cholesky factor of C.
+    pub factor: CholeskyFactor,
 }
 
 /// Records least squares: the dense features become (C + ridge·I)⁻¹ YᵀX, for all neurons (Shafran et al. 2026, the
 /// update of Z). A cut must follow, such as [`least_squares_cut`](crate::least_squares_cut()).
 pub fn least_squares(recording: &mut Recording, operands: &LeastSquares, features: &Features, ridge: Ridge) {
-    cholesky(recording, operands.gram, operands.factor, operands.status, ridge);
+    cholesky(recording, operands.gram, operands.factor, ridge);
     recording.copy(operands.cross.buffer(), features.dense.buffer(), operands.cross.elements() * 4);
     triangular_solve(recording, operands.factor, features.dense);
 }

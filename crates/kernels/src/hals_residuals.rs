@@ -4,6 +4,7 @@ use faer::MatMut;
 use pulp::{Simd, WithSimd};
 
 use crate::cpu::{LANES, arch, contiguous, deinterleave, for_each_nonzero, for_each_share, with_scratch};
+use crate::workgroups::units_of_a_dispatch;
 use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Features that a workgroup handles.
@@ -42,28 +43,34 @@ pub fn hals_residuals(
     first: u32,
     count: u32,
 ) {
-    recording.dispatch(
-        &HALS_RESIDUALS,
-        ElementType::F32,
-        &Params {
-            first_feature: first,
-            count,
-            rank: features.rows,
-            columns: features.columns,
-            stride: features.stride,
-            gram_stride: coefficient_gram.stride,
-        },
-        &[coefficient_gram.resource, features.resource, cross.resource],
-        [features.columns.div_ceil(NEURONS), count.div_ceil(FEATURES), 1],
-        Cost {
-            moved: vec![
-                Moved { read: coefficient_gram.row_range(first, count), written: 0..0 },
-                features.read(),
-                Moved { read: cross.row_range(first, count), written: cross.row_range(first, count) },
-            ],
-            flops: 2 * u64::from(count) * u64::from(features.rows) * u64::from(features.columns),
-        },
-    );
+    let flops = 2 * u64::from(features.rows) * u64::from(features.columns);
+    let range = units_of_a_dispatch(flops, FEATURES);
+    let end = first + count;
+    for first in (first..end).step_by(range as usize) {
+        let count = range.min(end - first);
+        recording.dispatch(
+            &HALS_RESIDUALS,
+            ElementType::F32,
+            &Params {
+                first_feature: first,
+                count,
+                rank: features.rows,
+                columns: features.columns,
+                stride: features.stride,
+                gram_stride: coefficient_gram.stride,
+            },
+            &[coefficient_gram.resource, features.resource, cross.resource],
+            [features.columns.div_ceil(NEURONS), count.div_ceil(FEATURES), 1],
+            Cost {
+                moved: vec![
+                    Moved { read: coefficient_gram.row_range(first, count), written: 0..0 },
+                    features.read(),
+                    Moved { read: cross.row_range(first, count), written: cross.row_range(first, count) },
+                ],
+                flops: u64::from(count) * flops,
+            },
+        );
+    }
 }
 
 /// Neurons whose sums a thread holds at once. With those of sixteen features they fit in the first-level cache.

@@ -6,6 +6,7 @@
 
 mod absolute_maximum;
 mod cholesky;
+mod cholesky_step;
 mod coherence_penalty;
 mod compose;
 mod copy_rows;
@@ -46,7 +47,8 @@ mod winner_take_all;
 mod workgroups;
 
 pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absolute_maximum};
-pub use cholesky::{CHOLESKY, Ridge, STATUS_WORDS, cholesky};
+pub use cholesky::{CHOLESKY, CholeskyFactor, Ridge, STATUS_WORDS, cholesky};
+pub use cholesky_step::CHOLESKY_STEP;
 pub use coherence_penalty::{COHERENCE_PENALTY, Coherence, coherence_penalty};
 pub use compose::{ComposeError, compose};
 pub use copy_rows::{COPY_ROWS, copy_rows};
@@ -92,6 +94,7 @@ use workgroups::workgroups;
 pub static KERNELS: &[&Kernel] = &[
     &ABSOLUTE_MAXIMUM,
     &CHOLESKY,
+    &CHOLESKY_STEP,
     &COHERENCE_PENALTY,
     &COPY_ROWS,
     &CROSS_PRODUCT,

@@ -1,7 +1,10 @@
 //! The loss from the Gram identity, ‖X − YZ‖² = ‖X‖² − 2⟨Y, P⟩ + ⟨YᵀY, ZZᵀ⟩, and whether it is the least so far.
 
+use crate::cholesky::attempts_of;
 use crate::inner_product::{PARTIAL_WORDS, sum_partials};
-use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{
+    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, STATUS_WORDS,
+};
 
 /// The kernel's metadata.
 pub static LOSS: Kernel = Kernel {
@@ -133,7 +136,7 @@ pub fn loss(recording: &mut Recording, terms: LossTerms, state: BufferId, report
                 Moved::read(words(PARTIAL_WORDS)),
                 Moved::read(words(coefficient_gram.rows)),
                 Moved::read(words(coefficient_gram.rows)),
-                Moved::read(words(1)),
+                Moved::read(words(STATUS_WORDS)),
                 Moved::updated(words(STATE_WORDS)),
                 Moved::written(words(report_words(coefficient_gram.rows))),
             ],
@@ -158,7 +161,7 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let state = state.write::<u32>();
     let best = f32::from_bits(state[1]);
     let is_best = loss.is_finite() && bound.is_finite() && (state[0] == 0 || !best.is_finite() || bound < best);
-    let attempts = factorization.read::<u32>()[0];
+    let attempts = attempts_of(factorization.read());
     let header = [state[0] + 1, is_best.into(), (uncertainty as f32).to_bits(), attempts];
     if is_best {
         state[1] = bound.to_bits();

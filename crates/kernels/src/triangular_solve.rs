@@ -5,11 +5,13 @@ use std::array;
 use faer::MatMut;
 use pulp::{Simd, WithSimd};
 
+use crate::cholesky::{CholeskyFactor, attempts_of};
 use crate::cpu::{
     BLOCK, PackedBlocks, Sums, add_product, arch, contiguous, for_each_share, subtract_products, vectors_at_once,
     with_scratch,
 };
-use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::workgroups::units_of_a_dispatch;
+use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, STATUS_WORDS};
 
 /// Neurons that a workgroup handles.
 const NEURONS: u32 = 32;
@@ -17,7 +19,7 @@ const NEURONS: u32 = 32;
 /// The kernel's metadata.
 pub static TRIANGULAR_SOLVE: Kernel = Kernel {
     name: "triangular_solve",
-    access: &[Access::Read, Access::ReadWrite],
+    access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
@@ -29,27 +31,48 @@ pub static TRIANGULAR_SOLVE: Kernel = Kernel {
 struct Params {
     rank: u32,
     stride: u32,
-    columns: u32,
+    factors: u32,
+    first_column: u32,
+    end_column: u32,
     feature_stride: u32,
 }
 
 /// Records `solution` ← (UᵀU)⁻¹ `solution` for U = `factor` from [`cholesky`](crate::cholesky()). Before that,
 /// `solution` [K, d] holds the right side.
-pub fn triangular_solve(recording: &mut Recording, factor: Matrix, solution: Matrix) {
-    let (rank, columns) = (u64::from(factor.rows), u64::from(solution.columns));
-    recording.dispatch(
-        &TRIANGULAR_SOLVE,
-        ElementType::F32,
-        &Params {
-            rank: factor.rows,
-            stride: factor.stride,
-            columns: solution.columns,
-            feature_stride: solution.stride,
-        },
-        &[factor.resource, solution.resource],
-        [solution.columns.div_ceil(NEURONS), 1, 1],
-        Cost { moved: vec![factor.read(), solution.updated()], flops: 2 * rank * rank * columns },
-    );
+pub fn triangular_solve(recording: &mut Recording, factor: CholeskyFactor, solution: Matrix) {
+    let rank = u64::from(factor.rank());
+    let flops = 2 * rank * rank;
+    let range = units_of_a_dispatch(flops, NEURONS);
+    let [factors, status] = factor.resources();
+    for first in (0..solution.columns).step_by(range as usize) {
+        let count = range.min(solution.columns - first);
+        recording.dispatch(
+            &TRIANGULAR_SOLVE,
+            ElementType::F32,
+            &Params {
+                rank: factor.rank(),
+                stride: factor.first().stride,
+                factors: factor.count(),
+                first_column: first,
+                end_column: first + count,
+                feature_stride: solution.stride,
+            },
+            &[factors, status, solution.resource],
+            [count.div_ceil(NEURONS), 1, 1],
+            Cost {
+                moved: vec![
+                    factor.first().read(),
+                    Moved::read(u64::from(STATUS_WORDS) * 4),
+                    if count == solution.columns {
+                        solution.updated()
+                    } else {
+                        Moved::updated(rank * u64::from(count) * 4)
+                    },
+                ],
+                flops: flops * u64::from(count),
+            },
+        );
+    }
 }
 
 /// Vectors of neurons that a thread solves for at once.
@@ -57,11 +80,13 @@ const SHARE_VECTORS: usize = 4;
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let p: Params = call.params();
-    let [factor, solution] = bindings else { unreachable!() };
+    let [factors, status, solution] = bindings else { unreachable!() };
     let (rank, stride) = (p.rank as usize, p.feature_stride as usize);
+    let factor = attempts_of(status.read()).clamp(1, p.factors) as usize - 1;
+    let size = rank * p.stride as usize;
     arch().dispatch(Twin {
         p: &p,
-        upper: &factor.read::<f32>()[..rank * p.stride as usize],
+        upper: &factors.read::<f32>()[factor * size..][..size],
         solution: &mut solution.write::<f32>()[..rank * stride],
     });
 }
@@ -86,7 +111,8 @@ impl Twin<'_> {
         let (rank, stride) = (self.p.rank as usize, self.p.feature_stride as usize);
         let factors = Factors::new(rank, |l, k| self.upper[l * self.p.stride as usize + k]);
         let width = SHARE_VECTORS * S::F32_LANES;
-        let solution = MatMut::from_column_major_slice_mut(self.solution, stride, rank);
+        let [first, end] = [self.p.first_column, self.p.end_column].map(|column| column as usize);
+        let solution = MatMut::from_column_major_slice_mut(self.solution, stride, rank).subrows_mut(first, end - first);
         for_each_share(solution, width, width, &|_, mut share| {
             // If d is a power of two, rows are a multiple of a page apart. What is being solved is kept close together
             // instead.
@@ -198,7 +224,9 @@ mod tests {
             let p = Params {
                 rank: rank as u32,
                 stride: rank as u32,
-                columns: stride as u32,
+                factors: 1,
+                first_column: 0,
+                end_column: stride as u32,
                 feature_stride: stride as u32,
             };
             for vectors in Vectors::ALL {
