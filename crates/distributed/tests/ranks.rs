@@ -131,7 +131,11 @@ fn a_mistake_is_told_once_and_nothing_is_left() {
     assert_eq!(told.matches("--rank 900").count(), 1, "{told}");
     let ran = place.run(3, "fit all.npy --rank 3 --runs 5 --out fit");
     let told = String::from_utf8_lossy(&ran.stderr);
-    assert_eq!((ran.status.code(), told.matches("one process").count()), (Some(2), 1), "{told}");
+    assert_eq!(
+        (ran.status.code(), told.matches("neither in segments nor on several ranks").count()),
+        (Some(2), 1),
+        "{told}"
+    );
     assert!(!place.path("fit").exists() && !place.path("fit.partial").exists());
 }
 

@@ -211,5 +211,5 @@ fn a_fit_can_take_its_sums_in_segments() {
         assert!(run.stderr.contains(told), "{}", run.stderr);
     };
     refused(&["--segments", "0"], "--segments");
-    refused(&["--segments", "4", "--runs", "3"], "a consensus is computed in one process");
+    refused(&["--segments", "4", "--runs", "3"], "neither in segments nor on several ranks");
 }
