@@ -20,8 +20,7 @@ use crate::shader_stats;
 
 /// Shaders that a compiler refuses, and why that is no problem: the beginning of the shader's name, the compiler, the
 /// reason. What a compiler takes must not stand here.
-const EXCEPTIONS: &[(&str, &str, &str)] =
-    &[("cholesky ", "FXC", "FXC takes the status that a loop reads for different in each thread (X3663)")];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
 /// One line of the index of the folder of shaders.
 struct Shader {
