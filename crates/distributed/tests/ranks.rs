@@ -206,14 +206,21 @@ fn a_rank_that_panics_ends_all_and_names_itself_once() {
 #[test]
 fn a_job_ends_when_a_rank_is_killed_and_goes_on_with_another_number_of_ranks() {
     let place = Place::new();
-    let options = "--rank 6 --max-iterations 150 --tolerance 0";
+    // So many iterations that the job does not end before it is looked at.
+    let options = "--rank 6 --max-iterations 500 --tolerance 0";
     let wanted = place.fit(1, "all.npy", options);
     for victim in 0..4 {
         let out = format!("killed-{victim}");
         let command = format!("fit all.npy --out {out} --checkpoint-every 1ms --engine cpu {options}");
         let mut command = place.mpirun(&[(4, &command)]);
-        let mut job = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("mpirun");
-        wait_for("a checkpoint", || place.path(&format!("{out}.partial/checkpoint-1")).exists());
+        let mut job = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("mpirun");
+        wait_for("a checkpoint", || {
+            if job.try_wait().expect("the job").is_some() {
+                let told = std::io::read_to_string(job.stderr.take().expect("piped")).expect("text");
+                panic!("the job ended before one of its ranks was killed: {told}");
+            }
+            place.path(&format!("{out}.partial/checkpoint-1")).exists()
+        });
         let ranks = ranks_of(&job);
         assert_eq!(ranks.len(), 4, "the job has ended already, or its ranks are not found");
         // SAFETY: the process is a child of the job that this test has started.
