@@ -40,7 +40,7 @@ pub fn tests(args: &[String], tally: &mut Tally) -> Result<(), String> {
     let words =
         ["test", "--release", "--workspace", "--features", "unmix-mpi/tests", "--no-fail-fast", "--test", "ranks"];
     let mut command = cargo(words)?;
-    // One job at a time: ranks wait for one another with their cores at work, and jobs that start at once share folders of OpenMPI's.
+    // One job at a time, because ranks wait for one another with their cores at work.
     command.env("RUST_TEST_THREADS", "1");
     command.args(args);
     stream(&mut command, |line| tally.read(line))
