@@ -173,59 +173,59 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var tile_column = 0u; tile_column < params.rank; tile_column += THREADS) {
             let column = tile_column + thread;
             if column >= first + BLOCK && column < params.rank {
-            var residual = mat4x4(
-                four_at(first, column), four_at(first + 4u, column),
-                four_at(first + 8u, column), four_at(first + 12u, column),
-            );
-            var x: f32;
-            x = residual[0].x / pivots[0];
-            store(first + 0u, column, x);
-            residual -= x * row_of(0u);
-            x = residual[0].y / pivots[1];
-            store(first + 1u, column, x);
-            residual -= x * row_of(1u);
-            x = residual[0].z / pivots[2];
-            store(first + 2u, column, x);
-            residual -= x * row_of(2u);
-            x = residual[0].w / pivots[3];
-            store(first + 3u, column, x);
-            residual -= x * row_of(3u);
-            x = residual[1].x / pivots[4];
-            store(first + 4u, column, x);
-            residual -= x * row_of(4u);
-            x = residual[1].y / pivots[5];
-            store(first + 5u, column, x);
-            residual -= x * row_of(5u);
-            x = residual[1].z / pivots[6];
-            store(first + 6u, column, x);
-            residual -= x * row_of(6u);
-            x = residual[1].w / pivots[7];
-            store(first + 7u, column, x);
-            residual -= x * row_of(7u);
-            x = residual[2].x / pivots[8];
-            store(first + 8u, column, x);
-            residual -= x * row_of(8u);
-            x = residual[2].y / pivots[9];
-            store(first + 9u, column, x);
-            residual -= x * row_of(9u);
-            x = residual[2].z / pivots[10];
-            store(first + 10u, column, x);
-            residual -= x * row_of(10u);
-            x = residual[2].w / pivots[11];
-            store(first + 11u, column, x);
-            residual -= x * row_of(11u);
-            x = residual[3].x / pivots[12];
-            store(first + 12u, column, x);
-            residual -= x * row_of(12u);
-            x = residual[3].y / pivots[13];
-            store(first + 13u, column, x);
-            residual -= x * row_of(13u);
-            x = residual[3].z / pivots[14];
-            store(first + 14u, column, x);
-            residual -= x * row_of(14u);
-            x = residual[3].w / pivots[15];
-            store(first + 15u, column, x);
-            residual -= x * row_of(15u);
+                var residual = mat4x4(
+                    four_at(first, column), four_at(first + 4u, column),
+                    four_at(first + 8u, column), four_at(first + 12u, column),
+                );
+                var x: f32;
+                x = residual[0].x / pivots[0];
+                store(first + 0u, column, x);
+                residual -= x * row_of(0u);
+                x = residual[0].y / pivots[1];
+                store(first + 1u, column, x);
+                residual -= x * row_of(1u);
+                x = residual[0].z / pivots[2];
+                store(first + 2u, column, x);
+                residual -= x * row_of(2u);
+                x = residual[0].w / pivots[3];
+                store(first + 3u, column, x);
+                residual -= x * row_of(3u);
+                x = residual[1].x / pivots[4];
+                store(first + 4u, column, x);
+                residual -= x * row_of(4u);
+                x = residual[1].y / pivots[5];
+                store(first + 5u, column, x);
+                residual -= x * row_of(5u);
+                x = residual[1].z / pivots[6];
+                store(first + 6u, column, x);
+                residual -= x * row_of(6u);
+                x = residual[1].w / pivots[7];
+                store(first + 7u, column, x);
+                residual -= x * row_of(7u);
+                x = residual[2].x / pivots[8];
+                store(first + 8u, column, x);
+                residual -= x * row_of(8u);
+                x = residual[2].y / pivots[9];
+                store(first + 9u, column, x);
+                residual -= x * row_of(9u);
+                x = residual[2].z / pivots[10];
+                store(first + 10u, column, x);
+                residual -= x * row_of(10u);
+                x = residual[2].w / pivots[11];
+                store(first + 11u, column, x);
+                residual -= x * row_of(11u);
+                x = residual[3].x / pivots[12];
+                store(first + 12u, column, x);
+                residual -= x * row_of(12u);
+                x = residual[3].y / pivots[13];
+                store(first + 13u, column, x);
+                residual -= x * row_of(13u);
+                x = residual[3].z / pivots[14];
+                store(first + 14u, column, x);
+                residual -= x * row_of(14u);
+                x = residual[3].w / pivots[15];
+                store(first + 15u, column, x);
+                residual -= x * row_of(15u);
             }
         }
         // What they leave of the rows below.

@@ -1,5 +1,7 @@
 // One block of 32 rows of a Cholesky factorization U^T U = G + r I, over many workgroups: what `cholesky` is for large K,
-// where it is a dispatch for each block and attempt. Nothing is read that the same dispatch writes.
+// where it is a dispatch for each block and attempt. Of `factor`, nothing is read that the same dispatch writes. The
+// status may be read before or after it is written: what a failed attempt leaves does not matter, and all else means
+// that it goes on.
 // gram G [K, K] (symmetric), factor [K + 1, K], status [attempts]: 2 if an attempt succeeded, 1 if it failed, 3 while it
 // goes on, 0 if it was not needed. An attempt that has failed, or that is not needed, changes nothing.
 // r = ridge, or ridge * mean_k G_kk if `relative`. A diagonal element that is not positive becomes 1.
