@@ -11,16 +11,12 @@
 // written by the same threads, so that none waits for memory that another thread writes.
 // Dispatch min(⌈rows/32⌉, 256) workgroups, looping.
 
+import package::shared::block_elimination::{
+    BLOCK, BLOCK_VECTORS, HALF, ITEMS, ITEM_VECTORS, Residuals, item_tile, matrix_tile, rest_of, square, subtract,
+};
 import package::shared::compensated_sum::{Pairs, all_as_rounded, all_plus, plus_pair, total};
 
 const THREADS = 128u;
-const TOKENS = 32u;
-const BLOCK = 32u;
-const BLOCK_VECTORS = BLOCK / 4u;
-// A thread's second token is this far behind its first.
-const HALF = TOKENS / 2u;
-// One vector of padding for each token spreads the threads over the memory banks.
-const TOKEN_VECTORS = BLOCK_VECTORS + 1u;
 const PARTIALS = 256u;
 const EXPONENT_BITS = 0x7f800000u;
 // The value of `inner` if the partial sums are continued. If they start, it is 1.
@@ -46,12 +42,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> partials: array<f32>;
 @group(0) @binding(6) var<uniform> params: Params;
 
-// Coefficients of the tokens for 32 features.
-var<workgroup> token_tile: array<vec4<f32>, TOKENS * TOKEN_VECTORS>;
 // What is left of the projections for the block.
-var<workgroup> residual_tile: array<vec4<f32>, TOKENS * TOKEN_VECTORS>;
-// 32 rows of Q, 32 columns of each.
-var<workgroup> gram_tile: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
+var<workgroup> residual_tile: array<vec4<f32>, ITEMS * ITEM_VECTORS>;
 // 1/Q_kk of the block's features.
 var<workgroup> inverses: array<vec4<f32>, BLOCK_VECTORS>;
 var<workgroup> sums: array<vec2<f32>, THREADS>;
@@ -117,24 +109,11 @@ fn descend(residual: f32, y: f32, inverse: f32) -> f32 {
     return select(-y, step, inverse > 0.0 && step > -y);
 }
 
-// Q for four features of the block and four others. The result has a column for each of the former.
-fn square(rows: u32, columns: u32) -> mat4x4<f32> {
-    let at = 4u * rows * BLOCK_VECTORS + columns;
-    return mat4x4(
-        gram_tile[at], gram_tile[at + BLOCK_VECTORS], gram_tile[at + 2u * BLOCK_VECTORS], gram_tile[at + 3u * BLOCK_VECTORS],
-    );
-}
-
-// What steps of four features leave of others. One after the other, so that each becomes a multiply-add.
-fn rest_of(residual: vec4<f32>, weights: mat4x4<f32>, steps: vec4<f32>) -> vec4<f32> {
-    return residual - steps.x * weights[0] - steps.y * weights[1] - steps.z * weights[2] - steps.w * weights[3];
-}
-
 // The steps of four features of a token, one after the other. Their coefficients are brought up to date.
 fn steps_of(four: u32, residual: vec4<f32>, token: u32) -> vec4<f32> {
-    let at = token * TOKEN_VECTORS + four;
+    let at = token * ITEM_VECTORS + four;
     let weights = square(four, four);
-    let y = token_tile[at];
+    let y = item_tile[at];
     var rest = residual;
     let inverse = inverses[four];
     let first = descend(rest.x, y.x, inverse.x);
@@ -145,13 +124,13 @@ fn steps_of(four: u32, residual: vec4<f32>, token: u32) -> vec4<f32> {
     rest -= third * weights[2];
     let fourth = descend(rest.w, y.w, inverse.w);
     let steps = vec4(first, second, third, fourth);
-    token_tile[at] = y + steps;
+    item_tile[at] = y + steps;
     return steps;
 }
 
 // The steps of a token within the block. The residuals of the features are in registers.
 fn descend_block(token: u32) {
-    let at = token * TOKEN_VECTORS;
+    let at = token * ITEM_VECTORS;
     var r1 = residual_tile[at + 1u];
     var r2 = residual_tile[at + 2u];
     var r3 = residual_tile[at + 3u];
@@ -225,19 +204,6 @@ fn after(block: u32, blocks: u32) -> u32 {
     return select(block + 1u, 0u, block + 1u == blocks);
 }
 
-// What is left of a thread's projections: four features of two tokens.
-struct Residuals {
-    first: vec4<f32>,
-    second: vec4<f32>,
-}
-
-// Subtracts what four features of the stage take.
-fn subtract(residuals: ptr<function, Residuals>, own: u32, column: u32, four: u32) {
-    let weights = square(four, column);
-    (*residuals).first = rest_of((*residuals).first, weights, token_tile[own + four]);
-    (*residuals).second = rest_of((*residuals).second, weights, token_tile[own + HALF * TOKEN_VECTORS + four]);
-}
-
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -247,10 +213,10 @@ fn main(
     // A thread's vector of a block, and the first of its tokens. It stages, computes and stores these.
     let column = thread % BLOCK_VECTORS;
     let row = thread / BLOCK_VECTORS;
-    let own = row * TOKEN_VECTORS;
+    let own = row * ITEM_VECTORS;
     let blocks = (params.rank + BLOCK - 1u) / BLOCK;
     var products = Pairs();
-    for (var first_token = workgroup.x * TOKENS; first_token < params.rows; first_token += workgroups.x * TOKENS) {
+    for (var first_token = workgroup.x * ITEMS; first_token < params.rows; first_token += workgroups.x * ITEMS) {
         let token = first_token + row;
         let penalties = Residuals(penalty_of(token), penalty_of(token + HALF));
         for (var sweep = 0u; sweep < params.sweeps; sweep++) {
@@ -263,10 +229,10 @@ fn main(
                 var next = load(stage, block, sweep, first_token, thread);
                 for (var step = 0u; step < blocks; step++) {
                     workgroupBarrier();
-                    token_tile[own + column] = next.first_y;
-                    token_tile[own + HALF * TOKEN_VECTORS + column] = next.second_y;
-                    gram_tile[thread] = next.first_q;
-                    gram_tile[thread + THREADS] = next.second_q;
+                    item_tile[own + column] = next.first_y;
+                    item_tile[own + HALF * ITEM_VECTORS + column] = next.second_y;
+                    matrix_tile[thread] = next.first_q;
+                    matrix_tile[thread + THREADS] = next.second_q;
                     workgroupBarrier();
                     // Loads for the next stage take their time while this one is multiplied.
                     stage = after(stage, blocks);
@@ -290,14 +256,14 @@ fn main(
                     );
                 }
                 residual_tile[own + column] = residuals.first;
-                residual_tile[own + HALF * TOKEN_VECTORS + column] = residuals.second;
+                residual_tile[own + HALF * ITEM_VECTORS + column] = residuals.second;
                 workgroupBarrier();
-                if thread < TOKENS {
+                if thread < ITEMS {
                     descend_block(thread);
                 }
                 workgroupBarrier();
-                let first_y = token_tile[own + column];
-                let second_y = token_tile[own + HALF * TOKEN_VECTORS + column];
+                let first_y = item_tile[own + column];
+                let second_y = item_tile[own + HALF * ITEM_VECTORS + column];
                 if is_inside(token, vector) {
                     coefficients[place(token, vector)] = first_y;
                 }

@@ -36,6 +36,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("token_residuals", include_str!("token_residuals.wgsl")),
     ("triangular_solve", include_str!("triangular_solve.wgsl")),
     ("winner_take_all", include_str!("winner_take_all.wgsl")),
+    ("shared::block_elimination", include_str!("shared/block_elimination.wgsl")),
     ("shared::compensated_sum", include_str!("shared/compensated_sum.wgsl")),
     ("shared::elements", include_str!("shared/elements.wgsl")),
     ("shared::register_tile", include_str!("shared/register_tile.wgsl")),

@@ -8,16 +8,13 @@
 // a time. Because the factor is mirrored, both substitutions are the same, with the rows in opposite order. The solution
 // in memory is read and written by the same threads, so that none waits for memory that another thread writes.
 
+import package::shared::block_elimination::{
+    BLOCK, BLOCK_VECTORS, HALF, ITEMS, ITEM_VECTORS, Residuals, item_tile, matrix_tile, rest_of, square, subtract,
+};
+
 const THREADS = 128u;
-const COLUMNS = 32u;
-const BLOCK = 32u;
-const BLOCK_VECTORS = BLOCK / 4u;
 // Half of the threads load the solution, the other half the factor: four vectors each.
 const LOADERS = THREADS / 2u;
-// A thread's second column is this far behind its first.
-const HALF = COLUMNS / 2u;
-// One vector of padding for each column spreads the threads over the memory banks.
-const COLUMN_VECTORS = BLOCK_VECTORS + 1u;
 // A status of `cholesky`.
 const FAILED = 1u;
 
@@ -35,10 +32,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> solution: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-// 32 rows of the columns. A vector holds four rows of a column.
-var<workgroup> column_tile: array<vec4<f32>, COLUMNS * COLUMN_VECTORS>;
-// 32 rows of the factor, 32 columns of each.
-var<workgroup> factor_tile: array<vec4<f32>, BLOCK * BLOCK_VECTORS>;
 // 1/U_kk of the block's rows, and 0 beyond the last row.
 var<workgroup> inverses: array<vec4<f32>, BLOCK_VECTORS>;
 
@@ -93,28 +86,28 @@ fn load(source: u32, block: u32, first_vector: u32, thread: u32) -> mat4x4<f32> 
 // Puts what was loaded into the tiles.
 fn put(loaded: mat4x4<f32>, thread: u32) {
     if thread < LOADERS {
-        let at = 4u * (thread % BLOCK_VECTORS) * COLUMN_VECTORS + thread / BLOCK_VECTORS;
+        let at = 4u * (thread % BLOCK_VECTORS) * ITEM_VECTORS + thread / BLOCK_VECTORS;
         let columns = transpose(loaded);
-        column_tile[at] = columns[0];
-        column_tile[at + COLUMN_VECTORS] = columns[1];
-        column_tile[at + 2u * COLUMN_VECTORS] = columns[2];
-        column_tile[at + 3u * COLUMN_VECTORS] = columns[3];
+        item_tile[at] = columns[0];
+        item_tile[at + ITEM_VECTORS] = columns[1];
+        item_tile[at + 2u * ITEM_VECTORS] = columns[2];
+        item_tile[at + 3u * ITEM_VECTORS] = columns[3];
     } else {
         let at = thread - LOADERS;
-        factor_tile[at] = loaded[0];
-        factor_tile[at + LOADERS] = loaded[1];
-        factor_tile[at + 2u * LOADERS] = loaded[2];
-        factor_tile[at + 3u * LOADERS] = loaded[3];
+        matrix_tile[at] = loaded[0];
+        matrix_tile[at + LOADERS] = loaded[1];
+        matrix_tile[at + 2u * LOADERS] = loaded[2];
+        matrix_tile[at + 3u * LOADERS] = loaded[3];
     }
 }
 
 // Stores what a thread has loaded before, as it is in the tile now.
 fn store_tile(block: u32, first_vector: u32, thread: u32) {
     if thread < LOADERS {
-        let at = 4u * (thread % BLOCK_VECTORS) * COLUMN_VECTORS + thread / BLOCK_VECTORS;
+        let at = 4u * (thread % BLOCK_VECTORS) * ITEM_VECTORS + thread / BLOCK_VECTORS;
         let rows = transpose(mat4x4(
-            column_tile[at], column_tile[at + COLUMN_VECTORS],
-            column_tile[at + 2u * COLUMN_VECTORS], column_tile[at + 3u * COLUMN_VECTORS],
+            item_tile[at], item_tile[at + ITEM_VECTORS],
+            item_tile[at + 2u * ITEM_VECTORS], item_tile[at + 3u * ITEM_VECTORS],
         ));
         let row = block * BLOCK + thread / BLOCK_VECTORS * 4u;
         let vector = first_vector + thread % BLOCK_VECTORS;
@@ -123,20 +116,6 @@ fn store_tile(block: u32, first_vector: u32, thread: u32) {
         store(row + 2u, vector, rows[2]);
         store(row + 3u, vector, rows[3]);
     }
-}
-
-// The factor for four rows of the tile and four of its columns. The result has a column for each of the rows.
-fn square(rows: u32, columns: u32) -> mat4x4<f32> {
-    let at = 4u * rows * BLOCK_VECTORS + columns;
-    return mat4x4(
-        factor_tile[at], factor_tile[at + BLOCK_VECTORS],
-        factor_tile[at + 2u * BLOCK_VECTORS], factor_tile[at + 3u * BLOCK_VECTORS],
-    );
-}
-
-// What four rows leave of others. One after the other, so that each becomes a multiply-add.
-fn rest_of(residual: vec4<f32>, weights: mat4x4<f32>, x: vec4<f32>) -> vec4<f32> {
-    return residual - x.x * weights[0] - x.y * weights[1] - x.z * weights[2] - x.w * weights[3];
 }
 
 // Four rows, from the first to the last.
@@ -168,34 +147,21 @@ fn in_order(place: u32, count: u32, is_forward: bool) -> u32 {
 
 // Solves the block for a column.
 fn solve_block(column: u32, is_forward: bool) {
-    let at = column * COLUMN_VECTORS;
+    let at = column * ITEM_VECTORS;
     for (var j = 0u; j < BLOCK_VECTORS; j++) {
         let four = in_order(j, BLOCK_VECTORS, is_forward);
-        var residual = column_tile[at + four];
+        var residual = item_tile[at + four];
         for (var before = 0u; before < j; before++) {
             let solved = in_order(before, BLOCK_VECTORS, is_forward);
-            residual = rest_of(residual, square(solved, four), column_tile[at + solved]);
+            residual = rest_of(residual, square(solved, four), item_tile[at + solved]);
         }
         let weights = square(four, four);
         if is_forward {
-            column_tile[at + four] = forward(residual, weights, inverses[four]);
+            item_tile[at + four] = forward(residual, weights, inverses[four]);
         } else {
-            column_tile[at + four] = backward(residual, weights, inverses[four]);
+            item_tile[at + four] = backward(residual, weights, inverses[four]);
         }
     }
-}
-
-// What is left for a thread: four rows of two columns.
-struct Residuals {
-    first: vec4<f32>,
-    second: vec4<f32>,
-}
-
-// Subtracts what four rows of the tile take.
-fn subtract(residuals: ptr<function, Residuals>, own: u32, rows: u32, four: u32) {
-    let weights = square(four, rows);
-    (*residuals).first = rest_of((*residuals).first, weights, column_tile[own + four]);
-    (*residuals).second = rest_of((*residuals).second, weights, column_tile[own + HALF * COLUMN_VECTORS + four]);
 }
 
 fn inverse_of(pivot: f32, row: u32) -> f32 {
@@ -210,11 +176,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         chosen++;
     }
     base = chosen * params.rank * (params.stride / 4u);
-    let first_vector = params.first_column / 4u + workgroup.x * (COLUMNS / 4u);
+    let first_vector = params.first_column / 4u + workgroup.x * (ITEMS / 4u);
     let blocks = (params.rank + BLOCK - 1u) / BLOCK;
     // A thread's four rows of a block, and the first of its columns.
     let rows = thread % BLOCK_VECTORS;
-    let own = thread / BLOCK_VECTORS * COLUMN_VECTORS;
+    let own = thread / BLOCK_VECTORS * ITEM_VECTORS;
     for (var half = 0u; half < 2u; half++) {
         // First U^T w = right side, from the first row, then U solution = w, from the last row.
         let is_forward = half == 0u;
@@ -241,8 +207,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             workgroupBarrier();
             put(next, thread);
             workgroupBarrier();
-            column_tile[own + rows] += residuals.first;
-            column_tile[own + HALF * COLUMN_VECTORS + rows] += residuals.second;
+            item_tile[own + rows] += residuals.first;
+            item_tile[own + HALF * ITEM_VECTORS + rows] += residuals.second;
             if thread < BLOCK_VECTORS {
                 let weights = square(thread, thread);
                 let row = block * BLOCK + thread * 4u;
@@ -252,7 +218,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 );
             }
             workgroupBarrier();
-            if thread < COLUMNS {
+            if thread < ITEMS {
                 solve_block(thread, is_forward);
             }
             workgroupBarrier();
