@@ -1,9 +1,11 @@
 //! Coordinate descent (HALS) on a range of features, one after the other.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::cpu::{bring_to_unit_norm, largest_again};
-use crate::{Access, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant};
 
 /// The kernel's metadata.
 pub static HALS_FEATURES: Kernel = Kernel {
@@ -11,8 +13,16 @@ pub static HALS_FEATURES: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
-    variants: PORTABLE,
+    variants: &[THREADS_1024, Variant { features: &["short_list"], ..Variant::PORTABLE }],
     twin,
+};
+
+/// One workgroup has all the work, so it has as many threads as a device may have in one.
+const THREADS_1024: Variant = Variant {
+    name: "threads_1024",
+    features: &["short_list", "threads_1024"],
+    needs: Needs { threads: 1024, workgroup_bytes: 32 << 10, ..Needs::PORTABLE },
+    ..Variant::PORTABLE
 };
 
 #[repr(C)]
@@ -43,8 +53,13 @@ pub fn hals_features(
 ) {
     let dense = features.dense;
     let entries = u64::from(features.kept) * 4;
-    let kept = || Moved { read: 0..0, written: u64::from(first) * entries..u64::from(first + count) * entries };
     let rows = |matrix: Matrix| matrix.row_range(first, count);
+    let kept = || u64::from(first) * entries..u64::from(first + count) * entries;
+    // A feature loses some neurons and wins as many. These alone change in its row, and in those of later features.
+    let changed = 2 * entries * u64::from(count);
+    let some = |rows: Range<u64>, bytes: u64| rows.start..rows.end.min(rows.start + bytes);
+    let corrected = some(rows(residuals), changed * u64::from(count) / 2);
+    let replaced = some(rows(dense), changed);
     recording.dispatch(
         &HALS_FEATURES,
         ElementType::F32,
@@ -67,12 +82,11 @@ pub fn hals_features(
         Cost {
             moved: vec![
                 Moved { read: rows(coefficient_gram), written: 0..0 },
-                Moved { read: rows(residuals), written: rows(residuals) },
-                Moved { read: rows(dense), written: rows(dense) },
-                kept(),
-                kept(),
+                Moved { read: rows(residuals), written: corrected },
+                Moved { read: replaced.clone(), written: replaced },
+                Moved { read: kept(), written: kept() },
+                Moved { read: 0..0, written: kept() },
             ],
-            // A feature loses some neurons and wins as many.
             flops: 2 * u64::from(features.kept) * u64::from(count) * u64::from(count),
         },
     );
