@@ -51,10 +51,7 @@ fn correct(feature: u32, l: u32, v: u32, change: vec4<f32>, before: mat4x4<f32>)
 }
 
 // Which neurons the feature keeps so far, a bit for each, if the words suffice for a row.
-@if(threads_1024)
-const MARKED_WORDS = 1024u;
-@else
-const MARKED_WORDS = 512u;
+const MARKED_WORDS = 2u * THREADS;
 var<workgroup> kept_before: array<atomic<u32>, MARKED_WORDS>;
 
 fn is_marked() -> bool {
@@ -94,12 +91,9 @@ fn replace(feature: u32, v: u32, result: vec4<f32>) {
     if any(change != vec4<f32>()) {
         let end = params.first_feature + params.count;
         var l = feature + 1u;
-        // Eight loads side by side hide each other's latency.
-        for (; l + 8u <= end; l += 8u) {
-            let near = four_residuals(l, v);
-            let far = four_residuals(l + 4u, v);
-            correct(feature, l, v, change, near);
-            correct(feature, l + 4u, v, change, far);
+        // Four loads side by side hide each other's latency.
+        for (; l + 4u <= end; l += 4u) {
+            correct(feature, l, v, change, four_residuals(l, v));
         }
         for (; l < end; l++) {
             residuals[l * row_vectors + v] -= coefficient_gram[feature * params.gram_stride + l] * change;

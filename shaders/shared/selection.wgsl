@@ -12,8 +12,8 @@
 // - replace(feature, v, result) takes the v-th vector of the new feature. Every v comes once, in the thread that reads
 //   this vector.
 
-@if(threads_1024)
-const THREADS = 1024u;
+@if(threads_512)
+const THREADS = 512u;
 @else
 const THREADS = 256u;
 const DIGITS = 256u;
@@ -22,30 +22,26 @@ const MAGNITUDE = 0x7fffffffu;
 const MANTISSA_BITS = 23u;
 // Vectors whose neurons have their bits in one word.
 const VECTORS_OF_WORD = 8u;
-// Words with the bits of a chunk of neurons.
-@if(threads_1024)
-const WORDS = 512u;
-@else
-const WORDS = 256u;
-const CHUNK = VECTORS_OF_WORD * WORDS;
+// Vectors of a chunk, in which each thread counts the bits of a word.
+const CHUNK = VECTORS_OF_WORD * THREADS;
 const LANES = vec4(0u, 1u, 2u, 3u);
 const BITS = vec4(1u, 2u, 4u, 8u);
 
 var<workgroup> histogram: array<atomic<u32>, DIGITS>;
 // Two halves, so that one barrier is enough for each step.
-var<workgroup> scan: array<u32, 2u * WORDS>;
+var<workgroup> scan: array<u32, 2u * THREADS>;
 var<workgroup> sums: array<f32, THREADS>;
 var<workgroup> largest: atomic<u32>;
 // Which neurons of a chunk are larger than the m-th largest magnitude, which are equal to it, and how many of both come
 // before each word.
-var<workgroup> larger_bits: array<atomic<u32>, WORDS>;
-var<workgroup> equal_bits: array<atomic<u32>, WORDS>;
-var<workgroup> before_word: array<u32, WORDS>;
+var<workgroup> larger_bits: array<atomic<u32>, THREADS>;
+var<workgroup> equal_bits: array<atomic<u32>, THREADS>;
+var<workgroup> before_word: array<u32, THREADS>;
 // The digit of the m-th largest magnitude, and how many of those with this digit are kept.
 var<workgroup> chosen: vec2<u32>;
 
-// For each thread below `count`, the sum of all values up to its own. `count` is at most WORDS. The caller needs a
-// barrier before it reads or writes `scan` again.
+// For each of the first `count` threads, the sum of all values up to its own. The caller needs a barrier before it reads
+// or writes `scan` again.
 fn inclusive_scan(value: u32, thread: u32, count: u32) -> u32 {
     var sum = value;
     var half = 0u;
@@ -57,7 +53,7 @@ fn inclusive_scan(value: u32, thread: u32, count: u32) -> u32 {
         if thread >= step && thread < count {
             sum += scan[half + thread - step];
         }
-        half = WORDS - half;
+        half = THREADS - half;
     }
     return sum;
 }
@@ -94,8 +90,11 @@ fn keep(is_kept: bool, at: u32, neuron: u32, value: f32) {
 // Entries that the list has room for.
 @if(short_list)
 const LISTED = THREADS + 512u;
-// Vectors of a row of which a thread reads four at a time, in at most four runs.
-@if(short_list)
+// Vectors of a row that the threads read at once, and the most that they read in four runs. More threads come with more
+// registers for each.
+@if(threads_512)
+const RUN = 8u * THREADS;
+@else
 const RUN = 4u * THREADS;
 @if(short_list)
 const MOST_VECTORS = 4u * RUN;
@@ -110,12 +109,12 @@ var<workgroup> listed_magnitudes: array<u32, LISTED>;
 var<workgroup> listed: atomic<u32>;
 
 @if(short_list)
-fn candidates_or_zero(feature: u32, v: u32) -> vec4<f32> {
+fn magnitudes_at(feature: u32, v: u32) -> vec4<u32> {
     var values = vec4<f32>();
     if v < params.stride / 4u {
         values = candidates(feature, v);
     }
-    return values;
+    return magnitudes_of(values);
 }
 
 @if(short_list)
@@ -148,25 +147,40 @@ fn append_four(magnitudes: vec4<u32>, v: u32, least: u32, place: u32) -> u32 {
 // Lists the entries of a run that are as large as `least`. Returns where the thread's own entries begin and end.
 @if(short_list)
 fn list_run(feature: u32, run: u32, least: u32, thread: u32) -> vec2<u32> {
-    let first = run * RUN + thread;
-    let second = first + THREADS;
-    let third = second + THREADS;
-    let fourth = third + THREADS;
-    // Four loads side by side hide each other's latency.
-    let a = magnitudes_of(candidates_or_zero(feature, first));
-    let b = magnitudes_of(candidates_or_zero(feature, second));
-    let c = magnitudes_of(candidates_or_zero(feature, third));
-    let d = magnitudes_of(candidates_or_zero(feature, fourth));
-    let count = count_listed(a, first, least) + count_listed(b, second, least) + count_listed(c, third, least)
-        + count_listed(d, fourth, least);
+    let v = run * RUN + thread;
+    // Loads side by side hide each other's latency.
+    let a = magnitudes_at(feature, v);
+    let b = magnitudes_at(feature, v + THREADS);
+    let c = magnitudes_at(feature, v + 2u * THREADS);
+    let d = magnitudes_at(feature, v + 3u * THREADS);
+    var count = count_listed(a, v, least) + count_listed(b, v + THREADS, least);
+    count += count_listed(c, v + 2u * THREADS, least) + count_listed(d, v + 3u * THREADS, least);
+    @if(threads_512)
+    let e = magnitudes_at(feature, v + 4u * THREADS);
+    @if(threads_512)
+    let f = magnitudes_at(feature, v + 5u * THREADS);
+    @if(threads_512)
+    let g = magnitudes_at(feature, v + 6u * THREADS);
+    @if(threads_512)
+    let h = magnitudes_at(feature, v + 7u * THREADS);
+    @if(threads_512) {
+        count += count_listed(e, v + 4u * THREADS, least) + count_listed(f, v + 5u * THREADS, least);
+        count += count_listed(g, v + 6u * THREADS, least) + count_listed(h, v + 7u * THREADS, least);
+    }
     if count == 0u {
         return vec2<u32>();
     }
     let begin = atomicAdd(&listed, count);
-    let after_first = append_four(a, first, least, begin);
-    let after_second = append_four(b, second, least, after_first);
-    let after_third = append_four(c, third, least, after_second);
-    let end = append_four(d, fourth, least, after_third);
+    var end = append_four(a, v, least, begin);
+    end = append_four(b, v + THREADS, least, end);
+    end = append_four(c, v + 2u * THREADS, least, end);
+    end = append_four(d, v + 3u * THREADS, least, end);
+    @if(threads_512) {
+        end = append_four(e, v + 4u * THREADS, least, end);
+        end = append_four(f, v + 5u * THREADS, least, end);
+        end = append_four(g, v + 6u * THREADS, least, end);
+        end = append_four(h, v + 7u * THREADS, least, end);
+    }
     return vec2(begin, end);
 }
 
@@ -231,13 +245,10 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
         }
         workgroupBarrier();
         let may_fit = least > 0u && row_vectors <= MOST_VECTORS;
-        if may_fit {
-            let first = list_run(feature, 0u, least, thread);
-            let second = list_run(feature, 1u, least, thread);
-            let third = list_run(feature, 2u, least, thread);
-            let fourth = list_run(feature, 3u, least, thread);
-            begins = vec4(first.x, second.x, third.x, fourth.x);
-            ends = vec4(first.y, second.y, third.y, fourth.y);
+        for (var run = 0u; may_fit && run * RUN < row_vectors; run++) {
+            let own = list_run(feature, run, least, thread);
+            begins = select(begins, vec4(own.x), LANES == vec4(run));
+            ends = select(ends, vec4(own.y), LANES == vec4(run));
         }
         workgroupBarrier();
         entries = atomicLoad(&listed);
@@ -329,10 +340,8 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
     var equal_before = 0u;
     for (var chunk = 0u; chunk < row_vectors; chunk += CHUNK) {
         workgroupBarrier();
-        if thread < WORDS {
-            atomicStore(&larger_bits[thread], 0u);
-            atomicStore(&equal_bits[thread], 0u);
-        }
+        atomicStore(&larger_bits[thread], 0u);
+        atomicStore(&equal_bits[thread], 0u);
         workgroupBarrier();
         @if(short_list) {
             for (var entry = thread; is_listed && entry < entries; entry += THREADS) {
@@ -352,16 +361,11 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
             mark((magnitudes > vec4(threshold)) & is_neuron, (magnitudes == vec4(threshold)) & is_neuron, i);
         }
         workgroupBarrier();
-        var own = 0u;
-        if thread < WORDS {
-            own = (countOneBits(atomicLoad(&larger_bits[thread])) << 16u) | countOneBits(atomicLoad(&equal_bits[thread]));
-        }
-        let up_to = inclusive_scan(own, thread, WORDS);
-        if thread < WORDS {
-            before_word[thread] = up_to - own;
-        }
-        // The last of these threads knows the counts of the whole chunk.
-        if thread == WORDS - 1u {
+        let own = (countOneBits(atomicLoad(&larger_bits[thread])) << 16u) | countOneBits(atomicLoad(&equal_bits[thread]));
+        let up_to = inclusive_scan(own, thread, THREADS);
+        before_word[thread] = up_to - own;
+        // The last thread knows the counts of the whole chunk.
+        if thread == THREADS - 1u {
             chosen = vec2(up_to >> 16u, up_to & 0xffffu);
         }
         let chunk_counts = workgroupUniformLoad(&chosen);
