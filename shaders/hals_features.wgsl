@@ -1,6 +1,7 @@
-// Coordinate descent (HALS; Cichocki and Phan 2009) on a range of features k, one after the other:
+// Coordinate descent (HALS; Cichocki and Phan 2009) on the features k from first_feature up to end_feature, one after the
+// other:
 //   z_k = r_k cut to its m largest magnitudes, divided by its norm, unchanged if C_kk = 0;
-//   r_l = r_l - C_kl (z_k - z_k before) for the later features l of the range.
+//   r_l = r_l - C_kl (z_k - z_k before) for the later features l up to end_residual.
 // coefficient_gram C = Y^T Y [K, K], residuals r [K, d], features Z [K, d], kept_indices [K, m] (ascending),
 // kept_values [K, m].
 // One workgroup. Each thread reads and writes the same neurons of every row, so that none waits for memory that another
@@ -12,7 +13,8 @@ const EXPONENT_BITS = 0x7f800000u;
 
 struct Params {
     first_feature: u32,
-    count: u32,
+    end_feature: u32,
+    end_residual: u32,
     columns: u32,
     stride: u32,
     gram_stride: u32,
@@ -89,13 +91,19 @@ fn replace(feature: u32, v: u32, result: vec4<f32>) {
     let change = result - features[at];
     features[at] = result;
     if any(change != vec4<f32>()) {
-        let end = params.first_feature + params.count;
         var l = feature + 1u;
+        // Software devices end a shader after 65,535 iterations of its loops, so one has much to do.
+        for (; l + 16u <= params.end_residual; l += 16u) {
+            correct(feature, l, v, change, four_residuals(l, v));
+            correct(feature, l + 4u, v, change, four_residuals(l + 4u, v));
+            correct(feature, l + 8u, v, change, four_residuals(l + 8u, v));
+            correct(feature, l + 12u, v, change, four_residuals(l + 12u, v));
+        }
         // Four loads side by side hide each other's latency.
-        for (; l + 4u <= end; l += 4u) {
+        for (; l + 4u <= params.end_residual; l += 4u) {
             correct(feature, l, v, change, four_residuals(l, v));
         }
-        for (; l < end; l++) {
+        for (; l < params.end_residual; l++) {
             residuals[l * row_vectors + v] -= coefficient_gram[feature * params.gram_stride + l] * change;
         }
     }
@@ -133,7 +141,7 @@ fn least_kept(feature: u32, thread: u32) -> u32 {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
-    for (var k = params.first_feature; k < params.first_feature + params.count; k++) {
+    for (var k = params.first_feature; k < params.end_feature; k++) {
         let energy = coefficient_gram[k * params.gram_stride + k];
         let inverse = 1.0 / energy;
         let is_alive = energy > 0.0

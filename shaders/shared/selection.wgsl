@@ -198,13 +198,28 @@ fn squares_of_run(begin: u32, end: u32, threshold: u32, scale: f32) -> f32 {
     return sum;
 }
 
-// Counts a magnitude's digit if it has the digits before that. Returns the magnitude then, and otherwise zero.
-fn count_digit(magnitude: u32, prefix: u32, known: u32, shift: u32) -> u32 {
-    if (magnitude & known) != prefix {
+// The digits found so far, the bits that they take, and where the next one is.
+struct Digits {
+    prefix: u32,
+    known: u32,
+    shift: u32,
+}
+
+// Counts a magnitude's next digit if it has those found so far. Returns the magnitude then, and otherwise zero.
+fn count_digit(magnitude: u32, digits: Digits) -> u32 {
+    if (magnitude & digits.known) != digits.prefix {
         return 0u;
     }
-    atomicAdd(&histogram[(magnitude >> shift) & (DIGITS - 1u)], 1u);
+    atomicAdd(&histogram[(magnitude >> digits.shift) & (DIGITS - 1u)], 1u);
     return magnitude;
+}
+
+// The same for an entry of a row, if it is as large as `least`.
+fn count_candidate(magnitude: u32, neuron: u32, least: u32, digits: Digits) -> u32 {
+    if neuron >= params.columns || magnitude < least {
+        return 0u;
+    }
+    return count_digit(magnitude, digits);
 }
 
 // Sets the bits of those of four neurons that are larger than the threshold, and of those that are equal. `i` is the
@@ -262,6 +277,7 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
     var remaining = kept;
     for (var digit = 0u; digit < 4u; digit++) {
         let shift = 24u - digit * DIGIT_BITS;
+        let digits = Digits(prefix, known, shift);
         if thread < DIGITS {
             atomicStore(&histogram[thread], 0u);
         }
@@ -269,17 +285,15 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
         var thread_largest = 0u;
         @if(short_list) {
             for (var entry = thread; is_listed && entry < entries; entry += THREADS) {
-                thread_largest = max(thread_largest, count_digit(listed_magnitudes[entry], prefix, known, shift));
+                thread_largest = max(thread_largest, count_digit(listed_magnitudes[entry], digits));
             }
         }
         for (var v = thread; !is_listed && v < vectors; v += THREADS) {
             let magnitudes = magnitudes_of(candidates(feature, v));
-            for (var c = 0u; c < 4u; c++) {
-                let magnitude = magnitudes[c];
-                if v * 4u + c < params.columns && magnitude >= least {
-                    thread_largest = max(thread_largest, count_digit(magnitude, prefix, known, shift));
-                }
-            }
+            thread_largest = max(thread_largest, count_candidate(magnitudes.x, 4u * v, least, digits));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.y, 4u * v + 1u, least, digits));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.z, 4u * v + 2u, least, digits));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.w, 4u * v + 3u, least, digits));
         }
         if digit == 0u {
             atomicMax(&largest, thread_largest);

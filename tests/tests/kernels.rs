@@ -693,6 +693,22 @@ fn hals_features_of_many_neurons_are_right_whether_or_not_the_kept_ones_bound_th
 }
 
 #[test]
+fn a_sweep_over_many_features_is_cut_where_a_software_device_would_end_it() {
+    let (columns, count) = (12_000, 330);
+    let mut workspace = Workspace::default();
+    let residuals = workspace.matrix("residuals", count, columns);
+    let gram = workspace.matrix("gram", count, count);
+    let dense = workspace.matrix("features", count, columns);
+    let features = Features::in_workspace(&mut workspace, dense, 3);
+    let mut recording = Recording::new();
+    hals_features(&mut recording, residuals, gram, &features, 0, count);
+    assert_eq!(recording.commands.len(), 3);
+    // Fewer neurons, so that the oracle is quick: still two dispatches.
+    let (cross, gram, z) = descent(700, 97, 330, 9);
+    assert_features_descend(&cross, &gram, &z, 9, 0..330);
+}
+
+#[test]
 fn of_equal_residuals_the_lower_neurons_are_kept() {
     for (d, kept) in [(100, 7), (5000, 60), (5000, 800)] {
         let random = Dense::random(31, 2, d, ElementType::F32);
