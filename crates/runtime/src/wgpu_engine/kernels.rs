@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use unmix_kernels::{Dispatch, Variant};
+use unmix_kernels::Dispatch;
 
 use super::adapter::Opened;
 use super::device::Gpu;
-use super::pipelines::{Compose, Pipeline, Pipelines};
+use super::pipelines::{Compose, Pipeline, Pipelines, Wanted};
 use super::variants::{Offer, Variants};
 use crate::Error;
 
@@ -18,7 +18,7 @@ pub(super) struct Kernels {
 
 /// How a dispatch runs on the device.
 pub(super) struct Choice {
-    variant: &'static Variant,
+    pub wanted: Wanted,
     pub workgroups: [u32; 3],
 }
 
@@ -36,11 +36,13 @@ impl Kernels {
             let what = format!("kernel `{}` on {} operands", kernel.name, dispatch.element);
             return Err(gpu.refused(what, "it has no variant that the device can run"));
         };
-        Ok(Choice { variant, workgroups: variant.workgroups(dispatch.extent) })
+        let wanted = Wanted { kernel, element: dispatch.element, variant };
+        Ok(Choice { wanted, workgroups: variant.workgroups(dispatch.extent) })
     }
 
-    /// The pipeline for a dispatch, compiled the first time.
-    pub fn pipeline(&self, gpu: &Gpu, dispatch: &Dispatch, choice: &Choice) -> Result<Arc<Pipeline>, Error> {
-        self.pipelines.get(gpu, dispatch.kernel, dispatch.element, choice.variant)
+    /// The pipelines for dispatches, in their order. They are compiled the first time.
+    pub fn pipelines(&self, gpu: &Gpu, choices: &[Choice]) -> Result<Vec<Arc<Pipeline>>, Error> {
+        let wanted: Vec<Wanted> = choices.iter().map(|choice| choice.wanted).collect();
+        self.pipelines.get_all(gpu, &wanted)
     }
 }
