@@ -5,9 +5,11 @@
 // for each of the four subgroups of 64, 32 or 8 threads. Matrices are 16 × 16 or 8 × 8.
 // Extent (columns, rank, splits). Split s sums the rows s · split_rows to (s + 1) · split_rows - 1.
 //
-// The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. A power of two
-// lifts y to where f16 has room for both. It follows the largest magnitude so far, and before it changes, the sums go
-// to the result.
+// The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. With the feature
+// `rounded`, y is rounded to hi. A power of two lifts y to where f16 has room for both. It follows the largest magnitude
+// so far, and before it changes, the sums go to the result.
+
+import package::shared::elements::{quad};
 
 enable f16;
 enable wgpu_cooperative_matrix;
@@ -25,13 +27,8 @@ struct Params {
     scale: f32,
 }
 
-// 16 bytes of x.
-struct Eight {
-    low: vec4<f16>,
-    high: vec4<f16>,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<Eight>;
+// 8 elements of x in 16 bytes. As f16 they would be loaded one by one.
+@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
@@ -74,11 +71,10 @@ const CHAIN = 1024u;
 const ROW = DEPTH + 8u;
 var<workgroup> x_tile: array<f16, TILE_NEURONS * ROW>;
 var<workgroup> high_tile: array<f16, TILE_FEATURES * ROW>;
+@if(exact)
 var<workgroup> low_tile: array<f16, TILE_FEATURES * ROW>;
 // The largest magnitude in y so far, as the bits of a float. They compare as the float does.
 var<workgroup> largest: atomic<u32>;
-// Whether y has become too large for its power of two.
-var<workgroup> outgrown: u32;
 // One matrix of sums for each part, on its way to memory.
 var<workgroup> results: array<f32, PARTS * SIZE * SIZE>;
 
@@ -94,8 +90,8 @@ struct Tile {
 }
 
 struct Loads {
-    x: array<Eight, TASKS>,
-    next_x: array<Eight, TASKS>,
+    x: array<vec4<u32>, TASKS>,
+    next_x: array<vec4<u32>, TASKS>,
     y: array<vec4<f32>, TASKS>,
     next_y: array<vec4<f32>, TASKS>,
 }
@@ -160,11 +156,13 @@ fn stage(loads: Loads, lift: f32, thread: u32) {
         let t = task * THREADS + thread;
         let token = t % (DEPTH / 2u) * 2u;
         let x_at = t / (DEPTH / 2u) * 8u * ROW + token;
-        for (var n = 0u; n < 4u; n++) {
-            x_tile[x_at + n * ROW] = loads.x[task].low[n];
-            x_tile[x_at + n * ROW + 1u] = loads.next_x[task].low[n];
-            x_tile[x_at + (n + 4u) * ROW] = loads.x[task].high[n];
-            x_tile[x_at + (n + 4u) * ROW + 1u] = loads.next_x[task].high[n];
+        for (var q = 0u; q < 2u; q++) {
+            let token = vec4<f16>(quad(loads.x[task], q));
+            let next_token = vec4<f16>(quad(loads.next_x[task], q));
+            for (var n = 0u; n < 4u; n++) {
+                x_tile[x_at + (4u * q + n) * ROW] = token[n];
+                x_tile[x_at + (4u * q + n) * ROW + 1u] = next_token[n];
+            }
         }
         let y_at = t / (DEPTH / 2u) * 4u * ROW + token;
         for (var f = 0u; f < 4u; f++) {
@@ -172,11 +170,13 @@ fn stage(loads: Loads, lift: f32, thread: u32) {
             // Rounded by its bits. Compilers remove a conversion to f16 and back, which makes the rest zero.
             let rounded = bitcast<vec2<f32>>((bitcast<vec2<u32>>(values) + 0x1000u) & vec2(0xffffe000u));
             let high = vec2<f16>(rounded);
-            let low = vec2<f16>(values - rounded);
             high_tile[y_at + f * ROW] = high.x;
             high_tile[y_at + f * ROW + 1u] = high.y;
-            low_tile[y_at + f * ROW] = low.x;
-            low_tile[y_at + f * ROW + 1u] = low.y;
+            @if(exact) {
+                let low = vec2<f16>(values - rounded);
+                low_tile[y_at + f * ROW] = low.x;
+                low_tile[y_at + f * ROW + 1u] = low.y;
+            }
         }
     }
 }
@@ -223,8 +223,8 @@ fn store(to: Target, row: u32, column: u32, thread: u32) {
 struct Lift {
     up: f32,
     down: f32,
-    // The largest magnitude for which this power is small enough.
-    limit: f32,
+    // The largest magnitude for which this power is small enough, as bits.
+    limit: u32,
 }
 
 // The lift for the bits of the largest magnitude. It takes the magnitude's [2ᵉ, 2ᵉ⁺¹) to [2¹³, 2¹⁴). f16 has room for
@@ -232,7 +232,7 @@ struct Lift {
 fn lift_for(bits: u32) -> Lift {
     let exponent = clamp(bits >> 23u, 16u, 254u);
     let down = bitcast<f32>((exponent - 13u) << 23u);
-    return Lift(bitcast<f32>((267u - exponent) << 23u), down, 32768.0 * down);
+    return Lift(bitcast<f32>((267u - exponent) << 23u), down, bitcast<u32>(32768.0 * down));
 }
 
 @compute @workgroup_size(THREADS)
@@ -266,7 +266,6 @@ fn main(
             workgroupBarrier();
             let lift = lift_for(atomicLoad(&largest));
             stage(next, lift.up, thread);
-            outgrown = 0u;
             let begin = tokens;
             let end_of_chain = min(tokens + CHAIN, end - start);
             var sum00 = Sum();
@@ -286,37 +285,49 @@ fn main(
                     let left_place = left_at + depth;
                     let high0 = coopLoadT<Left>(&high_tile[left_place], ROW);
                     let high1 = coopLoadT<Left>(&high_tile[left_place + SIZE * ROW], ROW);
+                    @if(exact)
                     let low0 = coopLoadT<Left>(&low_tile[left_place], ROW);
+                    @if(exact)
                     let low1 = coopLoadT<Left>(&low_tile[left_place + SIZE * ROW], ROW);
                     let right_place = right_at + depth;
                     let right0 = coopLoad<Right>(&x_tile[right_place], ROW);
                     sum00 = coopMultiplyAdd(high0, right0, sum00);
                     sum10 = coopMultiplyAdd(high1, right0, sum10);
-                    sum00 = coopMultiplyAdd(low0, right0, sum00);
-                    sum10 = coopMultiplyAdd(low1, right0, sum10);
+                    @if(exact) {
+                        sum00 = coopMultiplyAdd(low0, right0, sum00);
+                        sum10 = coopMultiplyAdd(low1, right0, sum10);
+                    }
                     let right1 = coopLoad<Right>(&x_tile[right_place + SIZE * ROW], ROW);
                     sum01 = coopMultiplyAdd(high0, right1, sum01);
                     sum11 = coopMultiplyAdd(high1, right1, sum11);
-                    sum01 = coopMultiplyAdd(low0, right1, sum01);
-                    sum11 = coopMultiplyAdd(low1, right1, sum11);
+                    @if(exact) {
+                        sum01 = coopMultiplyAdd(low0, right1, sum01);
+                        sum11 = coopMultiplyAdd(low1, right1, sum11);
+                    }
                     let right2 = coopLoad<Right>(&x_tile[right_place + 2u * SIZE * ROW], ROW);
                     sum02 = coopMultiplyAdd(high0, right2, sum02);
                     sum12 = coopMultiplyAdd(high1, right2, sum12);
-                    sum02 = coopMultiplyAdd(low0, right2, sum02);
-                    sum12 = coopMultiplyAdd(low1, right2, sum12);
+                    @if(exact) {
+                        sum02 = coopMultiplyAdd(low0, right2, sum02);
+                        sum12 = coopMultiplyAdd(low1, right2, sum12);
+                    }
                     let right3 = coopLoad<Right>(&x_tile[right_place + 3u * SIZE * ROW], ROW);
                     sum03 = coopMultiplyAdd(high0, right3, sum03);
                     sum13 = coopMultiplyAdd(high1, right3, sum13);
-                    sum03 = coopMultiplyAdd(low0, right3, sum03);
-                    sum13 = coopMultiplyAdd(low1, right3, sum13);
+                    @if(exact) {
+                        sum03 = coopMultiplyAdd(low0, right3, sum03);
+                        sum13 = coopMultiplyAdd(low1, right3, sum13);
+                    }
                 }
-                let most = largest_of(next);
+                let most = bitcast<u32>(largest_of(next));
                 if most > lift.limit {
-                    atomicMax(&largest, bitcast<u32>(most));
-                    outgrown = 1u;
+                    atomicMax(&largest, most);
                 }
-                // All threads have multiplied this stage, and have reported larger magnitudes in the next one.
-                if workgroupUniformLoad(&outgrown) != 0u || tokens >= end_of_chain {
+                workgroupBarrier();
+                // All threads have multiplied this stage, and have reported larger magnitudes in the next one. They read the
+                // same, because none reports again before the next barrier.
+                let has_outgrown = subgroupBroadcastFirst(atomicLoad(&largest)) > lift.limit;
+                if has_outgrown || tokens >= end_of_chain {
                     break;
                 }
                 stage(next, lift.up, thread);

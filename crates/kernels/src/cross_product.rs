@@ -30,7 +30,7 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
 };
 
 /// A variant on cooperative matrices of `size` × `size`, for subgroups of `subgroup` threads. The matrices multiply
-/// f16, which holds the activations exactly. The coefficients are split in two.
+/// f16, which holds the activations exactly. The coefficients are split in two, or rounded to 11 bits where that is allowed.
 const fn cooperative(name: &'static str, features: &'static [&'static str], size: u32, subgroup: u32) -> Variant {
     Variant {
         name,
@@ -38,11 +38,11 @@ const fn cooperative(name: &'static str, features: &'static [&'static str], size
         features,
         tile: [8 * size, 4 * size, 1],
         elements: &[ElementType::F16],
+        rounds: true,
         needs: Needs {
             threads: 4 * subgroup,
-            // Rows of 80 bytes, four matrices of results, the largest magnitude, and whether it has become too large
-            // for its power of two.
-            workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 32,
+            // Rows of 80 bytes, four matrices of results, and the largest magnitude.
+            workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 16,
             shader_f16: true,
             subgroup_size: Some(subgroup),
             cooperative_matrix: Some(size),

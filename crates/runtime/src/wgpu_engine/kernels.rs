@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use unmix_kernels::{Dispatch, Variant};
+use unmix_kernels::{Dispatch, ElementType, Kernel, Variant};
 
 use super::adapter::Opened;
 use super::device::Gpu;
 use super::pipelines::{Compose, Pipeline, Pipelines};
+use super::trial;
 use super::variants::{Offer, Variants};
 use crate::Error;
 
 /// The kernels on a device, shared by the engine, its clones and their sessions.
 pub(super) struct Kernels {
     pub variants: Variants,
-    pipelines: Pipelines,
+    pipelines: Arc<Pipelines>,
 }
 
 /// How a dispatch runs on the device.
@@ -26,21 +27,60 @@ impl Kernels {
     pub fn new(opened: &Opened, compose: Compose) -> Self {
         let Opened { device, matrices, .. } = opened;
         let offer = Offer::new(device.features(), &device.limits(), &device.adapter_info(), matrices);
-        Kernels { variants: Variants::new(offer), pipelines: Pipelines::new(compose) }
+        Kernels { variants: Variants::new(offer), pipelines: Arc::new(Pipelines::new(compose)) }
     }
 
     /// The variant for a dispatch.
-    pub fn choose(&self, gpu: &Gpu, dispatch: &Dispatch) -> Result<Choice, Error> {
+    pub fn choose(&self, gpu: &Arc<Gpu>, dispatch: &Dispatch) -> Result<Choice, Error> {
         let kernel = dispatch.kernel;
-        let Some(variant) = self.variants.choose(kernel, dispatch.element, dispatch.extent) else {
+        let Some(variant) = self.variant(gpu, kernel, dispatch.element, dispatch.extent) else {
             let what = format!("kernel `{}` on {} operands", kernel.name, dispatch.element);
             return Err(gpu.refused(what, "it has no variant that the device can run"));
         };
         Ok(Choice { variant, workgroups: variant.workgroups(dispatch.extent) })
     }
 
+    /// The variant for a dispatch of `kernel` over this extent.
+    pub fn variant(
+        &self,
+        gpu: &Arc<Gpu>,
+        kernel: &Kernel,
+        element: ElementType,
+        extent: [u32; 3],
+    ) -> Option<&'static Variant> {
+        self.variants.choose(kernel, element, extent, |variant| {
+            let outcome = self.try_out(gpu, kernel, element, variant);
+            match &outcome {
+                Ok(()) => {
+                    log::info!("variant {} of kernel {} computes right on {}", variant.name, kernel.name, gpu.name);
+                }
+                Err(reason) => log::warn!(
+                    "variant {} of kernel {} is not used on {}: {reason}. Another, slower variant is used; a newer driver may help",
+                    variant.name,
+                    kernel.name,
+                    gpu.name
+                ),
+            }
+            outcome.is_ok()
+        })
+    }
+
+    /// Runs the trial of a variant.
+    pub fn try_out(
+        &self,
+        gpu: &Arc<Gpu>,
+        kernel: &Kernel,
+        element: ElementType,
+        variant: &'static Variant,
+    ) -> Result<(), String> {
+        let variants = Variants::only(kernel, element, variant);
+        let kernels = Arc::new(Kernels { variants, pipelines: Arc::clone(&self.pipelines) });
+        trial::run(gpu, &kernels, kernel, element, variant)
+    }
+
     /// The pipeline for a dispatch, compiled the first time.
     pub fn pipeline(&self, gpu: &Gpu, dispatch: &Dispatch, choice: &Choice) -> Result<Arc<Pipeline>, Error> {
-        self.pipelines.get(gpu, dispatch.kernel, dispatch.element, choice.variant)
+        let Dispatch { kernel, element, promise, .. } = dispatch;
+        self.pipelines.get(gpu, kernel, *element, choice.variant, promise.precision)
     }
 }

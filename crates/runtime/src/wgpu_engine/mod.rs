@@ -18,6 +18,7 @@ mod staging;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod trial;
 mod upload;
 mod variants;
 
@@ -153,6 +154,12 @@ impl WgpuEngine {
             .variants
             .prefer(preference)
             .map_err(|feature| Error::MissingFeature { adapter: self.gpu.name.clone(), feature })
+    }
+
+    /// The variant that a dispatch of a kernel over this extent runs, on operands of type `element`. A variant on cooperative
+    /// matrices is tried before its first use, and passed over if its results are wrong.
+    pub fn variant(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
+        self.kernels.variant(&self.gpu, kernel, element, extent)
     }
 
     /// Frees the buffers that are kept for the next session.

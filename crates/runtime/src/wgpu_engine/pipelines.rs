@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 
-use unmix_kernels::{Access, ComposeError, ElementType, Kernel, Variant};
+use unmix_kernels::{Access, ComposeError, ElementType, Kernel, Precision, Variant};
 
 use super::device::Gpu;
 use crate::Error;
 use crate::lock::lock;
 
 /// Where a kernel's WGSL comes from.
-pub(super) type Compose = fn(&Kernel, ElementType, &Variant) -> Result<String, ComposeError>;
+pub(super) type Compose = fn(&Kernel, ElementType, &Variant, Precision) -> Result<String, ComposeError>;
 
 /// A compiled kernel.
 pub(super) struct Pipeline {
@@ -19,8 +19,8 @@ pub(super) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
 }
 
-/// Names of a kernel and of its variant, and the operands' type.
-type Key = (&'static str, ElementType, &'static str);
+/// Names of a kernel and of its variant, the operands' type, and the precision of products.
+type Key = (&'static str, ElementType, &'static str, Precision);
 
 /// The compiled kernels of a device.
 pub(super) struct Pipelines {
@@ -33,22 +33,25 @@ impl Pipelines {
         Pipelines { compose, made: Mutex::default() }
     }
 
-    /// The pipeline of a `variant` of `kernel` for operands of type `element`, compiled the first time.
+    /// The pipeline of a `variant` of `kernel` for operands of type `element`, in a dispatch that allows `precision`. It is compiled
+    /// the first time.
     pub fn get(
         &self,
         gpu: &Gpu,
         kernel: &'static Kernel,
         element: ElementType,
         variant: &'static Variant,
+        precision: Precision,
     ) -> Result<Arc<Pipeline>, Error> {
         let element = if kernel.reads_elements { element } else { ElementType::F32 };
-        let key = (kernel.name, element, variant.name);
+        let precision = variant.precision(precision);
+        let key = (kernel.name, element, variant.name, precision);
         // Held while compiling, so that no two threads compile the same kernel.
         let mut made = lock(&self.made);
         if let Some(pipeline) = made.get(&key) {
             return Ok(Arc::clone(pipeline));
         }
-        let wgsl = (self.compose)(kernel, element, variant)
+        let wgsl = (self.compose)(kernel, element, variant, precision)
             .map_err(|error| gpu.refused(format!("kernel `{}`", kernel.name), error.to_string()))?;
         let pipeline = Arc::new(compile(gpu, kernel, &format!("{} ({element}, {})", kernel.name, variant.name), wgsl)?);
         made.insert(key, Arc::clone(&pipeline));

@@ -82,6 +82,19 @@ impl Offer {
         }
     }
 
+    /// The offer of no device.
+    fn nothing() -> Self {
+        Offer {
+            threads: 0,
+            workgroup_bytes: 0,
+            shader_f16: false,
+            subgroups: false,
+            usual_subgroup: 0,
+            cooperative_matrices: Vec::new(),
+            few_registers: false,
+        }
+    }
+
     /// Whether the device can run a variant.
     fn suffices(&self, variant: &Variant) -> bool {
         let needs = &variant.needs;
@@ -108,12 +121,23 @@ impl Offer {
     }
 
     /// The variant for a dispatch of this extent. It is the first variant that suits the device and makes enough workgroups, or else the
-    /// one that makes most. Variants on cooperative matrices are used only on request. Those of 16 × 16 have not run on any of our devices
-    /// yet, and `unmix tune`, which asks for them, compares results.
-    pub fn choose(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
+    /// one that makes most. A variant on cooperative matrices must be `trusted` too.
+    fn choose(
+        &self,
+        kernel: &Kernel,
+        element: ElementType,
+        extent: [u32; 3],
+        mut trusted: impl FnMut(&'static Variant) -> bool,
+    ) -> Option<&'static Variant> {
         let mut suiting = self.variants(kernel, element);
-        suiting.retain(|variant| self.suits(variant) && variant.needs.cooperative_matrix.is_none());
-        Variant::filling(&suiting, extent)
+        suiting.retain(|variant| self.suits(variant));
+        loop {
+            let chosen = Variant::filling(&suiting, extent)?;
+            if chosen.needs.cooperative_matrix.is_none() || trusted(chosen) {
+                return Some(chosen);
+            }
+            suiting.retain(|variant| variant.name != chosen.name);
+        }
     }
 }
 
@@ -129,11 +153,19 @@ pub(super) fn usable_size(matrix: &wgpu::CooperativeMatrixProperties) -> Option<
 pub(super) struct Variants {
     offer: Offer,
     preferred: Mutex<HashMap<(&'static str, ElementType), &'static Variant>>,
+    /// Whether the variants that were tried, by the names of kernel and variant, compute right on the device.
+    tried: Mutex<HashMap<(&'static str, ElementType, &'static str), bool>>,
 }
 
 impl Variants {
     pub fn new(offer: Offer) -> Self {
-        Variants { offer, preferred: Mutex::default() }
+        Variants { offer, preferred: Mutex::default(), tried: Mutex::default() }
+    }
+
+    /// One variant of one kernel, and nothing else.
+    pub fn only(kernel: &Kernel, element: ElementType, variant: &'static Variant) -> Self {
+        let preferred = Mutex::new(HashMap::from([((kernel.name, element), variant)]));
+        Variants { preferred, ..Variants::new(Offer::nothing()) }
     }
 
     /// The variants that the device can run, in the order of preference.
@@ -141,10 +173,20 @@ impl Variants {
         self.offer.variants(kernel, element)
     }
 
-    /// The variant to run for a dispatch of this extent.
-    pub fn choose(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
+    /// The variant to run for a dispatch of this extent. `passes` tries a variant on cooperative matrices out, once for each.
+    pub fn choose(
+        &self,
+        kernel: &Kernel,
+        element: ElementType,
+        extent: [u32; 3],
+        passes: impl Fn(&'static Variant) -> bool,
+    ) -> Option<&'static Variant> {
         let preferred = lock(&self.preferred).get(&(kernel.name, element)).copied();
-        preferred.or_else(|| self.offer.choose(kernel, element, extent))
+        // Held during a trial, so that no two threads try the same variant.
+        let trusted = |variant: &'static Variant| {
+            *lock(&self.tried).entry((kernel.name, element, variant.name)).or_insert_with(|| passes(variant))
+        };
+        preferred.or_else(|| self.offer.choose(kernel, element, extent, trusted))
     }
 
     /// Takes a preferred variant from now on.
@@ -251,8 +293,9 @@ mod tests {
         let narrow = Offer::new(all, &limits, &vulkan((32, 32)), &sixteen);
         assert_eq!(names(&narrow, ElementType::F16), ["matrix_16_narrow", "portable", "matrix_16"]);
         assert_eq!(names(&narrow, ElementType::F32), ["portable"]);
-        // Matrices are for who asks for them.
-        assert_eq!(narrow.choose(&KERNEL, ElementType::F16, [1 << 20, 1, 1]).unwrap().name, "portable");
+        // Matrices must have passed their trial.
+        let chosen = |trusted| narrow.choose(&KERNEL, ElementType::F16, [1 << 20, 1, 1], |_| trusted).unwrap().name;
+        assert_eq!((chosen(true), chosen(false)), ("matrix_16_narrow", "portable"));
         let wide = Offer::new(all, &limits, &vulkan((32, 64)), &sixteen);
         assert_eq!(names(&wide, ElementType::F16), ["matrix_16", "portable", "matrix_16_narrow"]);
         let apple = Offer::new(all, &limits, &info(wgpu::Backend::Metal, (4, 64)), &[matrix([8; 3], F16)]);
@@ -291,7 +334,7 @@ mod tests {
             ],
             twin: |_, _: &mut [Memory<'_>]| (),
         };
-        let name = |extent| offer.choose(&TILED, ElementType::F32, extent).unwrap().name;
+        let name = |extent| offer.choose(&TILED, ElementType::F32, extent, |_| unreachable!()).unwrap().name;
         assert_eq!(name([2048, 2048, 1]), "large");
         assert_eq!(name([2048, 100, 16]), "large");
         assert_eq!(name([2048, 1920, 1]), "small");
@@ -305,12 +348,34 @@ mod tests {
         let chosen = |info: &wgpu::AdapterInfo, kernel: &str| {
             let kernel = KERNELS.iter().find(|known| known.name == kernel).unwrap();
             let offer = Offer::new(wgpu::Features::empty(), &limits, info, &[]);
-            offer.choose(kernel, ElementType::F16, [1 << 14, 1 << 14, 1]).unwrap().tile
+            offer.choose(kernel, ElementType::F16, [1 << 14, 1 << 14, 1], |_| true).unwrap().tile
         };
         for kernel in ["cross_product", "projection"] {
             assert_eq!(chosen(&info(wgpu::Backend::Metal, (4, 64)), kernel), [64, 64, 1], "{kernel}, Apple");
             assert_eq!(chosen(&vulkan(QUALCOMM), kernel), [64, 64, 1], "{kernel}, Qualcomm");
             assert_eq!(chosen(&vulkan(0x10de), kernel), [128, 128, 1], "{kernel}, NVIDIA");
+        }
+    }
+
+    #[test]
+    fn a_variant_is_tried_once_and_passed_over_if_it_fails() {
+        use wgpu::CooperativeScalarType::F16;
+        let features =
+            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let (limits, info) = (wgpu::Limits::default(), info(wgpu::Backend::Vulkan, (32, 32)));
+        for (passes, expected) in [(true, "matrix_16_narrow"), (false, "portable")] {
+            let variants = Variants::new(Offer::new(features, &limits, &info, &[matrix([16; 3], F16)]));
+            let tried = Mutex::new(Vec::new());
+            let name = |element| {
+                let outcome = |variant: &'static Variant| {
+                    lock(&tried).push(variant.name);
+                    passes
+                };
+                variants.choose(&KERNEL, element, [1 << 20, 1, 1], outcome).unwrap().name
+            };
+            assert_eq!([ElementType::F16; 3].map(name), [expected; 3]);
+            assert_eq!(name(ElementType::F32), "portable");
+            assert_eq!(*lock(&tried), ["matrix_16_narrow"]);
         }
     }
 
@@ -324,9 +389,9 @@ mod tests {
         let prefer = |text: &str| variants.prefer(&Preference::parse_list(text).unwrap()[0]);
         prefer(&format!("cross_product/f16={last}")).unwrap();
         let large = [1 << 20, 1 << 20, 1];
-        assert_eq!(variants.choose(kernel, ElementType::F16, large).unwrap().name, last);
+        assert_eq!(variants.choose(kernel, ElementType::F16, large, |_| true).unwrap().name, last);
         let first = variants.offered(kernel, ElementType::F32)[0].name;
-        assert_eq!(variants.choose(kernel, ElementType::F32, large).unwrap().name, first);
+        assert_eq!(variants.choose(kernel, ElementType::F32, large, |_| true).unwrap().name, first);
         let error = prefer("cross_product/bf16=nonsense").unwrap_err();
         assert!(error.contains("`nonsense`") && error.contains("bf16") && error.contains(last), "{error}");
         assert!(prefer("nonsense=portable").unwrap_err().contains("kernel `nonsense`"));
