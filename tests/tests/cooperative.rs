@@ -115,7 +115,8 @@ fn small_features_beside_large_ones_keep_their_digits() {
 #[test]
 fn they_are_chosen_by_default_for_f16_after_a_trial() {
     let engine = engine();
-    let chosen = |element| engine.variant(&CROSS_PRODUCT, element, [1 << 14, 1 << 9, 1]).expect("a variant");
+    let extent = [1 << 14, 1 << 9, 1];
+    let chosen = |element| engine.variant(&CROSS_PRODUCT, element, Precision::F32, extent).expect("a variant");
     assert!(chosen(F16).needs.cooperative_matrix.is_some(), "{}", chosen(F16).name);
     assert_eq!(chosen(ElementType::F32).name, "tile_128");
     // Who asks for another variant gets it.
@@ -153,7 +154,8 @@ fn whole_fits_agree_with_those_of_f32() {
             let activations = engine.load(&x.to_activations(element)).expect("loading");
             settings.fit(&engine, &activations).expect("a fit").summary.relative_error
         });
-        let used = engine.variant(&CROSS_PRODUCT, F16, [d as u32, k as u32, 1]).expect("a variant");
+        let extent = [d as u32, k as u32, 1];
+        let used = engine.variant(&CROSS_PRODUCT, F16, Precision::F32, extent).expect("a variant");
         assert!(used.needs.cooperative_matrix.is_some(), "{}", used.name);
         assert!((f16 - f32).abs() <= 1e-3 * f32, "{solver:?}: {f16} with cooperative matrices, {f32} without");
     }

@@ -125,7 +125,7 @@ fn coefficients(y: &Matrix) -> Vec<f32> {
     let value = |index: u32| {
         let (token, feature) = (index / y.stride, index % y.stride);
         let drawn = scattered(!index);
-        if feature >= RANK || feature == UNUSED || token % 97 == 5 || drawn % 3 == 0 {
+        if feature >= RANK || feature == UNUSED || token % 97 == 5 || drawn.is_multiple_of(3) {
             return 0.0;
         }
         let growth = (f64::from(token.saturating_sub(part)) / 50.0).exp2();

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use unmix_kernels::{Dispatch, ElementType, Kernel, Variant};
+use unmix_kernels::{Dispatch, ElementType, Kernel, Precision, Variant};
 
 use super::adapter::Opened;
 use super::device::Gpu;
 use super::pipelines::{Compose, Pipeline, Pipelines};
 use super::trial;
-use super::variants::{Offer, Variants};
+use super::variants::{Variants, offer};
 use crate::Error;
 
 /// The kernels on a device, shared by the engine, its clones and their sessions.
@@ -26,29 +26,31 @@ pub(super) struct Choice {
 impl Kernels {
     pub fn new(opened: &Opened, compose: Compose) -> Self {
         let Opened { device, matrices, .. } = opened;
-        let offer = Offer::new(device.features(), &device.limits(), &device.adapter_info(), matrices);
+        let offer = offer(device.features(), &device.limits(), &device.adapter_info(), matrices);
         Kernels { variants: Variants::new(offer), pipelines: Arc::new(Pipelines::new(compose)) }
     }
 
     /// The variant for a dispatch.
     pub fn choose(&self, gpu: &Arc<Gpu>, dispatch: &Dispatch) -> Result<Choice, Error> {
         let kernel = dispatch.kernel;
-        let Some(variant) = self.variant(gpu, kernel, dispatch.element, dispatch.extent) else {
+        let precision = dispatch.promise.precision;
+        let Some(variant) = self.variant(gpu, kernel, dispatch.element, precision, dispatch.extent) else {
             let what = format!("kernel `{}` on {} operands", kernel.name, dispatch.element);
             return Err(gpu.refused(what, "it has no variant that the device can run"));
         };
         Ok(Choice { variant, workgroups: variant.workgroups(dispatch.extent) })
     }
 
-    /// The variant for a dispatch of `kernel` over this extent.
+    /// The variant for a dispatch of `kernel` over this extent that allows `precision`.
     pub fn variant(
         &self,
         gpu: &Arc<Gpu>,
         kernel: &Kernel,
         element: ElementType,
+        precision: Precision,
         extent: [u32; 3],
     ) -> Option<&'static Variant> {
-        self.variants.choose(kernel, element, extent, |variant| {
+        self.variants.choose(kernel, element, precision, extent, |variant| {
             let outcome = self.try_out(gpu, kernel, element, variant);
             match &outcome {
                 Ok(()) => {

@@ -6,7 +6,7 @@ use unmix::{
     Activations, DenseMatrix, ElementType, Engine, Factorization, FitSummary, HostActivations, SemiNmf, Solver,
     WgpuEngine,
 };
-use unmix_kernels::{CROSS_PRODUCT, KERNELS};
+use unmix_kernels::{CROSS_PRODUCT, KERNELS, Precision};
 use unmix_runtime::Preference;
 
 use super::problem::{Size, problem};
@@ -46,7 +46,8 @@ impl Examined {
 #[derive(Clone, Debug)]
 pub struct Findings {
     pub checks: Vec<Check>,
-    /// The variant of the cross product that a GPU runs on large activations of each type where nobody asks for another one.
+    /// The variant of the cross product that a GPU runs on large activations of each type where nobody asks for another one and products
+    /// may be rounded.
     pub cross_products: Vec<(ElementType, &'static str)>,
 }
 
@@ -129,7 +130,8 @@ impl Problem {
             Examined::Cpu(_) => true,
             Examined::Gpu(engine) => {
                 let extent = [self.size.neurons as u32, self.size.rank as u32, 1];
-                engine.variant(&CROSS_PRODUCT, ElementType::F16, extent).is_some_and(|variant| variant.rounds)
+                let chosen = engine.variant(&CROSS_PRODUCT, ElementType::F16, Precision::Bf16, extent);
+                chosen.is_some_and(|variant| variant.rounds)
             }
         }
     }
@@ -221,7 +223,7 @@ impl References {
 fn cross_products(examined: &Examined) -> Vec<(ElementType, &'static str)> {
     const LARGE: [u32; 3] = [1 << 14, 1 << 9, 1];
     let Examined::Gpu(engine) = examined else { return Vec::new() };
-    let chosen = |element| Some((element, engine.variant(&CROSS_PRODUCT, element, LARGE)?.name));
+    let chosen = |element| Some((element, engine.variant(&CROSS_PRODUCT, element, Precision::Bf16, LARGE)?.name));
     ElementType::ALL.into_iter().filter_map(chosen).collect()
 }
 
