@@ -5,14 +5,14 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
-use unmix_kernels::{Access, ComposeError, ElementType, Kernel, Variant};
+use unmix_kernels::{Access, ComposeError, ElementType, Kernel, Precision, Variant};
 
 use super::device::Gpu;
 use crate::Error;
 use crate::lock::lock;
 
 /// Where a kernel's WGSL comes from.
-pub(super) type Compose = fn(&Kernel, ElementType, &Variant) -> Result<String, ComposeError>;
+pub(super) type Compose = fn(&Kernel, ElementType, &Variant, Precision) -> Result<String, ComposeError>;
 
 /// A compiled kernel.
 pub(super) struct Pipeline {
@@ -27,15 +27,17 @@ pub(super) struct Wanted {
     /// The type of the operands.
     pub element: ElementType,
     pub variant: &'static Variant,
+    /// How precise the products of its dispatch must be.
+    pub precision: Precision,
 }
 
-/// Names of a kernel and of its variant, and the operands' type.
-type Key = (&'static str, ElementType, &'static str);
+/// Names of a kernel and of its variant, the operands' type, and the precision of products.
+type Key = (&'static str, ElementType, &'static str, Precision);
 
 impl Wanted {
     fn key(&self) -> Key {
         let element = if self.kernel.reads_elements { self.element } else { ElementType::F32 };
-        (self.kernel.name, element, self.variant.name)
+        (self.kernel.name, element, self.variant.name, self.variant.precision(self.precision))
     }
 }
 
@@ -64,13 +66,13 @@ impl Pipelines {
     }
 
     fn get(&self, gpu: &Gpu, wanted: &Wanted) -> Result<Arc<Pipeline>, Error> {
-        let key @ (name, element, variant) = wanted.key();
+        let key @ (name, element, variant, precision) = wanted.key();
         let place = Arc::clone(lock(&self.places).entry(key).or_default());
         let mut made = lock(&place);
         if let Some(pipeline) = &*made {
             return Ok(Arc::clone(pipeline));
         }
-        let wgsl = (self.compose)(wanted.kernel, element, wanted.variant)
+        let wgsl = (self.compose)(wanted.kernel, element, wanted.variant, precision)
             .map_err(|error| gpu.refused(format!("kernel `{name}`"), error.to_string()))?;
         let pipeline = Arc::new(compile(gpu, wanted.kernel, &format!("{name} ({element}, {variant})"), wgsl)?);
         Ok(Arc::clone(made.insert(pipeline)))
