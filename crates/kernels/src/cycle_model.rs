@@ -60,7 +60,7 @@ const CODES: &[Code] = &[
     code("cholesky", "portable", 256, 1024, [543, 512, 1023]),
     code("cross_product", "tile_128", 256, 512, [77, 128, 91]),
     code("cross_product", "tile_64", 256, 1152, [27, 32, 51]),
-    code("hals_coefficients", "portable", 128, 768, [2148, 1648, 4732]),
+    code("hals_coefficients", "portable", 128, 768, [615, 528, 1300]),
     // Eight vectors of a row side by side, and four.
     code("hals_features", "threads_512", 512, 512, [76, 8, 112]).loading(128.0),
     code("hals_features", "portable", 256, 640, [76, 8, 112]).loading(64.0),
