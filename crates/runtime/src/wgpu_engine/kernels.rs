@@ -6,7 +6,7 @@ use unmix_kernels::{Dispatch, ElementType, Kernel, Precision, Variant};
 
 use super::adapter::Opened;
 use super::device::Gpu;
-use super::pipelines::{Compose, Pipeline, Pipelines};
+use super::pipelines::{Compose, Pipeline, Pipelines, Wanted};
 use super::trial;
 use super::variants::{Variants, offer};
 use crate::Error;
@@ -19,7 +19,7 @@ pub(super) struct Kernels {
 
 /// How a dispatch runs on the device.
 pub(super) struct Choice {
-    variant: &'static Variant,
+    wanted: Wanted,
     pub workgroups: [u32; 3],
 }
 
@@ -38,7 +38,8 @@ impl Kernels {
             let what = format!("kernel `{}` on {} operands", kernel.name, dispatch.element);
             return Err(gpu.refused(what, "it has no variant that the device can run"));
         };
-        Ok(Choice { variant, workgroups: variant.workgroups(dispatch.extent) })
+        let wanted = Wanted { kernel, element: dispatch.element, variant, precision };
+        Ok(Choice { wanted, workgroups: variant.workgroups(dispatch.extent) })
     }
 
     /// The variant for a dispatch of `kernel` over this extent that allows `precision`.
@@ -80,9 +81,9 @@ impl Kernels {
         trial::run(gpu, &kernels, kernel, element, variant)
     }
 
-    /// The pipeline for a dispatch, compiled the first time.
-    pub fn pipeline(&self, gpu: &Gpu, dispatch: &Dispatch, choice: &Choice) -> Result<Arc<Pipeline>, Error> {
-        let Dispatch { kernel, element, promise, .. } = dispatch;
-        self.pipelines.get(gpu, kernel, *element, choice.variant, promise.precision)
+    /// The pipelines for dispatches, in their order. They are compiled the first time.
+    pub fn pipelines(&self, gpu: &Gpu, choices: &[Choice]) -> Result<Vec<Arc<Pipeline>>, Error> {
+        let wanted: Vec<Wanted> = choices.iter().map(|choice| choice.wanted).collect();
+        self.pipelines.get_all(gpu, &wanted)
     }
 }
