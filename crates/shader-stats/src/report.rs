@@ -18,6 +18,7 @@ const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ("cross_product", "cooperative_16_subgroup_32_rows", "", "its sums take half of the registers of a subgroup of 32"),
     ("cross_product", "tile_128", "m1", "`tile_64` is chosen on Apple's chips"),
     ("projection", "tile_128", "m1", "`tile_64` is chosen on Apple's chips"),
+    ("hals_features", "threads_512", "m1", "`portable` is chosen on Apple's chips"),
     ("cross_product", "tile_128", "adreno750", "`tile_64` is chosen on Qualcomm's chips"),
     ("projection", "tile_128", "adreno750", "`tile_64` is chosen on Qualcomm's chips"),
 ];
