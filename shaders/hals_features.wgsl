@@ -82,10 +82,11 @@ fn are_kept(feature: u32, v: u32) -> vec4<bool> {
     return features[feature * (params.stride / 4u) + v] != vec4<f32>();
 }
 
+fn changes(feature: u32, v: u32) -> bool {
+    return any(are_kept(feature, v));
+}
+
 fn replace(feature: u32, v: u32, result: vec4<f32>) {
-    if !any(result != vec4<f32>()) && !any(are_kept(feature, v)) {
-        return;
-    }
     let row_vectors = params.stride / 4u;
     let at = feature * row_vectors + v;
     let change = result - features[at];

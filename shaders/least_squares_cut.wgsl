@@ -35,6 +35,11 @@ fn candidates(feature: u32, v: u32) -> vec4<f32> {
     return features[feature * (params.stride / 4u) + v];
 }
 
+// What is not kept becomes zero.
+fn changes(feature: u32, v: u32) -> bool {
+    return true;
+}
+
 fn replace(feature: u32, v: u32, result: vec4<f32>) {
     features[feature * (params.stride / 4u) + v] = result;
 }

@@ -9,8 +9,9 @@
 // The shader that imports this declares `params` with `columns`, `stride` and `kept`, the bindings `kept_indices` and
 // `kept_values`, and these functions:
 // - candidates(feature, v) gives the v-th vector of the row from which a feature is taken.
-// - replace(feature, v, result) takes the v-th vector of the new feature. Every v comes once, in the thread that reads
-//   this vector.
+// - changes(feature, v) says whether the v-th vector of the feature may change although none of its neurons is kept.
+// - replace(feature, v, result) takes the v-th vector of the new feature. Every v that may change comes once, in the thread
+//   that reads this vector.
 
 @if(threads_512)
 const THREADS = 512u;
@@ -364,7 +365,18 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
             chosen = vec2(up_to >> 16u, up_to & 0xffffu);
         }
         let chunk_counts = workgroupUniformLoad(&chosen);
+        // A thread first looks which of its vectors may change. There are few, and so threads have less to wait for others.
+        var own_vectors = 0u;
         for (var i = thread; i < CHUNK && chunk + i < row_vectors; i += THREADS) {
+            let word = i / VECTORS_OF_WORD;
+            let nibble = ((atomicLoad(&larger_bits[word]) | atomicLoad(&equal_bits[word])) >> (i % VECTORS_OF_WORD * 4u)) & 15u;
+            if nibble != 0u || changes(feature, chunk + i) {
+                own_vectors |= 1u << (i / THREADS);
+            }
+        }
+        while own_vectors != 0u {
+            let i = thread + firstTrailingBit(own_vectors) * THREADS;
+            own_vectors &= own_vectors - 1u;
             let v = chunk + i;
             let word = i / VECTORS_OF_WORD;
             let shift = i % VECTORS_OF_WORD * 4u;
