@@ -65,13 +65,14 @@ struct Code {
 /// of `--chip navi31`, where a core has two SIMDs and a matrix instruction takes 32 cycles.
 const CODES: &[Code] = &[
     code("cholesky", "portable", 256, 1024, [543, 512, 1023]),
+    code("cholesky_step", "portable", 256, 1152, [135, 69, 300]),
     code("cross_product", "cooperative_16_subgroup_32", 128, 384, [738, 4096, 1768]),
     rounded("cross_product", "cooperative_16_subgroup_32", 128, 384, [620, 4096, 1564]),
     code("cross_product", "cooperative_16_subgroup_64", 256, 512, [276, 2048, 1268]),
     rounded("cross_product", "cooperative_16_subgroup_64", 256, 512, [195, 2048, 691]),
     code("cross_product", "tile_128", 256, 512, [1194, 2048, 1427]),
     code("cross_product", "tile_64", 256, 1152, [682, 1024, 984]),
-    code("hals_coefficients", "portable", 128, 768, [615, 528, 1300]),
+    code("hals_coefficients", "portable", 128, 768, [615, 520, 1300]),
     // Eight vectors of a row side by side, and four.
     code("hals_features", "threads_512", 512, 640, [1057, 128, 2420]).loading(128.0),
     code("hals_features", "portable", 256, 512, [1057, 128, 2420]).loading(64.0),
