@@ -34,7 +34,7 @@ struct Params {
 }
 
 /// Records crossₖ ← crossₖ − Σ C_kl zₗ, the sum over all l ≠ k, for `count` features k from `first` on. `cross` = YᵀX
-/// [K, d], C = `coefficient_gram` [K, K], Z = `features` [K, d].
+/// [K, d], C = `coefficient_gram` [K, K] (symmetric), Z = `features` [K, d].
 pub fn hals_residuals(
     recording: &mut Recording,
     cross: Matrix,
