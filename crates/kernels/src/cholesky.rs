@@ -147,9 +147,9 @@ fn chain(rank: u64) -> Chain {
     for first in (0..rank).step_by(BLOCK as usize) {
         let rest = rank.saturating_sub(first + BLOCK);
         let chunks = rest.div_ceil(CHUNK);
-        // Below the block, a thread loads four rows of its column at a time.
+        // Below the block, a thread loads 16 rows of its column at a time.
         chain.barriers += 3 * BLOCK + 6 + 2 * chunks;
-        chain.loads += 1 + tiles + chunks * (1 + tiles) + tiles * rest.div_ceil(4);
+        chain.loads += 1 + tiles + chunks * (1 + tiles) + tiles * rest.div_ceil(BLOCK);
     }
     chain
 }
