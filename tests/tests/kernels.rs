@@ -762,6 +762,30 @@ fn multiplicative_update_matches_the_oracle() {
 }
 
 #[test]
+fn cluster_means_are_rounded_and_an_empty_cluster_has_none() {
+    on_every_engine(|engine| {
+        for (k, d, columns) in [(1, 1, 1), (5, 67, 67), (9, 300, 129), (3, 1_300, 1_021)] {
+            let sums = Dense::random(70, k, d, ElementType::F32);
+            let sizes: Vec<u32> = (0..k as u32).map(|cluster| 7 * cluster).collect();
+            let mut bench = Bench::without_activations(engine);
+            let (matrix, sizes_buffer) = (bench.matrix(&sums), bench.words(&sizes));
+            let (means, norms) = (bench.output(k as u32, columns as u32), bench.words(&vec![777f32; k]));
+            let ran = bench.run(|r| cluster_means(r, matrix, sizes_buffer, means, norms));
+            let found = ran.matrix(means);
+            // An empty cluster is divided by 1. A mean is a bf16, which has 8 bits.
+            let wanted = Dense::from_fn(k, columns, |c, j| sums.at(c, j) / f64::from(sizes[c].max(1)));
+            assert!(found.iter().all(|mean| mean.to_bits() & 0xffff == 0), "{}", engine.adapter());
+            for (found, wanted) in found.iter().zip(&wanted.values) {
+                assert!((f64::from(*found) - wanted).abs() <= wanted.abs() * 0.00391, "{found} for {wanted}");
+            }
+            let wanted_norms: Vec<f64> =
+                found.chunks(columns).map(|mean| mean.iter().map(|&m| f64::from(m).powi(2)).sum()).collect();
+            assert_close("squared norms of means", engine, &ran.words(norms, k), &wanted_norms, 1e-6);
+        }
+    });
+}
+
+#[test]
 fn normalization_moves_the_columns_norm_to_the_features() {
     on_every_engine(|engine| {
         for (n, d, k, kept) in SIZES {

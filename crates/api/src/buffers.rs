@@ -63,6 +63,8 @@ pub(crate) struct Buffers {
     /// Clusters' centroids [K, neurons compared]; the dense features, where those have memory of their own.
     pub centroids: Matrix,
     pub centroid_norms: BufferId,
+    /// Number of tokens of each cluster of k-means \[K\].
+    pub cluster_sizes: BufferId,
     /// ‖xᵢ‖² of each panel's sampled tokens.
     pub sample_norms: Vec<BufferId>,
 }
@@ -125,6 +127,7 @@ impl Buffers {
             token_words: w.words("words of the panel's tokens", rows.into()),
             centroids,
             centroid_norms: w.words("centroid norms", if by_kmeans { rank.into() } else { 1 }),
+            cluster_sizes: w.words("cluster sizes", if by_kmeans { rank.into() } else { 1 }),
             sample_norms: panels
                 .iter()
                 .map(|panel| if by_kmeans { panel.rows() } else { 1 })

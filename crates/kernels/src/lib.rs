@@ -7,6 +7,7 @@
 mod absolute_maximum;
 mod cholesky;
 mod cholesky_step;
+mod cluster_means;
 mod coherence_penalty;
 mod compose;
 mod copy_rows;
@@ -51,6 +52,7 @@ mod workgroups;
 pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absolute_maximum};
 pub use cholesky::{CHOLESKY, CholeskyFactor, Ridge, STATUS_WORDS, cholesky};
 pub use cholesky_step::CHOLESKY_STEP;
+pub use cluster_means::{CLUSTER_MEANS, cluster_means};
 pub use coherence_penalty::{COHERENCE_PENALTY, Coherence, coherence_penalty};
 pub use compose::{ComposeError, compose};
 pub use copy_rows::{COPY_ROWS, copy_rows};
@@ -101,6 +103,7 @@ pub static KERNELS: &[&Kernel] = &[
     &ABSOLUTE_MAXIMUM,
     &CHOLESKY,
     &CHOLESKY_STEP,
+    &CLUSTER_MEANS,
     &COHERENCE_PENALTY,
     &COPY_ROWS,
     &CROSS_PRODUCT,
