@@ -5,9 +5,11 @@
 // for each of the four subgroups of 64, 32 or 8 threads. Matrices are 16 × 16 or 8 × 8.
 // Extent (columns, rank, splits). Split s sums the rows s · split_rows to (s + 1) · split_rows - 1.
 //
-// The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. A power of two
-// lifts y to where f16 has room for both. It follows the largest magnitude so far, and before it changes, the sums go
-// to the result.
+// The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. With the feature
+// `rounded`, y is rounded to hi. A power of two lifts y to where f16 has room for both. It follows the largest magnitude
+// so far, and before it changes, the sums go to the result.
+
+import package::shared::elements::{quad};
 
 enable f16;
 enable wgpu_cooperative_matrix;
@@ -25,13 +27,8 @@ struct Params {
     scale: f32,
 }
 
-// 16 bytes of x.
-struct Eight {
-    low: vec4<f16>,
-    high: vec4<f16>,
-}
-
-@group(0) @binding(0) var<storage, read> x: array<Eight>;
+// 8 elements of x in 16 bytes. As f16 they would be loaded one by one.
+@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> y: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
@@ -69,21 +66,93 @@ const DEPTH = 32u;
 // Tokens over which one f32 sum runs before it is added to the result. A sum over thousands would lose digits.
 const CHAIN = 1024u;
 
-// Tokens lie side by side in the tiles, so that a thread reads its share of a matrix at once. The padding spreads the
-// rows over the memory banks.
-const ROW = DEPTH + 8u;
-var<workgroup> x_tile: array<f16, TILE_NEURONS * ROW>;
-var<workgroup> high_tile: array<f16, TILE_FEATURES * ROW>;
-var<workgroup> low_tile: array<f16, TILE_FEATURES * ROW>;
+// How the tiles lie in workgroup memory: elements from a token to the next, and from a neuron or a feature to the next.
+// The padding spreads the rows over the memory banks. With `token_rows` they lie as in memory: neighbouring threads load
+// neighbouring columns, and what they load stays together. This suits devices that transpose a matrix while they load it.
+@if(token_rows)
+const X_TOKEN = TILE_NEURONS + 8u;
+@if(token_rows)
+const X_NEURON = 1u;
+@if(token_rows)
+const X_TILE = DEPTH * X_TOKEN;
+@if(token_rows)
+const Y_TOKEN = TILE_FEATURES + 8u;
+@if(token_rows)
+const Y_FEATURE = 1u;
+@if(token_rows)
+const Y_TILE = DEPTH * Y_TOKEN;
+// With `token_columns` tokens lie side by side, so that a thread reads its share of a matrix at once.
+@if(token_columns)
+const X_TOKEN = 1u;
+@if(token_columns)
+const X_NEURON = DEPTH + 8u;
+@if(token_columns)
+const X_TILE = TILE_NEURONS * X_NEURON;
+@if(token_columns)
+const Y_TOKEN = 1u;
+@if(token_columns)
+const Y_FEATURE = DEPTH + 8u;
+@if(token_columns)
+const Y_TILE = TILE_FEATURES * Y_FEATURE;
+var<workgroup> x_tile: array<f16, X_TILE>;
+var<workgroup> high_tile: array<f16, Y_TILE>;
+@if(exact)
+var<workgroup> low_tile: array<f16, Y_TILE>;
 // The largest magnitude in y so far, as the bits of a float. They compare as the float does.
 var<workgroup> largest: atomic<u32>;
-// Whether y has become too large for its power of two.
-var<workgroup> outgrown: u32;
 // One matrix of sums for each part, on its way to memory.
 var<workgroup> results: array<f32, PARTS * SIZE * SIZE>;
 
-// Loads of a thread for one stage. Each loads 8 neurons and 4 features, of two tokens.
-const TASKS = TILE_NEURONS / 8u * (DEPTH / 2u) / THREADS;
+// Pairs of tokens in a stage. A task of a thread is to load 8 neurons and 4 features of a pair.
+const TOKEN_PAIRS = DEPTH / 2u;
+// Vectors across a tile, of x and of y alike.
+const VECTORS = TILE_NEURONS / 8u;
+const TASKS = VECTORS * TOKEN_PAIRS / THREADS;
+
+// The first token of task `t`, and which vector across the tile it loads.
+@if(token_rows)
+fn token_of(t: u32) -> u32 {
+    return t / VECTORS * 2u;
+}
+@if(token_rows)
+fn vector_of(t: u32) -> u32 {
+    return t % VECTORS;
+}
+@if(token_columns)
+fn token_of(t: u32) -> u32 {
+    return t % TOKEN_PAIRS * 2u;
+}
+@if(token_columns)
+fn vector_of(t: u32) -> u32 {
+    return t / TOKEN_PAIRS;
+}
+
+// The matrices whose first elements are at these places.
+@if(token_rows)
+fn x_matrix(at: u32) -> Right {
+    return coopLoadT<Right>(&x_tile[at], X_TOKEN);
+}
+@if(token_rows)
+fn high_matrix(at: u32) -> Left {
+    return coopLoad<Left>(&high_tile[at], Y_TOKEN);
+}
+@if(token_columns)
+fn x_matrix(at: u32) -> Right {
+    return coopLoad<Right>(&x_tile[at], X_NEURON);
+}
+@if(token_columns)
+fn high_matrix(at: u32) -> Left {
+    return coopLoadT<Left>(&high_tile[at], Y_FEATURE);
+}
+@if(exact)
+fn low_matrix(at: u32) -> Left {
+    @if(token_rows) {
+        return coopLoad<Left>(&low_tile[at], Y_TOKEN);
+    }
+    @else {
+        return coopLoadT<Left>(&low_tile[at], Y_FEATURE);
+    }
+}
 
 // The first feature and neuron of a workgroup, and its rows.
 struct Tile {
@@ -94,8 +163,8 @@ struct Tile {
 }
 
 struct Loads {
-    x: array<Eight, TASKS>,
-    next_x: array<Eight, TASKS>,
+    x: array<vec4<u32>, TASKS>,
+    next_x: array<vec4<u32>, TASKS>,
     y: array<vec4<f32>, TASKS>,
     next_y: array<vec4<f32>, TASKS>,
 }
@@ -111,13 +180,13 @@ struct Places {
 
 fn places(tile: Tile, thread: u32) -> Places {
     var at: Places;
-    let token = thread % (DEPTH / 2u) * 2u;
     for (var task = 0u; task < TASKS; task++) {
-        let column = (task * THREADS + thread) / (DEPTH / 2u);
-        let vector = params.first / 8u + min(tile.neuron / 8u + column, (params.columns - 1u) / 8u);
+        let t = task * THREADS + thread;
+        let token = token_of(t);
+        let vector = params.first / 8u + min(tile.neuron / 8u + vector_of(t), (params.columns - 1u) / 8u);
         at.x[task] = (tile.start + token) * (params.stride / 8u) + vector;
         at.last_x[task] = (tile.end - 1u) * (params.stride / 8u) + vector;
-        let quad = min(tile.feature / 4u + column, (params.rank - 1u) / 4u);
+        let quad = min(tile.feature / 4u + vector_of(t), (params.rank - 1u) / 4u);
         at.y[task] = (tile.start + token) * (params.coefficient_stride / 4u) + quad;
         at.last_y[task] = (tile.end - 1u) * (params.coefficient_stride / 4u) + quad;
     }
@@ -138,8 +207,8 @@ fn load(at: Places, tokens: u32, tile: Tile, thread: u32) -> Loads {
         loads.next_y[task] = y[min(y_at + y_stride, at.last_y[task])];
     }
     if tile.start + tokens + DEPTH > tile.end {
-        let row = tile.start + tokens + thread % (DEPTH / 2u) * 2u;
         for (var task = 0u; task < TASKS; task++) {
+            let row = tile.start + tokens + token_of(task * THREADS + thread);
             loads.y[task] = select(vec4<f32>(), loads.y[task], row < tile.end);
             loads.next_y[task] = select(vec4<f32>(), loads.next_y[task], row + 1u < tile.end);
         }
@@ -158,25 +227,31 @@ fn largest_of(loads: Loads) -> f32 {
 fn stage(loads: Loads, lift: f32, thread: u32) {
     for (var task = 0u; task < TASKS; task++) {
         let t = task * THREADS + thread;
-        let token = t % (DEPTH / 2u) * 2u;
-        let x_at = t / (DEPTH / 2u) * 8u * ROW + token;
-        for (var n = 0u; n < 4u; n++) {
-            x_tile[x_at + n * ROW] = loads.x[task].low[n];
-            x_tile[x_at + n * ROW + 1u] = loads.next_x[task].low[n];
-            x_tile[x_at + (n + 4u) * ROW] = loads.x[task].high[n];
-            x_tile[x_at + (n + 4u) * ROW + 1u] = loads.next_x[task].high[n];
+        let x_at = token_of(t) * X_TOKEN + vector_of(t) * 8u * X_NEURON;
+        for (var q = 0u; q < 2u; q++) {
+            let token = vec4<f16>(quad(loads.x[task], q));
+            let next_token = vec4<f16>(quad(loads.next_x[task], q));
+            for (var n = 0u; n < 4u; n++) {
+                x_tile[x_at + (4u * q + n) * X_NEURON] = token[n];
+                x_tile[x_at + (4u * q + n) * X_NEURON + X_TOKEN] = next_token[n];
+            }
         }
-        let y_at = t / (DEPTH / 2u) * 4u * ROW + token;
+        let y_at = token_of(t) * Y_TOKEN + vector_of(t) * 4u * Y_FEATURE;
         for (var f = 0u; f < 4u; f++) {
             let values = lift * vec2(loads.y[task][f], loads.next_y[task][f]);
-            // Rounded by its bits. Compilers remove a conversion to f16 and back, which makes the rest zero.
-            let rounded = bitcast<vec2<f32>>((bitcast<vec2<u32>>(values) + 0x1000u) & vec2(0xffffe000u));
+            var rounded = values;
+            @if(exact) {
+                // Rounded by its bits. Compilers remove a conversion to f16 and back, which makes the rest zero.
+                rounded = bitcast<vec2<f32>>((bitcast<vec2<u32>>(values) + 0x1000u) & vec2(0xffffe000u));
+            }
             let high = vec2<f16>(rounded);
-            let low = vec2<f16>(values - rounded);
-            high_tile[y_at + f * ROW] = high.x;
-            high_tile[y_at + f * ROW + 1u] = high.y;
-            low_tile[y_at + f * ROW] = low.x;
-            low_tile[y_at + f * ROW + 1u] = low.y;
+            high_tile[y_at + f * Y_FEATURE] = high.x;
+            high_tile[y_at + f * Y_FEATURE + Y_TOKEN] = high.y;
+            @if(exact) {
+                let low = vec2<f16>(values - rounded);
+                low_tile[y_at + f * Y_FEATURE] = low.x;
+                low_tile[y_at + f * Y_FEATURE + Y_TOKEN] = low.y;
+            }
         }
     }
 }
@@ -223,8 +298,8 @@ fn store(to: Target, row: u32, column: u32, thread: u32) {
 struct Lift {
     up: f32,
     down: f32,
-    // The largest magnitude for which this power is small enough.
-    limit: f32,
+    // The largest magnitude for which this power is small enough, as bits.
+    limit: u32,
 }
 
 // The lift for the bits of the largest magnitude. It takes the magnitude's [2ᵉ, 2ᵉ⁺¹) to [2¹³, 2¹⁴). f16 has room for
@@ -232,7 +307,7 @@ struct Lift {
 fn lift_for(bits: u32) -> Lift {
     let exponent = clamp(bits >> 23u, 16u, 254u);
     let down = bitcast<f32>((exponent - 13u) << 23u);
-    return Lift(bitcast<f32>((267u - exponent) << 23u), down, 32768.0 * down);
+    return Lift(bitcast<f32>((267u - exponent) << 23u), down, bitcast<u32>(32768.0 * down));
 }
 
 @compute @workgroup_size(THREADS)
@@ -256,8 +331,8 @@ fn main(
     for (var first_part = 0u; first_part < PARTS; first_part += side_by_side) {
         let slot = min(subgroup, side_by_side - 1u);
         let part = min(first_part + slot, PARTS - 1u);
-        let left_at = part / 2u * 2u * SIZE * ROW;
-        let right_at = part % 2u * 4u * SIZE * ROW;
+        let left_at = part / 2u * 2u * SIZE * Y_FEATURE;
+        let right_at = part % 2u * 4u * SIZE * X_NEURON;
         var tokens = 0u;
         var next = load(at, 0u, tile, thread);
         workgroupBarrier();
@@ -266,7 +341,6 @@ fn main(
             workgroupBarrier();
             let lift = lift_for(atomicLoad(&largest));
             stage(next, lift.up, thread);
-            outgrown = 0u;
             let begin = tokens;
             let end_of_chain = min(tokens + CHAIN, end - start);
             var sum00 = Sum();
@@ -283,40 +357,46 @@ fn main(
                 tokens += DEPTH;
                 next = load(at, tokens, tile, thread);
                 for (var depth = 0u; depth < DEPTH; depth += SIZE) {
-                    let left_place = left_at + depth;
-                    let high0 = coopLoadT<Left>(&high_tile[left_place], ROW);
-                    let high1 = coopLoadT<Left>(&high_tile[left_place + SIZE * ROW], ROW);
-                    let low0 = coopLoadT<Left>(&low_tile[left_place], ROW);
-                    let low1 = coopLoadT<Left>(&low_tile[left_place + SIZE * ROW], ROW);
-                    let right_place = right_at + depth;
-                    let right0 = coopLoad<Right>(&x_tile[right_place], ROW);
+                    let left_place = left_at + depth * Y_TOKEN;
+                    let high0 = high_matrix(left_place);
+                    let high1 = high_matrix(left_place + SIZE * Y_FEATURE);
+                    @if(exact)
+                    let low0 = low_matrix(left_place);
+                    @if(exact)
+                    let low1 = low_matrix(left_place + SIZE * Y_FEATURE);
+                    let right_place = right_at + depth * X_TOKEN;
+                    let right0 = x_matrix(right_place);
+                    let right1 = x_matrix(right_place + SIZE * X_NEURON);
+                    let right2 = x_matrix(right_place + 2u * SIZE * X_NEURON);
+                    let right3 = x_matrix(right_place + 3u * SIZE * X_NEURON);
                     sum00 = coopMultiplyAdd(high0, right0, sum00);
-                    sum10 = coopMultiplyAdd(high1, right0, sum10);
-                    sum00 = coopMultiplyAdd(low0, right0, sum00);
-                    sum10 = coopMultiplyAdd(low1, right0, sum10);
-                    let right1 = coopLoad<Right>(&x_tile[right_place + SIZE * ROW], ROW);
                     sum01 = coopMultiplyAdd(high0, right1, sum01);
-                    sum11 = coopMultiplyAdd(high1, right1, sum11);
-                    sum01 = coopMultiplyAdd(low0, right1, sum01);
-                    sum11 = coopMultiplyAdd(low1, right1, sum11);
-                    let right2 = coopLoad<Right>(&x_tile[right_place + 2u * SIZE * ROW], ROW);
                     sum02 = coopMultiplyAdd(high0, right2, sum02);
-                    sum12 = coopMultiplyAdd(high1, right2, sum12);
-                    sum02 = coopMultiplyAdd(low0, right2, sum02);
-                    sum12 = coopMultiplyAdd(low1, right2, sum12);
-                    let right3 = coopLoad<Right>(&x_tile[right_place + 3u * SIZE * ROW], ROW);
                     sum03 = coopMultiplyAdd(high0, right3, sum03);
+                    sum10 = coopMultiplyAdd(high1, right0, sum10);
+                    sum11 = coopMultiplyAdd(high1, right1, sum11);
+                    sum12 = coopMultiplyAdd(high1, right2, sum12);
                     sum13 = coopMultiplyAdd(high1, right3, sum13);
-                    sum03 = coopMultiplyAdd(low0, right3, sum03);
-                    sum13 = coopMultiplyAdd(low1, right3, sum13);
+                    @if(exact) {
+                        sum00 = coopMultiplyAdd(low0, right0, sum00);
+                        sum01 = coopMultiplyAdd(low0, right1, sum01);
+                        sum02 = coopMultiplyAdd(low0, right2, sum02);
+                        sum03 = coopMultiplyAdd(low0, right3, sum03);
+                        sum10 = coopMultiplyAdd(low1, right0, sum10);
+                        sum11 = coopMultiplyAdd(low1, right1, sum11);
+                        sum12 = coopMultiplyAdd(low1, right2, sum12);
+                        sum13 = coopMultiplyAdd(low1, right3, sum13);
+                    }
                 }
-                let most = largest_of(next);
+                let most = bitcast<u32>(largest_of(next));
                 if most > lift.limit {
-                    atomicMax(&largest, bitcast<u32>(most));
-                    outgrown = 1u;
+                    atomicMax(&largest, most);
                 }
-                // All threads have multiplied this stage, and have reported larger magnitudes in the next one.
-                if workgroupUniformLoad(&outgrown) != 0u || tokens >= end_of_chain {
+                workgroupBarrier();
+                // All threads have multiplied this stage, and have reported larger magnitudes in the next one. They read the
+                // same, because none reports again before the next barrier.
+                let has_outgrown = subgroupBroadcastFirst(atomicLoad(&largest)) > lift.limit;
+                if has_outgrown || tokens >= end_of_chain {
                     break;
                 }
                 stage(next, lift.up, thread);

@@ -1,9 +1,9 @@
 //! The variants of the cross product on cooperative matrices, on a device that has them. They are not part of a plain
 //! `cargo test`, which must pass without such a device: see the feature `cooperative` in this package's manifest.
 
-use unmix::{AdapterChoice, ElementType, Engine, WgpuEngine};
-use unmix_kernels::{CROSS_PRODUCT, Split, Summation, Variant, cross_product};
-use unmix_tests::{Bench, Dense, assert_close, oracle, prefer, relative_difference};
+use unmix::{AdapterChoice, DenseMatrix, ElementType, Engine, SemiNmf, Solver, WgpuEngine};
+use unmix_kernels::{CROSS_PRODUCT, Precision, Split, Summation, Variant, cross_product};
+use unmix_tests::{Bench, Dense, assert_close, oracle, planted, prefer, relative_difference};
 
 const F16: ElementType = ElementType::F16;
 
@@ -31,21 +31,25 @@ fn variant(name: &str) -> &'static Variant {
 
 /// YᵀX, computed by one variant.
 fn product(engine: &WgpuEngine, variant: &Variant, x: &Dense, y: &Dense, parts: u32) -> Vec<f32> {
+    product_of(engine, variant, x, y, parts, Precision::F32)
+}
+
+/// The same, with products of this precision.
+fn product_of(
+    engine: &WgpuEngine,
+    variant: &Variant,
+    x: &Dense,
+    y: &Dense,
+    parts: u32,
+    precision: Precision,
+) -> Vec<f32> {
     prefer(engine, &CROSS_PRODUCT, F16, variant);
     let mut bench = Bench::new(engine, x, F16);
     let (panel, y) = (bench.panel(), bench.matrix(y));
     let out = bench.output(y.columns, panel.columns);
     let partials = bench.words(&vec![0f32; parts as usize * out.elements() as usize]);
     let ran = bench.run(|r| {
-        cross_product(
-            r,
-            panel,
-            y,
-            out,
-            1.0,
-            false,
-            Summation { split: Some(Split { parts, partials }), ..Summation::default() },
-        )
+        cross_product(r, panel, y, out, 1.0, false, Summation { precision, split: Some(Split { parts, partials }) })
     });
     ran.matrix(out)
 }
@@ -105,6 +109,55 @@ fn small_features_beside_large_ones_keep_their_digits() {
             let off = relative_difference(found, wanted);
             assert!(off <= 1e-6, "{}, feature {feature}: off by {off:.1e}", variant.name);
         }
+    }
+}
+
+#[test]
+fn they_are_chosen_by_default_for_f16_after_a_trial() {
+    let engine = engine();
+    let extent = [1 << 14, 1 << 9, 1];
+    let chosen = |element| engine.variant(&CROSS_PRODUCT, element, Precision::F32, extent).expect("a variant");
+    assert!(chosen(F16).needs.cooperative_matrix.is_some(), "{}", chosen(F16).name);
+    assert_eq!(chosen(ElementType::F32).name, "tile_128");
+    // Who asks for another variant gets it.
+    prefer(&engine, &CROSS_PRODUCT, F16, variant("tile_64"));
+    assert_eq!(chosen(F16).name, "tile_64");
+}
+
+#[test]
+fn where_rounding_is_allowed_coefficients_have_eleven_bits() {
+    let (engine, variants) = cooperative();
+    let (x, y) = (Dense::random(10, 701, 150, F16), Dense::random_coefficients(11, 701, 70));
+    let wanted = oracle::product(&y.transposed(), &x).values;
+    for variant in variants {
+        let off = relative_difference(&product_of(&engine, variant, &x, &y, 3, Precision::Bf16), &wanted);
+        // A rounded number is off by 2⁻¹² of itself at most. Exact products would be off by less than 1e-6.
+        assert!((1e-5..=0.5f64.powi(12)).contains(&off), "{}: off by {off:.1e}", variant.name);
+    }
+}
+
+#[test]
+fn whole_fits_agree_with_those_of_f32() {
+    let engine = engine();
+    let (n, d, k) = (1_300, 200, 12);
+    let x = planted(12, n, d, k, F16);
+    let start = DenseMatrix { rows: n, columns: k, values: Dense::random_coefficients(13, n, k).to_f32() };
+    for solver in [Solver::Hals, Solver::ProjectedLs] {
+        let settings = SemiNmf::new(k as u32)
+            .sparsity(0.1)
+            .solver(solver)
+            .init_coefficients(start.clone())
+            .max_iterations(10)
+            .tolerance(0.0);
+        // The same numbers as f16, which cooperative matrices multiply, and as f32, which they do not.
+        let [f16, f32] = [F16, ElementType::F32].map(|element| {
+            let activations = engine.load(&x.to_activations(element)).expect("loading");
+            settings.fit(&engine, &activations).expect("a fit").summary.relative_error
+        });
+        let extent = [d as u32, k as u32, 1];
+        let used = engine.variant(&CROSS_PRODUCT, F16, Precision::F32, extent).expect("a variant");
+        assert!(used.needs.cooperative_matrix.is_some(), "{}", used.name);
+        assert!((f16 - f32).abs() <= 1e-3 * f32, "{solver:?}: {f16} with cooperative matrices, {f32} without");
     }
 }
 

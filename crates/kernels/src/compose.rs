@@ -7,7 +7,7 @@ mod component_stores;
 #[cfg(test)]
 mod tests;
 
-use crate::{ElementType, KERNELS, Kernel, Variant};
+use crate::{ElementType, KERNELS, Kernel, Precision, Variant};
 
 /// A shader that could not be composed, which is a bug in `shaders/`.
 #[derive(Debug, thiserror::Error)]
@@ -23,18 +23,27 @@ pub struct ComposeError {
     pub reason: String,
 }
 
-/// The plain WGSL of a `variant` of `kernel` for operands of type `element`.
+/// The feature of a shader whose products must be exact, beside those of the element type and of the variant.
+const EXACT: &str = "exact";
+
+/// The plain WGSL of a `variant` of `kernel` for operands of type `element` and products of this precision.
 ///
 /// # Errors
 /// If the sources do not compose.
-pub fn compose(kernel: &Kernel, element: ElementType, variant: &Variant) -> Result<String, ComposeError> {
+pub fn compose(
+    kernel: &Kernel,
+    element: ElementType,
+    variant: &Variant,
+    precision: Precision,
+) -> Result<String, ComposeError> {
     let module = |path: &str| unmix_shaders::SOURCES.iter().find(|(name, _)| *name == path).map(|(_, source)| *source);
     let feature = |name: &str| {
         let elements = ElementType::ALL.map(ElementType::name);
         // Two kernels may have one source, and differ in a feature that only one of them has.
         let mut variants = KERNELS.iter().flat_map(|other| other.variants).flat_map(|other| other.features);
-        let is_known = elements.contains(&name) || variants.any(|other| *other == name);
-        is_known.then(|| name == element.name() || variant.features.contains(&name))
+        let is_known = name == EXACT || elements.contains(&name) || variants.any(|other| *other == name);
+        let is_exact = variant.precision(precision) == Precision::F32;
+        is_known.then(|| name == element.name() || variant.features.contains(&name) || (name == EXACT && is_exact))
     };
     let root = variant.shader.unwrap_or(kernel.name);
     wesl::compose(root, module, feature).map_err(|reason| ComposeError {

@@ -19,10 +19,13 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: &[
-        cooperative("cooperative_16_subgroup_64", &["matrix_16", "subgroup_64"], 16, 64),
-        cooperative("cooperative_16_subgroup_32", &["matrix_16", "subgroup_32"], 16, 32),
-        cooperative("cooperative_8_subgroup_32", &["matrix_8", "subgroup_32"], 8, 32),
-        cooperative("cooperative_8_subgroup_8", &["matrix_8", "subgroup_8"], 8, 8),
+        cooperative("cooperative_16_subgroup_64", &["matrix_16", "subgroup_64", "token_columns"], 16, 64),
+        cooperative("cooperative_16_subgroup_32", &["matrix_16", "subgroup_32", "token_columns"], 16, 32),
+        // For `unmix tune`: its loads are in better order, and its matrices are transposed while they are loaded. Mesa's compiler for NVIDIA
+        // takes more instructions for that than it saves.
+        cooperative("cooperative_16_subgroup_32_rows", &["matrix_16", "subgroup_32", "token_rows"], 16, 32),
+        cooperative("cooperative_8_subgroup_32", &["matrix_8", "subgroup_32", "token_rows"], 8, 32),
+        cooperative("cooperative_8_subgroup_8", &["matrix_8", "subgroup_8", "token_columns"], 8, 8),
         TILE_128,
         TILE_64,
     ],
@@ -30,7 +33,7 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
 };
 
 /// A variant on cooperative matrices of `size` × `size`, for subgroups of `subgroup` threads. The matrices multiply
-/// f16, which holds the activations exactly. The coefficients are split in two.
+/// f16, which holds the activations exactly. The coefficients are split in two, or rounded to 11 bits where that is allowed.
 const fn cooperative(name: &'static str, features: &'static [&'static str], size: u32, subgroup: u32) -> Variant {
     Variant {
         name,
@@ -38,11 +41,11 @@ const fn cooperative(name: &'static str, features: &'static [&'static str], size
         features,
         tile: [8 * size, 4 * size, 1],
         elements: &[ElementType::F16],
+        rounds: true,
         needs: Needs {
             threads: 4 * subgroup,
-            // Rows of 80 bytes, four matrices of results, the largest magnitude, and whether it has become too large
-            // for its power of two.
-            workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 32,
+            // Rows of 80 bytes at most, four matrices of results, and the largest magnitude.
+            workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 16,
             shader_f16: true,
             subgroup_size: Some(subgroup),
             cooperative_matrix: Some(size),

@@ -1,7 +1,7 @@
 //! The ways in which a kernel can be compiled, as data. Those with the most arithmetic for each load come first. An
 //! engine picks one.
 
-use crate::ElementType;
+use crate::{ElementType, Precision};
 
 /// One way to compile a kernel. All variants of a kernel have the same bindings and parameters, and give the same
 /// result within rounding. They differ in speed and in what they need.
@@ -18,6 +18,9 @@ pub struct Variant {
     pub tile: [u32; 3],
     /// The storage types that it reads, if the kernel reads elements at all.
     pub elements: &'static [ElementType],
+    /// Whether it rounds operands, and so computes less, where a dispatch allows [`Precision::Bf16`]. Its shader is compiled for each
+    /// precision then.
+    pub rounds: bool,
     /// What a device must offer.
     pub needs: Needs,
 }
@@ -70,12 +73,23 @@ impl Variant {
         features: &[],
         tile: [1, 1, 1],
         elements: &ElementType::ALL,
+        rounds: false,
         needs: Needs::PORTABLE,
     };
 
     /// Results that a thread keeps in registers while it sums them. Cooperative matrices spread theirs over a subgroup.
     pub fn sums_of_a_thread(&self) -> u32 {
         self.tile.iter().product::<u32>().div_ceil(self.needs.threads)
+    }
+
+    /// The precision of its products in a dispatch that allows `allowed`.
+    pub fn precision(&self, allowed: Precision) -> Precision {
+        if self.rounds { allowed } else { Precision::F32 }
+    }
+
+    /// The precisions for which it is compiled.
+    pub fn precisions(&self) -> &'static [Precision] {
+        if self.rounds { &[Precision::F32, Precision::Bf16] } else { &[Precision::F32] }
     }
 
     /// Of variants in the order of preference, the first one that makes enough workgroups of a dispatch of this extent, or

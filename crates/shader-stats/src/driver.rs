@@ -84,7 +84,7 @@ pub fn compile_here(chip: &Chip, parts: &[String]) -> Result<Outcome> {
             outcome.left_out.push(shader.name);
             continue;
         }
-        let wgsl = compose(shader.kernel, shader.element, shader.variant)?;
+        let wgsl = compose(shader.kernel, shader.element, shader.variant, shader.precision)?;
         let compiled = device.compile(&wgsl, needs.subgroup_size).map_err(|e| format!("{}: {e}", shader.name))?;
         outcome.compiled.push((shader.name, compiled));
     }

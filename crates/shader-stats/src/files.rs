@@ -29,7 +29,7 @@ pub fn write(folder: &Path, parts: &[String]) -> Result<(), Box<dyn Error>> {
 /// Writes one shader. Returns its entry points.
 fn one(folder: &Path, composed: &Composed) -> Result<[String; 2], Box<dyn Error>> {
     let (stem, needs) = (composed.name.stem(), &composed.variant.needs);
-    let wgsl = compose(composed.kernel, composed.element, composed.variant)?;
+    let wgsl = compose(composed.kernel, composed.element, composed.variant, composed.precision)?;
     let shader = Shader::parse(&wgsl)?;
     put(folder, &format!("{stem}.wgsl"), wgsl.as_bytes())?;
     let words: Vec<u8> = shader.spirv()?.into_iter().flat_map(u32::to_le_bytes).collect();

@@ -11,6 +11,8 @@
 //! Instructions whose time is known carry the cycles until the next one of the warp. Memory is waited for, and counts as
 //! nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// How much more often the body of a loop runs than what is around the loop, for comparisons of loops.
 const WEIGHT_OF_A_LEVEL: u64 = 8;
 
@@ -72,28 +74,35 @@ struct Block<'a> {
 /// eightfold, or else has most instructions.
 pub fn hottest_loop(assembly: &str) -> WarpLoop {
     let blocks = blocks(assembly);
-    // A loop is what lies between a block and the last one that leads back to it.
-    let mut loops: Vec<(usize, usize)> = Vec::new();
-    for (end, block) in blocks.iter().enumerate() {
-        for &start in block.next.iter().filter(|start| **start <= end) {
-            match loops.iter_mut().find(|(other, _)| *other == start) {
-                Some(known) => known.1 = end,
-                None => loops.push((start, end)),
-            }
-        }
-    }
-    let of = |&(start, end): &(usize, usize)| {
-        let depth = loops.iter().filter(|&&(s, e)| s <= start && end <= e).count() as u32;
+    let loops = loops(&blocks);
+    let of = |body: &BTreeSet<usize>| {
+        let depth = loops.iter().filter(|other| other.is_superset(body)).count() as u32;
         let mut found = WarpLoop { depth, ..WarpLoop::default() };
-        let inner: Vec<_> = loops.iter().filter(|&&(s, e)| s >= start && e <= end && (s, e) != (start, end)).collect();
-        for (at, block) in blocks.iter().enumerate().take(end + 1).skip(start) {
-            if !inner.iter().any(|&&(s, e)| (s..=e).contains(&at)) {
-                block.lines.iter().for_each(|line| found.add(line));
-            }
-        }
+        let is_inner =
+            |at: &usize| loops.iter().any(|other| other.contains(at) && body.is_superset(other) && body != other);
+        let own = body.iter().filter(|at| !is_inner(at));
+        own.flat_map(|&at| &blocks[at].lines).for_each(|line| found.add(line));
         found
     };
     loops.iter().map(of).reduce(|best, next| if next.heat() > best.heat() { next } else { best }).unwrap_or_default()
+}
+
+/// The blocks of each loop: those from which the loop's first block is reached again without leaving through it. The first block comes
+/// before all that lead back to it.
+fn loops(blocks: &[Block<'_>]) -> Vec<BTreeSet<usize>> {
+    let mut bodies: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for (end, block) in blocks.iter().enumerate() {
+        for &start in block.next.iter().filter(|start| **start <= end) {
+            let body = bodies.entry(start).or_insert_with(|| BTreeSet::from([start]));
+            let mut open = vec![end];
+            while let Some(at) = open.pop() {
+                if body.insert(at) {
+                    open.extend((0..blocks.len()).filter(|&before| blocks[before].next.contains(&at)));
+                }
+            }
+        }
+    }
+    bodies.into_values().collect()
 }
 
 fn blocks(assembly: &str) -> Vec<Block<'_>> {
@@ -156,5 +165,25 @@ block 4 L6 [3] -> {
         };
         assert_eq!(hottest_loop(SHADER), expected);
         assert_eq!(hottest_loop(""), WarpLoop::default());
+    }
+
+    #[test]
+    fn what_a_loop_is_left_for_is_no_part_of_it_wherever_it_stands() {
+        let assembly = "\
+block 0 L1 [] -> {
+} -> [1]
+block 1 L2 [0, 3] -> {
+      r5    = ffma r8 r9 r5                            // delay=4
+} -> [2, 3]
+block 2 L3 [1] -> {
+              st.global.b32 [r1] r5                    // delay=1
+              exit                                     // delay=1
+} -> []
+block 3 L4 [1] -> {
+      r6    = ffma r8 r10 r6                           // delay=1
+} -> [1]
+";
+        let found = hottest_loop(assembly);
+        assert_eq!((found.instructions, found.multiply_adds, found.memory, found.depth), (2, 2, 0, 1));
     }
 }

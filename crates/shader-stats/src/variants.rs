@@ -3,7 +3,7 @@
 use std::fmt::{Display, Formatter};
 
 use serde::{Deserialize, Serialize};
-use unmix_kernels::{ElementType, KERNELS, Kernel, Variant};
+use unmix_kernels::{ElementType, KERNELS, Kernel, Precision, Variant};
 
 /// A variant of a kernel for an element type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,28 +14,31 @@ pub struct Name {
     pub element: String,
     /// The variant.
     pub variant: String,
+    /// Whether it rounds operands.
+    pub rounded: bool,
 }
 
 impl Name {
-    fn of(kernel: &Kernel, element: ElementType, variant: &Variant) -> Self {
+    fn of(kernel: &Kernel, element: ElementType, variant: &Variant, precision: Precision) -> Self {
         let [kernel, element, variant] = [kernel.name, element.name(), variant.name].map(str::to_owned);
-        Name { kernel, element, variant }
+        Name { kernel, element, variant, rounded: precision == Precision::Bf16 }
     }
 
     /// A file's name without its extension.
     pub fn stem(&self) -> String {
-        format!("{}-{}-{}", self.kernel, self.element, self.variant)
+        let rounded = if self.rounded { "-rounded" } else { "" };
+        format!("{}-{}-{}{rounded}", self.kernel, self.element, self.variant)
     }
 }
 
 impl Display for Name {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Name { kernel, element, variant } = self;
-        if *variant == Variant::PORTABLE.name {
-            write!(f, "{kernel} {element}")
-        } else {
-            write!(f, "{kernel} {element} {variant}")
+        let Name { kernel, element, variant, rounded } = self;
+        write!(f, "{kernel} {element}")?;
+        if *variant != Variant::PORTABLE.name {
+            write!(f, " {variant}")?;
         }
+        if *rounded { write!(f, " rounded") } else { Ok(()) }
     }
 }
 
@@ -49,6 +52,8 @@ pub struct Composed {
     pub element: ElementType,
     /// The variant.
     pub variant: &'static Variant,
+    /// The precision of its products.
+    pub precision: Precision,
 }
 
 /// All shaders of the kernels whose names contain one of `parts`; of all kernels if there are no parts.
@@ -60,11 +65,13 @@ pub fn shaders(parts: &[String]) -> Result<Vec<Composed>, String> {
     let mut shaders = Vec::new();
     for &kernel in KERNELS.iter().filter(|kernel| is_wanted(kernel.name)) {
         for &element in kernel.elements() {
-            shaders.extend(kernel.variants_for(element).map(|variant| Composed {
-                name: Name::of(kernel, element, variant),
+            let precisions = |variant: &'static Variant| variant.precisions().iter().map(move |p| (variant, *p));
+            shaders.extend(kernel.variants_for(element).flat_map(precisions).map(|(variant, precision)| Composed {
+                name: Name::of(kernel, element, variant, precision),
                 kernel,
                 element,
                 variant,
+                precision,
             }));
         }
     }

@@ -20,14 +20,15 @@ fn capabilities(needs: &Needs) -> Capabilities {
     capabilities
 }
 
-/// Calls `check` with every variant of every kernel for every element type, with its name, and with its module as naga
-/// parses it.
+/// Calls `check` with every variant of every kernel for every element type and precision, with its name, and with its module as
+/// naga parses it.
 fn for_every_variant(check: impl Fn(&Kernel, &Variant, &str, &Module, &ModuleInfo)) {
     for kernel in KERNELS {
         for &element in kernel.elements() {
-            for variant in kernel.variants_for(element) {
-                let name = format!("{} ({element}, {})", kernel.name, variant.name);
-                let source = compose(kernel, element, variant).unwrap();
+            let precisions = |variant: &'static Variant| variant.precisions().iter().map(move |p| (variant, *p));
+            for (variant, precision) in kernel.variants_for(element).flat_map(precisions) {
+                let name = format!("{} ({element}, {}, {precision:?})", kernel.name, variant.name);
+                let source = compose(kernel, element, variant, precision).unwrap();
                 let module = naga::front::wgsl::parse_str(&source)
                     .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&source)));
                 let info = Validator::new(ValidationFlags::all(), capabilities(&variant.needs))
@@ -184,6 +185,6 @@ fn composing_names_the_shader_that_fails() {
         variants: PORTABLE,
         twin: |_, _| (),
     };
-    let error = compose(&kernel, ElementType::Bf16, &PORTABLE[0]).unwrap_err().to_string();
+    let error = compose(&kernel, ElementType::Bf16, &PORTABLE[0], Precision::F32).unwrap_err().to_string();
     assert!(error.starts_with("shader absent (bf16, portable) does not compose"), "{error}");
 }

@@ -18,13 +18,14 @@ mod staging;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod trial;
 mod upload;
 mod variants;
 
 use std::fmt;
 use std::sync::Arc;
 
-use unmix_kernels::{ElementType, Kernel, Variant, Workspace, compose};
+use unmix_kernels::{ElementType, Kernel, Precision, Variant, Workspace, compose};
 
 use self::adapter::Opened;
 use self::borrowed::BorrowedRows;
@@ -153,6 +154,18 @@ impl WgpuEngine {
             .variants
             .prefer(preference)
             .map_err(|feature| Error::MissingFeature { adapter: self.gpu.name.clone(), feature })
+    }
+
+    /// The variant that a dispatch of a kernel over this extent runs, on operands of type `element`, where products of this precision
+    /// are allowed. A variant on cooperative matrices is tried before its first use, and passed over if its results are wrong.
+    pub fn variant(
+        &self,
+        kernel: &Kernel,
+        element: ElementType,
+        precision: Precision,
+        extent: [u32; 3],
+    ) -> Option<&'static Variant> {
+        self.kernels.variant(&self.gpu, kernel, element, precision, extent)
     }
 
     /// Frees the buffers that are kept for the next session.

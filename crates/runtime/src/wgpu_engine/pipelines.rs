@@ -1,17 +1,18 @@
 //! Compute pipelines, each compiled once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 
-use unmix_kernels::{Access, ComposeError, ElementType, Kernel, Variant};
+use rayon::prelude::*;
+use unmix_kernels::{Access, ComposeError, ElementType, Kernel, Precision, Variant};
 
 use super::device::Gpu;
 use crate::Error;
 use crate::lock::lock;
 
 /// Where a kernel's WGSL comes from.
-pub(super) type Compose = fn(&Kernel, ElementType, &Variant) -> Result<String, ComposeError>;
+pub(super) type Compose = fn(&Kernel, ElementType, &Variant, Precision) -> Result<String, ComposeError>;
 
 /// A compiled kernel.
 pub(super) struct Pipeline {
@@ -19,40 +20,62 @@ pub(super) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
 }
 
-/// Names of a kernel and of its variant, and the operands' type.
-type Key = (&'static str, ElementType, &'static str);
+/// A kernel as it is to be compiled.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    pub kernel: &'static Kernel,
+    /// The type of the operands.
+    pub element: ElementType,
+    pub variant: &'static Variant,
+    /// How precise the products of its dispatch must be.
+    pub precision: Precision,
+}
+
+/// Names of a kernel and of its variant, the operands' type, and the precision of products.
+type Key = (&'static str, ElementType, &'static str, Precision);
+
+impl Wanted {
+    fn key(&self) -> Key {
+        let element = if self.kernel.reads_elements { self.element } else { ElementType::F32 };
+        (self.kernel.name, element, self.variant.name, self.variant.precision(self.precision))
+    }
+}
+
+/// The place of a pipeline. It is locked while the pipeline is compiled, so that no two threads compile the same one.
+type Place = Arc<Mutex<Option<Arc<Pipeline>>>>;
 
 /// The compiled kernels of a device.
 pub(super) struct Pipelines {
     compose: Compose,
-    made: Mutex<HashMap<Key, Arc<Pipeline>>>,
+    places: Mutex<HashMap<Key, Place>>,
 }
 
 impl Pipelines {
     pub fn new(compose: Compose) -> Self {
-        Pipelines { compose, made: Mutex::default() }
+        Pipelines { compose, places: Mutex::default() }
     }
 
-    /// The pipeline of a `variant` of `kernel` for operands of type `element`, compiled the first time.
-    pub fn get(
-        &self,
-        gpu: &Gpu,
-        kernel: &'static Kernel,
-        element: ElementType,
-        variant: &'static Variant,
-    ) -> Result<Arc<Pipeline>, Error> {
-        let element = if kernel.reads_elements { element } else { ElementType::F32 };
-        let key = (kernel.name, element, variant.name);
-        // Held while compiling, so that no two threads compile the same kernel.
-        let mut made = lock(&self.made);
-        if let Some(pipeline) = made.get(&key) {
+    /// The pipelines of kernels, in their order. Those that are missing are compiled side by side, because a driver may take a
+    /// second for one.
+    pub fn get_all(&self, gpu: &Gpu, wanted: &[Wanted]) -> Result<Vec<Arc<Pipeline>>, Error> {
+        let mut seen = HashSet::new();
+        let distinct: Vec<_> = wanted.iter().filter(|wanted| seen.insert(wanted.key())).collect();
+        let made = distinct.par_iter().map(|wanted| self.get(gpu, wanted)).collect::<Vec<_>>();
+        made.into_iter().try_for_each(|made| made.map(drop))?;
+        wanted.iter().map(|wanted| self.get(gpu, wanted)).collect()
+    }
+
+    fn get(&self, gpu: &Gpu, wanted: &Wanted) -> Result<Arc<Pipeline>, Error> {
+        let key @ (name, element, variant, precision) = wanted.key();
+        let place = Arc::clone(lock(&self.places).entry(key).or_default());
+        let mut made = lock(&place);
+        if let Some(pipeline) = &*made {
             return Ok(Arc::clone(pipeline));
         }
-        let wgsl = (self.compose)(kernel, element, variant)
-            .map_err(|error| gpu.refused(format!("kernel `{}`", kernel.name), error.to_string()))?;
-        let pipeline = Arc::new(compile(gpu, kernel, &format!("{} ({element}, {})", kernel.name, variant.name), wgsl)?);
-        made.insert(key, Arc::clone(&pipeline));
-        Ok(pipeline)
+        let wgsl = (self.compose)(wanted.kernel, element, wanted.variant, precision)
+            .map_err(|error| gpu.refused(format!("kernel `{name}`"), error.to_string()))?;
+        let pipeline = Arc::new(compile(gpu, wanted.kernel, &format!("{name} ({element}, {variant})"), wgsl)?);
+        Ok(Arc::clone(made.insert(pipeline)))
     }
 }
 

@@ -62,14 +62,14 @@ impl GpuPrepared {
             choices.push(choice);
         }
         let params = Params::new(gpu, &recording)?;
+        let pipelines = kernels.pipelines(gpu, &choices)?;
         let mut steps = Vec::with_capacity(recording.commands.len());
         let mut effort = Vec::with_capacity(recording.commands.len());
-        let mut places = choices.into_iter().zip(&params.offsets);
+        let mut places = choices.into_iter().zip(pipelines).zip(&params.offsets);
         for command in &recording.commands {
             let (step, work) = match command {
                 Command::Dispatch(dispatch) => {
-                    let Some((choice, offset)) = places.next() else { continue };
-                    let pipeline = kernels.pipeline(gpu, dispatch, &choice)?;
+                    let Some(((choice, pipeline), offset)) = places.next() else { continue };
                     let bindings = bind(gpu, buffers, panels, dispatch, &pipeline, &params, *offset)?;
                     let workgroups = choice.workgroups;
                     (Step::Dispatch { pipeline, bindings, workgroups }, work(&dispatch.cost))

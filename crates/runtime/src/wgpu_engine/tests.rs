@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use unmix_kernels::{
-    Access, BufferId, Call, Command, ComposeError, Cost, Dispatch, ElementType, Kernel, Memory, PORTABLE, Promise,
-    Recording, Resource, Variant, Workspace,
+    Access, BufferId, CROSS_PRODUCT, Call, Command, ComposeError, Cost, Dispatch, ElementType, Kernel, Memory,
+    PORTABLE, Precision, Promise, Recording, Resource, Variant, Workspace, compose,
 };
 
 use super::adapter::Opened;
@@ -49,7 +49,7 @@ static TWO: Kernel = Kernel {
 static BROKEN: Kernel =
     Kernel { name: "broken", access: &[], params_size: 0, reads_elements: false, variants: PORTABLE, twin: no_twin };
 
-fn wgsl(kernel: &Kernel, element: ElementType, _: &Variant) -> Result<String, ComposeError> {
+fn wgsl(kernel: &Kernel, element: ElementType, _: &Variant, _: Precision) -> Result<String, ComposeError> {
     let text = match (kernel.name, element) {
         ("scale", _) => {
             "@group(0) @binding(0) var<storage, read_write> values: array<f32>;
@@ -465,4 +465,60 @@ fn a_read_does_not_wait_for_later_work() {
     let mut read = pin!(session.read(values, 0, 16));
     // One poll suffices: it waits for its own submission.
     assert!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+}
+
+/// An engine whose cross product is composed from the real shader, changed.
+fn engine_with(
+    changed: fn(&Kernel, ElementType, &Variant, Precision) -> Result<String, ComposeError>,
+) -> Option<WgpuEngine> {
+    let opened = match block_on(adapter::open(&AdapterChoice::default())) {
+        Ok(opened) => opened,
+        Err(Error::NoAdapter { .. }) => return None,
+        Err(error) => panic!("{error}"),
+    };
+    Some(WgpuEngine::over(&opened, false, changed).unwrap())
+}
+
+/// The outcome of the trial of the portable variant of the cross product.
+fn trial(engine: &WgpuEngine, element: ElementType) -> Result<(), String> {
+    let variant = CROSS_PRODUCT.variants.last().unwrap();
+    engine.kernels.try_out(&engine.gpu, &CROSS_PRODUCT, element, variant)
+}
+
+#[test]
+fn a_right_variant_passes_its_trial() {
+    let Some(engine) = engine_with(compose) else { return };
+    for element in ElementType::ALL {
+        assert_eq!(trial(&engine, element), Ok(()), "{element}");
+    }
+}
+
+#[test]
+fn a_wrong_variant_fails_its_trial_and_the_engine_goes_on() {
+    let scaled = |kernel: &Kernel, element, variant: &Variant, precision| {
+        let text = compose(kernel, element, variant, precision)?;
+        assert!(text.contains("params.scale * sums"));
+        Ok(text.replace("params.scale * sums", "1.0001 * params.scale * sums"))
+    };
+    let without_a_stage = |kernel: &Kernel, element, variant: &Variant, precision| {
+        let text = compose(kernel, element, variant, precision)?;
+        assert!(text.contains("whole > 0u"));
+        Ok(text.replace("whole > 0u", "whole > 1u"))
+    };
+    let refused = |_: &Kernel, _, _: &Variant, _| Ok("this is not WGSL".to_owned());
+    for (changed, message) in
+        [(scaled as fn(&_, _, &_, _) -> _, "off by 1.0e-4"), (without_a_stage, "off by"), (refused, "cross_product")]
+    {
+        let Some(engine) = engine_with(changed) else { return };
+        let reason = trial(&engine, ElementType::F16).unwrap_err();
+        assert!(reason.contains(message), "{reason}");
+        assert!(small(&engine).layout().tokens == 3, "the engine still loads");
+    }
+}
+
+#[test]
+fn a_kernel_without_a_trial_is_not_trusted() {
+    let Some(engine) = engine() else { return };
+    let reason = engine.kernels.try_out(&engine.gpu, &SCALE, ElementType::F32, &PORTABLE[0]).unwrap_err();
+    assert!(reason.contains("no trial"), "{reason}");
 }

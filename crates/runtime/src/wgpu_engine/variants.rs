@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use unmix_kernels::{ElementType, KERNELS, Kernel, Variant};
+use unmix_kernels::{ElementType, KERNELS, Kernel, Offer, Precision, Variant};
 
 use crate::lock::lock;
 
@@ -38,82 +38,30 @@ impl Preference {
     }
 }
 
-/// What a device offers to variants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Offer {
-    threads: u32,
-    workgroup_bytes: u32,
-    shader_f16: bool,
-    subgroups: bool,
-    /// The size that a subgroup usually has.
-    usual_subgroup: u32,
-    /// Sizes N of the cooperative matrices N × N × N that multiply f16 into f32 sums.
-    cooperative_matrices: Vec<u32>,
-    /// Whether few threads fit on a core if each keeps many sums in registers.
-    few_registers: bool,
-}
-
-/// Sums that a thread may keep on a device with few registers. With 64, as in the widest tile, an Apple M1 holds 384 threads
-/// a core, and an Adreno 750 holds 256. With 16 they hold 832 and 512.
-const SUMS_IN_FEW_REGISTERS: u32 = 16;
-
 /// Qualcomm's number as a maker of PCI devices.
 const QUALCOMM: u32 = 0x5143;
 
-impl Offer {
-    /// The offer of a device with these features and limits. `matrices` is what its adapter says of cooperative matrices.
-    pub fn new(
-        features: wgpu::Features,
-        limits: &wgpu::Limits,
-        info: &wgpu::AdapterInfo,
-        matrices: &[wgpu::CooperativeMatrixProperties],
-    ) -> Self {
-        let cooperative = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
-        Offer {
-            threads: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
-            workgroup_bytes: limits.max_compute_workgroup_storage_size,
-            shader_f16: features.contains(wgpu::Features::SHADER_F16),
-            subgroups: features.contains(wgpu::Features::SUBGROUP),
-            // Metal says 4 to 64 of every GPU; Apple's have 32. Vulkan drivers that have a choice, such as Mesa's for AMD,
-            // take the largest where cooperative matrices are used.
-            usual_subgroup: if info.backend == wgpu::Backend::Metal { 32 } else { info.subgroup_max_size },
-            cooperative_matrices: matrices.iter().filter(|_| cooperative).filter_map(usable_size).collect(),
-            few_registers: info.backend == wgpu::Backend::Metal || info.vendor == QUALCOMM,
-        }
-    }
-
-    /// Whether the device can run a variant.
-    fn suffices(&self, variant: &Variant) -> bool {
-        let needs = &variant.needs;
-        needs.threads <= self.threads
-            && needs.workgroup_bytes <= self.workgroup_bytes
-            && (self.shader_f16 || !needs.shader_f16)
-            && (self.subgroups || needs.subgroup_size.is_none())
-            && needs.cooperative_matrix.is_none_or(|size| self.cooperative_matrices.contains(&size))
-    }
-
-    /// Whether a variant's workgroup is made for subgroups, and for registers, as the device has them.
-    fn suits(&self, variant: &Variant) -> bool {
-        let has_registers = !self.few_registers || variant.sums_of_a_thread() <= SUMS_IN_FEW_REGISTERS;
-        variant.needs.subgroup_size.is_none_or(|size| size == self.usual_subgroup) && has_registers
-    }
-
-    /// The variants of `kernel` that the device can run on operands of type `element`, in the order of preference.
-    pub fn variants(&self, kernel: &Kernel, element: ElementType) -> Vec<&'static Variant> {
-        let (suiting, others): (Vec<_>, Vec<_>) = kernel
-            .variants_for(element)
-            .filter(|variant| self.suffices(variant))
-            .partition(|variant| self.suits(variant));
-        suiting.into_iter().chain(others).collect()
-    }
-
-    /// The variant for a dispatch of this extent. It is the first variant that suits the device and makes enough workgroups, or else the
-    /// one that makes most. Variants on cooperative matrices are used only on request. Those of 16 × 16 have not run on any of our devices
-    /// yet, and `unmix tune`, which asks for them, compares results.
-    pub fn choose(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
-        let mut suiting = self.variants(kernel, element);
-        suiting.retain(|variant| self.suits(variant) && variant.needs.cooperative_matrix.is_none());
-        Variant::filling(&suiting, extent)
+/// The offer of a device with these features and limits. `matrices` is what its adapter says of cooperative matrices.
+pub(super) fn offer(
+    features: wgpu::Features,
+    limits: &wgpu::Limits,
+    info: &wgpu::AdapterInfo,
+    matrices: &[wgpu::CooperativeMatrixProperties],
+) -> Offer {
+    let cooperative = features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+    let is_metal = info.backend == wgpu::Backend::Metal;
+    Offer {
+        threads: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+        workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        shader_f16: features.contains(wgpu::Features::SHADER_F16),
+        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        // Metal says 4 to 64 of every GPU; Apple's have 32. Vulkan drivers that have a choice, such as Mesa's for AMD,
+        // take the largest where cooperative matrices are used.
+        usual_subgroup: if is_metal { 32 } else { info.subgroup_max_size },
+        cooperative_matrices: matrices.iter().filter(|_| cooperative).filter_map(usable_size).collect(),
+        // Apple's GPUs multiply matrices on the same units as everything else.
+        fast_matrices: !is_metal,
+        few_registers: is_metal || info.vendor == QUALCOMM,
     }
 }
 
@@ -129,11 +77,19 @@ pub(super) fn usable_size(matrix: &wgpu::CooperativeMatrixProperties) -> Option<
 pub(super) struct Variants {
     offer: Offer,
     preferred: Mutex<HashMap<(&'static str, ElementType), &'static Variant>>,
+    /// Whether the variants that were tried, by the names of kernel and variant, compute right on the device.
+    tried: Mutex<HashMap<(&'static str, ElementType, &'static str), bool>>,
 }
 
 impl Variants {
     pub fn new(offer: Offer) -> Self {
-        Variants { offer, preferred: Mutex::default() }
+        Variants { offer, preferred: Mutex::default(), tried: Mutex::default() }
+    }
+
+    /// One variant of one kernel, and nothing else.
+    pub fn only(kernel: &Kernel, element: ElementType, variant: &'static Variant) -> Self {
+        let preferred = Mutex::new(HashMap::from([((kernel.name, element), variant)]));
+        Variants { preferred, ..Variants::new(Offer::PORTABLE) }
     }
 
     /// The variants that the device can run, in the order of preference.
@@ -141,10 +97,22 @@ impl Variants {
         self.offer.variants(kernel, element)
     }
 
-    /// The variant to run for a dispatch of this extent.
-    pub fn choose(&self, kernel: &Kernel, element: ElementType, extent: [u32; 3]) -> Option<&'static Variant> {
+    /// The variant to run for a dispatch of this extent that allows this precision. `passes` tries a variant on cooperative matrices out,
+    /// once for each.
+    pub fn choose(
+        &self,
+        kernel: &Kernel,
+        element: ElementType,
+        precision: Precision,
+        extent: [u32; 3],
+        passes: impl Fn(&'static Variant) -> bool,
+    ) -> Option<&'static Variant> {
         let preferred = lock(&self.preferred).get(&(kernel.name, element)).copied();
-        preferred.or_else(|| self.offer.choose(kernel, element, extent))
+        // Held during a trial, so that no two threads try the same variant.
+        let trusted = |variant: &'static Variant| {
+            *lock(&self.tried).entry((kernel.name, element, variant.name)).or_insert_with(|| passes(variant))
+        };
+        preferred.or_else(|| self.offer.choose(kernel, element, precision, extent, trusted))
     }
 
     /// Takes a preferred variant from now on.
@@ -245,72 +213,65 @@ mod tests {
         let vulkan = |sizes| info(wgpu::Backend::Vulkan, sizes);
         let sixteen = [matrix([16, 16, 8], F16), matrix([16; 3], F32), matrix([16; 3], F16)];
 
-        let none = Offer::new(wgpu::Features::empty(), &limits, &vulkan((32, 32)), &sixteen);
+        let none = offer(wgpu::Features::empty(), &limits, &vulkan((32, 32)), &sixteen);
         assert_eq!(names(&none, ElementType::F16), ["portable"]);
         // A 32-lane device, one with a choice, and Apple's, of which Metal tells nothing.
-        let narrow = Offer::new(all, &limits, &vulkan((32, 32)), &sixteen);
+        let narrow = offer(all, &limits, &vulkan((32, 32)), &sixteen);
         assert_eq!(names(&narrow, ElementType::F16), ["matrix_16_narrow", "portable", "matrix_16"]);
         assert_eq!(names(&narrow, ElementType::F32), ["portable"]);
-        // Matrices are for who asks for them.
-        assert_eq!(narrow.choose(&KERNEL, ElementType::F16, [1 << 20, 1, 1]).unwrap().name, "portable");
-        let wide = Offer::new(all, &limits, &vulkan((32, 64)), &sixteen);
+        // Matrices must have passed their trial.
+        let chosen = |trusted| {
+            let extent = [1 << 20, 1, 1];
+            narrow.choose(&KERNEL, ElementType::F16, Precision::F32, extent, |_| trusted).unwrap().name
+        };
+        assert_eq!((chosen(true), chosen(false)), ("matrix_16_narrow", "portable"));
+        let wide = offer(all, &limits, &vulkan((32, 64)), &sixteen);
         assert_eq!(names(&wide, ElementType::F16), ["matrix_16", "portable", "matrix_16_narrow"]);
-        let apple = Offer::new(all, &limits, &info(wgpu::Backend::Metal, (4, 64)), &[matrix([8; 3], F16)]);
+        let apple = offer(all, &limits, &info(wgpu::Backend::Metal, (4, 64)), &[matrix([8; 3], F16)]);
         assert_eq!(names(&apple, ElementType::F16), ["matrix_8", "portable"]);
         // The types of the matrices count, and so does whether the device was opened with them.
-        let f32_only = Offer::new(all, &limits, &vulkan((32, 32)), &sixteen[..2]);
+        let f32_only = offer(all, &limits, &vulkan((32, 32)), &sixteen[..2]);
         assert_eq!(names(&f32_only, ElementType::F16), ["portable"]);
         let unopened = all - wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-        let unopened = Offer::new(unopened, &limits, &vulkan((32, 32)), &sixteen);
+        let unopened = offer(unopened, &limits, &vulkan((32, 32)), &sixteen);
         assert_eq!(names(&unopened, ElementType::F16), ["portable"]);
 
         limits.max_compute_workgroup_storage_size = 32 << 10;
-        let roomy = Offer::new(wgpu::Features::empty(), &limits, &vulkan((32, 32)), &[]);
+        let roomy = offer(wgpu::Features::empty(), &limits, &vulkan((32, 32)), &[]);
         assert_eq!(names(&roomy, ElementType::Bf16), ["large", "portable"]);
     }
 
     #[test]
-    fn a_small_dispatch_gets_the_smaller_tile() {
-        let offer =
-            Offer::new(wgpu::Features::SUBGROUP, &wgpu::Limits::default(), &info(wgpu::Backend::Vulkan, (32, 64)), &[]);
-        static TILED: Kernel = Kernel {
-            name: "tiled",
-            access: &[],
-            params_size: 0,
-            reads_elements: false,
-            variants: &[
-                Variant { name: "large", tile: [128, 128, 1], ..Variant::PORTABLE },
-                Variant { name: "small", tile: [64, 64, 1], ..Variant::PORTABLE },
-                // Only for who asks for it.
-                Variant {
-                    name: "narrow",
-                    tile: [8, 8, 1],
-                    needs: Needs { subgroup_size: Some(32), ..Needs::PORTABLE },
-                    ..Variant::PORTABLE
-                },
-            ],
-            twin: |_, _: &mut [Memory<'_>]| (),
-        };
-        let name = |extent| offer.choose(&TILED, ElementType::F32, extent).unwrap().name;
-        assert_eq!(name([2048, 2048, 1]), "large");
-        assert_eq!(name([2048, 100, 16]), "large");
-        assert_eq!(name([2048, 1920, 1]), "small");
-        assert_eq!(name([1, 1, 1]), "large");
+    fn devices_on_metal_and_those_of_qualcomm_have_few_registers() {
+        let limits = wgpu::Limits::default();
+        let of = |info: &wgpu::AdapterInfo| offer(wgpu::Features::empty(), &limits, info, &[]);
+        let vulkan = |vendor| wgpu::AdapterInfo { vendor, ..info(wgpu::Backend::Vulkan, (32, 64)) };
+        let metal = of(&info(wgpu::Backend::Metal, (4, 64)));
+        assert!(metal.few_registers && !metal.fast_matrices);
+        assert!(of(&vulkan(QUALCOMM)).few_registers);
+        let nvidia = of(&vulkan(0x10de));
+        assert!(!nvidia.few_registers && nvidia.fast_matrices);
     }
 
     #[test]
-    fn a_device_with_few_registers_gets_the_smaller_tile() {
-        let limits = wgpu::Limits::default();
-        let vulkan = |vendor| wgpu::AdapterInfo { vendor, ..info(wgpu::Backend::Vulkan, (32, 64)) };
-        let chosen = |info: &wgpu::AdapterInfo, kernel: &str| {
-            let kernel = KERNELS.iter().find(|known| known.name == kernel).unwrap();
-            let offer = Offer::new(wgpu::Features::empty(), &limits, info, &[]);
-            offer.choose(kernel, ElementType::F16, [1 << 14, 1 << 14, 1]).unwrap().tile
-        };
-        for kernel in ["cross_product", "projection"] {
-            assert_eq!(chosen(&info(wgpu::Backend::Metal, (4, 64)), kernel), [64, 64, 1], "{kernel}, Apple");
-            assert_eq!(chosen(&vulkan(QUALCOMM), kernel), [64, 64, 1], "{kernel}, Qualcomm");
-            assert_eq!(chosen(&vulkan(0x10de), kernel), [128, 128, 1], "{kernel}, NVIDIA");
+    fn a_variant_is_tried_once_and_passed_over_if_it_fails() {
+        use wgpu::CooperativeScalarType::F16;
+        let features =
+            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let (limits, info) = (wgpu::Limits::default(), info(wgpu::Backend::Vulkan, (32, 32)));
+        for (passes, expected) in [(true, "matrix_16_narrow"), (false, "portable")] {
+            let variants = Variants::new(offer(features, &limits, &info, &[matrix([16; 3], F16)]));
+            let tried = Mutex::new(Vec::new());
+            let name = |element| {
+                let outcome = |variant: &'static Variant| {
+                    lock(&tried).push(variant.name);
+                    passes
+                };
+                variants.choose(&KERNEL, element, Precision::F32, [1 << 20, 1, 1], outcome).unwrap().name
+            };
+            assert_eq!([ElementType::F16; 3].map(name), [expected; 3]);
+            assert_eq!(name(ElementType::F32), "portable");
+            assert_eq!(*lock(&tried), ["matrix_16_narrow"]);
         }
     }
 
@@ -318,15 +279,15 @@ mod tests {
     fn a_preference_must_be_one_that_the_device_can_run() {
         let limits = wgpu::Limits::default();
         let info = info(wgpu::Backend::Vulkan, (32, 32));
-        let variants = Variants::new(Offer::new(wgpu::Features::empty(), &limits, &info, &[]));
+        let variants = Variants::new(offer(wgpu::Features::empty(), &limits, &info, &[]));
         let kernel = KERNELS.iter().find(|kernel| kernel.name == "cross_product").unwrap();
         let last = variants.offered(kernel, ElementType::F16).last().unwrap().name;
         let prefer = |text: &str| variants.prefer(&Preference::parse_list(text).unwrap()[0]);
         prefer(&format!("cross_product/f16={last}")).unwrap();
         let large = [1 << 20, 1 << 20, 1];
-        assert_eq!(variants.choose(kernel, ElementType::F16, large).unwrap().name, last);
+        assert_eq!(variants.choose(kernel, ElementType::F16, Precision::F32, large, |_| true).unwrap().name, last);
         let first = variants.offered(kernel, ElementType::F32)[0].name;
-        assert_eq!(variants.choose(kernel, ElementType::F32, large).unwrap().name, first);
+        assert_eq!(variants.choose(kernel, ElementType::F32, Precision::F32, large, |_| true).unwrap().name, first);
         let error = prefer("cross_product/bf16=nonsense").unwrap_err();
         assert!(error.contains("`nonsense`") && error.contains("bf16") && error.contains(last), "{error}");
         assert!(prefer("nonsense=portable").unwrap_err().contains("kernel `nonsense`"));

@@ -3,9 +3,10 @@
 use half::f16;
 use serde_json::{Value, json};
 use unmix::{
-    Activations, DenseMatrix, Engine, Factorization, FitSummary, HostActivations, SemiNmf, Solver, WgpuEngine,
+    Activations, DenseMatrix, ElementType, Engine, Factorization, FitSummary, HostActivations, SemiNmf, Solver,
+    WgpuEngine,
 };
-use unmix_kernels::KERNELS;
+use unmix_kernels::{CROSS_PRODUCT, KERNELS, Precision};
 use unmix_runtime::Preference;
 
 use super::problem::{Size, problem};
@@ -15,8 +16,8 @@ use crate::failure::Failure;
 /// Largest deviation that passes, relative to the largest value of the reference. Single precision deviates by about
 /// 1e-6.
 pub const TOLERANCE: f64 = 1e-4;
-/// The same where the CPU engine may round the operands of the cross product to bf16, which it does from 1,000 tokens on if the processor
-/// has instructions for it.
+/// The same where an engine may round the operands of the cross product: from 1,000 tokens on, the CPU engine to bf16 if the processor
+/// has instructions for it, and cooperative matrices of a GPU to 11 bits.
 const ROUNDED_TOLERANCE: f64 = 5e-3;
 
 /// On this size every solver is checked.
@@ -39,6 +40,15 @@ impl Examined {
             Examined::Gpu(engine) => engine,
         }
     }
+}
+
+/// What the checks of an engine find.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    pub checks: Vec<Check>,
+    /// The variant of the cross product that a GPU runs on large activations of each type where nobody asks for another one and products
+    /// may be rounded.
+    pub cross_products: Vec<(ElementType, &'static str)>,
 }
 
 /// The result of one fit.
@@ -114,6 +124,18 @@ impl Problem {
         Ok(engine.load(&source).map_err(unmix::Error::from)?)
     }
 
+    /// Whether the cross product of least squares may be rounded.
+    fn may_round(&self, examined: &Examined) -> bool {
+        match examined {
+            Examined::Cpu(_) => true,
+            Examined::Gpu(engine) => {
+                let extent = [self.size.neurons as u32, self.size.rank as u32, 1];
+                let chosen = engine.variant(&CROSS_PRODUCT, ElementType::F16, Precision::Bf16, extent);
+                chosen.is_some_and(|variant| variant.rounds)
+            }
+        }
+    }
+
     fn settings(&self, solver: Solver) -> SemiNmf {
         SemiNmf::new(self.size.rank as u32)
             .sparsity(self.size.sparsity)
@@ -166,8 +188,9 @@ impl References {
     }
 
     /// Fits the problems: the small one with three solvers, and the larger one with each variant of the kernels that the engine may choose.
-    pub fn check(&self, examined: &Examined) -> Result<Vec<Check>, Failure> {
+    pub fn check(&self, examined: &Examined) -> Result<Findings, Failure> {
         let engine = examined.engine();
+        let cross_products = cross_products(examined);
         let mut checks = Vec::new();
         let activations = self.small.load(engine)?;
         for (solver, expected) in &self.small.fits {
@@ -186,24 +209,31 @@ impl References {
                 let settings = self.large.settings(*solver).init_coefficients(self.large.given());
                 let fit = settings.fit(engine, &activations)?;
                 let check = self.large.compare(format!("larger, {}{name}", solver.name()), &fit, expected);
-                let rounds = matches!(examined, Examined::Cpu(_));
-                checks.push(Check { allowed: if rounds { ROUNDED_TOLERANCE } else { TOLERANCE }, ..check });
+                let allowed = if self.large.may_round(examined) { ROUNDED_TOLERANCE } else { TOLERANCE };
+                checks.push(Check { allowed, ..check });
             }
             let fit = self.large.settings(Solver::Hals).fit(engine, &activations)?;
             checks.push(self.large.compare(format!("larger, k-means{name}"), &fit, &self.kmeans));
         }
-        Ok(checks)
+        Ok(Findings { checks, cross_products })
     }
 }
 
-/// The variants that the engine may choose by itself, of the kernels that have several. Those on cooperative matrices are used only if
-/// `unmix tune` has compared them.
+/// What the engine chooses by itself, if it has a choice.
+fn cross_products(examined: &Examined) -> Vec<(ElementType, &'static str)> {
+    const LARGE: [u32; 3] = [1 << 14, 1 << 9, 1];
+    let Examined::Gpu(engine) = examined else { return Vec::new() };
+    let chosen = |element| Some((element, engine.variant(&CROSS_PRODUCT, element, Precision::Bf16, LARGE)?.name));
+    ElementType::ALL.into_iter().filter_map(chosen).collect()
+}
+
+/// The variants that the device can run, of the kernels that have several.
 fn variants(examined: &Examined) -> Vec<Preference> {
     let Examined::Gpu(engine) = examined else { return Vec::new() };
     let mut preferences = Vec::new();
     for kernel in KERNELS.iter().filter(|kernel| kernel.variants.len() > 1) {
-        let offered = engine.variants(kernel, unmix::ElementType::F16);
-        for variant in offered.iter().filter(|variant| variant.needs.cooperative_matrix.is_none()) {
+        let offered = engine.variants(kernel, ElementType::F16);
+        for variant in offered {
             let (kernel, variant) = (kernel.name.to_owned(), variant.name.to_owned());
             preferences.push(Preference { kernel, element: None, variant });
         }
@@ -249,7 +279,7 @@ mod tests {
     #[test]
     fn the_cpu_engine_passes() {
         let references = References::new().expect("references");
-        for check in references.check(&Examined::Cpu(Box::new(unmix::CpuEngine::new()))).expect("checked") {
+        for check in references.check(&Examined::Cpu(Box::new(unmix::CpuEngine::new()))).expect("checked").checks {
             assert!(check.passed(), "{check:?}");
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use unmix::RuntimeError;
 
-use super::check::{Check, Examined, References};
+use super::check::{Examined, Findings, References};
 
 /// Why there are no checks of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub fn examine(
     references: &Arc<References>,
     limit: Duration,
     open: impl FnOnce() -> Result<Examined, RuntimeError> + Send + 'static,
-) -> Result<Vec<Check>, Trouble> {
+) -> Result<Findings, Trouble> {
     let hook = take_hook();
     set_hook(Box::new(|info| log::error!("{info}")));
     let outcome = within(limit, {

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use unmix::{AdapterChoice, AdapterSummary, CpuEngine, Engine, WgpuEngine, adapters};
+use unmix::{AdapterChoice, AdapterSummary, CpuEngine, ElementType, Engine, WgpuEngine, adapters};
 use unmix_runtime::missing_driver;
 
-use self::check::{Check, Examined, References, TOLERANCE};
+use self::check::{Check, Examined, Findings, References, TOLERANCE};
 use self::examination::{Trouble, examine};
 use crate::engine::{EngineArgs, EngineOption};
 use crate::failure::Failure;
@@ -50,12 +50,12 @@ struct Verdict {
     engine: &'static str,
     name: String,
     adapter: Option<AdapterSummary>,
-    outcome: Result<Vec<Check>, Trouble>,
+    outcome: Result<Findings, Trouble>,
 }
 
 impl Verdict {
     fn passed(&self) -> bool {
-        self.outcome.as_ref().is_ok_and(|checks| checks.iter().all(Check::passed))
+        self.outcome.as_ref().is_ok_and(|findings| findings.checks.iter().all(Check::passed))
     }
 
     fn is_late(&self) -> bool {
@@ -166,7 +166,11 @@ fn judge(args: &DoctorArgs, shared: &SharedArgs, verdicts: &[Verdict]) -> Result
 fn verdict_json(verdict: &Verdict) -> Value {
     let mut value = json!({"engine": verdict.engine, "name": verdict.name, "passed": verdict.passed()});
     match &verdict.outcome {
-        Ok(checks) => value["checks"] = checks.iter().map(Check::json).collect(),
+        Ok(findings) => {
+            value["checks"] = findings.checks.iter().map(Check::json).collect();
+            let of = |(element, variant): &(ElementType, &str)| json!({"element": element.name(), "variant": variant});
+            value["cross_products"] = findings.cross_products.iter().map(of).collect();
+        }
         Err(trouble) => value["error"] = json!(trouble.reason),
     }
     if let Some(adapter) = &verdict.adapter {
@@ -219,7 +223,12 @@ fn report(verdicts: &[Verdict], all_adapters: bool, style: Style) -> String {
                 let what = if trouble.is_late { "UNKNOWN:" } else { "FAILED:" };
                 facts.row(vec!["  check".to_owned(), format!("{} {}", style.error(what), trouble.reason)]);
             }
-            Ok(checks) => {
+            Ok(Findings { checks, cross_products }) => {
+                let words: Vec<String> =
+                    cross_products.iter().map(|(element, variant)| format!("{variant} on {element}")).collect();
+                if !words.is_empty() {
+                    facts.row(vec!["  cross product".to_owned(), words.join(", ")]);
+                }
                 for check in checks {
                     let verdict = if check.passed() { style.good("ok") } else { style.error("FAILED") };
                     facts.row(vec![
