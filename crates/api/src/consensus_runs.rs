@@ -195,13 +195,12 @@ async fn iterate(
         let mut revived = Vec::new();
         for ((fit, sample), rng) in fits.iter().zip(samples).zip(&mut *rngs).filter(|((fit, _), _)| fit.options.revive)
         {
-            revived.push((fit, replacements(fit, sample, &dead(fit).await?, rng).await?));
+            let new = replacements(fit, sample, &dead(fit).await?, rng).await?;
+            revived.extend(new.into_iter().map(|(feature, replacement)| (fit, feature, replacement)));
         }
         if *done == 0 { &first_update } else { &next_update }.run()?;
-        for (fit, (feature, Replacement { neurons, values })) in
-            revived.iter().flat_map(|(fit, replacements)| replacements.iter().map(move |of| (fit, of)))
-        {
-            fit.io.write_feature(&fit.buffers.features, *feature, neurons, values)?;
+        for (fit, feature, Replacement { neurons, values }) in revived {
+            fit.io.write_feature(&fit.buffers.features, feature, &neurons, &values)?;
         }
         *done += 1;
     }
