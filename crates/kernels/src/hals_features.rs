@@ -62,8 +62,9 @@ pub fn hals_features(
         let later = end_residual - first;
         let rows = |matrix: Matrix, count: u32| matrix.row_range(first, count);
         let kept = || u64::from(first) * entries..u64::from(first + count) * entries;
-        // A feature loses some neurons and wins as many. These alone change in its row, and in those of later features.
-        let changed = 2 * entries * u64::from(count);
+        // The neurons that were kept or are kept now change, in the feature's row and in those of later ones. On activations of
+        // a language model these are 1.05 times the kept ones in the third iteration, and fewer later.
+        let changed = entries * u64::from(count) * 9 / 8;
         let some = |rows: Range<u64>, bytes: u64| rows.start..rows.end.min(rows.start + bytes);
         let corrections = u64::from(later) - u64::from(count) / 2;
         let corrected = some(rows(residuals, later), changed * corrections);
@@ -96,7 +97,7 @@ pub fn hals_features(
                     Moved { read: kept(), written: kept() },
                     Moved { read: 0..0, written: kept() },
                 ],
-                flops: 4 * u64::from(features.kept) * u64::from(count) * corrections,
+                flops: changed / 2 * corrections,
             },
         );
     }
