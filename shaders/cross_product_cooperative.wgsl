@@ -5,8 +5,8 @@
 // parts, one for each of its subgroups of 64, 32 or 8 threads. Matrices are 16 × 16 or 8 × 8.
 // Extent (columns, rank, splits). Split s sums the rows s · split_rows to (s + 1) · split_rows - 1.
 //
-// The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. With the feature
-// `rounded`, y is rounded to hi. A power of two lifts y to where f16 has room for both. It follows the largest magnitude
+// The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. Without the feature
+// `exact`, y is rounded to hi. A power of two lifts y to where f16 has room for both. It follows the largest magnitude
 // so far, and before it changes, the sums go to the result. bf16 fits into f16 but for its range, so x is lifted in the same
 // way there. Only what is below 2⁻³⁰ of the largest magnitude loses bits.
 
@@ -137,21 +137,21 @@ fn task_of(t: u32, vectors: u32) -> Task {
 }
 
 // The matrices whose first elements are at these places.
-@if(token_rows)
 fn x_matrix(at: u32) -> Right {
-    return coopLoadT<Right>(&x_tile[at], X_TOKEN);
+    @if(token_rows) {
+        return coopLoadT<Right>(&x_tile[at], X_TOKEN);
+    }
+    @else {
+        return coopLoad<Right>(&x_tile[at], X_NEURON);
+    }
 }
-@if(token_rows)
 fn high_matrix(at: u32) -> Left {
-    return coopLoad<Left>(&high_tile[at], Y_TOKEN);
-}
-@if(token_columns)
-fn x_matrix(at: u32) -> Right {
-    return coopLoad<Right>(&x_tile[at], X_NEURON);
-}
-@if(token_columns)
-fn high_matrix(at: u32) -> Left {
-    return coopLoadT<Left>(&high_tile[at], Y_FEATURE);
+    @if(token_rows) {
+        return coopLoad<Left>(&high_tile[at], Y_TOKEN);
+    }
+    @else {
+        return coopLoadT<Left>(&high_tile[at], Y_FEATURE);
+    }
 }
 @if(exact)
 fn low_matrix(at: u32) -> Left {
