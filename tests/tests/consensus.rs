@@ -84,6 +84,35 @@ fn planted_features_are_found_by_every_run_on_every_engine() {
 }
 
 #[test]
+fn dead_features_of_runs_are_revived_unless_that_is_not_wanted() {
+    // There are three kinds of tokens, and nine of ten tokens are of the first kind. So most runs start with several features of that kind.
+    // One of them takes all of its tokens, and the others are dead.
+    let kind = |token: usize| [4, 11].iter().position(|&place| token % 21 == place).map_or(0, |kind| kind + 1);
+    let x = Dense::from_fn(600, 24, |i, j| if j / 8 == kind(i) { f64::from(j as u32 % 5) - 1.5 } else { 0.0 });
+    let kinds = DenseMatrix {
+        rows: 3,
+        columns: 24,
+        values: [0, 4, 11]
+            .iter()
+            .flat_map(|&token| (0..24).map(move |j| (token, j)))
+            .map(|(i, j)| x.at(i, j) as f32)
+            .collect(),
+    };
+    for engine in engines_with_panels(60_000) {
+        let activations = loaded(engine.as_ref(), &x);
+        let found = |revive| {
+            let fit = Consensus::new(SemiNmf::new(3).sparsity(8.0 / 24.0).revive(revive)).runs(5);
+            let fit =
+                fit.fit_and_runs(engine.as_ref(), &activations, |_| ControlFlow::Continue(())).expect("a consensus");
+            let of = |run: &Factorization| match_features(&run.features, &kinds).expect("a matching").at_least(0.99);
+            fit.runs.iter().map(of).collect::<Vec<_>>()
+        };
+        assert!(found(false).iter().any(|&kinds| kinds < 3), "no feature was dead on {}", engine.adapter());
+        assert_eq!(found(true), [3; 5], "on {}", engine.adapter());
+    }
+}
+
+#[test]
 fn every_solver_has_a_consensus_whatever_the_numbers_of_runs_features_and_tokens() {
     for engine in engines_with_panels(8_000) {
         let x = planted(9, 70, 40, 3, ElementType::F32);

@@ -38,7 +38,8 @@ impl Allocation {
         for (number, own) in options.iter().enumerate() {
             let first = workspace.buffers.len();
             let panels = panels_of(layout, distribution.rows().start, own, limits);
-            let buffers = Buffers::plan(&mut workspace, &panels, own, limits);
+            let others: Vec<&Buffers> = fits.iter().map(|fit| &fit.buffers).collect();
+            let buffers = Buffers::plan_beside(&mut workspace, &panels, own, limits, &others);
             let same = options[..number].iter().position(|other| Samples::are_the_same(own, other));
             let samples = match same {
                 Some(same) => fits[same].samples.shared(),
@@ -68,5 +69,31 @@ impl Allocation {
             return Err(Error::Option { option: "segments", given: distribution.segments().to_string(), expected });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unmix_kernels::{ElementType, Matrix};
+    use unmix_runtime::{CpuEngine, Engine, PanelLayout};
+
+    use super::*;
+    use crate::SemiNmf;
+
+    #[test]
+    fn fits_with_as_many_features_share_what_they_need_only_during_a_visit_to_a_panel() {
+        let layout = PanelLayout { tokens: 900, neurons: 40, element: ElementType::F16, panel_rows: 300, stride: 40 };
+        let (distribution, engine) = (Distribution::alone(&layout), CpuEngine::new());
+        let fits: Vec<Options> = [6, 4, 6, 6].map(|rank| SemiNmf::new(rank).options(40)).into();
+        let Allocation { workspace, fits } = Allocation::plan(&distribution, &layout, &fits, engine.limits(), false);
+        let count = |name: &str| workspace.buffers.iter().filter(|spec| spec.name.starts_with(name)).count();
+        // Six and four features. What is kept of the tokens belongs to each fit, for each of three panels.
+        assert_eq!((count("projections"), count("previous coefficients"), count("coefficients of panel")), (2, 2, 12));
+        let projections: Vec<Matrix> = fits.iter().map(|fit| fit.buffers.projections(&fit.panels[0])).collect();
+        assert!(projections[0] == projections[2] && projections[2] == projections[3]);
+        assert_eq!(
+            projections.iter().map(|p| (p.rows, p.columns)).collect::<Vec<_>>(),
+            [(300, 6), (300, 4), (300, 6), (300, 6)]
+        );
     }
 }

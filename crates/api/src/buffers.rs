@@ -35,6 +35,14 @@ impl TokenBuffers {
     }
 }
 
+/// Matrices [rows of a panel, K] that are written before they are read in the visit to a panel. Fits that visit panels one after the other may
+/// share them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Scratch {
+    projections: Matrix,
+    previous: Matrix,
+}
+
 /// The buffers of a fit.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffers {
@@ -48,8 +56,7 @@ pub(crate) struct Buffers {
     pub least_squares: LeastSquares,
     pub feature_gram: Matrix,
     pub scales: BufferId,
-    projections: Matrix,
-    previous: Matrix,
+    scratch: Scratch,
     pub gram_terms: BufferId,
     pub state: BufferId,
     pub report: BufferId,
@@ -72,6 +79,18 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// Plans a fit of activations cut into `panels`, among the buffers that `w` has already.
     pub fn plan(w: &mut Workspace, panels: &[Panel], options: &Options, limits: &EngineLimits) -> Self {
+        Self::plan_beside(w, panels, options, limits, &[])
+    }
+
+    /// Plans a fit beside `others` of the same session. What it needs only during a visit to a panel, it shares with one of them that has as
+    /// many features.
+    pub fn plan_beside(
+        w: &mut Workspace,
+        panels: &[Panel],
+        options: &Options,
+        limits: &EngineLimits,
+        others: &[&Buffers],
+    ) -> Self {
         let neurons = panels.first().map_or(1, |panel| panel.activations.columns);
         let rank = options.rank;
         let kept = options.kept(neurons);
@@ -93,6 +112,12 @@ impl Buffers {
         let best_kept = plan_best_kept(w, options, &features);
         let tokens = plan_tokens(w, panels, options, kept);
         let rows = panels.iter().map(Panel::rows).max().unwrap_or(1);
+        let shape = |scratch: &Scratch| (scratch.projections.rows, scratch.projections.columns);
+        let shared = others.iter().map(|other| other.scratch).find(|scratch| shape(scratch) == (rows, rank));
+        let scratch = shared.unwrap_or_else(|| Scratch {
+            projections: w.matrix("projections", rows, rank),
+            previous: w.matrix("previous coefficients", rows, rank),
+        });
         let gram = w.matrix("coefficient Gram matrix", rank, rank);
         let factor = CholeskyFactor::in_workspace(w, rank);
         let penalized = options.solver.updates().coefficients.is_penalized();
@@ -116,8 +141,7 @@ impl Buffers {
             least_squares: LeastSquares { gram, cross, factor },
             feature_gram: w.matrix("feature Gram matrix", rank, rank),
             scales: w.words("scales", rank.into()),
-            projections: w.matrix("projections", rows, rank),
-            previous: w.matrix("previous coefficients", rows, rank),
+            scratch,
             gram_terms: w.words("Gram terms", PARTIAL_WORDS.into()),
             state: w.words("state", STATE_WORDS.into()),
             report: w.words("report", report_words(rank).into()),
@@ -170,12 +194,12 @@ impl Buffers {
 
     /// P for a panel, which the next panel's takes the place of.
     pub fn projections(&self, panel: &Panel) -> Matrix {
-        self.projections.first_rows(panel.rows())
+        self.scratch.projections.first_rows(panel.rows())
     }
 
     /// A second matrix of that shape.
     pub fn previous(&self, panel: &Panel) -> Matrix {
-        self.previous.first_rows(panel.rows())
+        self.scratch.previous.first_rows(panel.rows())
     }
 }
 

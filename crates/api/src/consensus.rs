@@ -24,9 +24,9 @@ const PENALTY_FACTOR: f64 = 0.2;
 /// thirds of them again. The features of a consensus are found by another consensus far more often, and each of them says how well the runs
 /// agree on it ([`reproducibility`](crate::FeatureStatistics::reproducibility)).
 ///
-/// The runs are short fits, over half of the tokens if there are many, in lockstep over one pass for all of them. Their features are pooled,
-/// and those that most runs have become the features of the result. Then its coefficients, and the values of its features, are fitted to
-/// all tokens.
+/// The runs are short fits, over half of the tokens or fewer if there are many, in lockstep over one pass for all of them. Their features are
+/// pooled, and those that most runs have become the features of the result. Then its coefficients, and the values of its features, are fitted
+/// to all tokens.
 ///
 /// ```
 /// use unmix::{Consensus, CpuEngine, Engine, HostActivations, SemiNmf};

@@ -1,7 +1,7 @@
 //! The runs of a consensus: short fits from independent starts, of which only the features matter.
 //!
 //! Each run starts as a fit does. Then all runs iterate in lockstep over samples of the tokens, without losses and without reports. The first
-//! iterations have small samples, the last ones large ones.
+//! iterations have small samples, and revive dead features. The last ones have large samples, and let the features settle.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::factors_in_place::features as features_in_place;
 use crate::feature_cosines::unit_features;
 use crate::fit::{Beginning, Fit};
 use crate::panels::Panel;
+use crate::revival::{Replacement, replacements};
 use crate::run::{Run, random};
 use crate::sample::Sample;
 use crate::start::{Start, start};
@@ -46,7 +47,6 @@ pub(crate) fn run_options(of: &Options, seed: u64, iterations: u32) -> Options {
         max_iterations: iterations,
         tolerance: 0.0,
         warm_up: 0,
-        revive: false,
         keep_best: false,
         debias: false,
         ..of.clone()
@@ -89,11 +89,14 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         Fit::begin(run.engine, run.activations, Arc::clone(&run.distribution), beginnings, run.copies_samples).await?;
     let iterations = fits[0].options.max_iterations;
     let mut starts = Vec::with_capacity(fits.len());
+    let mut rngs = Vec::with_capacity(fits.len());
     for (fit, number) in fits.iter().zip(number..) {
         if !watch.stage(Stage::StartRun { run: number, of }) && starts.len() >= 2 {
             break;
         }
-        starts.push(start(fit, None, &mut random(&fit.options), watch).await?);
+        let mut rng = random(&fit.options);
+        starts.push(start(fit, None, &mut rng, watch).await?);
+        rngs.push(rng);
     }
     fits.iter().for_each(|fit| fit.samples.release(&fit.io));
     fits.truncate(starts.len());
@@ -103,15 +106,17 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     if starts.contains(&Start::Coefficients) {
         fits.iter().try_for_each(first_features)?;
         let all: Vec<_> = fits.iter().map(|fit| fit.panels.clone()).collect();
-        iterate(&fits, &all, &mut done, iterations, |iteration| watch.stage(stage(iteration)))?;
+        iterate(&fits, &all, &mut [], &mut done, iterations, |iteration| watch.stage(stage(iteration))).await?;
     } else {
-        for (sampling, until) in [(FIRST, iterations.saturating_sub(LAST_ITERATIONS)), (LAST, iterations)] {
+        let settling = iterations.saturating_sub(LAST_ITERATIONS);
+        for (sampling, rngs, until) in [(FIRST, &mut rngs[..], settling), (LAST, &mut [][..], iterations)] {
             let samples: Vec<Vec<Panel>> =
                 fits.iter().zip(number..).map(|(fit, number)| sampling.panels(fit, number)).collect();
             if done == 0 || sampling.cuts(&fits[0]) {
                 prepare(&fits, &samples)?;
             }
-            if !iterate(&fits, &samples, &mut done, until, |iteration| watch.stage(stage(iteration)))? {
+            let may_go_on = |iteration| watch.stage(stage(iteration));
+            if !iterate(&fits, &samples, rngs, &mut done, until, may_go_on).await? {
                 break;
             }
         }
@@ -159,11 +164,12 @@ fn prepare(fits: &[Fit<'_>], samples: &[Vec<Panel>]) -> Result<(), Error> {
     fits[0].io.run_once(recording)
 }
 
-/// Iterates over the samples until `until` iterations are done. `may_go_on` is asked before each of them. Returns false if it ends them, which
-/// it cannot before the first one.
-fn iterate(
+/// Iterates over the samples until `until` iterations are done. If there are random numbers for each fit, dead features are revived.
+/// `may_go_on` is asked before each iteration. Returns false if it ends them, which it cannot before the first one.
+async fn iterate(
     fits: &[Fit<'_>],
     samples: &[Vec<Panel>],
+    rngs: &mut [ChaCha8Rng],
     done: &mut u32,
     until: u32,
     mut may_go_on: impl FnMut(u32) -> bool,
@@ -186,8 +192,23 @@ fn iterate(
             return Ok(false);
         }
         pass.run()?;
+        let mut revived = Vec::new();
+        for ((fit, sample), rng) in fits.iter().zip(samples).zip(&mut *rngs).filter(|((fit, _), _)| fit.options.revive)
+        {
+            let new = replacements(fit, sample, &dead(fit).await?, rng).await?;
+            revived.extend(new.into_iter().map(|(feature, replacement)| (fit, feature, replacement)));
+        }
         if *done == 0 { &first_update } else { &next_update }.run()?;
+        for (fit, feature, Replacement { neurons, values }) in revived {
+            fit.io.write_feature(&fit.buffers.features, feature, &neurons, &values)?;
+        }
         *done += 1;
     }
     Ok(true)
+}
+
+/// The features that no token of the last pass uses.
+async fn dead(fit: &Fit<'_>) -> Result<Vec<u32>, Error> {
+    let gram = fit.io.read_matrix(fit.buffers.sums.gram).await?;
+    Ok((0..gram.rows).filter(|&k| gram.row(k)[k] == 0.0).map(|k| k as u32).collect())
 }

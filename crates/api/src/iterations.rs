@@ -172,7 +172,7 @@ impl<'f> Iterations<'f> {
         let (fit, options) = (self.fit, &self.fit.options);
         let settling = self.submitted + SETTLING_ITERATIONS >= options.max_iterations;
         let dead = if options.revive && !settling { std::mem::take(&mut self.course.dead) } else { Vec::new() };
-        let replacements = revival::replacements(fit, &dead, &mut self.rng).await?;
+        let replacements = revival::replacements(fit, &fit.panels, &dead, &mut self.rng).await?;
         // If the start gave features, the first pass uses them before they are updated.
         if self.submitted > 0 || self.start == Start::Coefficients {
             // Over-relaxation needs the features of an earlier update, so the first update has none.

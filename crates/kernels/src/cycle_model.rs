@@ -2,7 +2,7 @@
 //! also counts launches, the latency of memory, workgroups that do not fill the device, and the instructions around the
 //! arithmetic. `docs/performance.md` lists what it assumes.
 
-use crate::{CROSS_PRODUCT, Command, Device, Dispatch, Offer, Precision, Stage, Traffic};
+use crate::{CROSS_PRODUCT, Chain, Command, Device, Dispatch, Offer, Precision, Stage, Traffic};
 
 /// What the model knows of a device beyond its [`Device`].
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,10 @@ const MACHINES: [(&str, u32, f64, Option<u32>); 8] = [
 const LAUNCH: f64 = 3e-6;
 /// Seconds from a load to its value, from memory.
 const LATENCY: f64 = 0.6e-6;
+/// Seconds from a load to its value, from the cache.
+const CACHE_LATENCY: f64 = 0.2e-6;
+/// Cycles of a barrier, and of what is read from workgroup memory behind it.
+const BARRIER: f64 = 60.0;
 /// Bytes that a thread has on their way at a time, unless [`Code::loading`] says otherwise: two vectors.
 const BYTES_ON_THE_WAY: f64 = 32.0;
 /// Bandwidth of the cache, as a multiple of that of memory.
@@ -65,7 +69,7 @@ struct Code {
 /// takes 1.6 to 1.7 times as many instructions. The variant for subgroups of 64 is that of `--chip navi31`, where a core has two SIMDs
 /// and a matrix instruction takes 32 cycles.
 const CODES: &[Code] = &[
-    code("cholesky", "portable", 256, 896, [314, 224, 959]),
+    code("cholesky", "portable", 256, 896, [749, 512, 2152]),
     // The next stage is on its way: six, eight and four vectors.
     code("cross_product", "cooperative_16_subgroup_32", 256, 256, [527, 4096, 1279]).loading(96.0),
     rounded("cross_product", "cooperative_16_subgroup_32", 256, 256, [426, 4096, 1095]).loading(96.0),
@@ -143,6 +147,8 @@ pub struct Estimate {
     pub memory: f64,
     /// Arithmetic.
     pub compute: f64,
+    /// What a workgroup does one after the other.
+    pub chain: f64,
     /// Workgroups, 0 for a copy or a clear.
     pub workgroups: u64,
     /// The variant of the kernel that the device would choose.
@@ -150,9 +156,9 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Seconds. Bytes move while the device computes.
+    /// Seconds. Bytes move while the device computes, and while workgroups wait.
     pub fn seconds(&self) -> f64 {
-        self.launch + self.memory.max(self.compute)
+        self.launch + self.memory.max(self.compute).max(self.chain)
     }
 }
 
@@ -202,7 +208,10 @@ impl Machine {
         let peak = if uses_matrices { SUSTAINED * device.peak_of(dispatch) } else { device.peak };
         let rate = (code.rate(resident / WARP) * self.clock).min(peak / f64::from(self.cores));
         let compute = of_a_core as f64 * flops / rate;
-        Estimate { launch: LAUNCH, memory, compute, workgroups, variant: Some(variant.name) }
+        // Workgroups beyond those that fit on a core begin when others have ended.
+        let Chain { barriers, loads } = dispatch.chain.times(of_a_core.div_ceil(fit));
+        let chain = barriers as f64 * BARRIER / self.clock + loads as f64 * CACHE_LATENCY;
+        Estimate { launch: LAUNCH, memory, compute, chain, workgroups, variant: Some(variant.name) }
     }
 
     /// The estimates of stages, whose commands are those of a recording with this traffic.
@@ -217,6 +226,7 @@ impl Machine {
             launch: sum.launch + next.launch,
             memory: sum.memory + next.memory,
             compute: sum.compute + next.compute,
+            chain: sum.chain + next.chain,
             workgroups: sum.workgroups.max(next.workgroups),
             variant: sum.variant.or(next.variant),
         };
@@ -242,7 +252,10 @@ fn read_again(dispatch: &Dispatch, [across, down, _]: [u32; 3]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DEVICES, ElementType, KERNELS, Recording, Summation, Workspace, cross_product, inner_product};
+    use crate::{
+        CholeskyFactor, DEVICES, ElementType, KERNELS, Recording, Ridge, Summation, Workspace, cholesky, cross_product,
+        inner_product,
+    };
 
     fn h100() -> (Device, Machine) {
         let device: Device = "h100".parse().unwrap();
@@ -340,6 +353,22 @@ mod tests {
         // An edge costs as much as a whole tile.
         let edge = plain([1024, 128, 68]);
         assert!((edge.compute / four.compute - 1.0).abs() < 1e-9, "{edge:?}");
+    }
+
+    #[test]
+    fn steps_that_wait_for_one_another_take_their_time_on_any_device() {
+        let (device, machine) = h100();
+        let (mut workspace, mut recording) = (Workspace::default(), Recording::default());
+        let (gram, factor) = (workspace.matrix("gram", 400, 400), CholeskyFactor::in_workspace(&mut workspace, 400));
+        cholesky(&mut recording, gram, factor, Ridge::Relative(1e-7));
+        let traffic = recording.traffic(&workspace, device.cache_bytes);
+        let of = |machine: &Machine| machine.estimate(&device, &recording.commands[0], &traffic[0]);
+        let estimate = of(&machine);
+        // 400 pivots, each with a barrier, a root and quotients.
+        assert!(estimate.chain > 400.0 * 3.0 * BARRIER / machine.clock, "{estimate:?}");
+        assert_eq!(estimate.seconds(), LAUNCH + estimate.chain);
+        let more_cores = Machine { cores: 10 * machine.cores, ..machine };
+        assert_eq!(of(&more_cores).chain, estimate.chain);
     }
 
     #[test]

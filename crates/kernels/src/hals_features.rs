@@ -5,7 +5,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::cpu::{bring_to_unit_norm, largest_again};
-use crate::{Access, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant};
+use crate::features::selection_chain;
+use crate::{
+    Access, Call, Chain, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant,
+};
 
 /// The kernel's metadata.
 pub static HALS_FEATURES: Kernel = Kernel {
@@ -69,7 +72,7 @@ pub fn hals_features(
         let corrections = u64::from(later) - u64::from(count) / 2;
         let corrected = some(rows(residuals, later), changed * corrections);
         let replaced = some(rows(dense, count), changed);
-        recording.dispatch(
+        let recorded = recording.dispatch(
             &HALS_FEATURES,
             ElementType::F32,
             &Params {
@@ -100,6 +103,10 @@ pub fn hals_features(
                 flops: changed / 2 * corrections,
             },
         );
+        let Chain { barriers, loads } = selection_chain(dense.columns, true);
+        // Before the selection, the kept neurons are marked and looked at. After it, the later residuals are corrected, 16 at a time.
+        let of_a_feature = Chain { barriers: barriers + 5, loads: loads + 4 + u64::from(later.div_ceil(16)) };
+        recorded.chain = of_a_feature.times(count.into());
     }
 }
 
