@@ -1,15 +1,16 @@
 // out (+)= scale · YᵀX on cooperative matrices: out_kj = scale · Σᵢ y_ik x_ij
 //
-// x: rows × columns f16. y: rows × rank f32. out: splits × rank × columns f32.
+// x: rows × columns f16 or bf16. y: rows × rank f32. out: splits × rank × columns f32.
 // A workgroup computes a tile of TILE_FEATURES × TILE_NEURONS over the rows of its split. The tile has four parts, one
 // for each of the four subgroups of 64, 32 or 8 threads. Matrices are 16 × 16 or 8 × 8.
 // Extent (columns, rank, splits). Split s sums the rows s · split_rows to (s + 1) · split_rows - 1.
 //
 // The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. With the feature
 // `rounded`, y is rounded to hi. A power of two lifts y to where f16 has room for both. It follows the largest magnitude
-// so far, and before it changes, the sums go to the result.
+// so far, and before it changes, the sums go to the result. bf16 fits into f16 but for its range, so x is lifted in the same
+// way there. Only what is below 2⁻³⁰ of the largest magnitude loses bits.
 
-import package::shared::elements::{quad};
+import package::shared::elements::{key_bits, magnitude_key, masked, quad};
 
 enable f16;
 enable wgpu_cooperative_matrix;
@@ -100,6 +101,9 @@ var<workgroup> high_tile: array<f16, Y_TILE>;
 var<workgroup> low_tile: array<f16, Y_TILE>;
 // The largest magnitude in y so far, as the bits of a float. They compare as the float does.
 var<workgroup> largest: atomic<u32>;
+// The same of x.
+@if(bf16)
+var<workgroup> largest_x: atomic<u32>;
 // One matrix of sums for each part, on its way to memory.
 var<workgroup> results: array<f32, PARTS * SIZE * SIZE>;
 
@@ -213,7 +217,26 @@ fn load(at: Places, tokens: u32, tile: Tile, thread: u32) -> Loads {
             loads.next_y[task] = select(vec4<f32>(), loads.next_y[task], row + 1u < tile.end);
         }
     }
+    @if(bf16) {
+        // Whatever lies behind the last column must not count among the magnitudes.
+        if tile.neuron + TILE_NEURONS > params.columns {
+            for (var task = 0u; task < TASKS; task++) {
+                let neuron = tile.neuron + vector_of(task * THREADS + thread) * 8u;
+                loads.x[task] = masked(loads.x[task], neuron, params.columns);
+                loads.next_x[task] = masked(loads.next_x[task], neuron, params.columns);
+            }
+        }
+    }
     return loads;
+}
+
+@if(bf16)
+fn largest_x_of(loads: Loads) -> u32 {
+    var key = 0u;
+    for (var task = 0u; task < TASKS; task++) {
+        key = max(key, max(magnitude_key(loads.x[task]), magnitude_key(loads.next_x[task])));
+    }
+    return key_bits(key);
 }
 
 fn largest_of(loads: Loads) -> f32 {
@@ -224,13 +247,13 @@ fn largest_of(loads: Loads) -> f32 {
     return max(max(values.x, values.y), max(values.z, values.w));
 }
 
-fn stage(loads: Loads, lift: f32, thread: u32) {
+fn stage(loads: Loads, lift: f32, x_lift: f32, thread: u32) {
     for (var task = 0u; task < TASKS; task++) {
         let t = task * THREADS + thread;
         let x_at = token_of(t) * X_TOKEN + vector_of(t) * 8u * X_NEURON;
         for (var q = 0u; q < 2u; q++) {
-            let token = vec4<f16>(quad(loads.x[task], q));
-            let next_token = vec4<f16>(quad(loads.next_x[task], q));
+            let token = vec4<f16>(x_lift * quad(loads.x[task], q));
+            let next_token = vec4<f16>(x_lift * quad(loads.next_x[task], q));
             for (var n = 0u; n < 4u; n++) {
                 x_tile[x_at + (4u * q + n) * X_NEURON] = token[n];
                 x_tile[x_at + (4u * q + n) * X_NEURON + X_TOKEN] = next_token[n];
@@ -294,7 +317,7 @@ fn store(to: Target, row: u32, column: u32, thread: u32) {
     }
 }
 
-// The power of two that lifts y, and its inverse.
+// A power of two that lifts an operand, and its inverse.
 struct Lift {
     up: f32,
     down: f32,
@@ -322,6 +345,9 @@ fn main(
     let at = places(tile, thread);
     if thread == 0u {
         atomicStore(&largest, 0u);
+        @if(bf16) {
+            atomicStore(&largest_x, 0u);
+        }
     }
 
     // With subgroups of the expected size there are as many of them as parts, and one pass. With larger subgroups there
@@ -337,10 +363,17 @@ fn main(
         var next = load(at, 0u, tile, thread);
         workgroupBarrier();
         atomicMax(&largest, bitcast<u32>(largest_of(next)));
+        @if(bf16) {
+            atomicMax(&largest_x, largest_x_of(next));
+        }
         loop {
             workgroupBarrier();
             let lift = lift_for(atomicLoad(&largest));
-            stage(next, lift.up, thread);
+            @if(f16)
+            let x_lift = Lift(1.0, 1.0, 0xffffffffu);
+            @if(bf16)
+            let x_lift = lift_for(atomicLoad(&largest_x));
+            stage(next, lift.up, x_lift.up, thread);
             let begin = tokens;
             let end_of_chain = min(tokens + CHAIN, end - start);
             var sum00 = Sum();
@@ -392,17 +425,27 @@ fn main(
                 if most > lift.limit {
                     atomicMax(&largest, most);
                 }
+                @if(bf16) {
+                    let most_x = largest_x_of(next);
+                    if most_x > x_lift.limit {
+                        atomicMax(&largest_x, most_x);
+                    }
+                }
                 workgroupBarrier();
                 // All threads have multiplied this stage, and have reported larger magnitudes in the next one. They read the
                 // same, because none reports again before the next barrier.
-                let has_outgrown = subgroupBroadcastFirst(atomicLoad(&largest)) > lift.limit;
+                var has_outgrown = subgroupBroadcastFirst(atomicLoad(&largest)) > lift.limit;
+                @if(bf16) {
+                    has_outgrown |= subgroupBroadcastFirst(atomicLoad(&largest_x)) > x_lift.limit;
+                }
                 if has_outgrown || tokens >= end_of_chain {
                     break;
                 }
-                stage(next, lift.up, thread);
+                stage(next, lift.up, x_lift.up, thread);
             }
             let accumulate = params.accumulate != 0u || begin > 0u;
-            let to = Target(tile, workgroup.z, first_part, side_by_side, params.scale * lift.down, accumulate);
+            let scale = params.scale * x_lift.down * lift.down;
+            let to = Target(tile, workgroup.z, first_part, side_by_side, scale, accumulate);
             let result = slot * SIZE * SIZE;
             if subgroup < side_by_side {
                 coopStoreT(sum00, &results[result], SIZE);

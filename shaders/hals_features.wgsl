@@ -1,18 +1,20 @@
-// Coordinate descent (HALS; Cichocki and Phan 2009) on a range of features k, one after the other:
+// Coordinate descent (HALS; Cichocki and Phan 2009) on the features k from first_feature up to end_feature, one after the
+// other:
 //   z_k = r_k cut to its m largest magnitudes, divided by its norm, unchanged if C_kk = 0;
-//   r_l = r_l - C_kl (z_k - z_k before) for the later features l of the range.
+//   r_l = r_l - C_kl (z_k - z_k before) for the later features l up to end_residual.
 // coefficient_gram C = Y^T Y [K, K], residuals r [K, d], features Z [K, d], kept_indices [K, m] (ascending),
 // kept_values [K, m].
 // One workgroup. Each thread reads and writes the same neurons of every row, so that none waits for memory that another
-// thread writes.
+// thread writes. Of a row, only the neurons are written that were kept or are kept now.
 
-import package::shared::selection::{MAGNITUDE, THREADS, keep_largest};
+import package::shared::selection::{BITS, MAGNITUDE, THREADS, VECTORS_OF_WORD, keep_largest, magnitudes_of};
 
 const EXPONENT_BITS = 0x7f800000u;
 
 struct Params {
     first_feature: u32,
-    count: u32,
+    end_feature: u32,
+    end_residual: u32,
     columns: u32,
     stride: u32,
     gram_stride: u32,
@@ -50,46 +52,80 @@ fn correct(feature: u32, l: u32, v: u32, change: vec4<f32>, before: mat4x4<f32>)
     residuals[at + 3u * row_vectors] = before[3] - coefficient_gram[weights + 3u] * change;
 }
 
+// Which neurons the feature keeps so far, a bit for each, if the words suffice for a row.
+const MARKED_WORDS = 2u * THREADS;
+var<workgroup> kept_before: array<atomic<u32>, MARKED_WORDS>;
+
+fn is_marked() -> bool {
+    return params.stride / 4u <= MARKED_WORDS * VECTORS_OF_WORD;
+}
+
+fn mark_kept(feature: u32, thread: u32) {
+    for (var word = thread; word < MARKED_WORDS; word += THREADS) {
+        atomicStore(&kept_before[word], 0u);
+    }
+    workgroupBarrier();
+    for (var entry = thread; is_marked() && entry < params.kept; entry += THREADS) {
+        let neuron = kept_indices[feature * params.kept + entry];
+        if neuron < params.columns {
+            atomicOr(&kept_before[neuron / 32u], 1u << (neuron % 32u));
+        }
+    }
+}
+
+// Which of the v-th four neurons the feature keeps so far.
+fn are_kept(feature: u32, v: u32) -> vec4<bool> {
+    if is_marked() {
+        let word = atomicLoad(&kept_before[v / VECTORS_OF_WORD]);
+        return (vec4(word >> (v % VECTORS_OF_WORD * 4u)) & BITS) != vec4(0u);
+    }
+    return features[feature * (params.stride / 4u) + v] != vec4<f32>();
+}
+
 fn replace(feature: u32, v: u32, result: vec4<f32>) {
+    if !any(result != vec4<f32>()) && !any(are_kept(feature, v)) {
+        return;
+    }
     let row_vectors = params.stride / 4u;
     let at = feature * row_vectors + v;
     let change = result - features[at];
     features[at] = result;
     if any(change != vec4<f32>()) {
-        let end = params.first_feature + params.count;
         var l = feature + 1u;
-        // Eight loads side by side hide each other's latency.
-        for (; l + 8u <= end; l += 8u) {
-            let near = four_residuals(l, v);
-            let far = four_residuals(l + 4u, v);
-            correct(feature, l, v, change, near);
-            correct(feature, l + 4u, v, change, far);
+        // Software devices end a shader after 65,535 iterations of its loops, so one has much to do.
+        for (; l + 16u <= params.end_residual; l += 16u) {
+            correct(feature, l, v, change, four_residuals(l, v));
+            correct(feature, l + 4u, v, change, four_residuals(l + 4u, v));
+            correct(feature, l + 8u, v, change, four_residuals(l + 8u, v));
+            correct(feature, l + 12u, v, change, four_residuals(l + 12u, v));
         }
-        for (; l < end; l++) {
+        // Four loads side by side hide each other's latency.
+        for (; l + 4u <= params.end_residual; l += 4u) {
+            correct(feature, l, v, change, four_residuals(l, v));
+        }
+        for (; l < params.end_residual; l++) {
             residuals[l * row_vectors + v] -= coefficient_gram[feature * params.gram_stride + l] * change;
         }
     }
 }
 
 var<workgroup> least: atomic<u32>;
-var<workgroup> nonzeros: atomic<u32>;
+var<workgroup> kept_count: atomic<u32>;
 
 // The least magnitude of a residual among the neurons that the feature keeps so far. So many others are as large, that
-// few can be among the largest. It is 0 if the feature has fewer nonzeros than it may have.
+// few can be among the largest. It is 0 if the feature keeps fewer neurons than it may.
 fn least_kept(feature: u32, thread: u32) -> u32 {
     if thread == 0u {
         atomicStore(&least, MAGNITUDE);
-        atomicStore(&nonzeros, 0u);
+        atomicStore(&kept_count, 0u);
     }
     workgroupBarrier();
-    let row_vectors = params.stride / 4u;
     var own = MAGNITUDE;
     var count = 0u;
-    for (var v = thread; v < row_vectors; v += THREADS) {
-        let is_kept = features[feature * row_vectors + v] != vec4<f32>();
+    for (var v = thread; v < params.stride / 4u; v += THREADS) {
+        let is_kept = are_kept(feature, v);
         if any(is_kept) {
-            let magnitudes = bitcast<vec4<u32>>(residuals[feature * row_vectors + v]) & vec4(MAGNITUDE);
-            let kept = select(vec4(MAGNITUDE), magnitudes, is_kept);
+            let kept = select(vec4(MAGNITUDE), magnitudes_of(candidates(feature, v)), is_kept);
             own = min(own, min(min(kept.x, kept.y), min(kept.z, kept.w)));
             let ones = select(vec4(0u), vec4(1u), is_kept);
             count += ones.x + ones.y + ones.z + ones.w;
@@ -97,21 +133,22 @@ fn least_kept(feature: u32, thread: u32) -> u32 {
     }
     if count > 0u {
         atomicMin(&least, own);
-        atomicAdd(&nonzeros, count);
+        atomicAdd(&kept_count, count);
     }
     workgroupBarrier();
-    return select(0u, atomicLoad(&least), atomicLoad(&nonzeros) >= params.kept);
+    return select(0u, atomicLoad(&least), atomicLoad(&kept_count) >= min(params.kept, params.columns));
 }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
-    for (var k = params.first_feature; k < params.first_feature + params.count; k++) {
+    for (var k = params.first_feature; k < params.end_feature; k++) {
         let energy = coefficient_gram[k * params.gram_stride + k];
         let inverse = 1.0 / energy;
         let is_alive = energy > 0.0
             && bitcast<u32>(energy) <= EXPONENT_BITS
             && (bitcast<u32>(inverse) & EXPONENT_BITS) != EXPONENT_BITS;
         if is_alive {
+            mark_kept(k, thread);
             keep_largest(k, least_kept(k, thread), true, 1.0, thread);
         }
         workgroupBarrier();

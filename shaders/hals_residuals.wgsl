@@ -1,13 +1,18 @@
 // What is left of the cross product for a range of features k, before coordinate descent on them:
 //   cross_k = cross_k - sum_(l != k) C_kl z_l.
-// coefficient_gram C = Y^T Y [K, K], features Z [K, d], cross Y^T X [K, d].
-// A workgroup takes 16 features and 256 neurons. A thread takes 4 neurons of all 16 features.
+// coefficient_gram C = Y^T Y [K, K] (symmetric), features Z [K, d], cross Y^T X [K, d].
+// A workgroup takes 64 features k, from a multiple of four on, and 64 neurons. A thread takes four neurons of four features.
+// It goes over 30 features l at a time. Few of these keep one of the four neurons: a word says which.
 
-const THREADS = 64u;
-const FEATURES = 16u;
-const QUADS = FEATURES / 4u;
-// Features l whose weights lie in workgroup memory at a time.
-const CHUNK = 64u;
+const THREADS = 256u;
+// Vectors of four features k, and of four neurons.
+const COLUMNS = 16u;
+// Features l that are staged at a time. Each has a bit. 32 would need too much workgroup memory.
+const CHUNK = 30u;
+// A thread stages vectors of two features, which are so far apart.
+const HALF = CHUNK / 2u;
+const STAGED = HALF * COLUMNS;
+const LANES = vec4(0u, 1u, 2u, 3u);
 
 struct Params {
     first_feature: u32,
@@ -18,67 +23,121 @@ struct Params {
     gram_stride: u32,
 }
 
-@group(0) @binding(0) var<storage, read> coefficient_gram: array<f32>;
+@group(0) @binding(0) var<storage, read> coefficient_gram: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> features: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> cross_products: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-// The weights of a feature l for four features k, in QUADS vectors one after the other.
-var<workgroup> weights: array<vec4<f32>, CHUNK * QUADS>;
+// Features l, and their weights for features k.
+var<workgroup> values: array<vec4<f32>, CHUNK * COLUMNS>;
+var<workgroup> weights: array<vec4<f32>, CHUNK * COLUMNS>;
+// For each vector of neurons, which features l keep one of them, and behind these, which have weights. While a chunk is
+// looked at, the words for the next one are cleared, so there are two sets of them.
+const MASKS = COLUMNS + 1u;
+var<workgroup> masks: array<atomic<u32>, 2u * MASKS>;
 
-// C_kl, or zero if there is no such pair. A feature's own term does not count.
-fn weight(k: u32, l: u32) -> f32 {
-    if k >= params.first_feature + params.count || l >= params.rank || k == l {
-        return 0.0;
+// C_kl for four features from 4 * quad on, zero if there is no feature l. A feature's own term does not count.
+fn weight_vector(l: u32, quad: u32) -> vec4<f32> {
+    let row_vectors = params.gram_stride / 4u;
+    let vector = coefficient_gram[min(l, params.rank - 1u) * row_vectors + min(quad, row_vectors - 1u)];
+    return select(vector, vec4<f32>(), (vec4(4u * quad) + LANES == vec4(l)) | vec4(l >= params.rank));
+}
+
+// The v-th vector of a feature. Without such a feature or vector, any other, which does not count then.
+fn feature_vector(l: u32, v: u32) -> vec4<f32> {
+    let row_vectors = params.stride / 4u;
+    return features[min(l, params.rank - 1u) * row_vectors + min(v, row_vectors - 1u)];
+}
+
+// What a thread contributes to a chunk: vectors and weights of two features.
+struct Stage {
+    near: vec4<f32>,
+    far: vec4<f32>,
+    near_weights: vec4<f32>,
+    far_weights: vec4<f32>,
+}
+
+fn load(chunk: u32, first_quad: u32, first_vector: u32, thread: u32) -> Stage {
+    let l = chunk + thread / COLUMNS;
+    let v = first_vector + thread % COLUMNS;
+    let quad = first_quad + thread % COLUMNS;
+    return Stage(
+        feature_vector(l, v), feature_vector(l + HALF, v), weight_vector(l, quad), weight_vector(l + HALF, quad),
+    );
+}
+
+// Sets the bit of a feature l if its vector is not zero.
+fn mark(mask: u32, l: u32, vector: vec4<f32>) {
+    if any(vector != vec4<f32>()) {
+        atomicOr(&masks[mask], 1u << l);
     }
-    return coefficient_gram[l * params.gram_stride + k];
+}
+
+fn put(stage: Stage, first_mask: u32, thread: u32) {
+    if thread < STAGED {
+        let l = thread / COLUMNS;
+        let mask = first_mask + thread % COLUMNS;
+        values[thread] = stage.near;
+        values[thread + STAGED] = stage.far;
+        mark(mask, l, stage.near);
+        mark(mask, l + HALF, stage.far);
+        weights[thread] = stage.near_weights;
+        weights[thread + STAGED] = stage.far_weights;
+        // A dead feature does not count, whatever its values are.
+        mark(first_mask + COLUMNS, l, stage.near_weights);
+        mark(first_mask + COLUMNS, l + HALF, stage.far_weights);
+    }
+}
+
+// The padding stays zero, because that of the features is.
+fn subtract_from(k: u32, vector: u32, sum: vec4<f32>) {
+    let row_vectors = params.stride / 4u;
+    if k >= params.first_feature && k < params.first_feature + params.count && vector < row_vectors {
+        cross_products[k * row_vectors + vector] -= sum;
+    }
 }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let row_vectors = params.stride / 4u;
-    let vector = workgroup.x * THREADS + thread;
-    let is_inside = vector * 4u < params.columns;
-    let first = params.first_feature + workgroup.y * FEATURES;
-    var sums: array<vec4<f32>, FEATURES>;
+    let first_quad = params.first_feature / 4u + workgroup.y * COLUMNS;
+    let first_vector = workgroup.x * COLUMNS;
+    let column = thread % COLUMNS;
+    let row = thread / COLUMNS;
+    if thread < MASKS {
+        atomicStore(&masks[thread], 0u);
+    }
+    var first = vec4<f32>();
+    var second = vec4<f32>();
+    var third = vec4<f32>();
+    var fourth = vec4<f32>();
+    var first_mask = 0u;
+    var next = load(0u, first_quad, first_vector, thread);
     for (var chunk = 0u; chunk < params.rank; chunk += CHUNK) {
         workgroupBarrier();
-        for (var i = thread; i < CHUNK * QUADS; i += THREADS) {
-            let l = chunk + i / QUADS;
-            let k = first + i % QUADS * 4u;
-            weights[i] = vec4(weight(k, l), weight(k + 1u, l), weight(k + 2u, l), weight(k + 3u, l));
-        }
+        put(next, first_mask, thread);
         workgroupBarrier();
-        if is_inside {
-            for (var l = 0u; l < min(CHUNK, params.rank - chunk); l++) {
-                let w = array(weights[QUADS * l], weights[QUADS * l + 1u], weights[QUADS * l + 2u], weights[QUADS * l + 3u]);
-                // A dead feature does not count, whatever its values are.
-                if any((abs(w[0]) + abs(w[1]) + abs(w[2]) + abs(w[3])) != vec4<f32>()) {
-                    let values = features[(chunk + l) * row_vectors + vector];
-                    sums[0] += w[0].x * values;
-                    sums[1] += w[0].y * values;
-                    sums[2] += w[0].z * values;
-                    sums[3] += w[0].w * values;
-                    sums[4] += w[1].x * values;
-                    sums[5] += w[1].y * values;
-                    sums[6] += w[1].z * values;
-                    sums[7] += w[1].w * values;
-                    sums[8] += w[2].x * values;
-                    sums[9] += w[2].y * values;
-                    sums[10] += w[2].z * values;
-                    sums[11] += w[2].w * values;
-                    sums[12] += w[3].x * values;
-                    sums[13] += w[3].y * values;
-                    sums[14] += w[3].z * values;
-                    sums[15] += w[3].w * values;
-                }
-            }
+        // Loads for the next chunk take their time while this one is looked at.
+        next = load(chunk + CHUNK, first_quad, first_vector, thread);
+        var mask = atomicLoad(&masks[first_mask + column]) & atomicLoad(&masks[first_mask + COLUMNS]);
+        first_mask = MASKS - first_mask;
+        if thread < MASKS {
+            atomicStore(&masks[first_mask + thread], 0u);
+        }
+        while mask != 0u {
+            let l = firstTrailingBit(mask);
+            mask &= mask - 1u;
+            let value = values[l * COLUMNS + column];
+            let weight = weights[l * COLUMNS + row];
+            first += weight.x * value;
+            second += weight.y * value;
+            third += weight.z * value;
+            fourth += weight.w * value;
         }
     }
-    if is_inside {
-        for (var f = 0u; f < min(FEATURES, params.first_feature + params.count - first); f++) {
-            // The padding stays zero, because that of the features is.
-            cross_products[(first + f) * row_vectors + vector] -= sums[f];
-        }
-    }
+    let k = 4u * (first_quad + row);
+    let vector = first_vector + column;
+    subtract_from(k, vector, first);
+    subtract_from(k + 1u, vector, second);
+    subtract_from(k + 2u, vector, third);
+    subtract_from(k + 3u, vector, fourth);
 }

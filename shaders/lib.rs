@@ -11,6 +11,7 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("absolute_maximum", include_str!("absolute_maximum.wgsl")),
     ("cholesky", include_str!("cholesky.wgsl")),
     ("cholesky_step", include_str!("cholesky_step.wgsl")),
+    ("cluster_means", include_str!("cluster_means.wgsl")),
     ("coherence_penalty", include_str!("coherence_penalty.wgsl")),
     ("copy_rows", include_str!("copy_rows.wgsl")),
     ("cross_product", include_str!("cross_product.wgsl")),

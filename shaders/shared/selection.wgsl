@@ -3,12 +3,18 @@
 // The m-th largest magnitude is found by radix selection, 8 bits at a time. Magnitudes compare as integers. The kept
 // entries then find their places by prefix sums.
 //
+// With the feature `short_list`, the entries that are as large as a given bound are first listed in workgroup memory. If
+// they fit, the row is read once, and the selection looks at the list alone.
+//
 // The shader that imports this declares `params` with `columns`, `stride` and `kept`, the bindings `kept_indices` and
 // `kept_values`, and these functions:
 // - candidates(feature, v) gives the v-th vector of the row from which a feature is taken.
 // - replace(feature, v, result) takes the v-th vector of the new feature. Every v comes once, in the thread that reads
 //   this vector.
 
+@if(threads_512)
+const THREADS = 512u;
+@else
 const THREADS = 256u;
 const DIGITS = 256u;
 const DIGIT_BITS = 8u;
@@ -16,6 +22,9 @@ const MAGNITUDE = 0x7fffffffu;
 const MANTISSA_BITS = 23u;
 // Vectors whose neurons have their bits in one word.
 const VECTORS_OF_WORD = 8u;
+// Vectors of a chunk, in which each thread counts the bits of a word.
+const CHUNK = VECTORS_OF_WORD * THREADS;
+const LANES = vec4(0u, 1u, 2u, 3u);
 const BITS = vec4(1u, 2u, 4u, 8u);
 
 var<workgroup> histogram: array<atomic<u32>, DIGITS>;
@@ -31,20 +40,31 @@ var<workgroup> before_word: array<u32, THREADS>;
 // The digit of the m-th largest magnitude, and how many of those with this digit are kept.
 var<workgroup> chosen: vec2<u32>;
 
-// For each thread, the sum of all values up to its own. The caller needs a barrier before it reads or writes `scan`
-// again.
-fn inclusive_scan(value: u32, thread: u32) -> u32 {
+// For each of the first `count` threads, the sum of all values up to its own. The caller needs a barrier before it reads
+// or writes `scan` again.
+fn inclusive_scan(value: u32, thread: u32, count: u32) -> u32 {
     var sum = value;
     var half = 0u;
-    for (var step = 1u; step < THREADS; step *= 2u) {
-        scan[half + thread] = sum;
+    for (var step = 1u; step < count; step *= 2u) {
+        if thread < count {
+            scan[half + thread] = sum;
+        }
         workgroupBarrier();
-        if thread >= step {
+        if thread >= step && thread < count {
             sum += scan[half + thread - step];
         }
         half = THREADS - half;
     }
     return sum;
+}
+
+fn magnitudes_of(values: vec4<f32>) -> vec4<u32> {
+    return bitcast<vec4<u32>>(values) & vec4(MAGNITUDE);
+}
+
+// Which components of the v-th vector of a row are neurons.
+fn are_neurons(v: u32) -> vec4<bool> {
+    return vec4(v * 4u) + LANES < vec4(params.columns);
 }
 
 // For each component, how many before it are set.
@@ -67,11 +87,159 @@ fn keep(is_kept: bool, at: u32, neuron: u32, value: f32) {
     }
 }
 
+// Entries that the list has room for.
+@if(short_list)
+const LISTED = THREADS + 512u;
+// Vectors of a row that the threads read at once, and the most that they read in four runs. More threads come with more
+// registers for each.
+@if(threads_512)
+const RUN = 8u * THREADS;
+@else
+const RUN = 4u * THREADS;
+@if(short_list)
+const MOST_VECTORS = 4u * RUN;
+
+// The neurons on the list, and their magnitudes. A thread's entries of a run follow one another.
+@if(short_list)
+var<workgroup> listed_neurons: array<u32, LISTED>;
+@if(short_list)
+var<workgroup> listed_magnitudes: array<u32, LISTED>;
+// How many there would be if they all fitted.
+@if(short_list)
+var<workgroup> listed: atomic<u32>;
+
+@if(short_list)
+fn magnitudes_at(feature: u32, v: u32) -> vec4<u32> {
+    var values = vec4<f32>();
+    if v < params.stride / 4u {
+        values = candidates(feature, v);
+    }
+    return magnitudes_of(values);
+}
+
+@if(short_list)
+fn count_listed(magnitudes: vec4<u32>, v: u32, least: u32) -> u32 {
+    let ones = select(vec4(0u), vec4(1u), (magnitudes >= vec4(least)) & are_neurons(v));
+    return ones.x + ones.y + ones.z + ones.w;
+}
+
+// Lists an entry, and returns the place of the next one.
+@if(short_list)
+fn append(magnitude: u32, neuron: u32, least: u32, place: u32) -> u32 {
+    if magnitude < least || neuron >= params.columns {
+        return place;
+    }
+    if place < LISTED {
+        listed_neurons[place] = neuron;
+        listed_magnitudes[place] = magnitude;
+    }
+    return place + 1u;
+}
+
+@if(short_list)
+fn append_four(magnitudes: vec4<u32>, v: u32, least: u32, place: u32) -> u32 {
+    let second = append(magnitudes.x, 4u * v, least, place);
+    let third = append(magnitudes.y, 4u * v + 1u, least, second);
+    let fourth = append(magnitudes.z, 4u * v + 2u, least, third);
+    return append(magnitudes.w, 4u * v + 3u, least, fourth);
+}
+
+// Lists the entries of a run that are as large as `least`. Returns where the thread's own entries begin and end.
+@if(short_list)
+fn list_run(feature: u32, run: u32, least: u32, thread: u32) -> vec2<u32> {
+    let v = run * RUN + thread;
+    // Loads side by side hide each other's latency.
+    let a = magnitudes_at(feature, v);
+    let b = magnitudes_at(feature, v + THREADS);
+    let c = magnitudes_at(feature, v + 2u * THREADS);
+    let d = magnitudes_at(feature, v + 3u * THREADS);
+    var count = count_listed(a, v, least) + count_listed(b, v + THREADS, least);
+    count += count_listed(c, v + 2u * THREADS, least) + count_listed(d, v + 3u * THREADS, least);
+    @if(threads_512)
+    let e = magnitudes_at(feature, v + 4u * THREADS);
+    @if(threads_512)
+    let f = magnitudes_at(feature, v + 5u * THREADS);
+    @if(threads_512)
+    let g = magnitudes_at(feature, v + 6u * THREADS);
+    @if(threads_512)
+    let h = magnitudes_at(feature, v + 7u * THREADS);
+    @if(threads_512) {
+        count += count_listed(e, v + 4u * THREADS, least) + count_listed(f, v + 5u * THREADS, least);
+        count += count_listed(g, v + 6u * THREADS, least) + count_listed(h, v + 7u * THREADS, least);
+    }
+    if count == 0u {
+        return vec2<u32>();
+    }
+    let begin = atomicAdd(&listed, count);
+    var end = append_four(a, v, least, begin);
+    end = append_four(b, v + THREADS, least, end);
+    end = append_four(c, v + 2u * THREADS, least, end);
+    end = append_four(d, v + 3u * THREADS, least, end);
+    @if(threads_512) {
+        end = append_four(e, v + 4u * THREADS, least, end);
+        end = append_four(f, v + 5u * THREADS, least, end);
+        end = append_four(g, v + 6u * THREADS, least, end);
+        end = append_four(h, v + 7u * THREADS, least, end);
+    }
+    return vec2(begin, end);
+}
+
+// The squares of a thread's own entries of a run that are larger than the threshold.
+@if(short_list)
+fn squares_of_run(begin: u32, end: u32, threshold: u32, scale: f32) -> f32 {
+    var sum = 0.0;
+    for (var entry = begin; entry < end; entry++) {
+        let magnitude = listed_magnitudes[entry];
+        if magnitude > threshold {
+            let scaled = scale * bitcast<f32>(magnitude);
+            sum += scaled * scaled;
+        }
+    }
+    return sum;
+}
+
+// The digits found so far, the bits that they take, and where the next one is.
+struct Digits {
+    prefix: u32,
+    known: u32,
+    shift: u32,
+}
+
+// Counts a magnitude's next digit if it has those found so far. Returns the magnitude then, and otherwise zero.
+fn count_digit(magnitude: u32, digits: Digits) -> u32 {
+    if (magnitude & digits.known) != digits.prefix {
+        return 0u;
+    }
+    atomicAdd(&histogram[(magnitude >> digits.shift) & (DIGITS - 1u)], 1u);
+    return magnitude;
+}
+
+// The same for an entry of a row, if it is as large as `least`.
+fn count_candidate(magnitude: u32, neuron: u32, least: u32, digits: Digits) -> u32 {
+    if neuron >= params.columns || magnitude < least {
+        return 0u;
+    }
+    return count_digit(magnitude, digits);
+}
+
+// Sets the bits of those of four neurons that are larger than the threshold, and of those that are equal. `i` is the
+// place of their vector in the chunk.
+fn mark(larger: vec4<bool>, equal: vec4<bool>, i: u32) {
+    let larger_ones = select(vec4(0u), BITS, larger);
+    let equal_ones = select(vec4(0u), BITS, equal);
+    let shift = i % VECTORS_OF_WORD * 4u;
+    if any((larger_ones | equal_ones) != vec4(0u)) {
+        let larger_word = (larger_ones.x | larger_ones.y | larger_ones.z | larger_ones.w) << shift;
+        let equal_word = (equal_ones.x | equal_ones.y | equal_ones.z | equal_ones.w) << shift;
+        atomicOr(&larger_bits[i / VECTORS_OF_WORD], larger_word);
+        atomicOr(&equal_bits[i / VECTORS_OF_WORD], equal_word);
+    }
+}
+
 // Makes a feature of the largest entries of its row, and writes its kept neurons, ascending, and their values. They are
 // multiplied by `factor`, or with `unit_norm` divided by their Euclidean norm, unless that is zero. At least m
 // magnitudes must be as large as `least`. The others cost less. All threads call this together.
 fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: u32) {
-    let lanes = vec4(0u, 1u, 2u, 3u);
     let row_vectors = params.stride / 4u;
     let vectors = (params.columns + 3u) / 4u;
     let kept = min(params.kept, params.columns);
@@ -81,6 +249,27 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
         atomicStore(&largest, 0u);
     }
 
+    // The list, and where a thread's own entries of each run begin and end.
+    var entries = 0u;
+    var is_listed = false;
+    var begins = vec4<u32>();
+    var ends = vec4<u32>();
+    @if(short_list) {
+        if thread == 0u {
+            atomicStore(&listed, 0u);
+        }
+        workgroupBarrier();
+        let may_fit = least > 0u && row_vectors <= MOST_VECTORS;
+        for (var run = 0u; may_fit && run * RUN < row_vectors; run++) {
+            let own = list_run(feature, run, least, thread);
+            begins = select(begins, vec4(own.x), LANES == vec4(run));
+            ends = select(ends, vec4(own.y), LANES == vec4(run));
+        }
+        workgroupBarrier();
+        entries = atomicLoad(&listed);
+        is_listed = may_fit && entries <= LISTED;
+    }
+
     // Radix selection: `prefix` holds the digits found so far, and `remaining` counts how many of the magnitudes that
     // share them are kept.
     var prefix = 0u;
@@ -88,28 +277,37 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
     var remaining = kept;
     for (var digit = 0u; digit < 4u; digit++) {
         let shift = 24u - digit * DIGIT_BITS;
-        atomicStore(&histogram[thread], 0u);
+        let digits = Digits(prefix, known, shift);
+        if thread < DIGITS {
+            atomicStore(&histogram[thread], 0u);
+        }
         workgroupBarrier();
         var thread_largest = 0u;
-        for (var v = thread; v < vectors; v += THREADS) {
-            let magnitudes = bitcast<vec4<u32>>(candidates(feature, v)) & vec4(MAGNITUDE);
-            for (var c = 0u; c < 4u; c++) {
-                let magnitude = magnitudes[c];
-                if v * 4u + c < params.columns && magnitude >= least && (magnitude & known) == prefix {
-                    atomicAdd(&histogram[(magnitude >> shift) & (DIGITS - 1u)], 1u);
-                    thread_largest = max(thread_largest, magnitude);
-                }
+        @if(short_list) {
+            for (var entry = thread; is_listed && entry < entries; entry += THREADS) {
+                thread_largest = max(thread_largest, count_digit(listed_magnitudes[entry], digits));
             }
+        }
+        for (var v = thread; !is_listed && v < vectors; v += THREADS) {
+            let magnitudes = magnitudes_of(candidates(feature, v));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.x, 4u * v, least, digits));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.y, 4u * v + 1u, least, digits));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.z, 4u * v + 2u, least, digits));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.w, 4u * v + 3u, least, digits));
         }
         if digit == 0u {
             atomicMax(&largest, thread_largest);
         }
         workgroupBarrier();
         // Thread t takes the t-th digit, counted from the top.
-        let own = DIGITS - 1u - thread;
-        let count = atomicLoad(&histogram[own]);
-        let up_to = inclusive_scan(count, thread);
-        if up_to >= remaining && up_to - count < remaining {
+        var own = 0u;
+        var count = 0u;
+        if thread < DIGITS {
+            own = DIGITS - 1u - thread;
+            count = atomicLoad(&histogram[own]);
+        }
+        let up_to = inclusive_scan(count, thread, DIGITS);
+        if thread < DIGITS && up_to >= remaining && up_to - count < remaining {
             chosen = vec2(own, remaining - (up_to - count));
         }
         let choice = workgroupUniformLoad(&chosen);
@@ -125,10 +323,15 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
     var norm = 0.0;
     if unit_norm {
         var sum = 0.0;
-        for (var v = thread; v < vectors; v += THREADS) {
+        @if(short_list) {
+            if is_listed {
+                sum = squares_of_run(begins.x, ends.x, threshold, scale) + squares_of_run(begins.y, ends.y, threshold, scale)
+                    + squares_of_run(begins.z, ends.z, threshold, scale) + squares_of_run(begins.w, ends.w, threshold, scale);
+            }
+        }
+        for (var v = thread; !is_listed && v < vectors; v += THREADS) {
             let values = candidates(feature, v);
-            let magnitudes = bitcast<vec4<u32>>(values) & vec4(MAGNITUDE);
-            let is_kept = (magnitudes > vec4(threshold)) & (vec4(v * 4u) + lanes < vec4(params.columns));
+            let is_kept = (magnitudes_of(values) > vec4(threshold)) & are_neurons(v);
             let scaled = select(vec4<f32>(), scale * values, is_kept);
             sum += dot(scaled, scaled);
         }
@@ -145,37 +348,42 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
         norm = sqrt(sums[0] + f32(ties) * tie * tie);
     }
 
-    // Compaction, 8,192 neurons at a time, in order. Each neuron has a bit in a word, and each thread counts the bits of
-    // a word. The upper 16 bits of a count are the larger ones, the lower 16 bits the equals.
+    // Compaction, a chunk of neurons at a time, in order. Each neuron has a bit in a word, and each thread counts the bits
+    // of a word. The upper 16 bits of a count are the larger ones, the lower 16 bits the equals.
     var larger_before = 0u;
     var equal_before = 0u;
-    for (var chunk = 0u; chunk < row_vectors; chunk += VECTORS_OF_WORD * THREADS) {
+    for (var chunk = 0u; chunk < row_vectors; chunk += CHUNK) {
         workgroupBarrier();
         atomicStore(&larger_bits[thread], 0u);
         atomicStore(&equal_bits[thread], 0u);
         workgroupBarrier();
-        for (var i = thread; i < VECTORS_OF_WORD * THREADS && chunk + i < vectors; i += THREADS) {
-            let v = chunk + i;
-            let magnitudes = bitcast<vec4<u32>>(candidates(feature, v)) & vec4(MAGNITUDE);
-            let is_neuron = vec4(v * 4u) + lanes < vec4(params.columns);
-            let larger = select(vec4(0u), BITS, (magnitudes > vec4(threshold)) & is_neuron);
-            let equal = select(vec4(0u), BITS, (magnitudes == vec4(threshold)) & is_neuron);
-            let shift = i % VECTORS_OF_WORD * 4u;
-            if any((larger | equal) != vec4(0u)) {
-                atomicOr(&larger_bits[i / VECTORS_OF_WORD], (larger.x | larger.y | larger.z | larger.w) << shift);
-                atomicOr(&equal_bits[i / VECTORS_OF_WORD], (equal.x | equal.y | equal.z | equal.w) << shift);
+        @if(short_list) {
+            for (var entry = thread; is_listed && entry < entries; entry += THREADS) {
+                let neuron = listed_neurons[entry];
+                let magnitude = listed_magnitudes[entry];
+                let i = neuron / 4u - chunk;
+                if i < CHUNK {
+                    let is_own = LANES == vec4(neuron % 4u);
+                    mark(vec4(magnitude > threshold) & is_own, vec4(magnitude == threshold) & is_own, i);
+                }
             }
+        }
+        for (var i = thread; !is_listed && i < CHUNK && chunk + i < vectors; i += THREADS) {
+            let v = chunk + i;
+            let magnitudes = magnitudes_of(candidates(feature, v));
+            let is_neuron = are_neurons(v);
+            mark((magnitudes > vec4(threshold)) & is_neuron, (magnitudes == vec4(threshold)) & is_neuron, i);
         }
         workgroupBarrier();
         let own = (countOneBits(atomicLoad(&larger_bits[thread])) << 16u) | countOneBits(atomicLoad(&equal_bits[thread]));
-        let up_to = inclusive_scan(own, thread);
+        let up_to = inclusive_scan(own, thread, THREADS);
         before_word[thread] = up_to - own;
         // The last thread knows the counts of the whole chunk.
         if thread == THREADS - 1u {
             chosen = vec2(up_to >> 16u, up_to & 0xffffu);
         }
         let chunk_counts = workgroupUniformLoad(&chosen);
-        for (var i = thread; i < VECTORS_OF_WORD * THREADS && chunk + i < row_vectors; i += THREADS) {
+        for (var i = thread; i < CHUNK && chunk + i < row_vectors; i += THREADS) {
             let v = chunk + i;
             let word = i / VECTORS_OF_WORD;
             let shift = i % VECTORS_OF_WORD * 4u;

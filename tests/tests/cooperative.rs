@@ -6,6 +6,8 @@ use unmix_kernels::{CROSS_PRODUCT, Precision, Split, Summation, Variant, cross_p
 use unmix_tests::{Bench, Dense, assert_close, oracle, planted, prefer, relative_difference};
 
 const F16: ElementType = ElementType::F16;
+/// The types of activations that cooperative matrices multiply.
+const ELEMENTS: [ElementType; 2] = [F16, ElementType::Bf16];
 
 fn engine() -> WgpuEngine {
     WgpuEngine::new(&AdapterChoice::default()).expect("an adapter")
@@ -29,22 +31,22 @@ fn variant(name: &str) -> &'static Variant {
     CROSS_PRODUCT.variants.iter().find(|variant| variant.name == name).expect("a variant of that name")
 }
 
-/// YᵀX, computed by one variant.
+/// YᵀX for f16 activations, computed by one variant.
 fn product(engine: &WgpuEngine, variant: &Variant, x: &Dense, y: &Dense, parts: u32) -> Vec<f32> {
-    product_of(engine, variant, x, y, parts, Precision::F32)
+    product_of(engine, variant, (x, F16), y, parts, Precision::F32)
 }
 
-/// The same, with products of this precision.
+/// The same for activations of some type, with products of this precision.
 fn product_of(
     engine: &WgpuEngine,
     variant: &Variant,
-    x: &Dense,
+    (x, element): (&Dense, ElementType),
     y: &Dense,
     parts: u32,
     precision: Precision,
 ) -> Vec<f32> {
-    prefer(engine, &CROSS_PRODUCT, F16, variant);
-    let mut bench = Bench::new(engine, x, F16);
+    prefer(engine, &CROSS_PRODUCT, element, variant);
+    let mut bench = Bench::new(engine, x, element);
     let (panel, y) = (bench.panel(), bench.matrix(y));
     let out = bench.output(y.columns, panel.columns);
     let partials = bench.words(&vec![0f32; parts as usize * out.elements() as usize]);
@@ -113,11 +115,13 @@ fn small_features_beside_large_ones_keep_their_digits() {
 }
 
 #[test]
-fn they_are_chosen_by_default_for_f16_after_a_trial() {
+fn they_are_chosen_by_default_after_a_trial() {
     let engine = engine();
     let extent = [1 << 14, 1 << 9, 1];
     let chosen = |element| engine.variant(&CROSS_PRODUCT, element, Precision::F32, extent).expect("a variant");
-    assert!(chosen(F16).needs.cooperative_matrix.is_some(), "{}", chosen(F16).name);
+    for element in ELEMENTS {
+        assert!(chosen(element).needs.cooperative_matrix.is_some(), "{element}: {}", chosen(element).name);
+    }
     assert_eq!(chosen(ElementType::F32).name, "tile_128");
     // Who asks for another variant gets it.
     prefer(&engine, &CROSS_PRODUCT, F16, variant("tile_64"));
@@ -127,12 +131,49 @@ fn they_are_chosen_by_default_for_f16_after_a_trial() {
 #[test]
 fn where_rounding_is_allowed_coefficients_have_eleven_bits() {
     let (engine, variants) = cooperative();
-    let (x, y) = (Dense::random(10, 701, 150, F16), Dense::random_coefficients(11, 701, 70));
-    let wanted = oracle::product(&y.transposed(), &x).values;
-    for variant in variants {
-        let off = relative_difference(&product_of(&engine, variant, &x, &y, 3, Precision::Bf16), &wanted);
-        // A rounded number is off by 2⁻¹² of itself at most. Exact products would be off by less than 1e-6.
-        assert!((1e-5..=0.5f64.powi(12)).contains(&off), "{}: off by {off:.1e}", variant.name);
+    for element in ELEMENTS {
+        let (x, y) = (Dense::random(10, 701, 150, element), Dense::random_coefficients(11, 701, 70));
+        let wanted = oracle::product(&y.transposed(), &x).values;
+        for variant in &variants {
+            let found = product_of(&engine, variant, (&x, element), &y, 3, Precision::Bf16);
+            let off = relative_difference(&found, &wanted);
+            // A rounded number is off by 2⁻¹² of itself at most. Exact products would be off by less than 1e-6.
+            assert!((1e-5..=0.5f64.powi(12)).contains(&off), "{}, {element}: off by {off:.1e}", variant.name);
+        }
+    }
+}
+
+#[test]
+fn bf16_activations_of_any_size_are_multiplied_exactly() {
+    let (engine, variants) = cooperative();
+    let element = ElementType::Bf16;
+    let (n, d, k) = (701, 150, 70);
+    let random = Dense::random(14, n, d, element);
+    let y = Dense::random_coefficients(15, n, k);
+    let cases: [(&str, &dyn Fn(usize, usize) -> i32); 7] = [
+        ("around 1", &|_, _| 0),
+        ("tiny", &|_, _| -80),
+        ("huge", &|_, _| 80),
+        ("growing by tokens", &|i, _| i as i32 / 9 - 40),
+        ("falling by tokens", &|i, _| 40 - i as i32 / 9),
+        ("growing by neurons", &|_, j| j as i32 / 16),
+        ("one large token", &|i, _| if i == 600 { 30 } else { 0 }),
+    ];
+    for (case, exponent) in cases {
+        // Powers of two keep the values as exact as they are.
+        let x = Dense::from_fn(n, d, |i, j| random.at(i, j) * 2f64.powi(exponent(i, j)));
+        let wanted = oracle::product(&y.transposed(), &x).values;
+        let of =
+            |variant| relative_difference(&product_of(&engine, variant, (&x, element), &y, 3, Precision::F32), &wanted);
+        let plain = of(variant("tile_128"));
+        for variant in &variants {
+            let off = of(*variant);
+            assert!(
+                off <= 4.0 * plain.max(5e-8),
+                "{}, activations {case}: off by {off:.1e}, in f32 by {plain:.1e}",
+                variant.name
+            );
+        }
     }
 }
 
@@ -185,11 +226,17 @@ fn they_repeat_to_the_bit() {
 fn what_lies_between_rows_of_activations_changes_nothing() {
     let (engine, variants) = cooperative();
     let (n, d, stride, k) = (70, 131, 144, 33);
-    let (x, y) = (Dense::random(8, n, d, F16), Dense::random_coefficients(9, n, k));
+    // Small whole numbers, which both types hold.
+    let (x, y) =
+        (Dense::from_fn(n, d, |i, j| ((7 * i + 3 * j) % 19) as f64 - 9.0), Dense::random_coefficients(9, n, k));
     let wanted = oracle::product(&y.transposed(), &x).values;
-    for garbage in [half::f16::NAN, half::f16::INFINITY] {
-        let rows: Vec<half::f16> = (0..n * stride)
-            .map(|i| if i % stride < d { half::f16::from_f64(x.at(i / stride, i % stride)) } else { garbage })
+    let f16 = |value: f64| half::f16::from_f64(value).to_bits();
+    let bf16 = |value: f64| half::bf16::from_f64(value).to_bits();
+    let kinds: [(ElementType, &dyn Fn(f64) -> u16); 2] = [(F16, &f16), (ElementType::Bf16, &bf16)];
+    let garbage = [f64::NAN, f64::INFINITY];
+    for ((element, stored), garbage) in kinds.into_iter().flat_map(|kind| garbage.map(|garbage| (kind, garbage))) {
+        let rows: Vec<u16> = (0..n * stride)
+            .map(|i| stored(if i % stride < d { x.at(i / stride, i % stride) } else { garbage }))
             .collect();
         let bytes = bytemuck::cast_slice(&rows);
         let buffer = engine.device().create_buffer(&wgpu::BufferDescriptor {
@@ -200,9 +247,9 @@ fn what_lies_between_rows_of_activations_changes_nothing() {
         });
         engine.queue().write_buffer(&buffer, 0, bytes);
         for variant in &variants {
-            prefer(&engine, &CROSS_PRODUCT, F16, variant);
+            prefer(&engine, &CROSS_PRODUCT, element, variant);
             let activations = engine
-                .activations_from_buffer(buffer.clone(), 0, n as u64, d as u32, F16, stride as u32)
+                .activations_from_buffer(buffer.clone(), 0, n as u64, d as u32, element, stride as u32)
                 .expect("rows in a buffer");
             let mut bench = Bench::over(&engine, activations);
             let (panel, y) = (bench.panel(), bench.matrix(&y));

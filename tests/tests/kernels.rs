@@ -4,7 +4,7 @@
 use unmix::{ElementType, Engine, EngineKind, PanelLayout};
 use unmix_kernels::*;
 use unmix_tests::oracle;
-use unmix_tests::{Bench, Dense, assert_close, engines, on_every_variant, relative_difference};
+use unmix_tests::{Bench, Dense, Ran, assert_close, engines, on_every_variant, relative_difference};
 
 /// Tokens, neurons, rank, kept.
 const SIZES: [(usize, usize, usize, usize); 6] =
@@ -315,12 +315,14 @@ fn copy_rows_matches_the_oracle_and_writes_nothing_else() {
 #[test]
 fn fixed_order_sums_add_the_parts() {
     on_every_engine(|engine| {
-        // One sum, and two of different sizes side by side. The first one of two may end within a workgroup or with it.
+        // Up to four sums of different sizes, of which three are taken side by side. One may end within a workgroup or with it.
         for sizes in [
             vec![(7, 12, 5)],
             vec![(7, 12, 5), (3, 500, 2)],
             vec![(64, 16, 2), (1, 4, 9)],
             vec![(1, 4, 1), (90, 48, 3)],
+            vec![(7, 12, 5), (64, 16, 2), (1, 12, 70)],
+            vec![(3, 500, 2), (1, 4, 9), (90, 48, 3), (7, 12, 5)],
         ] {
             for (accumulate, start) in [(false, 0.0), (true, 777.0)] {
                 let mut bench = Bench::without_activations(engine);
@@ -625,36 +627,100 @@ fn hals_residuals_match_the_oracle() {
             let range = first..first + count;
             let wanted =
                 Dense::from_fn(k, d, |i, j| cross.at(i, j) - if range.contains(&i) { taken.at(i, j) } else { 0.0 });
+            let mut bench = Bench::without_activations(engine);
+            let mut features = kept_features(&mut bench, &z, kept);
             // A dead feature does not count, whatever its values are.
             if k > 2 {
                 z.values[d] = f64::NAN;
+                features.dense = bench.matrix(&z);
             }
-            let mut bench = Bench::without_activations(engine);
-            let (cross, gram, z) = (bench.matrix(&cross), bench.matrix(&gram), bench.matrix(&z));
-            let ran = bench.run(|r| hals_residuals(r, cross, gram, z, first as u32, count as u32));
+            let (cross, gram) = (bench.matrix(&cross), bench.matrix(&gram));
+            let ran = bench.run(|r| hals_residuals(r, cross, gram, &features, first as u32, count as u32));
             assert_close("HALS residuals", engine, &ran.matrix(cross), &wanted.values, 1e-5);
         }
     });
 }
 
+/// Checks a sweep over some features, on the CPU and with every variant on the GPU engines, against the oracle.
+fn assert_features_descend(cross: &Dense, gram: &Dense, z: &Dense, kept: usize, range: std::ops::Range<usize>) {
+    let (k, d) = (z.rows, z.columns);
+    // The residuals of the range, with the features outside of it as they are.
+    let others = Dense::from_fn(k, k, |i, l| if i == l { 0.0 } else { gram.at(i, l) });
+    let taken = oracle::product(&others, z);
+    let residuals = Dense::from_fn(k, d, |i, j| cross.at(i, j) - taken.at(i, j));
+    let wanted = oracle::hals_features(cross, gram, z, kept, range.clone());
+    on_every_variant(&HALS_FEATURES, ElementType::F32, |engine| {
+        let mut bench = Bench::without_activations(engine);
+        let features = kept_features(&mut bench, z, kept);
+        let (residuals, gram) = (bench.matrix(&residuals), bench.matrix(gram));
+        let (first, count) = (range.start as u32, range.len() as u32);
+        let ran = bench.run(|r| hals_features(r, residuals, gram, &features, first, count));
+        let dense = ran.matrix(features.dense);
+        assert_close("HALS features", engine, &dense, &wanted.values, 1e-4);
+        assert_forms_agree(&ran, &features, &dense);
+    });
+}
+
+/// Checks that the kept neurons of each feature ascend, and that their values are those of the dense form.
+fn assert_forms_agree(ran: &Ran, features: &Features, dense: &[f32]) {
+    let (k, d, kept) = (features.dense.rows as usize, features.dense.columns as usize, features.kept as usize);
+    let (indices, values) = (ran.words::<u32>(features.indices, k * kept), ran.words::<f32>(features.values, k * kept));
+    for (feature, row) in dense.chunks(d).enumerate() {
+        let entries = feature * kept..(feature + 1) * kept;
+        assert!(indices[entries.clone()].is_sorted_by(|a, b| a < b), "kept neurons ascend");
+        assert!(indices[entries.clone()].iter().zip(&values[entries]).all(|(&j, v)| row[j as usize] == *v));
+    }
+}
+
 #[test]
 fn hals_features_correct_the_residuals_of_those_that_follow() {
-    on_every_engine(|engine| {
-        for [d, k, kept] in DESCENTS {
-            let (cross, gram, z) = descent(2 * k + 9, d, k, kept);
-            let (first, count) = (k / 4, k - k / 4 - k / 7);
-            // The residuals of the range, with the features outside of it as they are.
-            let others = Dense::from_fn(k, k, |i, l| if i == l { 0.0 } else { gram.at(i, l) });
-            let taken = oracle::product(&others, &z);
-            let residuals = Dense::from_fn(k, d, |i, j| cross.at(i, j) - taken.at(i, j));
-            let wanted = oracle::hals_features(&cross, &gram, &z, kept, first..first + count);
-            let mut bench = Bench::without_activations(engine);
-            let features = kept_features(&mut bench, &z, kept);
-            let (residuals, gram) = (bench.matrix(&residuals), bench.matrix(&gram));
-            let ran = bench.run(|r| hals_features(r, residuals, gram, &features, first as u32, count as u32));
-            assert_close("HALS features", engine, &ran.matrix(features.dense), &wanted.values, 1e-4);
+    for [d, k, kept] in DESCENTS {
+        let (cross, gram, z) = descent(2 * k + 9, d, k, kept);
+        assert_features_descend(&cross, &gram, &z, kept, k / 4..k - k / 7);
+    }
+}
+
+#[test]
+fn hals_features_of_many_neurons_are_right_whether_or_not_the_kept_ones_bound_the_others() {
+    // Rows of one to four runs of loads, rows longer than that, and more kept neurons than a list has room for.
+    for [d, k, kept] in [[4000, 3, 40], [14_336, 3, 287], [20_000, 2, 150], [33_000, 2, 50], [6000, 2, 1700]] {
+        let (cross, gram, far) = descent(2 * k + 9, d, k, kept);
+        let near = oracle::unit_norm(&oracle::winner_take_all(&cross, kept));
+        for z in [near, far] {
+            assert_features_descend(&cross, &gram, &z, kept, 0..k);
         }
-    });
+    }
+}
+
+#[test]
+fn a_sweep_over_many_features_is_cut_where_a_software_device_would_end_it() {
+    let (columns, count) = (12_000, 330);
+    let mut workspace = Workspace::default();
+    let residuals = workspace.matrix("residuals", count, columns);
+    let gram = workspace.matrix("gram", count, count);
+    let dense = workspace.matrix("features", count, columns);
+    let features = Features::in_workspace(&mut workspace, dense, 3);
+    let mut recording = Recording::new();
+    hals_features(&mut recording, residuals, gram, &features, 0, count);
+    assert_eq!(recording.commands.len(), 3);
+    // Fewer neurons, so that the oracle is quick: still two dispatches.
+    let (cross, gram, z) = descent(700, 97, 330, 9);
+    assert_features_descend(&cross, &gram, &z, 9, 0..330);
+}
+
+#[test]
+fn of_equal_residuals_the_lower_neurons_are_kept() {
+    for (d, kept) in [(100, 7), (5000, 60), (5000, 800)] {
+        let random = Dense::random(31, 2, d, ElementType::F32);
+        // Some ten magnitudes, each of many neurons. The features do not overlap, so nothing is rounded.
+        let cross = Dense::from_fn(2, d, |i, j| (random.at(i, j) * 4.0).round());
+        let gram = Dense::from_fn(2, 2, |i, l| if i == l { 2.0 } else { 0.0 });
+        let z = oracle::unit_norm(&oracle::winner_take_all(&Dense::random(32, 2, d, ElementType::F32), kept));
+        let near = oracle::unit_norm(&oracle::winner_take_all(&cross, kept));
+        for z in [z, near] {
+            assert_features_descend(&cross, &gram, &z, kept, 0..2);
+        }
+    }
 }
 
 #[test]
@@ -669,13 +735,7 @@ fn a_hals_sweep_minimises_over_one_feature_after_the_other() {
             let ran = bench.run(|r| hals_sweep(r, cross, gram, &features));
             let dense = ran.matrix(features.dense);
             assert_close("features after a sweep", engine, &dense, &wanted.values, 1e-4);
-            let indices = ran.words::<u32>(features.indices, k * kept);
-            let values = ran.words::<f32>(features.values, k * kept);
-            for (feature, row) in dense.chunks(d).enumerate() {
-                let entries = feature * kept..(feature + 1) * kept;
-                assert!(indices[entries.clone()].is_sorted_by(|a, b| a < b), "kept neurons ascend");
-                assert!(indices[entries.clone()].iter().zip(&values[entries]).all(|(&j, v)| row[j as usize] == *v));
-            }
+            assert_forms_agree(&ran, &features, &dense);
         }
     });
 }
@@ -697,6 +757,30 @@ fn multiplicative_update_matches_the_oracle() {
                 let wanted: Vec<f64> = wanted.values.iter().map(|v| v.max(floor.into())).collect();
                 assert_close("multiplicative update", engine, &ran.matrix(out), &wanted, 1e-5);
             }
+        }
+    });
+}
+
+#[test]
+fn cluster_means_are_rounded_and_an_empty_cluster_has_none() {
+    on_every_engine(|engine| {
+        for (k, d, columns) in [(1, 1, 1), (5, 67, 67), (9, 300, 129), (3, 1_300, 1_021)] {
+            let sums = Dense::random(70, k, d, ElementType::F32);
+            let sizes: Vec<u32> = (0..k as u32).map(|cluster| 7 * cluster).collect();
+            let mut bench = Bench::without_activations(engine);
+            let (matrix, sizes_buffer) = (bench.matrix(&sums), bench.words(&sizes));
+            let (means, norms) = (bench.output(k as u32, columns as u32), bench.words(&vec![777f32; k]));
+            let ran = bench.run(|r| cluster_means(r, matrix, sizes_buffer, means, norms));
+            let found = ran.matrix(means);
+            // An empty cluster is divided by 1. A mean is a bf16, which has 8 bits.
+            let wanted = Dense::from_fn(k, columns, |c, j| sums.at(c, j) / f64::from(sizes[c].max(1)));
+            assert!(found.iter().all(|mean| mean.to_bits() & 0xffff == 0), "{}", engine.adapter());
+            for (found, wanted) in found.iter().zip(&wanted.values) {
+                assert!((f64::from(*found) - wanted).abs() <= wanted.abs() * 0.00391, "{found} for {wanted}");
+            }
+            let wanted_norms: Vec<f64> =
+                found.chunks(columns).map(|mean| mean.iter().map(|&m| f64::from(m).powi(2)).sum()).collect();
+            assert_close("squared norms of means", engine, &ran.words(norms, k), &wanted_norms, 1e-6);
         }
     });
 }

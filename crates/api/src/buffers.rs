@@ -70,6 +70,8 @@ pub(crate) struct Buffers {
     /// Clusters' centroids [K, neurons compared]; the dense features, where those have memory of their own.
     pub centroids: Matrix,
     pub centroid_norms: BufferId,
+    /// Number of tokens of each cluster of k-means \[K\].
+    pub cluster_sizes: BufferId,
     /// ‖xᵢ‖² of each panel's sampled tokens.
     pub sample_norms: Vec<BufferId>,
 }
@@ -122,6 +124,7 @@ impl Buffers {
         let gram_parts = parts_to_fill(rank, rank, rows, limits).max(parts_to_sum(rows, limits));
         let gram_parts = gram_parts.min(parts_in_memory(gram, limits));
         let cross_parts = parts_to_fill(rank, neurons, rows, limits).min(parts_in_memory(cross, limits));
+        let weighted = penalized.then(|| w.matrix("weighted sums", 1, rank));
         Buffers {
             tokens,
             features,
@@ -130,7 +133,8 @@ impl Buffers {
                 cross,
                 gram,
                 inner: w.words("inner products", PARTIAL_WORDS.into()),
-                weighted: penalized.then(|| w.matrix("weighted sums", 1, rank)),
+                weighted,
+                weighted_split: weighted.and_then(|out| split(w, "weighted parts", parts_of_a_row(rows, limits), out)),
                 cross_split: split(w, "cross product parts", cross_parts, cross),
                 gram_split: split(w, "coefficient Gram parts", gram_parts, gram),
             },
@@ -147,6 +151,7 @@ impl Buffers {
             token_words: w.words("words of the panel's tokens", rows.into()),
             centroids,
             centroid_norms: w.words("centroid norms", if by_kmeans { rank.into() } else { 1 }),
+            cluster_sizes: w.words("cluster sizes", if by_kmeans { rank.into() } else { 1 }),
             sample_norms: panels
                 .iter()
                 .map(|panel| if by_kmeans { panel.rows() } else { 1 })
@@ -258,6 +263,12 @@ fn parts_to_fill(rank: u32, columns: u32, rows: u32, limits: &EngineLimits) -> u
     let tiles = rank.div_ceil(64) * columns.div_ceil(64);
     // Some 32 workgroups for each part that the device likes keep its cores busy; the product's tiles already give some.
     (limits.product_splits * 32).div_ceil(tiles).min(limits.product_splits).min(rows / FEWEST_ROWS)
+}
+
+/// Parts of a product that has a single row, and so hardly any tiles.
+fn parts_of_a_row(rows: u32, limits: &EngineLimits) -> u32 {
+    const FEWEST_ROWS: u32 = 64;
+    if limits.product_splits > 1 { (rows / FEWEST_ROWS).min(4 * limits.product_splits) } else { 1 }
 }
 
 /// The Gram matrix enters the loss as it is, so that long f32 sums would cost the digits by which iterates differ.

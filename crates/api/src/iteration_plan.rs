@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn no_dispatch_of_a_pass_keeps_a_device_busy_for_long() {
+    fn no_dispatch_of_an_iteration_keeps_a_device_busy_for_long() {
         for dispatch_flops in [50_000_000_000, 250_000_000_000] {
             let limits = EngineLimits { dispatch_flops, ..EngineLimits::of_gpu(1 << 31) };
             for (solver, rank) in
@@ -228,7 +228,8 @@ mod tests {
                 let buffers = Buffers::plan(&mut Workspace::default(), &panels, &options, &limits);
                 let distribution = Distribution::alone(&layout);
                 let steps = steps(&options, &panels, &buffers, &distribution);
-                for recording in [steps.pass(2 * options.sweeps), steps.coefficients_pass(8, true)] {
+                let features_step = steps.features_step(options.relaxation);
+                for recording in [features_step, steps.pass(2 * options.sweeps), steps.coefficients_pass(8, true)] {
                     for dispatch in recording.dispatches() {
                         let (name, flops) = (dispatch.kernel.name, dispatch.cost.flops);
                         assert!(

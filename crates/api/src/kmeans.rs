@@ -6,7 +6,9 @@ use half::bf16;
 use rand::RngExt;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
-use unmix_kernels::{Assignment, Precision, Recording, kmeans_assign, projection, squared_norm, winner_take_all};
+use unmix_kernels::{
+    Assignment, Precision, Recording, cluster_means, kmeans_assign, projection, squared_norm, winner_take_all,
+};
 
 use crate::fit::Fit;
 use crate::gather::Gather;
@@ -85,7 +87,7 @@ pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
     watch: &mut Watch<'_, P>,
 ) -> Result<(), Error> {
     let sizes = cluster(fit, rng, watch).await?;
-    write_means(fit, fit.neurons, &sizes).await?;
+    make_means(fit, fit.neurons, &sizes)?;
     assign(fit, &fit.panels, true).await?;
     Ok(())
 }
@@ -113,7 +115,7 @@ async fn cluster<P: FnMut(&Progress) -> ControlFlow<()>>(
         }
         let sizes = assign(fit, &sample.panels, false).await?;
         sum_directions(fit, &sample)?;
-        write_means(fit, compared, &sizes).await?;
+        make_means(fit, compared, &sizes)?;
         for empty in (0..rank).filter(|&k| sizes[k] == 0) {
             let redrawn = candidates[rng.random_range(0..candidates.len())];
             let row = activations_of(fit, redrawn, compared).await?;
@@ -187,23 +189,17 @@ fn direction<'v>(fit: &Fit<'_>, values: &'v [f32], token: u32) -> impl Iterator<
 }
 
 /// Makes the means of the clusters, over their first `neurons` neurons, the centroids. A mean is the sum in the cross product divided by
-/// the size of the cluster. Only a few rows are read at a time, because all of them would take memory that nothing else needs.
-async fn write_means(fit: &Fit<'_>, neurons: u32, sizes: &[u32]) -> Result<(), Error> {
-    let (sums, columns) = (fit.buffers.sums.cross, neurons as usize);
-    for (sizes, first) in sizes.chunks(rows_at_once(sums)).zip((0..).step_by(rows_at_once(sums))) {
-        let rows = fit.io.read_rows(sums, first).await?;
-        let mut values = Vec::with_capacity(sizes.len() * columns);
-        for (row, &size) in rows.chunks_exact(sums.stride as usize).zip(sizes) {
-            values.extend(row[..columns].iter().map(|sum| sum / size.max(1) as f32));
-        }
-        write(fit, first, DenseMatrix { rows: sizes.len(), columns, values })?;
-    }
-    Ok(())
+/// the size of the cluster.
+fn make_means(fit: &Fit<'_>, neurons: u32, sizes: &[u32]) -> Result<(), Error> {
+    let b = &fit.buffers;
+    fit.io.write(b.cluster_sizes, sizes)?;
+    let mut recording = Recording::new();
+    cluster_means(&mut recording, b.sums.cross, b.cluster_sizes, b.centroids.first_columns(neurons), b.centroid_norms);
+    fit.io.run_once(recording)
 }
 
-/// Writes centroids, or their first neurons, to the device, beginning with cluster `first`. They are rounded to bf16, because engines with
-/// matrix units then compare tokens with them several times as fast. The clusters stay the same, except for tokens that are about as near
-/// to two centroids.
+/// Writes centroids, or their first neurons, to the device, beginning with cluster `first`. They are rounded to bf16, as [`cluster_means`]
+/// rounds the means.
 fn write(fit: &Fit<'_>, first: u32, mut centroids: DenseMatrix) -> Result<(), Error> {
     centroids.values.iter_mut().for_each(|value| *value = bf16::from_f32(*value).to_f32());
     let squared_norm = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() as f32;

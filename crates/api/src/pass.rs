@@ -2,7 +2,7 @@
 
 use unmix_kernels::{
     BufferId, InnerSum, Matrix, PARTIAL_WORDS, Precision, Recording, ReducedSum, Reduction, Split, SumKind, Summation,
-    coefficient_gram, cross_product, cross_product_parts, fixed_order_sums,
+    coefficient_gram, cross_product_parts, fixed_order_sums,
 };
 
 use crate::distribution::Distribution;
@@ -23,6 +23,8 @@ pub(crate) struct Sums {
     pub cross_split: Option<Split>,
     /// The parts in which the Gram matrix is summed.
     pub gram_split: Option<Split>,
+    /// The parts in which the weighted sums are summed.
+    pub weighted_split: Option<Split>,
 }
 
 /// What remains of a panel after its visit: the sums to which its coefficients add.
@@ -103,10 +105,11 @@ impl Pass<'_> {
             let out = sums.gram.first_rows(y.columns).first_columns(y.columns);
             in_parts.extend(coefficient_gram(r, y, out, accumulate, sums.gram_split));
         }
-        fixed_order_sums(r, &in_parts);
         if let (Some(norms), Some(out)) = (leaving.norms, sums.weighted) {
-            cross_product(r, y, norms, out, 1.0, accumulate, Summation::default());
+            let summation = Summation { split: sums.weighted_split, ..Summation::default() };
+            in_parts.extend(cross_product_parts(r, y, norms, out, 1.0, accumulate, summation));
         }
+        fixed_order_sums(r, &in_parts);
     }
 
     /// Number of the segment that the panel at `place` is in, if there is one.
@@ -172,6 +175,7 @@ mod tests {
             weighted: None,
             cross_split: None,
             gram_split: None,
+            weighted_split: None,
         };
         let mut recording = Recording::new();
         let distribution = Distribution::alone(layout);

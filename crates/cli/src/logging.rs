@@ -1,6 +1,7 @@
 //! The log, on stderr.
 
 use std::io::Write;
+use std::panic;
 
 use log::LevelFilter;
 
@@ -40,7 +41,20 @@ pub fn start(shared: &SharedArgs, json: bool) {
     }
     builder.target(env_logger::Target::Pipe(Box::new(AroundBar)));
     // A second start changes nothing. Only tests could cause one.
-    let _ = builder.try_init();
+    if builder.try_init().is_ok() {
+        log_panics_of_wgpu();
+    }
+}
+
+/// wgpu panics when a driver reports a loss while it waits. The engine makes an error of it, so a line in the log is enough.
+fn log_panics_of_wgpu() {
+    let others = panic::take_hook();
+    panic::set_hook(Box::new(move |info| match info.location() {
+        Some(at) if at.file().contains("wgpu-") => {
+            log::warn!("the graphics library gave up: {}", info.payload_as_str().unwrap_or("no message"));
+        }
+        _ => others(info),
+    }));
 }
 
 /// Stderr, with the progress bar out of the way while something is written.

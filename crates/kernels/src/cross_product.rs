@@ -33,19 +33,19 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
 };
 
 /// A variant on cooperative matrices of `size` × `size`, for subgroups of `subgroup` threads. The matrices multiply
-/// f16, which holds the activations exactly. The coefficients are split in two, or rounded to 11 bits where that is allowed.
+/// f16, which holds the activations exactly: those of bf16 times a power of two. The coefficients are split in two, or rounded to 11 bits where that is allowed.
 const fn cooperative(name: &'static str, features: &'static [&'static str], size: u32, subgroup: u32) -> Variant {
     Variant {
         name,
         shader: Some("cross_product_cooperative"),
         features,
         tile: [8 * size, 4 * size, 1],
-        elements: &[ElementType::F16],
+        elements: &[ElementType::F16, ElementType::Bf16],
         rounds: true,
         needs: Needs {
             threads: 4 * subgroup,
-            // Rows of 80 bytes at most, four matrices of results, and the largest magnitude.
-            workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 16,
+            // Rows of 80 bytes at most, four matrices of results, and the largest magnitudes.
+            workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 32,
             shader_f16: true,
             subgroup_size: Some(subgroup),
             cooperative_matrix: Some(size),

@@ -111,7 +111,7 @@ pub fn hals_sweep(recording: &mut Recording, cross: Matrix, coefficient_gram: Ma
     let range = rank.div_ceil(SWEEP_RANGES).max(FEWEST_IN_RANGE);
     for first in (0..rank).step_by(range as usize) {
         let count = range.min(rank - first);
-        hals_residuals(recording, cross, coefficient_gram, features.dense, first, count);
+        hals_residuals(recording, cross, coefficient_gram, features, first, count);
         hals_features(recording, cross, coefficient_gram, features, first, count);
     }
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::{
-    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, Variant, workgroups,
+    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, Recording, Resource, Variant, workgroups,
 };
 
 /// The kernel's metadata.
@@ -12,7 +12,7 @@ pub static FIXED_ORDER_SUM: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
-    variants: PORTABLE,
+    variants: &[Variant { features: &["single"], ..Variant::PORTABLE }],
     twin,
 };
 
@@ -22,7 +22,17 @@ pub static FIXED_ORDER_SUM_PAIR: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
     params_size: size_of::<[Params; 2]>(),
     variants: &[Variant { shader: Some("fixed_order_sum"), features: &["pair"], ..Variant::PORTABLE }],
-    twin: twin_of_pair,
+    twin: twin_of_several::<2>,
+    ..FIXED_ORDER_SUM
+};
+
+/// The metadata of the kernel for three sums.
+pub static FIXED_ORDER_SUM_TRIPLE: Kernel = Kernel {
+    name: "fixed_order_sum_triple",
+    access: &[Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
+    params_size: size_of::<[Params; 3]>(),
+    variants: &[Variant { shader: Some("fixed_order_sum"), features: &["triple"], ..Variant::PORTABLE }],
+    twin: twin_of_several::<3>,
     ..FIXED_ORDER_SUM
 };
 
@@ -67,40 +77,45 @@ impl PendingSum {
 
 /// Records `out` (+)= the sum of its parts, from first to last.
 pub fn fixed_order_sum(recording: &mut Recording, sum: PendingSum) {
-    recording.dispatch(
-        &FIXED_ORDER_SUM,
-        ElementType::F32,
-        &sum.params(),
-        &[sum.partials.into(), sum.out.resource],
-        [workgroups(sum.vectors().div_ceil(256)), 1, 1],
-        Cost { moved: sum.moved().into(), flops: sum.flops() },
-    );
+    record(recording, &FIXED_ORDER_SUM, &sum.params(), &[sum]);
 }
 
-/// Records several sums, two at a time. They share no memory.
+/// Records several sums, three at a time. They share no memory.
 pub fn fixed_order_sums(recording: &mut Recording, sums: &[PendingSum]) {
-    for sums in sums.chunks(2) {
-        let &[first, second] = sums else {
-            fixed_order_sum(recording, sums[0]);
-            continue;
-        };
-        recording.dispatch(
-            &FIXED_ORDER_SUM_PAIR,
-            ElementType::F32,
-            &[first.params(), second.params()],
-            &[first.partials.into(), first.out.resource, second.partials.into(), second.out.resource],
-            [workgroups((first.vectors() + second.vectors()).div_ceil(256)), 1, 1],
-            Cost { moved: [first.moved(), second.moved()].concat(), flops: first.flops() + second.flops() },
-        );
+    for sums in sums.chunks(3) {
+        match *sums {
+            [first, second, third] => {
+                let params = [first.params(), second.params(), third.params()];
+                record(recording, &FIXED_ORDER_SUM_TRIPLE, &params, sums);
+            }
+            [first, second] => record(recording, &FIXED_ORDER_SUM_PAIR, &[first.params(), second.params()], sums),
+            _ => record(recording, &FIXED_ORDER_SUM, &sums[0].params(), sums),
+        }
     }
+}
+
+fn record(recording: &mut Recording, kernel: &'static Kernel, params: &impl bytemuck::Pod, sums: &[PendingSum]) {
+    let bindings: Vec<Resource> = sums.iter().flat_map(|sum| [sum.partials.into(), sum.out.resource]).collect();
+    let vectors: u64 = sums.iter().map(PendingSum::vectors).sum();
+    recording.dispatch(
+        kernel,
+        ElementType::F32,
+        params,
+        &bindings,
+        [workgroups(vectors.div_ceil(256)), 1, 1],
+        Cost {
+            moved: sums.iter().flat_map(PendingSum::moved).collect(),
+            flops: sums.iter().map(PendingSum::flops).sum(),
+        },
+    );
 }
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     add_up(&call.params(), bindings);
 }
 
-fn twin_of_pair(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
-    let params: [Params; 2] = call.params();
+fn twin_of_several<const SUMS: usize>(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let params: [Params; SUMS] = call.params();
     params.iter().zip(bindings.chunks_exact_mut(2)).for_each(|(p, bindings)| add_up(p, bindings));
 }
 

@@ -1,9 +1,11 @@
 //! Coordinate descent (HALS) on a range of features, one after the other.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::cpu::{bring_to_unit_norm, largest_again};
-use crate::{Access, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant};
 
 /// The kernel's metadata.
 pub static HALS_FEATURES: Kernel = Kernel {
@@ -11,15 +13,25 @@ pub static HALS_FEATURES: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
-    variants: PORTABLE,
+    variants: &[THREADS_512, Variant { features: &["short_list"], ..Variant::PORTABLE }],
     twin,
+};
+
+/// One workgroup has all the work. A device that has them gives it more threads. Of 1,024 threads none would have enough
+/// registers for eight loads at a time.
+const THREADS_512: Variant = Variant {
+    name: "threads_512",
+    features: &["short_list", "threads_512"],
+    needs: Needs { threads: 512, workgroup_bytes: 32 << 10, ..Needs::PORTABLE },
+    ..Variant::PORTABLE
 };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Params {
     first_feature: u32,
-    count: u32,
+    end_feature: u32,
+    end_residual: u32,
     columns: u32,
     stride: u32,
     gram_stride: u32,
@@ -43,39 +55,61 @@ pub fn hals_features(
 ) {
     let dense = features.dense;
     let entries = u64::from(features.kept) * 4;
-    let kept = || Moved { read: 0..0, written: u64::from(first) * entries..u64::from(first + count) * entries };
-    let rows = |matrix: Matrix| matrix.row_range(first, count);
-    recording.dispatch(
-        &HALS_FEATURES,
-        ElementType::F32,
-        &Params {
-            first_feature: first,
-            count,
-            columns: dense.columns,
-            stride: dense.stride,
-            gram_stride: coefficient_gram.stride,
-            kept: features.kept,
-        },
-        &[
-            coefficient_gram.resource,
-            residuals.resource,
-            dense.resource,
-            features.indices.into(),
-            features.values.into(),
-        ],
-        [1, 1, 1],
-        Cost {
-            moved: vec![
-                Moved { read: rows(coefficient_gram), written: 0..0 },
-                Moved { read: rows(residuals), written: rows(residuals) },
-                Moved { read: rows(dense), written: rows(dense) },
-                kept(),
-                kept(),
+    let end_residual = first + count;
+    let at_once = features_of_a_dispatch(dense.columns, count);
+    for first in (first..end_residual).step_by(at_once as usize) {
+        let count = at_once.min(end_residual - first);
+        let later = end_residual - first;
+        let rows = |matrix: Matrix, count: u32| matrix.row_range(first, count);
+        let kept = || u64::from(first) * entries..u64::from(first + count) * entries;
+        // A feature loses some neurons and wins as many. These alone change in its row, and in those of later features.
+        let changed = 2 * entries * u64::from(count);
+        let some = |rows: Range<u64>, bytes: u64| rows.start..rows.end.min(rows.start + bytes);
+        let corrections = u64::from(later) - u64::from(count) / 2;
+        let corrected = some(rows(residuals, later), changed * corrections);
+        let replaced = some(rows(dense, count), changed);
+        recording.dispatch(
+            &HALS_FEATURES,
+            ElementType::F32,
+            &Params {
+                first_feature: first,
+                end_feature: first + count,
+                end_residual,
+                columns: dense.columns,
+                stride: dense.stride,
+                gram_stride: coefficient_gram.stride,
+                kept: features.kept,
+            },
+            &[
+                coefficient_gram.resource,
+                residuals.resource,
+                dense.resource,
+                features.indices.into(),
+                features.values.into(),
             ],
-            // A feature loses some neurons and wins as many.
-            flops: 2 * u64::from(features.kept) * u64::from(count) * u64::from(count),
-        },
-    );
+            [1, 1, 1],
+            Cost {
+                moved: vec![
+                    Moved { read: rows(coefficient_gram, count), written: 0..0 },
+                    Moved { read: rows(residuals, count), written: corrected },
+                    Moved { read: replaced.clone(), written: replaced },
+                    Moved { read: kept(), written: kept() },
+                    Moved { read: 0..0, written: kept() },
+                ],
+                flops: 4 * u64::from(features.kept) * u64::from(count) * corrections,
+            },
+        );
+    }
+}
+
+/// How many features of a range of `count` a dispatch takes. lavapipe ends a shader after 65,535 iterations of its loops,
+/// without an error.
+fn features_of_a_dispatch(columns: u32, count: u32) -> u32 {
+    const MOST_ITERATIONS: u32 = 60_000;
+    // By the portable variant: nine passes over a row of which 1,024 neurons are read at a time, scans and lists, and some
+    // eight vectors that change, each in all later features.
+    let of_a_feature = 9 * columns.div_ceil(1024) + 150 + 8 * (count / 16 + 4);
+    (MOST_ITERATIONS / of_a_feature).max(1)
 }
 
 /// Fewest features whose residuals a thread corrects.
@@ -84,20 +118,20 @@ const SHARE_FEATURES: usize = 64;
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     let p: Params = call.params();
     let [gram, residuals, features, indices, values] = bindings else { unreachable!() };
-    let [first, count, columns, stride] = [p.first_feature, p.count, p.columns, p.stride].map(|n| n as usize);
-    let (kept, gram_stride) = (p.kept as usize, p.gram_stride as usize);
+    let [first, end, columns, stride] = [p.first_feature, p.end_feature, p.columns, p.stride].map(|n| n as usize);
+    let [kept, gram_stride, end_residual] = [p.kept, p.gram_stride, p.end_residual].map(|n| n as usize);
     let gram = gram.read::<f32>();
     let residuals = residuals.write::<f32>();
     let (features, indices, values) = (features.write::<f32>(), indices.write::<u32>(), values.write::<f32>());
     let mut neurons = vec![0; kept];
     let mut changes = Vec::with_capacity(2 * kept);
-    for k in first..first + count {
-        let weights = &gram[k * gram_stride..][..first + count];
+    for k in first..end {
+        let weights = &gram[k * gram_stride..][..end_residual];
         let energy = weights[k];
         if !(energy > 0.0 && (1.0 / energy).is_finite()) {
             continue;
         }
-        let (own, later) = residuals[k * stride..(first + count) * stride].split_at_mut(stride);
+        let (own, later) = residuals[k * stride..end_residual * stride].split_at_mut(stride);
         let feature = &mut features[k * stride..][..columns];
         let (indices, values) = (&mut indices[k * kept..][..kept], &mut values[k * kept..][..kept]);
         largest_again(&own[..columns], indices, &mut neurons);

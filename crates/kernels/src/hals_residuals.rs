@@ -5,12 +5,12 @@ use pulp::{Simd, WithSimd};
 
 use crate::cpu::{LANES, arch, contiguous, deinterleave, for_each_nonzero, for_each_share, with_scratch};
 use crate::workgroups::units_of_a_dispatch;
-use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
-/// Features that a workgroup handles.
-const FEATURES: u32 = 16;
+/// Features that a workgroup handles, from a multiple of four on.
+const FEATURES: u32 = 64;
 /// Neurons that a workgroup handles.
-const NEURONS: u32 = 256;
+const NEURONS: u32 = 64;
 
 /// The kernel's metadata.
 pub static HALS_RESIDUALS: Kernel = Kernel {
@@ -39,11 +39,12 @@ pub fn hals_residuals(
     recording: &mut Recording,
     cross: Matrix,
     coefficient_gram: Matrix,
-    features: Matrix,
+    features: &Features,
     first: u32,
     count: u32,
 ) {
-    let flops = 2 * u64::from(features.rows) * u64::from(features.columns);
+    let Features { dense: features, kept, .. } = *features;
+    let flops = 2 * u64::from(features.rows) * u64::from(kept);
     let range = units_of_a_dispatch(flops, FEATURES);
     let end = first + count;
     for first in (first..end).step_by(range as usize) {
@@ -60,7 +61,7 @@ pub fn hals_residuals(
                 gram_stride: coefficient_gram.stride,
             },
             &[coefficient_gram.resource, features.resource, cross.resource],
-            [features.columns.div_ceil(NEURONS), count.div_ceil(FEATURES), 1],
+            [features.columns.div_ceil(NEURONS), (first % 4 + count).div_ceil(FEATURES), 1],
             Cost {
                 moved: vec![
                     Moved { read: coefficient_gram.row_range(first, count), written: 0..0 },

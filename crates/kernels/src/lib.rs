@@ -7,6 +7,7 @@
 mod absolute_maximum;
 mod cholesky;
 mod cholesky_step;
+mod cluster_means;
 mod coherence_penalty;
 mod compose;
 mod copy_rows;
@@ -51,6 +52,7 @@ mod workgroups;
 pub use absolute_maximum::{ABSOLUTE_MAXIMUM, PARTIALS as MAXIMUM_PARTIALS, absolute_maximum};
 pub use cholesky::{CHOLESKY, CholeskyFactor, Ridge, STATUS_WORDS, cholesky};
 pub use cholesky_step::CHOLESKY_STEP;
+pub use cluster_means::{CLUSTER_MEANS, cluster_means};
 pub use coherence_penalty::{COHERENCE_PENALTY, Coherence, coherence_penalty};
 pub use compose::{ComposeError, compose};
 pub use copy_rows::{COPY_ROWS, copy_rows};
@@ -61,7 +63,9 @@ pub use element_type::ElementType;
 pub use features::{
     Features, LeastSquares, coefficient_gram, feature_gram, hals_sweep, is_sparse, least_squares, project,
 };
-pub use fixed_order_sum::{FIXED_ORDER_SUM, FIXED_ORDER_SUM_PAIR, PendingSum, fixed_order_sum, fixed_order_sums};
+pub use fixed_order_sum::{
+    FIXED_ORDER_SUM, FIXED_ORDER_SUM_PAIR, FIXED_ORDER_SUM_TRIPLE, PendingSum, fixed_order_sum, fixed_order_sums,
+};
 pub use gather_projection::{GATHER_PROJECTION, gather_projection};
 pub use gather_rows::{GATHER_ROWS, gather_rows};
 pub use hals_coefficients::{HALS_COEFFICIENTS, HalsOperands, InnerSum, Sweeps, hals_coefficients};
@@ -99,11 +103,13 @@ pub static KERNELS: &[&Kernel] = &[
     &ABSOLUTE_MAXIMUM,
     &CHOLESKY,
     &CHOLESKY_STEP,
+    &CLUSTER_MEANS,
     &COHERENCE_PENALTY,
     &COPY_ROWS,
     &CROSS_PRODUCT,
     &FIXED_ORDER_SUM,
     &FIXED_ORDER_SUM_PAIR,
+    &FIXED_ORDER_SUM_TRIPLE,
     &GATHER_PROJECTION,
     &GATHER_ROWS,
     &HALS_COEFFICIENTS,

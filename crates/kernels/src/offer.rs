@@ -40,10 +40,12 @@ impl Offer {
         few_registers: false,
     };
 
-    /// Whether the device can run a variant.
+    /// Whether the device can run a variant. Where registers are few, a driver may refuse a pipeline of more threads than every device
+    /// must have.
     fn suffices(&self, variant: &Variant) -> bool {
         let needs = &variant.needs;
-        needs.threads <= self.threads
+        let threads = if self.few_registers { self.threads.min(Self::PORTABLE.threads) } else { self.threads };
+        needs.threads <= threads
             && needs.workgroup_bytes <= self.workgroup_bytes
             && (self.shader_f16 || !needs.shader_f16)
             && (self.subgroups || needs.subgroup_size.is_none())
@@ -96,7 +98,7 @@ impl Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CROSS_PRODUCT, Memory, Needs, PROJECTION};
+    use crate::{CROSS_PRODUCT, HALS_FEATURES, Memory, Needs, PROJECTION};
 
     const LARGE: [u32; 3] = [1 << 14, 1 << 14, 1];
 
@@ -146,6 +148,19 @@ mod tests {
                 assert_eq!(chosen.tile, tile, "{}", kernel.name);
             }
         }
+    }
+
+    #[test]
+    fn a_single_workgroup_gets_more_threads_where_they_have_registers() {
+        let chosen = |threads, workgroup_bytes, few_registers| {
+            let offer = Offer { threads, workgroup_bytes, few_registers, ..Offer::PORTABLE };
+            let variant = offer.choose(&HALS_FEATURES, ElementType::F32, Precision::F32, [1; 3], |_| true);
+            variant.unwrap().name
+        };
+        assert_eq!(chosen(1024, 32 << 10, false), "threads_512");
+        assert_eq!(chosen(1024, 32 << 10, true), "portable");
+        assert_eq!(chosen(256, 32 << 10, false), "portable");
+        assert_eq!(chosen(1024, 16 << 10, false), "portable");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::{CROSS_PRODUCT, Command, Dispatch, ElementType, PROJECTION, Recording, Resource, Traffic, Workspace};
+use crate::{
+    CROSS_PRODUCT, Command, Dispatch, ElementType, PROJECTION, Precision, Recording, Resource, Traffic, Workspace,
+};
 
 /// What bounds the speed of a device.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,29 +15,29 @@ pub struct Device {
     pub bandwidth: f64,
     /// FLOPs per second in f32.
     pub peak: f64,
-    /// FLOPs per second of dense products of f16 or bf16 activations with f32 coefficients. At least `peak`.
+    /// FLOPs per second of dense products of f16 or bf16 activations with operands that are rounded as far. At least `peak`.
     pub product_peak: f64,
     /// Bytes of the last-level cache.
     pub cache_bytes: u64,
 }
 
-/// Known devices with their makers' figures, at boost clock and without sparsity. On matrix units an f32 operand takes
-/// two f16 halves, high and low. So the peak of a product is half of the data sheet's f16 figure with f32 accumulation.
+/// Known devices with their makers' figures, at boost clock and without sparsity. The peak of a product is the data sheet's f16 figure
+/// with f32 accumulation.
 pub static DEVICES: &[Device] = &[
     // NVIDIA H100 data sheet, SXM5: 3.35 TB/s, FP32 67 TFLOPS, FP16 1,979 with sparsity; Hopper white paper: 50 MB of L2.
-    device("h100", 3350.0, 67.0, 494.7, 50),
+    device("h100", 3350.0, 67.0, 989.4, 50),
     // NVIDIA H200 data sheet, SXM: 4.8 TB/s, the rest as H100.
-    device("h200", 4800.0, 67.0, 494.7, 50),
+    device("h200", 4800.0, 67.0, 989.4, 50),
     // NVIDIA A100 80 GB data sheet, SXM4: 2,039 GB/s, FP32 19.5 TFLOPS, FP16 312; Ampere white paper: 40 MB of L2.
-    device("a100", 2039.0, 19.5, 156.0, 40),
+    device("a100", 2039.0, 19.5, 312.0, 40),
     // NVIDIA Ada white paper: 1,008 GB/s, FP32 82.6 TFLOPS, FP16 with FP32 accumulation 165.2, 72 MB of L2.
-    device("rtx-4090", 1008.0, 82.6, 82.6, 72),
+    device("rtx-4090", 1008.0, 82.6, 165.2, 72),
     // NVIDIA GA102 white paper: 936 GB/s, FP32 35.6 TFLOPS, FP16 with FP32 accumulation 71, 6 MB of L2.
-    device("rtx-3090", 936.0, 35.6, 35.6, 6),
+    device("rtx-3090", 936.0, 35.6, 71.0, 6),
     // AMD's product page: 960 GB/s, FP32 61.4 TFLOPS (dual issue), FP16 122.8, 96 MB of Infinity Cache.
-    device("rx-7900-xtx", 960.0, 61.4, 61.4, 96),
+    device("rx-7900-xtx", 960.0, 61.4, 122.8, 96),
     // AMD CDNA 3 white paper: 5.3 TB/s, FP32 163.4 TFLOPS, FP16 1,307.4, 256 MB of Infinity Cache.
-    device("mi300x", 5300.0, 163.4, 653.7, 256),
+    device("mi300x", 5300.0, 163.4, 1307.4, 256),
     // Apple's newsroom, 17 January 2023: 400 GB/s, 38 cores; 13.6 TFLOPS at 1.398 GHz and 128 multiply-adds a core; the size
     // of the system cache, 48 MB, is as measured by others. Matrix instructions have no higher rate.
     device("m2-max", 400.0, 13.6, 13.6, 48),
@@ -148,10 +150,15 @@ impl Device {
         DEVICES.iter().find(|device| plain(name).contains(&plain(&device.name)))
     }
 
-    /// FLOPs per second that a dispatch can reach at best.
+    /// FLOPs per second that a dispatch can reach at best. If its products must be exact, matrix units take two halves of an f32 operand,
+    /// high and low, and so are half as fast.
     pub fn peak_of(&self, dispatch: &Dispatch) -> f64 {
-        let product = [&CROSS_PRODUCT, &PROJECTION].contains(&dispatch.kernel);
-        if product && dispatch.element != ElementType::F32 { self.product_peak } else { self.peak }
+        let is_product = [&CROSS_PRODUCT, &PROJECTION].contains(&dispatch.kernel);
+        match dispatch.promise.precision {
+            _ if !is_product || dispatch.element == ElementType::F32 => self.peak,
+            Precision::Bf16 => self.product_peak,
+            Precision::F32 => self.peak.max(self.product_peak / 2.0),
+        }
     }
 
     /// Seconds that moving bytes takes by itself, and seconds that arithmetic takes by itself, for a command with its

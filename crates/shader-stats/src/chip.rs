@@ -84,7 +84,12 @@ impl Chip {
     /// Whether a variant with such needs can be compiled for the chip. All chips have f16 and 1,024 threads.
     pub fn can_run(&self, needs: &Needs) -> bool {
         let has_matrices = needs.cooperative_matrix.is_none() || needs.cooperative_matrix == self.matrix_size;
-        let has_subgroups = needs.subgroup_size.is_none_or(|size| self.subgroups.contains(&size));
+        // Of several sizes, unmix counts on the largest one where there are matrices.
+        let has_size = |size: &u32| match needs.cooperative_matrix {
+            Some(_) => self.subgroups.last() == Some(size),
+            None => self.subgroups.contains(size),
+        };
+        let has_subgroups = needs.subgroup_size.as_ref().is_none_or(has_size);
         has_matrices && has_subgroups && needs.workgroup_bytes <= self.workgroup_bytes && needs.threads <= 1024
     }
 }

@@ -14,14 +14,11 @@ use crate::variants::Name;
 /// What `--check` would object to, but that is meant: the kernel, its variant, the chip (empty: every chip), and why. What
 /// nobody would choose on a chip stands here too.
 const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
-    (
-        "cross_product",
-        "cooperative_16_subgroup_32",
-        "",
-        "a matrix takes half of the registers of a subgroup of 32; AMD's chips would run the variant for 64",
-    ),
+    ("cross_product", "cooperative_16_subgroup_32", "", "its sums take half of the registers of a subgroup of 32"),
+    ("cross_product", "cooperative_16_subgroup_32_rows", "", "its sums take half of the registers of a subgroup of 32"),
     ("cross_product", "tile_128", "m1", "`tile_64` is chosen on Apple's chips"),
     ("projection", "tile_128", "m1", "`tile_64` is chosen on Apple's chips"),
+    ("hals_features", "threads_512", "m1", "`portable` is chosen on Apple's chips"),
     ("cross_product", "tile_128", "adreno750", "`tile_64` is chosen on Qualcomm's chips"),
     ("projection", "tile_128", "adreno750", "`tile_64` is chosen on Qualcomm's chips"),
 ];

@@ -24,7 +24,10 @@ for (const file of files) {
     try {
         await device.createComputePipelineAsync({ layout: "auto", compute: { module: shader, entryPoint: "main" } });
     } catch (error) {
-        problems.push(error.message);
+        // The null backend has the least limits that a device may have. Some variants need more threads.
+        if (!/workgroup_size\(.*\) that exceeds the maximum allowed/.test(error.message)) {
+            problems.push(error.message);
+        }
     }
     const error = await device.popErrorScope();
     if (error && problems.length === 0) {

@@ -57,10 +57,11 @@ cargo xtask test-python [--all | --wheel] [ARGS]
 cargo xtask test-mpi [ARGS] Build `unmix-mpi` and run its tests under mpirun, with up to 8 ranks on this machine, as `test`
                             does at its end. Linux only. Installs OpenMPI and libclang first, where this user may (Debian
                             and Ubuntu). ARGS go on to `cargo test`.
-cargo xtask test-devices [swiftshader [--all] | validation]
+cargo xtask test-devices [swiftshader [--all] | validation | noop]
                             Run the tests of the kernels on SwiftShader, a second software Vulkan device, and under Khronos'
                             validation layer with synchronization validation. Both come with Debian's Chromium, which is
-                            unpacked in ~/.cache/unmix if it is not installed.
+                            unpacked in ~/.cache/unmix if it is not installed. `noop` shows that a device which does nothing and
+                            reports no error is refused: Mesa 26's NVIDIA driver without an NVIDIA GPU.
                               --all         also those tests for which SwiftShader compiles for minutes
 cargo xtask docs-python     Write the reference of the Python package to target/doc-python, without a warning.
 cargo xtask test-exports    Export a fit of the demo's data to every target of `unmix export` and open each with the tool that

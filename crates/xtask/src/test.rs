@@ -1,14 +1,16 @@
 //! `cargo xtask test`: every test of the workspace, on a device that is there already or is made available.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 use crate::process::{cargo, root, run as run_command, stream};
 use crate::tally::Tally;
-use crate::vulkan::{self, Environment, OtherMesa};
-use crate::{arithmetic, chromium, pytest, test_mpi, test_python};
+use crate::vulkan::{self, Environment};
+use crate::{arithmetic, chromium, pytest, test_devices, test_mpi, test_python};
+
+/// The features of tests that need a certain device. They are always chosen together, so that the tests are built once.
+pub const SPECIAL_DEVICES: &str = "unmix-tests/cooperative,unmix-tests/noop-device";
 
 /// Suites that every run must include, each with at least one passed test. In addition, every file in a `tests/` folder
 /// must have run.
@@ -59,6 +61,9 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
             problems.extend(numeric(variable, &environment, &mut tally).err());
         }
         problems.extend(cooperative(&environment, &mut tally).err());
+        if test_devices::has_noop_device() {
+            problems.extend(test_devices::on_noop_device(&mut tally).err());
+        }
     }
     if args.is_empty() {
         for example in names_in(&root()?.join("crates/api/examples")) {
@@ -124,12 +129,12 @@ fn cooperative(environment: &Environment, tally: &mut Tally) -> Result<(), Strin
     match vulkan::COOPERATIVE.ensure() {
         Ok(mesa) => {
             println!("Tests on cooperative matrices run on {}.", mesa.folder.display());
-            words.extend(runner(&mesa)?);
+            words.extend(vulkan::runner(&mesa.launcher)?);
             environment.extend(mesa.environment);
         }
         Err(reason) => println!("Tests on cooperative matrices run on the device of the other tests: {reason}."),
     }
-    words.extend(["--release", "--workspace", "--features", "unmix-tests/cooperative"].map(str::to_owned));
+    words.extend(["--release", "--workspace", "--features", SPECIAL_DEVICES].map(str::to_owned));
     words.extend(["--test", "cooperative"].map(str::to_owned));
     let mut command = cargo(words)?;
     // This variable would choose among the devices of the other tests.
@@ -137,23 +142,13 @@ fn cooperative(environment: &Environment, tally: &mut Tally) -> Result<(), Strin
     stream(command.envs(environment), |line| tally.read(line))
 }
 
-/// Arguments with which cargo starts tests through the launcher of a Mesa. Its path may contain blanks.
-fn runner(mesa: &OtherMesa) -> Result<[String; 2], String> {
-    let quoted = |word: &OsString| {
-        let word = word.to_str().ok_or_else(|| format!("the path {} is not UTF-8", word.display()))?;
-        // A string of TOML.
-        Ok(format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")))
-    };
-    let launcher = mesa.launcher.iter().map(quoted).collect::<Result<Vec<String>, String>>()?;
-    Ok(["--config".to_owned(), format!("target.'cfg(all())'.runner=[{}]", launcher.join(", "))])
-}
-
 /// The names of all files of integration tests, of every package.
 fn test_files(root: &Path) -> Vec<String> {
     let crates = fs::read_dir(root.join("crates")).into_iter().flatten().flatten().map(|entry| entry.path());
     let crates = crates.filter(|folder| test_mpi::IS_POSSIBLE || !folder.ends_with("distributed"));
     let packages = crates.chain(["shaders", "tests", "benches"].map(|name| root.join(name)));
-    packages.flat_map(|package| names_in(&package.join("tests"))).collect()
+    let names = packages.flat_map(|package| names_in(&package.join("tests")));
+    names.filter(|name| name != "noop_device" || test_devices::has_noop_device()).collect()
 }
 
 /// NAME for each `NAME.rs` and `NAME/main.rs` in a folder, as cargo sees them.
@@ -248,14 +243,6 @@ mod tests {
         assert_eq!(joined(&["--", "gram"]), ["test --release --workspace -- gram"]);
         assert_eq!(joined(&["-p", "unmix", "--lib"]), ["test --release -p unmix --lib"]);
         assert_eq!(joined(&["--", "-p"]), ["test --release --workspace -- -p"]);
-    }
-
-    #[test]
-    fn a_launcher_may_have_blanks_in_its_path() {
-        let launcher = ["/my \"cache\"/ld-linux.so.2", "--library-path", "/my cache"].map(OsString::from).into();
-        let mesa = OtherMesa { folder: PathBuf::new(), launcher, environment: Environment::new() };
-        let expected = r#"target.'cfg(all())'.runner=["/my \"cache\"/ld-linux.so.2", "--library-path", "/my cache"]"#;
-        assert_eq!(runner(&mesa).unwrap(), ["--config", expected]);
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! `cargo xtask test-devices`: the tests of the kernels on a second software Vulkan device, and under Khronos' validation
-//! layer. Both come with Chromium.
+//! layer, which both come with Chromium. And those on a device that does nothing, which comes with Mesa.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
-use crate::packages::{Source, can_unpack, find, folder, unpack};
+use crate::packages::{Source, can_unpack, find, find_starting, folder, unpack};
 use crate::process::{cargo, stream, target};
 use crate::tally::Tally;
+use crate::test::SPECIAL_DEVICES;
 use crate::vulkan;
 
 const SWIFTSHADER: &str = "libvk_swiftshader.so";
+/// Where the manifests of Vulkan's drivers are below a root.
+const DRIVERS: &str = "usr/share/vulkan/icd.d";
 const LAYER: &str = "libVkLayer_khronos_validation.so";
 
 /// Tests that SwiftShader takes more than a minute of one core for, because it compiles the unrolled kernels slowly. They
@@ -41,20 +44,25 @@ pub fn run(args: &[String]) -> Result<(), Failure> {
         return Err("this command is for Vulkan on Linux".to_owned().into());
     }
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let (swiftshader, validation, is_all) = match args[..] {
-        [] => (true, true, false),
-        ["swiftshader"] => (true, false, false),
-        ["swiftshader", "--all"] => (true, false, true),
-        ["validation"] => (false, true, false),
+    let (swiftshader, validation, noop, is_all) = match args[..] {
+        [] => (true, true, true, false),
+        ["swiftshader"] => (true, false, false, false),
+        ["swiftshader", "--all"] => (true, false, false, true),
+        ["validation"] => (false, true, false, false),
+        ["noop"] => (false, false, true, false),
         _ => return Err(Failure::Usage(format!("`test-devices` does not take {}", args.join(" ")))),
     };
-    let libraries = libraries()?;
     let mut problems = Vec::new();
     if swiftshader {
-        problems.extend(on_swiftshader(&libraries, is_all).err());
+        problems.extend(libraries().and_then(|libraries| on_swiftshader(&libraries, is_all)).err());
     }
     if validation {
-        problems.extend(under_validation(&libraries).err());
+        problems.extend(libraries().and_then(|libraries| under_validation(&libraries)).err());
+    }
+    if noop {
+        let mut tally = Tally::default();
+        problems.extend(on_noop_device(&mut tally).err());
+        println!("A device that does nothing: {} passed, {} failed", tally.passed, tally.failed);
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
 }
@@ -89,6 +97,31 @@ fn on_swiftshader(libraries: &Path, is_all: bool) -> Result<(), String> {
     }
     let environment = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].map(|variable| (variable, manifest.clone()));
     kernels("SwiftShader", &environment, &words)
+}
+
+/// Whether the device that does nothing can be had.
+pub fn has_noop_device() -> bool {
+    cfg!(target_os = "linux") && can_unpack()
+}
+
+/// Runs the tests on a device that does nothing: Mesa's NVIDIA driver on a shim that takes its commands.
+pub fn on_noop_device(tally: &mut Tally) -> Result<(), String> {
+    let (mesa, shims) = (vulkan::COOPERATIVE.ensure()?, vulkan::shims()?);
+    let (driver, shim) = ("nouveau_icd", "libnouveau_noop_drm_shim.so");
+    let (Some(driver), Some(shim)) = (find_starting(&mesa.root().join(DRIVERS), driver), find(&shims, shim)) else {
+        return Err(format!("no {driver} in {} or no {shim} in {}", mesa.root().display(), shims.display()));
+    };
+    let mut launcher = mesa.launcher;
+    launcher.extend(["--preload".into(), shim.into()]);
+    let mut words = vec!["test".to_owned()];
+    words.extend(vulkan::runner(&launcher)?);
+    let rest = ["--release", "--workspace", "--features", SPECIAL_DEVICES, "--test", "noop_device"];
+    words.extend(rest.map(str::to_owned));
+    let mut command = cargo(words)?;
+    command.envs([("NOUVEAU_CHIPSET", "172"), ("NVK_I_WANT_A_BROKEN_VULKAN_DRIVER", "1")]);
+    command.envs(["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].map(|variable| (variable, driver.clone())));
+    command.env_remove("WGPU_ADAPTER_NAME");
+    stream(&mut command, |line| tally.read(line)).map_err(|problem| format!("on a device that does nothing, {problem}"))
 }
 
 fn under_validation(libraries: &Path) -> Result<(), String> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::adapter::{Opened, check_portable, is_software};
 use super::heap::device_memory;
+use super::marks::Marks;
 use super::pool::Pool;
 use crate::lock::lock;
 use crate::{DeviceMemory, EngineLimits, Error};
@@ -25,6 +26,7 @@ pub(super) struct Gpu {
     pub raw_limits: wgpu::Limits,
     pub limits: EngineLimits,
     pub pool: Pool,
+    pub marks: Marks,
     health: Arc<Health>,
 }
 
@@ -46,6 +48,7 @@ impl Gpu {
         Ok(Gpu {
             limits: engine_limits(&raw_limits, info.device_type),
             memory: device_memory(&device, &info),
+            marks: Marks::new(&device),
             device,
             queue,
             name: info.name,
@@ -142,9 +145,35 @@ impl Gpu {
         what: &str,
         encode: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<wgpu::SubmissionIndex, Error> {
+        self.marks.number(|number| self.submit_marked(what, number, encode, |_| ()))
+    }
+
+    /// Submits copies to a buffer that will be read, whose last [`marks::BYTES`](super::marks::BYTES) are for the marks. Returns the number
+    /// of the submission as well, for which [`Marks::vouch`] is asked when the buffer is there.
+    pub fn submit_read(
+        &self,
+        what: &str,
+        to: &wgpu::Buffer,
+        encode: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Result<(wgpu::SubmissionIndex, u64), Error> {
+        self.marks.number(|number| {
+            let submission = self.submit_marked(what, number, encode, |encoder| self.marks.bring(encoder, to))?;
+            Ok((submission, number))
+        })
+    }
+
+    fn submit_marked(
+        &self,
+        what: &str,
+        number: u64,
+        encode: impl FnOnce(&mut wgpu::CommandEncoder),
+        after_mark: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Result<wgpu::SubmissionIndex, Error> {
         self.call(what, 0, || {
             let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(what) });
             encode(&mut encoder);
+            self.marks.encode(&mut encoder, number);
+            after_mark(&mut encoder);
             self.queue.submit([encoder.finish()])
         })
     }

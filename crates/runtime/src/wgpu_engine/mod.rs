@@ -8,6 +8,7 @@ mod device;
 mod direct3d;
 mod heap;
 mod kernels;
+mod marks;
 mod panels;
 mod pipelines;
 mod pool;
@@ -33,6 +34,7 @@ use self::device::Gpu;
 use self::kernels::Kernels;
 use self::panels::Panels;
 use self::pipelines::Compose;
+use self::readback::Readback;
 use self::session::GpuSession;
 use crate::activations::Storage;
 use crate::{
@@ -69,8 +71,16 @@ impl WgpuEngine {
         let variants = choice.wanted_variants()?;
         let engine = Self::over(&adapter::open(choice).await?, choice.checked, compose)?;
         engine.gpu.listen();
+        engine.try_read().await?;
         variants.iter().try_for_each(|preference| engine.prefer(preference))?;
         Ok(engine)
+    }
+
+    /// Reads a few bytes. A device that drops what it is given is an error from here on, before anyone relies on it.
+    async fn try_read(&self) -> Result<(), Error> {
+        let name = "a first read";
+        let buffer = self.gpu.allocate(name, 4, wgpu::BufferUsages::COPY_SRC)?;
+        Readback::start(&self.gpu, name, &buffer, 0, 4)?.await.map(drop)
     }
 
     /// An engine on a caller's own device. The device's error and loss handlers stay the caller's: the engine catches

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use super::device::Gpu;
+use super::marks;
 use crate::Error;
 use crate::lock::lock;
 
@@ -18,9 +19,16 @@ const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::MAP_READ.union(wgpu::Buffe
 pub(super) struct Readback {
     gpu: Arc<Gpu>,
     what: String,
-    /// The staging buffer and its submission; none once the bytes were handed out, or where there are none to read.
-    pending: Option<(wgpu::Buffer, wgpu::SubmissionIndex)>,
+    /// None once the bytes were handed out, or where there are none to read.
+    pending: Option<Copy>,
     arrival: Arc<Mutex<Arrival>>,
+}
+
+struct Copy {
+    /// The bytes, and after them the marks of the submissions so far.
+    staging: wgpu::Buffer,
+    submission: wgpu::SubmissionIndex,
+    number: u64,
 }
 
 #[derive(Default)]
@@ -38,11 +46,12 @@ impl Readback {
         if bytes == 0 {
             return Ok(readback);
         }
-        let staging = match gpu.pool.take(bytes, USAGE) {
+        let size = bytes + marks::BYTES;
+        let staging = match gpu.pool.take(size, USAGE) {
             Some(staging) => staging,
-            None => gpu.allocate(&readback.what, bytes, USAGE)?,
+            None => gpu.allocate(&readback.what, size, USAGE)?,
         };
-        let submission = gpu.submit(&readback.what, |encoder| {
+        let (submission, number) = gpu.submit_read(&readback.what, &staging, |encoder| {
             encoder.copy_buffer_to_buffer(from, offset, &staging, 0, bytes);
         })?;
         let arrival = Arc::clone(&readback.arrival);
@@ -55,7 +64,7 @@ impl Readback {
                 }
             });
         })?;
-        readback.pending = Some((staging, submission));
+        readback.pending = Some(Copy { staging, submission, number });
         Ok(readback)
     }
 }
@@ -65,7 +74,7 @@ impl Future for Readback {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Some((_, submission)) = &this.pending else { return Poll::Ready(Ok(Vec::new())) };
+        let Some(Copy { submission, .. }) = &this.pending else { return Poll::Ready(Ok(Vec::new())) };
         if lock(&this.arrival).mapped.is_none()
             && let Err(error) = this.gpu.wait(submission)
         {
@@ -83,12 +92,18 @@ impl Future for Readback {
             Some(Ok(())) => {}
         }
         drop(arrival);
-        let Some((staging, _)) = this.pending.take() else { return Poll::Ready(Ok(Vec::new())) };
-        let bytes = match staging.get_mapped_range(..) {
-            Ok(view) => view.to_vec(),
+        let Some(Copy { staging, number, .. }) = this.pending.take() else { return Poll::Ready(Ok(Vec::new())) };
+        let (bytes, are_right) = match staging.get_mapped_range(..) {
+            Ok(view) => {
+                let (bytes, marks) = view.split_at(view.len() - marks::BYTES as usize);
+                (bytes.to_vec(), this.gpu.marks.vouch(marks, number))
+            }
             // It was mapped a moment ago, and nobody else has it: the device took it away.
             Err(error) => return Poll::Ready(Err(this.gpu.lost(&error.to_string()))),
         };
+        if !are_right {
+            return Poll::Ready(Err(this.gpu.lost("it skipped commands without an error")));
+        }
         if staging.size() <= KEPT && this.gpu.call(&this.what, 0, || staging.unmap()).is_ok() {
             this.gpu.pool.put(staging);
         }

@@ -243,6 +243,27 @@ fn long_recordings_are_submitted_in_order() {
 }
 
 #[test]
+fn a_submission_that_the_device_dropped_without_an_error_is_a_loss() {
+    let Some(engine) = engine() else { return };
+    let (session, values) = session(&engine);
+    session.write(values, 0, &words([1.0; 4])).unwrap();
+    let mut recording = Recording::new();
+    recording.dispatch(&SCALE, ElementType::F32, &1.0f32, &[values.into()], [4, 1, 1], Cost::default());
+    let prepared = session.prepare(recording).unwrap();
+    // More submissions than a read can vouch for, and several reads.
+    for _ in 0..3 {
+        (0..400).for_each(|_| prepared.run().unwrap());
+        assert_eq!(floats(&block_on(session.read(values, 0, 4)).unwrap()), [1.0]);
+    }
+    prepared.run().unwrap();
+    // The reads are submissions as well.
+    engine.gpu.marks.forget(&engine.gpu.queue, 3 * 401);
+    let error = block_on(session.read(values, 0, 4)).unwrap_err();
+    assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+    assert!(prepared.run().is_err());
+}
+
+#[test]
 fn panels_hold_padded_rows() {
     let Some(engine) = engine() else { return };
     // Rows of 5 are padded to 8 and 32 bytes; 65 rows a panel.

@@ -5,10 +5,11 @@ mod mesa;
 #[cfg(target_os = "linux")]
 mod probe;
 
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 pub use environment::Environment;
-pub use mesa::{COMPILER, COOPERATIVE, OtherMesa, shims};
+pub use mesa::{COMPILER, COOPERATIVE, shims};
 
 use crate::failure::Failure;
 use crate::packages;
@@ -99,4 +100,27 @@ pub fn ensure_device() -> Result<Environment, String> {
     answers(unpacked, " (lavapipe, unpacked now)")?.ok_or_else(|| {
         format!("lavapipe was unpacked, but no Vulkan device answers. {}, then start again", mesa::advice(&system))
     })
+}
+
+/// Arguments with which cargo starts tests through a launcher. Its path may contain blanks.
+pub fn runner(launcher: &[OsString]) -> Result<[String; 2], String> {
+    let quoted = |word: &OsString| {
+        let word = word.to_str().ok_or_else(|| format!("the path {} is not UTF-8", word.display()))?;
+        // A string of TOML.
+        Ok(format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")))
+    };
+    let launcher = launcher.iter().map(quoted).collect::<Result<Vec<String>, String>>()?;
+    Ok(["--config".to_owned(), format!("target.'cfg(all())'.runner=[{}]", launcher.join(", "))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launcher_may_have_blanks_in_its_path() {
+        let launcher = ["/my \"cache\"/ld-linux.so.2", "--library-path", "/my cache"].map(OsString::from);
+        let expected = r#"target.'cfg(all())'.runner=["/my \"cache\"/ld-linux.so.2", "--library-path", "/my cache"]"#;
+        assert_eq!(runner(&launcher).unwrap(), ["--config", expected]);
+    }
 }

@@ -1,7 +1,7 @@
 //! What the model of cycles says of the stages of an iteration.
 
 use serde_json::{Value, json};
-use unmix_kernels::{Device, Estimate, Machine, Recording, Stage, Traffic};
+use unmix_kernels::{Device, Estimate, Machine, Recording, Stage, Traffic, Variant};
 
 use super::words::short;
 use crate::failure::Failure;
@@ -35,6 +35,7 @@ impl Model {
                 "memory_seconds": estimate.memory,
                 "compute_seconds": estimate.compute,
                 "workgroups": estimate.workgroups,
+                "variant": estimate.variant,
             })
         });
         value["model"] = json!({ "stages": stages.collect::<Vec<_>>(), "seconds": self.seconds() });
@@ -44,6 +45,7 @@ impl Model {
     pub fn print(&self, stages: &[Stage], roofline: f64, style: Style) -> Result<(), Failure> {
         let headings = [
             "kernel",
+            "variant",
             "writes",
             ">launches",
             ">workgroups",
@@ -59,6 +61,7 @@ impl Model {
         for (stage, estimate) in stages.iter().zip(&self.0) {
             table.row(vec![
                 stage.kernel.to_owned(),
+                estimate.variant.filter(|name| *name != Variant::PORTABLE.name).unwrap_or_default().to_owned(),
                 stage.writes.clone(),
                 stage.commands.len().to_string(),
                 estimate.workgroups.to_string(),
@@ -72,7 +75,7 @@ impl Model {
         }
         let launches: usize = stages.iter().map(|stage| stage.commands.len()).sum();
         output::print(&format!(
-            "\nBy the model of cycles, with portable variants:\n\n{}\n{launches} launches take {} together, the roofline {}.\n",
+            "\nBy the model of cycles, with the variants that unmix would choose there:\n\n{}\n{launches} launches take {} together, the roofline {}.\n",
             table.render(style),
             style.strong(&short(whole)),
             short(roofline),
