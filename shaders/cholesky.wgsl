@@ -64,6 +64,10 @@ fn four_at(row: u32, column: u32) -> vec4<f32> {
     return vec4(at(row, column), at(row + 1u, column), at(row + 2u, column), at(row + 3u, column));
 }
 
+fn sixteen_at(row: u32, column: u32) -> mat4x4<f32> {
+    return mat4x4(four_at(row, column), four_at(row + 4u, column), four_at(row + 8u, column), four_at(row + 12u, column));
+}
+
 fn store(row: u32, column: u32, value: f32) {
     factors[base + row * params.stride + column] = value;
     factors[base + column * params.stride + row] = value;
@@ -74,6 +78,15 @@ fn store(row: u32, column: u32, value: f32) {
 fn rest_of(value: f32, x: mat4x4<f32>, place: u32) -> f32 {
     let v = place * BLOCK_VECTORS;
     return value - dot(x[0], tile[v]) - dot(x[1], tile[v + 1u]) - dot(x[2], tile[v + 2u]) - dot(x[3], tile[v + 3u]);
+}
+
+// Takes the block out of four elements of a column, whose values these were.
+fn update_four(values: vec4<f32>, x: mat4x4<f32>, row: u32, place: u32, column: u32) {
+    let start = base + row * params.stride + column;
+    factors[start] = rest_of(values.x, x, place);
+    factors[start + params.stride] = rest_of(values.y, x, place + 1u);
+    factors[start + 2u * params.stride] = rest_of(values.z, x, place + 2u);
+    factors[start + 3u * params.stride] = rest_of(values.w, x, place + 3u);
 }
 
 @compute @workgroup_size(THREADS)
@@ -173,10 +186,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var tile_column = 0u; tile_column < params.rank; tile_column += THREADS) {
             let column = tile_column + thread;
             if column >= first + BLOCK && column < params.rank {
-                var residual = mat4x4(
-                    four_at(first, column), four_at(first + 4u, column),
-                    four_at(first + 8u, column), four_at(first + 12u, column),
-                );
+                var residual = sixteen_at(first, column);
                 var x: f32;
                 x = residual[0].x / pivots[0];
                 store(first + 0u, column, x);
@@ -242,31 +252,28 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             for (var tile_column = 0u; tile_column < params.rank; tile_column += THREADS) {
                 let column = tile_column + thread;
                 if column >= chunk && column < params.rank {
-                let x = mat4x4(
-                    four_at(first, column), four_at(first + 4u, column),
-                    four_at(first + 8u, column), four_at(first + 12u, column),
-                );
-                // Up to the diagonal: below it is the mirror image.
-                for (var place_of_four = 0u; place_of_four < rows; place_of_four += 4u) {
-                    let row = chunk + place_of_four;
-                    if row + 3u <= column {
-                        // Four loads side by side hide each other's latency.
-                        let four = four_at(row, column);
-                        let start = base + row * params.stride + column;
-                        factors[start] = rest_of(four.x, x, place_of_four);
-                        factors[start + params.stride] = rest_of(four.y, x, place_of_four + 1u);
-                        factors[start + 2u * params.stride] = rest_of(four.z, x, place_of_four + 2u);
-                        factors[start + 3u * params.stride] = rest_of(four.w, x, place_of_four + 3u);
-                    } else {
-                        for (var r = 0u; r < 3u; r++) {
-                            if row + r <= column {
-                                factors[base + (row + r) * params.stride + column] =
-                                    rest_of(at(row + r, column), x, place_of_four + r);
+                    let x = sixteen_at(first, column);
+                    // Up to the diagonal: below it is the mirror image.
+                    for (var place = 0u; place < rows; place += BLOCK) {
+                        let row = chunk + place;
+                        if row + BLOCK - 1u <= column {
+                            // Sixteen loads side by side hide each other's latency.
+                            let values = sixteen_at(row, column);
+                            update_four(values[0], x, row, place, column);
+                            update_four(values[1], x, row + 4u, place + 4u, column);
+                            update_four(values[2], x, row + 8u, place + 8u, column);
+                            update_four(values[3], x, row + 12u, place + 12u, column);
+                        } else {
+                            // Few go through here, so its code should stay short: the number of rounds is not a constant.
+                            for (var r = 0u; r < min(BLOCK, rows - place); r++) {
+                                if row + r <= column {
+                                    factors[base + (row + r) * params.stride + column] =
+                                        rest_of(at(row + r, column), x, place + r);
+                                }
                             }
                         }
                     }
                 }
-            }
             }
         }
         // The next block reuses the workgroup memory.

@@ -99,13 +99,14 @@ var<workgroup> x_tile: array<f16, X_TILE>;
 var<workgroup> high_tile: array<f16, Y_TILE>;
 @if(exact)
 var<workgroup> low_tile: array<f16, Y_TILE>;
+// One matrix of sums for each part, on its way to memory. It comes before what is not a multiple of 16 bytes, because matrices
+// must be aligned to 16 bytes, and drivers place variables one after the other.
+var<workgroup> results: array<f32, PARTS * SIZE * SIZE>;
 // The largest magnitude in y so far, as the bits of a float. They compare as the float does.
 var<workgroup> largest: atomic<u32>;
 // The same of x.
 @if(bf16)
 var<workgroup> largest_x: atomic<u32>;
-// One matrix of sums for each part, on its way to memory.
-var<workgroup> results: array<f32, PARTS * SIZE * SIZE>;
 
 // Pairs of tokens in a stage. A task of a thread is to load 8 neurons and 4 features of a pair.
 const TOKEN_PAIRS = DEPTH / 2u;

@@ -14,7 +14,7 @@
 import package::shared::block_elimination::{
     BLOCK, BLOCK_VECTORS, HALF, ITEMS, ITEM_VECTORS, Residuals, item_tile, matrix_tile, rest_of, square, subtract,
 };
-import package::shared::compensated_sum::{Pairs, all_as_rounded, all_plus, plus_pair, total};
+import package::shared::compensated_sum::{all_as_rounded, plus, plus_pair};
 
 const THREADS = 128u;
 const PARTIALS = 256u;
@@ -48,43 +48,32 @@ var<workgroup> residual_tile: array<vec4<f32>, ITEMS * ITEM_VECTORS>;
 var<workgroup> inverses: array<vec4<f32>, BLOCK_VECTORS>;
 var<workgroup> sums: array<vec2<f32>, THREADS>;
 
-// Four columns of Q from column 4 * vector, zero outside.
+// Four columns of Q from column 4 * vector.
 fn gram_vector(row: u32, vector: u32) -> vec4<f32> {
     let row_vectors = params.gram_stride / 4u;
-    var value = vec4<f32>();
-    if row < params.rank && vector < row_vectors {
-        value = feature_gram[row * row_vectors + vector];
-    }
-    return value;
+    return feature_gram[min(row, params.rank - 1u) * row_vectors + min(vector, row_vectors - 1u)];
 }
 
 fn is_inside(token: u32, vector: u32) -> bool {
-    return token < params.rows && vector < params.stride / 4u;
+    return (token < params.rows) & (vector < params.stride / 4u);
 }
 
 fn place(token: u32, vector: u32) -> u32 {
-    return token * (params.stride / 4u) + vector;
+    return min(token, params.rows - 1u) * (params.stride / 4u) + min(vector, params.stride / 4u - 1u);
 }
 
 // Four coefficients of a token, zero outside.
 fn token_vector(token: u32, vector: u32, is_scaled: bool) -> vec4<f32> {
-    var value = vec4<f32>();
-    if is_inside(token, vector) {
-        value = coefficients[place(token, vector)];
-        if is_scaled {
-            value *= scales[vector];
-        }
+    var value = coefficients[place(token, vector)];
+    if is_scaled {
+        value *= scales[min(vector, params.stride / 4u - 1u)];
     }
-    return value;
+    return select(vec4<f32>(), value, is_inside(token, vector));
 }
 
 // Four projections of a token, zero outside.
 fn projection_vector(token: u32, vector: u32) -> vec4<f32> {
-    var value = vec4<f32>();
-    if is_inside(token, vector) {
-        value = projections[place(token, vector)];
-    }
-    return value;
+    return select(vec4<f32>(), projections[place(token, vector)], is_inside(token, vector));
 }
 
 fn penalty_of(token: u32) -> vec4<f32> {
@@ -128,52 +117,16 @@ fn steps_of(four: u32, residual: vec4<f32>, token: u32) -> vec4<f32> {
     return steps;
 }
 
-// The steps of a token within the block. The residuals of the features are in registers.
+// The steps of a token within the block. They take the place of the residuals.
 fn descend_block(token: u32) {
     let at = token * ITEM_VECTORS;
-    var r1 = residual_tile[at + 1u];
-    var r2 = residual_tile[at + 2u];
-    var r3 = residual_tile[at + 3u];
-    var r4 = residual_tile[at + 4u];
-    var r5 = residual_tile[at + 5u];
-    var r6 = residual_tile[at + 6u];
-    var r7 = residual_tile[at + 7u];
-    var steps = steps_of(0u, residual_tile[at], token);
-    r1 = rest_of(r1, square(0u, 1u), steps);
-    r2 = rest_of(r2, square(0u, 2u), steps);
-    r3 = rest_of(r3, square(0u, 3u), steps);
-    r4 = rest_of(r4, square(0u, 4u), steps);
-    r5 = rest_of(r5, square(0u, 5u), steps);
-    r6 = rest_of(r6, square(0u, 6u), steps);
-    r7 = rest_of(r7, square(0u, 7u), steps);
-    steps = steps_of(1u, r1, token);
-    r2 = rest_of(r2, square(1u, 2u), steps);
-    r3 = rest_of(r3, square(1u, 3u), steps);
-    r4 = rest_of(r4, square(1u, 4u), steps);
-    r5 = rest_of(r5, square(1u, 5u), steps);
-    r6 = rest_of(r6, square(1u, 6u), steps);
-    r7 = rest_of(r7, square(1u, 7u), steps);
-    steps = steps_of(2u, r2, token);
-    r3 = rest_of(r3, square(2u, 3u), steps);
-    r4 = rest_of(r4, square(2u, 4u), steps);
-    r5 = rest_of(r5, square(2u, 5u), steps);
-    r6 = rest_of(r6, square(2u, 6u), steps);
-    r7 = rest_of(r7, square(2u, 7u), steps);
-    steps = steps_of(3u, r3, token);
-    r4 = rest_of(r4, square(3u, 4u), steps);
-    r5 = rest_of(r5, square(3u, 5u), steps);
-    r6 = rest_of(r6, square(3u, 6u), steps);
-    r7 = rest_of(r7, square(3u, 7u), steps);
-    steps = steps_of(4u, r4, token);
-    r5 = rest_of(r5, square(4u, 5u), steps);
-    r6 = rest_of(r6, square(4u, 6u), steps);
-    r7 = rest_of(r7, square(4u, 7u), steps);
-    steps = steps_of(5u, r5, token);
-    r6 = rest_of(r6, square(5u, 6u), steps);
-    r7 = rest_of(r7, square(5u, 7u), steps);
-    steps = steps_of(6u, r6, token);
-    r7 = rest_of(r7, square(6u, 7u), steps);
-    steps = steps_of(7u, r7, token);
+    for (var four = 0u; four < BLOCK_VECTORS; four++) {
+        var rest = residual_tile[at + four];
+        for (var before = 0u; before < four; before++) {
+            rest = rest_of(rest, square(before, four), residual_tile[at + before]);
+        }
+        residual_tile[at + four] = steps_of(four, rest, token);
+    }
 }
 
 // What a thread contributes to a stage.
@@ -199,6 +152,11 @@ fn load(stage: u32, block: u32, sweep: u32, first_token: u32, thread: u32) -> St
     );
 }
 
+// The pair plus four values.
+fn plus_all(pair: vec2<f32>, values: vec4<f32>) -> vec2<f32> {
+    return plus(plus(plus(plus(pair, values.x), values.y), values.z), values.w);
+}
+
 // The block that follows. After the last one comes the first.
 fn after(block: u32, blocks: u32) -> u32 {
     return select(block + 1u, 0u, block + 1u == blocks);
@@ -215,15 +173,13 @@ fn main(
     let row = thread / BLOCK_VECTORS;
     let own = row * ITEM_VECTORS;
     let blocks = (params.rank + BLOCK - 1u) / BLOCK;
-    var products = Pairs();
+    var products = vec2<f32>();
     for (var first_token = workgroup.x * ITEMS; first_token < params.rows; first_token += workgroups.x * ITEMS) {
         let token = first_token + row;
-        let penalties = Residuals(penalty_of(token), penalty_of(token + HALF));
         for (var sweep = 0u; sweep < params.sweeps; sweep++) {
             for (var block = 0u; block < blocks; block++) {
                 let vector = block * BLOCK_VECTORS + column;
-                let own_projections = Residuals(projection_vector(token, vector), projection_vector(token + HALF, vector));
-                var residuals = Residuals(own_projections.first - penalties.first, own_projections.second - penalties.second);
+                var residuals = Residuals(vec4<f32>(), vec4<f32>());
                 // The block's own square comes last, and stays in the stage with the coefficients of the block.
                 var stage = after(block, blocks);
                 var next = load(stage, block, sweep, first_token, thread);
@@ -238,15 +194,14 @@ fn main(
                     stage = after(stage, blocks);
                     if step + 1u < blocks {
                         next = load(stage, block, sweep, first_token, thread);
+                    } else {
+                        next.first_y = projection_vector(token, vector);
+                        next.second_y = projection_vector(token + HALF, vector);
                     }
-                    subtract(&residuals, own, column, 0u);
-                    subtract(&residuals, own, column, 1u);
-                    subtract(&residuals, own, column, 2u);
-                    subtract(&residuals, own, column, 3u);
-                    subtract(&residuals, own, column, 4u);
-                    subtract(&residuals, own, column, 5u);
-                    subtract(&residuals, own, column, 6u);
-                    subtract(&residuals, own, column, 7u);
+                    for (var four = 0u; four < BLOCK_VECTORS; four += 2u) {
+                        subtract(&residuals, own, column, four);
+                        subtract(&residuals, own, column, four + 1u);
+                    }
                 }
                 if thread < BLOCK_VECTORS {
                     let weights = square(thread, thread);
@@ -255,8 +210,8 @@ fn main(
                         inverse_of(weights[2].z), inverse_of(weights[3].w),
                     );
                 }
-                residual_tile[own + column] = residuals.first;
-                residual_tile[own + HALF * ITEM_VECTORS + column] = residuals.second;
+                residual_tile[own + column] = next.first_y - penalty_of(token) + residuals.first;
+                residual_tile[own + HALF * ITEM_VECTORS + column] = next.second_y - penalty_of(token + HALF) + residuals.second;
                 workgroupBarrier();
                 if thread < ITEMS {
                     descend_block(thread);
@@ -271,15 +226,15 @@ fn main(
                     coefficients[place(token + HALF, vector)] = second_y;
                 }
                 if params.inner != 0u && sweep + 1u == params.sweeps {
-                    products = all_plus(products, all_as_rounded(first_y * own_projections.first));
-                    products = all_plus(products, all_as_rounded(second_y * own_projections.second));
+                    products = plus_all(products, all_as_rounded(first_y * projection_vector(token, vector)));
+                    products = plus_all(products, all_as_rounded(second_y * projection_vector(token + HALF, vector)));
                 }
             }
         }
     }
 
     if params.inner != 0u {
-        sums[thread] = total(products);
+        sums[thread] = products;
         for (var half = THREADS / 2u; half > 0u; half /= 2u) {
             workgroupBarrier();
             if thread < half {

@@ -38,29 +38,23 @@ var<workgroup> inverses: array<vec4<f32>, BLOCK_VECTORS>;
 // Where the factor begins, in vectors.
 var<private> base: u32;
 
-// Four columns of the factor from column 4 * vector, zero outside.
+// Four columns of the factor from column 4 * vector. Outside, any others: no row or column of the solution depends on them
+// that is stored.
 fn factor_vector(row: u32, vector: u32) -> vec4<f32> {
     let row_vectors = params.stride / 4u;
-    var value = vec4<f32>();
-    if row < params.rank && vector < row_vectors {
-        value = factors[base + row * row_vectors + vector];
-    }
-    return value;
+    return factors[base + min(row, params.rank - 1u) * row_vectors + min(vector, row_vectors - 1u)];
 }
 
 // Four columns of the solution, zero outside.
 fn solution_vector(row: u32, vector: u32) -> vec4<f32> {
     let row_vectors = params.feature_stride / 4u;
-    var value = vec4<f32>();
-    if row < params.rank && vector < row_vectors {
-        value = solution[row * row_vectors + vector];
-    }
-    return value;
+    let value = solution[min(row, params.rank - 1u) * row_vectors + min(vector, row_vectors - 1u)];
+    return select(vec4<f32>(), value, (row < params.rank) & (vector < row_vectors));
 }
 
 fn store(row: u32, vector: u32, value: vec4<f32>) {
     let row_vectors = params.feature_stride / 4u;
-    if row < params.rank && vector < row_vectors {
+    if (row < params.rank) & (vector < row_vectors) {
         solution[row * row_vectors + vector] = value;
     }
 }

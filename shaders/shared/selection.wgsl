@@ -117,31 +117,11 @@ fn magnitudes_at(feature: u32, v: u32) -> vec4<u32> {
     return magnitudes_of(values);
 }
 
+// Which of four neurons are as large as `least`, as bits.
 @if(short_list)
-fn count_listed(magnitudes: vec4<u32>, v: u32, least: u32) -> u32 {
-    let ones = select(vec4(0u), vec4(1u), (magnitudes >= vec4(least)) & are_neurons(v));
-    return ones.x + ones.y + ones.z + ones.w;
-}
-
-// Lists an entry, and returns the place of the next one.
-@if(short_list)
-fn append(magnitude: u32, neuron: u32, least: u32, place: u32) -> u32 {
-    if magnitude < least || neuron >= params.columns {
-        return place;
-    }
-    if place < LISTED {
-        listed_neurons[place] = neuron;
-        listed_magnitudes[place] = magnitude;
-    }
-    return place + 1u;
-}
-
-@if(short_list)
-fn append_four(magnitudes: vec4<u32>, v: u32, least: u32, place: u32) -> u32 {
-    let second = append(magnitudes.x, 4u * v, least, place);
-    let third = append(magnitudes.y, 4u * v + 1u, least, second);
-    let fourth = append(magnitudes.z, 4u * v + 2u, least, third);
-    return append(magnitudes.w, 4u * v + 3u, least, fourth);
+fn large_bits(magnitudes: vec4<u32>, v: u32, least: u32) -> u32 {
+    let bits = select(vec4(0u), BITS, (magnitudes >= vec4(least)) & are_neurons(v));
+    return bits.x | bits.y | bits.z | bits.w;
 }
 
 // Lists the entries of a run that are as large as `least`. Returns where the thread's own entries begin and end.
@@ -153,8 +133,6 @@ fn list_run(feature: u32, run: u32, least: u32, thread: u32) -> vec2<u32> {
     let b = magnitudes_at(feature, v + THREADS);
     let c = magnitudes_at(feature, v + 2u * THREADS);
     let d = magnitudes_at(feature, v + 3u * THREADS);
-    var count = count_listed(a, v, least) + count_listed(b, v + THREADS, least);
-    count += count_listed(c, v + 2u * THREADS, least) + count_listed(d, v + 3u * THREADS, least);
     @if(threads_512)
     let e = magnitudes_at(feature, v + 4u * THREADS);
     @if(threads_512)
@@ -163,23 +141,26 @@ fn list_run(feature: u32, run: u32, least: u32, thread: u32) -> vec2<u32> {
     let g = magnitudes_at(feature, v + 6u * THREADS);
     @if(threads_512)
     let h = magnitudes_at(feature, v + 7u * THREADS);
+    var bits = large_bits(a, v, least) | (large_bits(b, v + THREADS, least) << 4u);
+    bits |= large_bits(c, v + 2u * THREADS, least) << 8u;
+    bits |= large_bits(d, v + 3u * THREADS, least) << 12u;
     @if(threads_512) {
-        count += count_listed(e, v + 4u * THREADS, least) + count_listed(f, v + 5u * THREADS, least);
-        count += count_listed(g, v + 6u * THREADS, least) + count_listed(h, v + 7u * THREADS, least);
+        bits |= large_bits(e, v + 4u * THREADS, least) << 16u;
+        bits |= large_bits(f, v + 5u * THREADS, least) << 20u;
+        bits |= large_bits(g, v + 6u * THREADS, least) << 24u;
+        bits |= large_bits(h, v + 7u * THREADS, least) << 28u;
     }
-    if count == 0u {
+    if bits == 0u {
         return vec2<u32>();
     }
-    let begin = atomicAdd(&listed, count);
-    var end = append_four(a, v, least, begin);
-    end = append_four(b, v + THREADS, least, end);
-    end = append_four(c, v + 2u * THREADS, least, end);
-    end = append_four(d, v + 3u * THREADS, least, end);
-    @if(threads_512) {
-        end = append_four(e, v + 4u * THREADS, least, end);
-        end = append_four(f, v + 5u * THREADS, least, end);
-        end = append_four(g, v + 6u * THREADS, least, end);
-        end = append_four(h, v + 7u * THREADS, least, end);
+    let begin = atomicAdd(&listed, countOneBits(bits));
+    let end = min(begin + countOneBits(bits), LISTED);
+    for (var place = begin; place < end; place++) {
+        let bit = firstTrailingBit(bits);
+        bits &= bits - 1u;
+        let vector = v + bit / 4u * THREADS;
+        listed_neurons[place] = 4u * vector + bit % 4u;
+        listed_magnitudes[place] = magnitudes_at(feature, vector)[bit % 4u];
     }
     return vec2(begin, end);
 }

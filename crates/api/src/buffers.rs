@@ -268,7 +268,7 @@ fn parts_to_fill(rank: u32, columns: u32, rows: u32, limits: &EngineLimits) -> u
 /// Parts of a product that has a single row, and so hardly any tiles.
 fn parts_of_a_row(rows: u32, limits: &EngineLimits) -> u32 {
     const FEWEST_ROWS: u32 = 64;
-    if limits.product_splits > 1 { (rows / FEWEST_ROWS).min(4 * limits.product_splits) } else { 1 }
+    if limits.product_splits > 1 { (rows / FEWEST_ROWS).min(2 * limits.product_splits) } else { 1 }
 }
 
 /// The Gram matrix enters the loss as it is, so that long f32 sums would cost the digits by which iterates differ.

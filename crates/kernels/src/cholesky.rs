@@ -6,7 +6,8 @@ use faer::{Mat, MatMut, Par};
 
 use crate::cholesky_step::cholesky_steps;
 use crate::{
-    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, Resource, Workspace,
+    Access, BufferId, Call, Chain, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, Resource,
+    Workspace,
 };
 
 /// The kernel's metadata.
@@ -122,7 +123,7 @@ pub fn cholesky(recording: &mut Recording, gram: Matrix, factor: CholeskyFactor,
     let (ridge, relative) = ridge.params();
     let rank = u64::from(gram.rows);
     let [factors, status] = factor.resources();
-    recording.dispatch(
+    let recorded = recording.dispatch(
         &CHOLESKY,
         ElementType::F32,
         &Params { rank: gram.rows, stride: gram.stride, ridge, relative },
@@ -134,6 +135,23 @@ pub fn cholesky(recording: &mut Recording, gram: Matrix, factor: CholeskyFactor,
             flops: rank * rank * rank / 3,
         },
     );
+    recorded.chain = chain(rank);
+}
+
+/// What the shader does one after the other. A root and the quotients by it count as a barrier each.
+fn chain(rank: u64) -> Chain {
+    const BLOCK: u64 = 16;
+    const CHUNK: u64 = 128;
+    let tiles = rank.div_ceil(256);
+    let mut chain = Chain::default();
+    for first in (0..rank).step_by(BLOCK as usize) {
+        let rest = rank.saturating_sub(first + BLOCK);
+        let chunks = rest.div_ceil(CHUNK);
+        // Below the block, a thread loads 16 rows of its column at a time.
+        chain.barriers += 3 * BLOCK + 6 + 2 * chunks;
+        chain.loads += 1 + tiles + chunks * (1 + tiles) + tiles * rest.div_ceil(BLOCK);
+    }
+    chain
 }
 
 /// Rank up to which one thread is faster than several.

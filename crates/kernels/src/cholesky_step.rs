@@ -1,7 +1,7 @@
 //! A block of rows of the Cholesky factorization of a large Gram matrix, over many workgroups.
 
 use crate::cholesky::{CholeskyFactor, FAILED, Ridge, Ridged, STATUS_WORDS, SUCCEEDED};
-use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, Call, Chain, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Rows of a block.
 const BLOCK: u32 = 32;
@@ -52,7 +52,7 @@ pub(crate) fn cholesky_steps(recording: &mut Recording, gram: Matrix, factor: Ch
             };
             let rest = gram.rows.saturating_sub(first + BLOCK);
             let tiles = rest.div_ceil(TILE).max(1);
-            recording.dispatch(
+            let recorded = recording.dispatch(
                 &CHOLESKY_STEP,
                 ElementType::F32,
                 &params,
@@ -60,6 +60,8 @@ pub(crate) fn cholesky_steps(recording: &mut Recording, gram: Matrix, factor: Ch
                 [tiles, tiles, 1],
                 if attempt == 0 { cost(gram, first, rest) } else { Cost::default() },
             );
+            // A root and the quotients by it count as a barrier each.
+            recorded.chain = Chain { barriers: 3 * u64::from(BLOCK) + 6, loads: 4 };
         }
     }
 }

@@ -2,7 +2,7 @@
 //! also counts launches, the latency of memory, workgroups that do not fill the device, and the instructions around the
 //! arithmetic. `docs/performance.md` lists what it assumes.
 
-use crate::{CROSS_PRODUCT, Command, Device, Dispatch, Offer, Precision, Stage, Traffic};
+use crate::{CROSS_PRODUCT, Chain, Command, Device, Dispatch, Offer, Precision, Stage, Traffic};
 
 /// What the model knows of a device beyond its [`Device`].
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,10 @@ const MACHINES: [(&str, u32, f64, Option<u32>); 8] = [
 const LAUNCH: f64 = 3e-6;
 /// Seconds from a load to its value, from memory.
 const LATENCY: f64 = 0.6e-6;
+/// Seconds from a load to its value, from the cache.
+const CACHE_LATENCY: f64 = 0.2e-6;
+/// Cycles of a barrier, and of what is read from workgroup memory behind it.
+const BARRIER: f64 = 60.0;
 /// Bytes that a thread has on their way at a time, unless [`Code::loading`] says otherwise: two vectors.
 const BYTES_ON_THE_WAY: f64 = 32.0;
 /// Bandwidth of the cache, as a multiple of that of memory.
@@ -61,20 +65,21 @@ struct Code {
 }
 
 /// From `cargo xtask shader-stats --chip ampere`. A kernel that is not here counts as [`OTHER`]. On cooperative matrices an iteration of the
-/// loop is a stage of 32 tokens of f16, whose products count once, also where they are taken of two halves; bf16 takes about a tenth more. The variant for subgroups of 64 is that
-/// of `--chip navi31`, where a core has two SIMDs and a matrix instruction takes 32 cycles.
+/// loop is a stage of 32 tokens of f16, whose products count once, also where they are taken of two halves; bf16
+/// takes about a tenth more. The variant for subgroups of 64 is that of `--chip navi31`, where a core has two SIMDs and a matrix
+/// instruction takes 32 cycles.
 const CODES: &[Code] = &[
-    code("cholesky", "portable", 256, 1024, [543, 512, 1023]),
+    code("cholesky", "portable", 256, 896, [749, 512, 2152]),
     code("cross_product", "cooperative_16_subgroup_32", 128, 384, [738, 4096, 1768]),
     rounded("cross_product", "cooperative_16_subgroup_32", 128, 384, [620, 4096, 1564]),
     code("cross_product", "cooperative_16_subgroup_64", 256, 512, [276, 2048, 1268]),
     rounded("cross_product", "cooperative_16_subgroup_64", 256, 512, [195, 2048, 691]),
     code("cross_product", "tile_128", 256, 512, [1194, 2048, 1427]),
     code("cross_product", "tile_64", 256, 1152, [682, 1024, 984]),
-    code("hals_coefficients", "portable", 128, 768, [2148, 1648, 4732]),
+    code("hals_coefficients", "portable", 128, 768, [615, 528, 1300]),
     // Eight vectors of a row side by side, and four.
-    code("hals_features", "threads_512", 512, 512, [76, 8, 112]).loading(128.0),
-    code("hals_features", "portable", 256, 640, [76, 8, 112]).loading(64.0),
+    code("hals_features", "threads_512", 512, 640, [1057, 128, 2420]).loading(128.0),
+    code("hals_features", "portable", 256, 640, [1057, 128, 2420]).loading(64.0),
     // Two vectors and two weights. Of 30 features, those that keep 2% of the neurons have 19 operations for a thread. The
     // inner loop is counted 3.5 times: so often it runs for the busiest thread of a warp.
     code("hals_residuals", "portable", 256, 896, [752, 19, 1632]).loading(64.0),
@@ -83,7 +88,7 @@ const CODES: &[Code] = &[
     code("projection", "tile_128", 256, 512, [1371, 2048, 2051]),
     code("projection", "tile_64", 256, 1024, [859, 1024, 1571]),
     code("sparse_projection", "portable", 128, 640, [191, 64, 457]),
-    code("triangular_solve", "portable", 128, 1152, [66, 64, 154]),
+    code("triangular_solve", "portable", 128, 1152, [635, 512, 1356]),
 ];
 
 /// A kernel that streams: a vector of four in, two operations each, and indices.
@@ -139,6 +144,8 @@ pub struct Estimate {
     pub memory: f64,
     /// Arithmetic.
     pub compute: f64,
+    /// What a workgroup does one after the other.
+    pub chain: f64,
     /// Workgroups, 0 for a copy or a clear.
     pub workgroups: u64,
     /// The variant of the kernel that the device would choose.
@@ -146,9 +153,9 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Seconds. Bytes move while the device computes.
+    /// Seconds. Bytes move while the device computes, and while workgroups wait.
     pub fn seconds(&self) -> f64 {
-        self.launch + self.memory.max(self.compute)
+        self.launch + self.memory.max(self.compute).max(self.chain)
     }
 }
 
@@ -198,7 +205,10 @@ impl Machine {
         let peak = if uses_matrices { SUSTAINED * device.peak_of(dispatch) } else { device.peak };
         let rate = (code.rate(resident / WARP) * self.clock).min(peak / f64::from(self.cores));
         let compute = of_a_core as f64 * flops / rate;
-        Estimate { launch: LAUNCH, memory, compute, workgroups, variant: Some(variant.name) }
+        // Workgroups beyond those that fit on a core begin when others have ended.
+        let Chain { barriers, loads } = dispatch.chain.times(of_a_core.div_ceil(fit));
+        let chain = barriers as f64 * BARRIER / self.clock + loads as f64 * CACHE_LATENCY;
+        Estimate { launch: LAUNCH, memory, compute, chain, workgroups, variant: Some(variant.name) }
     }
 
     /// The estimates of stages, whose commands are those of a recording with this traffic.
@@ -213,6 +223,7 @@ impl Machine {
             launch: sum.launch + next.launch,
             memory: sum.memory + next.memory,
             compute: sum.compute + next.compute,
+            chain: sum.chain + next.chain,
             workgroups: sum.workgroups.max(next.workgroups),
             variant: sum.variant.or(next.variant),
         };
@@ -238,7 +249,10 @@ fn read_again(dispatch: &Dispatch, [across, down, _]: [u32; 3]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DEVICES, ElementType, KERNELS, Recording, Summation, Workspace, cross_product, inner_product};
+    use crate::{
+        CholeskyFactor, DEVICES, ElementType, KERNELS, Recording, Ridge, Summation, Workspace, cholesky, cross_product,
+        inner_product,
+    };
 
     fn h100() -> (Device, Machine) {
         let device: Device = "h100".parse().unwrap();
@@ -336,6 +350,22 @@ mod tests {
         // An edge costs as much as a whole tile.
         let edge = plain([1024, 128, 68]);
         assert!((edge.compute / four.compute - 1.0).abs() < 1e-9, "{edge:?}");
+    }
+
+    #[test]
+    fn steps_that_wait_for_one_another_take_their_time_on_any_device() {
+        let (device, machine) = h100();
+        let (mut workspace, mut recording) = (Workspace::default(), Recording::default());
+        let (gram, factor) = (workspace.matrix("gram", 400, 400), CholeskyFactor::in_workspace(&mut workspace, 400));
+        cholesky(&mut recording, gram, factor, Ridge::Relative(1e-7));
+        let traffic = recording.traffic(&workspace, device.cache_bytes);
+        let of = |machine: &Machine| machine.estimate(&device, &recording.commands[0], &traffic[0]);
+        let estimate = of(&machine);
+        // 400 pivots, each with a barrier, a root and quotients.
+        assert!(estimate.chain > 400.0 * 3.0 * BARRIER / machine.clock, "{estimate:?}");
+        assert_eq!(estimate.seconds(), LAUNCH + estimate.chain);
+        let more_cores = Machine { cores: 10 * machine.cores, ..machine };
+        assert_eq!(of(&more_cores).chain, estimate.chain);
     }
 
     #[test]

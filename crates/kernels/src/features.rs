@@ -3,7 +3,7 @@
 use crate::cross_product::{Split, Summation, cross_product_parts};
 use crate::fixed_order_sum::PendingSum;
 use crate::{
-    BufferId, CholeskyFactor, Matrix, Precision, Recording, Ridge, Workspace, cholesky, gather_projection,
+    BufferId, Chain, CholeskyFactor, Matrix, Precision, Recording, Ridge, Workspace, cholesky, gather_projection,
     hals_features, hals_residuals, projection, sparse_projection, triangular_solve,
 };
 
@@ -37,6 +37,20 @@ impl Features {
     pub fn is_sparse(&self) -> bool {
         is_sparse(self.kept, self.dense.columns)
     }
+}
+
+/// What `shaders/shared/selection.wgsl` does one after the other for a feature. With a short list of candidates, the row is read
+/// once for all, and the magnitudes of the few that are kept once more. Otherwise it is read in every pass, as often as a thread has vectors.
+pub(crate) fn selection_chain(columns: u32, from_short_list: bool) -> Chain {
+    const NEURONS_AT_ONCE: u32 = 1024;
+    const CHUNK: u32 = 8192;
+    let (digits, scan) = (4, 8);
+    let list = if from_short_list { 3 } else { 0 };
+    let passes = if from_short_list { 2 } else { digits + 3 };
+    let rows = if from_short_list { 1 } else { u64::from(columns.div_ceil(NEURONS_AT_ONCE)) };
+    let chunks = u64::from(columns.div_ceil(CHUNK));
+    let barriers = list + digits * (4 + scan) + scan + 2 + chunks * (6 + scan);
+    Chain { barriers, loads: passes * rows }
 }
 
 /// Whether projecting onto features that keep `kept` of `neurons` neurons is faster by gathering those than by the

@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use crate::features::selection_chain;
 use crate::normalization::norm_of;
 use crate::winner_take_all::keep_largest;
 use crate::{Access, BufferId, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
@@ -45,7 +46,7 @@ pub fn least_squares_cut(recording: &mut Recording, gram: Matrix, features: &Fea
     let (dense, rank) = (features.dense, u64::from(gram.rows));
     let entries = rank * u64::from(features.kept) * 4;
     let kept = if cut.relaxation > 0.0 { Moved::updated(entries) } else { Moved::written(entries) };
-    recording.dispatch(
+    let recorded = recording.dispatch(
         &LEAST_SQUARES_CUT,
         ElementType::F32,
         &Params {
@@ -63,6 +64,7 @@ pub fn least_squares_cut(recording: &mut Recording, gram: Matrix, features: &Fea
             flops: if cut.relaxation > 0.0 { 2 * dense.elements() } else { 0 } + entries / 4,
         },
     );
+    recorded.chain = selection_chain(dense.columns, false);
 }
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {

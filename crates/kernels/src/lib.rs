@@ -83,7 +83,9 @@ pub use normalize_coefficients::{NORMALIZE_COEFFICIENTS, normalize_coefficients}
 pub use offer::Offer;
 pub use projection::{PROJECTION, projection};
 pub use promise::{Precision, Promise};
-pub use recording::{BufferId, BufferSpec, Command, Cost, Dispatch, Matrix, Moved, Recording, Resource, Workspace};
+pub use recording::{
+    BufferId, BufferSpec, Chain, Command, Cost, Dispatch, Matrix, Moved, Recording, Resource, Workspace,
+};
 pub use reduction::{ReducedSum, Reduction, SumKind};
 pub use roofline::{Bound, DEVICES, Device, DeviceError, Stage, device_names, stages};
 pub use sparse_projection::{SPARSE_PROJECTION, sparse_projection};

@@ -228,6 +228,23 @@ impl Cost {
     }
 }
 
+/// What a workgroup does one after the other, however many threads and workgroups there are. This is an input of the model of cycles. A kernel
+/// whose work is in one loop, or side by side, has none: the machine code of its loop tells how long it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// Barriers, each with what is read from workgroup memory behind it.
+    pub barriers: u64,
+    /// Loads of what is in the cache, each of which waits for the one before.
+    pub loads: u64,
+}
+
+impl Chain {
+    /// This chain so many times, one after the other.
+    pub fn times(self, count: u64) -> Chain {
+        Chain { barriers: self.barriers * count, loads: self.loads * count }
+    }
+}
+
 /// One kernel over given operands.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
@@ -246,6 +263,8 @@ pub struct Dispatch {
     pub extent: [u32; 3],
     /// Cost for the roofline model.
     pub cost: Cost,
+    /// What a workgroup does one after the other.
+    pub chain: Chain,
 }
 
 /// A command of a recording.
@@ -315,6 +334,7 @@ impl Recording {
             bindings: bindings.to_vec(),
             extent,
             cost,
+            chain: Chain::default(),
         }));
         match self.commands.last_mut() {
             Some(Command::Dispatch(dispatch)) => dispatch,

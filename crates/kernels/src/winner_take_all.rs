@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{bring_to_unit_norm, largest};
+use crate::features::selection_chain;
 use crate::{Access, Call, Cost, ElementType, Features, Kernel, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
@@ -30,7 +31,7 @@ struct Params {
 pub fn winner_take_all(recording: &mut Recording, features: &Features, unit_norm: bool) {
     let dense = features.dense;
     let kept = u64::from(dense.rows) * u64::from(features.kept) * 4;
-    recording.dispatch(
+    let recorded = recording.dispatch(
         &WINNER_TAKE_ALL,
         ElementType::F32,
         &Params { columns: dense.columns, stride: dense.stride, kept: features.kept, unit_norm: unit_norm.into() },
@@ -38,6 +39,7 @@ pub fn winner_take_all(recording: &mut Recording, features: &Features, unit_norm
         [dense.rows, 1, 1],
         Cost { moved: vec![dense.updated(), Moved::written(kept), Moved::written(kept)], flops: 0 },
     );
+    recorded.chain = selection_chain(dense.columns, false);
 }
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {

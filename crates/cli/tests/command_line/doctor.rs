@@ -31,5 +31,17 @@ fn a_required_gpu_decides_the_exit_code() {
     let run = unmix(&["doctor", "--require", "gpu", "--json", "-q"]);
     let engines = run.json()["engines"].as_array().expect("an array").clone();
     let good = engines.iter().any(|engine| engine["engine"] == "gpu" && engine["passed"] == true);
+    for engine in engines.iter().filter(|engine| engine["engine"] == "gpu" && engine["passed"] == true) {
+        let chosen = engine["cross_products"].as_array().expect("an array");
+        assert_eq!(chosen.len(), 3, "a variant for each type of activations: {chosen:?}");
+        // Each is among those that were checked.
+        for variant in chosen.iter().map(|chosen| chosen["variant"].as_str().expect("text")) {
+            let name = format!("larger, projected-ls, cross_product {variant}");
+            assert!(
+                engine["checks"].as_array().expect("an array").iter().any(|check| check["solver"] == *name),
+                "{name}"
+            );
+        }
+    }
     assert_eq!(run.code, if good { 0 } else { 3 }, "{}", run.stderr);
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 
 use super::component_stores::component_stores;
 use super::*;
@@ -109,6 +109,24 @@ fn every_shader_keeps_within_its_needs() {
             .map(|(_, variable)| module.types[variable.ty].inner.size(module.to_ctx()).next_multiple_of(16))
             .sum();
         assert!(memory <= needs.workgroup_bytes, "{name}: {memory} bytes of workgroup memory");
+    });
+}
+
+/// Matrices in workgroup memory must be aligned to 16 bytes, and drivers place variables one after the other.
+#[test]
+fn arrays_of_cooperative_matrices_come_before_what_would_misalign_them() {
+    for_every_variant(|_, variant, name, module, _| {
+        if variant.needs.cooperative_matrix.is_none() {
+            return;
+        }
+        let mut offset = 0;
+        for (_, variable) in module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::WorkGroup) {
+            let ty = &module.types[variable.ty].inner;
+            let is_array = matches!(ty, TypeInner::Array { .. });
+            assert!(!is_array || offset % 16 == 0, "{name}: {:?} is at byte {offset}", variable.name);
+            offset += ty.size(module.to_ctx());
+        }
+        assert!(offset > 0, "{name}: no workgroup memory");
     });
 }
 

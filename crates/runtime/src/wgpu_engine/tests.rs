@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use unmix_kernels::{
-    Access, BufferId, CROSS_PRODUCT, Call, Command, ComposeError, Cost, Dispatch, ElementType, Kernel, Memory,
+    Access, BufferId, CROSS_PRODUCT, Call, Chain, Command, ComposeError, Cost, Dispatch, ElementType, Kernel, Memory,
     PORTABLE, Precision, Promise, Recording, Resource, Variant, Workspace, compose,
 };
 
@@ -420,6 +420,7 @@ fn mistakes_are_refused_in_words() {
             bindings: bindings.to_vec(),
             extent: [1, 1, 1],
             cost: Cost::default(),
+            chain: Chain::default(),
         })],
     };
     refused(one(&TWO, &[values.into(), values.into()]), "twice");

@@ -59,7 +59,8 @@ pub(super) fn offer(
         // take the largest where cooperative matrices are used.
         usual_subgroup: if is_metal { 32 } else { info.subgroup_max_size },
         cooperative_matrices: matrices.iter().filter(|_| cooperative).filter_map(usable_size).collect(),
-        // Apple's GPUs multiply matrices on the same units as everything else.
+        // Apple's GPUs multiply matrices on the same units as everything else. Software renderers do so too, but they are there for tests,
+        // and do what a GPU would do.
         fast_matrices: !is_metal,
         few_registers: is_metal || info.vendor == QUALCOMM,
     }

@@ -34,6 +34,7 @@ impl Model {
                 "launch_seconds": estimate.launch,
                 "memory_seconds": estimate.memory,
                 "compute_seconds": estimate.compute,
+                "chain_seconds": estimate.chain,
                 "workgroups": estimate.workgroups,
                 "variant": estimate.variant,
             })
@@ -52,6 +53,7 @@ impl Model {
             ">launch",
             ">memory",
             ">compute",
+            ">chain",
             ">time",
             ">share",
             ">roofline",
@@ -68,6 +70,7 @@ impl Model {
                 short(estimate.launch),
                 short(estimate.memory),
                 short(estimate.compute),
+                short(estimate.chain),
                 short(estimate.seconds()),
                 percent(estimate.seconds() / whole),
                 short(stage.seconds),
