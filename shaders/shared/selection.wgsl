@@ -41,17 +41,14 @@ var<workgroup> before_word: array<u32, THREADS>;
 // The digit of the m-th largest magnitude, and how many of those with this digit are kept.
 var<workgroup> chosen: vec2<u32>;
 
-// For each of the first `count` threads, the sum of all values up to its own. The caller needs a barrier before it reads
-// or writes `scan` again.
-fn inclusive_scan(value: u32, thread: u32, count: u32) -> u32 {
+// For each thread, the sum of all values up to its own. The caller needs a barrier before it reads or writes `scan` again.
+fn inclusive_scan(value: u32, thread: u32) -> u32 {
     var sum = value;
     var half = 0u;
-    for (var step = 1u; step < count; step *= 2u) {
-        if thread < count {
-            scan[half + thread] = sum;
-        }
+    for (var step = 1u; step < THREADS; step *= 2u) {
+        scan[half + thread] = sum;
         workgroupBarrier();
-        if thread >= step && thread < count {
+        if thread >= step {
             sum += scan[half + thread - step];
         }
         half = THREADS - half;
@@ -204,6 +201,39 @@ fn count_candidate(magnitude: u32, neuron: u32, least: u32, digits: Digits) -> u
     return count_digit(magnitude, digits);
 }
 
+const GROUPS = 16u;
+
+// The counts of four digits from the `first` on, counted from the top.
+fn four_counts(first: u32) -> vec4<u32> {
+    let at = DIGITS - 1u - first;
+    return vec4(
+        atomicLoad(&histogram[at]), atomicLoad(&histogram[at - 1u]),
+        atomicLoad(&histogram[at - 2u]), atomicLoad(&histogram[at - 3u]),
+    );
+}
+
+fn count_of_group(first: u32) -> u32 {
+    var counts = vec4<u32>();
+    for (var digit = 0u; digit < DIGITS / GROUPS; digit += 4u) {
+        counts += four_counts(first + digit);
+    }
+    return counts.x + counts.y + counts.z + counts.w;
+}
+
+// How many magnitudes have a digit that comes before the `digit`-th, counted from the top. The counts of the groups are in
+// `scan`. All are looked at, so that no load waits for another.
+fn count_before_digit(digit: u32) -> u32 {
+    let own_group = digit / (DIGITS / GROUPS);
+    let first = own_group * (DIGITS / GROUPS);
+    var counts = vec4<u32>();
+    for (var i = 0u; i < GROUPS; i += 4u) {
+        let groups = vec4(scan[i], scan[i + 1u], scan[i + 2u], scan[i + 3u]);
+        counts += select(vec4(0u), groups, vec4(i) + LANES < vec4(own_group));
+        counts += select(vec4(0u), four_counts(first + i), vec4(first + i) + LANES < vec4(digit));
+    }
+    return counts.x + counts.y + counts.z + counts.w;
+}
+
 // Sets the bits of those of four neurons that are larger than the threshold, and of those that are equal. `i` is the
 // place of their vector in the chunk.
 fn mark(larger: vec4<bool>, equal: vec4<bool>, i: u32) {
@@ -281,16 +311,18 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
             atomicMax(&largest, thread_largest);
         }
         workgroupBarrier();
-        // Thread t takes the t-th digit, counted from the top.
-        var own = 0u;
-        var count = 0u;
-        if thread < DIGITS {
-            own = DIGITS - 1u - thread;
-            count = atomicLoad(&histogram[own]);
+        // Thread t takes the t-th digit, counted from the top. Before it come whole groups of digits, and others of its own.
+        if thread < GROUPS {
+            scan[thread] = count_of_group(thread * DIGITS / GROUPS);
         }
-        let up_to = inclusive_scan(count, thread, DIGITS);
-        if thread < DIGITS && up_to >= remaining && up_to - count < remaining {
-            chosen = vec2(own, remaining - (up_to - count));
+        workgroupBarrier();
+        if thread < DIGITS {
+            let own = DIGITS - 1u - thread;
+            let count = atomicLoad(&histogram[own]);
+            let before = count_before_digit(thread);
+            if before < remaining && before + count >= remaining {
+                chosen = vec2(own, remaining - before);
+            }
         }
         let choice = workgroupUniformLoad(&chosen);
         prefix |= choice.x << shift;
@@ -358,7 +390,7 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
         }
         workgroupBarrier();
         let own = (countOneBits(atomicLoad(&larger_bits[thread])) << 16u) | countOneBits(atomicLoad(&equal_bits[thread]));
-        let up_to = inclusive_scan(own, thread, THREADS);
+        let up_to = inclusive_scan(own, thread);
         before_word[thread] = up_to - own;
         // The last thread knows the counts of the whole chunk.
         if thread == THREADS - 1u {

@@ -49,7 +49,7 @@ pub(crate) fn selection_chain(columns: u32, from_short_list: bool) -> Chain {
     let passes = if from_short_list { 2 } else { digits + 3 };
     let rows = if from_short_list { 1 } else { u64::from(columns.div_ceil(NEURONS_AT_ONCE)) };
     let chunks = u64::from(columns.div_ceil(CHUNK));
-    let barriers = list + digits * (4 + scan) + scan + 2 + chunks * (6 + scan);
+    let barriers = list + digits * 5 + scan + 2 + chunks * (6 + scan);
     Chain { barriers, loads: passes * rows }
 }
 

@@ -113,10 +113,10 @@ pub fn hals_features(
 /// How many features of a range of `count` a dispatch takes. lavapipe ends a shader after 65,535 iterations of its loops,
 /// without an error.
 fn features_of_a_dispatch(columns: u32, count: u32) -> u32 {
-    const MOST_ITERATIONS: u32 = 60_000;
+    const MOST_ITERATIONS: u32 = 64_000;
     // By the portable variant: ten passes over a row of which 1,024 neurons are read at a time, scans and lists, and some
     // eight vectors that change, each in all later features.
-    let of_a_feature = 10 * columns.div_ceil(1024) + 150 + 8 * (count / 16 + 4);
+    let of_a_feature = 10 * columns.div_ceil(1024) + 200 + 8 * (count / 16 + 4);
     (MOST_ITERATIONS / of_a_feature).max(1)
 }
 
