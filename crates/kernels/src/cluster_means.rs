@@ -26,8 +26,8 @@ struct Params {
     means_stride: u32,
 }
 
-/// Records means_kj = bf16(sums_kj / max(sizes\[k\], 1)) for the columns j of `means`, and norms\[k\] = Σⱼ means_kj². `sums` [K, ≥ columns]
-/// are those of the clusters' directions, `sizes` [K] their numbers of tokens as u32, `means` [K, columns], `norms` [K].
+/// Records means_kj = bf16(sums_kj / max(sizes\[k\], 1)) for the columns j of `means`, and norms\[k\] = Σⱼ means_kj². `sums` \[K, ≥ columns\]
+/// are those of the clusters' directions, `sizes` \[K\] their numbers of tokens as u32, `means` [K, columns], `norms` \[K\].
 ///
 /// Means are rounded to bf16, because engines with matrix units then compare tokens with them several times as fast. The clusters stay the
 /// same, except for tokens that are about as near to two centroids.
