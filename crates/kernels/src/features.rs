@@ -44,12 +44,12 @@ impl Features {
 pub(crate) fn selection_chain(columns: u32, from_short_list: bool) -> Chain {
     const NEURONS_AT_ONCE: u32 = 1024;
     const CHUNK: u32 = 8192;
-    let (digits, scan) = (4, 8);
+    let (digits, sum) = (4, 2);
     let list = if from_short_list { 3 } else { 0 };
     let passes = if from_short_list { 2 } else { digits + 3 };
     let rows = if from_short_list { 1 } else { u64::from(columns.div_ceil(NEURONS_AT_ONCE)) };
     let chunks = u64::from(columns.div_ceil(CHUNK));
-    let barriers = list + digits * 5 + scan + 2 + chunks * (6 + scan);
+    let barriers = list + digits * 5 + sum + chunks * (6 + sum);
     Chain { barriers, loads: passes * rows }
 }
 
