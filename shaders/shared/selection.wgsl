@@ -29,9 +29,9 @@ const LANES = vec4(0u, 1u, 2u, 3u);
 const BITS = vec4(1u, 2u, 4u, 8u);
 
 var<workgroup> histogram: array<atomic<u32>, DIGITS>;
-// Two halves, so that one barrier is enough for each step.
-var<workgroup> scan: array<u32, 2u * THREADS>;
-var<workgroup> sums: array<f32, THREADS>;
+// Values of the threads, and behind them those of the groups.
+var<workgroup> scan: array<u32, THREADS + GROUPS>;
+var<workgroup> sums: array<f32, THREADS + GROUPS>;
 var<workgroup> largest: atomic<u32>;
 // Which neurons of a chunk are larger than the m-th largest magnitude, which are equal to it, and how many of both come
 // before each word.
@@ -41,19 +41,59 @@ var<workgroup> before_word: array<u32, THREADS>;
 // The digit of the m-th largest magnitude, and how many of those with this digit are kept.
 var<workgroup> chosen: vec2<u32>;
 
-// For each thread, the sum of all values up to its own. The caller needs a barrier before it reads or writes `scan` again.
-fn inclusive_scan(value: u32, thread: u32) -> u32 {
-    var sum = value;
-    var half = 0u;
-    for (var step = 1u; step < THREADS; step *= 2u) {
-        scan[half + thread] = sum;
-        workgroupBarrier();
-        if thread >= step {
-            sum += scan[half + thread - step];
+// Threads, or digits, are summed in so many groups, and then the groups.
+const GROUPS = 16u;
+const GROUP_THREADS = THREADS / GROUPS;
+
+fn four_scanned(first: u32) -> vec4<u32> {
+    return vec4(scan[first], scan[first + 1u], scan[first + 2u], scan[first + 3u]);
+}
+
+fn sum_of_four(values: vec4<u32>) -> u32 {
+    return values.x + values.y + values.z + values.w;
+}
+
+// For each thread, the sum of the values of those before. All are looked at, so that no load waits for another. The caller
+// needs a barrier before it writes `scan` again.
+fn sum_before(value: u32, thread: u32) -> u32 {
+    scan[thread] = value;
+    workgroupBarrier();
+    if thread < GROUPS {
+        var sums_of_four = vec4<u32>();
+        for (var i = 0u; i < GROUP_THREADS; i += 4u) {
+            sums_of_four += four_scanned(thread * GROUP_THREADS + i);
         }
-        half = THREADS - half;
+        scan[THREADS + thread] = sum_of_four(sums_of_four);
     }
-    return sum;
+    workgroupBarrier();
+    let own_group = thread / GROUP_THREADS;
+    var before = vec4<u32>();
+    for (var i = 0u; i < GROUPS; i += 4u) {
+        before += select(vec4(0u), four_scanned(THREADS + i), vec4(i) + LANES < vec4(own_group));
+    }
+    for (var i = own_group * GROUP_THREADS; i < (own_group + 1u) * GROUP_THREADS; i += 4u) {
+        before += select(vec4(0u), four_scanned(i), vec4(i) + LANES < vec4(thread));
+    }
+    return sum_of_four(before);
+}
+
+// The sum of a value of each thread.
+fn sum_of_all(value: f32, thread: u32) -> f32 {
+    sums[thread] = value;
+    workgroupBarrier();
+    if thread < GROUPS {
+        var sum = 0.0;
+        for (var i = 0u; i < GROUP_THREADS; i++) {
+            sum += sums[thread * GROUP_THREADS + i];
+        }
+        sums[THREADS + thread] = sum;
+    }
+    workgroupBarrier();
+    var total = 0.0;
+    for (var i = 0u; i < GROUPS; i++) {
+        total += sums[THREADS + i];
+    }
+    return total;
 }
 
 fn magnitudes_of(values: vec4<f32>) -> vec4<u32> {
@@ -201,8 +241,6 @@ fn count_candidate(magnitude: u32, neuron: u32, least: u32, digits: Digits) -> u
     return count_digit(magnitude, digits);
 }
 
-const GROUPS = 16u;
-
 // The counts of four digits from the `first` on, counted from the top.
 fn four_counts(first: u32) -> vec4<u32> {
     let at = DIGITS - 1u - first;
@@ -217,7 +255,7 @@ fn count_of_group(first: u32) -> u32 {
     for (var digit = 0u; digit < DIGITS / GROUPS; digit += 4u) {
         counts += four_counts(first + digit);
     }
-    return counts.x + counts.y + counts.z + counts.w;
+    return sum_of_four(counts);
 }
 
 // How many magnitudes have a digit that comes before the `digit`-th, counted from the top. The counts of the groups are in
@@ -227,11 +265,10 @@ fn count_before_digit(digit: u32) -> u32 {
     let first = own_group * (DIGITS / GROUPS);
     var counts = vec4<u32>();
     for (var i = 0u; i < GROUPS; i += 4u) {
-        let groups = vec4(scan[i], scan[i + 1u], scan[i + 2u], scan[i + 3u]);
-        counts += select(vec4(0u), groups, vec4(i) + LANES < vec4(own_group));
+        counts += select(vec4(0u), four_scanned(i), vec4(i) + LANES < vec4(own_group));
         counts += select(vec4(0u), four_counts(first + i), vec4(first + i) + LANES < vec4(digit));
     }
-    return counts.x + counts.y + counts.z + counts.w;
+    return sum_of_four(counts);
 }
 
 // Sets the bits of those of four neurons that are larger than the threshold, and of those that are equal. `i` is the
@@ -349,17 +386,10 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
             let scaled = select(vec4<f32>(), scale * values, is_kept);
             sum += dot(scaled, scaled);
         }
-        sums[thread] = sum;
-        for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-            workgroupBarrier();
-            if thread < half {
-                sums[thread] += sums[thread + half];
-            }
-        }
-        workgroupBarrier();
+        let squares = sum_of_all(sum, thread);
         // It makes no difference which of the equals are kept.
         let tie = scale * bitcast<f32>(threshold);
-        norm = sqrt(sums[0] + f32(ties) * tie * tie);
+        norm = sqrt(squares + f32(ties) * tie * tie);
     }
 
     // Compaction, a chunk of neurons at a time, in order. Each neuron has a bit in a word, and each thread counts the bits
@@ -390,11 +420,11 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
         }
         workgroupBarrier();
         let own = (countOneBits(atomicLoad(&larger_bits[thread])) << 16u) | countOneBits(atomicLoad(&equal_bits[thread]));
-        let up_to = inclusive_scan(own, thread);
-        before_word[thread] = up_to - own;
+        let before = sum_before(own, thread);
+        before_word[thread] = before;
         // The last thread knows the counts of the whole chunk.
         if thread == THREADS - 1u {
-            chosen = vec2(up_to >> 16u, up_to & 0xffffu);
+            chosen = vec2((before + own) >> 16u, (before + own) & 0xffffu);
         }
         let chunk_counts = workgroupUniformLoad(&chosen);
         // A thread first looks which of its vectors may change. There are few, and so threads have less to wait for others.

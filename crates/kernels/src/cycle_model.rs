@@ -83,7 +83,7 @@ const CODES: &[Code] = &[
     code("hals_coefficients", "portable", 128, 768, [615, 520, 1300]),
     // Eight vectors of a row side by side, and four.
     code("hals_features", "threads_512", 512, 640, [1057, 128, 2420]).loading(128.0),
-    code("hals_features", "portable", 256, 512, [1057, 128, 2420]).loading(64.0),
+    code("hals_features", "portable", 256, 640, [1057, 128, 2420]).loading(64.0),
     // Two vectors and two weights. Of 30 features, those that keep 2% of the neurons have 19 operations for a thread. The
     // inner loop is counted 3.5 times: so often it runs for the busiest thread of a warp.
     code("hals_residuals", "portable", 256, 896, [752, 19, 1632]).loading(64.0),
