@@ -1,12 +1,12 @@
 // out (+)= scale · YᵀX on cooperative matrices: out_kj = scale · Σᵢ y_ik x_ij
 //
 // x: rows × columns f16 or bf16. y: rows × rank f32. out: splits × rank × columns f32.
-// A workgroup computes a tile of TILE_FEATURES × TILE_NEURONS over the rows of its split. The tile has four parts, one
-// for each of the four subgroups of 64, 32 or 8 threads. Matrices are 16 × 16 or 8 × 8.
+// A workgroup computes a tile of TILE_FEATURES × TILE_NEURONS over the rows of its split. The tile has four or eight
+// parts, one for each of its subgroups of 64, 32 or 8 threads. Matrices are 16 × 16 or 8 × 8.
 // Extent (columns, rank, splits). Split s sums the rows s · split_rows to (s + 1) · split_rows - 1.
 //
-// The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. With the feature
-// `rounded`, y is rounded to hi. A power of two lifts y to where f16 has room for both. It follows the largest magnitude
+// The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. Without the feature
+// `exact`, y is rounded to hi. A power of two lifts y to where f16 has room for both. It follows the largest magnitude
 // so far, and before it changes, the sums go to the result. bf16 fits into f16 but for its range, so x is lifted in the same
 // way there. Only what is below 2⁻³⁰ of the largest magnitude loses bits.
 
@@ -51,17 +51,22 @@ alias Right = coop_mat8x8<f16, B>;
 @if(matrix_8)
 alias Sum = coop_mat8x8<f32, C>;
 
-const PARTS = 4u;
+// Parts of a tile across the neurons. There are two across the features.
+@if(parts_4)
+const ACROSS = 2u;
+@if(parts_8)
+const ACROSS = 4u;
+const PARTS = 2u * ACROSS;
 @if(subgroup_64)
-const THREADS = 256u;
+const THREADS = PARTS * 64u;
 @if(subgroup_32)
-const THREADS = 128u;
+const THREADS = PARTS * 32u;
 @if(subgroup_8)
-const THREADS = 32u;
+const THREADS = PARTS * 8u;
 
-// A part is 2 × 4 matrices, and a tile is 2 × 2 parts.
+// A part is 2 × 4 matrices.
 const TILE_FEATURES = 4u * SIZE;
-const TILE_NEURONS = 8u * SIZE;
+const TILE_NEURONS = ACROSS * 4u * SIZE;
 // Tokens staged at once.
 const DEPTH = 32u;
 // Tokens over which one f32 sum runs before it is added to the result. A sum over thousands would lose digits.
@@ -108,46 +113,45 @@ var<workgroup> largest: atomic<u32>;
 @if(bf16)
 var<workgroup> largest_x: atomic<u32>;
 
-// Pairs of tokens in a stage. A task of a thread is to load 8 neurons and 4 features of a pair.
+// Pairs of tokens in a stage. A task of a thread is to load a vector of a pair: 8 neurons of x, or 4 features of y.
 const TOKEN_PAIRS = DEPTH / 2u;
-// Vectors across a tile, of x and of y alike.
-const VECTORS = TILE_NEURONS / 8u;
-const TASKS = VECTORS * TOKEN_PAIRS / THREADS;
+// Vectors across a tile, and tasks of a thread.
+const X_VECTORS = TILE_NEURONS / 8u;
+const X_TASKS = X_VECTORS * TOKEN_PAIRS / THREADS;
+const Y_VECTORS = TILE_FEATURES / 4u;
+const Y_TASKS = Y_VECTORS * TOKEN_PAIRS / THREADS;
 
-// The first token of task `t`, and which vector across the tile it loads.
-@if(token_rows)
-fn token_of(t: u32) -> u32 {
-    return t / VECTORS * 2u;
+// What a task loads: its first token, and which vector across the tile.
+struct Task {
+    token: u32,
+    vector: u32,
 }
-@if(token_rows)
-fn vector_of(t: u32) -> u32 {
-    return t % VECTORS;
-}
-@if(token_columns)
-fn token_of(t: u32) -> u32 {
-    return t % TOKEN_PAIRS * 2u;
-}
-@if(token_columns)
-fn vector_of(t: u32) -> u32 {
-    return t / TOKEN_PAIRS;
+
+fn task_of(t: u32, vectors: u32) -> Task {
+    @if(token_rows) {
+        return Task(t / vectors * 2u, t % vectors);
+    }
+    @else {
+        return Task(t % TOKEN_PAIRS * 2u, t / TOKEN_PAIRS);
+    }
 }
 
 // The matrices whose first elements are at these places.
-@if(token_rows)
 fn x_matrix(at: u32) -> Right {
-    return coopLoadT<Right>(&x_tile[at], X_TOKEN);
+    @if(token_rows) {
+        return coopLoadT<Right>(&x_tile[at], X_TOKEN);
+    }
+    @else {
+        return coopLoad<Right>(&x_tile[at], X_NEURON);
+    }
 }
-@if(token_rows)
 fn high_matrix(at: u32) -> Left {
-    return coopLoad<Left>(&high_tile[at], Y_TOKEN);
-}
-@if(token_columns)
-fn x_matrix(at: u32) -> Right {
-    return coopLoad<Right>(&x_tile[at], X_NEURON);
-}
-@if(token_columns)
-fn high_matrix(at: u32) -> Left {
-    return coopLoadT<Left>(&high_tile[at], Y_FEATURE);
+    @if(token_rows) {
+        return coopLoad<Left>(&high_tile[at], Y_TOKEN);
+    }
+    @else {
+        return coopLoadT<Left>(&high_tile[at], Y_FEATURE);
+    }
 }
 @if(exact)
 fn low_matrix(at: u32) -> Left {
@@ -168,31 +172,33 @@ struct Tile {
 }
 
 struct Loads {
-    x: array<vec4<u32>, TASKS>,
-    next_x: array<vec4<u32>, TASKS>,
-    y: array<vec4<f32>, TASKS>,
-    next_y: array<vec4<f32>, TASKS>,
+    x: array<vec4<u32>, X_TASKS>,
+    next_x: array<vec4<u32>, X_TASKS>,
+    y: array<vec4<f32>, Y_TASKS>,
+    next_y: array<vec4<f32>, Y_TASKS>,
 }
 
 // Where a thread loads the first token of each task. Beyond the last row, x is loaded from the last row and y is zero.
 // Beyond the last column, the last column is loaded, for results that are not stored.
 struct Places {
-    x: array<u32, TASKS>,
-    last_x: array<u32, TASKS>,
-    y: array<u32, TASKS>,
-    last_y: array<u32, TASKS>,
+    x: array<u32, X_TASKS>,
+    last_x: array<u32, X_TASKS>,
+    y: array<u32, Y_TASKS>,
+    last_y: array<u32, Y_TASKS>,
 }
 
 fn places(tile: Tile, thread: u32) -> Places {
     var at: Places;
-    for (var task = 0u; task < TASKS; task++) {
-        let t = task * THREADS + thread;
-        let token = token_of(t);
-        let vector = params.first / 8u + min(tile.neuron / 8u + vector_of(t), (params.columns - 1u) / 8u);
-        at.x[task] = (tile.start + token) * (params.stride / 8u) + vector;
+    for (var task = 0u; task < X_TASKS; task++) {
+        let own = task_of(task * THREADS + thread, X_VECTORS);
+        let vector = params.first / 8u + min(tile.neuron / 8u + own.vector, (params.columns - 1u) / 8u);
+        at.x[task] = (tile.start + own.token) * (params.stride / 8u) + vector;
         at.last_x[task] = (tile.end - 1u) * (params.stride / 8u) + vector;
-        let quad = min(tile.feature / 4u + vector_of(t), (params.rank - 1u) / 4u);
-        at.y[task] = (tile.start + token) * (params.coefficient_stride / 4u) + quad;
+    }
+    for (var task = 0u; task < Y_TASKS; task++) {
+        let own = task_of(task * THREADS + thread, Y_VECTORS);
+        let quad = min(tile.feature / 4u + own.vector, (params.rank - 1u) / 4u);
+        at.y[task] = (tile.start + own.token) * (params.coefficient_stride / 4u) + quad;
         at.last_y[task] = (tile.end - 1u) * (params.coefficient_stride / 4u) + quad;
     }
     return at;
@@ -203,17 +209,19 @@ fn load(at: Places, tokens: u32, tile: Tile, thread: u32) -> Loads {
     var loads: Loads;
     let x_stride = params.stride / 8u;
     let y_stride = params.coefficient_stride / 4u;
-    for (var task = 0u; task < TASKS; task++) {
+    for (var task = 0u; task < X_TASKS; task++) {
         let x_at = at.x[task] + tokens * x_stride;
         loads.x[task] = x[min(x_at, at.last_x[task])];
         loads.next_x[task] = x[min(x_at + x_stride, at.last_x[task])];
+    }
+    for (var task = 0u; task < Y_TASKS; task++) {
         let y_at = at.y[task] + tokens * y_stride;
         loads.y[task] = y[min(y_at, at.last_y[task])];
         loads.next_y[task] = y[min(y_at + y_stride, at.last_y[task])];
     }
     if tile.start + tokens + DEPTH > tile.end {
-        for (var task = 0u; task < TASKS; task++) {
-            let row = tile.start + tokens + token_of(task * THREADS + thread);
+        for (var task = 0u; task < Y_TASKS; task++) {
+            let row = tile.start + tokens + task_of(task * THREADS + thread, Y_VECTORS).token;
             loads.y[task] = select(vec4<f32>(), loads.y[task], row < tile.end);
             loads.next_y[task] = select(vec4<f32>(), loads.next_y[task], row + 1u < tile.end);
         }
@@ -221,8 +229,8 @@ fn load(at: Places, tokens: u32, tile: Tile, thread: u32) -> Loads {
     @if(bf16) {
         // Whatever lies behind the last column must not count among the magnitudes.
         if tile.neuron + TILE_NEURONS > params.columns {
-            for (var task = 0u; task < TASKS; task++) {
-                let neuron = tile.neuron + vector_of(task * THREADS + thread) * 8u;
+            for (var task = 0u; task < X_TASKS; task++) {
+                let neuron = tile.neuron + task_of(task * THREADS + thread, X_VECTORS).vector * 8u;
                 loads.x[task] = masked(loads.x[task], neuron, params.columns);
                 loads.next_x[task] = masked(loads.next_x[task], neuron, params.columns);
             }
@@ -234,7 +242,7 @@ fn load(at: Places, tokens: u32, tile: Tile, thread: u32) -> Loads {
 @if(bf16)
 fn largest_x_of(loads: Loads) -> u32 {
     var key = 0u;
-    for (var task = 0u; task < TASKS; task++) {
+    for (var task = 0u; task < X_TASKS; task++) {
         key = max(key, max(magnitude_key(loads.x[task]), magnitude_key(loads.next_x[task])));
     }
     return key_bits(key);
@@ -242,16 +250,16 @@ fn largest_x_of(loads: Loads) -> u32 {
 
 fn largest_of(loads: Loads) -> f32 {
     var values = vec4<f32>();
-    for (var task = 0u; task < TASKS; task++) {
+    for (var task = 0u; task < Y_TASKS; task++) {
         values = max(values, max(abs(loads.y[task]), abs(loads.next_y[task])));
     }
     return max(max(values.x, values.y), max(values.z, values.w));
 }
 
 fn stage(loads: Loads, lift: f32, x_lift: f32, thread: u32) {
-    for (var task = 0u; task < TASKS; task++) {
-        let t = task * THREADS + thread;
-        let x_at = token_of(t) * X_TOKEN + vector_of(t) * 8u * X_NEURON;
+    for (var task = 0u; task < X_TASKS; task++) {
+        let own = task_of(task * THREADS + thread, X_VECTORS);
+        let x_at = own.token * X_TOKEN + own.vector * 8u * X_NEURON;
         for (var q = 0u; q < 2u; q++) {
             let token = vec4<f16>(x_lift * quad(loads.x[task], q));
             let next_token = vec4<f16>(x_lift * quad(loads.next_x[task], q));
@@ -260,7 +268,10 @@ fn stage(loads: Loads, lift: f32, x_lift: f32, thread: u32) {
                 x_tile[x_at + (4u * q + n) * X_NEURON + X_TOKEN] = next_token[n];
             }
         }
-        let y_at = token_of(t) * Y_TOKEN + vector_of(t) * 4u * Y_FEATURE;
+    }
+    for (var task = 0u; task < Y_TASKS; task++) {
+        let own = task_of(task * THREADS + thread, Y_VECTORS);
+        let y_at = own.token * Y_TOKEN + own.vector * 4u * Y_FEATURE;
         for (var f = 0u; f < 4u; f++) {
             let values = lift * vec2(loads.y[task][f], loads.next_y[task][f]);
             var rounded = values;
@@ -298,8 +309,8 @@ fn store(to: Target, row: u32, column: u32, thread: u32) {
     for (var quad = thread; quad < to.parts * SIZE * SIZE / 4u; quad += THREADS) {
         let part = to.first_part + quad / (SIZE * SIZE / 4u);
         let within = quad % (SIZE * SIZE / 4u) * 4u;
-        let feature = to.tile.feature + (part / 2u * 2u + row) * SIZE + within / SIZE;
-        let neuron = to.tile.neuron + (part % 2u * 4u + column) * SIZE + within % SIZE;
+        let feature = to.tile.feature + (part / ACROSS * 2u + row) * SIZE + within / SIZE;
+        let neuron = to.tile.neuron + (part % ACROSS * 4u + column) * SIZE + within % SIZE;
         if part < PARTS && feature < params.rank && neuron < params.columns {
             let sums = vec4(
                 results[quad * 4u],
@@ -358,8 +369,8 @@ fn main(
     for (var first_part = 0u; first_part < PARTS; first_part += side_by_side) {
         let slot = min(subgroup, side_by_side - 1u);
         let part = min(first_part + slot, PARTS - 1u);
-        let left_at = part / 2u * 2u * SIZE * Y_FEATURE;
-        let right_at = part % 2u * 4u * SIZE * X_NEURON;
+        let left_at = part / ACROSS * 2u * SIZE * Y_FEATURE;
+        let right_at = part % ACROSS * 4u * SIZE * X_NEURON;
         var tokens = 0u;
         var next = load(at, 0u, tile, thread);
         workgroupBarrier();

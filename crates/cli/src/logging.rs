@@ -51,7 +51,9 @@ fn log_panics_of_wgpu() {
     let others = panic::take_hook();
     panic::set_hook(Box::new(move |info| match info.location() {
         Some(at) if at.file().contains("wgpu-") => {
-            log::warn!("the graphics library gave up: {}", info.payload_as_str().unwrap_or("no message"));
+            let payload = info.payload();
+            let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+            log::warn!("the graphics library gave up: {}", text.unwrap_or("no message"));
         }
         _ => others(info),
     }));

@@ -19,33 +19,45 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: &[
-        cooperative("cooperative_16_subgroup_64", &["matrix_16", "subgroup_64", "token_columns"], 16, 64),
-        cooperative("cooperative_16_subgroup_32", &["matrix_16", "subgroup_32", "token_columns"], 16, 32),
-        // For `unmix tune`: its loads are in better order, and its matrices are transposed while they are loaded. Mesa's compiler for NVIDIA
-        // takes more instructions for that than it saves.
-        cooperative("cooperative_16_subgroup_32_rows", &["matrix_16", "subgroup_32", "token_rows"], 16, 32),
-        cooperative("cooperative_8_subgroup_32", &["matrix_8", "subgroup_32", "token_rows"], 8, 32),
-        cooperative("cooperative_8_subgroup_8", &["matrix_8", "subgroup_8", "token_columns"], 8, 8),
+        // AMD's matrix units take the tokens of a column at once. NVIDIA's and Apple's devices transpose a matrix while they load it.
+        cooperative("cooperative_16_subgroup_64", &["matrix_16", "subgroup_64", "token_columns", "parts_4"], 16, 64, 4),
+        cooperative("cooperative_16_subgroup_32", &["matrix_16", "subgroup_32", "token_rows", "parts_8"], 16, 32, 8),
+        // Where the wider tile has no room, and for `unmix tune`.
+        cooperative(
+            "cooperative_16_subgroup_32_narrow",
+            &["matrix_16", "subgroup_32", "token_columns", "parts_4"],
+            16,
+            32,
+            4,
+        ),
+        cooperative("cooperative_8_subgroup_32", &["matrix_8", "subgroup_32", "token_rows", "parts_4"], 8, 32, 4),
+        cooperative("cooperative_8_subgroup_8", &["matrix_8", "subgroup_8", "token_columns", "parts_8"], 8, 8, 8),
         TILE_128,
         TILE_64,
     ],
     twin,
 };
 
-/// A variant on cooperative matrices of `size` × `size`, for subgroups of `subgroup` threads. The matrices multiply
+/// A variant on cooperative matrices of `size` × `size`, for `parts` subgroups of `subgroup` threads. The matrices multiply
 /// f16, which holds the activations exactly: those of bf16 times a power of two. The coefficients are split in two, or rounded to 11 bits where that is allowed.
-const fn cooperative(name: &'static str, features: &'static [&'static str], size: u32, subgroup: u32) -> Variant {
+const fn cooperative(
+    name: &'static str,
+    features: &'static [&'static str],
+    size: u32,
+    subgroup: u32,
+    parts: u32,
+) -> Variant {
     Variant {
         name,
         shader: Some("cross_product_cooperative"),
         features,
-        tile: [8 * size, 4 * size, 1],
+        tile: [2 * parts * size, 4 * size, 1],
         elements: &[ElementType::F16, ElementType::Bf16],
         rounds: true,
         needs: Needs {
-            threads: 4 * subgroup,
-            // Rows of 80 bytes at most, four matrices of results, and the largest magnitudes.
-            workgroup_bytes: 16 * size * 80 + 4 * size * size * 4 + 32,
+            threads: parts * subgroup,
+            // Rows of 80 bytes at most, a matrix of results for each part, and the largest magnitudes.
+            workgroup_bytes: (2 * parts + 8) * size * 80 + parts * size * size * 4 + 32,
             shader_f16: true,
             subgroup_size: Some(subgroup),
             cooperative_matrix: Some(size),

@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn matrices_are_chosen_for_the_subgroups_of_the_device_if_they_are_trusted_and_worth_it() {
         let with = |size, usual_subgroup, fast_matrices| Offer {
-            workgroup_bytes: 32 << 10,
+            workgroup_bytes: 48 << 10,
             shader_f16: true,
             subgroups: true,
             usual_subgroup,
@@ -177,6 +177,8 @@ mod tests {
         let nvidia = with(16, 32, true);
         assert_eq!(name(&nvidia, Precision::F32), "cooperative_16_subgroup_32");
         assert_eq!(name(&nvidia, Precision::Bf16), "cooperative_16_subgroup_32");
+        let with_less_memory = Offer { workgroup_bytes: 32 << 10, ..nvidia.clone() };
+        assert_eq!(name(&with_less_memory, Precision::F32), "cooperative_16_subgroup_32_narrow");
         assert_eq!(name(&with(16, 64, true), Precision::F32), "cooperative_16_subgroup_64");
         let apple = Offer { few_registers: true, ..with(8, 32, false) };
         assert_eq!(name(&apple, Precision::F32), "tile_64");

@@ -15,7 +15,12 @@ use crate::variants::Name;
 /// nobody would choose on a chip stands here too.
 const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ("cross_product", "cooperative_16_subgroup_32", "", "its sums take half of the registers of a subgroup of 32"),
-    ("cross_product", "cooperative_16_subgroup_32_rows", "", "its sums take half of the registers of a subgroup of 32"),
+    (
+        "cross_product",
+        "cooperative_16_subgroup_32_narrow",
+        "",
+        "its sums take half of the registers of a subgroup of 32",
+    ),
     (
         "cross_product",
         "cooperative_16_subgroup_64",

@@ -89,7 +89,7 @@ impl Marks {
 
 /// The mark of a submission. It differs from that of the submission that had the place before, and from zero.
 fn mark(number: u64) -> u32 {
-    if number / PLACES % 2 == 0 { 0x5eed_0001 } else { 0x5eed_0002 }
+    if (number / PLACES).is_multiple_of(2) { 0x5eed_0001 } else { 0x5eed_0002 }
 }
 
 /// Whether the submissions from `seen` to `number` have left their marks, as far as there are places for them.
