@@ -140,10 +140,17 @@ fn least_kept(feature: u32, thread: u32) -> u32 {
     return select(0u, atomicLoad(&least), atomicLoad(&kept_count) >= min(params.kept, params.columns));
 }
 
+fn energy_of(feature: u32) -> f32 {
+    return coefficient_gram[feature * params.gram_stride + feature];
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
+    var next_energy = energy_of(params.first_feature);
     for (var k = params.first_feature; k < params.end_feature; k++) {
-        let energy = coefficient_gram[k * params.gram_stride + k];
+        let energy = next_energy;
+        // It takes its time while this feature is looked at.
+        next_energy = energy_of(min(k + 1u, params.end_feature - 1u));
         let inverse = 1.0 / energy;
         let is_alive = energy > 0.0
             && bitcast<u32>(energy) <= EXPONENT_BITS

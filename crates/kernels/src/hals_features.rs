@@ -105,7 +105,7 @@ pub fn hals_features(
         );
         let Chain { barriers, loads } = selection_chain(dense.columns, true);
         // Before the selection, the kept neurons are marked and looked at. After it, the later residuals are corrected, 16 at a time.
-        let of_a_feature = Chain { barriers: barriers + 5, loads: loads + 4 + u64::from(later.div_ceil(16)) };
+        let of_a_feature = Chain { barriers: barriers + 5, loads: loads + 3 + u64::from(later.div_ceil(16)) };
         recorded.chain = of_a_feature.times(count.into());
     }
 }
