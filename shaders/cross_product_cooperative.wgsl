@@ -8,7 +8,8 @@
 // The matrices multiply f16, so y is split in two: hi, and the rest lo, which together hold 22 bits. Without the feature
 // `exact`, y is rounded to hi. A power of two lifts y to where f16 has room for both. It follows the largest magnitude
 // so far, and before it changes, the sums go to the result. bf16 fits into f16 but for its range, so x is lifted in the same
-// way there. Only what is below 2⁻³⁰ of the largest magnitude loses bits.
+// way there. It loses bits only below 2⁻³⁰ of the largest magnitude. y keeps 22 bits down to about 2⁻¹⁶ of it, and fewer
+// below.
 
 import package::shared::elements::{key_bits, magnitude_key, masked, quad};
 

@@ -198,10 +198,15 @@ fn main(
                         next.first_y = projection_vector(token, vector);
                         next.second_y = projection_vector(token + HALF, vector);
                     }
-                    for (var four = 0u; four < BLOCK_VECTORS; four += 2u) {
-                        subtract(&residuals, own, column, four);
-                        subtract(&residuals, own, column, four + 1u);
-                    }
+                    // Without a loop, because software devices end a shader after 65,535 iterations of its loops.
+                    subtract(&residuals, own, column, 0u);
+                    subtract(&residuals, own, column, 1u);
+                    subtract(&residuals, own, column, 2u);
+                    subtract(&residuals, own, column, 3u);
+                    subtract(&residuals, own, column, 4u);
+                    subtract(&residuals, own, column, 5u);
+                    subtract(&residuals, own, column, 6u);
+                    subtract(&residuals, own, column, 7u);
                 }
                 if thread < BLOCK_VECTORS {
                     let weights = square(thread, thread);

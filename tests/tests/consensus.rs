@@ -275,3 +275,16 @@ fn a_consensus_refuses_what_it_cannot_do_before_it_begins() {
     assert_eq!(refused(Consensus::new(settings().init_coefficients(coefficients))), "init");
     assert_eq!(refused(Consensus::new(SemiNmf::new(65))), "rank");
 }
+
+#[test]
+fn runs_that_agree_exactly_make_a_consensus_whose_figures_are_at_most_1() {
+    // Few tokens, which as many features explain in every run.
+    for (tokens, seed) in [(2, 90), (3, 91), (4, 92)] {
+        let x = Dense::random(seed, tokens, 80, ElementType::F32);
+        for engine in engines_with_panels(60_000) {
+            let runs = Consensus::new(SemiNmf::new(tokens as u32)).runs(3);
+            let fit = runs.fit(engine.as_ref(), &loaded(engine.as_ref(), &x)).expect("a consensus");
+            check_invariants(engine.as_ref(), &x, &fit, 3);
+        }
+    }
+}

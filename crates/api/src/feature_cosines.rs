@@ -55,7 +55,8 @@ pub fn feature_cosines(first: &DenseMatrix, second: &DenseMatrix) -> Result<Dens
         for (j, z) in unit_nonzeros(first.row(k)) {
             users[j].iter().for_each(|&(l, other)| cosines[l] += z * other);
         }
-        values.extend(cosines.iter().map(|&cosine| cosine as f32));
+        // Rounding may take the cosine of a feature with itself above 1.
+        values.extend(cosines.iter().map(|&cosine| cosine.clamp(-1.0, 1.0) as f32));
     }
     Ok(DenseMatrix { rows: first.rows, columns: second.rows, values })
 }

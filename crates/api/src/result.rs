@@ -46,6 +46,9 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
             return Err(Error::Unsound { problem });
         }
     }
+    if let Some(warning) = found.verification.warning(fit.tokens) {
+        log::warn!("{warning}");
+    }
     found.into_factorization(fit, course, stop_reason, watch).await
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Verification {
     pub coefficient_slope: f64,
     /// Number of coefficients that are negative or not finite.
     pub bad_coefficients: u64,
+    /// Number of tokens whose squared residual is more than twice their squared norm.
+    pub unsettled_tokens: u64,
 }
 
 impl Verification {
@@ -38,10 +40,11 @@ impl Verification {
             for panel in panels {
                 found.add(fit, panel, &norms).await?;
             }
-            of_segments.push([found.loss, found.coefficient_slope, found.bad_coefficients as f64]);
+            let counts = [found.bad_coefficients, found.unsettled_tokens].map(|count| count as f64);
+            of_segments.push([found.loss, found.coefficient_slope, counts[0], counts[1]]);
         }
-        let [loss, coefficient_slope, bad_coefficients] = fit.distribution.sums(of_segments);
-        Ok(Verification { loss, coefficient_slope, bad_coefficients: bad_coefficients as u64 })
+        let [loss, coefficient_slope, bad, unsettled] = fit.distribution.sums(of_segments);
+        Ok(Verification { loss, coefficient_slope, bad_coefficients: bad as u64, unsettled_tokens: unsettled as u64 })
     }
 
     /// Adds what the verification finds in a panel.
@@ -54,6 +57,8 @@ impl Verification {
         projection(&mut recording, y, b.feature_gram, reconstructed, 1.0);
         fit.io.run_once(recording)?;
         let residuals: Vec<f32> = fit.io.read(b.token_words, panel.rows().into()).await?;
+        let energies = panel.of_tokens(&fit.measured.token_energy);
+        self.unsettled_tokens += residuals.iter().zip(energies).filter(|(r, energy)| **r > 2.0 * energy).count() as u64;
         self.loss += residuals.into_iter().map(f64::from).sum::<f64>();
         let penalty = fit.options.solver.updates().penalty(&fit.options);
         let mut energy = panel.of_tokens(&fit.measured.token_energy);
@@ -79,6 +84,18 @@ impl Verification {
             }
         }
         Ok(())
+    }
+
+    /// What a user should know of factors that may be returned. The coefficients of most tokens have not settled, if the loss of a few large
+    /// tokens is all that counts.
+    pub fn warning(&self, tokens: u64) -> Option<String> {
+        let Verification { unsettled_tokens: unsettled, .. } = self;
+        (unsettled.saturating_mul(10) > tokens).then(|| {
+            format!(
+                "{unsettled} of {tokens} tokens are explained worse than by no feature at all, because their coefficients have not settled; \
+                 start by k-means, let the fit run longer, leave tokens of large norm out, or find the coefficients again by encoding"
+            )
+        })
     }
 
     /// What is wrong with the factors, if anything. `squared_norm` is ‖X‖², and `claimed` is the largest value that the loss of their
@@ -107,4 +124,16 @@ impl Verification {
 async fn feature_norms(fit: &Fit<'_>) -> Result<Vec<f64>, Error> {
     let gram = fit.io.read_matrix(fit.buffers.feature_gram).await?;
     Ok((0..gram.rows).map(|k| f64::from(gram.row(k)[k]).sqrt()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_says_that_more_than_a_tenth_of_the_tokens_have_not_settled() {
+        let warning = |unsettled_tokens| Verification { unsettled_tokens, ..Verification::default() }.warning(600);
+        assert_eq!(warning(60), None);
+        assert!(warning(61).unwrap().starts_with("61 of 600 tokens"));
+    }
 }

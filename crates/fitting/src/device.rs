@@ -1,6 +1,6 @@
 //! Which engine computes.
 
-use unmix::{AdapterChoice, CpuEngine, Engine, Error, WgpuEngine, adapters};
+use unmix::{AdapterChoice, CpuEngine, Engine, Error, RuntimeError, WgpuEngine, adapters};
 
 use crate::tuning;
 
@@ -54,7 +54,13 @@ impl Device {
                 match WgpuEngine::new(&hardware) {
                     Ok(engine) => opened(tuned(engine), ""),
                     Err(error) => {
-                        log::warn!("the GPU cannot be used: {error}");
+                        // A loss would come with advice for a fit that had begun.
+                        match error {
+                            RuntimeError::DeviceLost { adapter, reason } => {
+                                log::warn!("the GPU {adapter} cannot be used: {reason}");
+                            }
+                            error => log::warn!("the GPU cannot be used: {error}"),
+                        }
                         opened(Box::new(CpuEngine::new()), "the GPU cannot be used")
                     }
                 }

@@ -51,7 +51,8 @@ impl Gpu {
             marks: Marks::new(&device),
             device,
             queue,
-            name: info.name,
+            // Some drivers end it with a blank.
+            name: info.name.trim().to_owned(),
             software,
             checked,
             raw_limits,
