@@ -59,6 +59,14 @@ fn the_roofline_of_a_device_needs_no_device() {
 }
 
 #[test]
+fn options_that_a_roofline_would_ignore_are_refused() {
+    for options in [["--cache", "4"], ["--engine", "cpu"], ["--adapter", "foo"]] {
+        let error = bench(&[&["--roofline", "h100"], &options[..]].concat()).expect(2).stderr;
+        assert!(error.contains("--roofline"), "{error}");
+    }
+}
+
+#[test]
 fn the_roofline_is_printed_for_every_solver() {
     for solver in ["projected-ls", "hals", "mu", "paper"] {
         let run = bench(&["--roofline", "H100", "--solver", solver]).expect(0);

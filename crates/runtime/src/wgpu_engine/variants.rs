@@ -125,8 +125,9 @@ impl Variants {
         let Some(kernel) = KERNELS.iter().find(|known| known.name == kernel) else {
             return Err(format!("a kernel `{kernel}`, for which a variant was asked"));
         };
+        let operands = || kernel.elements().iter().filter(|operand| element.is_none_or(|only| only == **operand));
         let mut found = false;
-        for &operand in kernel.elements().iter().filter(|operand| element.is_none_or(|only| only == **operand)) {
+        for &operand in operands() {
             if let Some(offered) = self.offered(kernel, operand).into_iter().find(|offered| offered.name == variant) {
                 lock(&self.preferred).insert((kernel.name, operand), offered);
                 found = true;
@@ -136,15 +137,15 @@ impl Variants {
             return Ok(());
         }
         let mut names: Vec<_> =
-            kernel.elements().iter().flat_map(|e| self.offered(kernel, *e)).map(|offered| offered.name).collect();
+            operands().flat_map(|operand| self.offered(kernel, *operand)).map(|offered| offered.name).collect();
         names.sort_unstable();
         names.dedup();
-        let operands = element.map_or_else(String::new, |element| format!(" on {element}"));
-        Err(format!(
-            "what variant `{variant}` of kernel `{}`{operands} needs; it can run {}",
-            kernel.name,
-            names.join(", ")
-        ))
+        let on = element.map_or_else(String::new, |element| format!(" on {element}"));
+        let what = match kernel.variants.iter().any(|known| known.name == variant) {
+            true => format!("what variant `{variant}` of kernel `{}`{on} needs", kernel.name),
+            false => format!("a variant `{variant}` of kernel `{}`{on}, of which there is none", kernel.name),
+        };
+        Err(format!("{what}; it can run {}", names.join(", ")))
     }
 }
 

@@ -70,14 +70,14 @@ pub struct BenchArgs {
     pub stages: bool,
 
     /// Last-level cache in MB for --stages, if unmix does not know that of the device
-    #[arg(long, value_name = "MB", requires = "stages")]
+    #[arg(long, value_name = "MB", requires = "stages", conflicts_with = "roofline")]
     pub cache: Option<u32>,
 }
 
 fn roofline_help() -> String {
     format!(
         "Print what each kernel moves and computes in an iteration, and the least time for it on DEVICE: {}, or \
-         bandwidth=GB/s,peak=TFLOP/s,cache=MB. No device is opened",
+         bandwidth=GB/s,peak=TFLOP/s,cache=MB[,product-peak=TFLOP/s]. No device is opened",
         device_names()
     )
 }

@@ -19,6 +19,12 @@ use crate::shared_args::SharedArgs;
 /// Runs the command.
 pub fn run(args: &BenchArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     args.size.check()?;
+    if args.roofline.is_some() && !shared.engine.is_default() {
+        return Err(Failure::Usage(
+            "--roofline: no device is opened, DEVICE is the one that counts; leave out --engine and --adapter"
+                .to_owned(),
+        ));
+    }
     match &args.roofline {
         Some(device) => roofline::run(args, device, shared),
         None if args.stages => stages::run(args, shared, reporter),
