@@ -1,6 +1,6 @@
 //! What a device offers to the variants of kernels, and which one it runs.
 
-use crate::{ElementType, Kernel, Precision, Variant};
+use crate::{ElementType, Kernel, Needs, Precision, Variant};
 
 /// What a device offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ const SUMS_IN_FEW_REGISTERS: u32 = 16;
 impl Offer {
     /// What every WebGPU device offers.
     pub const PORTABLE: Offer = Offer {
-        threads: 256,
-        workgroup_bytes: 16 << 10,
+        threads: Needs::PORTABLE.threads,
+        workgroup_bytes: Needs::PORTABLE.workgroup_bytes,
         shader_f16: false,
         subgroups: false,
         usual_subgroup: 0,
@@ -98,7 +98,7 @@ impl Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CROSS_PRODUCT, HALS_FEATURES, Memory, Needs, PROJECTION};
+    use crate::{CROSS_PRODUCT, HALS_FEATURES, Memory, PROJECTION};
 
     const LARGE: [u32; 3] = [1 << 14, 1 << 14, 1];
 

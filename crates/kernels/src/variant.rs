@@ -53,14 +53,9 @@ impl Needs {
 
     /// Whether every WebGPU device meets these needs.
     pub fn are_portable(&self) -> bool {
-        self.are_within(&Self::PORTABLE)
-    }
-
-    /// Whether a device that has no more threads and workgroup memory than `limits`, and nothing else, meets these needs.
-    pub fn are_within(&self, limits: &Needs) -> bool {
         let Needs { threads, workgroup_bytes, shader_f16, subgroup_size, cooperative_matrix } = *self;
-        threads <= limits.threads
-            && workgroup_bytes <= limits.workgroup_bytes
+        threads <= Self::PORTABLE.threads
+            && workgroup_bytes <= Self::PORTABLE.workgroup_bytes
             && !shader_f16
             && subgroup_size.is_none()
             && cooperative_matrix.is_none()
