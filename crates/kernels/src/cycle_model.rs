@@ -80,7 +80,8 @@ const CODES: &[Code] = &[
     rounded("cross_product", "cooperative_16_subgroup_64", 256, 512, [195, 2048, 691]).loading(64.0),
     code("cross_product", "tile_128", 256, 512, [1194, 2048, 1427]),
     code("cross_product", "tile_64", 256, 1152, [682, 1024, 984]),
-    code("hals_coefficients", "portable", 128, 768, [615, 520, 1300]),
+    code("hals_coefficients", "four_items", 128, 896, [807, 1024, 1345]),
+    code("hals_coefficients", "two_items", 256, 1280, [451, 512, 780]),
     // Eight vectors of a row side by side, and four.
     code("hals_features", "threads_512", 512, 640, [1057, 128, 2420]).loading(128.0),
     code("hals_features", "portable", 256, 640, [1057, 128, 2420]).loading(64.0),
@@ -92,7 +93,8 @@ const CODES: &[Code] = &[
     code("projection", "tile_128", 256, 512, [1371, 2048, 2051]),
     code("projection", "tile_64", 256, 1024, [859, 1024, 1571]),
     code("sparse_projection", "portable", 128, 640, [191, 64, 457]),
-    code("triangular_solve", "portable", 128, 1152, [635, 512, 1356]),
+    code("triangular_solve", "four_items", 128, 896, [833, 1024, 1450]),
+    code("triangular_solve", "two_items", 256, 1280, [477, 512, 887]),
 ];
 
 /// A kernel that streams: a vector of four in, two operations each, and indices.
