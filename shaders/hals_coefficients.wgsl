@@ -119,10 +119,12 @@ fn store(rows: Tokens, token: u32, vector: u32, values: Rows) {
     }
 }
 
-// Scales the coefficients that a thread has of its tokens.
-fn scale_tokens(rows: Tokens, token: u32, column: u32) {
-    for (var vector = column; vector < params.stride / 4u; vector += BLOCK_VECTORS) {
-        let scale = scales[vector];
+// Scales the coefficients that a thread has of its tokens. Direct3D's older compiler wants loops before barriers to be the same
+// for all threads.
+fn scale_tokens(rows: Tokens, token: u32, column: u32, blocks: u32) {
+    for (var block = 0u; block < blocks; block++) {
+        let vector = block * BLOCK_VECTORS + column;
+        let scale = scales[within(vector)];
         var y = coefficients_of(rows, vector);
         y[0] *= scale;
         y[1] *= scale;
@@ -157,7 +159,7 @@ fn inverse_of(q: f32) -> f32 {
 // The steps of coefficients y >= 0 of a feature, which must not take them below zero. NaN takes them to zero.
 fn steps_of(residual: Items, y: Items, inverse: f32) -> Items {
     let step = residual * inverse;
-    return select(-y, step, (step > -y) & (Items(inverse) > Items()));
+    return select(-y, step, (step > -y) & (Items(inverse) > Items(0.0)));
 }
 
 // The steps of four features, one after the other. They take the place of the coefficients in the tile, and the new
@@ -197,10 +199,8 @@ fn load_gram(rows: u32, columns: u32, thread: u32) -> MatrixRows {
 
 // The pair plus four values of a token, if there is such a token.
 fn plus_all(pair: vec2<f32>, values: vec4<f32>, token: u32) -> vec2<f32> {
-    if token >= params.rows {
-        return pair;
-    }
-    return plus(plus(plus(plus(pair, values.x), values.y), values.z), values.w);
+    let sum = plus(plus(plus(plus(pair, values.x), values.y), values.z), values.w);
+    return select(pair, sum, token < params.rows);
 }
 
 // The block that follows. After the last one comes the first.
@@ -224,7 +224,7 @@ fn main(
         let tokens = tokens_from(token);
         let rows = tokens * (params.stride / 4u);
         if params.scaled != 0u {
-            scale_tokens(rows, token, column);
+            scale_tokens(rows, token, column, blocks);
         }
         for (var sweep = 0u; sweep < params.sweeps; sweep++) {
             for (var block = 0u; block < blocks; block++) {

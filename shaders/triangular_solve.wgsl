@@ -44,7 +44,7 @@ fn factor_vector(row: u32, vector: u32) -> vec4<f32> {
 fn solution_of(row: u32, group: u32) -> Items {
     let row_groups = params.feature_stride / ITEMS_OF_THREAD;
     let value = solution[min(row, params.rank - 1u) * row_groups + min(group, row_groups - 1u)];
-    return select(Items(), value, (row < params.rank) & (group < row_groups));
+    return select(Items(0.0), value, (row < params.rank) & (group < row_groups));
 }
 
 fn store(row: u32, group: u32, value: Items) {
