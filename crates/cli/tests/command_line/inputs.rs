@@ -170,3 +170,22 @@ fn a_number_beyond_f32_is_named_whether_it_is_streamed_or_not() {
         files.refused(&args, &["x.npy", "row 5", "column 2", "1e300"]);
     }
 }
+
+#[test]
+fn features_that_explain_nothing_are_warned_of() {
+    let files = Files::new();
+    let fit_of = |name: &str, factor: f32| {
+        let values: Vec<f32> = values().iter().map(|value| factor * value).collect();
+        let (file, out) = (files.npy(&format!("{name}.npy"), &values, NEURONS), files.path(name));
+        unmix(&["fit", &file, "-k", "3", "-p", "0.3", "--preset", "paper", "--engine", "cpu", "--out", &out])
+            .expect(0)
+            .stderr
+    };
+    let tiny = fit_of("tiny", 1e-12);
+    assert!(
+        tiny.contains("the features explain less than 0.01%") && tiny.contains("multiply the activations"),
+        "{tiny}"
+    );
+    let ordinary = fit_of("ordinary", 1.0);
+    assert!(!ordinary.contains("explain less than"), "{ordinary}");
+}

@@ -26,7 +26,10 @@ mod tests {
         };
         let none = wgpu::Features::empty();
         let words = advice(&info(wgpu::Backend::Dx12), none).unwrap();
-        assert!(words.starts_with("GeForce: ") && words.contains("dxcompiler.dll") && words.contains("static-dxc"), "{words}");
+        assert!(
+            words.starts_with("GeForce: ") && words.contains("dxcompiler.dll") && words.contains("static-dxc"),
+            "{words}"
+        );
         assert_eq!(advice(&info(wgpu::Backend::Dx12), wgpu::Features::SUBGROUP), None);
         assert_eq!(advice(&info(wgpu::Backend::Vulkan), none), None);
     }
