@@ -121,6 +121,10 @@ def test_another_layer_than_that_of_the_activations_is_told(weights, tmp_path):
     assert warned[0].filename == __file__
     with pytest.warns(UserWarning, match="activations of layer 1, but layer=0 was given"):
         fit.report(tmp_path / "report.html", layer=0, norm="rms", ranks=[1], **weights)
+    # The fit knows it without the file.
+    (tmp_path / "acts.safetensors").unlink()
+    with pytest.warns(UserWarning, match="activations of layer 1, but layer=0 was given"):
+        fit.lens(**weights, norm="rms", layer=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit.lens(**weights, norm="rms", layer=1)

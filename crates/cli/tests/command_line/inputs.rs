@@ -1,6 +1,6 @@
 //! Activations in several files, in folders and in batches.
 
-use crate::harness::{Files, NEURONS, TOKENS, tensor, unmix, values};
+use crate::harness::{Files, NEURONS, TOKENS, run_of, tensor, unmix, values};
 
 /// Rows at which the values of the harness are cut into seven shards: multiples of nothing.
 const CUTS: [usize; 8] = [0, 1, 18, 40, 41, 77, 103, TOKENS];
@@ -17,10 +17,6 @@ fn shards(files: &Files) -> String {
 
 fn factorization(fit: &str) -> Vec<u8> {
     std::fs::read(format!("{fit}/factorization.safetensors")).expect("read")
-}
-
-fn run_of(fit: &str) -> serde_json::Value {
-    serde_json::from_slice(&std::fs::read(format!("{fit}/run.json")).expect("read")).expect("JSON")
 }
 
 #[test]

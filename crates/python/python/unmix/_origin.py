@@ -10,8 +10,10 @@ from ._warnings import warn
 
 
 def origin(run: dict[str, Any]) -> tuple[int | None, str | None]:
-    """Layer and site of the activations of a fit, if the files they were in say so."""
+    """Layer and site of the activations of a fit, if the files they were in say so, or said so when they were fitted."""
     record = run.get("input", {})
+    if known := record.get("origin"):
+        return known.get("layer"), known.get("site")
     paths = [record.get("path"), *(file.get("path") for file in record.get("files", []))]
     found = next((metadata(Path(path)) for path in paths if path), {})
     layer = found.get("layer", "")
