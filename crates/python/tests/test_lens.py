@@ -130,6 +130,21 @@ def test_another_layer_than_that_of_the_activations_is_told(weights, tmp_path):
         fit.lens(**weights, norm="rms", layer=1)
 
 
+def test_the_layer_that_the_activations_name_is_read(weights, tmp_path):
+    random = np.random.default_rng(0)
+    save(tmp_path / "acts.safetensors", {"activations": random.normal(size=(50, 1536)).astype("f4")}, layer=1)
+    fit = unmix.fit(tmp_path / "acts.safetensors", n_components=2, max_iter=2, device="cpu")
+    name = "model.layers.{}.mlp.down_proj.weight".format
+    down = {name(layer): random.normal(size=(WIDTH, 1536)).astype("f4") for layer in (0, 1)}
+    head = {part: weights[part] for part in ("unembedding", "final_norm")}
+    save(tmp_path / "model.safetensors", {**down, **head})
+    norm = {"norm": "rms", "epsilon": 1e-5}
+    alone = fit.lens(down_projection=down[name(1)], **head, **norm)
+    assert ids(fit.lens(tmp_path / "model.safetensors", **norm), 0) == ids(alone, 0)
+    other = fit.lens(tmp_path / "model.safetensors", down_projection=name(0), **norm)
+    assert ids(other, 0) != ids(alone, 0)
+
+
 def test_mistakes_with_weights_are_told(fit, weights):
     with pytest.raises(ValueError, match="model is needed"):
         fit.lens()

@@ -27,3 +27,11 @@ def warn_of_other_layer(known: int | None, layer: int | None) -> None:
             f"the fit is of activations of layer {known}, but layer={layer} was given; give layer={known}, unless another "
             "layer is what you want"
         )
+
+
+def layer_of(run: dict[str, Any], layer: int | None, down_projection: Any) -> int | None:
+    """The layer whose weights are read: the one that was given, of which to warn if it is another one than that of the activations, or else
+    that of the activations. A down-projection that was given has a layer of its own."""
+    known, _ = origin(run)
+    warn_of_other_layer(known, layer)
+    return known if layer is None and down_projection is None else layer
