@@ -210,8 +210,8 @@ impl Machine {
         let rate = (code.rate(resident / WARP) * self.clock).min(peak / f64::from(self.cores));
         let compute = of_a_core as f64 * flops / rate;
         // Workgroups beyond those that fit on a core begin when others have ended.
-        let Chain { barriers, loads } = dispatch.chain.times(of_a_core.div_ceil(fit));
-        let chain = barriers as f64 * BARRIER / self.clock + loads as f64 * CACHE_LATENCY;
+        let Chain { barriers, loads, cycles } = dispatch.chain.times(of_a_core.div_ceil(fit));
+        let chain = (barriers as f64 * BARRIER + cycles as f64) / self.clock + loads as f64 * CACHE_LATENCY;
         Estimate { launch: LAUNCH, memory, compute, chain, workgroups, variant: Some(variant.name) }
     }
 

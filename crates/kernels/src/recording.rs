@@ -236,12 +236,14 @@ pub struct Chain {
     pub barriers: u64,
     /// Loads of what is in the cache, each of which waits for the one before.
     pub loads: u64,
+    /// Cycles of other instructions between them.
+    pub cycles: u64,
 }
 
 impl Chain {
     /// This chain so many times, one after the other.
     pub fn times(self, count: u64) -> Chain {
-        Chain { barriers: self.barriers * count, loads: self.loads * count }
+        Chain { barriers: self.barriers * count, loads: self.loads * count, cycles: self.cycles * count }
     }
 }
 
