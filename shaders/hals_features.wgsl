@@ -29,8 +29,6 @@ const RUN = SLOTS * THREADS;
 const RUNS = 3u;
 @else
 const RUNS = 4u;
-// Changes that a thread looks at at once.
-const MOST_AT_ONCE = 2u * SLOTS;
 
 struct Params {
     first_feature: u32,
@@ -40,6 +38,7 @@ struct Params {
     stride: u32,
     gram_stride: u32,
     kept: u32,
+    rank: u32,
 }
 
 @group(0) @binding(0) var<storage, read> coefficient_gram: array<f32>;
@@ -57,9 +56,8 @@ var<workgroup> marks: array<atomic<u32>, WORDS * THREADS>;
 var<workgroup> kept_before: array<u32, THREADS>;
 // How many neurons are dropped or new. Twice the dropped ones, and twice the new ones and 1, are in `scan`.
 var<workgroup> swaps: atomic<u32>;
-// Neurons that change, and the bits of their changes, one team after the other, and how many each team has, two in a word. What
-// is behind them is any neuron.
-var<workgroup> listed_changes: array<vec2<u32>, THREADS + MOST_AT_ONCE>;
+// Neurons that change, and the bits of their changes, one team after the other, and how many each team has, two in a word.
+var<workgroup> listed_changes: array<vec2<u32>, THREADS>;
 var<workgroup> team_counts: array<atomic<u32>, TEAMS / 2u>;
 // Which of a team's vectors change, where whole rows are corrected.
 var<workgroup> team_changes: array<atomic<u32>, TEAMS>;
@@ -325,37 +323,56 @@ fn write_entry(feature: u32, entry: Entry) {
     }
 }
 
-// Four residuals, one of each change: where they are, which of them a thread corrects, weights of the changes, and the residuals.
+// Later rows are corrected in windows of TEAM rows, from the last one down, so that each thread of a team has one row of a window.
+// Some have corrections of zero: rows that are used up, rows beyond the last one, and those that two windows share.
+struct Window {
+    first: u32,
+    end: u32,
+}
+
+// A window's first row, and the end of what it corrects.
+fn window(number: u32) -> Window {
+    let end = params.end_residual - min(params.end_residual, number * TEAM);
+    return Window(max(end, TEAM) - TEAM, end);
+}
+
+// The weight of a thread's row of a window.
+fn weight_of(feature: u32, thread: u32) -> f32 {
+    let window = window(thread / TEAM);
+    let row = window.first + thread % TEAM;
+    return select(0.0, coefficient_gram[feature * params.gram_stride + row], row > feature && row < window.end);
+}
+
+// Four residuals, one of each change: where they are, weights of the changes, and what they were.
 struct Corrections {
     vectors: vec4<u32>,
     components: vec4<u32>,
-    are_own: vec4<bool>,
     weights: vec4<f32>,
     before: vec4<f32>,
 }
 
-// C_kl of a later feature, counted from the next one on.
-fn weight(later: u32) -> f32 {
-    return bitcast<f32>(before_word[later]);
+fn weight_in_window(number: u32, row: u32) -> f32 {
+    return bitcast<f32>(before_word[number * TEAM + row]);
 }
 
-// Of the changes from `first` on, in the next TEAM rows from `block` on. What is not the thread's own is a residual that nobody
-// writes.
-fn corrections(feature: u32, block: u32, first: u32, end: u32, thread: u32) -> Corrections {
+// Of the changes from `first` on, in a window. Beyond the last change, it is the last one again.
+fn corrections(number: u32, first: u32, last: u32, thread: u32) -> Corrections {
+    let row_vectors = params.stride / 4u;
+    let changes = min(vec4(first, first + 1u, first + 2u, first + 3u), vec4(last));
     let neurons = vec4(
-        listed_changes[first].x, listed_changes[first + 1u].x, listed_changes[first + 2u].x, listed_changes[first + 3u].x,
+        listed_changes[changes.x].x, listed_changes[changes.y].x, listed_changes[changes.z].x, listed_changes[changes.w].x,
     );
-    let rows = (vec4(thread - block) - neurons / 4u) & vec4(TEAM - 1u);
-    let are_own = (rows < vec4(params.end_residual - block))
-        & (vec4(first, first + 1u, first + 2u, first + 3u) < vec4(end));
-    let vectors = select(vec4(feature), vec4(block) + rows, are_own) * (params.stride / 4u) + neurons / 4u;
+    let first_row = window(number).first;
+    let rows = (vec4(thread - first_row) - neurons / 4u) & vec4(TEAM - 1u);
+    let vectors = vec4(first_row * row_vectors) + rows * row_vectors + neurons / 4u;
     let components = neurons % 4u;
-    let later = vec4(block - feature - 1u) + rows;
     return Corrections(
         vectors,
         components,
-        are_own,
-        vec4(weight(later.x), weight(later.y), weight(later.z), weight(later.w)),
+        vec4(
+            weight_in_window(number, rows.x), weight_in_window(number, rows.y),
+            weight_in_window(number, rows.z), weight_in_window(number, rows.w),
+        ),
         vec4(
             residuals[vectors.x][components.x], residuals[vectors.y][components.y],
             residuals[vectors.z][components.z], residuals[vectors.w][components.w],
@@ -363,56 +380,56 @@ fn corrections(feature: u32, block: u32, first: u32, end: u32, thread: u32) -> C
     );
 }
 
-fn correct(first: u32, them: Corrections) {
+fn correct(first: u32, last: u32, them: Corrections) {
+    let at = min(vec4(first, first + 1u, first + 2u, first + 3u), vec4(last));
     let changes = vec4(
-        listed_changes[first].y, listed_changes[first + 1u].y, listed_changes[first + 2u].y, listed_changes[first + 3u].y,
+        listed_changes[at.x].y, listed_changes[at.y].y, listed_changes[at.z].y, listed_changes[at.w].y,
     );
     let corrected = them.before - them.weights * bitcast<vec4<f32>>(changes);
-    if them.are_own.x {
-        residuals[them.vectors.x][them.components.x] = corrected.x;
-    }
-    if them.are_own.y {
-        residuals[them.vectors.y][them.components.y] = corrected.y;
-    }
-    if them.are_own.z {
-        residuals[them.vectors.z][them.components.z] = corrected.z;
-    }
-    if them.are_own.w {
-        residuals[them.vectors.w][them.components.w] = corrected.w;
-    }
+    residuals[them.vectors.x][them.components.x] = corrected.x;
+    residuals[them.vectors.y][them.components.y] = corrected.y;
+    residuals[them.vectors.z][them.components.z] = corrected.z;
+    residuals[them.vectors.w][them.components.w] = corrected.w;
 }
 
 // Corrects the later rows where listed neurons change, and writes the feature's entries meanwhile. Loads side by side hide
 // each other's latency.
 fn correct_by_list(feature: u32, entry: Entry, thread: u32) {
     let changes = changes_of_team(thread / TEAM);
-    let end = changes.x + changes.y;
-    var block = feature + 1u;
+    if changes.y == 0u {
+        if entry.changes {
+            write_entry(feature, entry);
+        }
+        return;
+    }
+    let last = changes.x + changes.y - 1u;
+    let windows = (params.end_residual - feature + TEAM - 2u) / TEAM;
+    var number = 0u;
     var first = changes.x;
     var is_written = !entry.changes;
     loop {
-        let a = corrections(feature, block, first, end, thread);
-        let b = corrections(feature, block, first + 4u, end, thread);
+        let a = corrections(number, first, last, thread);
+        let b = corrections(number, first + 4u, last, thread);
         @if(threads_512)
-        let c = corrections(feature, block, first + 8u, end, thread);
+        let c = corrections(number, first + 8u, last, thread);
         @if(threads_512)
-        let d = corrections(feature, block, first + 12u, end, thread);
+        let d = corrections(number, first + 12u, last, thread);
         if !is_written {
             write_entry(feature, entry);
             is_written = true;
         }
-        correct(first, a);
-        correct(first + 4u, b);
+        correct(first, last, a);
+        correct(first + 4u, last, b);
         @if(threads_512) {
-            correct(first + 8u, c);
-            correct(first + 12u, d);
+            correct(first + 8u, last, c);
+            correct(first + 12u, last, d);
         }
-        first += MOST_AT_ONCE;
-        if first >= end {
+        first += 2u * SLOTS;
+        if first > last {
             first = changes.x;
-            block += TEAM;
+            number++;
         }
-        if block >= params.end_residual {
+        if number >= windows {
             break;
         }
     }
@@ -441,7 +458,7 @@ fn step_by_list(feature: u32, kept_now: u32, kept_next: u32, thread: u32) -> boo
     let place = place_in_row(feature, thread);
     let row_vectors = params.stride / 4u;
     // These take their time while the marked ones are listed.
-    let weight_of_thread = coefficient_gram[feature * params.gram_stride + min(feature + 1u + thread, params.end_residual - 1u)];
+    let weight = weight_of(feature, thread);
     let row = read_run(feature, 0u, place);
     for (var word = 0u; word * WORD < row_vectors; word++) {
         list_marked(feature, word, place, thread);
@@ -502,7 +519,7 @@ fn step_by_list(feature: u32, kept_now: u32, kept_next: u32, thread: u32) -> boo
         let at = changes_of_team(team).x + entry.place;
         listed_changes[at] = vec2(entry.neuron, bitcast<u32>(entry.value - entry.before));
     }
-    before_word[thread] = bitcast<u32>(weight_of_thread);
+    before_word[thread] = bitcast<u32>(weight);
     clear_list(thread);
     mark_kept(feature + 1u, kept_next);
     workgroupBarrier();
@@ -525,13 +542,11 @@ fn is_energy(energy: f32) -> bool {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
-    // A list has room for the kept ones and some others.
-    let makes_lists = params.kept <= min(params.columns, THREADS) && params.stride / 4u <= RUNS * RUN;
+    // A list has room for the kept ones and some others. A window needs its rows.
+    let makes_lists = params.kept <= min(params.columns, THREADS) && params.stride / 4u <= RUNS * RUN && params.rank >= TEAM;
     clear_marks(thread);
     clear_list(thread);
-    for (var i = thread; i < THREADS + MOST_AT_ONCE; i += THREADS) {
-        listed_changes[i] = vec2<u32>();
-    }
+    listed_changes[thread] = vec2<u32>();
     workgroupBarrier();
     var kept_now = NONE;
     if makes_lists {
@@ -551,8 +566,8 @@ fn main(@builtin(local_invocation_index) thread: u32) {
         }
         let is_alive = is_energy(energy);
         var is_listed = false;
-        // Each thread takes the weight of a later feature, and the last of a team are TEAM features ahead.
-        if is_alive && makes_lists && params.end_residual - k <= THREADS - TEAM {
+        // Each thread takes the weight of a later feature.
+        if is_alive && makes_lists && params.end_residual - k <= THREADS {
             is_listed = step_by_list(k, kept_now, kept_next, thread);
         }
         if !is_listed {
