@@ -452,47 +452,13 @@ fn list_others(row: Run, run: u32, place: u32, bounds: Bounds, thread: u32) {
     }
 }
 
-// A step in which the kept ones bound the others. Returns false, and has done nothing, if they do not. Marks the kept
-// neurons of the next feature, and leaves an empty list.
-fn step_by_list(feature: u32, kept_now: u32, kept_next: u32, thread: u32) -> bool {
-    let place = place_in_row(feature, thread);
-    let row_vectors = params.stride / 4u;
-    // These take their time while the marked ones are listed.
-    let weight = weight_of(feature, thread);
-    let row = read_run(feature, 0u, place);
-    for (var word = 0u; word * WORD < row_vectors; word++) {
-        list_marked(feature, word, place, thread);
-    }
-    workgroupBarrier();
-
-    let bounds = bounds_of_kept(params.kept);
-    clear_squares(thread);
-    if thread < TEAMS / 2u {
-        atomicStore(&team_counts[thread], 0u);
-    }
-    if thread == 0u {
-        atomicStore(&swaps, 0u);
-        if !bounds.are_right {
-            list_fails = 1u;
-        }
-    }
-    kept_before[thread] = kept_now;
-    let was_kept = thread < params.kept && bounds.are_right;
+// Chooses from the list, and updates the feature and the later residuals. Marks the kept neurons of the next feature, and leaves
+// an empty list. `before` is the value of a neuron that was kept.
+fn update_by_list(
+    feature: u32, was_kept: bool, before: f32, weight: f32, bounds: Bounds, kept_next: u32, thread: u32,
+) {
     var entry = Entry();
-    if was_kept {
-        // Its value before takes its time until the norm is known.
-        entry.before = features[feature * params.stride + listed_neurons[thread]];
-        add_to_bucket(thread, listed_values[thread] & MAGNITUDE, bounds);
-    }
-    list_others(row, 0u, place, bounds, thread);
-    for (var run = 1u; run * RUN < row_vectors; run++) {
-        list_others(read_run(feature, run, place), run, place, bounds, thread);
-    }
-    clear_marks(thread);
-    if workgroupUniformLoad(&list_fails) != 0u {
-        return false;
-    }
-
+    entry.before = before;
     let others = atomicLoad(&listed_others);
     let scale = scale_of_list(bounds);
     if thread < params.kept + others {
@@ -525,7 +491,49 @@ fn step_by_list(feature: u32, kept_now: u32, kept_next: u32, thread: u32) -> boo
     workgroupBarrier();
 
     correct_by_list(feature, entry, thread);
-    return true;
+}
+
+// A step in which the kept ones bound the others. Returns false, and has updated nothing, if they do not.
+fn step_by_list(feature: u32, kept_now: u32, kept_next: u32, thread: u32) -> bool {
+    let place = place_in_row(feature, thread);
+    let row_vectors = params.stride / 4u;
+    // These take their time while the marked ones are listed.
+    let weight = weight_of(feature, thread);
+    let row = read_run(feature, 0u, place);
+    for (var word = 0u; word * WORD < row_vectors; word++) {
+        list_marked(feature, word, place, thread);
+    }
+    workgroupBarrier();
+
+    let bounds = bounds_of_kept(params.kept);
+    clear_squares(thread);
+    if thread < TEAMS / 2u {
+        atomicStore(&team_counts[thread], 0u);
+    }
+    if thread == 0u {
+        atomicStore(&swaps, 0u);
+        if !bounds.are_right {
+            list_fails = 1u;
+        }
+    }
+    kept_before[thread] = kept_now;
+    let was_kept = thread < params.kept && bounds.are_right;
+    var before = 0.0;
+    if was_kept {
+        // Its value before takes its time until the norm is known.
+        before = features[feature * params.stride + listed_neurons[thread]];
+        add_to_bucket(thread, listed_values[thread] & MAGNITUDE, bounds);
+    }
+    list_others(row, 0u, place, bounds, thread);
+    for (var run = 1u; run * RUN < row_vectors; run++) {
+        list_others(read_run(feature, run, place), run, place, bounds, thread);
+    }
+    clear_marks(thread);
+    let is_listed = workgroupUniformLoad(&list_fails) == 0u;
+    if is_listed {
+        update_by_list(feature, was_kept, before, weight, bounds, kept_next, thread);
+    }
+    return is_listed;
 }
 
 fn energy_of(feature: u32) -> f32 {
@@ -544,6 +552,8 @@ fn is_energy(energy: f32) -> bool {
 fn main(@builtin(local_invocation_index) thread: u32) {
     // A list has room for the kept ones and some others. A window needs its rows.
     let makes_lists = params.kept <= min(params.columns, THREADS) && params.stride / 4u <= RUNS * RUN && params.rank >= TEAM;
+    // Each thread takes the weight of a later feature.
+    let first_by_list = max(params.end_residual, THREADS) - THREADS;
     clear_marks(thread);
     clear_list(thread);
     listed_changes[thread] = vec2<u32>();
@@ -566,8 +576,7 @@ fn main(@builtin(local_invocation_index) thread: u32) {
         }
         let is_alive = is_energy(energy);
         var is_listed = false;
-        // Each thread takes the weight of a later feature.
-        if is_alive && makes_lists && params.end_residual - k <= THREADS {
+        if is_alive && makes_lists && k >= first_by_list {
             is_listed = step_by_list(k, kept_now, kept_next, thread);
         }
         if !is_listed {
