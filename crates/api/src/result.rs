@@ -46,7 +46,7 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
             return Err(Error::Unsound { problem });
         }
     }
-    if let Some(warning) = found.verification.warning(fit.tokens) {
+    if let Some(warning) = found.verification.warning(fit.tokens, fit.measured.squared_norm) {
         log::warn!("{warning}");
     }
     found.into_factorization(fit, course, stop_reason, watch).await

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use unmix_data::Weights;
+use unmix_data::{Origin, Weights};
 use unmix_interpret::{DownProjection, NormKind, Readout, ReadoutOptions, VocabularyWords};
 
 use crate::failure::Failure;
@@ -21,7 +21,8 @@ pub struct ModelArgs {
     #[arg(long, requires = "model", value_name = "TYPE")]
     pub model_type: Option<String>,
 
-    /// Layer of the activations, from 0; needed if the weights have several layers
+    /// Layer of the activations, from 0; needed if the weights have several layers and the activations were in files that
+    /// do not name theirs
     #[arg(long, value_name = "N")]
     pub layer: Option<u32>,
 
@@ -72,14 +73,24 @@ impl ModelArgs {
         !self.model.is_empty()
     }
 
-    /// Opens the weights that lead from `neurons` neurons to the logits of the tokens that `words` know.
-    pub fn readout(&self, neurons: usize, words: &VocabularyWords) -> Result<Readout, Failure> {
-        Ok(Readout::open(&self.weights()?, neurons, &self.options())?.for_vocabulary(words)?)
+    /// Opens the weights that lead from `neurons` neurons, whose activations are from `origin`, to the logits of the tokens that `words` know.
+    pub fn readout(&self, neurons: usize, origin: &Origin, words: &VocabularyWords) -> Result<Readout, Failure> {
+        let readout = Readout::open(&self.weights()?, neurons, &self.options(origin))?;
+        warn_of_other_layer(origin, readout.names().layer);
+        Ok(readout.for_vocabulary(words)?)
     }
 
-    /// Opens the weights that lead from `neurons` neurons to the residual stream.
-    pub fn down_projection(&self, neurons: usize) -> Result<DownProjection, Failure> {
-        Ok(DownProjection::open(&self.weights()?, neurons, &self.options())?)
+    /// Opens the weights that lead from `neurons` neurons, whose activations are from `origin`, to the residual stream.
+    pub fn down_projection(&self, neurons: usize, origin: &Origin) -> Result<DownProjection, Failure> {
+        let down_projection = DownProjection::open(&self.weights()?, neurons, &self.options(origin))?;
+        warn_of_other_layer(origin, down_projection.layer());
+        Ok(down_projection)
+    }
+
+    /// The layer of the activations: the one that is given, or else the one that their files named. A tensor that is named has a layer of
+    /// its own.
+    pub fn layer(&self, origin: &Origin) -> Option<u32> {
+        self.layer.or(origin.layer.filter(|_| self.down_proj.is_none()))
     }
 
     fn weights(&self) -> Result<Weights, Failure> {
@@ -93,10 +104,10 @@ impl ModelArgs {
         Ok(Weights::open(&self.model)?)
     }
 
-    fn options(&self) -> ReadoutOptions {
+    fn options(&self, origin: &Origin) -> ReadoutOptions {
         ReadoutOptions {
             model_type: self.model_type.clone(),
-            layer: self.layer,
+            layer: self.layer(origin),
             expert: self.expert,
             down_projection: self.down_proj.clone(),
             unembedding: self.unembedding.clone(),
@@ -111,5 +122,17 @@ impl ModelArgs {
             }),
             epsilon: self.norm_epsilon,
         }
+    }
+}
+
+/// Warns if the weights are of another layer than the activations.
+fn warn_of_other_layer(origin: &Origin, layer: Option<u32>) {
+    if let (Some(known), Some(layer)) = (origin.layer, layer)
+        && known != layer
+    {
+        log::warn!(
+            "the fit is of activations of layer {known}, but the weights are those of layer {layer}; give --layer {known}, unless another \
+             layer is what you want"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use unmix::ActivationSource;
 
-use crate::{ActivationSet, MemoryActivations, TokenFilter};
+use crate::{ActivationSet, MemoryActivations, Origin, TokenFilter};
 
 /// Which activations were factorized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub struct InputRecord {
     pub stored_tokens: u64,
     /// Which tokens were to be left out.
     pub filter: TokenFilter,
+    /// The place in the model that the activations are from.
+    pub origin: Origin,
     /// Name of the tensor. Absent for npy files.
     pub tensor: Option<String>,
     /// [`fingerprint`](crate::fingerprint()) of the activations.
@@ -39,6 +41,7 @@ impl InputRecord {
             paths: files.iter().map(|file| file.path().to_owned()).collect(),
             stored_tokens: activations.stored_tokens(),
             filter: activations.filter().clone(),
+            origin: Origin::of(files),
             // All files have it under the same name.
             tensor: files[0].tensor().map(str::to_owned),
             fingerprint,
@@ -54,6 +57,7 @@ impl InputRecord {
             paths: Vec::new(),
             stored_tokens: activations.tokens(),
             filter: TokenFilter::default(),
+            origin: Origin::default(),
             tensor: None,
             fingerprint,
             tokens: activations.tokens(),
@@ -74,6 +78,9 @@ struct StoredInput {
     /// Several files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     files: Vec<StoredPath>,
+    /// Absent if the files do not say it.
+    #[serde(default, skip_serializing_if = "Origin::is_empty")]
+    origin: Origin,
     tensor: Option<String>,
     fingerprint: String,
     tokens: u64,
@@ -110,14 +117,26 @@ impl From<StoredPath> for PathBuf {
 
 impl From<InputRecord> for StoredInput {
     fn from(input: InputRecord) -> StoredInput {
-        let InputRecord { paths, stored_tokens, filter, tensor, fingerprint, tokens, neurons, element } = input;
+        let InputRecord { paths, stored_tokens, filter, origin, tensor, fingerprint, tokens, neurons, element } = input;
         let mut files: Vec<StoredPath> = paths.iter().map(StoredPath::from).collect();
         let (path, path_bytes) = match files.len() {
             1 => files.pop().map_or((None, None), |StoredPath { path, path_bytes }| (Some(path), path_bytes)),
             _ => (None, None),
         };
         let stored_tokens = (stored_tokens != tokens).then_some(stored_tokens);
-        StoredInput { path, path_bytes, files, tensor, fingerprint, tokens, stored_tokens, filter, neurons, element }
+        StoredInput {
+            path,
+            path_bytes,
+            files,
+            origin,
+            tensor,
+            fingerprint,
+            tokens,
+            stored_tokens,
+            filter,
+            neurons,
+            element,
+        }
     }
 }
 
@@ -127,6 +146,7 @@ impl From<StoredInput> for InputRecord {
             path,
             path_bytes,
             files,
+            origin,
             tensor,
             fingerprint,
             tokens,
@@ -138,7 +158,7 @@ impl From<StoredInput> for InputRecord {
         let only = path.map(|path| StoredPath { path, path_bytes });
         let paths = only.into_iter().chain(files).map(PathBuf::from).collect();
         let stored_tokens = stored_tokens.unwrap_or(tokens);
-        InputRecord { paths, stored_tokens, filter, tensor, fingerprint, tokens, neurons, element }
+        InputRecord { paths, stored_tokens, filter, origin, tensor, fingerprint, tokens, neurons, element }
     }
 }
 
@@ -179,6 +199,7 @@ mod tests {
             paths: paths.iter().map(|path| std::ffi::OsStr::from_bytes(path).into()).collect(),
             stored_tokens: 1,
             filter: TokenFilter::default(),
+            origin: Origin::default(),
             tensor: None,
             fingerprint: String::new(),
             tokens: 1,

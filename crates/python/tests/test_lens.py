@@ -121,9 +121,28 @@ def test_another_layer_than_that_of_the_activations_is_told(weights, tmp_path):
     assert warned[0].filename == __file__
     with pytest.warns(UserWarning, match="activations of layer 1, but layer=0 was given"):
         fit.report(tmp_path / "report.html", layer=0, norm="rms", ranks=[1], **weights)
+    # The fit knows it without the file.
+    (tmp_path / "acts.safetensors").unlink()
+    with pytest.warns(UserWarning, match="activations of layer 1, but layer=0 was given"):
+        fit.lens(**weights, norm="rms", layer=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit.lens(**weights, norm="rms", layer=1)
+
+
+def test_the_layer_that_the_activations_name_is_read(weights, tmp_path):
+    random = np.random.default_rng(0)
+    save(tmp_path / "acts.safetensors", {"activations": random.normal(size=(50, 1536)).astype("f4")}, layer=1)
+    fit = unmix.fit(tmp_path / "acts.safetensors", n_components=2, max_iter=2, device="cpu")
+    name = "model.layers.{}.mlp.down_proj.weight".format
+    down = {name(layer): random.normal(size=(WIDTH, 1536)).astype("f4") for layer in (0, 1)}
+    head = {part: weights[part] for part in ("unembedding", "final_norm")}
+    save(tmp_path / "model.safetensors", {**down, **head})
+    norm = {"norm": "rms", "epsilon": 1e-5}
+    alone = fit.lens(down_projection=down[name(1)], **head, **norm)
+    assert ids(fit.lens(tmp_path / "model.safetensors", **norm), 0) == ids(alone, 0)
+    other = fit.lens(tmp_path / "model.safetensors", down_projection=name(0), **norm)
+    assert ids(other, 0) != ids(alone, 0)
 
 
 def test_mistakes_with_weights_are_told(fit, weights):

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
 use unmix::{ElementType, Engine, Factorization, HostActivations, SemiNmf};
-use unmix_data::{FitRecord, InputRecord, PromptLabels, TokenColumns, TokenFilter, write_file};
+use unmix_data::{FitRecord, InputRecord, Origin, PromptLabels, TokenColumns, TokenFilter, write_file};
 use unmix_interpret::concepts::{ConceptLevel, Labelling, concept_scores, wider_concepts};
 use unmix_interpret::report::{ReportParts, assemble, render};
 use unmix_interpret::{
@@ -101,6 +101,7 @@ impl Bundle {
             paths: vec!["SmolLM2-135M, layer 12".into()],
             stored_tokens: fit.summary.tokens,
             filter: TokenFilter::default(),
+            origin: Origin::default(),
             tensor: None,
             fingerprint: String::new(),
             tokens: fit.summary.tokens,

@@ -106,19 +106,20 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     // An encoder is fitted row by row; all else is about prompts.
     let record = if encodes(args) { Cow::Borrowed(&as_fitted) } else { in_reading_order(&as_fitted) };
     let fit = ScaledFit::new(&record)?;
-    let site = Site { model: args.model_name.clone(), layer: args.model.layer, hook: args.hook.clone() };
-    let mut layer = args.model.layer;
+    let origin = &record.run.input.origin;
+    let mut layer = args.model.layer(origin);
+    let site = Site { model: args.model_name.clone(), layer, hook: args.hook.clone() };
     let tool = args.to.tool();
     let encoder = encodes(args).then(|| encoder(args, &record, &fit, reporter)).transpose()?;
     let text = (tool == Tool::Neuronpedia).then(|| text(args, &record)).transpose()?;
     let logits = if tool == Tool::Neuronpedia && args.model.is_given() {
         let words = args.text.words()?;
-        Some(args.model.readout(fit.neurons(), &words)?.promoted_and_suppressed(&record.features, &words)?)
+        Some(args.model.readout(fit.neurons(), origin, &words)?.promoted_and_suppressed(&record.features, &words)?)
     } else {
         None
     };
     let directions = if tool == Tool::Steering {
-        let down_projection = args.model.down_projection(fit.neurons())?;
+        let down_projection = args.model.down_projection(fit.neurons(), origin)?;
         layer = down_projection.layer();
         let units = down_projection.written_norms(&fit.features, &fit.largest_coefficients())?;
         Some((down_projection.directions(&fit.features)?, units))

@@ -69,7 +69,7 @@ pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let rows = DenseMatrix { rows: chosen.len() + neurons.rows, columns: features.columns, values };
 
     let words = args.text.words()?;
-    let readout = args.model.readout(features.columns, &words)?;
+    let readout = args.model.readout(features.columns, &fit.run.input.origin, &words)?;
     let active = active(args, &fit)?;
     let readings = readout.read(&readout.directions(&rows)?, args.top)?;
     let (of_features, of_neurons) = readings.split_at(chosen.len());

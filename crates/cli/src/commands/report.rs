@@ -108,7 +108,11 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     };
     let lens = if args.model.is_given() {
         reporter.stage("reading what features promote");
-        Some(args.model.readout(fit.features.columns, &words)?.promoted_beyond_chance(&fit.features, &words)?)
+        Some(
+            args.model
+                .readout(fit.features.columns, &fit.run.input.origin, &words)?
+                .promoted_beyond_chance(&fit.features, &words)?,
+        )
     } else {
         None
     };

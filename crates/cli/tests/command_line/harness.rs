@@ -192,6 +192,11 @@ pub fn values() -> Vec<f32> {
         .collect()
 }
 
+/// What `run.json` in the folder of a fit says.
+pub fn run_of(fit: &str) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(format!("{fit}/run.json")).expect("read")).expect("JSON")
+}
+
 /// Shape and values of a tensor of a safetensors file.
 pub fn tensor(path: &str, name: &str) -> (Vec<usize>, Vec<f64>) {
     let bytes = std::fs::read(path).expect("read");

@@ -1,6 +1,6 @@
 //! Activations in several files, in folders and in batches.
 
-use crate::harness::{Files, NEURONS, TOKENS, tensor, unmix, values};
+use crate::harness::{Files, NEURONS, TOKENS, run_of, tensor, unmix, values};
 
 /// Rows at which the values of the harness are cut into seven shards: multiples of nothing.
 const CUTS: [usize; 8] = [0, 1, 18, 40, 41, 77, 103, TOKENS];
@@ -17,10 +17,6 @@ fn shards(files: &Files) -> String {
 
 fn factorization(fit: &str) -> Vec<u8> {
     std::fs::read(format!("{fit}/factorization.safetensors")).expect("read")
-}
-
-fn run_of(fit: &str) -> serde_json::Value {
-    serde_json::from_slice(&std::fs::read(format!("{fit}/run.json")).expect("read")).expect("JSON")
 }
 
 #[test]
@@ -169,4 +165,23 @@ fn a_number_beyond_f32_is_named_whether_it_is_streamed_or_not() {
         let args = ["fit", &file, "-k", "2", "--engine", "cpu", "--stream", stream, "--out", &files.path("out")];
         files.refused(&args, &["x.npy", "row 5", "column 2", "1e300"]);
     }
+}
+
+#[test]
+fn features_that_explain_nothing_are_warned_of() {
+    let files = Files::new();
+    let fit_of = |name: &str, factor: f32| {
+        let values: Vec<f32> = values().iter().map(|value| factor * value).collect();
+        let (file, out) = (files.npy(&format!("{name}.npy"), &values, NEURONS), files.path(name));
+        unmix(&["fit", &file, "-k", "3", "-p", "0.3", "--preset", "paper", "--engine", "cpu", "--out", &out])
+            .expect(0)
+            .stderr
+    };
+    let tiny = fit_of("tiny", 1e-12);
+    assert!(
+        tiny.contains("the features explain less than 0.01%") && tiny.contains("multiply the activations"),
+        "{tiny}"
+    );
+    let ordinary = fit_of("ordinary", 1.0);
+    assert!(!ordinary.contains("explain less than"), "{ordinary}");
 }

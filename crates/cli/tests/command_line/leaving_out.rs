@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Files, NEURONS, PROMPT, TOKENS, tensor, unmix, values};
+use crate::harness::{Files, NEURONS, PROMPT, TOKENS, run_of, tensor, unmix, values};
 
 /// Prompts, and tokens of each behind its begin token.
 const PROMPTS: usize = 250;
@@ -67,10 +67,6 @@ impl Begins {
 
 fn of_fit(fit: &str, name: &str) -> (Vec<usize>, Vec<f64>) {
     tensor(&format!("{fit}/factorization.safetensors"), name)
-}
-
-fn run_of(fit: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(format!("{fit}/run.json")).expect("read")).expect("JSON")
 }
 
 #[test]

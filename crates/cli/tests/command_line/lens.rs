@@ -1,6 +1,6 @@
 //! `unmix lens`, on a fit of three features and weights that make their tokens known.
 
-use crate::harness::{Files, NEURONS, unmix};
+use crate::harness::{Files, NEURONS, Run, TOKENS, run_of, unmix, values};
 
 /// Width of the residual stream, and tokens.
 const WIDTH: usize = 5;
@@ -177,6 +177,43 @@ fn one_expert_of_several_is_read() {
         json["neurons"][0]["promoted"][0]["token_id"].as_u64().expect("an id") % 3
     };
     assert_eq!((promoted("0"), promoted("1")), (0, 2));
+}
+
+#[test]
+fn the_layer_that_the_activations_name_is_read_unless_another_one_is_asked_for() {
+    let s = setup();
+    let origin =
+        [("model", "tiny"), ("layer", "1"), ("site", "mlp")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let bytes: Vec<u8> = values().iter().flat_map(|value| value.to_le_bytes()).collect();
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![TOKENS, NEURONS], &bytes);
+    let file = safetensors::serialize([("activations", view.expect("a tensor"))], Some(origin.into())).expect("a file");
+    let fit = s.files.fit(&s.files.write("named.safetensors", file), "named", &["-k", "3", "-p", "0.34"]);
+    assert_eq!(run_of(&fit)["input"]["origin"], serde_json::json!({"model": "tiny", "layer": 1, "site": "mlp"}));
+    // They are known without the file.
+    std::fs::remove_file(s.files.path("named.safetensors")).expect("removed");
+
+    let down = vec![1.0; WIDTH * NEURONS];
+    let name = |layer: u32| format!("model.layers.{layer}.mlp.down_proj.weight");
+    let (first, second) = (name(0), name(1));
+    let layers = s
+        .files
+        .tensors("layers.safetensors", &[(&first, &down, &[WIDTH, NEURONS]), (&second, &down, &[WIDTH, NEURONS])]);
+    let lens = |fit: &str, args: &[&str]| {
+        unmix(&[&["lens", fit, "--model", &layers, "--model", &s.rest, "--json"][..], args].concat())
+    };
+    let layer = |run: &Run| run.json()["tensors"]["layer"].clone();
+    let own = lens(&fit, &[]).expect(0);
+    assert_eq!((layer(&own), own.stderr.as_str()), (1.into(), ""));
+    for other in [["--layer", "0"], ["--down-proj", &first]] {
+        let run = lens(&fit, &other).expect(0);
+        assert_eq!(layer(&run), 0, "{other:?}");
+        assert!(
+            run.stderr.contains("of activations of layer 1, but the weights are those of layer 0"),
+            "{}",
+            run.stderr
+        );
+    }
+    assert!(lens(&s.fit, &[]).expect(2).stderr.contains("--layer"), "these activations name no layer");
 }
 
 #[test]

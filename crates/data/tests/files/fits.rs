@@ -8,8 +8,8 @@ use unmix::{
     ConsensusSummary, DenseMatrix, Factorization, FeatureStatistics, FitSummary, Init, Options, Solver, StopReason,
 };
 use unmix_data::{
-    Error, FACTORIZATION_FILE, FitRecord, InputRecord, RUN_FILE, TokenColumns, TokenFilter, read_fit, read_matrix,
-    write_fit,
+    Error, FACTORIZATION_FILE, FitRecord, InputRecord, Origin, RUN_FILE, TokenColumns, TokenFilter, read_fit,
+    read_matrix, write_fit,
 };
 
 fn record(seed: u64) -> FitRecord {
@@ -85,6 +85,7 @@ fn record(seed: u64) -> FitRecord {
         paths: vec![PathBuf::from("some/activations.npy")],
         stored_tokens: tokens as u64,
         filter: TokenFilter::default(),
+        origin: Origin::default(),
         tensor: None,
         fingerprint: "blake3:00".to_owned(),
         tokens: tokens as u64,

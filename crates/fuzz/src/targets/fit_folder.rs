@@ -4,7 +4,7 @@ use std::path::Path;
 
 use unmix::{CpuEngine, Engine, HostActivations, SemiNmf};
 use unmix_data::{
-    FACTORIZATION_FILE, FitRecord, InputRecord, RUN_FILE, TokenColumns, TokenFilter, read_fit, write_fit,
+    FACTORIZATION_FILE, FitRecord, InputRecord, Origin, RUN_FILE, TokenColumns, TokenFilter, read_fit, write_fit,
 };
 
 use super::refusal::refused;
@@ -91,6 +91,7 @@ fn record(columns: TokenColumns) -> FitRecord {
         paths: vec!["some/activations.npy".into()],
         stored_tokens: if columns.rows.is_some() { 10 } else { 4 },
         filter: TokenFilter::default(),
+        origin: Origin::default(),
         tensor: None,
         fingerprint: format!("blake3:{}", "0".repeat(64)),
         tokens: 4,

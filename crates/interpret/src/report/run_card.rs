@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use unmix_data::FitRecord;
+use unmix_data::{FitRecord, Origin};
 
 use super::RunCard;
 
@@ -23,6 +23,7 @@ pub(super) fn run_card(fit: &FitRecord) -> RunCard {
     if options.solver == unmix::Solver::Hals {
         shown.push(option("penalty", options.penalty.to_string()));
     }
+    shown.extend(place(&run.input.origin).map(|place| option("activations of", place)));
     let stored = run.input.stored_tokens;
     if stored > summary.tokens {
         shown.push(option("left out", format!("{} of {stored} tokens", stored - summary.tokens)));
@@ -54,4 +55,11 @@ pub(super) fn run_card(fit: &FitRecord) -> RunCard {
 fn files(paths: &[PathBuf]) -> Option<String> {
     let first = paths.first()?.file_name()?.to_string_lossy().into_owned();
     Some(if paths.len() > 1 { format!("{first} and {} more", paths.len() - 1) } else { first })
+}
+
+/// The place in the model in words, as far as it is known.
+fn place(origin: &Origin) -> Option<String> {
+    let layer = origin.layer.map(|layer| format!("layer {layer}"));
+    let parts: Vec<String> = [origin.model.clone(), layer, origin.site.clone()].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use unmix::{ActivationSource, CpuEngine, Engine, HostActivations, SemiNmf};
-use unmix_data::{FitRecord, InputRecord, TokenColumns, TokenFilter};
+use unmix_data::{FitRecord, InputRecord, Origin, TokenColumns, TokenFilter};
 use unmix_interpret::export::Site;
 
 pub const TOKENS: usize = 157;
@@ -46,6 +46,7 @@ pub fn fit() -> (FitRecord, HostActivations) {
         paths: Vec::new(),
         stored_tokens: TOKENS as u64,
         filter: TokenFilter::default(),
+        origin: Origin::default(),
         tensor: None,
         fingerprint: "blake3:0".to_owned(),
         tokens: TOKENS as u64,

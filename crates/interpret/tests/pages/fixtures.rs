@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use unmix::{DenseMatrix, Factorization, FeatureStatistics, FitSummary, SemiNmf, StopReason};
-use unmix_data::{FitRecord, InputRecord, TokenColumns, TokenFilter};
+use unmix_data::{FitRecord, InputRecord, Origin, TokenColumns, TokenFilter};
 use unmix_interpret::{Child, Hierarchy, HierarchyLevel, norms};
 
 /// A record of features [K, d] and coefficients [n, K], with statistics as if the features were orthogonal.
@@ -52,6 +52,7 @@ pub fn record(features: DenseMatrix, coefficients: DenseMatrix, columns: TokenCo
         paths: vec!["made/by/hand.npy".into()],
         stored_tokens: tokens,
         filter: TokenFilter::default(),
+        origin: Origin::default(),
         tensor: None,
         fingerprint: String::new(),
         tokens,

@@ -1,7 +1,7 @@
 //! The pages of sweeps and of links in a browser.
 
 use serde_json::{Map, json};
-use unmix_data::{InputRecord, TokenFilter};
+use unmix_data::{InputRecord, Origin, TokenFilter};
 use unmix_interpret::links::{self, FeatureGraph, GraphFeature, GraphFit, Link, Links, Measure, Persistence};
 use unmix_interpret::sweep::{self, KeptFit, LayerSweep, SWEEP_VERSION, SweepPoint, SweepRecord};
 
@@ -33,6 +33,7 @@ fn layer(name: &str) -> LayerSweep {
         paths: vec!["x.npy".into()],
         stored_tokens: 900,
         filter: TokenFilter::default(),
+        origin: Origin::default(),
         tensor: None,
         fingerprint: "none".to_owned(),
         tokens: 900,

@@ -9,7 +9,7 @@ import numpy as np
 
 from ._arguments import optional_whole, whole
 from ._fit_text import FitText
-from ._origin import origin, warn_of_other_layer
+from ._origin import layer_of
 from .features import feature_table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class FitOutput(FitText):
         model : object, path or list of paths, optional
             The model, for the tokens that features promote, as for :meth:`lens`.
         layer : int, optional
-            The layer of the activations, from 0.
+            The layer of the activations, from 0. By default the one that their files named.
         beside : Fit or path, optional
             Another fit, to be read beside this one.
         title : str, optional
@@ -108,7 +108,7 @@ class FitOutput(FitText):
             raise ValueError(
                 "activations: concepts are scored on them, and there are no labels; give labels=, or leave it out"
             )
-        warn_of_other_layer(origin(self.run)[0], layer)
+        layer = layer_of(self.run, layer, weights.get("down_projection"))
         fit = self if tokenizer is None else self.with_tokenizer(tokenizer)
         other = None if beside is None else fit._other(beside)
         request = {
@@ -160,7 +160,7 @@ class FitOutput(FitText):
         model : object, path or list of paths, optional
             steering, neuronpedia: the model, as for :meth:`lens`.
         layer : int, optional
-            The layer of the activations, from 0.
+            The layer of the activations, from 0. By default the one that their files named.
         model_name : str, optional
             The model's name, as the tool knows it.
         hook : str, optional
@@ -200,7 +200,7 @@ class FitOutput(FitText):
         from .activations import as_activations
         from .export import export
 
-        warn_of_other_layer(origin(self.run)[0], optional_whole("layer", layer))
+        layer = layer_of(self.run, optional_whole("layer", layer), weights.get("down_projection"))
         request = {
             "tool": tool,
             "path": path,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._arguments import whole, wholes
 from ._fit_text import FitText
-from ._origin import origin, warn_of_other_layer
+from ._origin import layer_of
 from .features import Context, Feature, FeatureTable, feature_table
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ class FitReading(FitText):
             The model whose activations were factorized: a model of transformers, TransformerLens or nnsight in memory,
             or safetensors files of it or a folder of them. None if the weights are given as arrays.
         layer : int, optional
-            The layer of the activations, from 0. Needed if the model has several.
+            The layer of the activations, from 0. By default the one that their files named. Needed if they named none and
+            the model has several.
         features : list of int, optional
             Only these features, in this order. By default all.
         neurons : list of int, optional
@@ -208,7 +209,7 @@ class FitReading(FitText):
 
         weights = weights_of(
             model,
-            layer=layer,
+            layer=layer_of(self.run, layer, down_projection),
             down_projection=down_projection,
             unembedding=unembedding,
             final_norm=final_norm,
@@ -217,7 +218,6 @@ class FitReading(FitText):
             model_type=model_type,
             expert=expert,
         )
-        warn_of_other_layer(origin(self.run)[0], layer)
         chosen = None if features is None else [self._feature_number(number) for number in features]
         return lens(self._text_by(tokenizer), weights, chosen, wholes("neurons", neurons or []), whole("top", top))
 

@@ -10,8 +10,10 @@ from ._warnings import warn
 
 
 def origin(run: dict[str, Any]) -> tuple[int | None, str | None]:
-    """Layer and site of the activations of a fit, if the files they were in say so."""
+    """Layer and site of the activations of a fit, if the files they were in say so, or said so when they were fitted."""
     record = run.get("input", {})
+    if known := record.get("origin"):
+        return known.get("layer"), known.get("site")
     paths = [record.get("path"), *(file.get("path") for file in record.get("files", []))]
     found = next((metadata(Path(path)) for path in paths if path), {})
     layer = found.get("layer", "")
@@ -25,3 +27,11 @@ def warn_of_other_layer(known: int | None, layer: int | None) -> None:
             f"the fit is of activations of layer {known}, but layer={layer} was given; give layer={known}, unless another "
             "layer is what you want"
         )
+
+
+def layer_of(run: dict[str, Any], layer: int | None, down_projection: Any) -> int | None:
+    """The layer whose weights are read: the one that was given, of which to warn if it is another one than that of the activations, or else
+    that of the activations. A down-projection that was given has a layer of its own."""
+    known, _ = origin(run)
+    warn_of_other_layer(known, layer)
+    return known if layer is None and down_projection is None else layer
