@@ -10,9 +10,13 @@ use crate::consensus_runs::{Runs, run_options, run_seed, runs};
 use crate::fit::Fit;
 use crate::refit::refit;
 use crate::run::{Run, warn_of_outliers};
+use crate::sparse_features::SparseFeatures;
 use crate::watch::Watch;
 use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, SemiNmf, Stage};
 
+/// Most runs that are in memory at once if the activations are. These cost little to read again, and the memory of a few runs is used again
+/// by the next ones.
+pub(crate) const RESIDENT_AT_ONCE: u32 = 10;
 /// Rounds in which the values of the features and the coefficients are fitted again. More of them lower the error a little, and move the
 /// features of two consensuses apart.
 const REFITS: u32 = 1;
@@ -86,8 +90,8 @@ impl Consensus {
         self
     }
 
-    /// Largest number of runs that are in memory at once, at least 1. By default all are. The activations are read once in an iteration of
-    /// all runs that are in memory. The result does not depend on it.
+    /// Largest number of runs that are in memory at once, at least 1. By default all are if the activations are streamed, which are then read
+    /// once in an iteration of all runs, and ten otherwise. The result does not depend on it.
     pub fn at_once(mut self, runs: u32) -> Self {
         self.at_once = runs;
         self
@@ -191,8 +195,9 @@ impl Consensus {
         let refitted =
             refit(Fit { options: result_options, ..fit.clone() }, &agreement.features(), REFITS, watch).await?;
         let mut consensus = refitted.result(watch).await?;
-        let reproducibility = agreement.reproducibility(&consensus.features, options.seed)?;
-        let found_in = agreement.found_in(&consensus.features);
+        let found = SparseFeatures::of(&consensus.features);
+        let reproducibility = agreement.reproducibility(&found, options.seed);
+        let found_in = agreement.found_in(&found);
         let seeds = self.seeds()[..features.len()].to_vec();
         let summary = &mut consensus.summary;
         for (k, statistics) in summary.feature_statistics.iter_mut().enumerate() {
@@ -203,7 +208,7 @@ impl Consensus {
             runs: features.len() as u32,
             seeds: seeds.clone(),
             iterations_each: iterations,
-            stability: stability(&features)?,
+            stability: stability(&features),
         });
         let mut kept = Vec::new();
         let of = features.len() as u32;
@@ -228,10 +233,12 @@ impl Consensus {
     ) -> Result<Runs<'a>, Error> {
         let of_run = |seed: &u64| run_options(options, *seed, self.iterations);
         let seeds = self.seeds();
+        let most = if run.activations.is_streamed() { u32::MAX } else { RESIDENT_AT_ONCE };
+        let at_once = self.at_once.min(most) as usize;
         let (mut features, mut iterations) = (Vec::new(), self.iterations);
         let mut next = 0;
         loop {
-            let last = (next + self.at_once as usize).min(seeds.len());
+            let last = (next + at_once).min(seeds.len());
             let batch = seeds[next..last].iter().map(of_run).collect();
             let found = runs(run.clone(), batch, (next as u32 + 1, self.runs), watch).await?;
             let is_whole = found.iterations == self.iterations && found.features.len() == last - next;

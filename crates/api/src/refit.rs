@@ -6,13 +6,13 @@ use unmix_kernels::{Precision, Recording};
 
 use crate::course::Course;
 use crate::factors_in_place::factors;
-use crate::feature_cosines::norm;
 use crate::fit::Fit;
 use crate::report::latest_report;
 use crate::run::Iterated;
+use crate::sparse_features::{Nonzero, SparseFeatures, norm};
 use crate::statistics::Entry;
 use crate::watch::Watch;
-use crate::{DenseMatrix, Error, Progress, Stage, StopReason, best_iterate, debias};
+use crate::{Error, Progress, Stage, StopReason, best_iterate, debias};
 
 /// Number of sweeps that find coefficients from zero.
 const FIRST_SWEEPS: u32 = 8;
@@ -23,18 +23,17 @@ const NEXT_SWEEPS: u32 = 4;
 /// two consensuses hardly move apart: the error is quadratic in the way that is left, and their distance in the way that was gone.
 const STEP: f32 = 0.5;
 
-/// Finds coefficients for `features` [K, d], which have at most m nonzeros in a row. Then the values of the features at their nonzeros and
+/// Finds coefficients for `features`, which have at most m nonzeros each. Then the values of the features at their nonzeros and
 /// the coefficients are fitted by turns, `rounds` times each. Each neuron's values go part of the way to their least-squares ones, and the
 /// coefficients are found by coordinate descent, with the penalty of the solver. The neurons of the features stay as they are.
 pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     fit: Fit<'a>,
-    features: &DenseMatrix,
+    features: &SparseFeatures,
     rounds: u32,
     watch: &mut Watch<'_, P>,
 ) -> Result<Iterated<'a>, Error> {
-    let entries =
-        |row: &[f32]| row.iter().zip(0..).filter(|(z, _)| **z != 0.0).map(|(&z, neuron)| (neuron, z)).collect();
-    write_unit_features(&fit, (0..features.rows).map(|k| entries(features.row(k))).collect())?;
+    let entries = |row: &Vec<Nonzero>| row.iter().map(|&(neuron, z)| (neuron, z as f32)).collect();
+    write_unit_features(&fit, features.rows.iter().map(entries).collect())?;
     let mut recording = Recording::new();
     fit.buffers.tokens.iter().for_each(|tokens| recording.clear(tokens.coefficients.buffer()));
     recording.clear(fit.buffers.state);
