@@ -2,6 +2,7 @@
 //
 // x: rows × columns elements. y: rows × rank f32. out: splits × rank × columns f32.
 // A workgroup computes a tile of TILE features × TILE neurons over the rows of its split.
+// If `symmetric`, y is x, both f32: tiles left of the diagonal are those right of it, transposed.
 // Extent (columns, rank, splits). Split s sums the rows s · split_rows to (s + 1) · split_rows - 1.
 
 import package::shared::elements::{ELEMENTS, QUADS, quad};
@@ -20,6 +21,7 @@ struct Params {
     accumulate: u32,
     first: u32,
     scale: f32,
+    symmetric: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
@@ -91,8 +93,34 @@ fn store(split: u32, feature: u32, neuron: u32, sums: mat4x4<f32>, accumulate: b
     store_quad(split, feature + 3u, neuron, sums[3], accumulate);
 }
 
+fn store_sums(split: u32, feature: u32, neuron: u32, sums: Sums, accumulate: bool) {
+    store(split, feature, neuron, sums.near, accumulate);
+    @if(wide) {
+        store(split, feature, neuron + 4u * SIDE, sums.right, accumulate);
+        store(split, feature + 4u * SIDE, neuron, sums.below, accumulate);
+        store(split, feature + 4u * SIDE, neuron + 4u * SIDE, sums.across, accumulate);
+    }
+}
+
+@if(f32)
+fn transposed(sums: Sums) -> Sums {
+    var result: Sums;
+    result.near = transpose(sums.near);
+    @if(wide) {
+        result.right = transpose(sums.below);
+        result.below = transpose(sums.right);
+        result.across = transpose(sums.across);
+    }
+    return result;
+}
+
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    @if(f32) {
+        if params.symmetric != 0u && workgroup.x < workgroup.y {
+            return;
+        }
+    }
     let start = min(workgroup.z * params.split_rows, params.rows);
     let end = start + min(params.split_rows, params.rows - start);
     let x_stride = params.stride / ELEMENTS;
@@ -133,11 +161,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 multiply(&sums, read, row);
             }
         }
-        store(workgroup.z, feature, neuron, sums.near, accumulate);
-        @if(wide) {
-            store(workgroup.z, feature, neuron + 4u * SIDE, sums.right, accumulate);
-            store(workgroup.z, feature + 4u * SIDE, neuron, sums.below, accumulate);
-            store(workgroup.z, feature + 4u * SIDE, neuron + 4u * SIDE, sums.across, accumulate);
+        store_sums(workgroup.z, feature, neuron, sums, accumulate);
+        @if(f32) {
+            if params.symmetric != 0u && workgroup.x > workgroup.y {
+                store_sums(workgroup.z, neuron, feature, transposed(sums), accumulate);
+            }
         }
         accumulate = true;
     }
