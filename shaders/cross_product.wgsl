@@ -93,32 +93,15 @@ fn store(split: u32, feature: u32, neuron: u32, sums: mat4x4<f32>, accumulate: b
     store_quad(split, feature + 3u, neuron, sums[3], accumulate);
 }
 
-fn store_sums(split: u32, feature: u32, neuron: u32, sums: Sums, accumulate: bool) {
-    store(split, feature, neuron, sums.near, accumulate);
-    @if(wide) {
-        store(split, feature, neuron + 4u * SIDE, sums.right, accumulate);
-        store(split, feature + 4u * SIDE, neuron, sums.below, accumulate);
-        store(split, feature + 4u * SIDE, neuron + 4u * SIDE, sums.across, accumulate);
-    }
-}
-
-@if(f32)
-fn transposed(sums: Sums) -> Sums {
-    var result: Sums;
-    result.near = transpose(sums.near);
-    @if(wide) {
-        result.right = transpose(sums.below);
-        result.below = transpose(sums.right);
-        result.across = transpose(sums.across);
-    }
-    return result;
-}
-
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    var sides = 1u;
     @if(f32) {
         if params.symmetric != 0u && workgroup.x < workgroup.y {
             return;
+        }
+        if params.symmetric != 0u && workgroup.x > workgroup.y {
+            sides = 2u;
         }
     }
     let start = min(workgroup.z * params.split_rows, params.rows);
@@ -161,10 +144,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 multiply(&sums, read, row);
             }
         }
-        store_sums(workgroup.z, feature, neuron, sums, accumulate);
-        @if(f32) {
-            if params.symmetric != 0u && workgroup.x > workgroup.y {
-                store_sums(workgroup.z, neuron, feature, transposed(sums), accumulate);
+        // A second time for the mirror image, with the rows and columns exchanged.
+        for (var side = 0u; side < sides; side++) {
+            let row = select(feature, neuron, side > 0u);
+            let column = select(neuron, feature, side > 0u);
+            store(workgroup.z, row, column, sums.near, accumulate);
+            @if(wide) {
+                store(workgroup.z, row, column + 4u * SIDE, sums.right, accumulate);
+                store(workgroup.z, row + 4u * SIDE, column, sums.below, accumulate);
+                store(workgroup.z, row + 4u * SIDE, column + 4u * SIDE, sums.across, accumulate);
+            }
+            @if(f32) {
+                sums.near = transpose(sums.near);
+                @if(wide) {
+                    let right = sums.right;
+                    sums.right = transpose(sums.below);
+                    sums.below = transpose(right);
+                    sums.across = transpose(sums.across);
+                }
             }
         }
         accumulate = true;
