@@ -29,6 +29,7 @@ const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ),
     ("cross_product", "tile_128", "m1", "`tile_64` is chosen on Apple's chips"),
     ("projection", "tile_128", "m1", "`tile_64` is chosen on Apple's chips"),
+    ("hals_features", "threads_512", "m1", "256 threads are chosen on Apple's chips"),
     ("cross_product", "tile_128", "adreno750", "`tile_64` is chosen on Qualcomm's chips"),
     ("projection", "tile_128", "adreno750", "`tile_64` is chosen on Qualcomm's chips"),
     ("cholesky", "sixteen_loads", "m1", "`eight_loads` is chosen on Apple's chips"),
