@@ -35,11 +35,6 @@ fn candidates(feature: u32, v: u32) -> vec4<f32> {
     return features[feature * (params.stride / 4u) + v];
 }
 
-// What is not kept becomes zero.
-fn changes(feature: u32, v: u32) -> bool {
-    return true;
-}
-
 fn replace(feature: u32, v: u32, result: vec4<f32>) {
     features[feature * (params.stride / 4u) + v] = result;
 }
@@ -85,5 +80,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if thread == 0u {
         scales[feature] = 1.0 / norm;
     }
-    keep_largest(feature, 0u, false, norm, thread);
+    keep_largest(feature, false, norm, thread);
 }

@@ -21,16 +21,11 @@ fn candidates(feature: u32, v: u32) -> vec4<f32> {
     return features[feature * (params.stride / 4u) + v];
 }
 
-// What is not kept becomes zero.
-fn changes(feature: u32, v: u32) -> bool {
-    return true;
-}
-
 fn replace(feature: u32, v: u32, result: vec4<f32>) {
     features[feature * (params.stride / 4u) + v] = result;
 }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    keep_largest(workgroup.x, 0u, params.unit_norm != 0u, 1.0, thread);
+    keep_largest(workgroup.x, params.unit_norm != 0u, 1.0, thread);
 }

@@ -3,15 +3,11 @@
 // The m-th largest magnitude is found by radix selection, 8 bits at a time. Magnitudes compare as integers. The kept
 // entries then find their places by prefix sums.
 //
-// With the feature `short_list`, the entries that are as large as a given bound are first listed in workgroup memory. If
-// they fit, the row is read once, and the selection looks at the list alone.
-//
 // The shader that imports this declares `params` with `columns`, `stride` and `kept`, the bindings `kept_indices` and
 // `kept_values`, and these functions:
 // - candidates(feature, v) gives the v-th vector of the row from which a feature is taken.
-// - changes(feature, v) says whether the v-th vector of the feature may change although none of its neurons is kept.
-// - replace(feature, v, result) takes the v-th vector of the new feature. Every v that may change comes once, in the thread
-//   that reads this vector.
+// - replace(feature, v, result) takes the v-th vector of the new feature. Every v comes once, in the thread that reads this
+//   vector.
 
 @if(threads_512)
 const THREADS = 512u;
@@ -29,9 +25,8 @@ const LANES = vec4(0u, 1u, 2u, 3u);
 const BITS = vec4(1u, 2u, 4u, 8u);
 
 var<workgroup> histogram: array<atomic<u32>, DIGITS>;
-// Values of the threads, and behind them those of the groups.
+// Values of the threads, and behind them those of the groups: counts, or the bits of f32.
 var<workgroup> scan: array<u32, THREADS + GROUPS>;
-var<workgroup> sums: array<f32, THREADS + GROUPS>;
 var<workgroup> largest: atomic<u32>;
 // Which neurons of a chunk are larger than the m-th largest magnitude, which are equal to it, and how many of both come
 // before each word.
@@ -77,21 +72,21 @@ fn sum_before(value: u32, thread: u32) -> u32 {
     return sum_of_four(before);
 }
 
-// The sum of a value of each thread.
+// The sum of a value of each thread. The caller needs a barrier before it writes `scan` again.
 fn sum_of_all(value: f32, thread: u32) -> f32 {
-    sums[thread] = value;
+    scan[thread] = bitcast<u32>(value);
     workgroupBarrier();
     if thread < GROUPS {
         var sum = 0.0;
         for (var i = 0u; i < GROUP_THREADS; i++) {
-            sum += sums[thread * GROUP_THREADS + i];
+            sum += bitcast<f32>(scan[thread * GROUP_THREADS + i]);
         }
-        sums[THREADS + thread] = sum;
+        scan[THREADS + thread] = bitcast<u32>(sum);
     }
     workgroupBarrier();
     var total = 0.0;
     for (var i = 0u; i < GROUPS; i++) {
-        total += sums[THREADS + i];
+        total += bitcast<f32>(scan[THREADS + i]);
     }
     return total;
 }
@@ -125,98 +120,6 @@ fn keep(is_kept: bool, at: u32, neuron: u32, value: f32) {
     }
 }
 
-// Entries that the list has room for.
-@if(short_list)
-const LISTED = THREADS + 512u;
-// Vectors of a row that the threads read at once, and the most that they read in four runs. More threads come with more
-// registers for each.
-@if(threads_512)
-const RUN = 8u * THREADS;
-@else
-const RUN = 4u * THREADS;
-@if(short_list)
-const MOST_VECTORS = 4u * RUN;
-
-// The neurons on the list, and their magnitudes. A thread's entries of a run follow one another.
-@if(short_list)
-var<workgroup> listed_neurons: array<u32, LISTED>;
-@if(short_list)
-var<workgroup> listed_magnitudes: array<u32, LISTED>;
-// How many there would be if they all fitted.
-@if(short_list)
-var<workgroup> listed: atomic<u32>;
-
-@if(short_list)
-fn magnitudes_at(feature: u32, v: u32) -> vec4<u32> {
-    var values = vec4<f32>();
-    if v < params.stride / 4u {
-        values = candidates(feature, v);
-    }
-    return magnitudes_of(values);
-}
-
-// Which of four neurons are as large as `least`, as bits.
-@if(short_list)
-fn large_bits(magnitudes: vec4<u32>, v: u32, least: u32) -> u32 {
-    let bits = select(vec4(0u), BITS, (magnitudes >= vec4(least)) & are_neurons(v));
-    return bits.x | bits.y | bits.z | bits.w;
-}
-
-// Lists the entries of a run that are as large as `least`. Returns where the thread's own entries begin and end.
-@if(short_list)
-fn list_run(feature: u32, run: u32, least: u32, thread: u32) -> vec2<u32> {
-    let v = run * RUN + thread;
-    // Loads side by side hide each other's latency.
-    let a = magnitudes_at(feature, v);
-    let b = magnitudes_at(feature, v + THREADS);
-    let c = magnitudes_at(feature, v + 2u * THREADS);
-    let d = magnitudes_at(feature, v + 3u * THREADS);
-    @if(threads_512)
-    let e = magnitudes_at(feature, v + 4u * THREADS);
-    @if(threads_512)
-    let f = magnitudes_at(feature, v + 5u * THREADS);
-    @if(threads_512)
-    let g = magnitudes_at(feature, v + 6u * THREADS);
-    @if(threads_512)
-    let h = magnitudes_at(feature, v + 7u * THREADS);
-    var bits = large_bits(a, v, least) | (large_bits(b, v + THREADS, least) << 4u);
-    bits |= large_bits(c, v + 2u * THREADS, least) << 8u;
-    bits |= large_bits(d, v + 3u * THREADS, least) << 12u;
-    @if(threads_512) {
-        bits |= large_bits(e, v + 4u * THREADS, least) << 16u;
-        bits |= large_bits(f, v + 5u * THREADS, least) << 20u;
-        bits |= large_bits(g, v + 6u * THREADS, least) << 24u;
-        bits |= large_bits(h, v + 7u * THREADS, least) << 28u;
-    }
-    if bits == 0u {
-        return vec2<u32>();
-    }
-    let begin = atomicAdd(&listed, countOneBits(bits));
-    let end = min(begin + countOneBits(bits), LISTED);
-    for (var place = begin; place < end; place++) {
-        let bit = firstTrailingBit(bits);
-        bits &= bits - 1u;
-        let vector = v + bit / 4u * THREADS;
-        listed_neurons[place] = 4u * vector + bit % 4u;
-        listed_magnitudes[place] = magnitudes_at(feature, vector)[bit % 4u];
-    }
-    return vec2(begin, end);
-}
-
-// The squares of a thread's own entries of a run that are larger than the threshold.
-@if(short_list)
-fn squares_of_run(begin: u32, end: u32, threshold: u32, scale: f32) -> f32 {
-    var sum = 0.0;
-    for (var entry = begin; entry < end; entry++) {
-        let magnitude = listed_magnitudes[entry];
-        if magnitude > threshold {
-            let scaled = scale * bitcast<f32>(magnitude);
-            sum += scaled * scaled;
-        }
-    }
-    return sum;
-}
-
 // The digits found so far, the bits that they take, and where the next one is.
 struct Digits {
     prefix: u32,
@@ -233,9 +136,9 @@ fn count_digit(magnitude: u32, digits: Digits) -> u32 {
     return magnitude;
 }
 
-// The same for an entry of a row, if it is as large as `least`.
-fn count_candidate(magnitude: u32, neuron: u32, least: u32, digits: Digits) -> u32 {
-    if neuron >= params.columns || magnitude < least {
+// The same for an entry of a row.
+fn count_candidate(magnitude: u32, neuron: u32, digits: Digits) -> u32 {
+    if neuron >= params.columns {
         return 0u;
     }
     return count_digit(magnitude, digits);
@@ -286,9 +189,9 @@ fn mark(larger: vec4<bool>, equal: vec4<bool>, i: u32) {
 }
 
 // Makes a feature of the largest entries of its row, and writes its kept neurons, ascending, and their values. They are
-// multiplied by `factor`, or with `unit_norm` divided by their Euclidean norm, unless that is zero. At least m
-// magnitudes must be as large as `least`. The others cost less. All threads call this together.
-fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: u32) {
+// multiplied by `factor`, or with `unit_norm` divided by their Euclidean norm, unless that is zero. All threads call this
+// together.
+fn keep_largest(feature: u32, unit_norm: bool, factor: f32, thread: u32) {
     let row_vectors = params.stride / 4u;
     let vectors = (params.columns + 3u) / 4u;
     let kept = min(params.kept, params.columns);
@@ -296,27 +199,6 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
     // Some drivers do not zero workgroup memory for every workgroup.
     if thread == 0u {
         atomicStore(&largest, 0u);
-    }
-
-    // The list, and where a thread's own entries of each run begin and end.
-    var entries = 0u;
-    var is_listed = false;
-    var begins = vec4<u32>();
-    var ends = vec4<u32>();
-    @if(short_list) {
-        if thread == 0u {
-            atomicStore(&listed, 0u);
-        }
-        workgroupBarrier();
-        let may_fit = least > 0u && row_vectors <= MOST_VECTORS;
-        for (var run = 0u; may_fit && run * RUN < row_vectors; run++) {
-            let own = list_run(feature, run, least, thread);
-            begins = select(begins, vec4(own.x), LANES == vec4(run));
-            ends = select(ends, vec4(own.y), LANES == vec4(run));
-        }
-        workgroupBarrier();
-        entries = atomicLoad(&listed);
-        is_listed = may_fit && entries <= LISTED;
     }
 
     // Radix selection: `prefix` holds the digits found so far, and `remaining` counts how many of the magnitudes that
@@ -332,17 +214,12 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
         }
         workgroupBarrier();
         var thread_largest = 0u;
-        @if(short_list) {
-            for (var entry = thread; is_listed && entry < entries; entry += THREADS) {
-                thread_largest = max(thread_largest, count_digit(listed_magnitudes[entry], digits));
-            }
-        }
-        for (var v = thread; !is_listed && v < vectors; v += THREADS) {
+        for (var v = thread; v < vectors; v += THREADS) {
             let magnitudes = magnitudes_of(candidates(feature, v));
-            thread_largest = max(thread_largest, count_candidate(magnitudes.x, 4u * v, least, digits));
-            thread_largest = max(thread_largest, count_candidate(magnitudes.y, 4u * v + 1u, least, digits));
-            thread_largest = max(thread_largest, count_candidate(magnitudes.z, 4u * v + 2u, least, digits));
-            thread_largest = max(thread_largest, count_candidate(magnitudes.w, 4u * v + 3u, least, digits));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.x, 4u * v, digits));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.y, 4u * v + 1u, digits));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.z, 4u * v + 2u, digits));
+            thread_largest = max(thread_largest, count_candidate(magnitudes.w, 4u * v + 3u, digits));
         }
         if digit == 0u {
             atomicMax(&largest, thread_largest);
@@ -374,13 +251,7 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
     var norm = 0.0;
     if unit_norm {
         var sum = 0.0;
-        @if(short_list) {
-            if is_listed {
-                sum = squares_of_run(begins.x, ends.x, threshold, scale) + squares_of_run(begins.y, ends.y, threshold, scale)
-                    + squares_of_run(begins.z, ends.z, threshold, scale) + squares_of_run(begins.w, ends.w, threshold, scale);
-            }
-        }
-        for (var v = thread; !is_listed && v < vectors; v += THREADS) {
+        for (var v = thread; v < vectors; v += THREADS) {
             let values = candidates(feature, v);
             let is_kept = (magnitudes_of(values) > vec4(threshold)) & are_neurons(v);
             let scaled = select(vec4<f32>(), scale * values, is_kept);
@@ -401,18 +272,7 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
         atomicStore(&larger_bits[thread], 0u);
         atomicStore(&equal_bits[thread], 0u);
         workgroupBarrier();
-        @if(short_list) {
-            for (var entry = thread; is_listed && entry < entries; entry += THREADS) {
-                let neuron = listed_neurons[entry];
-                let magnitude = listed_magnitudes[entry];
-                let i = neuron / 4u - chunk;
-                if i < CHUNK {
-                    let is_own = LANES == vec4(neuron % 4u);
-                    mark(vec4(magnitude > threshold) & is_own, vec4(magnitude == threshold) & is_own, i);
-                }
-            }
-        }
-        for (var i = thread; !is_listed && i < CHUNK && chunk + i < vectors; i += THREADS) {
+        for (var i = thread; i < CHUNK && chunk + i < vectors; i += THREADS) {
             let v = chunk + i;
             let magnitudes = magnitudes_of(candidates(feature, v));
             let is_neuron = are_neurons(v);
@@ -427,18 +287,7 @@ fn keep_largest(feature: u32, least: u32, unit_norm: bool, factor: f32, thread: 
             chosen = vec2((before + own) >> 16u, (before + own) & 0xffffu);
         }
         let chunk_counts = workgroupUniformLoad(&chosen);
-        // A thread first looks which of its vectors may change. There are few, and so threads have less to wait for others.
-        var own_vectors = 0u;
         for (var i = thread; i < CHUNK && chunk + i < row_vectors; i += THREADS) {
-            let word = i / VECTORS_OF_WORD;
-            let nibble = ((atomicLoad(&larger_bits[word]) | atomicLoad(&equal_bits[word])) >> (i % VECTORS_OF_WORD * 4u)) & 15u;
-            if nibble != 0u || changes(feature, chunk + i) {
-                own_vectors |= 1u << (i / THREADS);
-            }
-        }
-        while own_vectors != 0u {
-            let i = thread + firstTrailingBit(own_vectors) * THREADS;
-            own_vectors &= own_vectors - 1u;
             let v = chunk + i;
             let word = i / VECTORS_OF_WORD;
             let shift = i % VECTORS_OF_WORD * 4u;

@@ -33,6 +33,11 @@ fn of_every_variant(kernel: &Kernel, property: impl Fn(&dyn Engine, ElementType,
     }
 }
 
+/// Each variant of a kernel that reads no elements.
+fn on_each_variant(kernel: &Kernel, property: impl Fn(&dyn Engine)) {
+    on_every_variant(kernel, ElementType::F32, property);
+}
+
 /// A sparse feature matrix and its kept entries.
 fn sparse(seed: u64, rank: usize, neurons: usize, kept: usize) -> (Dense, Vec<u32>, Vec<f32>) {
     let z = oracle::winner_take_all(&Dense::random(seed, rank, neurons, ElementType::F32), kept);
@@ -385,7 +390,7 @@ fn a_cut_of_least_squares_solves_and_keeps_exactly_m() {
 
 #[test]
 fn cholesky_mirrors_the_factor_and_both_substitutions_solve() {
-    on_every_engine(|engine| {
+    on_each_variant(&TRIANGULAR_SOLVE, |engine| {
         // Ranks and columns at and beyond the ends of blocks and tiles.
         for (k, d) in [(1, 1), (7, 5), (31, 33), (32, 32), (33, 7), (100, 130), (130, 9), (150, 65), (400, 5), (545, 3)]
         {
@@ -413,7 +418,7 @@ fn cholesky_mirrors_the_factor_and_both_substitutions_solve() {
 
 #[test]
 fn cholesky_raises_the_ridge_until_a_singular_gram_factorizes() {
-    on_every_engine(|engine| {
+    on_each_variant(&CHOLESKY, |engine| {
         // Two equal columns, a column that is nothing, and columns that have nothing in common. 600 features take a
         // dispatch for each block.
         for (k, ridge) in [(3, 1e-12), (600, 1e-12), (3, 1e-3), (600, 1e-3)] {
@@ -498,7 +503,7 @@ const HALS_SIZES: [(usize, usize, usize); 8] =
 
 #[test]
 fn hals_coefficients_match_the_oracle() {
-    on_every_engine(|engine| {
+    on_each_variant(&HALS_COEFFICIENTS, |engine| {
         for (n, k, kept) in HALS_SIZES {
             for (sweeps, penalty, scaled) in [(1, 0.0, true), (2, 0.0, false), (3, 0.05, true)] {
                 let d = 3 * kept + 31;
@@ -539,7 +544,7 @@ fn hals_coefficients_match_the_oracle() {
 
 #[test]
 fn hals_coefficients_add_to_the_inner_product_or_leave_it() {
-    on_every_engine(|engine| {
+    on_each_variant(&HALS_COEFFICIENTS, |engine| {
         // More tokens than the workgroups take at a time.
         let (n, k) = (8300, 3);
         let p = Dense::random_coefficients(53, n, k);
@@ -569,7 +574,7 @@ fn hals_coefficients_add_to_the_inner_product_or_leave_it() {
 
 #[test]
 fn a_zero_feature_takes_no_coefficient() {
-    on_every_engine(|engine| {
+    on_each_variant(&HALS_COEFFICIENTS, |engine| {
         let q = Dense::from_fn(2, 2, |i, j| if i == 0 && j == 0 { 2.0 } else { 0.0 });
         let (p, y) = (Dense::from_fn(3, 2, |_, k| if k == 0 { 4.0 } else { 0.0 }), Dense::from_fn(3, 2, |_, _| 1.0));
         let mut bench = Bench::without_activations(engine);
@@ -682,14 +687,37 @@ fn hals_features_correct_the_residuals_of_those_that_follow() {
 
 #[test]
 fn hals_features_of_many_neurons_are_right_whether_or_not_the_kept_ones_bound_the_others() {
-    // Rows of one to four runs of loads, rows longer than that, and more kept neurons than a list has room for.
-    for [d, k, kept] in [[4000, 3, 40], [14_336, 3, 287], [20_000, 2, 150], [33_000, 2, 50], [6000, 2, 1700]] {
+    // Rows of one run of loads and of several, rows too long for a list, more kept neurons than a list has room for, and fewer
+    // features than a team has threads.
+    for [d, k, kept] in
+        [[4000, 33, 40], [14_336, 34, 250], [20_000, 33, 150], [50_000, 32, 50], [6000, 33, 1700], [9000, 3, 90]]
+    {
         let (cross, gram, far) = descent(2 * k + 9, d, k, kept);
         let near = oracle::unit_norm(&oracle::winner_take_all(&cross, kept));
         for z in [near, far] {
-            assert_features_descend(&cross, &gram, &z, kept, 0..k);
+            assert_features_descend(&cross, &gram, &z, kept, k - 3..k);
         }
     }
+}
+
+#[test]
+fn hals_features_are_right_where_only_few_neurons_are_swapped() {
+    let (d, k, kept) = (2000, 45, 60);
+    let (cross, gram, start) = descent(2 * k + 9, d, k, kept);
+    let sweep = |z: &Dense| oracle::hals_features(&cross, &gram, z, kept, 0..k);
+    let settled = (0..2).fold(start, |z, _| sweep(&z));
+    let next = sweep(&settled);
+    let dropped = settled.values.iter().zip(&next.values).filter(|(before, after)| **before != 0.0 && **after == 0.0);
+    let of_a_feature = dropped.count() as f64 / k as f64;
+    assert!((0.5..8.0).contains(&of_a_feature), "{of_a_feature} neurons of a feature are dropped");
+    assert_features_descend(&cross, &gram, &settled, kept, 0..k);
+    // A dead feature stays as it is, and the others go on.
+    let mut dead = gram;
+    (0..k).for_each(|l| {
+        dead.values[20 * k + l] = 0.0;
+        dead.values[l * k + 20] = 0.0;
+    });
+    assert_features_descend(&cross, &dead, &settled, kept, 10..k);
 }
 
 #[test]
@@ -699,7 +727,7 @@ fn a_sweep_over_many_features_is_cut_where_a_software_device_would_end_it() {
     let residuals = workspace.matrix("residuals", count, columns);
     let gram = workspace.matrix("gram", count, count);
     let dense = workspace.matrix("features", count, columns);
-    let features = Features::in_workspace(&mut workspace, dense, 3);
+    let features = Features::in_workspace(&mut workspace, dense, 60);
     let mut recording = Recording::new();
     hals_features(&mut recording, residuals, gram, &features, 0, count);
     assert_eq!(recording.commands.len(), 3);
@@ -710,15 +738,15 @@ fn a_sweep_over_many_features_is_cut_where_a_software_device_would_end_it() {
 
 #[test]
 fn of_equal_residuals_the_lower_neurons_are_kept() {
-    for (d, kept) in [(100, 7), (5000, 60), (5000, 800)] {
-        let random = Dense::random(31, 2, d, ElementType::F32);
+    for (d, k, kept) in [(100, 32, 7), (5000, 32, 60), (5000, 2, 60), (1500, 33, 240), (5000, 2, 800)] {
+        let random = Dense::random(31, k, d, ElementType::F32);
         // Some ten magnitudes, each of many neurons. The features do not overlap, so nothing is rounded.
-        let cross = Dense::from_fn(2, d, |i, j| (random.at(i, j) * 4.0).round());
-        let gram = Dense::from_fn(2, 2, |i, l| if i == l { 2.0 } else { 0.0 });
-        let z = oracle::unit_norm(&oracle::winner_take_all(&Dense::random(32, 2, d, ElementType::F32), kept));
+        let cross = Dense::from_fn(k, d, |i, j| (random.at(i, j) * 4.0).round());
+        let gram = Dense::from_fn(k, k, |i, l| if i == l { 2.0 } else { 0.0 });
+        let z = oracle::unit_norm(&oracle::winner_take_all(&Dense::random(32, k, d, ElementType::F32), kept));
         let near = oracle::unit_norm(&oracle::winner_take_all(&cross, kept));
         for z in [z, near] {
-            assert_features_descend(&cross, &gram, &z, kept, 0..2);
+            assert_features_descend(&cross, &gram, &z, kept, 0..k);
         }
     }
 }

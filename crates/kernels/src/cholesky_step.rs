@@ -61,7 +61,7 @@ pub(crate) fn cholesky_steps(recording: &mut Recording, gram: Matrix, factor: Ch
                 if attempt == 0 { cost(gram, first, rest) } else { Cost::default() },
             );
             // A root and the quotients by it count as a barrier each.
-            recorded.chain = Chain { barriers: 3 * u64::from(BLOCK) + 6, loads: 4 };
+            recorded.chain = Chain { barriers: 3 * u64::from(BLOCK) + 6, loads: 4, ..Chain::default() };
         }
     }
 }

@@ -39,19 +39,16 @@ impl Features {
     }
 }
 
-/// What `shaders/shared/selection.wgsl` does one after the other for a feature. With a short list of candidates, the row is read
-/// once for all, and the magnitudes of the few that are kept once more. Otherwise it is read in every pass, as often as a thread has vectors.
-pub(crate) fn selection_chain(columns: u32, from_short_list: bool) -> Chain {
+/// What `shaders/shared/selection.wgsl` does one after the other for a feature. The row is read in every pass, as often as a thread has
+/// vectors.
+pub(crate) fn selection_chain(columns: u32) -> Chain {
     const NEURONS_AT_ONCE: u32 = 1024;
+    const NEURONS_OF_CHUNK: u32 = 8192;
     let (digits, sum) = (4, 2);
-    let list = if from_short_list { 3 } else { 0 };
-    let passes = if from_short_list { 2 } else { digits + 3 };
-    let rows = if from_short_list { 1 } else { u64::from(columns.div_ceil(NEURONS_AT_ONCE)) };
-    // A device with enough registers has 512 threads for a short list, and 256 otherwise.
-    let chunk = if from_short_list { 16_384 } else { 8192 };
-    let chunks = u64::from(columns.div_ceil(chunk));
-    let barriers = list + digits * 5 + sum + chunks * (6 + sum);
-    Chain { barriers, loads: passes * rows }
+    let chunks = u64::from(columns.div_ceil(NEURONS_OF_CHUNK));
+    let barriers = digits * 5 + sum + chunks * (6 + sum);
+    let loads = (digits + 3) * u64::from(columns.div_ceil(NEURONS_AT_ONCE));
+    Chain { barriers, loads, cycles: 0 }
 }
 
 /// Whether projecting onto features that keep `kept` of `neurons` neurons is faster by gathering those than by the

@@ -16,7 +16,7 @@ pub static HALS_FEATURES: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
-    variants: &[THREADS_512, Variant { features: &["short_list"], ..Variant::PORTABLE }],
+    variants: &[THREADS_512, Variant::PORTABLE],
     twin,
 };
 
@@ -24,7 +24,7 @@ pub static HALS_FEATURES: Kernel = Kernel {
 /// registers for eight loads at a time.
 const THREADS_512: Variant = Variant {
     name: "threads_512",
-    features: &["short_list", "threads_512"],
+    features: &["threads_512"],
     needs: Needs { threads: 512, workgroup_bytes: 32 << 10, ..Needs::PORTABLE },
     ..Variant::PORTABLE
 };
@@ -39,6 +39,7 @@ struct Params {
     stride: u32,
     gram_stride: u32,
     kept: u32,
+    rank: u32,
 }
 
 /// Records, for `count` features k from `first` on, one after the other: z_k ← rₖ cut to its m = [`Features::kept`]
@@ -59,7 +60,7 @@ pub fn hals_features(
     let dense = features.dense;
     let entries = u64::from(features.kept) * 4;
     let end_residual = first + count;
-    let at_once = features_of_a_dispatch(dense.columns, count);
+    let at_once = features_of_a_dispatch(dense.columns, features.kept, count);
     for first in (first..end_residual).step_by(at_once as usize) {
         let count = at_once.min(end_residual - first);
         let later = end_residual - first;
@@ -83,6 +84,7 @@ pub fn hals_features(
                 stride: dense.stride,
                 gram_stride: coefficient_gram.stride,
                 kept: features.kept,
+                rank: dense.rows,
             },
             &[
                 coefficient_gram.resource,
@@ -103,20 +105,43 @@ pub fn hals_features(
                 flops: changed / 2 * corrections,
             },
         );
-        let Chain { barriers, loads } = selection_chain(dense.columns, true);
-        // Before the selection, the kept neurons are marked and looked at. After it, the later residuals are corrected, 16 at a time.
-        let of_a_feature = Chain { barriers: barriers + 5, loads: loads + 3 + u64::from(later.div_ceil(16)) };
-        recorded.chain = of_a_feature.times(count.into());
+        recorded.chain = (first..first + count)
+            .map(|feature| chain_of_feature(dense.columns, features.kept, end_residual - feature - 1))
+            .fold(Chain::default(), Chain::then);
     }
+}
+
+/// What the shader does one after the other for a feature with so many later ones, by the variant with 512 threads, where the
+/// neurons kept before bound the others.
+fn chain_of_feature(columns: u32, kept: u32, later: u32) -> Chain {
+    const THREADS: u32 = 512;
+    const TEAM: u32 = 32;
+    const NEURONS_OF_RUN: u32 = 8 * 4 * THREADS;
+    const MOST_RUNS: u32 = 3;
+    // Where eight neurons are swapped, they are found in two turns of a loop over buckets, and in two over those of a bucket.
+    const CYCLES_OF_LOOPS: u64 = 2 * 90 + 2 * 70;
+    let runs = columns.div_ceil(NEURONS_OF_RUN);
+    if kept > THREADS || runs > MOST_RUNS {
+        let selection = selection_chain(columns);
+        let chunks = u64::from(columns.div_ceil(4 * THREADS));
+        return Chain { barriers: selection.barriers + 3 * chunks, loads: selection.loads + 2 * chunks, cycles: 0 };
+    }
+    // Some teams have more changes than others: two standard deviations more. Sixteen are looked at at once.
+    let changes = f64::from(kept) / f64::from(THREADS / TEAM);
+    let of_busiest = (changes + 2.0 * changes.sqrt()).ceil() as u64;
+    let corrections = of_busiest.div_ceil(16) * u64::from(later.div_ceil(TEAM));
+    // The row and the marked neurons are loaded side by side. A value that all threads read the same costs two barriers.
+    Chain { barriers: 5, loads: u64::from(runs) + corrections, cycles: CYCLES_OF_LOOPS }
 }
 
 /// How many features of a range of `count` a dispatch takes. lavapipe ends a shader after 65,535 iterations of its loops,
 /// without an error.
-fn features_of_a_dispatch(columns: u32, count: u32) -> u32 {
+fn features_of_a_dispatch(columns: u32, kept: u32, count: u32) -> u32 {
     const MOST_ITERATIONS: u32 = 64_000;
-    // By the portable variant: ten passes over a row of which 1,024 neurons are read at a time, scans and lists, and some
-    // eight vectors that change, each in all later features.
-    let of_a_feature = 10 * columns.div_ceil(1024) + 200 + 8 * (count / 16 + 4);
+    // By the portable variant, where the kept neurons do not bound the others: eight passes over a row of which 1,024 neurons are
+    // read at a time, scans, and the vectors of one of eight teams that change, each in every 32nd later feature. On average, half of
+    // the features come later.
+    let of_a_feature = 8 * columns.div_ceil(1024) + 150 + (kept / 4 + 8) * (count / 64 + 2);
     (MOST_ITERATIONS / of_a_feature).max(1)
 }
 

@@ -64,7 +64,7 @@ pub fn least_squares_cut(recording: &mut Recording, gram: Matrix, features: &Fea
             flops: if cut.relaxation > 0.0 { 2 * dense.elements() } else { 0 } + entries / 4,
         },
     );
-    recorded.chain = selection_chain(dense.columns, false);
+    recorded.chain = selection_chain(dense.columns);
 }
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {

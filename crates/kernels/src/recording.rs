@@ -236,12 +236,23 @@ pub struct Chain {
     pub barriers: u64,
     /// Loads of what is in the cache, each of which waits for the one before.
     pub loads: u64,
+    /// Cycles of short loops between them.
+    pub cycles: u64,
 }
 
 impl Chain {
+    /// This chain, and another one after it.
+    pub fn then(self, next: Chain) -> Chain {
+        Chain {
+            barriers: self.barriers + next.barriers,
+            loads: self.loads + next.loads,
+            cycles: self.cycles + next.cycles,
+        }
+    }
+
     /// This chain so many times, one after the other.
     pub fn times(self, count: u64) -> Chain {
-        Chain { barriers: self.barriers * count, loads: self.loads * count }
+        Chain { barriers: self.barriers * count, loads: self.loads * count, cycles: self.cycles * count }
     }
 }
 

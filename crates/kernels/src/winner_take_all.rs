@@ -39,7 +39,7 @@ pub fn winner_take_all(recording: &mut Recording, features: &Features, unit_norm
         [dense.rows, 1, 1],
         Cost { moved: vec![dense.updated(), Moved::written(kept), Moved::written(kept)], flops: 0 },
     );
-    recorded.chain = selection_chain(dense.columns, false);
+    recorded.chain = selection_chain(dense.columns);
 }
 
 fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {

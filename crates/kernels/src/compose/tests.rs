@@ -130,10 +130,15 @@ fn arrays_of_cooperative_matrices_come_before_what_would_misalign_them() {
     });
 }
 
+/// Functions that write components of vectors, each of which one thread alone reads and writes: kernels, and what the
+/// functions are called.
+const WRITE_OWN_VECTORS: &[(&str, &str)] = &[("hals_features", "correct")];
+
 #[test]
 fn no_thread_writes_a_component_of_a_vector_that_others_write() {
-    for_every_variant(|_, _, name, module, info| {
-        let functions = component_stores(module, info);
+    for_every_variant(|kernel, _, name, module, info| {
+        let mut functions = component_stores(module, info);
+        functions.retain(|function| !WRITE_OWN_VECTORS.contains(&(kernel.name, function.as_str())));
         assert!(functions.is_empty(), "{name}: {functions:?} write components of vectors in shared memory");
     });
 }
