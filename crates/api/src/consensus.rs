@@ -32,8 +32,9 @@ const PENALTY_FACTOR: f64 = 0.2;
 /// thirds of them again. The features of a consensus are found by another consensus far more often, and each of them says how well the runs
 /// agree on it ([`reproducibility`](crate::FeatureStatistics::reproducibility)).
 ///
-/// The runs are short fits, over half of the tokens or fewer if there are many, in lockstep over one pass for all of them. Their features are
-/// pooled, and those that most runs have become the features of the result. Then its coefficients, and the values of its features, are fitted
+/// The runs are short fits, over half of the tokens or fewer if there are many, in lockstep over one pass for several of them. If there are more
+/// than 2,048 neurons, all but their last iterations see the first 2,048 alone, since the order of neurons means nothing. The features of all runs
+/// are pooled, and those that most runs have become the features of the result. Then its coefficients, and the values of its features, are fitted
 /// to all tokens.
 ///
 /// ```

@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unmix_kernels::{Recording, squared_norm};
 
-use crate::factors_in_place::unit_features;
+use crate::factors_in_place::sparse_features;
 use crate::fit::{Beginning, Fit};
 use crate::panels::Panel;
 use crate::revival::{Replacement, replacements};
@@ -146,7 +146,7 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     }
     let mut features = Vec::with_capacity(fits.len());
     for fit in &fits {
-        features.push(unit_features(fit).await?);
+        features.push(sparse_features(fit).await?);
     }
     for fit in &fits[1..] {
         fit.buffers.tokens.iter().for_each(|tokens| fit.io.release(tokens.coefficients.buffer()));
