@@ -148,31 +148,32 @@ fn every_solver_has_a_consensus_whatever_the_numbers_of_runs_features_and_tokens
 fn features_are_found_whole_although_most_iterations_see_the_first_2048_neurons_alone() {
     let (tokens, neurons, rank) = (120, 2_200, 4);
     let (x, planted) = planted_with_features(tokens, neurons, rank);
-    let settings = || SemiNmf::new(rank as u32).sparsity(0.125);
-    for engine in engines_with_panels(500_000) {
-        let activations = loaded(engine.as_ref(), &x);
-        for solver in [Solver::Hals, Solver::ProjectedLs] {
-            let consensus = Consensus::new(settings().solver(solver)).runs(3);
-            let fit = consensus.fit(engine.as_ref(), &activations).expect("a consensus");
-            check_invariants(engine.as_ref(), &x, &fit, 3);
-            let found = match_features(&fit.features, &planted).expect("a matching");
-            assert!(found.at_least(0.97) >= 3, "{solver:?}: {:?} on {}", found.pairs, engine.adapter());
-        }
-        // Runs that are stopped while they see some neurons have features over all of them.
-        let stop = |progress: &Progress| match progress.stage {
-            Stage::Runs { iteration: 4, .. } => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        };
-        let consensus = Consensus::new(settings()).runs(3);
-        let fit = consensus.fit_with(engine.as_ref(), &activations, stop).expect("a consensus");
+    let consensus = |solver| Consensus::new(SemiNmf::new(rank as u32).solver(solver).sparsity(0.125)).runs(3);
+    let found = |fit: &Factorization| match_features(&fit.features, &planted).expect("a matching").at_least(0.97);
+    let engines = engines_with_panels(500_000);
+    for engine in &engines {
+        let fit = consensus(Solver::Hals).fit(engine.as_ref(), &loaded(engine.as_ref(), &x)).expect("a consensus");
         check_invariants(engine.as_ref(), &x, &fit, 3);
-        let found = match_features(&fit.features, &planted).expect("a matching");
-        assert!(found.at_least(0.9) >= 3, "stopped: {:?} on {}", found.pairs, engine.adapter());
-        // Nothing can be found in zeros.
-        let zeros = loaded(engine.as_ref(), &Dense::from_fn(20, neurons, |_, _| 0.0));
-        let fit = Consensus::new(settings()).runs(2).fit(engine.as_ref(), &zeros).expect("a consensus");
-        assert_eq!(fit.summary.dead_features, [0, 1, 2, 3]);
+        assert!(found(&fit) >= 3, "{} on {}", found(&fit), engine.adapter());
     }
+    let engine = engines[0].as_ref();
+    let activations = loaded(engine, &x);
+    let least_squares = consensus(Solver::ProjectedLs).fit(engine, &activations).expect("a consensus");
+    check_invariants(engine, &x, &least_squares, 3);
+    assert!(found(&least_squares) >= 3, "{}", found(&least_squares));
+    // Runs that are stopped while they see some neurons have features over all of them.
+    let stop = |progress: &Progress| match progress.stage {
+        Stage::Runs { iteration: 4, .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let stopped = consensus(Solver::Hals).fit_with(engine, &activations, stop).expect("a consensus");
+    check_invariants(engine, &x, &stopped, 3);
+    let matching = match_features(&stopped.features, &planted).expect("a matching");
+    assert!(matching.at_least(0.9) >= 3, "{:?}", matching.pairs);
+    // Nothing can be found in zeros.
+    let zeros = loaded(engine, &Dense::from_fn(20, neurons, |_, _| 0.0));
+    let fit = consensus(Solver::Hals).fit(engine, &zeros).expect("a consensus");
+    assert_eq!(fit.summary.dead_features, [0, 1, 2, 3]);
 }
 
 #[test]
@@ -188,23 +189,28 @@ fn the_consensus_of_one_run_is_the_fit() {
 
 #[test]
 fn memory_and_where_the_activations_are_do_not_change_the_bits_of_a_consensus() {
-    // There are tokens enough for each run to have half of them. In the second case most iterations see some of the neurons alone.
-    for (tokens, neurons, rank, panel_bytes) in [(503, 60, 6, 15_000), (190, 2_100, 3, 300_000)] {
-        check_where_a_consensus_is_computed(&planted(4, tokens, neurons, 4, ElementType::F16), rank, panel_bytes);
-    }
+    // There are tokens enough for each run to have half of them.
+    let few_neurons = Consensus::new(SemiNmf::new(6).sparsity(0.1)).runs(5).iterations(5);
+    let at_once = [(1, false), (2, true), (4, false), (5, true)];
+    check_where_a_consensus_is_computed(&few_neurons, &planted(4, 503, 60, 4, ElementType::F16), 15_000, &at_once);
+    // Some iterations see the first neurons alone.
+    let many_neurons = Consensus::new(SemiNmf::new(2).sparsity(0.1)).runs(3).iterations(4);
+    let at_once = [(1, false), (2, true)];
+    check_where_a_consensus_is_computed(&many_neurons, &planted(4, 130, 2_100, 2, ElementType::F16), 200_000, &at_once);
 }
 
-fn check_where_a_consensus_is_computed(x: &Dense, rank: u32, panel_bytes: u64) {
+/// Compares with all runs at once the consensus of so many at once, of activations that are streamed or not.
+fn check_where_a_consensus_is_computed(consensus: &Consensus, x: &Dense, panel_bytes: u64, ways: &[(u32, bool)]) {
     for engine in engines_with_panels(panel_bytes) {
         let source = x.to_activations(ElementType::F16);
         let resident = engine.load(&source).expect("loading");
         let source: Arc<dyn ActivationSource + Send> = Arc::new(source);
         let streamed = engine.stream(source, &StreamOptions { slots: 2 }).expect("a stream");
-        let consensus = Consensus::new(SemiNmf::new(rank).sparsity(0.1)).runs(5).iterations(5);
         let wanted = consensus.fit(engine.as_ref(), &resident).expect("a consensus");
-        for (at_once, activations) in [(1, &resident), (2, &streamed), (4, &resident), (5, &streamed)] {
+        for &(at_once, is_streamed) in ways {
+            let activations = if is_streamed { &streamed } else { &resident };
             let found = consensus.clone().at_once(at_once).fit(engine.as_ref(), activations).expect("a consensus");
-            let what = format!("{at_once} at once, streamed: {}, on {}", activations.is_streamed(), engine.adapter());
+            let what = format!("{at_once} at once, streamed: {is_streamed}, on {}", engine.adapter());
             assert_same(&what, &wanted, &found);
             assert_eq!(wanted.summary.consensus, found.summary.consensus, "{what}");
         }

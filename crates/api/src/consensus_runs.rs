@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unmix_kernels::{Recording, squared_norm};
 
-use crate::factors_in_place::unit_features;
+use crate::factors_in_place::sparse_features;
 use crate::fit::{Beginning, Fit};
 use crate::panels::Panel;
 use crate::revival::{Replacement, replacements};
@@ -75,6 +75,8 @@ pub(crate) struct Runs<'a> {
     pub features: Vec<SparseFeatures>,
     /// Number of iterations of each run.
     pub iterations: u32,
+    /// Whether all iterations saw all neurons.
+    pub saw_all_neurons: bool,
 }
 
 /// Computes runs with these options in lockstep. `number` is the number of the first one, from 1, and `of` that of all runs. If the caller
@@ -95,6 +97,7 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     let iterations = fits[0].options.max_iterations;
     let gives_features = gives_features(&fits[0].options);
     let neurons = if gives_features { fits[0].neurons.min(FIRST_NEURONS) } else { fits[0].neurons };
+    let is_narrow = neurons < fits[0].neurons;
     let mut narrow: Vec<Fit<'_>> = fits.iter().map(|fit| fit.first_neurons(neurons)).collect();
     let mut rngs = Vec::with_capacity(fits.len());
     for (fit, number) in narrow.iter().zip(number..) {
@@ -112,7 +115,6 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     let mut may_go_on = |iteration| watch.stage(Stage::Runs { first: number, last, of, iteration, iterations });
     let mut done = 0;
     if gives_features {
-        let is_narrow = neurons < fits[0].neurons;
         let settling = iterations.saturating_sub(LAST_ITERATIONS);
         let narrow_until = if is_narrow { iterations.saturating_sub(WHOLE_ITERATIONS) } else { iterations };
         let mut goes_on = true;
@@ -144,12 +146,12 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     }
     let mut features = Vec::with_capacity(fits.len());
     for fit in &fits {
-        features.push(unit_features(fit).await?);
+        features.push(sparse_features(fit).await?);
     }
     for fit in &fits[1..] {
         fit.buffers.tokens.iter().for_each(|tokens| fit.io.release(tokens.coefficients.buffer()));
     }
-    Ok(Runs { first: fits.swap_remove(0), features, iterations: done })
+    Ok(Runs { first: fits.swap_remove(0), features, iterations: done, saw_all_neurons: !is_narrow })
 }
 
 impl Sampling {

@@ -21,7 +21,7 @@ pub(crate) async fn factors(fit: &Fit<'_>) -> Result<Factors, Error> {
 ///
 /// # Errors
 /// [`Error::Unsound`] if a value is not finite.
-pub(crate) async fn unit_features(fit: &Fit<'_>) -> Result<SparseFeatures, Error> {
+pub(crate) async fn sparse_features(fit: &Fit<'_>) -> Result<SparseFeatures, Error> {
     let kept = fit.buffers.features.kept as usize;
     let (indices, values) = fit.io.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
     if let Some(place) = values.iter().position(|value| !value.is_finite()) {

@@ -19,17 +19,13 @@ const FIRST_SWEEPS: u32 = 8;
 /// Number of sweeps after the values of the features have changed.
 const NEXT_SWEEPS: u32 = 4;
 
-/// The values of the features go this share of the way to the least-squares ones. The error falls by most of what it can, while features of
-/// two consensuses hardly move apart: the error is quadratic in the way that is left, and their distance in the way that was gone.
-const STEP: f32 = 0.5;
-
-/// Finds coefficients for `features`, which have at most m nonzeros each. Then the values of the features at their nonzeros and
-/// the coefficients are fitted by turns, `rounds` times each. Each neuron's values go part of the way to their least-squares ones, and the
-/// coefficients are found by coordinate descent, with the penalty of the solver. The neurons of the features stay as they are.
+/// Finds coefficients for `features`, which have at most m nonzeros each. Then the values of the features at their nonzeros and the coefficients
+/// are fitted by turns, once for each of `steps`. Each neuron's values go this share of the way to their least-squares ones, and the coefficients
+/// are found by coordinate descent, with the penalty of the solver. The neurons of the features stay as they are.
 pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     fit: Fit<'a>,
     features: &SparseFeatures,
-    rounds: u32,
+    steps: &[f32],
     watch: &mut Watch<'_, P>,
 ) -> Result<Iterated<'a>, Error> {
     let entries = |row: &Vec<Nonzero>| row.iter().map(|&(neuron, z)| (neuron, z as f32)).collect();
@@ -44,7 +40,7 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         (fit.steps().coefficients_pass(FIRST_SWEEPS, true), fit.steps().coefficients_pass(NEXT_SWEEPS, true));
     let (first, next) = (fit.io.prepare(first)?, fit.io.prepare(next)?);
     let mut stop_reason = StopReason::MaxIterations;
-    for round in 0..=rounds {
+    for (round, share) in (0..).zip(steps.iter().map(Some).chain([None])) {
         if round == 0 { &first } else { &next }.run()?;
         let report = latest_report(&fit, Some(round)).await?;
         course.take(&report, None, &fit.options, fit.measured.squared_norm)?;
@@ -54,11 +50,11 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
             stop_reason = StopReason::Interrupted;
             break;
         }
-        if round < rounds {
+        if let Some(share) = share {
             let mut factors = factors(&fit).await?;
             let before = factors.features.clone();
             debias::debias(&mut factors);
-            let step = |(old, new): (&Entry, &Entry)| (old.neuron, old.value + STEP * (new.value - old.value));
+            let step = |(old, new): (&Entry, &Entry)| (old.neuron, old.value + share * (new.value - old.value));
             let entries = |(old, new): (&Vec<Entry>, &Vec<Entry>)| old.iter().zip(new).map(step).collect();
             write_unit_features(&fit, before.iter().zip(&factors.features).map(entries).collect())?;
         }

@@ -108,3 +108,36 @@ pub(crate) fn cut(mut nonzeros: Vec<Nonzero>, kept: usize) -> Vec<Nonzero> {
     nonzeros.retain(|(_, z)| *z != 0.0);
     nonzeros
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_keeps_the_largest_magnitudes_in_order_and_of_equal_ones_the_lower_neuron() {
+        let of_four = vec![(1, -2.0), (4, 1.0), (5, 2.0), (9, -1.0)];
+        let found = cut(of_four.clone(), 3);
+        assert_eq!(found.iter().map(|(neuron, _)| *neuron).collect::<Vec<_>>(), [1, 4, 5]);
+        for ((_, value), expected) in found.iter().zip([-2.0, 1.0, 2.0]) {
+            assert!((value - expected / 3.0).abs() < 1e-7, "{value}");
+        }
+        assert_eq!(cut(of_four, 9).len(), 4);
+        assert_eq!(cut(Vec::new(), 3), []);
+        // A value that vanishes beside the others is no nonzero.
+        assert_eq!(cut(vec![(0, 1e-60), (3, 1.0)], 2), [(3, 1.0)]);
+    }
+
+    #[test]
+    fn a_feature_meets_those_alone_that_have_a_neuron_in_common_with_it() {
+        let features = DenseMatrix { rows: 3, columns: 3, values: vec![3.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -2.0] };
+        let features = SparseFeatures::of(&features);
+        assert_eq!((features.living(), features.rows[1].len()), (2, 0));
+        let users = NeuronUsers::of(3, features.rows.iter().map(Vec::as_slice));
+        let mut cosines = [0.0; 3];
+        users.add_cosines(&[(1, 1.0), (2, 1.0)], 0, &mut cosines);
+        assert!((cosines[0] - 0.8).abs() < 1e-6 && cosines[1..] == [0.0, -1.0], "{cosines:?}");
+        let mut later = [0.0; 3];
+        users.add_cosines(&[(1, 1.0), (2, 1.0)], 1, &mut later);
+        assert_eq!(later, [0.0, 0.0, -1.0]);
+    }
+}
