@@ -45,11 +45,6 @@ var<workgroup> sums: array<f32, THREADS>;
 // Where this attempt's factor begins.
 var<private> base: u32;
 
-fn row_of(row: u32) -> mat4x4<f32> {
-    let at = row * BLOCK_VECTORS;
-    return mat4x4(square_rows[at], square_rows[at + 1u], square_rows[at + 2u], square_rows[at + 3u]);
-}
-
 // An element of the matrix to factorize.
 fn element(row: u32, column: u32, ridge: f32) -> f32 {
     let value = gram[row * params.stride + column];
@@ -73,6 +68,30 @@ fn store(row: u32, column: u32, value: f32) {
     factors[base + column * params.stride + row] = value;
 }
 
+// Four of the block's rows of a column, given what the rows before leave of them. They are stored.
+fn solve_four(residual: vec4<f32>, four: u32, first: u32, column: u32) -> vec4<f32> {
+    let k = 4u * four;
+    let x = residual.x / pivots[k];
+    store(first + k, column, x);
+    let below = residual - x * square_rows[k * BLOCK_VECTORS + four];
+    let y = below.y / pivots[k + 1u];
+    store(first + k + 1u, column, y);
+    let second = below - y * square_rows[(k + 1u) * BLOCK_VECTORS + four];
+    let z = second.z / pivots[k + 2u];
+    store(first + k + 2u, column, z);
+    let third = second - z * square_rows[(k + 2u) * BLOCK_VECTORS + four];
+    let w = third.w / pivots[k + 3u];
+    store(first + k + 3u, column, w);
+    return vec4(x, y, z, w);
+}
+
+// What four of the block's rows leave of another four.
+fn rest_of_four(residual: vec4<f32>, x: vec4<f32>, four: u32, other: u32) -> vec4<f32> {
+    let at = 4u * four * BLOCK_VECTORS + other;
+    return residual - x.x * square_rows[at] - x.y * square_rows[at + BLOCK_VECTORS]
+        - x.z * square_rows[at + 2u * BLOCK_VECTORS] - x.w * square_rows[at + 3u * BLOCK_VECTORS];
+}
+
 // What the block leaves of an element of a column, whose part in the block is x. `place` is the element's row in the
 // chunk.
 fn rest_of(value: f32, x: mat4x4<f32>, place: u32) -> f32 {
@@ -87,6 +106,29 @@ fn update_four(values: vec4<f32>, x: mat4x4<f32>, row: u32, place: u32, column: 
     factors[start + params.stride] = rest_of(values.y, x, place + 1u);
     factors[start + 2u * params.stride] = rest_of(values.z, x, place + 2u);
     factors[start + 3u * params.stride] = rest_of(values.w, x, place + 3u);
+}
+
+fn update_eight(x: mat4x4<f32>, row: u32, place: u32, column: u32) {
+    let near = four_at(row, column);
+    let far = four_at(row + 4u, column);
+    update_four(near, x, row, place, column);
+    update_four(far, x, row + 4u, place + 4u, column);
+}
+
+// Takes the block out of sixteen elements of a column. Loads side by side hide each other's latency: all of them, or eight at
+// a time where registers are few.
+@if(sixteen_loads)
+fn update_sixteen(x: mat4x4<f32>, row: u32, place: u32, column: u32) {
+    let values = sixteen_at(row, column);
+    update_four(values[0], x, row, place, column);
+    update_four(values[1], x, row + 4u, place + 4u, column);
+    update_four(values[2], x, row + 8u, place + 8u, column);
+    update_four(values[3], x, row + 12u, place + 12u, column);
+}
+@else
+fn update_sixteen(x: mat4x4<f32>, row: u32, place: u32, column: u32) {
+    update_eight(x, row, place, column);
+    update_eight(x, row + 8u, place + 8u, column);
 }
 
 @compute @workgroup_size(THREADS)
@@ -186,56 +228,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var tile_column = 0u; tile_column < params.rank; tile_column += THREADS) {
             let column = tile_column + thread;
             if column >= first + BLOCK && column < params.rank {
-                var residual = sixteen_at(first, column);
-                var x: f32;
-                x = residual[0].x / pivots[0];
-                store(first + 0u, column, x);
-                residual -= x * row_of(0u);
-                x = residual[0].y / pivots[1];
-                store(first + 1u, column, x);
-                residual -= x * row_of(1u);
-                x = residual[0].z / pivots[2];
-                store(first + 2u, column, x);
-                residual -= x * row_of(2u);
-                x = residual[0].w / pivots[3];
-                store(first + 3u, column, x);
-                residual -= x * row_of(3u);
-                x = residual[1].x / pivots[4];
-                store(first + 4u, column, x);
-                residual -= x * row_of(4u);
-                x = residual[1].y / pivots[5];
-                store(first + 5u, column, x);
-                residual -= x * row_of(5u);
-                x = residual[1].z / pivots[6];
-                store(first + 6u, column, x);
-                residual -= x * row_of(6u);
-                x = residual[1].w / pivots[7];
-                store(first + 7u, column, x);
-                residual -= x * row_of(7u);
-                x = residual[2].x / pivots[8];
-                store(first + 8u, column, x);
-                residual -= x * row_of(8u);
-                x = residual[2].y / pivots[9];
-                store(first + 9u, column, x);
-                residual -= x * row_of(9u);
-                x = residual[2].z / pivots[10];
-                store(first + 10u, column, x);
-                residual -= x * row_of(10u);
-                x = residual[2].w / pivots[11];
-                store(first + 11u, column, x);
-                residual -= x * row_of(11u);
-                x = residual[3].x / pivots[12];
-                store(first + 12u, column, x);
-                residual -= x * row_of(12u);
-                x = residual[3].y / pivots[13];
-                store(first + 13u, column, x);
-                residual -= x * row_of(13u);
-                x = residual[3].z / pivots[14];
-                store(first + 14u, column, x);
-                residual -= x * row_of(14u);
-                x = residual[3].w / pivots[15];
-                store(first + 15u, column, x);
-                residual -= x * row_of(15u);
+                let residual = sixteen_at(first, column);
+                let x = solve_four(residual[0], 0u, first, column);
+                var y = rest_of_four(residual[1], x, 0u, 1u);
+                var z = rest_of_four(residual[2], x, 0u, 2u);
+                var w = rest_of_four(residual[3], x, 0u, 3u);
+                y = solve_four(y, 1u, first, column);
+                z = rest_of_four(z, y, 1u, 2u);
+                w = rest_of_four(w, y, 1u, 3u);
+                z = solve_four(z, 2u, first, column);
+                w = rest_of_four(w, z, 2u, 3u);
+                w = solve_four(w, 3u, first, column);
             }
         }
         // What they leave of the rows below.
@@ -257,12 +260,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     for (var place = 0u; place < rows; place += BLOCK) {
                         let row = chunk + place;
                         if row + BLOCK - 1u <= column {
-                            // Sixteen loads side by side hide each other's latency.
-                            let values = sixteen_at(row, column);
-                            update_four(values[0], x, row, place, column);
-                            update_four(values[1], x, row + 4u, place + 4u, column);
-                            update_four(values[2], x, row + 8u, place + 8u, column);
-                            update_four(values[3], x, row + 12u, place + 12u, column);
+                            update_sixteen(x, row, place, column);
                         } else {
                             // Few go through here, so its code should stay short: the number of rounds is not a constant.
                             for (var r = 0u; r < min(BLOCK, rows - place); r++) {

@@ -174,44 +174,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         right[1] = right[1] * scale - weights * (rows[row + 4u * BLOCK + j] / root);
     }
 
-    // The tile: four of its rows and four of its columns for each thread, 16 apart.
-    let y = thread / 16u;
-    let x = thread % 16u;
-    var products = mat4x4<f32>();
-    for (var half = 0u; half < 2u; half++) {
-        workgroupBarrier();
-        put_side(j, i, select(left[0].xy, left[0].zw, half == 1u));
-        put_side(BLOCK + j, i, select(left[1].xy, left[1].zw, half == 1u));
-        put_side(TILE + j, i, select(right[0].xy, right[0].zw, half == 1u));
-        put_side(TILE + BLOCK + j, i, select(right[1].xy, right[1].zw, half == 1u));
-        workgroupBarrier();
-        for (var row = 0u; row < HALF; row++) {
-            let at = row * (2u * TILE);
-            let a = vec4(sides[at + y], sides[at + y + 16u], sides[at + y + 32u], sides[at + y + 48u]);
-            let start = at + TILE + x;
-            products += mat4x4(
-                a * sides[start], a * sides[start + 16u], a * sides[start + 32u], a * sides[start + 48u],
-            );
-        }
-    }
-    if is_needed {
-        for (var c = 0u; c < 4u; c++) {
-            for (var r = 0u; r < 4u; r++) {
-                let row = tile_row + y + 16u * r;
-                let column = tile_column + x + 16u * c;
-                if row < params.rank && column <= row {
-                    factor[row * params.stride + column] = residual(row, column, ridge) - products[c][r];
-                }
-            }
-        }
-        if workgroup.x == workgroup.y {
-            store_column(params.first + i, tile_row + j, left[0]);
-            store_column(params.first + i, tile_row + BLOCK + j, left[1]);
-            mirror(i, tile_row + j);
-            mirror(i, tile_row + BLOCK + j);
-        }
-    }
-
     if is_needed && workgroup.y == 0u {
         let is_last = rest >= params.rank;
         let diagonals = params.rank * params.stride;
@@ -247,6 +209,46 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 }
             }
             status[params.attempt] = select(FAILED, select(GOES_ON, SUCCEEDED, is_last), is_good);
+        }
+    }
+
+    // The tile: four of its rows and four of its columns for each thread, 16 apart.
+    let y = thread / 16u;
+    let x = thread % 16u;
+    var products = mat4x4<f32>();
+    for (var half = 0u; half < 2u; half++) {
+        workgroupBarrier();
+        put_side(j, i, select(left[0].xy, left[0].zw, half == 1u));
+        put_side(BLOCK + j, i, select(left[1].xy, left[1].zw, half == 1u));
+        put_side(TILE + j, i, select(right[0].xy, right[0].zw, half == 1u));
+        put_side(TILE + BLOCK + j, i, select(right[1].xy, right[1].zw, half == 1u));
+        workgroupBarrier();
+        // Below the matrix's end, rows leave nothing. That their number is not a constant keeps compilers from unrolling the
+        // loop, which takes many registers.
+        for (var row = 0u; row < min(HALF, params.rank - params.first); row++) {
+            let at = row * (2u * TILE);
+            let a = vec4(sides[at + y], sides[at + y + 16u], sides[at + y + 32u], sides[at + y + 48u]);
+            let start = at + TILE + x;
+            products += mat4x4(
+                a * sides[start], a * sides[start + 16u], a * sides[start + 32u], a * sides[start + 48u],
+            );
+        }
+    }
+    if is_needed {
+        for (var c = 0u; c < 4u; c++) {
+            for (var r = 0u; r < 4u; r++) {
+                let row = tile_row + y + 16u * r;
+                let column = tile_column + x + 16u * c;
+                if row < params.rank && column <= row {
+                    factor[row * params.stride + column] = residual(row, column, ridge) - products[c][r];
+                }
+            }
+        }
+        if workgroup.x == workgroup.y {
+            store_column(params.first + i, tile_row + j, left[0]);
+            store_column(params.first + i, tile_row + BLOCK + j, left[1]);
+            mirror(i, tile_row + j);
+            mirror(i, tile_row + BLOCK + j);
         }
     }
 }

@@ -5,18 +5,18 @@
 // projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], scales [K], coefficients Y
 // [rows, K], partials: 256 pairs (high, low) as in `inner_product`.
 //
-// A workgroup takes 32 tokens at a time. Features are taken in blocks of 32. What is left of the projections for a block
-// is a product over all features: a thread takes four features of two tokens. Then each of 32 threads takes a token,
-// whose steps within the block follow one another, four features at a time. The coefficients in memory are read and
-// written by the same threads, so that none waits for memory that another thread writes.
-// Dispatch min(⌈rows/32⌉, 256) workgroups, looping.
+// A workgroup takes 64 tokens at a time. Features are taken in blocks of 32. What is left of the projections for a block
+// is a product over all features, which the threads share. Within the block, the threads of four
+// features take their steps, and hand them on to the others. The coefficients in memory are read and written by the same
+// threads, so that none waits for memory that another thread writes.
+// Dispatch min(⌈rows/64⌉, 256) workgroups, looping.
 
 import package::shared::block_elimination::{
-    BLOCK, BLOCK_VECTORS, HALF, ITEMS, ITEM_VECTORS, Residuals, item_tile, matrix_tile, rest_of, square, subtract,
+    BLOCK, BLOCK_VECTORS, ITEM_GROUPS, ITEMS, ITEMS_OF_THREAD, Items, MatrixRows, Places, THREADS, item_tile, items_at,
+    matrix_tile, put_items, put_matrix, rest_of, square, subtract, subtract_all,
 };
 import package::shared::compensated_sum::{all_as_rounded, plus, plus_pair};
 
-const THREADS = 128u;
 const PARTIALS = 256u;
 const EXPONENT_BITS = 0x7f800000u;
 // The value of `inner` if the partial sums are continued. If they start, it is 1.
@@ -42,46 +42,110 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> partials: array<f32>;
 @group(0) @binding(6) var<uniform> params: Params;
 
-// What is left of the projections for the block.
-var<workgroup> residual_tile: array<vec4<f32>, ITEMS * ITEM_VECTORS>;
-// 1/Q_kk of the block's features.
-var<workgroup> inverses: array<vec4<f32>, BLOCK_VECTORS>;
 var<workgroup> sums: array<vec2<f32>, THREADS>;
 
-// Four columns of Q from column 4 * vector.
+// Four columns of Q from column 4 * vector. Zero beyond the last row, so that no coefficients count there.
 fn gram_vector(row: u32, vector: u32) -> vec4<f32> {
     let row_vectors = params.gram_stride / 4u;
-    return feature_gram[min(row, params.rank - 1u) * row_vectors + min(vector, row_vectors - 1u)];
+    let value = feature_gram[min(row, params.rank - 1u) * row_vectors + min(vector, row_vectors - 1u)];
+    return select(vec4<f32>(), value, row < params.rank);
 }
 
-fn is_inside(token: u32, vector: u32) -> bool {
-    return (token < params.rows) & (vector < params.stride / 4u);
+// What belongs to the tokens of a thread.
+@if(four_items)
+alias Tokens = vec4<u32>;
+@else
+alias Tokens = vec2<u32>;
+// Four values of each of these tokens, a column for each.
+@if(four_items)
+alias Rows = mat4x4<f32>;
+@else
+alias Rows = mat2x4<f32>;
+
+// A thread's tokens from the first on. Beyond the last token, copies of it stand in, which are not stored.
+@if(four_items)
+fn tokens_from(first: u32) -> Tokens {
+    return min(vec4(first) + vec4(0u, 1u, 2u, 3u), vec4(params.rows - 1u));
+}
+@else
+fn tokens_from(first: u32) -> Tokens {
+    return min(vec2(first) + vec2(0u, 1u), vec2(params.rows - 1u));
 }
 
-fn place(token: u32, vector: u32) -> u32 {
-    return min(token, params.rows - 1u) * (params.stride / 4u) + min(vector, params.stride / 4u - 1u);
+// The vector of a row, or its last one. What is beyond that is not stored.
+fn within(vector: u32) -> u32 {
+    return min(vector, params.stride / 4u - 1u);
 }
 
-// Four coefficients of a token, zero outside.
-fn token_vector(token: u32, vector: u32, is_scaled: bool) -> vec4<f32> {
-    var value = coefficients[place(token, vector)];
-    if is_scaled {
-        value *= scales[min(vector, params.stride / 4u - 1u)];
-    }
-    return select(vec4<f32>(), value, is_inside(token, vector));
+// Four coefficients of each token.
+@if(four_items)
+fn coefficients_of(rows: Tokens, vector: u32) -> Rows {
+    let at = rows + within(vector);
+    return Rows(coefficients[at.x], coefficients[at.y], coefficients[at.z], coefficients[at.w]);
+}
+@else
+fn coefficients_of(rows: Tokens, vector: u32) -> Rows {
+    let at = rows + within(vector);
+    return Rows(coefficients[at.x], coefficients[at.y]);
 }
 
-// Four projections of a token, zero outside.
-fn projection_vector(token: u32, vector: u32) -> vec4<f32> {
-    return select(vec4<f32>(), projections[place(token, vector)], is_inside(token, vector));
+// Four projections of each token.
+@if(four_items)
+fn projections_of(rows: Tokens, vector: u32) -> Rows {
+    let at = rows + within(vector);
+    return Rows(projections[at.x], projections[at.y], projections[at.z], projections[at.w]);
+}
+@else
+fn projections_of(rows: Tokens, vector: u32) -> Rows {
+    let at = rows + within(vector);
+    return Rows(projections[at.x], projections[at.y]);
 }
 
-fn penalty_of(token: u32) -> vec4<f32> {
-    var penalty = 0.0;
+fn store_one(row: u32, token: u32, vector: u32, values: vec4<f32>) {
     if token < params.rows {
-        penalty = params.penalty * sqrt(squared_norms[token]);
+        coefficients[row + vector] = values;
     }
-    return vec4(penalty);
+}
+
+// Stores four coefficients of each token that there is.
+fn store(rows: Tokens, token: u32, vector: u32, values: Rows) {
+    if vector < params.stride / 4u {
+        store_one(rows.x, token, vector, values[0]);
+        store_one(rows.y, token + 1u, vector, values[1]);
+        @if(four_items) {
+            store_one(rows.z, token + 2u, vector, values[2]);
+            store_one(rows.w, token + 3u, vector, values[3]);
+        }
+    }
+}
+
+// Scales the coefficients that a thread has of its tokens. Direct3D's older compiler wants loops before barriers to be the same
+// for all threads.
+fn scale_tokens(rows: Tokens, token: u32, column: u32, blocks: u32) {
+    for (var block = 0u; block < blocks; block++) {
+        let vector = block * BLOCK_VECTORS + column;
+        let scale = scales[within(vector)];
+        var y = coefficients_of(rows, vector);
+        y[0] *= scale;
+        y[1] *= scale;
+        @if(four_items) {
+            y[2] *= scale;
+            y[3] *= scale;
+        }
+        store(rows, token, vector, y);
+    }
+}
+
+// The penalties of the tokens.
+@if(four_items)
+fn penalties_of(tokens: Tokens) -> Items {
+    return params.penalty * sqrt(
+        vec4(squared_norms[tokens.x], squared_norms[tokens.y], squared_norms[tokens.z], squared_norms[tokens.w]),
+    );
+}
+@else
+fn penalties_of(tokens: Tokens) -> Items {
+    return params.penalty * sqrt(vec2(squared_norms[tokens.x], squared_norms[tokens.y]));
 }
 
 // 1/q, or 0 for a feature that takes no coefficient, so that it counts as dead and can be revived. Coefficients are of
@@ -92,69 +156,51 @@ fn inverse_of(q: f32) -> f32 {
     return select(0.0, 1.0 / q, takes_coefficients);
 }
 
-// The step of a coefficient y >= 0, which must not take it below zero. NaN takes it to zero.
-fn descend(residual: f32, y: f32, inverse: f32) -> f32 {
+// The steps of coefficients y >= 0 of a feature, which must not take them below zero. NaN takes them to zero.
+fn steps_of(residual: Items, y: Items, inverse: f32) -> Items {
     let step = residual * inverse;
-    return select(-y, step, inverse > 0.0 && step > -y);
+    return select(-y, step, (step > -y) & (Items(inverse) > Items(0.0)));
 }
 
-// The steps of four features of a token, one after the other. Their coefficients are brought up to date.
-fn steps_of(four: u32, residual: vec4<f32>, token: u32) -> vec4<f32> {
-    let at = token * ITEM_VECTORS + four;
-    let weights = square(four, four);
-    let y = item_tile[at];
-    var rest = residual;
-    let inverse = inverses[four];
-    let first = descend(rest.x, y.x, inverse.x);
-    rest -= first * weights[0];
-    let second = descend(rest.y, y.y, inverse.y);
-    rest -= second * weights[1];
-    let third = descend(rest.z, y.z, inverse.z);
-    rest -= third * weights[2];
-    let fourth = descend(rest.w, y.w, inverse.w);
-    let steps = vec4(first, second, third, fourth);
-    item_tile[at] = y + steps;
-    return steps;
+// The steps of four features, one after the other. They take the place of the coefficients in the tile, and the new
+// coefficients that of the residuals.
+fn descend(residuals: Places, four: u32, group: u32, inverse: vec4<f32>) -> Places {
+    let at = items_at(four, group);
+    let weights = 4u * four * BLOCK_VECTORS + four;
+    let first_y = item_tile[at];
+    let first = steps_of(residuals[0], first_y, inverse.x);
+    item_tile[at] = first;
+    var rest = rest_of(residuals, matrix_tile[weights], first);
+    let second_y = item_tile[at + ITEM_GROUPS];
+    let second = steps_of(rest[1], second_y, inverse.y);
+    item_tile[at + ITEM_GROUPS] = second;
+    rest = rest_of(rest, matrix_tile[weights + BLOCK_VECTORS], second);
+    let third_y = item_tile[at + 2u * ITEM_GROUPS];
+    let third = steps_of(rest[2], third_y, inverse.z);
+    item_tile[at + 2u * ITEM_GROUPS] = third;
+    rest = rest_of(rest, matrix_tile[weights + 2u * BLOCK_VECTORS], third);
+    let fourth_y = item_tile[at + 3u * ITEM_GROUPS];
+    let fourth = steps_of(rest[3], fourth_y, inverse.w);
+    item_tile[at + 3u * ITEM_GROUPS] = fourth;
+    return Places(first_y + first, second_y + second, third_y + third, fourth_y + fourth);
 }
 
-// The steps of a token within the block. They take the place of the residuals.
-fn descend_block(token: u32) {
-    let at = token * ITEM_VECTORS;
-    for (var four = 0u; four < BLOCK_VECTORS; four++) {
-        var rest = residual_tile[at + four];
-        for (var before = 0u; before < four; before++) {
-            rest = rest_of(rest, square(before, four), residual_tile[at + before]);
-        }
-        residual_tile[at + four] = steps_of(four, rest, token);
+// What a thread contributes to a block's rows of Q, and its columns of another block.
+fn load_gram(rows: u32, columns: u32, thread: u32) -> MatrixRows {
+    let row = rows * BLOCK + thread / BLOCK_VECTORS;
+    let vector = columns * BLOCK_VECTORS + thread % BLOCK_VECTORS;
+    var loaded: MatrixRows;
+    loaded.near = gram_vector(row, vector);
+    @if(four_items) {
+        loaded.far = gram_vector(row + THREADS / BLOCK_VECTORS, vector);
     }
+    return loaded;
 }
 
-// What a thread contributes to a stage.
-struct Stage {
-    first_y: vec4<f32>,
-    second_y: vec4<f32>,
-    first_q: vec4<f32>,
-    second_q: vec4<f32>,
-}
-
-fn load(stage: u32, block: u32, sweep: u32, first_token: u32, thread: u32) -> Stage {
-    let column = thread % BLOCK_VECTORS;
-    let row = thread / BLOCK_VECTORS;
-    let token = first_token + row;
-    let vector = stage * BLOCK_VECTORS + column;
-    // Blocks before this one have been scaled already.
-    let is_scaled = params.scaled != 0u && sweep == 0u && stage >= block;
-    return Stage(
-        token_vector(token, vector, is_scaled),
-        token_vector(token + HALF, vector, is_scaled),
-        gram_vector(stage * BLOCK + row, block * BLOCK_VECTORS + column),
-        gram_vector(stage * BLOCK + row + HALF, block * BLOCK_VECTORS + column),
-    );
-}
-
-// The pair plus four values.
-fn plus_all(pair: vec2<f32>, values: vec4<f32>) -> vec2<f32> {
-    return plus(plus(plus(plus(pair, values.x), values.y), values.z), values.w);
+// The pair plus four values of a token, if there is such a token.
+fn plus_all(pair: vec2<f32>, values: vec4<f32>, token: u32) -> vec2<f32> {
+    let sum = plus(plus(plus(plus(pair, values.x), values.y), values.z), values.w);
+    return select(pair, sum, token < params.rows);
 }
 
 // The block that follows. After the last one comes the first.
@@ -168,71 +214,65 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    // A thread's vector of a block, and the first of its tokens. It stages, computes and stores these.
+    // A thread's four features of a block, and its tokens. It stages, computes and stores these.
     let column = thread % BLOCK_VECTORS;
-    let row = thread / BLOCK_VECTORS;
-    let own = row * ITEM_VECTORS;
+    let group = thread / BLOCK_VECTORS;
     let blocks = (params.rank + BLOCK - 1u) / BLOCK;
     var products = vec2<f32>();
     for (var first_token = workgroup.x * ITEMS; first_token < params.rows; first_token += workgroups.x * ITEMS) {
-        let token = first_token + row;
+        let token = first_token + ITEMS_OF_THREAD * group;
+        let tokens = tokens_from(token);
+        let rows = tokens * (params.stride / 4u);
+        if params.scaled != 0u {
+            scale_tokens(rows, token, column, blocks);
+        }
         for (var sweep = 0u; sweep < params.sweeps; sweep++) {
             for (var block = 0u; block < blocks; block++) {
                 let vector = block * BLOCK_VECTORS + column;
-                var residuals = Residuals(vec4<f32>(), vec4<f32>());
+                let penalty = penalties_of(tokens);
+                var residuals: Places = transpose(projections_of(rows, vector)) - Places(penalty, penalty, penalty, penalty);
                 // The block's own square comes last, and stays in the stage with the coefficients of the block.
                 var stage = after(block, blocks);
-                var next = load(stage, block, sweep, first_token, thread);
+                var y = coefficients_of(rows, stage * BLOCK_VECTORS + column);
+                var weights = load_gram(stage, block, thread);
                 for (var step = 0u; step < blocks; step++) {
                     workgroupBarrier();
-                    item_tile[own + column] = next.first_y;
-                    item_tile[own + HALF * ITEM_VECTORS + column] = next.second_y;
-                    matrix_tile[thread] = next.first_q;
-                    matrix_tile[thread + THREADS] = next.second_q;
+                    put_items(column, group, transpose(y));
+                    put_matrix(weights, thread);
                     workgroupBarrier();
-                    // Loads for the next stage take their time while this one is multiplied.
+                    // Loads for the next stage take their time while this one is multiplied. After the last one they are
+                    // not used.
                     stage = after(stage, blocks);
-                    if step + 1u < blocks {
-                        next = load(stage, block, sweep, first_token, thread);
-                    } else {
-                        next.first_y = projection_vector(token, vector);
-                        next.second_y = projection_vector(token + HALF, vector);
+                    y = coefficients_of(rows, stage * BLOCK_VECTORS + column);
+                    weights = load_gram(stage, block, thread);
+                    subtract_all(&residuals, column, group);
+                }
+                let own = square(column, column);
+                let inverse = vec4(
+                    inverse_of(own[0].x), inverse_of(own[1].y), inverse_of(own[2].z), inverse_of(own[3].w),
+                );
+                // From here on, steps take the place of the coefficients in the stage.
+                workgroupBarrier();
+                for (var four = 0u; four < BLOCK_VECTORS; four++) {
+                    if column == four {
+                        residuals = descend(residuals, four, group, inverse);
                     }
-                    // Without a loop, because software devices end a shader after 65,535 iterations of its loops.
-                    subtract(&residuals, own, column, 0u);
-                    subtract(&residuals, own, column, 1u);
-                    subtract(&residuals, own, column, 2u);
-                    subtract(&residuals, own, column, 3u);
-                    subtract(&residuals, own, column, 4u);
-                    subtract(&residuals, own, column, 5u);
-                    subtract(&residuals, own, column, 6u);
-                    subtract(&residuals, own, column, 7u);
+                    workgroupBarrier();
+                    if column > four {
+                        subtract(&residuals, column, group, four);
+                    }
                 }
-                if thread < BLOCK_VECTORS {
-                    let weights = square(thread, thread);
-                    inverses[thread] = vec4(
-                        inverse_of(weights[0].x), inverse_of(weights[1].y),
-                        inverse_of(weights[2].z), inverse_of(weights[3].w),
-                    );
-                }
-                residual_tile[own + column] = next.first_y - penalty_of(token) + residuals.first;
-                residual_tile[own + HALF * ITEM_VECTORS + column] = next.second_y - penalty_of(token + HALF) + residuals.second;
-                workgroupBarrier();
-                if thread < ITEMS {
-                    descend_block(thread);
-                }
-                workgroupBarrier();
-                let first_y = item_tile[own + column];
-                let second_y = item_tile[own + HALF * ITEM_VECTORS + column];
-                if is_inside(token, vector) {
-                    coefficients[place(token, vector)] = first_y;
-                }
-                if is_inside(token + HALF, vector) {
-                    coefficients[place(token + HALF, vector)] = second_y;
-                }
-                if params.inner != 0u && sweep + 1u == params.sweeps {
-                    products = plus_all(products, all_as_rounded(first_y * projection_vector(token, vector)));
-                    products = plus_all(products, all_as_rounded(second_y * projection_vector(token + HALF, vector)));
+                let found = transpose(residuals);
+                store(rows, token, vector, found);
+                if params.inner != 0u && sweep + 1u == params.sweeps && vector < params.stride / 4u {
+                    // The zero keeps compilers from holding the projections in registers all the time.
+                    let p = projections_of(rows, vector + params.zero);
+                    products = plus_all(products, all_as_rounded(found[0] * p[0]), token);
+                    products = plus_all(products, all_as_rounded(found[1] * p[1]), token + 1u);
+                    @if(four_items) {
+                        products = plus_all(products, all_as_rounded(found[2] * p[2]), token + 2u);
+                        products = plus_all(products, all_as_rounded(found[3] * p[3]), token + 3u);
+                    }
                 }
             }
         }

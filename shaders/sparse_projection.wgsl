@@ -1,14 +1,14 @@
 // out_ik = scale · Σⱼ kept_values[k, j] · x[i, kept_indices[k, j]], for many tokens.
 //
 // x: rows × stride elements. kept_indices (ascending in each feature), kept_values: rank × kept. out: rows × rank f32.
-// A workgroup handles 128 features, one for each thread, and as many tokens as elements fit in a vec4<u32>. It stages
-// one segment of 1,024 neurons after the other. The loads are coalesced, and the stage is transposed, so that a
-// vec4<u32> holds one neuron of all its tokens. A thread then goes through the neurons of the segment that its feature
-// keeps. So x is read once for 128 features. The entries of a feature are loaded four at a time, because the threads
-// read far apart, and each such load takes as long as 32 loads of neighbours.
+// A workgroup handles 128 features, one for each thread, and 16 tokens (8 of f32). It stages one segment of 512 neurons after
+// the other. The loads are coalesced, and the stage is transposed, so that all tokens of a neuron are together. A thread
+// then goes through the neurons of the segment that its feature keeps. So x is read once for 128 features. The entries of
+// a feature are loaded four at a time, because the threads read far apart, and each such load takes as long as 32 loads
+// of neighbours.
 // Dispatch (⌈rank/128⌉, ⌈rows/tokens⌉, 1). With fewer workgroups in y it loops.
 
-import package::shared::elements::{ELEMENTS, QUADS, quad};
+import package::shared::elements::{QUADS, quad};
 
 struct Params {
     rows: u32,
@@ -20,54 +20,67 @@ struct Params {
     scale: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
+// Four elements.
+@if(f32)
+alias Four = vec4<u32>;
+@if(f16 || bf16)
+alias Four = vec2<u32>;
+
+@group(0) @binding(0) var<storage, read> x: array<Four>;
 @group(0) @binding(1) var<storage, read> kept_indices: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> kept_values: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 const THREADS = 128u;
-const NEURONS = 1024u;
+const NEURONS = 512u;
+// Groups of four tokens.
+const GROUPS = 2u * QUADS;
+const TOKENS = 4u * GROUPS;
 
-var<workgroup> segment: array<vec4<u32>, NEURONS>;
+// What the groups have of each neuron.
+var<workgroup> segment: array<Four, NEURONS * GROUPS>;
 
 // Where a neuron of the segment is staged. It spreads the writes of adjacent threads over the memory banks.
 fn slot(neuron: u32) -> u32 {
-    return neuron ^ ((neuron >> 3u) & 7u);
+    return ((neuron % NEURONS) ^ ((neuron / 8u) % 8u)) * GROUPS;
 }
 
-// Stages ELEMENTS neurons from `first`, the same vector of each token's row.
 @if(f32)
-fn stage(rows: array<vec4<u32>, ELEMENTS>, first: u32) {
-    segment[slot(first)] = vec4(rows[0].x, rows[1].x, rows[2].x, rows[3].x);
-    segment[slot(first + 1u)] = vec4(rows[0].y, rows[1].y, rows[2].y, rows[3].y);
-    segment[slot(first + 2u)] = vec4(rows[0].z, rows[1].z, rows[2].z, rows[3].z);
-    segment[slot(first + 3u)] = vec4(rows[0].w, rows[1].w, rows[2].w, rows[3].w);
+fn decoded(four: Four) -> vec4<f32> {
+    return quad(four, 0u);
 }
 @if(f16 || bf16)
-fn stage(rows: array<vec4<u32>, ELEMENTS>, first: u32) {
-    stage_two(first, vec4(rows[0].x, rows[2].x, rows[4].x, rows[6].x),
-        vec4(rows[1].x, rows[3].x, rows[5].x, rows[7].x));
-    stage_two(first + 2u, vec4(rows[0].y, rows[2].y, rows[4].y, rows[6].y),
-        vec4(rows[1].y, rows[3].y, rows[5].y, rows[7].y));
-    stage_two(first + 4u, vec4(rows[0].z, rows[2].z, rows[4].z, rows[6].z),
-        vec4(rows[1].z, rows[3].z, rows[5].z, rows[7].z));
-    stage_two(first + 6u, vec4(rows[0].w, rows[2].w, rows[4].w, rows[6].w),
-        vec4(rows[1].w, rows[3].w, rows[5].w, rows[7].w));
+fn decoded(four: Four) -> vec4<f32> {
+    return quad(vec4(four, 0u, 0u), 0u);
 }
 
-// Stages the lower and the upper halves of the words of the tokens 0, 2, 4, 6 and 1, 3, 5, 7. These are two neurons.
+// Stages four neurons from `first`, which lie in the rows of a group of tokens.
+@if(f32)
+fn stage(rows: array<Four, 4>, first: u32, group: u32) {
+    segment[slot(first) + group] = vec4(rows[0].x, rows[1].x, rows[2].x, rows[3].x);
+    segment[slot(first + 1u) + group] = vec4(rows[0].y, rows[1].y, rows[2].y, rows[3].y);
+    segment[slot(first + 2u) + group] = vec4(rows[0].z, rows[1].z, rows[2].z, rows[3].z);
+    segment[slot(first + 3u) + group] = vec4(rows[0].w, rows[1].w, rows[2].w, rows[3].w);
+}
 @if(f16 || bf16)
-fn stage_two(first: u32, even: vec4<u32>, odd: vec4<u32>) {
-    segment[slot(first)] = (even & vec4(0xffffu)) | (odd << vec4(16u));
-    segment[slot(first + 1u)] = (even >> vec4(16u)) | (odd & vec4(0xffff0000u));
+fn stage(rows: array<Four, 4>, first: u32, group: u32) {
+    stage_two(first, group, vec2(rows[0].x, rows[2].x), vec2(rows[1].x, rows[3].x));
+    stage_two(first + 2u, group, vec2(rows[0].y, rows[2].y), vec2(rows[1].y, rows[3].y));
+}
+
+// Stages the lower and the upper halves of the words of the tokens 0, 2 and 1, 3. These are two neurons.
+@if(f16 || bf16)
+fn stage_two(first: u32, group: u32, even: vec2<u32>, odd: vec2<u32>) {
+    segment[slot(first) + group] = (even & vec2(0xffffu)) | (odd << vec2(16u));
+    segment[slot(first + 1u) + group] = (even >> vec2(16u)) | (odd & vec2(0xffff0000u));
 }
 
 // Adds an entry's share of all tokens.
-fn add(sums: ptr<function, array<vec4<f32>, QUADS>>, neuron: u32, weight: f32) {
-    let words = segment[slot(neuron)];
-    for (var q = 0u; q < QUADS; q++) {
-        (*sums)[q] += weight * quad(words, q);
+fn add(sums: ptr<function, array<vec4<f32>, GROUPS>>, neuron: u32, weight: f32) {
+    let at = slot(neuron);
+    for (var g = 0u; g < GROUPS; g++) {
+        (*sums)[g] += weight * decoded(segment[at + g]);
     }
 }
 
@@ -78,53 +91,49 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let feature = workgroup.x * THREADS + thread;
-    let row_vectors = params.stride / ELEMENTS;
-    // Threads beyond the last feature help with staging, and have no entries.
+    let row_fours = params.stride / 4u;
+    // Threads beyond the last feature help with staging alone.
     let first_entry = min(feature, params.rank - 1u) * params.kept;
-    let last_entry = first_entry + select(0u, params.kept, feature < params.rank);
-    for (var block = workgroup.y; block * ELEMENTS < params.rows; block += workgroups.y) {
-        let first_token = block * ELEMENTS;
-        var sums: array<vec4<f32>, QUADS>;
-        for (var q = 0u; q < QUADS; q++) {
-            sums[q] = vec4<f32>();
+    let last_entries = (first_entry + params.kept - 1u) / 4u;
+    for (var block = workgroup.y; block * TOKENS < params.rows; block += workgroups.y) {
+        let first_token = block * TOKENS;
+        var sums: array<vec4<f32>, GROUPS>;
+        for (var g = 0u; g < GROUPS; g++) {
+            sums[g] = vec4<f32>();
         }
-        // The entries of a feature are ascending, so all entries before this one lie in earlier segments.
-        var entry = first_entry;
+        // The entries of a feature are ascending, so all entries before these four lie in earlier segments.
+        var entries = first_entry / 4u;
         for (var first = 0u; first < params.stride; first += NEURONS) {
-            let vectors = min(NEURONS, params.stride - first) / ELEMENTS;
-            for (var v = thread; v < vectors; v += THREADS) {
-                var rows: array<vec4<u32>, ELEMENTS>;
-                for (var t = 0u; t < ELEMENTS; t++) {
+            let fours = min(NEURONS, params.stride - first) / 4u;
+            for (var at = thread; at < fours * GROUPS; at += THREADS) {
+                let group = at % GROUPS;
+                var rows: array<Four, 4>;
+                for (var t = 0u; t < 4u; t++) {
                     // Copies of the last token stand in for absent ones. Nothing is written for them.
-                    let token = min(first_token + t, params.rows - 1u);
-                    rows[t] = x[params.first / ELEMENTS + token * row_vectors + first / ELEMENTS + v];
+                    let token = min(first_token + 4u * group + t, params.rows - 1u);
+                    rows[t] = x[(params.first + first) / 4u + token * row_fours + at / GROUPS];
                 }
-                stage(rows, v * ELEMENTS);
+                stage(rows, at / GROUPS * 4u, group);
             }
             workgroupBarrier();
-            var is_within = entry < last_entry;
-            while is_within {
-                // The four may begin before the feature, and end in a later segment or feature.
-                let neurons = kept_indices[entry / 4u];
-                let weights = kept_values[entry / 4u];
-                let numbers = vec4(entry / 4u * 4u) + vec4(0u, 1u, 2u, 3u);
-                let are_within =
-                    (numbers >= vec4(entry)) & (numbers < vec4(last_entry)) & (neurons < vec4(first + NEURONS));
-                // Others count nothing. Their neuron is any of the segment.
-                let slots = select(vec4<u32>(), neurons - vec4(first), are_within);
-                let shares = select(vec4<f32>(), weights, are_within);
-                add(&sums, slots.x, shares.x);
-                add(&sums, slots.y, shares.y);
-                add(&sums, slots.z, shares.z);
-                add(&sums, slots.w, shares.w);
-                let ones = select(vec4(0u), vec4(1u), are_within);
-                entry += ones.x + ones.y + ones.z + ones.w;
+            var is_more = feature < params.rank;
+            while is_more {
+                // Some of the four may belong to another segment or another feature. These count nothing.
+                let neurons = kept_indices[entries];
+                let places = vec4(4u * entries - first_entry) + vec4(0u, 1u, 2u, 3u);
+                let count = (neurons - vec4(first) < vec4(NEURONS)) & (places < vec4(params.kept));
+                let weights = select(vec4<f32>(), kept_values[entries], count);
+                add(&sums, neurons.x, weights.x);
+                add(&sums, neurons.y, weights.y);
+                add(&sums, neurons.z, weights.z);
+                add(&sums, neurons.w, weights.w);
                 // If the last of the four belongs to a later segment, so do all that follow.
-                is_within = are_within.w && entry < last_entry;
+                is_more = (entries < last_entries) & (neurons.w < first + NEURONS);
+                entries += u32(is_more);
             }
             workgroupBarrier();
         }
-        for (var t = 0u; t < ELEMENTS; t++) {
+        for (var t = 0u; t < TOKENS; t++) {
             if feature < params.rank && first_token + t < params.rows {
                 out[(first_token + t) * params.out_stride + feature] = params.scale * sums[t / 4u][t % 4u];
             }

@@ -33,6 +33,11 @@ fn of_every_variant(kernel: &Kernel, property: impl Fn(&dyn Engine, ElementType,
     }
 }
 
+/// Each variant of a kernel that reads no elements.
+fn on_each_variant(kernel: &Kernel, property: impl Fn(&dyn Engine)) {
+    on_every_variant(kernel, ElementType::F32, property);
+}
+
 /// A sparse feature matrix and its kept entries.
 fn sparse(seed: u64, rank: usize, neurons: usize, kept: usize) -> (Dense, Vec<u32>, Vec<f32>) {
     let z = oracle::winner_take_all(&Dense::random(seed, rank, neurons, ElementType::F32), kept);
@@ -385,7 +390,7 @@ fn a_cut_of_least_squares_solves_and_keeps_exactly_m() {
 
 #[test]
 fn cholesky_mirrors_the_factor_and_both_substitutions_solve() {
-    on_every_engine(|engine| {
+    on_each_variant(&TRIANGULAR_SOLVE, |engine| {
         // Ranks and columns at and beyond the ends of blocks and tiles.
         for (k, d) in [(1, 1), (7, 5), (31, 33), (32, 32), (33, 7), (100, 130), (130, 9), (150, 65), (400, 5), (545, 3)]
         {
@@ -413,7 +418,7 @@ fn cholesky_mirrors_the_factor_and_both_substitutions_solve() {
 
 #[test]
 fn cholesky_raises_the_ridge_until_a_singular_gram_factorizes() {
-    on_every_engine(|engine| {
+    on_each_variant(&CHOLESKY, |engine| {
         // Two equal columns, a column that is nothing, and columns that have nothing in common. 600 features take a
         // dispatch for each block.
         for (k, ridge) in [(3, 1e-12), (600, 1e-12), (3, 1e-3), (600, 1e-3)] {
@@ -498,7 +503,7 @@ const HALS_SIZES: [(usize, usize, usize); 8] =
 
 #[test]
 fn hals_coefficients_match_the_oracle() {
-    on_every_engine(|engine| {
+    on_each_variant(&HALS_COEFFICIENTS, |engine| {
         for (n, k, kept) in HALS_SIZES {
             for (sweeps, penalty, scaled) in [(1, 0.0, true), (2, 0.0, false), (3, 0.05, true)] {
                 let d = 3 * kept + 31;
@@ -539,7 +544,7 @@ fn hals_coefficients_match_the_oracle() {
 
 #[test]
 fn hals_coefficients_add_to_the_inner_product_or_leave_it() {
-    on_every_engine(|engine| {
+    on_each_variant(&HALS_COEFFICIENTS, |engine| {
         // More tokens than the workgroups take at a time.
         let (n, k) = (8300, 3);
         let p = Dense::random_coefficients(53, n, k);
@@ -569,7 +574,7 @@ fn hals_coefficients_add_to_the_inner_product_or_leave_it() {
 
 #[test]
 fn a_zero_feature_takes_no_coefficient() {
-    on_every_engine(|engine| {
+    on_each_variant(&HALS_COEFFICIENTS, |engine| {
         let q = Dense::from_fn(2, 2, |i, j| if i == 0 && j == 0 { 2.0 } else { 0.0 });
         let (p, y) = (Dense::from_fn(3, 2, |_, k| if k == 0 { 4.0 } else { 0.0 }), Dense::from_fn(3, 2, |_, _| 1.0));
         let mut bench = Bench::without_activations(engine);

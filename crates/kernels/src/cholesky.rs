@@ -6,8 +6,8 @@ use faer::{Mat, MatMut, Par};
 
 use crate::cholesky_step::cholesky_steps;
 use crate::{
-    Access, BufferId, Call, Chain, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, Resource,
-    Workspace,
+    Access, BufferId, Call, Chain, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Recording, Resource,
+    Variant, Workspace,
 };
 
 /// The kernel's metadata.
@@ -16,7 +16,15 @@ pub static CHOLESKY: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
-    variants: PORTABLE,
+    variants: &[
+        Variant {
+            name: "sixteen_loads",
+            features: &["sixteen_loads"],
+            needs: Needs { many_registers: true, ..Needs::PORTABLE },
+            ..Variant::PORTABLE
+        },
+        Variant { name: "eight_loads", ..Variant::PORTABLE },
+    ],
     twin,
 };
 

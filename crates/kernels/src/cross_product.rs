@@ -61,6 +61,7 @@ const fn cooperative(
             shader_f16: true,
             subgroup_size: Some(subgroup),
             cooperative_matrix: Some(size),
+            many_registers: false,
         },
     }
 }

@@ -69,8 +69,9 @@ struct Code {
 /// takes 1.6 to 1.7 times as many instructions. The variant for subgroups of 64 is that of `--chip navi31`, where a core has two SIMDs
 /// and a matrix instruction takes 32 cycles.
 const CODES: &[Code] = &[
-    code("cholesky", "portable", 256, 896, [749, 512, 2152]),
-    code("cholesky_step", "portable", 256, 1152, [135, 69, 300]),
+    code("cholesky", "sixteen_loads", 256, 768, [749, 512, 2152]),
+    code("cholesky", "eight_loads", 256, 768, [745, 512, 2140]),
+    code("cholesky_step", "portable", 256, 1280, [135, 69, 300]),
     // The next stage is on its way: six, eight and four vectors.
     code("cross_product", "cooperative_16_subgroup_32", 256, 256, [527, 4096, 1279]).loading(96.0),
     rounded("cross_product", "cooperative_16_subgroup_32", 256, 256, [426, 4096, 1095]).loading(96.0),
@@ -80,7 +81,8 @@ const CODES: &[Code] = &[
     rounded("cross_product", "cooperative_16_subgroup_64", 256, 512, [195, 2048, 691]).loading(64.0),
     code("cross_product", "tile_128", 256, 512, [1194, 2048, 1427]),
     code("cross_product", "tile_64", 256, 1152, [682, 1024, 984]),
-    code("hals_coefficients", "portable", 128, 768, [615, 520, 1300]),
+    code("hals_coefficients", "four_items", 128, 896, [807, 1024, 1345]),
+    code("hals_coefficients", "two_items", 256, 1280, [451, 512, 780]),
     // Eight vectors of a row side by side, and four. The loop corrects 16 residuals, and eight, without what is written meanwhile. The
     // table shows another loop, for rows of which no list is made.
     code("hals_features", "threads_512", 512, 512, [488, 32, 748]).loading(128.0),
@@ -92,8 +94,9 @@ const CODES: &[Code] = &[
     code("multiplicative_update", "portable", 64, 832, [43, 64, 70]),
     code("projection", "tile_128", 256, 512, [1371, 2048, 2051]),
     code("projection", "tile_64", 256, 1024, [859, 1024, 1571]),
-    code("sparse_projection", "portable", 128, 640, [191, 64, 457]),
-    code("triangular_solve", "portable", 128, 1152, [635, 512, 1356]),
+    code("sparse_projection", "portable", 128, 640, [269, 128, 512]),
+    code("triangular_solve", "four_items", 128, 896, [833, 1024, 1450]),
+    code("triangular_solve", "two_items", 256, 1280, [477, 512, 887]),
 ];
 
 /// A kernel that streams: a vector of four in, two operations each, and indices.

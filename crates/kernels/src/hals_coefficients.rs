@@ -11,7 +11,8 @@ use crate::cpu::{
 };
 use crate::inner_product::{PARTIAL_WORDS, PARTIALS, sum_products};
 use crate::normalize_coefficients::scale_columns;
-use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::variant::ELIMINATION;
+use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, Recording};
 
 /// Least energy Q_kk of a feature that takes coefficients, if activations are of the order 1. A coefficient is of the
 /// order 1/√Q_kk, and its square must not overflow in f32.
@@ -23,7 +24,7 @@ const WORTH: usize = 8;
 const OVERHEAD_OF_TOKEN: usize = 6;
 
 /// Tokens that a workgroup handles at a time.
-const TOKENS: u32 = 32;
+const TOKENS: u32 = 64;
 
 /// The kernel's metadata.
 pub static HALS_COEFFICIENTS: Kernel = Kernel {
@@ -31,7 +32,7 @@ pub static HALS_COEFFICIENTS: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
-    variants: PORTABLE,
+    variants: ELIMINATION,
     twin,
 };
 

@@ -54,7 +54,8 @@ impl Offer {
 
     /// Whether a variant's workgroup is made for subgroups, and for registers, as the device has them.
     fn suits(&self, variant: &Variant) -> bool {
-        let has_registers = !self.few_registers || variant.sums_of_a_thread() <= SUMS_IN_FEW_REGISTERS;
+        let needs_many = variant.needs.many_registers || variant.sums_of_a_thread() > SUMS_IN_FEW_REGISTERS;
+        let has_registers = !(self.few_registers && needs_many);
         variant.needs.subgroup_size.is_none_or(|size| size == self.usual_subgroup) && has_registers
     }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::cpu::{Elements, LANES, arch, decode_transposed, deinterleave, with_scratch};
 use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
-/// Features that a workgroup handles, for as many tokens as elements fit in 16 bytes.
+/// Features that a workgroup handles, for as many tokens as elements fit in 32 bytes.
 const FEATURES: u32 = 128;
 
 /// The kernel's metadata.
@@ -46,7 +46,7 @@ pub fn sparse_projection(
     scale: f32,
 ) {
     let operands = Operands { activations, kept_indices, kept_values, kept, projections, scale };
-    let blocks = activations.rows.div_ceil(activations.element.per_vector());
+    let blocks = activations.rows.div_ceil(2 * activations.element.per_vector());
     let groups = [projections.columns.div_ceil(FEATURES), workgroups(blocks.into()), 1];
     operands.record(recording, &SPARSE_PROJECTION, groups);
 }

@@ -10,11 +10,12 @@ use crate::cpu::{
     BLOCK, PackedBlocks, Sums, add_product, arch, contiguous, for_each_share, subtract_products, vectors_at_once,
     with_scratch,
 };
+use crate::variant::ELIMINATION;
 use crate::workgroups::units_of_a_dispatch;
-use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, STATUS_WORDS};
+use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, Recording, STATUS_WORDS};
 
 /// Neurons that a workgroup handles.
-const NEURONS: u32 = 32;
+const NEURONS: u32 = 64;
 
 /// The kernel's metadata.
 pub static TRIANGULAR_SOLVE: Kernel = Kernel {
@@ -22,7 +23,7 @@ pub static TRIANGULAR_SOLVE: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
-    variants: PORTABLE,
+    variants: ELIMINATION,
     twin,
 };
 

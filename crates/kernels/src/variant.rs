@@ -39,6 +39,8 @@ pub struct Needs {
     pub subgroup_size: Option<u32>,
     /// Cooperative matrices of N × N × N, which multiply f16 and sum in f32.
     pub cooperative_matrix: Option<u32>,
+    /// Many registers for each thread. A device with few computes the same, but too few threads fit on a core.
+    pub many_registers: bool,
 }
 
 impl Needs {
@@ -49,11 +51,13 @@ impl Needs {
         shader_f16: false,
         subgroup_size: None,
         cooperative_matrix: None,
+        many_registers: false,
     };
 
     /// Whether every WebGPU device meets these needs.
     pub fn are_portable(&self) -> bool {
-        let Needs { threads, workgroup_bytes, shader_f16, subgroup_size, cooperative_matrix } = *self;
+        let Needs { threads, workgroup_bytes, shader_f16, subgroup_size, cooperative_matrix, many_registers: _ } =
+            *self;
         threads <= Self::PORTABLE.threads
             && workgroup_bytes <= Self::PORTABLE.workgroup_bytes
             && !shader_f16
@@ -116,3 +120,15 @@ pub const PORTABLE: &[Variant] = &[Variant::PORTABLE];
 pub(crate) const TILE_128: Variant =
     Variant { name: "tile_128", features: &["wide"], tile: [128, 128, 1], ..Variant::PORTABLE };
 pub(crate) const TILE_64: Variant = Variant { name: "tile_64", tile: [64, 64, 1], ..Variant::PORTABLE };
+
+/// The variants of a kernel on `shaders/shared/block_elimination.wgsl`: a thread has four places of four items, or of two
+/// where registers are few.
+pub(crate) const ELIMINATION: &[Variant] = &[
+    Variant {
+        name: "four_items",
+        features: &["four_items"],
+        needs: Needs { threads: 128, many_registers: true, ..Needs::PORTABLE },
+        ..Variant::PORTABLE
+    },
+    Variant { name: "two_items", ..Variant::PORTABLE },
+];

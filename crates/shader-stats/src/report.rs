@@ -32,6 +32,10 @@ const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ("hals_features", "threads_512", "m1", "256 threads are chosen on Apple's chips"),
     ("cross_product", "tile_128", "adreno750", "`tile_64` is chosen on Qualcomm's chips"),
     ("projection", "tile_128", "adreno750", "`tile_64` is chosen on Qualcomm's chips"),
+    ("cholesky", "sixteen_loads", "m1", "`eight_loads` is chosen on Apple's chips"),
+    ("hals_coefficients", "four_items", "m1", "`two_items` is chosen on Apple's chips"),
+    ("hals_coefficients", "four_items", "adreno750", "`two_items` is chosen on Qualcomm's chips"),
+    ("triangular_solve", "four_items", "adreno750", "`two_items` is chosen on Qualcomm's chips"),
 ];
 
 /// One shader on a chip.
