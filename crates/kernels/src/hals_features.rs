@@ -106,22 +106,23 @@ pub fn hals_features(
             },
         );
         recorded.chain = (first..first + count)
-            .map(|feature| chain_of_feature(dense.columns, features.kept, end_residual - feature - 1))
+            .map(|feature| chain_of_feature(features, end_residual - feature - 1))
             .fold(Chain::default(), Chain::then);
     }
 }
 
 /// What the shader does one after the other for a feature with so many later ones, by the variant with 512 threads, where the
 /// neurons kept before bound the others.
-fn chain_of_feature(columns: u32, kept: u32, later: u32) -> Chain {
+fn chain_of_feature(features: &Features, later: u32) -> Chain {
     const THREADS: u32 = 512;
     const TEAM: u32 = 32;
     const NEURONS_OF_RUN: u32 = 8 * 4 * THREADS;
     const MOST_RUNS: u32 = 3;
     // Where eight neurons are swapped, they are found in two turns of a loop over buckets, and in two over those of a bucket.
     const CYCLES_OF_LOOPS: u64 = 2 * 90 + 2 * 70;
+    let Features { kept, dense: Matrix { rows: rank, columns, .. }, .. } = *features;
     let runs = columns.div_ceil(NEURONS_OF_RUN);
-    if kept > THREADS || runs > MOST_RUNS {
+    if rank < TEAM || later >= THREADS || kept > THREADS || runs > MOST_RUNS {
         let selection = selection_chain(columns);
         let chunks = u64::from(columns.div_ceil(4 * THREADS));
         return Chain { barriers: selection.barriers + 3 * chunks, loads: selection.loads + 2 * chunks, cycles: 0 };
