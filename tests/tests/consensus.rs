@@ -177,6 +177,27 @@ fn features_are_found_whole_although_most_iterations_see_the_first_2048_neurons_
 }
 
 #[test]
+fn features_are_found_although_the_first_2048_neurons_are_almost_zero() {
+    let (tokens, neurons, rank) = (120, 2_400, 4);
+    let (dense, _) = planted_with_features(tokens, neurons - 2_048, rank);
+    for first in [0.0, 1e-4] {
+        let value = |i: usize, j: usize| {
+            if j < 2_048 { first * ((i * 7 + j) % 5) as f32 } else { dense.at(i, j - 2_048) as f32 }
+        };
+        let x = Dense::from_fn(tokens, neurons, |i, j| value(i, j).into());
+        for engine in &engines_with_panels(500_000) {
+            let activations = loaded(engine.as_ref(), &x);
+            let fit = SemiNmf::new(rank as u32).sparsity(0.125);
+            let alone = fit.fit(engine.as_ref(), &activations).expect("a fit").summary.relative_error;
+            let consensus = Consensus::new(fit).runs(5).fit(engine.as_ref(), &activations).expect("a consensus");
+            check_invariants(engine.as_ref(), &x, &consensus, 5);
+            let error = consensus.summary.relative_error;
+            assert!(error < alone + 0.05, "{error} where one fit has {alone}, on {}", engine.adapter());
+        }
+    }
+}
+
+#[test]
 fn the_consensus_of_one_run_is_the_fit() {
     let engine = &engines_with_panels(20_000)[0];
     let activations = loaded(engine.as_ref(), &planted(3, 200, 64, 4, ElementType::F32));

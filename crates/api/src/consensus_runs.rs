@@ -29,6 +29,9 @@ const FIRST: Sampling = Sampling { every: 5, fewest: 15 };
 const LAST: Sampling = Sampling { every: 2, fewest: 30 };
 /// Neurons that the first iterations see: the first ones, since the order of neurons means nothing.
 const FIRST_NEURONS: u32 = COMPARED_NEURONS;
+/// The first neurons stand for all of them if they have at least this part of the energy that as many others have on the mean. Otherwise all
+/// iterations see all neurons. If neurons of several sources stand side by side, the first ones may be almost zero.
+const LEAST_ENERGY: f64 = 0.25;
 /// Number of the last iterations, which have the large samples. With more of them features come back a little more often, and a run takes longer.
 const LAST_ITERATIONS: u32 = 3;
 /// Number of iterations in which the runs see all neurons, the first of which still projects the tokens on features of some.
@@ -96,7 +99,7 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         Fit::begin(run.engine, run.activations, Arc::clone(&run.distribution), beginnings, run.copies_samples).await?;
     let iterations = fits[0].options.max_iterations;
     let gives_features = gives_features(&fits[0].options);
-    let neurons = if gives_features { fits[0].neurons.min(FIRST_NEURONS) } else { fits[0].neurons };
+    let neurons = first_neurons(&fits[0]).await?;
     let is_narrow = neurons < fits[0].neurons;
     let mut narrow: Vec<Fit<'_>> = fits.iter().map(|fit| fit.first_neurons(neurons)).collect();
     let mut rngs = Vec::with_capacity(fits.len());
@@ -175,6 +178,38 @@ impl Sampling {
     }
 }
 
+/// How many of the first neurons the first iterations see. It is the same for all runs of a consensus.
+async fn first_neurons(fit: &Fit<'_>) -> Result<u32, Error> {
+    if !gives_features(&fit.options) || fit.neurons <= FIRST_NEURONS {
+        return Ok(fit.neurons);
+    }
+    let panels = FIRST.panels(fit, 0);
+    let mut recording = Recording::new();
+    record_norms(&mut recording, fit, &panels, FIRST_NEURONS);
+    fit.io.run_once(recording)?;
+    let (mut shares, mut tokens) = (0f64, 0u32);
+    for panel in &panels {
+        let seen: Vec<f32> = fit.io.read(fit.buffers.squared_norms(panel), panel.rows().into()).await?;
+        for (seen, all) in
+            seen.into_iter().zip(panel.of_tokens(&fit.measured.token_energy)).filter(|(_, all)| *all > 0.0)
+        {
+            shares += f64::from(seen) / f64::from(all);
+            tokens += 1;
+        }
+    }
+    fit.measured.write_norms(&fit.io, &fit.panels, &fit.buffers)?;
+    let expected = f64::from(tokens) * f64::from(FIRST_NEURONS) / f64::from(fit.neurons);
+    Ok(if shares > 0.0 && shares >= LEAST_ENERGY * expected { FIRST_NEURONS } else { fit.neurons })
+}
+
+/// Records the norms of the tokens of some panels over the first `neurons` neurons.
+fn record_norms(recording: &mut Recording, fit: &Fit<'_>, panels: &[Panel], neurons: u32) {
+    for panel in panels {
+        let seen = panel.first_neurons(neurons).activations;
+        squared_norm(recording, seen, fit.buffers.squared_norms(panel), fit.measured.scale);
+    }
+}
+
 /// Finds features for coefficients of which only the sums are known.
 fn first_features(fit: &Fit<'_>) -> Result<(), Error> {
     let mut recording = fit.steps().start();
@@ -186,17 +221,12 @@ fn first_features(fit: &Fit<'_>) -> Result<(), Error> {
 fn prepare(fits: &[Fit<'_>], samples: &[Vec<Panel>]) -> Result<(), Error> {
     let mut recording = Recording::new();
     for (fit, panels) in fits.iter().zip(samples) {
-        let sees_all = fit.neurons == fit.layout.neurons;
-        if sees_all {
+        if fit.neurons == fit.layout.neurons {
             fit.measured.write_norms(&fit.io, panels, &fit.buffers)?;
+        } else {
+            record_norms(&mut recording, fit, panels, fit.neurons);
         }
-        for panel in panels {
-            if !sees_all {
-                let seen = panel.first_neurons(fit.neurons).activations;
-                squared_norm(&mut recording, seen, fit.buffers.squared_norms(panel), fit.measured.scale);
-            }
-            recording.clear(fit.buffers.coefficients(panel).buffer());
-        }
+        panels.iter().for_each(|panel| recording.clear(fit.buffers.coefficients(panel).buffer()));
     }
     fits[0].io.run_once(recording)
 }
