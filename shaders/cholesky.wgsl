@@ -115,8 +115,8 @@ fn update_eight(x: mat4x4<f32>, row: u32, place: u32, column: u32) {
     update_four(far, x, row + 4u, place + 4u, column);
 }
 
-// Takes the block out of sixteen elements of a column. Loads side by side hide each other's latency: all of them, or eight at
-// a time where registers are few.
+// Takes the block out of sixteen elements of a column. Loads side by side hide each other's latency: all of them, or
+// eight at a time where registers are few.
 @if(sixteen_loads)
 fn update_sixteen(x: mat4x4<f32>, row: u32, place: u32, column: u32) {
     let values = sixteen_at(row, column);

@@ -2,6 +2,7 @@
 //
 // x: rows × columns elements. y: rows × rank f32. out: splits × rank × columns f32.
 // A workgroup computes a tile of TILE features × TILE neurons over the rows of its split.
+// If `symmetric`, y is x, both f32: tiles left of the diagonal are those right of it, transposed.
 // Extent (columns, rank, splits). Split s sums the rows s · split_rows to (s + 1) · split_rows - 1.
 
 import package::shared::elements::{ELEMENTS, QUADS, quad};
@@ -20,6 +21,7 @@ struct Params {
     accumulate: u32,
     first: u32,
     scale: f32,
+    symmetric: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<u32>>;
@@ -93,6 +95,15 @@ fn store(split: u32, feature: u32, neuron: u32, sums: mat4x4<f32>, accumulate: b
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    var sides = 1u;
+    @if(f32) {
+        if params.symmetric != 0u && workgroup.x < workgroup.y {
+            return;
+        }
+        if params.symmetric != 0u && workgroup.x > workgroup.y {
+            sides = 2u;
+        }
+    }
     let start = min(workgroup.z * params.split_rows, params.rows);
     let end = start + min(params.split_rows, params.rows - start);
     let x_stride = params.stride / ELEMENTS;
@@ -133,11 +144,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 multiply(&sums, read, row);
             }
         }
-        store(workgroup.z, feature, neuron, sums.near, accumulate);
-        @if(wide) {
-            store(workgroup.z, feature, neuron + 4u * SIDE, sums.right, accumulate);
-            store(workgroup.z, feature + 4u * SIDE, neuron, sums.below, accumulate);
-            store(workgroup.z, feature + 4u * SIDE, neuron + 4u * SIDE, sums.across, accumulate);
+        // A second time for the mirror image, with the rows and columns exchanged.
+        for (var side = 0u; side < sides; side++) {
+            let row = select(feature, neuron, side > 0u);
+            let column = select(neuron, feature, side > 0u);
+            store(workgroup.z, row, column, sums.near, accumulate);
+            @if(wide) {
+                store(workgroup.z, row, column + 4u * SIDE, sums.right, accumulate);
+                store(workgroup.z, row + 4u * SIDE, column, sums.below, accumulate);
+                store(workgroup.z, row + 4u * SIDE, column + 4u * SIDE, sums.across, accumulate);
+            }
+            @if(f32) {
+                sums.near = transpose(sums.near);
+                @if(wide) {
+                    let right = sums.right;
+                    sums.right = transpose(sums.below);
+                    sums.below = transpose(right);
+                    sums.across = transpose(sums.across);
+                }
+            }
         }
         accumulate = true;
     }

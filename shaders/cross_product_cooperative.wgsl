@@ -27,6 +27,8 @@ struct Params {
     accumulate: u32,
     first: u32,
     scale: f32,
+    // Never here, because coefficients are f32.
+    symmetric: u32,
 }
 
 // 8 elements of x in 16 bytes. As f16 they would be loaded one by one.

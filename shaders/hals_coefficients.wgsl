@@ -6,9 +6,9 @@
 // [rows, K], partials: 256 pairs (high, low) as in `inner_product`.
 //
 // A workgroup takes 64 tokens at a time. Features are taken in blocks of 32. What is left of the projections for a block
-// is a product over all features, which the threads share. Within the block, the threads of four
-// features take their steps, and hand them on to the others. The coefficients in memory are read and written by the same
-// threads, so that none waits for memory that another thread writes.
+// is a product over all features, which the threads share. Within the block, the threads of four features take their
+// steps, and hand them on to the others. The coefficients in memory are read and written by the same threads, so that
+// none waits for memory that another thread writes.
 // Dispatch min(⌈rows/64⌉, 256) workgroups, looping.
 
 import package::shared::block_elimination::{
@@ -119,8 +119,8 @@ fn store(rows: Tokens, token: u32, vector: u32, values: Rows) {
     }
 }
 
-// Scales the coefficients that a thread has of its tokens. Direct3D's older compiler wants loops before barriers to be the same
-// for all threads.
+// Scales the coefficients that a thread has of its tokens. Direct3D's older compiler wants loops before barriers to be
+// the same for all threads.
 fn scale_tokens(rows: Tokens, token: u32, column: u32, blocks: u32) {
     for (var block = 0u; block < blocks; block++) {
         let vector = block * BLOCK_VECTORS + column;

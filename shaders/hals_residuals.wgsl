@@ -101,8 +101,9 @@ fn subtract_from(k: u32, vector: u32, sum: vec4<f32>) {
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let first_quad = params.first_feature / 4u + workgroup.y * COLUMNS;
     let first_vector = workgroup.x * COLUMNS;
-    let column = thread % COLUMNS;
-    let row = thread / COLUMNS;
+    // Threads side by side have the same neurons, so that they look at the same features.
+    let column = thread / COLUMNS;
+    let row = thread % COLUMNS;
     if thread < MASKS {
         atomicStore(&masks[thread], 0u);
     }

@@ -145,6 +145,59 @@ fn every_solver_has_a_consensus_whatever_the_numbers_of_runs_features_and_tokens
 }
 
 #[test]
+fn features_are_found_whole_although_most_iterations_see_the_first_2048_neurons_alone() {
+    let (tokens, neurons, rank) = (120, 2_200, 4);
+    let (x, planted) = planted_with_features(tokens, neurons, rank);
+    let consensus = |solver| Consensus::new(SemiNmf::new(rank as u32).solver(solver).sparsity(0.125)).runs(3);
+    let found = |fit: &Factorization| match_features(&fit.features, &planted).expect("a matching").at_least(0.97);
+    let engines = engines_with_panels(500_000);
+    for engine in &engines {
+        let fit = consensus(Solver::Hals).fit(engine.as_ref(), &loaded(engine.as_ref(), &x)).expect("a consensus");
+        check_invariants(engine.as_ref(), &x, &fit, 3);
+        assert!(found(&fit) >= 3, "{} on {}", found(&fit), engine.adapter());
+    }
+    let engine = engines[0].as_ref();
+    let activations = loaded(engine, &x);
+    let least_squares = consensus(Solver::ProjectedLs).fit(engine, &activations).expect("a consensus");
+    check_invariants(engine, &x, &least_squares, 3);
+    assert!(found(&least_squares) >= 3, "{}", found(&least_squares));
+    // Runs that are stopped while they see some neurons have features over all of them.
+    let stop = |progress: &Progress| match progress.stage {
+        Stage::Runs { iteration: 4, .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let stopped = consensus(Solver::Hals).fit_with(engine, &activations, stop).expect("a consensus");
+    check_invariants(engine, &x, &stopped, 3);
+    let matching = match_features(&stopped.features, &planted).expect("a matching");
+    assert!(matching.at_least(0.9) >= 3, "{:?}", matching.pairs);
+    // Nothing can be found in zeros.
+    let zeros = loaded(engine, &Dense::from_fn(20, neurons, |_, _| 0.0));
+    let fit = consensus(Solver::Hals).fit(engine, &zeros).expect("a consensus");
+    assert_eq!(fit.summary.dead_features, [0, 1, 2, 3]);
+}
+
+#[test]
+fn features_are_found_although_the_first_2048_neurons_are_almost_zero() {
+    let (tokens, neurons, rank) = (120, 2_400, 4);
+    let (dense, _) = planted_with_features(tokens, neurons - 2_048, rank);
+    for first in [0.0, 1e-4] {
+        let value = |i: usize, j: usize| {
+            if j < 2_048 { first * ((i * 7 + j) % 5) as f32 } else { dense.at(i, j - 2_048) as f32 }
+        };
+        let x = Dense::from_fn(tokens, neurons, |i, j| value(i, j).into());
+        for engine in &engines_with_panels(500_000) {
+            let activations = loaded(engine.as_ref(), &x);
+            let fit = SemiNmf::new(rank as u32).sparsity(0.125);
+            let alone = fit.fit(engine.as_ref(), &activations).expect("a fit").summary.relative_error;
+            let consensus = Consensus::new(fit).runs(5).fit(engine.as_ref(), &activations).expect("a consensus");
+            check_invariants(engine.as_ref(), &x, &consensus, 5);
+            let error = consensus.summary.relative_error;
+            assert!(error < alone + 0.05, "{error} where one fit has {alone}, on {}", engine.adapter());
+        }
+    }
+}
+
+#[test]
 fn the_consensus_of_one_run_is_the_fit() {
     let engine = &engines_with_panels(20_000)[0];
     let activations = loaded(engine.as_ref(), &planted(3, 200, 64, 4, ElementType::F32));
@@ -158,17 +211,27 @@ fn the_consensus_of_one_run_is_the_fit() {
 #[test]
 fn memory_and_where_the_activations_are_do_not_change_the_bits_of_a_consensus() {
     // There are tokens enough for each run to have half of them.
-    let x = planted(4, 503, 60, 4, ElementType::F16);
-    for engine in engines_with_panels(15_000) {
+    let few_neurons = Consensus::new(SemiNmf::new(6).sparsity(0.1)).runs(5).iterations(5);
+    let at_once = [(1, false), (2, true), (4, false), (5, true)];
+    check_where_a_consensus_is_computed(&few_neurons, &planted(4, 503, 60, 4, ElementType::F16), 15_000, &at_once);
+    // Some iterations see the first neurons alone.
+    let many_neurons = Consensus::new(SemiNmf::new(2).sparsity(0.1)).runs(3).iterations(4);
+    let at_once = [(1, false), (2, true)];
+    check_where_a_consensus_is_computed(&many_neurons, &planted(4, 130, 2_100, 2, ElementType::F16), 200_000, &at_once);
+}
+
+/// Compares with all runs at once the consensus of so many at once, of activations that are streamed or not.
+fn check_where_a_consensus_is_computed(consensus: &Consensus, x: &Dense, panel_bytes: u64, ways: &[(u32, bool)]) {
+    for engine in engines_with_panels(panel_bytes) {
         let source = x.to_activations(ElementType::F16);
         let resident = engine.load(&source).expect("loading");
         let source: Arc<dyn ActivationSource + Send> = Arc::new(source);
         let streamed = engine.stream(source, &StreamOptions { slots: 2 }).expect("a stream");
-        let consensus = Consensus::new(SemiNmf::new(6).sparsity(0.1)).runs(5).iterations(5);
         let wanted = consensus.fit(engine.as_ref(), &resident).expect("a consensus");
-        for (at_once, activations) in [(1, &resident), (2, &streamed), (4, &resident), (5, &streamed)] {
+        for &(at_once, is_streamed) in ways {
+            let activations = if is_streamed { &streamed } else { &resident };
             let found = consensus.clone().at_once(at_once).fit(engine.as_ref(), activations).expect("a consensus");
-            let what = format!("{at_once} at once, streamed: {}, on {}", activations.is_streamed(), engine.adapter());
+            let what = format!("{at_once} at once, streamed: {is_streamed}, on {}", engine.adapter());
             assert_same(&what, &wanted, &found);
             assert_eq!(wanted.summary.consensus, found.summary.consensus, "{what}");
         }

@@ -140,15 +140,20 @@ fn long_products_keep_their_digits() {
 #[test]
 fn coefficient_gram_matches_the_oracle() {
     on_every_variant(&CROSS_PRODUCT, ElementType::F32, |engine| {
-        for (n, _, k, _) in SIZES {
+        // The last ones have tiles on both sides of the diagonal, and sums in two steps.
+        let more = [(300, 150), (530, 260)];
+        for (n, k) in SIZES.iter().map(|&(n, _, k, _)| (n, k)).chain(more) {
             let y = Dense::random_coefficients(3, n, k);
             let mut bench = Bench::without_activations(engine);
             let (coefficients, out) = (bench.matrix(&y), bench.output(k as u32, k as u32));
             let ran = bench.run(|r| {
-                let in_parts = coefficient_gram(r, coefficients, out, false, None);
-                assert!(in_parts.is_none(), "the sum is not split");
+                for accumulate in [false, true] {
+                    let in_parts = coefficient_gram(r, coefficients, out, accumulate, None);
+                    assert!(in_parts.is_none(), "the sum is not split");
+                }
             });
-            let wanted = oracle::product(&y.transposed(), &y);
+            let half = oracle::product(&y.transposed(), &y);
+            let wanted = Dense::from_fn(k, k, |i, j| 2.0 * half.at(i, j));
             assert_close("coefficient Gram", engine, &ran.matrix(out), &wanted.values, 1e-6);
         }
     });

@@ -5,10 +5,10 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::clusters::{directions, write_cut};
-use crate::matching::match_features;
+use crate::clusters::directions;
+use crate::matching::match_unit_features;
 use crate::pool::{Counterpart, Pool};
-use crate::{DenseMatrix, Error};
+use crate::sparse_features::{SparseFeatures, cut};
 
 /// A run has found a feature if one of its features has at least this cosine with it.
 const FOUND: f64 = 0.8;
@@ -30,42 +30,47 @@ pub(crate) struct Agreement {
 
 impl Agreement {
     /// Pools the features of runs. Each run has as many features, over the same neurons, with at most `kept` nonzeros.
-    pub fn of(runs: &[DenseMatrix], kept: u32) -> Self {
+    pub fn of(runs: &[SparseFeatures], kept: u32) -> Self {
         let pool = Pool::of(runs);
-        let rank = runs.first().map_or(0, |features| features.rows);
+        let rank = runs.first().map_or(0, |features| features.rows.len());
         Agreement { counterparts: pool.counterparts(), pool, rank, kept: kept as usize }
     }
 
-    /// The features that the runs agree on most, [K, d] with unit norm and at most `kept` nonzeros in a row, the most agreed on first. If the
-    /// runs have too few features that are not zero, the last rows are zeros.
-    pub fn features(&self) -> DenseMatrix {
+    /// The features that the runs agree on most, each with at most `kept` nonzeros, the most agreed on first. If the runs have too few features
+    /// that are not zero, the last ones are zeros.
+    pub fn features(&self) -> SparseFeatures {
         let clusters = self.directions(&vec![true; self.pool.runs]);
-        let mut features = clusters.clone();
         // A cluster has lost the features that were nearer to an earlier one. So the mean is taken again, over the nearest features.
-        features.values.par_chunks_exact_mut(self.pool.neurons.max(1)).for_each(|row| {
-            let mut mean = vec![0f64; row.len()];
+        let again = |row: &Vec<_>| {
+            let mut mean = vec![0f64; self.pool.neurons];
             for near in self.pool.nearest(row) {
                 for &(neuron, value) in &self.pool.features[near.feature as usize].1 {
                     mean[neuron as usize] += near.cosine * value;
                 }
             }
-            write_cut(row, (0..).zip(mean).filter(|(_, z)| *z != 0.0).collect(), self.kept);
-        });
-        for k in 1..features.rows {
-            let cosine = |l| features.row(l).iter().zip(features.row(k)).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-            if (0..k).into_par_iter().any(|l| cosine(l) >= TOO_NEAR) {
-                let row = k * features.columns..(k + 1) * features.columns;
-                features.values[row.clone()].copy_from_slice(&clusters.values[row]);
+            cut((0..).zip(mean).filter(|(_, z)| *z != 0.0).collect(), self.kept)
+        };
+        let mut features =
+            SparseFeatures { rows: clusters.rows.par_iter().map(again).collect(), neurons: clusters.neurons };
+        let mut place = vec![0f64; self.pool.neurons];
+        for k in 1..features.rows.len() {
+            let (earlier, rest) = features.rows.split_at_mut(k);
+            rest[0].iter().for_each(|&(neuron, z)| place[neuron as usize] = z);
+            let cosine = |other: &Vec<_>| other.iter().map(|&(neuron, z)| z * place[neuron as usize]).sum::<f64>();
+            let is_near = earlier.iter().any(|other| cosine(other) >= TOO_NEAR);
+            place.fill(0.0);
+            if is_near {
+                rest[0].clone_from(&clusters.rows[k]);
             }
         }
         features
     }
 
-    /// How well each of some features [K, d] comes back, from 0 to 1: the mean cosine with its match in what one half of the runs agrees on.
+    /// How well each of some features comes back, from 0 to 1: the mean cosine with its match in what one half of the runs agrees on.
     /// The runs are parted into halves at random, several times.
     ///
     /// The mean cosine with a run's features says less, because a feature that is never found exactly may have the same mean every time.
-    pub fn reproducibility(&self, features: &DenseMatrix, seed: u64) -> Result<Vec<f64>, Error> {
+    pub fn reproducibility(&self, features: &SparseFeatures, seed: u64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut order: Vec<usize> = (0..self.pool.runs).collect();
         let mut halves = Vec::with_capacity(2 * PARTINGS);
@@ -76,33 +81,32 @@ impl Agreement {
             halves.push(is_first.iter().map(|is_first| !is_first).collect());
             halves.push(is_first);
         }
-        let matchings = halves.par_iter().map(|half: &Vec<bool>| match_features(features, &self.directions(half)));
-        let mut sums = vec![0f64; features.rows];
-        for pair in matchings.collect::<Result<Vec<_>, _>>()?.iter().flat_map(|matching| &matching.pairs) {
+        let matching = |half: &Vec<bool>| match_unit_features(features, &self.directions(half));
+        let matchings: Vec<_> = halves.par_iter().map(matching).collect();
+        let mut sums = vec![0f64; features.rows.len()];
+        for pair in matchings.iter().flat_map(|matching| &matching.pairs) {
             sums[pair.first] += f64::from(pair.cosine);
         }
-        Ok(sums.into_iter().map(|sum| (sum / halves.len() as f64).min(1.0)).collect())
+        sums.into_iter().map(|sum| (sum / halves.len() as f64).min(1.0)).collect()
     }
 
-    /// Number of runs that have found each of some features [K, d].
-    pub fn found_in(&self, features: &DenseMatrix) -> Vec<u32> {
-        let found = |k: usize| self.pool.nearest(features.row(k)).iter().filter(|near| near.cosine >= FOUND).count();
-        (0..features.rows).into_par_iter().map(|k| found(k) as u32).collect()
+    /// Number of runs that have found each of some features.
+    pub fn found_in(&self, features: &SparseFeatures) -> Vec<u32> {
+        let found = |row: &Vec<_>| self.pool.nearest(row).iter().filter(|near| near.cosine >= FOUND).count() as u32;
+        features.rows.par_iter().map(found).collect()
     }
 
-    fn directions(&self, is_in: &[bool]) -> DenseMatrix {
+    fn directions(&self, is_in: &[bool]) -> SparseFeatures {
         directions(&self.pool, &self.counterparts, is_in, self.rank, self.kept)
     }
 }
 
 /// The mean stability of the matchings of runs with the next one, and of the last with the first. Of many runs, only some pairs are matched.
-pub(crate) fn stability(runs: &[DenseMatrix]) -> Result<f64, Error> {
+pub(crate) fn stability(runs: &[SparseFeatures]) -> f64 {
     let pairs = if runs.len() == 2 { 1 } else { runs.len().min(PAIRS) };
-    let stabilities: Vec<f64> = (0..pairs)
-        .into_par_iter()
-        .map(|run| Ok(match_features(&runs[run], &runs[(run + 1) % runs.len()])?.stability()))
-        .collect::<Result<_, Error>>()?;
-    Ok(stabilities.iter().sum::<f64>() / pairs as f64)
+    let of_pair = |run: usize| match_unit_features(&runs[run], &runs[(run + 1) % runs.len()]).stability();
+    let stabilities: Vec<f64> = (0..pairs).into_par_iter().map(of_pair).collect();
+    stabilities.iter().sum::<f64>() / pairs as f64
 }
 
 #[cfg(test)]
@@ -112,7 +116,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::feature_cosines::norm;
+    use crate::DenseMatrix;
+    use crate::matching::Matching;
 
     const NEURONS: usize = 60;
 
@@ -141,21 +146,37 @@ mod tests {
         (matrix(truth), runs)
     }
 
+    fn sparse(runs: &[DenseMatrix]) -> Vec<SparseFeatures> {
+        runs.iter().map(SparseFeatures::of).collect()
+    }
+
+    fn agreement_of(runs: &[DenseMatrix], kept: u32) -> Agreement {
+        Agreement::of(&sparse(runs), kept)
+    }
+
+    fn matched(first: &SparseFeatures, second: &SparseFeatures) -> Matching {
+        match_unit_features(first, second)
+    }
+
+    fn first_rows(features: &SparseFeatures, rows: usize) -> SparseFeatures {
+        SparseFeatures { rows: features.rows[..rows].to_vec(), ..*features }
+    }
+
     #[test]
     fn what_all_runs_have_comes_first_and_is_found_in_all_of_them() {
         let (truth, runs) = runs(1, 8, 10, 6, 7);
-        let agreement = Agreement::of(&runs, 7);
+        let agreement = agreement_of(&runs, 7);
         let agreed = agreement.features();
-        let first = DenseMatrix { rows: 6, columns: NEURONS, values: agreed.values[..6 * NEURONS].to_vec() };
-        let found = match_features(&first, &truth).expect("a matching");
+        let found = matched(&first_rows(&agreed, 6), &SparseFeatures::of(&truth));
         assert_eq!(found.at_least(0.97), 6);
         assert_eq!(agreement.found_in(&agreed)[..6], [8; 6]);
-        let reproducibility = agreement.reproducibility(&agreed, 0).expect("cosines");
+        let reproducibility = agreement.reproducibility(&agreed, 0);
         assert!(reproducibility[..6].iter().all(|&mean| mean > 0.9 && mean <= 1.0));
         assert!(reproducibility[6..].iter().all(|&mean| (0.0..0.75).contains(&mean)), "{reproducibility:?}");
-        for k in 0..10 {
-            assert!((norm(agreed.row(k)) - 1.0).abs() < 1e-6);
-            assert!(agreed.row(k).iter().filter(|z| **z != 0.0).count() <= 7);
+        assert_eq!(agreed.rows.len(), 10);
+        for row in &agreed.rows {
+            assert!((row.iter().map(|(_, z)| z * z).sum::<f64>() - 1.0).abs() < 1e-6);
+            assert!(row.len() <= 7 && row.is_sorted_by(|a, b| a.0 < b.0));
         }
     }
 
@@ -163,16 +184,13 @@ mod tests {
     fn the_order_of_the_runs_changes_nothing_in_what_they_have_in_common() {
         let (_, mut runs) = runs(2, 7, 12, 8, 9);
         // What all runs have comes first. Of a feature that two runs have, either may come out, because both are as good.
-        let common = |runs: &[DenseMatrix]| {
-            let agreed = Agreement::of(runs, 9).features();
-            DenseMatrix { rows: 8, columns: NEURONS, values: agreed.values[..8 * NEURONS].to_vec() }
-        };
+        let common = |runs: &[DenseMatrix]| first_rows(&agreement_of(runs, 9).features(), 8);
         let agreed = common(&runs);
-        let agreement = stability(&runs).expect("a stability");
+        let agreement = stability(&sparse(&runs));
         assert!(agreement > 0.4 && agreement < 1.0, "{agreement}");
         for seed in 0..5 {
             runs.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-            let found = match_features(&agreed, &common(&runs)).expect("a matching");
+            let found = matched(&agreed, &common(&runs));
             assert!(found.stability() > 0.9999, "{} after shuffle {seed}", found.stability());
         }
     }
@@ -184,8 +202,8 @@ mod tests {
             let copy = run.row(0).to_vec();
             run.values[5 * NEURONS..].copy_from_slice(&copy);
         }
-        let agreed = Agreement::of(&runs, 9).features();
-        let cosines = crate::feature_cosines(&agreed, &agreed).expect("cosines");
+        let agreed = agreement_of(&runs, 9).features();
+        let cosines = agreed.cosines(&agreed);
         let copies = (0..6).flat_map(|k| (0..k).map(move |l| (k, l))).filter(|&(k, l)| cosines.row(k)[l] > 0.9).count();
         assert!(copies <= 1, "{copies} copies");
     }
@@ -201,8 +219,8 @@ mod tests {
             let copy = run.row(common).to_vec();
             run.values[rarest * NEURONS..(rarest + 1) * NEURONS].copy_from_slice(&copy);
         }
-        let agreed = Agreement::of(&runs, 9).features();
-        let cosines = crate::feature_cosines(&agreed, &agreed).expect("cosines");
+        let agreed = agreement_of(&runs, 9).features();
+        let cosines = agreed.cosines(&agreed);
         for (k, l) in (0..8).flat_map(|k| (0..k).map(move |l| (k, l))) {
             assert!(cosines.row(k)[l] < 0.9, "features {k} and {l} have a cosine of {}", cosines.row(k)[l]);
         }
@@ -211,17 +229,18 @@ mod tests {
     #[test]
     fn runs_of_zeros_agree_on_zeros_and_a_single_feature_is_no_problem() {
         let zeros = vec![DenseMatrix { rows: 3, columns: 4, values: vec![0.0; 12] }; 2];
-        let agreement = Agreement::of(&zeros, 2);
+        let agreement = agreement_of(&zeros, 2);
         let agreed = agreement.features();
-        assert_eq!(agreed.values, [0.0; 12]);
-        let reproducibility = agreement.reproducibility(&agreed, 0).expect("cosines");
+        assert_eq!(agreed.rows, vec![Vec::new(); 3]);
+        let reproducibility = agreement.reproducibility(&agreed, 0);
         assert_eq!((reproducibility, agreement.found_in(&agreed)), (vec![0.0; 3], vec![0; 3]));
         let one = |sign: f32| DenseMatrix { rows: 1, columns: 3, values: vec![sign, 0.0, sign * 2.0] };
-        let agreed = Agreement::of(&[one(1.0), one(1.0)], 1).features();
-        assert_eq!(agreed.values, [0.0, 0.0, 1.0]);
+        let agreed = agreement_of(&[one(1.0), one(1.0)], 1).features();
+        assert_eq!(agreed.rows, [[(2, 1.0)]]);
         // Opposite features are two features, and there is room for one.
-        let agreed = Agreement::of(&[one(1.0), one(-1.0)], 2).features();
-        assert_eq!(stability(&[one(1.0), one(-1.0)]).expect("a stability"), 0.0);
-        assert!((norm(agreed.row(0)) - 1.0).abs() < 1e-6);
+        let opposite = [one(1.0), one(-1.0)];
+        let agreed = agreement_of(&opposite, 2).features();
+        assert_eq!(stability(&sparse(&opposite)), 0.0);
+        assert_eq!((agreed.rows.len(), agreed.rows[0].len()), (1, 2));
     }
 }

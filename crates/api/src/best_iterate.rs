@@ -4,10 +4,10 @@ use unmix_kernels::{Recording, normalization, normalize_coefficients};
 
 use crate::Error;
 use crate::buffers::TokenBuffers;
-use crate::feature_cosines::norm;
 use crate::fit::Fit;
 use crate::kept_entries::KeptEntries;
 use crate::report::latest_report;
+use crate::sparse_features::norm;
 
 /// Number of sweeps in one pass over the tokens.
 const SWEEPS: u32 = 8;

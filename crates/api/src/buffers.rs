@@ -160,6 +160,18 @@ impl Buffers {
         }
     }
 
+    /// The same buffers for a fit over the first `neurons` neurons, whose features keep `kept` of them.
+    pub fn first_neurons(&self, neurons: u32, kept: u32) -> Self {
+        let cross = self.sums.cross.first_columns(neurons);
+        Buffers {
+            features: Features { dense: self.features.dense.first_columns(neurons), kept, ..self.features },
+            sums: Sums { cross, ..self.sums },
+            least_squares: LeastSquares { cross, ..self.least_squares },
+            centroids: self.centroids.first_columns(self.centroids.columns.min(neurons)),
+            ..self.clone()
+        }
+    }
+
     /// The buffers that carry what a fit keeps of the tokens of a panel from one iteration to the next, and what was measured of them.
     pub fn carried_of_panel(&self, panel: usize) -> Vec<BufferId> {
         let TokenBuffers { coefficients, best_coefficients, squared_norms, .. } = self.tokens[panel];

@@ -7,21 +7,21 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use crate::DenseMatrix;
-use crate::pool::{Counterpart, Nonzero, Pool};
+use crate::pool::{Counterpart, Pool};
+use crate::sparse_features::{Nonzero, SparseFeatures, cut};
 
 /// A cluster whose direction has this cosine with that of an earlier cluster is a copy of it. Copies come after all other clusters.
 const SAME: f64 = 0.9;
 
-/// The directions of the clusters of some runs, [rank, neurons] with unit norm and at most `kept` nonzeros in a row. `is_in` says which runs
-/// of the pool these are. If they have too few features, the last rows are zeros.
+/// The directions of the clusters of some runs: `rank` features with at most `kept` nonzeros. `is_in` says which runs of the pool these are. If
+/// they have too few features, the last ones are zeros.
 pub(crate) fn directions(
     pool: &Pool,
     counterparts: &[Vec<Counterpart>],
     is_in: &[bool],
     rank: usize,
     kept: usize,
-) -> DenseMatrix {
+) -> SparseFeatures {
     let mut free = Free { counterparts, is_free: pool.features.iter().map(|(run, _)| is_in[*run as usize]).collect() };
     let mut candidates: BinaryHeap<Candidate> = (0..pool.features.len() as u32)
         .filter(|&feature| free.is_free[feature as usize])
@@ -40,7 +40,6 @@ pub(crate) fn directions(
             candidates.push(Candidate { score: now, feature });
             continue;
         }
-        mean.fill(0.0);
         let members: Vec<Counterpart> = free.cluster(feature).copied().collect();
         for member in &members {
             free.is_free[member.feature as usize] = false;
@@ -48,29 +47,17 @@ pub(crate) fn directions(
                 mean[neuron as usize] += member.cosine * value;
             }
         }
-        let norm = mean.iter().map(|value| value * value).sum::<f64>().sqrt();
-        mean.iter_mut().for_each(|value| *value /= norm);
+        let direction = cut((0..).zip(mean.iter().copied()).filter(|(_, z)| *z != 0.0).collect(), kept);
+        mean.fill(0.0);
+        direction.iter().for_each(|&(neuron, z)| mean[neuron as usize] = z);
         let cosine = |other: &Vec<Nonzero>| other.iter().map(|&(neuron, z)| z * mean[neuron as usize]).sum::<f64>();
-        let list = if distinct.iter().any(|other| cosine(other) >= SAME) { &mut copies } else { &mut distinct };
-        list.push((0..).zip(&mean).filter(|(_, z)| **z != 0.0).map(|(neuron, &z)| (neuron, z)).collect());
+        let is_copy = distinct.iter().any(|other| cosine(other) >= SAME);
+        mean.fill(0.0);
+        if is_copy { &mut copies } else { &mut distinct }.push(direction);
     }
-    let mut directions = DenseMatrix { rows: rank, columns: pool.neurons, values: vec![0.0; rank * pool.neurons] };
-    let found = distinct.into_iter().chain(copies);
-    for (row, nonzeros) in directions.values.chunks_exact_mut(pool.neurons.max(1)).zip(found) {
-        write_cut(row, nonzeros, kept);
-    }
-    directions
-}
-
-/// Writes the `kept` values of largest magnitude, scaled to unit norm, and zeros elsewhere.
-pub(crate) fn write_cut(row: &mut [f32], mut nonzeros: Vec<Nonzero>, kept: usize) {
-    nonzeros.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
-    nonzeros.truncate(kept);
-    let norm = nonzeros.iter().map(|(_, z)| z * z).sum::<f64>().sqrt();
-    row.fill(0.0);
-    for (neuron, z) in nonzeros.into_iter().filter(|_| norm > 0.0) {
-        row[neuron as usize] = (z / norm) as f32;
-    }
+    let mut rows: Vec<Vec<Nonzero>> = distinct.into_iter().chain(copies).take(rank).collect();
+    rows.resize(rank, Vec::new());
+    SparseFeatures { neurons: pool.neurons, rows }
 }
 
 /// The features that belong to no cluster yet.

@@ -10,12 +10,20 @@ use crate::consensus_runs::{Runs, run_options, run_seed, runs};
 use crate::fit::Fit;
 use crate::refit::refit;
 use crate::run::{Run, warn_of_outliers};
+use crate::sparse_features::SparseFeatures;
 use crate::watch::Watch;
 use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, SemiNmf, Stage};
 
-/// Rounds in which the values of the features and the coefficients are fitted again. More of them lower the error a little, and move the
-/// features of two consensuses apart.
-const REFITS: u32 = 1;
+/// Most runs that are in memory at once if the activations are. These cost little to read again, and the memory of a few runs is used again
+/// by the next ones.
+pub(crate) const RESIDENT_AT_ONCE: u32 = 10;
+/// When the values of the features are fitted again, they go this share of the way to the least-squares ones. The error falls by most of what it
+/// can, while features of two consensuses hardly move apart: the error is quadratic in the way that is left, and their distance in the way that
+/// was gone. It happens once. More often lowers the error a little, and moves the features of two consensuses apart.
+const STEP: f32 = 0.5;
+/// The same if most iterations of the runs saw some neurons alone. At the other neurons the values are less exact, and with a share of a half the
+/// error would be above that of one run.
+const STEP_AFTER_SOME_NEURONS: f32 = 0.75;
 /// The result has a penalty that is smaller by this factor. The features that runs agree on explain less than those of one run, and with as
 /// large a penalty their error would be above that of one run.
 const PENALTY_FACTOR: f64 = 0.2;
@@ -24,8 +32,9 @@ const PENALTY_FACTOR: f64 = 0.2;
 /// thirds of them again. The features of a consensus are found by another consensus far more often, and each of them says how well the runs
 /// agree on it ([`reproducibility`](crate::FeatureStatistics::reproducibility)).
 ///
-/// The runs are short fits, over half of the tokens or fewer if there are many, in lockstep over one pass for all of them. Their features are
-/// pooled, and those that most runs have become the features of the result. Then its coefficients, and the values of its features, are fitted
+/// The runs are short fits, over half of the tokens or fewer if there are many, in lockstep over one pass for several of them. If there are more
+/// than 2,048 neurons, all but their last iterations see the first 2,048 alone, since the order of neurons means nothing. The features of all runs
+/// are pooled, and those that most runs have become the features of the result. Then its coefficients, and the values of its features, are fitted
 /// to all tokens.
 ///
 /// ```
@@ -86,8 +95,8 @@ impl Consensus {
         self
     }
 
-    /// Largest number of runs that are in memory at once, at least 1. By default all are. The activations are read once in an iteration of
-    /// all runs that are in memory. The result does not depend on it.
+    /// Largest number of runs that are in memory at once, at least 1. By default all are if the activations are streamed, which are then read
+    /// once in an iteration of all runs, and ten otherwise. The result does not depend on it.
     pub fn at_once(mut self, runs: u32) -> Self {
         self.at_once = runs;
         self
@@ -179,20 +188,22 @@ impl Consensus {
             return Ok(ConsensusFit { runs: Vec::from_iter(keeps_runs.then(|| consensus.clone())), consensus });
         }
         let distribution = self.fit.distribution_of(activations.layout());
-        let watch = &mut Watch::new(&mut progress, &distribution, REFITS + 1, 0.0);
+        let watch = &mut Watch::new(&mut progress, &distribution, 2, 0.0);
         watch.stage(Stage::Measure);
         let copies_samples = self.fit.copies_samples();
         let run = Run { engine, activations, copies_samples, distribution: Arc::clone(&distribution) };
-        let Runs { first: fit, features, iterations } = self.all_runs(run, &options, watch).await?;
+        let Runs { first: fit, features, iterations, saw_all_neurons } = self.all_runs(run, &options, watch).await?;
         warn_of_outliers(&fit);
         watch.stage(Stage::Agree);
         let agreement = Agreement::of(&features, fit.buffers.features.kept);
+        let step = if saw_all_neurons { STEP } else { STEP_AFTER_SOME_NEURONS };
         let result_options = Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options.clone() };
         let refitted =
-            refit(Fit { options: result_options, ..fit.clone() }, &agreement.features(), REFITS, watch).await?;
+            refit(Fit { options: result_options, ..fit.clone() }, &agreement.features(), &[step], watch).await?;
         let mut consensus = refitted.result(watch).await?;
-        let reproducibility = agreement.reproducibility(&consensus.features, options.seed)?;
-        let found_in = agreement.found_in(&consensus.features);
+        let found = SparseFeatures::of(&consensus.features);
+        let reproducibility = agreement.reproducibility(&found, options.seed);
+        let found_in = agreement.found_in(&found);
         let seeds = self.seeds()[..features.len()].to_vec();
         let summary = &mut consensus.summary;
         for (k, statistics) in summary.feature_statistics.iter_mut().enumerate() {
@@ -203,7 +214,7 @@ impl Consensus {
             runs: features.len() as u32,
             seeds: seeds.clone(),
             iterations_each: iterations,
-            stability: stability(&features)?,
+            stability: stability(&features),
         });
         let mut kept = Vec::new();
         let of = features.len() as u32;
@@ -214,7 +225,7 @@ impl Consensus {
             let silent = &mut |_: &Progress| ControlFlow::Continue(());
             let watch = &mut Watch::new(silent, &distribution, 1, 0.0);
             let fit = Fit { options: run_options(&options, seed, iterations), ..fit.clone() };
-            kept.push(refit(fit, features, 0, watch).await?.result(watch).await?);
+            kept.push(refit(fit, features, &[], watch).await?.result(watch).await?);
         }
         Ok(ConsensusFit { consensus, runs: kept })
     }
@@ -228,19 +239,21 @@ impl Consensus {
     ) -> Result<Runs<'a>, Error> {
         let of_run = |seed: &u64| run_options(options, *seed, self.iterations);
         let seeds = self.seeds();
+        let most = if run.activations.is_streamed() { u32::MAX } else { RESIDENT_AT_ONCE };
+        let at_once = self.at_once.min(most) as usize;
         let (mut features, mut iterations) = (Vec::new(), self.iterations);
         let mut next = 0;
         loop {
-            let last = (next + self.at_once as usize).min(seeds.len());
+            let last = (next + at_once).min(seeds.len());
             let batch = seeds[next..last].iter().map(of_run).collect();
-            let found = runs(run.clone(), batch, (next as u32 + 1, self.runs), watch).await?;
+            let mut found = runs(run.clone(), batch, (next as u32 + 1, self.runs), watch).await?;
             let is_whole = found.iterations == self.iterations && found.features.len() == last - next;
             if found.iterations >= iterations || features.len() < 2 {
                 iterations = iterations.min(found.iterations);
-                features.extend(found.features);
+                features.append(&mut found.features);
             }
             if last == seeds.len() || (!is_whole && features.len() >= 2) {
-                return Ok(Runs { first: found.first, features, iterations });
+                return Ok(Runs { features, iterations, ..found });
             }
             next = last;
         }

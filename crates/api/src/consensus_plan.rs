@@ -2,10 +2,11 @@
 
 use unmix_runtime::{Engine, PanelLayout};
 
+use crate::consensus::RESIDENT_AT_ONCE;
 use crate::consensus_runs::run_options;
 use crate::distribution::Distribution;
 use crate::fit_plan::{plan_fits, within};
-use crate::{Consensus, Error, FitPlan, MemoryLimits, Options, Streaming};
+use crate::{Consensus, Error, FitPlan, MemoryLimits, Options, Placement, Streaming};
 
 impl Consensus {
     /// Plans a consensus of activations cut as `layout` within some memory. Returns the plan, and the number of runs that are then in memory
@@ -25,23 +26,23 @@ impl Consensus {
         let distribution = Distribution::alone(layout);
         let (runs, _) = self.size();
         let (rank, neurons) = (u64::from(options.rank), u64::from(layout.neurons));
-        // Features of runs are kept as matrices. A thread that forms clusters has a matrix of their directions, and lists of their nonzeros with
-        // 16 bytes for each.
-        let matrices = u64::from(runs) + 6 * rayon::current_num_threads() as u64;
-        let features = matrices * rank * neurons * 4;
-        // Nonzeros are kept twice, as pairs of 16 bytes: by feature and by neuron. A feature has some counterparts of 16 bytes in each run.
-        let pool =
-            u64::from(runs) * rank * (2 * 16 * u64::from(options.kept(layout.neurons)) + 3 * 16 * u64::from(runs));
+        // A nonzero has 16 bytes. Those of the runs are kept three times: in the runs, and in the pool by feature and by neuron. A feature has some
+        // counterparts of 16 bytes in each run.
+        let nonzeros = 3 * 16 * u64::from(options.kept(layout.neurons));
+        let pool = u64::from(runs) * rank * (nonzeros + 3 * 16 * u64::from(runs));
+        // A thread that forms clusters has a mean of 8 bytes a neuron, and up to two lists of its nonzeros.
+        let means = rayon::current_num_threads() as u64 * neurons * (8 + 2 * 16);
         let run: Options = run_options(&options, options.seed, 1);
         let plan = |runs: u32, placement| {
             let mut plan = plan_fits(engine, &distribution, layout, placement, &vec![run.clone(); runs as usize], true);
             plan.result_bytes /= u64::from(runs);
-            plan.host_bytes += features + pool;
+            plan.host_bytes += pool + means;
             plan
         };
         let alone = within(streaming, limits, |placement| Ok(plan(1, placement)))?;
         let fits = |runs: &u32| plan(*runs, alone.placement).excess(limits).is_none();
-        let at_once = (2..=runs).rev().find(fits).unwrap_or(1);
+        let most = if alone.placement == Placement::Resident { runs.min(RESIDENT_AT_ONCE) } else { runs };
+        let at_once = (2..=most).rev().find(fits).unwrap_or(1);
         Ok((plan(at_once, alone.placement), at_once))
     }
 }

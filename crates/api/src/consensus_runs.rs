@@ -1,33 +1,41 @@
 //! The runs of a consensus: short fits from independent starts, of which only the features matter.
 //!
 //! Each run starts as a fit does. Then all runs iterate in lockstep over samples of the tokens, without losses and without reports. The first
-//! iterations have small samples, and revive dead features. The last ones have large samples, and let the features settle.
+//! iterations have small samples, and revive dead features. The last ones have large samples, and let the features settle. If there are many
+//! neurons, most iterations see the first ones alone.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use unmix_kernels::Recording;
+use unmix_kernels::{Recording, squared_norm};
 
-use crate::factors_in_place::features as features_in_place;
-use crate::feature_cosines::unit_features;
+use crate::factors_in_place::sparse_features;
 use crate::fit::{Beginning, Fit};
 use crate::panels::Panel;
 use crate::revival::{Replacement, replacements};
 use crate::run::{Run, random};
-use crate::sample::Sample;
-use crate::start::{Start, start};
-use crate::steps::{Steps, sample_passes};
+use crate::sample::{COMPARED_NEURONS, Sample};
+use crate::sparse_features::SparseFeatures;
+use crate::start::{gives_features, start};
+use crate::steps::{Steps, sample_passes, widening_passes};
 use crate::watch::Watch;
-use crate::{DenseMatrix, Error, Options, Progress, Stage, kmeans};
+use crate::{Error, Options, Progress, Stage, kmeans};
 
 /// The first iterations of a run.
 const FIRST: Sampling = Sampling { every: 5, fewest: 15 };
 /// The last iterations of a run.
 const LAST: Sampling = Sampling { every: 2, fewest: 30 };
-/// Number of the last iterations. With more of them features come back a little more often, and a run takes longer.
+/// Neurons that the first iterations see: the first ones, since the order of neurons means nothing.
+const FIRST_NEURONS: u32 = COMPARED_NEURONS;
+/// The first neurons stand for all of them if they have at least this part of the energy that as many others have on the mean. Otherwise all
+/// iterations see all neurons. If neurons of several sources stand side by side, the first ones may be almost zero.
+const LEAST_ENERGY: f64 = 0.25;
+/// Number of the last iterations, which have the large samples. With more of them features come back a little more often, and a run takes longer.
 const LAST_ITERATIONS: u32 = 3;
+/// Number of iterations in which the runs see all neurons, the first of which still projects the tokens on features of some.
+const WHOLE_ITERATIONS: u32 = 2;
 /// The runs have a penalty that is larger by this factor. Their coefficients are sparser, and the runs agree better.
 const PENALTY_FACTOR: f64 = 1.2;
 
@@ -66,10 +74,12 @@ struct Sampling {
 pub(crate) struct Runs<'a> {
     /// The first run, whose session and buffers may be used for something else now.
     pub first: Fit<'a>,
-    /// The features [K, d] of each run, scaled to unit norm.
-    pub features: Vec<DenseMatrix>,
+    /// The features of each run.
+    pub features: Vec<SparseFeatures>,
     /// Number of iterations of each run.
     pub iterations: u32,
+    /// Whether all iterations saw all neurons.
+    pub saw_all_neurons: bool,
 }
 
 /// Computes runs with these options in lockstep. `number` is the number of the first one, from 1, and `of` that of all runs. If the caller
@@ -88,50 +98,71 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     let mut fits =
         Fit::begin(run.engine, run.activations, Arc::clone(&run.distribution), beginnings, run.copies_samples).await?;
     let iterations = fits[0].options.max_iterations;
-    let mut starts = Vec::with_capacity(fits.len());
+    let gives_features = gives_features(&fits[0].options);
+    let neurons = first_neurons(&fits[0]).await?;
+    let is_narrow = neurons < fits[0].neurons;
+    let mut narrow: Vec<Fit<'_>> = fits.iter().map(|fit| fit.first_neurons(neurons)).collect();
     let mut rngs = Vec::with_capacity(fits.len());
-    for (fit, number) in fits.iter().zip(number..) {
-        if !watch.stage(Stage::StartRun { run: number, of }) && starts.len() >= 2 {
+    for (fit, number) in narrow.iter().zip(number..) {
+        if !watch.stage(Stage::StartRun { run: number, of }) && rngs.len() >= 2 {
             break;
         }
         let mut rng = random(&fit.options);
-        starts.push(start(fit, None, &mut rng, watch).await?);
+        start(fit, None, &mut rng, watch).await?;
         rngs.push(rng);
     }
     fits.iter().for_each(|fit| fit.samples.release(&fit.io));
-    fits.truncate(starts.len());
-    let stage =
-        |iteration| Stage::Runs { first: number, last: number + starts.len() as u32 - 1, of, iteration, iterations };
+    fits.truncate(rngs.len());
+    narrow.truncate(rngs.len());
+    let last = number + rngs.len() as u32 - 1;
+    let mut may_go_on = |iteration| watch.stage(Stage::Runs { first: number, last, of, iteration, iterations });
     let mut done = 0;
-    if starts.contains(&Start::Coefficients) {
-        fits.iter().try_for_each(first_features)?;
-        let all: Vec<_> = fits.iter().map(|fit| fit.panels.clone()).collect();
-        iterate(&fits, &all, &mut [], &mut done, iterations, |iteration| watch.stage(stage(iteration))).await?;
-    } else {
+    if gives_features {
         let settling = iterations.saturating_sub(LAST_ITERATIONS);
-        for (sampling, rngs, until) in [(FIRST, &mut rngs[..], settling), (LAST, &mut [][..], iterations)] {
-            let samples: Vec<Vec<Panel>> =
-                fits.iter().zip(number..).map(|(fit, number)| sampling.panels(fit, number)).collect();
-            if done == 0 || sampling.cuts(&fits[0]) {
-                prepare(&fits, &samples)?;
-            }
-            let may_go_on = |iteration| watch.stage(stage(iteration));
-            if !iterate(&fits, &samples, rngs, &mut done, until, may_go_on).await? {
-                break;
+        let narrow_until = if is_narrow { iterations.saturating_sub(WHOLE_ITERATIONS) } else { iterations };
+        let mut goes_on = true;
+        for (sampling, rngs, until) in [(FIRST, &mut rngs[..], settling), (LAST, &mut [][..], narrow_until)] {
+            if goes_on && done < until {
+                let samples = sampling.panels_of(&narrow, number);
+                if done == 0 || sampling.cuts(&fits[0]) {
+                    prepare(&narrow, &samples)?;
+                }
+                goes_on = iterate(&narrow, &samples, rngs, &mut done, until, &mut may_go_on).await?;
             }
         }
+        // Runs that were stopped need features over all neurons as well.
+        if is_narrow {
+            let samples = LAST.panels_of(&fits, number);
+            goes_on &= may_go_on(done + 1);
+            prepare(&narrow, &samples)?;
+            widen(&narrow, &fits, &samples)?;
+            done += 1;
+            if goes_on {
+                prepare(&fits, &samples)?;
+                iterate(&fits, &samples, &mut [], &mut done, iterations, &mut may_go_on).await?;
+            }
+        }
+    } else {
+        fits.iter().try_for_each(first_features)?;
+        let all: Vec<_> = fits.iter().map(|fit| fit.panels.clone()).collect();
+        iterate(&fits, &all, &mut [], &mut done, iterations, &mut may_go_on).await?;
     }
     let mut features = Vec::with_capacity(fits.len());
     for fit in &fits {
-        features.push(unit_features(&features_in_place(fit).await?));
+        features.push(sparse_features(fit).await?);
     }
     for fit in &fits[1..] {
         fit.buffers.tokens.iter().for_each(|tokens| fit.io.release(tokens.coefficients.buffer()));
     }
-    Ok(Runs { first: fits.swap_remove(0), features, iterations: done })
+    Ok(Runs { first: fits.swap_remove(0), features, iterations: done, saw_all_neurons: !is_narrow })
 }
 
 impl Sampling {
+    /// What each of some runs sees, the first of which is run `number`.
+    fn panels_of(self, fits: &[Fit<'_>], number: u32) -> Vec<Vec<Panel>> {
+        fits.iter().zip(number..).map(|(fit, number)| self.panels(fit, number)).collect()
+    }
+
     /// The panels of a run, or samples of their rows.
     fn panels(self, fit: &Fit<'_>, number: u32) -> Vec<Panel> {
         if self.cuts(fit) {
@@ -147,21 +178,67 @@ impl Sampling {
     }
 }
 
-/// Updates the features of a start that gives coefficients.
+/// How many of the first neurons the first iterations see. It is the same for all runs of a consensus.
+async fn first_neurons(fit: &Fit<'_>) -> Result<u32, Error> {
+    if !gives_features(&fit.options) || fit.neurons <= FIRST_NEURONS {
+        return Ok(fit.neurons);
+    }
+    let panels = FIRST.panels(fit, 0);
+    let mut recording = Recording::new();
+    record_norms(&mut recording, fit, &panels, FIRST_NEURONS);
+    fit.io.run_once(recording)?;
+    let (mut shares, mut tokens) = (0f64, 0u32);
+    for panel in &panels {
+        let seen: Vec<f32> = fit.io.read(fit.buffers.squared_norms(panel), panel.rows().into()).await?;
+        for (seen, all) in
+            seen.into_iter().zip(panel.of_tokens(&fit.measured.token_energy)).filter(|(_, all)| *all > 0.0)
+        {
+            shares += f64::from(seen) / f64::from(all);
+            tokens += 1;
+        }
+    }
+    fit.measured.write_norms(&fit.io, &fit.panels, &fit.buffers)?;
+    let expected = f64::from(tokens) * f64::from(FIRST_NEURONS) / f64::from(fit.neurons);
+    Ok(if shares > 0.0 && shares >= LEAST_ENERGY * expected { FIRST_NEURONS } else { fit.neurons })
+}
+
+/// Records the norms of the tokens of some panels over the first `neurons` neurons.
+fn record_norms(recording: &mut Recording, fit: &Fit<'_>, panels: &[Panel], neurons: u32) {
+    for panel in panels {
+        let seen = panel.first_neurons(neurons).activations;
+        squared_norm(recording, seen, fit.buffers.squared_norms(panel), fit.measured.scale);
+    }
+}
+
+/// Finds features for coefficients of which only the sums are known.
 fn first_features(fit: &Fit<'_>) -> Result<(), Error> {
     let mut recording = fit.steps().start();
     recording.append(fit.steps().features_step(0.0));
     fit.io.run_once(recording)
 }
 
-/// Brings the norms of the runs' tokens to their places, and sets the coefficients to zero.
+/// Brings the norms of the samples' tokens, over the neurons that the runs see, to their places, and sets the coefficients to zero.
 fn prepare(fits: &[Fit<'_>], samples: &[Vec<Panel>]) -> Result<(), Error> {
     let mut recording = Recording::new();
     for (fit, panels) in fits.iter().zip(samples) {
-        fit.measured.write_norms(&fit.io, panels, &fit.buffers)?;
+        if fit.neurons == fit.layout.neurons {
+            fit.measured.write_norms(&fit.io, panels, &fit.buffers)?;
+        } else {
+            record_norms(&mut recording, fit, panels, fit.neurons);
+        }
         panels.iter().for_each(|panel| recording.clear(fit.buffers.coefficients(panel).buffer()));
     }
     fits[0].io.run_once(recording)
+}
+
+/// An iteration after which runs that have seen their first neurons alone have features over all neurons. `samples` have all neurons.
+fn widen(narrow: &[Fit<'_>], fits: &[Fit<'_>], samples: &[Vec<Panel>]) -> Result<(), Error> {
+    let runs = narrow.iter().zip(fits).zip(samples);
+    let steps: Vec<_> = runs.map(|((narrow, fit), sample)| (narrow.steps(), fit.steps(), &sample[..])).collect();
+    fits[0].io.run_once(widening_passes(&steps))?;
+    fits.iter().try_for_each(first_features)?;
+    // The norms over the first neurons may be where those over all neurons were.
+    fits.iter().try_for_each(|fit| fit.measured.write_norms(&fit.io, &fit.panels, &fit.buffers))
 }
 
 /// Iterates over the samples until `until` iterations are done. If there are random numbers for each fit, dead features are revived.

@@ -8,11 +8,11 @@ use unmix_kernels::{
 use unmix_runtime::{Activations, Engine, block_on};
 
 use crate::distribution::Distribution;
-use crate::feature_cosines::norm;
 use crate::fit::{Beginning, Fit};
 use crate::option_checks::{AT_LEAST_ZERO, is_f32_of_at_least_zero};
 use crate::panels::Panel;
 use crate::residuals::record_squared_residuals;
+use crate::sparse_features::norm;
 use crate::{DenseMatrix, Error, Init, Options, SemiNmf, Solver};
 
 /// Number of sweeps between two checks of how far the coefficients still move.

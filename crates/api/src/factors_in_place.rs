@@ -1,10 +1,11 @@
 //! Reads the features in place and the sums of their coefficients.
 
+use crate::Error;
 use crate::fit::Fit;
 use crate::kept_entries::KeptEntries;
 use crate::session_io::rows_at_once;
+use crate::sparse_features::{SparseFeatures, cut};
 use crate::statistics::{Entry, Factors};
-use crate::{DenseMatrix, Error};
 
 /// The features in place, with the cross product and the Gram matrix of their coefficients.
 pub(crate) async fn factors(fit: &Fit<'_>) -> Result<Factors, Error> {
@@ -16,20 +17,24 @@ pub(crate) async fn factors(fit: &Fit<'_>) -> Result<Factors, Error> {
     })
 }
 
-/// The features in place, [K, d].
-pub(crate) async fn features(fit: &Fit<'_>) -> Result<DenseMatrix, Error> {
+/// The directions of the features in place.
+///
+/// # Errors
+/// [`Error::Unsound`] if a value is not finite.
+pub(crate) async fn sparse_features(fit: &Fit<'_>) -> Result<SparseFeatures, Error> {
     let kept = fit.buffers.features.kept as usize;
-    let (rows, columns) = (fit.options.rank as usize, fit.neurons as usize);
     let (indices, values) = fit.io.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
-    let mut features = DenseMatrix { rows, columns, values: vec![0.0; rows * columns] };
-    let entries = indices.chunks_exact(kept).zip(values.chunks_exact(kept));
-    for (row, (indices, values)) in features.values.chunks_exact_mut(columns).zip(entries) {
-        // Entries beyond those of a feature are zeros, at a neuron that may have a value already.
-        for (&neuron, &value) in indices.iter().zip(values).filter(|(_, value)| **value != 0.0) {
-            row[neuron as usize] = value;
-        }
+    if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+        let problem = format!("feature {} of a run has the value {}", place / kept, values[place]);
+        return Err(Error::Unsound { problem });
     }
-    Ok(features)
+    let row = |(indices, values): (&[u32], &[f32])| {
+        // Entries beyond those of a feature are zeros, at a neuron that may have a value already.
+        let nonzeros = indices.iter().zip(values).filter(|(_, value)| **value != 0.0);
+        cut(nonzeros.map(|(&neuron, &value)| (neuron, value.into())).collect(), kept)
+    };
+    let rows = indices.chunks_exact(kept).zip(values.chunks_exact(kept)).map(row).collect();
+    Ok(SparseFeatures { neurons: fit.neurons as usize, rows })
 }
 
 /// The nonzeros of the features in place, each with its entry of the cross product.

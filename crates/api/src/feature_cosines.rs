@@ -1,5 +1,6 @@
 //! Features of unit norm, and their cosines.
 
+use crate::sparse_features::{SparseFeatures, norm};
 use crate::{DenseMatrix, Error};
 
 /// The features Z [K, d] divided by their norms. Rows of zeros stay zero.
@@ -12,11 +13,6 @@ pub fn unit_features(features: &DenseMatrix) -> DenseMatrix {
         }
     }
     unit
-}
-
-/// ‖row‖, in f64, because squares of small and large f32 numbers leave the range of f32.
-pub(crate) fn norm(row: &[f32]) -> f64 {
-    row.iter().map(|&z| f64::from(z).powi(2)).sum::<f64>().sqrt()
 }
 
 /// Cosines [A, B] of each row of `first` [A, d] with each row of `second` [B, d]. A cosine is 0 if one of the rows is all zero.
@@ -43,32 +39,11 @@ pub fn feature_cosines(first: &DenseMatrix, second: &DenseMatrix) -> Result<Dens
             "features over the same neurons are needed; those of different layers have no cosines",
         );
     }
-    // Most places of features are zero. So each feature is met with those alone that have a neuron in common with it.
-    let mut users = vec![Vec::new(); second.columns];
-    for l in 0..second.rows {
-        unit_nonzeros(second.row(l)).for_each(|(j, z)| users[j].push((l, z)));
-    }
-    let mut values = Vec::with_capacity(first.rows * second.rows);
-    let mut cosines = vec![0f64; second.rows];
-    for k in 0..first.rows {
-        cosines.fill(0.0);
-        for (j, z) in unit_nonzeros(first.row(k)) {
-            users[j].iter().for_each(|&(l, other)| cosines[l] += z * other);
-        }
-        // Rounding may take the cosine of a feature with itself above 1.
-        values.extend(cosines.iter().map(|&cosine| cosine.clamp(-1.0, 1.0) as f32));
-    }
-    Ok(DenseMatrix { rows: first.rows, columns: second.rows, values })
+    Ok(SparseFeatures::of(first).cosines(&SparseFeatures::of(second)))
 }
 
 fn refuse(given: String, expected: &str) -> Result<DenseMatrix, Error> {
     Err(Error::Option { option: "features", given, expected: expected.to_owned() })
-}
-
-/// Columns and values of the nonzeros of a row, scaled to unit norm. They are rounded as those of [`unit_features`] are.
-pub(crate) fn unit_nonzeros(row: &[f32]) -> impl Iterator<Item = (usize, f64)> {
-    let norm = norm(row);
-    row.iter().enumerate().filter(|(_, z)| **z != 0.0).map(move |(j, &z)| (j, f64::from((f64::from(z) / norm) as f32)))
 }
 
 #[cfg(test)]

@@ -128,6 +128,18 @@ impl<'a> Fit<'a> {
         fits.into_iter().zip(beginnings).map(fit).collect()
     }
 
+    /// The same fit over the first neurons alone, in the same buffers. What it leaves in them, other than coefficients, is not what the whole fit
+    /// would leave there.
+    pub fn first_neurons(&self, neurons: u32) -> Self {
+        Fit {
+            panels: self.panels.iter().map(|panel| panel.first_neurons(neurons)).collect(),
+            samples: self.samples.first_neurons(neurons),
+            buffers: self.buffers.first_neurons(neurons, self.options.kept(neurons)),
+            neurons,
+            ..self.clone()
+        }
+    }
+
     /// The steps of an iteration.
     pub fn steps(&self) -> Steps<'_> {
         Steps {

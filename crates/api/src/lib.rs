@@ -90,6 +90,7 @@ mod segment_tree;
 mod semi_nmf;
 mod session_io;
 mod solver;
+mod sparse_features;
 mod start;
 mod statistics;
 mod steps;

@@ -4,7 +4,8 @@ use pathfinding::kuhn_munkres::kuhn_munkres;
 use pathfinding::matrix::Matrix;
 use serde::Serialize;
 
-use crate::feature_cosines::{feature_cosines, norm};
+use crate::feature_cosines::feature_cosines;
+use crate::sparse_features::{SparseFeatures, norm};
 use crate::{DenseMatrix, Error};
 
 /// A feature and its counterpart.
@@ -67,6 +68,12 @@ impl Matching {
 pub fn match_features(first: &DenseMatrix, second: &DenseMatrix) -> Result<Matching, Error> {
     let possible = living(first).count().min(living(second).count());
     Ok(Matching { possible, ..match_similarities(&feature_cosines(first, second)?) })
+}
+
+/// As [`match_features`], for features of unit norm over the same neurons.
+pub(crate) fn match_unit_features(first: &SparseFeatures, second: &SparseFeatures) -> Matching {
+    let possible = first.living().min(second.living());
+    Matching { possible, ..match_similarities(&first.cosines(second)) }
 }
 
 /// The one-to-one matching of the rows of `similarities` [A, B] with its columns that has the largest sum of

@@ -2,14 +2,10 @@
 
 use rayon::prelude::*;
 
-use crate::DenseMatrix;
-use crate::feature_cosines::unit_nonzeros;
+use crate::sparse_features::{NeuronUsers, Nonzero, SparseFeatures};
 
 /// Features with a smaller cosine are no counterparts.
 const COUNTERPART: f64 = 0.3;
-
-/// A nonzero of a feature: its neuron and its value.
-pub(crate) type Nonzero = (u32, f64);
 
 /// A feature of a run that is near another feature.
 #[derive(Clone, Copy)]
@@ -29,23 +25,18 @@ pub(crate) struct Pool {
     pub neurons: usize,
     /// The nonzeros of each feature, scaled to unit norm, and its run. The features of a run follow one another.
     pub features: Vec<(u32, Vec<Nonzero>)>,
-    /// For each neuron: the features that have it, in their order, and their values.
-    users: Vec<Vec<(u32, f64)>>,
+    users: NeuronUsers,
 }
 
 impl Pool {
     /// Pools the features of runs over the same neurons.
-    pub fn of(runs: &[DenseMatrix]) -> Self {
-        let neurons = runs.first().map_or(0, |features| features.columns);
-        let features: Vec<(u32, Vec<Nonzero>)> = (0..)
-            .zip(runs)
-            .flat_map(|(run, features)| (0..features.rows).map(move |k| (run, nonzeros(features.row(k)))))
-            .filter(|(_, nonzeros)| !nonzeros.is_empty())
-            .collect();
-        let mut users = vec![Vec::new(); neurons];
-        for (feature, (_, nonzeros)) in (0..).zip(&features) {
-            nonzeros.iter().for_each(|&(neuron, value)| users[neuron as usize].push((feature, value)));
-        }
+    pub fn of(runs: &[SparseFeatures]) -> Self {
+        let neurons = runs.first().map_or(0, |features| features.neurons);
+        let of_run = |(run, features): (u32, &SparseFeatures)| -> Vec<(u32, Vec<Nonzero>)> {
+            features.rows.iter().filter(|row| !row.is_empty()).map(|row| (run, row.clone())).collect()
+        };
+        let features: Vec<(u32, Vec<Nonzero>)> = (0..).zip(runs).flat_map(of_run).collect();
+        let users = NeuronUsers::of(neurons, features.iter().map(|(_, nonzeros)| nonzeros.as_slice()));
         Pool { runs: runs.len(), neurons, features, users }
     }
 
@@ -77,9 +68,9 @@ impl Pool {
     }
 
     /// The feature of each run that is nearest to a feature of unit norm, if there is one.
-    pub fn nearest(&self, feature: &[f32]) -> Vec<Counterpart> {
+    pub fn nearest(&self, feature: &[Nonzero]) -> Vec<Counterpart> {
         let mut found = Vec::new();
-        self.near(&nonzeros(feature), 0, &mut Vec::new(), &mut found);
+        self.near(feature, 0, &mut Vec::new(), &mut found);
         let mut nearest: Vec<Counterpart> = Vec::with_capacity(self.runs);
         for other in found {
             match nearest.last_mut().filter(|last| last.run == other.run) {
@@ -95,11 +86,7 @@ impl Pool {
     fn near(&self, nonzeros: &[Nonzero], first: u32, cosines: &mut Vec<f64>, found: &mut Vec<Counterpart>) {
         cosines.clear();
         cosines.resize(self.features.len(), 0.0);
-        for &(neuron, value) in nonzeros {
-            let users = &self.users[neuron as usize];
-            let start = users.partition_point(|&(other, _)| other < first);
-            users[start..].iter().for_each(|&(other, z)| cosines[other as usize] += value * z);
-        }
+        self.users.add_cosines(nonzeros, first, cosines);
         let near = (0..).zip(cosines.iter()).filter(|(_, cosine)| **cosine >= COUNTERPART);
         found.extend(near.map(|(feature, &cosine)| Counterpart {
             run: self.features[feature as usize].0,
@@ -107,9 +94,4 @@ impl Pool {
             cosine,
         }));
     }
-}
-
-/// The nonzeros of a feature, scaled to unit norm.
-fn nonzeros(feature: &[f32]) -> Vec<Nonzero> {
-    unit_nonzeros(feature).map(|(neuron, z)| (neuron as u32, z)).collect()
 }

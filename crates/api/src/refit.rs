@@ -6,35 +6,30 @@ use unmix_kernels::{Precision, Recording};
 
 use crate::course::Course;
 use crate::factors_in_place::factors;
-use crate::feature_cosines::norm;
 use crate::fit::Fit;
 use crate::report::latest_report;
 use crate::run::Iterated;
+use crate::sparse_features::{Nonzero, SparseFeatures, norm};
 use crate::statistics::Entry;
 use crate::watch::Watch;
-use crate::{DenseMatrix, Error, Progress, Stage, StopReason, best_iterate, debias};
+use crate::{Error, Progress, Stage, StopReason, best_iterate, debias};
 
 /// Number of sweeps that find coefficients from zero.
 const FIRST_SWEEPS: u32 = 8;
 /// Number of sweeps after the values of the features have changed.
 const NEXT_SWEEPS: u32 = 4;
 
-/// The values of the features go this share of the way to the least-squares ones. The error falls by most of what it can, while features of
-/// two consensuses hardly move apart: the error is quadratic in the way that is left, and their distance in the way that was gone.
-const STEP: f32 = 0.5;
-
-/// Finds coefficients for `features` [K, d], which have at most m nonzeros in a row. Then the values of the features at their nonzeros and
-/// the coefficients are fitted by turns, `rounds` times each. Each neuron's values go part of the way to their least-squares ones, and the
-/// coefficients are found by coordinate descent, with the penalty of the solver. The neurons of the features stay as they are.
+/// Finds coefficients for `features`, which have at most m nonzeros each. Then the values of the features at their nonzeros and the coefficients
+/// are fitted by turns, once for each of `steps`. Each neuron's values go this share of the way to their least-squares ones, and the coefficients
+/// are found by coordinate descent, with the penalty of the solver. The neurons of the features stay as they are.
 pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     fit: Fit<'a>,
-    features: &DenseMatrix,
-    rounds: u32,
+    features: &SparseFeatures,
+    steps: &[f32],
     watch: &mut Watch<'_, P>,
 ) -> Result<Iterated<'a>, Error> {
-    let entries =
-        |row: &[f32]| row.iter().zip(0..).filter(|(z, _)| **z != 0.0).map(|(&z, neuron)| (neuron, z)).collect();
-    write_unit_features(&fit, (0..features.rows).map(|k| entries(features.row(k))).collect())?;
+    let entries = |row: &Vec<Nonzero>| row.iter().map(|&(neuron, z)| (neuron, z as f32)).collect();
+    write_unit_features(&fit, features.rows.iter().map(entries).collect())?;
     let mut recording = Recording::new();
     fit.buffers.tokens.iter().for_each(|tokens| recording.clear(tokens.coefficients.buffer()));
     recording.clear(fit.buffers.state);
@@ -45,7 +40,7 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         (fit.steps().coefficients_pass(FIRST_SWEEPS, true), fit.steps().coefficients_pass(NEXT_SWEEPS, true));
     let (first, next) = (fit.io.prepare(first)?, fit.io.prepare(next)?);
     let mut stop_reason = StopReason::MaxIterations;
-    for round in 0..=rounds {
+    for (round, share) in (0..).zip(steps.iter().map(Some).chain([None])) {
         if round == 0 { &first } else { &next }.run()?;
         let report = latest_report(&fit, Some(round)).await?;
         course.take(&report, None, &fit.options, fit.measured.squared_norm)?;
@@ -55,11 +50,11 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
             stop_reason = StopReason::Interrupted;
             break;
         }
-        if round < rounds {
+        if let Some(share) = share {
             let mut factors = factors(&fit).await?;
             let before = factors.features.clone();
             debias::debias(&mut factors);
-            let step = |(old, new): (&Entry, &Entry)| (old.neuron, old.value + STEP * (new.value - old.value));
+            let step = |(old, new): (&Entry, &Entry)| (old.neuron, old.value + share * (new.value - old.value));
             let entries = |(old, new): (&Vec<Entry>, &Vec<Entry>)| old.iter().zip(new).map(step).collect();
             write_unit_features(&fit, before.iter().zip(&factors.features).map(entries).collect())?;
         }

@@ -63,6 +63,15 @@ impl Samples {
         Samples { copies: Vec::new(), ..self.clone() }
     }
 
+    /// The same samples with their first `neurons` neurons alone.
+    pub fn first_neurons(&self, neurons: u32) -> Self {
+        Samples {
+            kmeans: self.kmeans.first_neurons(neurons),
+            warm_up: self.warm_up.as_ref().map(|sample| sample.first_neurons(neurons)),
+            copies: self.copies.clone(),
+        }
+    }
+
     /// Records the copies of the rows of the engine's panel `whole`.
     pub fn record_copies(&self, r: &mut Recording, whole: u32) {
         for (from, to) in self.copies.iter().filter(|(from, _)| from.whole == whole) {

@@ -10,7 +10,7 @@ use unmix_kernels::Precision;
 
 use crate::fit::Fit;
 use crate::watch::Watch;
-use crate::{DenseMatrix, Error, Init, Progress, kmeans, svd, warm_up};
+use crate::{DenseMatrix, Error, Init, Options, Progress, kmeans, svd, warm_up};
 
 /// Some updates cannot move coefficients of zero. For these, every coefficient of a start that has zeros is raised by this share of the
 /// mean coefficient.
@@ -24,6 +24,11 @@ pub(crate) enum Start {
     Coefficients,
     /// Features, and coefficients of zero. `warm` says whether a warm-up has improved the features.
     Features { warm: bool },
+}
+
+/// Whether the start of a fit with these options provides features.
+pub(crate) fn gives_features(options: &Options) -> bool {
+    matches!(options.init, Init::Kmeans | Init::Given) && options.solver.updates().coefficients.moves_zeros()
 }
 
 /// Computes the start of a fit, and says what it provides.
@@ -40,7 +45,7 @@ pub(crate) async fn start<P: FnMut(&Progress) -> ControlFlow<()>>(
             let own = fit.distribution.rows();
             write_coefficients(fit, &given.values[own.start as usize * rank..own.end as usize * rank])?;
         }
-        (Init::Kmeans | Init::Given, _) if moves_zeros => {
+        (Init::Kmeans | Init::Given, _) if gives_features(&fit.options) => {
             let explained = kmeans::features(fit, rng, watch).await?;
             return Ok(Start::Features { warm: warm_up::warm_up(fit, explained, watch)? });
         }

@@ -215,6 +215,20 @@ pub(crate) fn sample_passes(of: &[(Steps<'_>, &[Panel])]) -> Recording {
     })
 }
 
+/// As [`sample_passes`], of fits over the first neurons alone, except that the sums are those of all neurons. `of` has the steps of each fit over
+/// the first neurons, those over all neurons, and a sample with all neurons.
+pub(crate) fn widening_passes(of: &[(Steps<'_>, Steps<'_>, &[Panel])]) -> Recording {
+    let mut recording = Recording::new();
+    of.iter().for_each(|(narrow, ..)| recording.append(narrow.feature_gram()));
+    let over: Vec<Pass<'_>> = of.iter().map(|(_, whole, panels)| whole.over(panels)).collect();
+    record_together(&mut recording, &over, |r, number, panel| {
+        let (narrow, ..) = of[number];
+        let seen = panel.first_neurons(narrow.buffers.features.dense.columns);
+        narrow.visit(r, &seen, narrow.options.sweeps, InnerSum::Skipped)
+    });
+    recording
+}
+
 /// The Gram matrices of the features of several fits, and one pass for all of them.
 fn together(of: &[(Steps<'_>, &[Panel])], visit: impl FnMut(&mut Recording, usize, &Panel) -> PanelSums) -> Recording {
     let mut recording = Recording::new();

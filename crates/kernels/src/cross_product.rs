@@ -79,6 +79,7 @@ struct Params {
     accumulate: u32,
     first: u32,
     scale: f32,
+    symmetric: u32,
 }
 
 /// How the sums of a cross product are taken.
@@ -151,12 +152,17 @@ pub fn cross_product_parts(
             accumulate: (split.is_none() && accumulate).into(),
             first: activations.first,
             scale,
+            symmetric: of_itself.into(),
         },
         &[activations.resource, coefficients.resource, split.map_or(out.resource, |split| split.partials.into())],
         [out.columns, out.rows, parts],
         Cost {
             moved: vec![activations.read(), coefficients.read(), result],
-            flops: 2 * u64::from(activations.rows) * u64::from(out.rows) * u64::from(out.columns),
+            flops: if of_itself {
+                u64::from(activations.rows) * u64::from(out.rows) * (u64::from(out.rows) + 1)
+            } else {
+                2 * u64::from(activations.rows) * u64::from(out.rows) * u64::from(out.columns)
+            },
         },
     );
     dispatch.promise = Promise { precision: summation.precision, symmetric: of_itself };

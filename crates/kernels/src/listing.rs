@@ -90,7 +90,7 @@ mod tests {
             lines.iter().map(|words| words.join(" ")).collect::<Vec<_>>(),
             [
                 "clear -> gram",
-                "cross_product f32 symmetric 156 B 90 FLOP coefficients, coefficients -> gram",
+                "cross_product f32 symmetric 156 B 60 FLOP coefficients, coefficients -> gram",
                 "cross_product f16 rounded 162 B 90 FLOP panel 2, coefficients -> sums",
                 "copy 48 B gram -> sums",
             ]

@@ -99,7 +99,7 @@ impl Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CROSS_PRODUCT, HALS_FEATURES, Memory, PROJECTION};
+    use crate::{CHOLESKY, CROSS_PRODUCT, HALS_COEFFICIENTS, HALS_FEATURES, Memory, PROJECTION, TRIANGULAR_SOLVE};
 
     const LARGE: [u32; 3] = [1 << 14, 1 << 14, 1];
 
@@ -147,6 +147,21 @@ mod tests {
                 let offer = Offer { few_registers, ..Offer::PORTABLE };
                 let chosen = offer.choose(kernel, ElementType::F16, Precision::F32, LARGE, |_| true).unwrap();
                 assert_eq!(chosen.tile, tile, "{}", kernel.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_with_few_registers_gets_kernels_that_keep_less_in_them() {
+        for (kernel, with_many, with_few) in [
+            (&CHOLESKY, "sixteen_loads", "eight_loads"),
+            (&HALS_COEFFICIENTS, "four_items", "two_items"),
+            (&TRIANGULAR_SOLVE, "four_items", "two_items"),
+        ] {
+            for (few_registers, name) in [(false, with_many), (true, with_few)] {
+                let offer = Offer { few_registers, ..Offer::PORTABLE };
+                let chosen = offer.choose(kernel, ElementType::F32, Precision::F32, [118, 1, 1], |_| true).unwrap();
+                assert_eq!(chosen.name, name, "{}", kernel.name);
             }
         }
     }

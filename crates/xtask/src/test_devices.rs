@@ -20,15 +20,11 @@ const LAYER: &str = "libVkLayer_khronos_validation.so";
 /// run with `--all`.
 const SLOW_ON_SWIFTSHADER: &[&str] = &[
     "a_cut_of_least_squares_solves_and_keeps_exactly_m",
-    "a_zero_feature_takes_no_coefficient",
     "cholesky_mirrors_the_factor_and_both_substitutions_solve",
     "cholesky_raises_the_ridge_until_a_singular_gram_factorizes",
-    "hals_coefficients_match_the_oracle",
     "long_products_keep_their_digits",
     "projection_matches_the_oracle",
     "samples_of_the_rows_are_read_where_they_lie",
-    "sparse_and_gather_projection_match_the_oracle",
-    "sparse_projection_goes_through_segments_of_neurons_and_groups_of_features",
     "squared_residuals_match_the_oracle",
     "what_is_left_of_an_exact_product_is_nothing",
 ];
