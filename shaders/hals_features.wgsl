@@ -283,10 +283,8 @@ fn changes_of_team(team: u32) -> vec2<u32> {
         own = select(own, counts, i == team / 2u);
     }
     let first = (before & 0xffffu) + (before >> 16u);
-    if team % 2u == 0u {
-        return vec2(first, own & 0xffffu);
-    }
-    return vec2(first + (own & 0xffffu), own >> 16u);
+    let low = own & 0xffffu;
+    return select(vec2(first, low), vec2(first + low, own >> 16u), team % 2u == 1u);
 }
 
 // How many neurons that are kept so far are lower, looked for in steps of 64, of 8 and of 1. Those of a step wait for no other.
@@ -340,7 +338,8 @@ fn window(number: u32) -> Window {
 fn weight_of(feature: u32, thread: u32) -> f32 {
     let window = window(thread / TEAM);
     let row = window.first + thread % TEAM;
-    return select(0.0, coefficient_gram[feature * params.gram_stride + row], row > feature && row < window.end);
+    let at = feature * params.gram_stride + min(row, params.rank - 1u);
+    return select(0.0, coefficient_gram[at], row > feature && row < window.end);
 }
 
 // Four residuals, one of each change: where they are, weights of the changes, and what they were.
@@ -390,6 +389,26 @@ fn correct(first: u32, last: u32, them: Corrections) {
     residuals[them.vectors.y][them.components.y] = corrected.y;
     residuals[them.vectors.z][them.components.z] = corrected.z;
     residuals[them.vectors.w][them.components.w] = corrected.w;
+}
+
+// Corrects the later rows where listed neurons change, if there are fewer features than a window has rows.
+fn correct_few_rows(feature: u32, thread: u32) {
+    let changes = changes_of_team(thread / TEAM);
+    let row_vectors = params.stride / 4u;
+    // FXC compiles a loop that ends so, and takes one that begins so for a danger to barriers.
+    var i = 0u;
+    loop {
+        let change = listed_changes[min(changes.x + i, THREADS - 1u)];
+        let row = own_row(0u, change.x / 4u, thread);
+        if i < changes.y && row > feature && row < params.end_residual {
+            let vector = row * row_vectors + change.x / 4u;
+            residuals[vector][change.x % 4u] -= weight_in_window(0u, row) * bitcast<f32>(change.y);
+        }
+        i++;
+        if i >= changes.y {
+            break;
+        }
+    }
 }
 
 // Corrects the later rows where listed neurons change, and writes the feature's entries meanwhile. Loads side by side hide
@@ -490,7 +509,14 @@ fn update_by_list(
     mark_kept(feature + 1u, kept_next);
     workgroupBarrier();
 
-    correct_by_list(feature, entry, thread);
+    if params.rank >= TEAM {
+        correct_by_list(feature, entry, thread);
+    } else {
+        if entry.changes {
+            write_entry(feature, entry);
+        }
+        correct_few_rows(feature, thread);
+    }
 }
 
 // A step in which the kept ones bound the others. Returns false, and has updated nothing, if they do not.
@@ -550,8 +576,8 @@ fn is_energy(energy: f32) -> bool {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(local_invocation_index) thread: u32) {
-    // A list has room for the kept ones and some others. A window needs its rows.
-    let makes_lists = params.kept <= min(params.columns, THREADS) && params.stride / 4u <= RUNS * RUN && params.rank >= TEAM;
+    // A list has room for the kept ones and some others.
+    let makes_lists = params.kept <= min(params.columns, THREADS) && params.stride / 4u <= RUNS * RUN;
     // Each thread takes the weight of a later feature.
     let first_by_list = max(params.end_residual, THREADS) - THREADS;
     clear_marks(thread);

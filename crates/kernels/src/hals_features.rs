@@ -122,7 +122,7 @@ fn chain_of_feature(features: &Features, later: u32) -> Chain {
     const CYCLES_OF_LOOPS: u64 = 2 * 90 + 2 * 70;
     let Features { kept, dense: Matrix { rows: rank, columns, .. }, .. } = *features;
     let runs = columns.div_ceil(NEURONS_OF_RUN);
-    if rank < TEAM || later >= THREADS || kept > THREADS || runs > MOST_RUNS {
+    if later >= THREADS || kept > THREADS || runs > MOST_RUNS {
         let selection = selection_chain(columns);
         let chunks = u64::from(columns.div_ceil(4 * THREADS));
         return Chain { barriers: selection.barriers + 3 * chunks, loads: selection.loads + 2 * chunks, cycles: 0 };
@@ -130,7 +130,8 @@ fn chain_of_feature(features: &Features, later: u32) -> Chain {
     // Some teams have more changes than others: two standard deviations more. Sixteen are looked at at once.
     let changes = f64::from(kept) / f64::from(THREADS / TEAM);
     let of_busiest = (changes + 2.0 * changes.sqrt()).ceil() as u64;
-    let corrections = of_busiest.div_ceil(16) * u64::from(later.div_ceil(TEAM));
+    let at_once = if rank < TEAM { 1 } else { 16 };
+    let corrections = of_busiest.div_ceil(at_once) * u64::from(later.div_ceil(TEAM));
     // The row and the marked neurons are loaded side by side. A value that all threads read the same costs two barriers.
     Chain { barriers: 5, loads: u64::from(runs) + corrections, cycles: CYCLES_OF_LOOPS }
 }

@@ -132,7 +132,7 @@ fn arrays_of_cooperative_matrices_come_before_what_would_misalign_them() {
 
 /// Functions that write components of vectors, each of which one thread alone reads and writes: kernels, and what the
 /// functions are called.
-const WRITE_OWN_VECTORS: &[(&str, &str)] = &[("hals_features", "correct")];
+const WRITE_OWN_VECTORS: &[(&str, &str)] = &[("hals_features", "correct"), ("hals_features", "correct_few_rows")];
 
 #[test]
 fn no_thread_writes_a_component_of_a_vector_that_others_write() {
