@@ -13,6 +13,7 @@ use unmix_kernels::{Recording, squared_norm};
 
 use crate::factors_in_place::sparse_features;
 use crate::fit::{Beginning, Fit};
+use crate::likeness::{correlation, cosines};
 use crate::panels::Panel;
 use crate::revival::{Replacement, replacements};
 use crate::run::{Run, random};
@@ -20,6 +21,7 @@ use crate::sample::{COMPARED_NEURONS, Sample};
 use crate::sparse_features::SparseFeatures;
 use crate::start::{gives_features, start};
 use crate::steps::{Steps, sample_passes, widening_passes};
+use crate::token_rows::activations_of;
 use crate::watch::Watch;
 use crate::{Error, Options, Progress, Stage, kmeans};
 
@@ -29,9 +31,11 @@ const FIRST: Sampling = Sampling { every: 5, fewest: 15 };
 const LAST: Sampling = Sampling { every: 2, fewest: 30 };
 /// Neurons that the first iterations see: the first ones, since the order of neurons means nothing.
 const FIRST_NEURONS: u32 = COMPARED_NEURONS;
-/// The first neurons stand for all of them if they have at least this part of the energy that as many others have on the mean. Otherwise all
-/// iterations see all neurons. If neurons of several sources stand side by side, the first ones may be almost zero.
-const LEAST_ENERGY: f64 = 0.25;
+/// Tokens whose cosines over the first neurons are compared with those over the others.
+const COMPARED_TOKENS: u64 = 64;
+/// The first neurons stand for all of them if these cosines have at least this correlation: 0.68 over neurons of many layers in random order,
+/// and about 0 if the first neurons are noise, constants or copies. Otherwise all iterations see all neurons.
+const LEAST_CORRELATION: f64 = 0.5;
 /// Number of the last iterations, which have the large samples. With more of them features come back a little more often, and a run takes longer.
 const LAST_ITERATIONS: u32 = 3;
 /// Number of iterations in which the runs see all neurons, the first of which still projects the tokens on features of some.
@@ -183,31 +187,15 @@ async fn first_neurons(fit: &Fit<'_>) -> Result<u32, Error> {
     if !gives_features(&fit.options) || fit.neurons <= FIRST_NEURONS {
         return Ok(fit.neurons);
     }
-    let panels = FIRST.panels(fit, 0);
-    let mut recording = Recording::new();
-    record_norms(&mut recording, fit, &panels, FIRST_NEURONS);
-    fit.io.run_once(recording)?;
-    let (mut shares, mut tokens) = (0f64, 0u32);
-    for panel in &panels {
-        let seen: Vec<f32> = fit.io.read(fit.buffers.squared_norms(panel), panel.rows().into()).await?;
-        for (seen, all) in
-            seen.into_iter().zip(panel.of_tokens(&fit.measured.token_energy)).filter(|(_, all)| *all > 0.0)
-        {
-            shares += f64::from(seen) / f64::from(all);
-            tokens += 1;
-        }
+    let count = fit.tokens.min(COMPARED_TOKENS);
+    let mut tokens = Vec::with_capacity(count as usize);
+    for number in 0..count {
+        tokens.push(activations_of(fit, (number * fit.tokens / count) as u32, fit.neurons).await?);
     }
-    fit.measured.write_norms(&fit.io, &fit.panels, &fit.buffers)?;
-    let expected = f64::from(tokens) * f64::from(FIRST_NEURONS) / f64::from(fit.neurons);
-    Ok(if shares > 0.0 && shares >= LEAST_ENERGY * expected { FIRST_NEURONS } else { fit.neurons })
-}
-
-/// Records the norms of the tokens of some panels over the first `neurons` neurons.
-fn record_norms(recording: &mut Recording, fit: &Fit<'_>, panels: &[Panel], neurons: u32) {
-    for panel in panels {
-        let seen = panel.first_neurons(neurons).activations;
-        squared_norm(recording, seen, fit.buffers.squared_norms(panel), fit.measured.scale);
-    }
+    let parts: Vec<_> = tokens.iter().map(|token| token.split_at(FIRST_NEURONS as usize)).collect();
+    let (first, others): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    let stand_for_all = correlation(&cosines(&first), &cosines(&others)) >= LEAST_CORRELATION;
+    Ok(if stand_for_all { FIRST_NEURONS } else { fit.neurons })
 }
 
 /// Finds features for coefficients of which only the sums are known.
@@ -224,7 +212,10 @@ fn prepare(fits: &[Fit<'_>], samples: &[Vec<Panel>]) -> Result<(), Error> {
         if fit.neurons == fit.layout.neurons {
             fit.measured.write_norms(&fit.io, panels, &fit.buffers)?;
         } else {
-            record_norms(&mut recording, fit, panels, fit.neurons);
+            for panel in panels {
+                let seen = panel.first_neurons(fit.neurons).activations;
+                squared_norm(&mut recording, seen, fit.buffers.squared_norms(panel), fit.measured.scale);
+            }
         }
         panels.iter().for_each(|panel| recording.clear(fit.buffers.coefficients(panel).buffer()));
     }

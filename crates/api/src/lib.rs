@@ -65,6 +65,7 @@ mod iteration_state;
 mod iterations;
 mod kept_entries;
 mod kmeans;
+mod likeness;
 mod lockstep;
 mod matching;
 mod measuring;
