@@ -12,8 +12,8 @@ use crate::session_io::rows_at_once;
 /// Rounding of f32, as a share of ‖X‖². By this much the error may be above the error of features of zeros, and above the loss of its
 /// iteration.
 const ROUNDING: f64 = 1e-6;
-/// The least share of ‖X‖² that features explain, unless they stand for nothing.
-const LEAST_EXPLAINED: f64 = 1e-4;
+/// The least share of ‖X‖² that features explain, unless they stand for hardly anything.
+const LEAST_EXPLAINED: f64 = 1e-3;
 /// Share of the loss of its iteration by which the error may be above that loss.
 const TOLERANCE: f64 = 1e-3;
 
@@ -27,7 +27,7 @@ pub(crate) struct Verification {
     pub coefficient_slope: f64,
     /// Number of coefficients that are negative or not finite.
     pub bad_coefficients: u64,
-    /// Number of tokens whose squared residual is more than twice their squared norm.
+    /// Number of tokens that are not zero and whose squared residual is more than twice their squared norm.
     pub unsettled_tokens: u64,
 }
 
@@ -60,7 +60,8 @@ impl Verification {
         fit.io.run_once(recording)?;
         let residuals: Vec<f32> = fit.io.read(b.token_words, panel.rows().into()).await?;
         let energies = panel.of_tokens(&fit.measured.token_energy);
-        self.unsettled_tokens += residuals.iter().zip(energies).filter(|(r, energy)| **r > 2.0 * energy).count() as u64;
+        self.unsettled_tokens +=
+            residuals.iter().zip(energies).filter(|(r, energy)| *energy > 0.0 && **r > 2.0 * energy).count() as u64;
         self.loss += residuals.into_iter().map(f64::from).sum::<f64>();
         let penalty = fit.options.solver.updates().penalty(&fit.options);
         let mut energy = panel.of_tokens(&fit.measured.token_energy);
@@ -88,15 +89,15 @@ impl Verification {
         Ok(())
     }
 
-    /// What a user should know of factors that may be returned. Either they explain nothing of ‖X‖² = `squared_norm`. The published
+    /// What a user should know of factors that may be returned. Either they explain hardly anything of ‖X‖² = `squared_norm`. The published
     /// iteration comes to this with small activations, because its constants are absolute. Or the coefficients of most tokens have not settled,
     /// if the loss of a few large tokens is all that counts.
     pub fn warning(&self, tokens: u64, squared_norm: f64) -> Option<String> {
         let Verification { loss, unsettled_tokens: unsettled, .. } = self;
         if squared_norm > 0.0 && *loss >= squared_norm * (1.0 - LEAST_EXPLAINED) {
             return Some(
-                "the features explain less than 0.01% of the activations, so they stand for nothing; take another solver or more features, \
-                 and with the solver `paper`, whose constants are absolute, multiply the activations by a power of ten first"
+                "the features explain less than 0.1% of the activations, so they stand for hardly anything; take a smaller penalty, another \
+                 solver or more features, and with the solver `paper`, whose constants are absolute, multiply the activations by a power of ten first"
                     .to_owned(),
             );
         }
@@ -150,8 +151,8 @@ mod tests {
     #[test]
     fn a_warning_says_that_the_features_explain_nothing() {
         let warning = |loss, squared_norm| Verification { loss, ..Verification::default() }.warning(600, squared_norm);
-        assert_eq!(warning(0.999e-20, 1e-20), None);
-        assert!(warning(1e-20, 1e-20).unwrap().contains("explain less than 0.01%"));
+        assert_eq!(warning(0.998e-20, 1e-20), None);
+        assert!(warning(1e-20, 1e-20).unwrap().contains("explain less than 0.1%"));
         // Nothing is to be explained.
         assert_eq!(warning(0.0, 0.0), None);
     }

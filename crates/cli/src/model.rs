@@ -75,14 +75,14 @@ impl ModelArgs {
 
     /// Opens the weights that lead from `neurons` neurons, whose activations are from `origin`, to the logits of the tokens that `words` know.
     pub fn readout(&self, neurons: usize, origin: &Origin, words: &VocabularyWords) -> Result<Readout, Failure> {
-        let readout = Readout::open(&self.weights()?, neurons, &self.options(origin))?;
+        let readout = Readout::open(&self.weights(origin)?, neurons, &self.options(origin))?;
         warn_of_other_layer(origin, readout.names().layer);
         Ok(readout.for_vocabulary(words)?)
     }
 
     /// Opens the weights that lead from `neurons` neurons, whose activations are from `origin`, to the residual stream.
     pub fn down_projection(&self, neurons: usize, origin: &Origin) -> Result<DownProjection, Failure> {
-        let down_projection = DownProjection::open(&self.weights()?, neurons, &self.options(origin))?;
+        let down_projection = DownProjection::open(&self.weights(origin)?, neurons, &self.options(origin))?;
         warn_of_other_layer(origin, down_projection.layer());
         Ok(down_projection)
     }
@@ -93,13 +93,19 @@ impl ModelArgs {
         self.layer.or(origin.layer.filter(|_| self.down_proj.is_none()))
     }
 
-    fn weights(&self) -> Result<Weights, Failure> {
+    fn weights(&self, origin: &Origin) -> Result<Weights, Failure> {
         if !self.is_given() {
             return Err(Failure::Usage(
                 "--model PATH is needed: the safetensors file or the folder of the model whose activations were \
                  factorized; it may be given several times"
                     .to_owned(),
             ));
+        }
+        if let Some(site) = origin.other_site() {
+            return Err(Failure::Usage(format!(
+                "--model: the fit is of activations at `{site}`, and the MLP's down-projection takes those of the MLP's neurons; leave \
+                 --model out"
+            )));
         }
         Ok(Weights::open(&self.model)?)
     }
@@ -125,14 +131,14 @@ impl ModelArgs {
     }
 }
 
-/// Warns if the weights are of another layer than the activations.
-fn warn_of_other_layer(origin: &Origin, layer: Option<u32>) {
+/// Warns if the weights, or an export, are of another layer than the activations.
+pub fn warn_of_other_layer(origin: &Origin, layer: Option<u32>) {
     if let (Some(known), Some(layer)) = (origin.layer, layer)
         && known != layer
     {
         log::warn!(
-            "the fit is of activations of layer {known}, but the weights are those of layer {layer}; give --layer {known}, unless another \
-             layer is what you want"
+            "the fit is of activations of layer {known}, but layer {layer} was asked for; give --layer {known}, unless another layer is what \
+             you want"
         );
     }
 }

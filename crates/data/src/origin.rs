@@ -35,6 +35,11 @@ impl Origin {
         }
     }
 
+    /// The site, if it is known to be another one than the neurons of an MLP. `unmix.collect` writes `mlp_out` and `resid` for those.
+    pub fn other_site(&self) -> Option<&str> {
+        self.site.as_deref().filter(|site| ["mlp_out", "resid"].contains(site))
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         *self == Origin::default()

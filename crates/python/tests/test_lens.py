@@ -145,6 +145,19 @@ def test_the_layer_that_the_activations_name_is_read(weights, tmp_path):
     assert ids(other, 0) != ids(alone, 0)
 
 
+@pytest.mark.parametrize("site", ["resid", "mlp_out"])
+def test_activations_of_another_site_have_no_lens(weights, tmp_path, site):
+    random = np.random.default_rng(0)
+    path = tmp_path / "acts.safetensors"
+    save(path, {"activations": random.normal(size=(50, 1536)).astype("f4")}, layer=1, site=site)
+    fit = unmix.fit(path, n_components=2, max_iter=2, device="cpu")
+    with pytest.raises(ValueError, match=f"at '{site}'"):
+        fit.lens(**weights, norm="rms")
+    with pytest.raises(ValueError, match="hook: .* give hook="):
+        fit.export("saelens", tmp_path / "sae")
+    fit.report(tmp_path / "report.html", ranks=[1])
+
+
 def test_mistakes_with_weights_are_told(fit, weights):
     with pytest.raises(ValueError, match="model is needed"):
         fit.lens()

@@ -15,7 +15,7 @@ use unmix_interpret::{Text, in_reading_order};
 use crate::activation_args::ChoiceArgs;
 use crate::commands::export_tool::ToolOption;
 use crate::failure::Failure;
-use crate::model::ModelArgs;
+use crate::model::{ModelArgs, warn_of_other_layer};
 use crate::output::{self, Style, Table, bytes};
 use crate::progress::Reporter;
 use crate::shared_args::SharedArgs;
@@ -108,6 +108,14 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     let fit = ScaledFit::new(&record)?;
     let origin = &record.run.input.origin;
     let mut layer = args.model.layer(origin);
+    if let (Some(site), None) = (origin.other_site(), &args.hook) {
+        return Err(Failure::Usage(format!(
+            "--hook NAME is needed: the fit is of activations at `{site}`, and the default is the hook of the MLP's neurons"
+        )));
+    }
+    if !args.model.is_given() {
+        warn_of_other_layer(origin, args.model.layer);
+    }
     let site = Site { model: args.model_name.clone(), layer, hook: args.hook.clone() };
     let tool = args.to.tool();
     let encoder = encodes(args).then(|| encoder(args, &record, &fit, reporter)).transpose()?;

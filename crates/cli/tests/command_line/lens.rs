@@ -179,18 +179,41 @@ fn one_expert_of_several_is_read() {
     assert_eq!((promoted("0"), promoted("1")), (0, 2));
 }
 
-#[test]
-fn the_layer_that_the_activations_name_is_read_unless_another_one_is_asked_for() {
-    let s = setup();
+/// A fit of activations whose file names layer 1 of a model, and a site.
+fn fit_at(s: &Setup, site: &str) -> String {
     let origin =
-        [("model", "tiny"), ("layer", "1"), ("site", "mlp")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        [("model", "tiny"), ("layer", "1"), ("site", site)].map(|(key, value)| (key.to_owned(), value.to_owned()));
     let bytes: Vec<u8> = values().iter().flat_map(|value| value.to_le_bytes()).collect();
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![TOKENS, NEURONS], &bytes);
     let file = safetensors::serialize([("activations", view.expect("a tensor"))], Some(origin.into())).expect("a file");
-    let fit = s.files.fit(&s.files.write("named.safetensors", file), "named", &["-k", "3", "-p", "0.34"]);
-    assert_eq!(run_of(&fit)["input"]["origin"], serde_json::json!({"model": "tiny", "layer": 1, "site": "mlp"}));
+    s.files.fit(&s.files.write(&format!("{site}.safetensors"), file), site, &["-k", "3", "-p", "0.34"])
+}
+
+#[test]
+fn activations_of_another_site_do_not_go_through_the_down_projection() {
+    let s = setup();
+    let fit = fit_at(&s, "resid");
+    s.files
+        .refused(&["lens", &fit, "--model", &s.down, "--model", &s.rest], &["--model", "`resid`", "down-projection"]);
+    let export = |more: &[&str]| {
+        let out = s.files.path(&format!("out{}", more.len()));
+        unmix(
+            &[&["export", &fit, "--to", "saelens", "--architecture", "matching-pursuit", "--out", &out], more].concat(),
+        )
+    };
+    let error = export(&[]).expect(2).stderr;
+    assert!(error.contains("--hook NAME is needed") && error.contains("`resid`"), "{error}");
+    let other = export(&["--hook", "blocks.1.hook_resid_post", "--layer", "2"]).expect(0).stderr;
+    assert!(other.contains("of layer 1, but layer 2 was asked for"), "{other}");
+}
+
+#[test]
+fn the_layer_that_the_activations_name_is_read_unless_another_one_is_asked_for() {
+    let s = setup();
+    let fit = fit_at(&s, "neurons");
+    assert_eq!(run_of(&fit)["input"]["origin"], serde_json::json!({"model": "tiny", "layer": 1, "site": "neurons"}));
     // They are known without the file.
-    std::fs::remove_file(s.files.path("named.safetensors")).expect("removed");
+    std::fs::remove_file(s.files.path("neurons.safetensors")).expect("removed");
 
     let down = vec![1.0; WIDTH * NEURONS];
     let name = |layer: u32| format!("model.layers.{layer}.mlp.down_proj.weight");
@@ -207,11 +230,7 @@ fn the_layer_that_the_activations_name_is_read_unless_another_one_is_asked_for()
     for other in [["--layer", "0"], ["--down-proj", &first]] {
         let run = lens(&fit, &other).expect(0);
         assert_eq!(layer(&run), 0, "{other:?}");
-        assert!(
-            run.stderr.contains("of activations of layer 1, but the weights are those of layer 0"),
-            "{}",
-            run.stderr
-        );
+        assert!(run.stderr.contains("of activations of layer 1, but layer 0 was asked for"), "{}", run.stderr);
     }
     assert!(lens(&s.fit, &[]).expect(2).stderr.contains("--layer"), "these activations name no layer");
 }

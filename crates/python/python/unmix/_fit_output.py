@@ -9,7 +9,7 @@ import numpy as np
 
 from ._arguments import optional_whole, whole
 from ._fit_text import FitText
-from ._origin import layer_of
+from ._origin import check_site, layer_of
 from .features import feature_table
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class FitOutput(FitText):
             raise ValueError(
                 "activations: concepts are scored on them, and there are no labels; give labels=, or leave it out"
             )
+        if with_lens:
+            check_site(self.run, "model", "leave the weights out")
         layer = layer_of(self.run, layer, weights.get("down_projection"))
         fit = self if tokenizer is None else self.with_tokenizer(tokenizer)
         other = None if beside is None else fit._other(beside)
@@ -200,6 +202,10 @@ class FitOutput(FitText):
         from .activations import as_activations
         from .export import export
 
+        if model is not None or weights:
+            check_site(self.run, "model", "leave the weights out")
+        if hook is None:
+            check_site(self.run, "hook", "give hook=")
         layer = layer_of(self.run, optional_whole("layer", layer), weights.get("down_projection"))
         request = {
             "tool": tool,

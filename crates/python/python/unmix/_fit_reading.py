@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._arguments import whole, wholes
 from ._fit_text import FitText
-from ._origin import layer_of
+from ._origin import check_site, layer_of
 from .features import Context, Feature, FeatureTable, feature_table
 
 if TYPE_CHECKING:
@@ -207,6 +207,7 @@ class FitReading(FitText):
         from ._weights import weights_of
         from .lens import lens
 
+        check_site(self.run, "lens", "there is no lens for others")
         weights = weights_of(
             model,
             layer=layer_of(self.run, layer, down_projection),

@@ -54,7 +54,7 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 
-    #[arg(long, value_name = "DEVICE", conflicts_with = "stages", help = roofline_help())]
+    #[arg(long, value_name = "DEVICE", conflicts_with_all = ["stages", "iterations", "seed"], help = roofline_help())]
     pub roofline: Option<Device>,
 
     /// With --roofline, estimate the time of each kernel by a model of cores, launches and machine code as well
