@@ -33,7 +33,7 @@ const PENALTY_FACTOR: f64 = 0.2;
 /// agree on it ([`reproducibility`](crate::FeatureStatistics::reproducibility)).
 ///
 /// The runs are short fits, over half of the tokens or fewer if there are many, in lockstep over one pass for several of them. If there are more
-/// than 2,048 neurons, all but their last iterations see the first 2,048 alone, since the order of neurons means nothing. The features of all runs
+/// than 2,048 neurons, all but their last iterations see the first 2,048 alone, unless these do not stand for the others. The features of all runs
 /// are pooled, and those that most runs have become the features of the result. Then its coefficients, and the values of its features, are fitted
 /// to all tokens.
 ///
@@ -96,7 +96,7 @@ impl Consensus {
     }
 
     /// Largest number of runs that are in memory at once, at least 1. By default all are if the activations are streamed, which are then read
-    /// once in an iteration of all runs, and ten otherwise. The result does not depend on it.
+    /// once in an iteration of all runs. Otherwise no more than ten are. The result does not depend on it.
     pub fn at_once(mut self, runs: u32) -> Self {
         self.at_once = runs;
         self

@@ -2,7 +2,7 @@
 //!
 //! Each run starts as a fit does. Then all runs iterate in lockstep over samples of the tokens, without losses and without reports. The first
 //! iterations have small samples, and revive dead features. The last ones have large samples, and let the features settle. If there are many
-//! neurons, most iterations see the first ones alone.
+//! neurons, most iterations see the first ones alone, if these stand for the others.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::{Error, Options, Progress, Stage, kmeans};
 const FIRST: Sampling = Sampling { every: 5, fewest: 15 };
 /// The last iterations of a run.
 const LAST: Sampling = Sampling { every: 2, fewest: 30 };
-/// Neurons that the first iterations see: the first ones, since the order of neurons means nothing.
+/// Neurons that the first iterations see: the first ones, which need no copy. In a model, the order of neurons means nothing.
 const FIRST_NEURONS: u32 = COMPARED_NEURONS;
 /// Tokens whose cosines over the first neurons are compared with those over the others.
 const COMPARED_TOKENS: u64 = 64;

@@ -123,6 +123,8 @@ fn export(py: Python<'_>, text: Py<Text>, request: Request) -> PyResult<String> 
     // An encoder is fitted row by row; all else is about prompts.
     let encodes = tool.fits_encoder(encoding);
     let record = if encodes { &text.as_fitted } else { &text.fit };
+    let site = Site { model: request.model_name.clone(), layer: request.layer, hook: request.hook.clone() };
+    let site = site.checked(tool, &record.run.input.origin).map_err(of_export)?;
     let fit = py.detach(|| ScaledFit::new(record)).map_err(of_export)?;
     let encoder = if encodes { Some(request.encoder(py, record, &fit)?) } else { None };
     let weights = request.weights.as_ref().map(Py::get);
@@ -142,7 +144,6 @@ fn export(py: Python<'_>, text: Py<Text>, request: Request) -> PyResult<String> 
         });
         directions = Some(written.map_err(of_lens)?);
     }
-    let site = Site { model: request.model_name.clone(), layer, hook: request.hook.clone() };
     let default = DelphiOptions::default();
     let parts = ExportParts {
         fit: &fit,

@@ -153,8 +153,9 @@ def test_activations_of_another_site_have_no_lens(weights, tmp_path, site):
     fit = unmix.fit(path, n_components=2, max_iter=2, device="cpu")
     with pytest.raises(ValueError, match=f"at '{site}'"):
         fit.lens(**weights, norm="rms")
-    with pytest.raises(ValueError, match="hook: .* give hook="):
+    with pytest.raises(ValueError, match="saelens: .* name the hook"):
         fit.export("saelens", tmp_path / "sae")
+    fit.export("saelens", tmp_path / "sae", hook="blocks.1.hook_resid_post", architecture="matching-pursuit")
     fit.report(tmp_path / "report.html", ranks=[1])
 
 

@@ -108,16 +108,11 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     let fit = ScaledFit::new(&record)?;
     let origin = &record.run.input.origin;
     let mut layer = args.model.layer(origin);
-    if let (Some(site), None) = (origin.other_site(), &args.hook) {
-        return Err(Failure::Usage(format!(
-            "--hook NAME is needed: the fit is of activations at `{site}`, and the default is the hook of the MLP's neurons"
-        )));
-    }
+    let tool = args.to.tool();
+    let site = Site { model: args.model_name.clone(), layer, hook: args.hook.clone() }.checked(tool, origin)?;
     if !args.model.is_given() {
         warn_of_other_layer(origin, args.model.layer);
     }
-    let site = Site { model: args.model_name.clone(), layer, hook: args.hook.clone() };
-    let tool = args.to.tool();
     let encoder = encodes(args).then(|| encoder(args, &record, &fit, reporter)).transpose()?;
     let text = (tool == Tool::Neuronpedia).then(|| text(args, &record)).transpose()?;
     let logits = if tool == Tool::Neuronpedia && args.model.is_given() {

@@ -202,7 +202,7 @@ fn activations_of_another_site_do_not_go_through_the_down_projection() {
         )
     };
     let error = export(&[]).expect(2).stderr;
-    assert!(error.contains("--hook NAME is needed") && error.contains("`resid`"), "{error}");
+    assert!(error.contains("saelens: ") && error.contains("`resid`") && error.contains("name the hook"), "{error}");
     let other = export(&["--hook", "blocks.1.hook_resid_post", "--layer", "2"]).expect(0).stderr;
     assert!(other.contains("of layer 1, but layer 2 was asked for"), "{other}");
 }

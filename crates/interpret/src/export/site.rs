@@ -1,6 +1,8 @@
-//! Which model a fit is about, and which place in it. Activations do not show this, so the caller says it.
+//! Which model a fit is about, and which place in it. Only some files of activations name this, so the caller says it.
 
-use super::ExportError;
+use unmix_data::Origin;
+
+use super::{ExportError, Tool};
 
 /// A place in a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +16,23 @@ pub struct Site {
 }
 
 impl Site {
+    /// This place of activations from `origin`, for a tool.
+    ///
+    /// # Errors
+    /// If the tool names a hook, none is given, and the activations are known to be of another site than the default hook's.
+    pub fn checked(self, tool: Tool, origin: &Origin) -> Result<Site, ExportError> {
+        match (origin.other_site(), &self.hook) {
+            (Some(site), None) if tool.names_hook() => Err(ExportError::Missing {
+                target: tool.name(),
+                missing: format!(
+                    "the fit is of activations at `{site}`, and the default is the hook of the MLP's neurons"
+                ),
+                advice: "name the hook".to_owned(),
+            }),
+            _ => Ok(self),
+        }
+    }
+
     /// Model and layer, for a target that needs both.
     pub(super) fn required(&self, target: &'static str) -> Result<(&str, u32), ExportError> {
         match (&self.model, self.layer) {

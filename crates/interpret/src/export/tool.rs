@@ -61,6 +61,11 @@ impl Tool {
         }
     }
 
+    /// Whether the export names the hook, or the module, of the activations.
+    pub const fn names_hook(self) -> bool {
+        matches!(self, Tool::Saelens | Tool::Delphi | Tool::Saedashboard)
+    }
+
     /// Whether an encoder is fitted to the activations, row by row.
     pub fn fits_encoder(self, encoding: Encoding) -> bool {
         matches!(self, Tool::Saelens | Tool::Sparsify) && encoding == Encoding::Standard

@@ -204,8 +204,6 @@ class FitOutput(FitText):
 
         if model is not None or weights:
             check_site(self.run, "model", "leave the weights out")
-        if hook is None:
-            check_site(self.run, "hook", "give hook=")
         layer = layer_of(self.run, optional_whole("layer", layer), weights.get("down_projection"))
         request = {
             "tool": tool,

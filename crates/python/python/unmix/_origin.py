@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ._adapter import SITES
 from ._safetensors_header import metadata
 from ._warnings import warn
 
@@ -32,15 +33,15 @@ def warn_of_other_layer(known: int | None, layer: int | None) -> None:
 def check_site(run: dict[str, Any], what: str, advice: str) -> None:
     """Refuse what is for the neurons of an MLP alone, if the activations are known to be of another site."""
     _, site = origin(run)
-    if site in ("mlp_out", "resid"):
+    if site in SITES and site != "neurons":
         raise ValueError(
             f"{what}: the fit is of activations at {site!r}, and this is for the neurons of an MLP; {advice}"
         )
 
 
 def layer_of(run: dict[str, Any], layer: int | None, down_projection: Any) -> int | None:
-    """The layer whose weights are read: the one that was given, of which to warn if it is another one than that of the activations, or else
-    that of the activations. A down-projection that was given has a layer of its own."""
+    """The layer whose weights are read: the one that was given, or else that of the activations. Warns if these differ. A
+    down-projection that was given has a layer of its own."""
     known, _ = origin(run)
     warn_of_other_layer(known, layer)
     return known if layer is None and down_projection is None else layer
