@@ -1,6 +1,7 @@
 //! Where the features of a report come from.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use unmix_data::{FitRecord, Origin};
 
@@ -57,9 +58,29 @@ fn files(paths: &[PathBuf]) -> Option<String> {
     Some(if paths.len() > 1 { format!("{first} and {} more", paths.len() - 1) } else { first })
 }
 
-/// The place in the model in words, as far as it is known.
+/// The place in the model in words, as far as it is known. Of a model in a folder it has the folder's name, because others read the page.
 fn place(origin: &Origin) -> Option<String> {
-    let layer = origin.layer.map(|layer| format!("layer {layer}"));
-    let parts: Vec<String> = [origin.model.clone(), layer, origin.site.clone()].into_iter().flatten().collect();
+    let model = origin.model.as_deref().map(|model| match Path::new(model) {
+        path if path.is_absolute() => path.file_name().map_or_else(|| model.into(), |name| name.to_string_lossy()),
+        _ => Cow::Borrowed(model),
+    });
+    let layer = origin.layer.map(|layer| Cow::Owned(format!("layer {layer}")));
+    let parts: Vec<_> = [model, layer, origin.site.as_deref().map(Cow::Borrowed)].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_names_the_folder_of_a_model_and_not_the_way_to_it() {
+        let place = |model: &str| {
+            place(&Origin { model: Some(model.to_owned()), layer: Some(12), site: Some("neurons".to_owned()) })
+        };
+        assert_eq!(place("someone/model").as_deref(), Some("someone/model, layer 12, neurons"));
+        let folder = std::env::current_dir().expect("a folder").join("model");
+        assert_eq!(place(folder.to_str().expect("UTF-8")).as_deref(), Some("model, layer 12, neurons"));
+        assert_eq!(super::place(&Origin::default()), None);
+    }
 }
