@@ -5,7 +5,7 @@ use unmix_runtime::{Engine, PanelLayout};
 use crate::consensus::RESIDENT_AT_ONCE;
 use crate::consensus_runs::run_options;
 use crate::distribution::Distribution;
-use crate::fit_plan::{plan_fits, within};
+use crate::fit_plan::{as_many_within, plan_fits};
 use crate::{Consensus, Error, FitPlan, MemoryLimits, Options, Placement, Streaming};
 
 impl Consensus {
@@ -33,16 +33,17 @@ impl Consensus {
         // A thread that forms clusters has a mean of 8 bytes a neuron, and up to two lists of its nonzeros.
         let means = rayon::current_num_threads() as u64 * neurons * (8 + 2 * 16);
         let run: Options = run_options(&options, options.seed, 1);
-        let plan = |runs: u32, placement| {
-            let mut plan = plan_fits(engine, &distribution, layout, placement, &vec![run.clone(); runs as usize], true);
-            plan.result_bytes /= u64::from(runs);
+        let plan = |runs: usize, placement| {
+            let mut plan = plan_fits(engine, &distribution, layout, placement, &vec![run.clone(); runs], true);
+            plan.result_bytes /= runs as u64;
             plan.host_bytes += pool + means;
             plan
         };
-        let alone = within(streaming, limits, |placement| Ok(plan(1, placement)))?;
-        let fits = |runs: &u32| plan(*runs, alone.placement).excess(limits).is_none();
-        let most = if alone.placement == Placement::Resident { runs.min(RESIDENT_AT_ONCE) } else { runs };
-        let at_once = (2..=most).rev().find(fits).unwrap_or(1);
-        Ok((plan(at_once, alone.placement), at_once))
+        let most = |placement| match placement {
+            Placement::Resident => runs.min(RESIDENT_AT_ONCE) as usize,
+            Placement::Streamed { .. } => runs as usize,
+        };
+        let (plan, at_once) = as_many_within(streaming, limits, most, plan)?;
+        Ok((plan, at_once as u32))
     }
 }

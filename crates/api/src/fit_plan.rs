@@ -187,6 +187,26 @@ impl Batch {
     ) -> Result<FitPlan, Error> {
         within(streaming, limits, |placement| self.plan(engine, layout, placement))
     }
+
+    /// As [`plan_within`](Self::plan_within), for as many of the fits, from the first on, as fit. Returns the plan, and their number, which
+    /// is at least one. Activations that fit beside the first fit are resident, because it costs more to read them again than to make
+    /// several batches.
+    ///
+    /// # Errors
+    /// As [`SemiNmf::plan_within`], for the first fit.
+    pub fn plan_part_within(
+        &self,
+        engine: &dyn Engine,
+        layout: &PanelLayout,
+        streaming: Streaming,
+        limits: &MemoryLimits,
+    ) -> Result<(FitPlan, usize), Error> {
+        let options: Vec<Options> = self.asked(layout)?.into_iter().map(|asked| asked.options).collect();
+        let distribution = Distribution::alone(layout);
+        as_many_within(streaming, limits, |_| options.len(), |fits, placement| {
+            plan_fits(engine, &distribution, layout, placement, &options[..fits], true)
+        })
+    }
 }
 
 /// Plans fits that share a session, and whose results are in memory at once. `begin` says that they begin, rather than go on from a
@@ -274,6 +294,19 @@ pub(crate) fn within(
         _ => "use fewer tokens or a smaller rank, or allow it more memory",
     };
     Err(Error::Memory { needed, allowed, whose, placement: placement_words(&plan), remedy })
+}
+
+/// Plans one fit as [`within`] does, and then as many, where that one has its activations, as are within the limits.
+pub(crate) fn as_many_within(
+    streaming: Streaming,
+    limits: &MemoryLimits,
+    most: impl Fn(Placement) -> usize,
+    plan: impl Fn(usize, Placement) -> FitPlan,
+) -> Result<(FitPlan, usize), Error> {
+    let alone = within(streaming, limits, |placement| Ok(plan(1, placement)))?;
+    let fits = |&count: &usize| plan(count, alone.placement).excess(limits).is_none();
+    let at_once = (2..=most(alone.placement)).rev().find(fits).unwrap_or(1);
+    Ok((plan(at_once, alone.placement), at_once))
 }
 
 fn placement_words(plan: &FitPlan) -> &'static str {
@@ -432,5 +465,22 @@ mod tests {
         assert!(!least.placement.copies_samples());
         let error = plan(Streaming::Auto, least.host_peak_bytes() - 1).unwrap_err();
         assert!(matches!(error, Error::Memory { needed, .. } if needed == least.host_peak_bytes()), "{error}");
+    }
+
+    #[test]
+    fn as_many_fits_of_a_batch_are_planned_as_fit_where_the_first_has_its_activations() {
+        let (engine, layout) = (CpuEngine::new(), layout());
+        let batch = Batch::new((0..4).map(|seed| SemiNmf::new(50).seed(seed)).collect());
+        let plan = |memory| batch.plan_part_within(&engine, &layout, Streaming::Auto, &limits(memory));
+        let (whole, fits) = plan(u64::MAX).unwrap();
+        assert_eq!((whole, fits), (batch.plan(&engine, &layout, Placement::Resident).unwrap(), 4));
+        assert_eq!(plan(whole.host_peak_bytes() - 1).unwrap().1, 3);
+        // The activations stay resident, and the fits become fewer.
+        let one = SemiNmf::new(50).plan(&engine, &layout, Placement::Resident).unwrap();
+        assert_eq!(plan(one.host_peak_bytes()).unwrap(), (one, 1));
+        let (streamed, fits) = plan(one.host_peak_bytes() - 1).unwrap();
+        assert!(streamed.placement != Placement::Resident && fits > 1, "{fits}");
+        assert!(streamed.host_peak_bytes() < one.host_peak_bytes());
+        assert!(matches!(plan(1 << 20), Err(Error::Memory { .. })));
     }
 }

@@ -23,6 +23,6 @@ pub use failure::{FitFailure, Wording};
 pub use fit_options::{FitOptions, Preset, SolverOptions, check_runs};
 pub use fitting::Fitting;
 pub use input::{FitInput, check_rank};
-pub use placement::{MemoryAllowance, Planned, plan, plan_by};
+pub use placement::{MemoryAllowance, Planned, plan, plan_batch, plan_by};
 pub use planned_fit::{FitRecords, PlacedFit, PlannedFit, Source};
 pub use size_text::{parse_size, size_text};

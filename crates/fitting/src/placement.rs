@@ -1,7 +1,7 @@
 //! Where a fit has its activations, and the memory that it takes: what a fit does and `inspect` foretells.
 
 use unmix::{
-    DeviceMemory, Engine, EngineKind, Error, FitPlan, MemoryLimits, PanelLayout, Placement, SemiNmf, Streaming,
+    Batch, DeviceMemory, Engine, EngineKind, Error, FitPlan, MemoryLimits, PanelLayout, Placement, SemiNmf, Streaming,
 };
 
 use crate::{FitFailure, FitInput, memory};
@@ -58,6 +58,28 @@ pub fn plan(
     plan_by(engine, input, allowance, rank, |layout, streaming, limits| {
         builder.plan_within(engine, layout, streaming, limits)
     })
+}
+
+/// Plans as many of these fits as fit at once, from the first on. Returns the plan, and their number, which is at least one. All must have
+/// the rank of the first.
+///
+/// # Errors
+/// [`FitFailure::Memory`] if the first one does not fit.
+pub fn plan_batch(
+    fits: Vec<SemiNmf>,
+    engine: &dyn Engine,
+    input: &FitInput,
+    allowance: &MemoryAllowance,
+) -> Result<(Planned, usize), FitFailure> {
+    let rank = fits.first().map_or(0, |fit| fit.options(1).rank);
+    let batch = Batch::new(fits);
+    let mut at_once = 1;
+    let planned = plan_by(engine, input, allowance, rank, |layout, streaming, limits| {
+        let (plan, fits) = batch.plan_part_within(engine, layout, streaming, limits)?;
+        at_once = fits;
+        Ok(plan)
+    })?;
+    Ok((planned, at_once))
 }
 
 /// Plans a fit with `rank` features within the memory that it may take, by its own `plan_within`.

@@ -1,11 +1,12 @@
 //! The fits of one point of a sweep, and what is measured of them.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Instant;
 
 use unmix::{
-    ActivationSource, DenseMatrix, Engine, Factorization, Placement, Progress, SemiNmf, StopReason, feature_cosines,
+    ActivationSource, Batch, DenseMatrix, Engine, Factorization, Placement, Progress, SemiNmf, StopReason,
+    feature_cosines,
 };
 use unmix_data::SelectedRows;
 
@@ -21,24 +22,25 @@ use crate::held_out::{Folds, folds, held_out_error};
 pub struct SweepData<'a> {
     engine: &'a dyn Engine,
     placement: Placement,
+    at_once: usize,
     source: Arc<dyn ActivationSource + Send>,
     prompt_ids: Option<&'a [i64]>,
 }
 
-/// A fit of a point.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Fits of a point that are computed at once.
+#[derive(Clone, Debug, PartialEq)]
 pub struct SweepStep {
     /// The point.
     pub at: GridPoint,
-    /// Number of the fit, from 0.
-    pub fit: u32,
+    /// Numbers of the fits, from 0.
+    pub fits: Range<u32>,
     /// Number of fits of the point.
     pub of: u32,
 }
 
 /// Sees the fits of a sweep.
 pub trait SweepObserver {
-    /// Called as [`SemiNmf::fit_with`] calls its callback. If it breaks, the sweep stops.
+    /// Called as [`Batch::fit_with`] calls its callback. If it breaks, the sweep stops.
     fn progress(&mut self, _step: &SweepStep, _progress: &Progress) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
@@ -55,7 +57,7 @@ impl<'a> SweepData<'a> {
         source: Arc<dyn ActivationSource + Send>,
         prompt_ids: Option<&'a [i64]>,
     ) -> Self {
-        SweepData { engine, placement: Placement::Resident, source, prompt_ids }
+        SweepData { engine, placement: Placement::Resident, at_once: usize::MAX, source, prompt_ids }
     }
 
     /// Places the activations differently, for example as a [plan](SemiNmf::plan_within) of the largest fit says.
@@ -64,15 +66,23 @@ impl<'a> SweepData<'a> {
         self
     }
 
+    /// The most fits of all tokens that are computed at once, for example as a [plan](Batch::plan_part_within) says. These fits share one
+    /// reading of the activations in each iteration. 0 counts as 1. Default: those of all seeds of a point.
+    pub fn at_once(mut self, fits: usize) -> Self {
+        self.at_once = fits.max(1);
+        self
+    }
+
     fn fit(
         &self,
-        builder: SemiNmf,
+        fits: Vec<SemiNmf>,
         rows: Arc<dyn ActivationSource + Send>,
-        progress: impl FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Result<Factorization, FitError> {
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Vec<Factorization>, FitError> {
         let activations = self.placement.place(self.engine, rows)?;
-        let builder = builder.copy_samples(self.placement.copies_samples());
-        Ok(builder.fit_with(self.engine, &activations, progress)?)
+        let copies_samples = self.placement.copies_samples();
+        let fits = fits.into_iter().map(|fit| fit.copy_samples(copies_samples)).collect();
+        Ok(Batch::new(fits).fit_with(self.engine, &activations, |_, told| progress(told))?)
     }
 }
 
@@ -110,34 +120,43 @@ impl Sweep {
     ) -> Result<Option<SweepPoint>, FitError> {
         let began = Instant::now();
         let seed = self.seed;
-        let builder = |seed: u64| self.fit.clone().rank(at.rank).sparsity(at.sparsity).seed(seed);
         let folds = self.folds_of(data);
         let held_out = folds.as_ref().map_or(0, Folds::count);
-        let step = |fit: u32| SweepStep { at, fit, of: self.seeds + held_out };
+        let step = |fits: Range<u32>| SweepStep { at, fits, of: self.seeds + held_out };
+        let is_stopped = |fit: &Factorization| fit.summary.stop_reason == StopReason::Interrupted;
 
         let mut fits = Fits::default();
-        for number in 0..self.seeds {
-            let own_seed = seed.wrapping_add(u64::from(number));
-            let watch = |progress: &Progress| observer.progress(&step(number), progress);
-            let fit = data.fit(builder(own_seed), data.source.clone(), watch)?;
-            if fit.summary.stop_reason == StopReason::Interrupted {
+        let mut first = 0;
+        for together in self.fits(at).chunks(data.at_once) {
+            let end = first + together.len() as u32;
+            let step = step(first..end);
+            first = end;
+            let watch = |progress: &Progress| observer.progress(&step, progress);
+            let fitted = data.fit(together.to_vec(), data.source.clone(), watch)?;
+            if fitted.iter().any(is_stopped) {
                 return Ok(None);
             }
-            fits.add(own_seed, &fit)?;
-            observer.fitted(fit);
+            for fit in fitted {
+                fits.add(&fit)?;
+                observer.fitted(fit);
+            }
         }
         let mut held_out_errors = Vec::new();
         for fold in 0..held_out {
             let Some(folds) = &folds else { break };
             let training = SelectedRows::new(data.source.clone(), &folds.training(fold));
-            let watch = |progress: &Progress| observer.progress(&step(self.seeds + fold), progress);
+            let step = step(self.seeds + fold..self.seeds + fold + 1);
+            let watch = |progress: &Progress| observer.progress(&step, progress);
             // Each fold has a seed of its own, so that the mean does not depend on one start.
-            let fit = data.fit(builder(seed.wrapping_add(u64::from(fold))), Arc::new(training), watch)?;
-            if fit.summary.stop_reason == StopReason::Interrupted {
+            let fit = self.fit_at(at).seed(seed.wrapping_add(u64::from(fold)));
+            let fitted = data.fit(vec![fit], Arc::new(training), watch)?;
+            if fitted.iter().any(is_stopped) {
                 return Ok(None);
             }
             let tokens = SelectedRows::new(data.source.clone(), &folds.held_out(fold));
-            held_out_errors.push(held_out_error(data.engine, &tokens, &fit.features, seed)?);
+            for fit in &fitted {
+                held_out_errors.push(held_out_error(data.engine, &tokens, &fit.features, seed)?);
+            }
         }
         let seconds = began.elapsed().as_secs_f64();
         Ok(Some(fits.into_point(at, held_out_errors, seconds)?))
@@ -172,9 +191,9 @@ struct Fits {
 }
 
 impl Fits {
-    fn add(&mut self, seed: u64, fit: &Factorization) -> Result<(), FitError> {
+    fn add(&mut self, fit: &Factorization) -> Result<(), FitError> {
         let summary = &fit.summary;
-        self.seeds.push(seed);
+        self.seeds.push(summary.options.seed);
         self.kept_per_feature = summary.kept_per_feature;
         self.errors.push(summary.relative_error);
         self.dead.push(summary.dead_features.len() as f64);

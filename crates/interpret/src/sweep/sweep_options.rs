@@ -9,7 +9,7 @@ use super::point::SweepPoint;
 /// Fits with several numbers of features, sparsities and seeds.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    pub(super) fit: SemiNmf,
+    fit: SemiNmf,
     pub(super) seed: u64,
     neurons: u32,
     ranks: Vec<u32>,
@@ -81,6 +81,17 @@ impl Sweep {
         let largest = |share: f64, other: &f64| share.max(*other);
         let sparsity = self.sparsities.iter().fold(0.0, largest);
         self.fit.clone().rank(self.ranks.last().copied().unwrap_or(0)).sparsity(sparsity)
+    }
+
+    /// The fits of all tokens at a point, one for each seed.
+    pub fn fits(&self, at: GridPoint) -> Vec<SemiNmf> {
+        let of_seed = |number: u32| self.fit_at(at).seed(self.seed.wrapping_add(u64::from(number)));
+        (0..self.seeds).map(of_seed).collect()
+    }
+
+    /// A fit at a point.
+    pub(super) fn fit_at(&self, at: GridPoint) -> SemiNmf {
+        self.fit.clone().rank(at.rank).sparsity(at.sparsity)
     }
 
     /// What was asked for.

@@ -1,12 +1,17 @@
 //! The choice of the number of features, on activations with a known number of them.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::RngExt;
 use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
-use unmix::{CpuEngine, DenseMatrix, Engine, HostActivations, SemiNmf, Solver};
+use unmix::{
+    ActivationSource, CpuEngine, DenseMatrix, ElementType, Engine, HostActivations, Placement, SemiNmf, Solver,
+    StreamOptions,
+};
 use unmix_interpret::held_out_error;
 use unmix_interpret::sweep::{Sweep, SweepData, SweepPoint, recommend};
 
@@ -94,6 +99,55 @@ fn the_planted_number_of_features_is_recommended_whatever_the_noise() {
         let (rank, points) = recommended(&planted, &[5, 10, 20, 40, 80], 3);
         assert!(is_close(rank, features), "{rank} for {features} with noise {noise}\n{}", told(&points));
     }
+}
+
+/// Counts the rows that are read.
+struct Counted {
+    inner: HostActivations,
+    rows: AtomicU64,
+}
+
+impl ActivationSource for Counted {
+    fn tokens(&self) -> u64 {
+        self.inner.tokens()
+    }
+
+    fn neurons(&self) -> u64 {
+        self.inner.neurons()
+    }
+
+    fn element(&self) -> ElementType {
+        self.inner.element()
+    }
+
+    fn read_rows(&self, rows: Range<u64>, out: &mut [u8]) -> std::io::Result<()> {
+        self.rows.fetch_add(rows.end - rows.start, Ordering::Relaxed);
+        self.inner.read_rows(rows, out)
+    }
+}
+
+/// The points of a sweep over streamed activations with so many seeds at once, without their times, and the rows that were read.
+fn streamed(planted: &Planted, seeds: u32, at_once: usize) -> (Vec<SweepPoint>, u64) {
+    let engine = CpuEngine::new().panel_bytes(100 * 4 * planted.neurons as u64);
+    let source = Arc::new(Counted { inner: planted.source(), rows: AtomicU64::new(0) });
+    let placement = Placement::Streamed { options: StreamOptions::default(), copies_samples: true };
+    let data = SweepData::new(&engine, source.clone(), None).placement(placement).at_once(at_once);
+    let fit = fit(1).max_iterations(6).tolerance(0.0);
+    let sweep = Sweep::new(fit, planted.neurons as u32).ranks([5, 9]).seeds(seeds).folds(0);
+    let mut points = sweep.run(&data).expect("points");
+    points.iter_mut().for_each(|point| point.seconds = 0.0);
+    (points, source.rows.load(Ordering::Relaxed))
+}
+
+#[test]
+fn the_seeds_of_a_point_share_one_reading_of_the_activations_and_find_what_they_find_alone() {
+    let planted = Planted { features: 8, tokens: 1000, neurons: 60, noise: 0.5, seed: 4 };
+    let (alone, apart) = streamed(&planted, 3, 1);
+    let (together, shared) = streamed(&planted, 3, usize::MAX);
+    let (pairs, halved) = streamed(&planted, 3, 2);
+    assert_eq!(together, alone);
+    assert_eq!(pairs, alone);
+    assert!(2 * shared < apart && shared < halved && halved < apart, "{shared} {halved} {apart} rows");
 }
 
 /// The record of the choice of rank: `UNMIX_PLANTED=20,60,150 UNMIX_PLANTED_SEED=1 cargo test --release --workspace --test

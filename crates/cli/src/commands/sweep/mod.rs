@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use unmix::{ActivationSource, Solver};
 use unmix_data::{ActivationSet, InputRecord, OrdinaryReads, check_finite, fingerprint, fingerprint_of_numbers};
-use unmix_fitting::{FitInput, plan as plan_fit};
+use unmix_fitting::{FitInput, plan, plan_batch};
 use unmix_interpret::sweep::{LayerSweep, SweepData, SweepRecord};
 
 pub use self::args::SweepArgs;
@@ -43,17 +43,12 @@ pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
         layers.iter().try_for_each(|layer| check_text(&args.text, &layer.set))?;
     }
     let engine = engine::open(&shared.engine, reporter)?;
-    let plan = |layer: &Layer| {
-        // A fit with the largest rank takes the most memory.
-        plan_fit(
-            &layer.sweep.largest_fit(),
-            engine.as_ref(),
-            &FitInput::Files(layer.set.clone()),
-            &args.memory.allowance(),
-        )
-    };
-    // What does not fit is told before the first layer is swept.
-    layers.iter().try_for_each(|layer| plan(layer).map(drop))?;
+    let allowance = args.memory.allowance();
+    let input = |layer: &Layer| FitInput::Files(layer.set.clone());
+    // What does not fit is told before the first layer is swept. A fit with the largest rank takes the most memory.
+    layers.iter().try_for_each(|layer| {
+        plan(&layer.sweep.largest_fit(), engine.as_ref(), &input(layer), &allowance).map(drop)
+    })?;
     for layer in &layers {
         reporter.stage(&format!(
             "reading {}: {} tokens × {} neurons, {}",
@@ -73,11 +68,12 @@ pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
 
     let mut watch = Watch::new(reporter, layers.iter().map(|layer| layer.sweep.clone()), &folder.record);
     for (number, layer) in layers.iter().enumerate() {
-        let planned = plan(layer)?;
         let source: Arc<dyn ActivationSource + Send> = Arc::new(OrdinaryReads(layer.set.clone()));
-        let data = SweepData::new(engine.as_ref(), source, layer.set.token_columns().prompt_ids.as_deref())
-            .placement(planned.plan.placement);
         while let Some(at) = layer.sweep.next(&folder.record.layers[number].points) {
+            let (planned, at_once) = plan_batch(layer.sweep.fits(at), engine.as_ref(), &input(layer), &allowance)?;
+            let data = SweepData::new(engine.as_ref(), source.clone(), layer.set.token_columns().prompt_ids.as_deref())
+                .placement(planned.plan.placement)
+                .at_once(at_once);
             let mut kept = folder.keeper(number, keeps, at, &layer.set);
             let measured = layer.sweep.measure(&data, at, &mut watch.fits(number, &mut kept));
             // If a file was changed, this explains a fit that failed, and makes one that did not fail worthless.

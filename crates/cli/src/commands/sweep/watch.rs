@@ -1,6 +1,6 @@
 //! What is said while a sweep runs: which fit, and the time that is left.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use unmix::{Factorization, Progress};
 use unmix_interpret::sweep::{GridPoint, Sweep, SweepObserver, SweepPoint, SweepRecord, SweepStep};
@@ -80,9 +80,11 @@ impl<'a> Watch<'a> {
 
     fn progress(&mut self, layer: usize, step: &SweepStep, progress: &Progress) {
         let of_fit = f64::from(progress.iteration) / f64::from(progress.max_iterations.max(1));
-        let within = (f64::from(step.fit) + of_fit) / f64::from(step.of.max(1));
+        let SweepStep { fits: Range { start, end }, .. } = step;
+        let within = (f64::from(*start) + of_fit * f64::from(end - start)) / f64::from(step.of.max(1));
         let (done, left) = self.work(step.at, within);
-        let text = format!("{}, fit {} of {}", self.name(layer, step.at), step.fit + 1, step.of);
+        let fits = if end - start == 1 { format!("fit {end}") } else { format!("fits {} to {end}", start + 1) };
+        let text = format!("{}, {fits} of {}", self.name(layer, step.at), step.of);
         self.reporter.work(&text, done / (done + left).max(f64::MIN_POSITIVE));
     }
 }
