@@ -72,7 +72,8 @@ pub struct ExportArgs {
     #[arg(long, value_name = "ID")]
     pub padding: Option<i64>,
 
-    /// The model's name, as the tool knows it
+    /// The model's name, as the tool knows it [default: that in the files of the activations, but not for neuronpedia,
+    /// which has names of its own]
     #[arg(long, value_name = "NAME")]
     pub model_name: Option<String>,
 
@@ -109,7 +110,7 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     let origin = &record.run.input.origin;
     let mut layer = args.model.layer(origin);
     let tool = args.to.tool();
-    let site = Site { model: args.model_name.clone(), layer, hook: args.hook.clone() }.checked(tool, origin)?;
+    let site = Site { model: args.model_name.clone(), layer, hook: args.hook.clone() }.for_tool(tool, origin)?;
     if !args.model.is_given() {
         warn_of_other_layer(origin, args.model.layer);
     }
@@ -147,9 +148,9 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     }
     let report = encoder.map(|encoder| encoder.report);
     if shared.json {
-        return output::print_json(&as_json(args, layer, &files, report.as_ref()));
+        return output::print_json(&as_json(args, site.model.as_deref(), layer, &files, report.as_ref()));
     }
-    output::print(&as_text(args, layer, &fit, &files, report.as_ref()))
+    output::print(&as_text(args, &site, layer, &fit, &files, report.as_ref()))
 }
 
 /// Warns that the padding took the place of token ids that delphi cannot decode.
@@ -244,11 +245,18 @@ fn encoder(
     Ok(encoder)
 }
 
-fn as_json(args: &ExportArgs, layer: Option<u32>, files: &[WrittenFile], report: Option<&EncoderReport>) -> Value {
+fn as_json(
+    args: &ExportArgs,
+    model: Option<&str>,
+    layer: Option<u32>,
+    files: &[WrittenFile],
+    report: Option<&EncoderReport>,
+) -> Value {
     json!({
         "fit": output::json_path(&args.fit),
         "to": args.to.tool().name(),
         "out": output::json_path(&args.out),
+        "model": model,
         "layer": layer,
         "scale": SCALE,
         "files": files,
@@ -258,6 +266,7 @@ fn as_json(args: &ExportArgs, layer: Option<u32>, files: &[WrittenFile], report:
 
 fn as_text(
     args: &ExportArgs,
+    site: &Site,
     layer: Option<u32>,
     fit: &ScaledFit,
     files: &[WrittenFile],
@@ -269,6 +278,11 @@ fn as_text(
     }
     let mut text = table.render(Style::stdout());
     text.push_str(&format!("\n{} features of unit norm; the scale is in the coefficients.\n", fit.rank()));
+    if let (None, Some(model)) = (&args.model_name, &site.model) {
+        text.push_str(&format!(
+            "The model is named {model}, as in the files of the activations; --model-name NAME gives it another name.\n"
+        ));
+    }
     if let Some(report) = report {
         let fitted = format!("{:.4}", report.fit_relative_error);
         text.push_str(&match (report.relative_error, report.mean_active) {
