@@ -74,7 +74,11 @@ fn neurons(features: &DenseMatrix, feature: usize) -> impl Iterator<Item = usize
 /// The share of neurons that two of the features `alive` both use: the mean over all pairs.
 pub(super) fn mean_overlap(features: &DenseMatrix, alive: &[usize]) -> f64 {
     let sets: Vec<Vec<usize>> = alive.iter().map(|&k| neurons(features, k).collect()).collect();
-    let pairs = (sets.len() * sets.len().saturating_sub(1) / 2).max(1) as f64;
+    if sets.len() < 2 {
+        // There are no pairs, whose sum would be -0.
+        return 0.0;
+    }
+    let pairs = (sets.len() * (sets.len() - 1) / 2) as f64;
     let sum: f64 = (0..sets.len())
         .into_par_iter()
         .map(|a| {
