@@ -15,6 +15,7 @@ use unmix_interpret::{Text, in_reading_order};
 use crate::activation_args::ChoiceArgs;
 use crate::commands::export_tool::ToolOption;
 use crate::failure::Failure;
+use crate::health_lines::warn_of_fit;
 use crate::model::{ModelArgs, warn_of_other_layer};
 use crate::output::{self, Style, Table, bytes};
 use crate::progress::Reporter;
@@ -104,6 +105,7 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
         return Err(unmix_data::Error::Exists(args.out.clone()).into());
     }
     let as_fitted = read_fit(&args.fit)?;
+    warn_of_fit(&as_fitted.run.summary);
     // An encoder is fitted row by row; all else is about prompts.
     let record = if encodes(args) { Cow::Borrowed(&as_fitted) } else { in_reading_order(&as_fitted) };
     let fit = ScaledFit::new(&record)?;

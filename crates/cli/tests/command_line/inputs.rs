@@ -222,4 +222,10 @@ fn features_that_explain_nothing_are_warned_of() {
     );
     let ordinary = fit_of("ordinary", 1.0);
     assert!(!ordinary.contains("explain less than"), "{ordinary}");
+    // They are still known when the fit is read.
+    let table = unmix(&["features", &files.path("tiny")]).expect(0).stdout;
+    assert!(table.contains("warning: the features explain less than 0.1%"), "{table}");
+    let (fit, out) = (files.path("tiny"), files.path("sae"));
+    let export = ["export", &fit, "--to", "saelens", "--architecture", "matching-pursuit", "--out", &out];
+    assert!(unmix(&export).expect(0).stderr.contains("the features explain less than 0.1%"));
 }
