@@ -69,8 +69,7 @@ fn check_least(fit: &str, encoded: &str, x: &[f32], penalty: f64) {
 #[test]
 fn activations_of_another_layer_than_the_fits_are_warned_of() {
     let files = Files::new();
-    let [fourth, eighth] =
-        ["4", "8"].map(|layer| files.from_place(&format!("{layer}.safetensors"), "m", layer, "resid"));
+    let [fourth, eighth] = ["4", "8"].map(|layer| files.of_place(&format!("{layer}.safetensors"), "m", layer, "resid"));
     let fit = files.fit(&fourth, "fit", &["-k", "3", "-p", "0.34"]);
     let told = |file: &str| {
         let out = files.path("out.safetensors");

@@ -129,7 +129,7 @@ fn the_snippet_for_steering_said_layer_0_where_none_was_given() {
 fn an_export_names_the_model_as_the_files_of_the_activations_do_where_the_tool_knows_it_by_that() {
     let files = Files::new();
     let fit_of = |name: &str, model: &str| {
-        let file = files.from_place(&format!("{name}.safetensors"), model, "3", "neurons");
+        let file = files.of_place(&format!("{name}.safetensors"), model, "3", "neurons");
         files.fit(&file, name, &["-k", "3", "-p", "0.34"])
     };
     let named = fit_of("named", "someone/model");

@@ -138,7 +138,7 @@ impl Files {
     }
 
     /// The values of [`Files::activations`] in a file that says where in a model they are from.
-    pub fn from_place(&self, name: &str, model: &str, layer: &str, site: &str) -> String {
+    pub fn of_place(&self, name: &str, model: &str, layer: &str, site: &str) -> String {
         let place = [("model", model), ("layer", layer), ("site", site)].map(|(key, value)| (key.into(), value.into()));
         let bytes: Vec<u8> = values().iter().flat_map(|value| value.to_le_bytes()).collect();
         let view = TensorView::new(Dtype::F32, vec![TOKENS, NEURONS], &bytes).expect("a tensor");

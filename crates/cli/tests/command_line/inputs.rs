@@ -146,8 +146,7 @@ fn a_mask_beside_a_matrix_leaves_out_padding_too() {
 #[test]
 fn files_from_different_places_in_a_model_are_warned_of() {
     let files = Files::new();
-    let [fourth, eighth] =
-        ["4", "8"].map(|layer| files.from_place(&format!("{layer}.safetensors"), "m", layer, "resid"));
+    let [fourth, eighth] = ["4", "8"].map(|layer| files.of_place(&format!("{layer}.safetensors"), "m", layer, "resid"));
     let fit = |second: &str, out: &str| {
         let out = files.path(out);
         unmix(&["fit", &fourth, second, "-k", "3", "-p", "0.34", "--engine", "cpu", "--out", &out]).expect(0).stderr
@@ -159,7 +158,7 @@ fn files_from_different_places_in_a_model_are_warned_of() {
     }
     assert_eq!(run_of(&files.path("both"))["input"]["origin"], serde_json::json!({"model": "m", "site": "resid"}));
     // Files that say nothing, or the same, are no mistake.
-    let same = files.from_place("same.safetensors", "m", "4", "resid");
+    let same = files.of_place("same.safetensors", "m", "4", "resid");
     let silent = files.with_columns("silent.safetensors", &[("activations", &values(), &[TOKENS, NEURONS])], &[]);
     for (file, out) in [(same, "same"), (silent, "silent")] {
         let told = fit(&file, out);

@@ -181,7 +181,7 @@ fn one_expert_of_several_is_read() {
 
 /// A fit of activations whose file names layer 1 of a model, and a site.
 fn fit_at(s: &Setup, site: &str) -> String {
-    let file = s.files.from_place(&format!("{site}.safetensors"), "tiny", "1", site);
+    let file = s.files.of_place(&format!("{site}.safetensors"), "tiny", "1", site);
     s.files.fit(&file, site, &["-k", "3", "-p", "0.34"])
 }
 
