@@ -1,8 +1,13 @@
 //! The result of a fit.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{DenseMatrix, Options, StopReason};
+
+/// The least share of ‖X‖² that features explain, unless they stand for hardly anything.
+const LEAST_EXPLAINED: f64 = 1e-3;
 
 /// X ≈ Y Z with Y ≥ 0 and sparse rows of Z.
 ///
@@ -63,6 +68,10 @@ pub struct FitSummary {
     pub revived: Vec<(u32, u32)>,
     /// Features whose values or coefficients are all zero in the end.
     pub dead_features: Vec<u32>,
+    /// Number of tokens that are not zero and whose squared residual is more than twice their squared norm. It is 0 in fits of older
+    /// versions.
+    #[serde(default)]
+    pub unsettled_tokens: u64,
     /// Statistics of each feature. It has K entries.
     pub feature_statistics: Vec<FeatureStatistics>,
     /// Options of the fit.
@@ -70,6 +79,50 @@ pub struct FitSummary {
     /// How the runs agreed whose consensus this is. It is absent for a single run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consensus: Option<ConsensusSummary>,
+}
+
+/// Why the factors of a fit may be of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FitWarning {
+    /// What is wrong.
+    pub text: String,
+    /// What to do, in sentences.
+    pub advice: &'static str,
+}
+
+impl fmt::Display for FitWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. {}", self.text, self.advice)
+    }
+}
+
+impl FitSummary {
+    /// Why the factors may be of no use. Either the activations are all zero. Or the factors explain hardly anything. The published iteration comes to this with small activations,
+    /// because its constants are absolute. Or the coefficients of most tokens have not settled, if the loss of a few large tokens is all
+    /// that counts.
+    pub fn warning(&self) -> Option<FitWarning> {
+        if self.squared_norm == 0.0 {
+            return Some(FitWarning {
+                text: "all activations are zero, so the features stand for nothing".to_owned(),
+                advice: "Check how the activations were saved.",
+            });
+        }
+        if self.relative_error >= 1.0 - LEAST_EXPLAINED {
+            return Some(FitWarning {
+                text: "the features explain less than 0.1% of the activations, so they stand for hardly anything"
+                    .to_owned(),
+                advice: "Take a smaller penalty, another solver or more features. With the solver `paper`, whose constants are absolute, \
+                         multiply the activations by a power of ten first.",
+            });
+        }
+        let FitSummary { unsettled_tokens: unsettled, tokens, .. } = self;
+        (unsettled.saturating_mul(10) > *tokens).then(|| FitWarning {
+            text: format!(
+                "{unsettled} of {tokens} tokens are explained worse than by no feature at all, because their coefficients have not settled"
+            ),
+            advice: "Start by k-means, let the fit run longer, leave tokens of large norm out, or find the coefficients again by encoding.",
+        })
+    }
 }
 
 /// How the runs of a consensus went, and how well they agreed.

@@ -111,7 +111,7 @@ pub use dense_matrix::DenseMatrix;
 pub use distribution::Distribution;
 pub use encode::{Encoder, Encoding};
 pub use error::Error;
-pub use factorization::{ConsensusSummary, Factorization, FeatureStatistics, FitSummary, Optimality};
+pub use factorization::{ConsensusSummary, Factorization, FeatureStatistics, FitSummary, FitWarning, Optimality};
 pub use feature_cosines::{feature_cosines, unit_features};
 pub use fit_plan::{FitPlan, MemoryLimits, Placement, Streaming};
 pub use host_activations::HostActivations;

@@ -46,10 +46,13 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
             return Err(Error::Unsound { problem });
         }
     }
-    if let Some(warning) = found.verification.warning(fit.tokens, fit.measured.squared_norm) {
+    let has_energy = fit.measured.squared_norm > 0.0;
+    let result = found.into_factorization(fit, course, stop_reason, watch).await?;
+    // That the activations are all zero was told before the iterations.
+    if let Some(warning) = result.summary.warning().filter(|_| has_energy) {
         log::warn!("{warning}");
     }
-    found.into_factorization(fit, course, stop_reason, watch).await
+    Ok(result)
 }
 
 /// The factors in place, as they will be saved, and what was computed about them.
@@ -152,6 +155,7 @@ impl Found {
                 seconds_curve: course.seconds,
                 objective_curve: course.objectives.iter().map(|objective| objective * square).collect(),
                 revived: course.revived,
+                unsettled_tokens: verification.unsettled_tokens,
                 dead_features: (0..).zip(&feature_statistics).filter(|(_, s)| dead(s)).map(|(k, _)| k).collect(),
                 feature_statistics,
                 options,

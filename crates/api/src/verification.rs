@@ -12,8 +12,6 @@ use crate::session_io::rows_at_once;
 /// Rounding of f32, as a share of ‖X‖². By this much the error may be above the error of features of zeros, and above the loss of its
 /// iteration.
 const ROUNDING: f64 = 1e-6;
-/// The least share of ‖X‖² that features explain, unless they stand for hardly anything.
-const LEAST_EXPLAINED: f64 = 1e-3;
 /// Share of the loss of its iteration by which the error may be above that loss.
 const TOLERANCE: f64 = 1e-3;
 
@@ -89,26 +87,6 @@ impl Verification {
         Ok(())
     }
 
-    /// What a user should know of factors that may be returned. Either they explain hardly anything of ‖X‖² = `squared_norm`. The published
-    /// iteration comes to this with small activations, because its constants are absolute. Or the coefficients of most tokens have not settled,
-    /// if the loss of a few large tokens is all that counts.
-    pub fn warning(&self, tokens: u64, squared_norm: f64) -> Option<String> {
-        let Verification { loss, unsettled_tokens: unsettled, .. } = self;
-        if squared_norm > 0.0 && *loss >= squared_norm * (1.0 - LEAST_EXPLAINED) {
-            return Some(
-                "the features explain less than 0.1% of the activations, so they stand for hardly anything; take a smaller penalty, another \
-                 solver or more features, and with the solver `paper`, whose constants are absolute, multiply the activations by a power of ten first"
-                    .to_owned(),
-            );
-        }
-        (unsettled.saturating_mul(10) > tokens).then(|| {
-            format!(
-                "{unsettled} of {tokens} tokens are explained worse than by no feature at all, because their coefficients have not settled; \
-                 start by k-means, let the fit run longer, leave tokens of large norm out, or find the coefficients again by encoding"
-            )
-        })
-    }
-
     /// What is wrong with the factors, if anything. `squared_norm` is ‖X‖², and `claimed` is the largest value that the loss of their
     /// iteration may have had.
     pub fn problem(&self, squared_norm: f64, claimed: f64) -> Option<String> {
@@ -135,25 +113,4 @@ impl Verification {
 async fn feature_norms(fit: &Fit<'_>) -> Result<Vec<f64>, Error> {
     let gram = fit.io.read_matrix(fit.buffers.feature_gram).await?;
     Ok((0..gram.rows).map(|k| f64::from(gram.row(k)[k]).sqrt()).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_warning_says_that_more_than_a_tenth_of_the_tokens_have_not_settled() {
-        let warning = |unsettled_tokens| Verification { unsettled_tokens, ..Verification::default() }.warning(600, 1.0);
-        assert_eq!(warning(60), None);
-        assert!(warning(61).unwrap().starts_with("61 of 600 tokens"));
-    }
-
-    #[test]
-    fn a_warning_says_that_the_features_explain_nothing() {
-        let warning = |loss, squared_norm| Verification { loss, ..Verification::default() }.warning(600, squared_norm);
-        assert_eq!(warning(0.998e-20, 1e-20), None);
-        assert!(warning(1e-20, 1e-20).unwrap().contains("explain less than 0.1%"));
-        // Nothing is to be explained.
-        assert_eq!(warning(0.0, 0.0), None);
-    }
 }

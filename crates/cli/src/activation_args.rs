@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use unmix_data::{ActivationSet, LeftOut, NormLimit, OpenOptions, TokenFilter};
+use unmix_fitting::warn_of_joined_files;
 
 use crate::failure::Failure;
 use crate::output::thousands;
@@ -90,21 +91,11 @@ impl ChoiceArgs {
 pub fn open(files: &[PathBuf], tensor: Option<&str>, filter: &TokenFilter) -> Result<ActivationSet, Failure> {
     let options = OpenOptions { tensor: tensor.map(str::to_owned) };
     let set = ActivationSet::open(files, &options).map_err(Failure::with_tensor_flag)?;
-    warn_of_new_numbers(&set);
+    warn_of_joined_files(&set);
     if let Some(limit) = filter.max_norm {
         log::info!("reading {} to find the tokens of a norm above {limit}", set.names());
     }
     Ok(set.filtered(filter)?)
-}
-
-/// Says that files number their prompts alike, if they do.
-pub fn warn_of_new_numbers(set: &ActivationSet) {
-    if set.prompts_were_renumbered() {
-        log::warn!(
-            "{} and other files number their prompts alike; their prompts stay apart under new numbers, which labels must use",
-            set.files()[0].path().display()
-        );
-    }
 }
 
 /// How many of `stored` rows were left out and why, if any were.

@@ -62,3 +62,17 @@ pub enum Command {
     Bench(bench::BenchArgs),
     Tune(tune::TuneArgs),
 }
+
+impl Command {
+    /// The name of a command that computes nothing on an engine.
+    pub fn without_engine(&self) -> Option<&'static str> {
+        match self {
+            Command::Features(_) => Some("features"),
+            Command::Lens(_) => Some("lens"),
+            Command::Concepts(_) => Some("concepts"),
+            Command::Compare(_) => Some("compare"),
+            Command::Export(_) => Some("export"),
+            _ => None,
+        }
+    }
+}

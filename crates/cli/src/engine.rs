@@ -37,6 +37,16 @@ impl EngineArgs {
         self.engine == EngineOption::Auto && self.adapter.is_none()
     }
 
+    /// Refuses a GPU or an adapter for `what`, which needs none.
+    pub fn refuse_gpu_for(&self, what: &str) -> Result<(), Failure> {
+        let option = match self {
+            EngineArgs { adapter: Some(_), .. } => "--adapter",
+            EngineArgs { engine: EngineOption::Gpu, .. } => "--engine gpu",
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage(format!("{option}: {what} computes on the CPU alone; leave the option out")))
+    }
+
     /// Refuses an adapter for the CPU engine, which has none.
     pub fn refuse_adapter_of_cpu(&self) -> Result<(), Failure> {
         match (self.engine, &self.adapter) {

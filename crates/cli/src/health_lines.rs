@@ -1,6 +1,7 @@
 //! The health of a fit, in lines for people.
 
 use console::measure_text_width;
+use unmix::FitSummary;
 use unmix_interpret::report::{HealthLevel, HealthNote};
 
 /// The notes in lines of at most `width` columns. The advice of a note is below it.
@@ -18,6 +19,13 @@ pub fn lines<'a>(notes: impl IntoIterator<Item = &'a HealthNote>, width: usize) 
 /// Whether a note is a warning.
 pub fn is_warning(note: &&HealthNote) -> bool {
     note.level == HealthLevel::Warning
+}
+
+/// Warns if the factors of a fit may be of no use.
+pub fn warn_of_fit(summary: &FitSummary) {
+    if let Some(warning) = summary.warning() {
+        log::warn!("{warning}");
+    }
 }
 
 /// Adds the words of `sentence` in lines. The first line begins with `first`, the others with `indent`.

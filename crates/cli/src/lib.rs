@@ -66,6 +66,9 @@ fn begin(arguments: Vec<OsString>) -> &'static [OsString] {
 }
 
 fn run(cli: &Cli, reporter: &mut Reporter) -> Result<(), Failure> {
+    if let Some(name) = cli.command.without_engine() {
+        cli.shared.engine.refuse_gpu_for(&format!("`unmix {name}`"))?;
+    }
     threads::start()?;
     match &cli.command {
         Command::Demo(args) => commands::demo::run(args, &cli.shared, reporter),

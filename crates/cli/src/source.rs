@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use unmix::ActivationSource;
 use unmix_data::{ActivationSet, FitActivations, FitActivationsError, FitRecord};
+use unmix_fitting::{warn_of_joined_files, warn_of_other_place};
 
-use crate::activation_args::{self, ChoiceArgs};
+use crate::activation_args::ChoiceArgs;
 use crate::failure::Failure;
 
 /// Opens `given`. If that is empty, it opens the files that the fit in `dir` was made from, which must not have changed
@@ -33,7 +34,8 @@ pub fn open(
         FitActivations::open(fit, given, choice.tensor.as_deref(), choice.filter().as_ref())
     };
     let found = found.map_err(|error| told(error, dir, given, others))?;
-    activation_args::warn_of_new_numbers(&found.source);
+    warn_of_joined_files(&found.source);
+    warn_of_other_place(&fit.run.input.origin, &found.source);
     Ok(found)
 }
 

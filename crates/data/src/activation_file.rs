@@ -9,7 +9,7 @@ use unmix::{ActivationSource, ElementType};
 
 use crate::number::Number;
 use crate::row_shape::RowShape;
-use crate::rows::Stored;
+use crate::rows::{OutOfRange, Stored};
 use crate::tensor::{Tensor, shape_text};
 use crate::tensor_file::TensorFile;
 use crate::{Error, Format, TensorInfo, TokenColumns, columns, mask, tensor_choice, tensor_opening};
@@ -202,9 +202,14 @@ impl ActivationSource for ActivationFile {
             big_endian: self.tensor.big_endian,
             fortran: self.tensor.fortran,
         };
-        stored.read(rows.start as usize, out).map_err(|o| {
-            let (row, column) = (o.row as u64, o.column as u64);
-            Error::Overflow { path: self.file.path.clone(), row, column, value: o.value }.into_read()
+        stored.read(rows.start as usize, out).map_err(|OutOfRange { row, column, value }| {
+            let (path, row, column) = (self.file.path.clone(), row as u64, column as u64);
+            let error = if value.abs() < 1.0 {
+                Error::Underflow { path, row, column, value }
+            } else {
+                Error::Overflow { path, row, column, value }
+            };
+            error.into_read()
         })
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct Stored<'a> {
 
 /// An f64 value that f32 cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Overflow {
+pub(crate) struct OutOfRange {
     pub row: usize,
     pub column: usize,
     pub value: f64,
@@ -28,9 +28,13 @@ pub(crate) struct Overflow {
 impl Stored<'_> {
     /// Writes rows `first..first + out.len() / row` to `out`, little-endian, with f64 as f32.
     ///
+    /// # Errors
+    /// If an f64 value is beyond the largest f32. If a row is not zero, and all of its f64 values are below the smallest f32 with all
+    /// digits: it would become zeros, or lose digits. Single values that small are nothing beside the others of their row.
+    ///
     /// # Panics
     /// If there are no such rows, or the type is not a float.
-    pub(crate) fn read(&self, first: usize, out: &mut [u8]) -> Result<(), Overflow> {
+    pub(crate) fn read(&self, first: usize, out: &mut [u8]) -> Result<(), OutOfRange> {
         match (self.number, self.big_endian) {
             (Number::F64, big) => return self.read_f64(first, out, big),
             (Number::F32, true) => self.gather::<4, 4>(first, out, reversed),
@@ -46,7 +50,7 @@ impl Stored<'_> {
         Ok(())
     }
 
-    fn read_f64(&self, first: usize, out: &mut [u8], big: bool) -> Result<(), Overflow> {
+    fn read_f64(&self, first: usize, out: &mut [u8], big: bool) -> Result<(), OutOfRange> {
         let value = |bytes: [u8; 8]| if big { f64::from_be_bytes(bytes) } else { f64::from_le_bytes(bytes) };
         // An overflow is noted during the conversion, and its place is searched only afterwards, so that the loop stays
         // simple.
@@ -59,16 +63,21 @@ impl Stored<'_> {
             }
             narrow.to_le_bytes()
         });
-        if overflows.get() {
-            let rows = out.len() / (4 * self.columns);
-            for row in first..first + rows {
-                for column in 0..self.columns {
-                    let element = if self.fortran { column * self.rows + row } else { row * self.columns + column };
-                    let wide = value(self.bytes[element * 8..element * 8 + 8].try_into().expect("eight bytes"));
-                    if (wide as f32).is_infinite() && wide.is_finite() {
-                        return Err(Overflow { row, column, value: wide });
-                    }
-                }
+        let (narrow, _) = out.as_chunks::<4>();
+        for (row, narrow) in (first..).zip(narrow.chunks_exact(self.columns)) {
+            let wide = (0..self.columns).map(|column| {
+                let element = if self.fortran { column * self.rows + row } else { row * self.columns + column };
+                (column, value(self.bytes[element * 8..element * 8 + 8].try_into().expect("eight bytes")))
+            });
+            let lost = if overflows.get() {
+                wide.clone().find(|(_, wide)| (*wide as f32).is_infinite() && wide.is_finite())
+            } else if narrow.iter().all(|&bytes| f32::from_le_bytes(bytes).abs() < f32::MIN_POSITIVE) {
+                wide.max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs())).filter(|(_, largest)| *largest != 0.0)
+            } else {
+                None
+            };
+            if let Some((column, value)) = lost {
+                return Err(OutOfRange { row, column, value });
             }
         }
         Ok(())

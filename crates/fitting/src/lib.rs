@@ -8,6 +8,7 @@
 mod device;
 mod encoding;
 mod failure;
+mod file_warnings;
 mod fit_options;
 mod fitting;
 mod input;
@@ -20,6 +21,7 @@ pub mod tuning;
 pub use device::{Device, DeviceKind, OpenDevice};
 pub use encoding::encode;
 pub use failure::{FitFailure, Wording};
+pub use file_warnings::{warn_of_joined_files, warn_of_other_place};
 pub use fit_options::{FitOptions, Preset, SolverOptions, check_runs};
 pub use fitting::Fitting;
 pub use input::{FitInput, check_rank};

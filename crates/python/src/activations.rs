@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use unmix::{ActivationSource, HostActivations};
 use unmix_data::{ActivationSet, MemoryActivations, NormLimit, OpenOptions, TokenFilter, fingerprint};
-use unmix_fitting::FitInput;
+use unmix_fitting::{FitInput, warn_of_joined_files};
 
 use crate::computing::computing;
 use crate::errors;
@@ -54,12 +54,7 @@ impl Activations {
                 other => errors::of_data(other),
             })
         })?;
-        if set.prompts_were_renumbered() {
-            log::warn!(
-                "{} and other files number their prompts alike; their prompts stay apart under new numbers, which labels must use",
-                set.files()[0].path().display()
-            );
-        }
+        warn_of_joined_files(&set);
         Ok(Activations { input: FitInput::Files(set) })
     }
 

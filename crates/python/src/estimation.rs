@@ -7,7 +7,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use unmix::{ActivationSource, Encoder, Solver};
 use unmix_data::Fingerprinting;
-use unmix_fitting::{FitFailure, PlannedFit, check_rank, encode as encode_all, size_text};
+use unmix_fitting::{
+    FitFailure, FitInput, PlannedFit, check_rank, encode as encode_all, size_text, warn_of_other_place,
+};
 
 use crate::activations::Activations;
 use crate::computing::computing;
@@ -73,6 +75,9 @@ fn encode<'py>(
             input.neurons(),
             record.features.columns
         )));
+    }
+    if let FitInput::Files(set) = input {
+        warn_of_other_place(&record.run.input.origin, set);
     }
     let options = &record.run.summary.options;
     let penalty = penalty.unwrap_or(if options.solver == Solver::Hals { options.penalty } else { 0.0 });

@@ -124,7 +124,7 @@ fn export(py: Python<'_>, text: Py<Text>, request: Request) -> PyResult<String> 
     let encodes = tool.fits_encoder(encoding);
     let record = if encodes { &text.as_fitted } else { &text.fit };
     let site = Site { model: request.model_name.clone(), layer: request.layer, hook: request.hook.clone() };
-    let site = site.checked(tool, &record.run.input.origin).map_err(of_export)?;
+    let site = site.for_tool(tool, &record.run.input.origin).map_err(of_export)?;
     let fit = py.detach(|| ScaledFit::new(record)).map_err(of_export)?;
     let encoder = if encodes { Some(request.encoder(py, record, &fit)?) } else { None };
     let weights = request.weights.as_ref().map(Py::get);
@@ -159,6 +159,7 @@ fn export(py: Python<'_>, text: Py<Text>, request: Request) -> PyResult<String> 
     to_json(&json!({
         "tool": tool.name(),
         "path": path.to_string_lossy(),
+        "model": site.model,
         "layer": layer,
         "scale": SCALE,
         "files": files,

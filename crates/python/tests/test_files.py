@@ -65,6 +65,30 @@ def test_options_that_a_report_has_no_use_for_are_refused(fit, tmp_path):
         fit.report(tmp_path / "report.html", activations="x.npy")
 
 
+def of_layer(path, layer):
+    """A file of activations that says which layer they are of."""
+    x = np.random.default_rng(layer).standard_normal((40, 16)).astype(np.float32)
+    header = {
+        "__metadata__": {"model": "someone/model", "layer": str(layer)},
+        "x": {"dtype": "F32", "shape": [40, 16], "data_offsets": [0, x.nbytes]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + x.tobytes())
+    return path
+
+
+def test_files_of_different_layers_are_warned_of(tmp_path, caplog):
+    fourth, eighth = (of_layer(tmp_path / f"{layer}.safetensors", layer) for layer in (4, 8))
+    fit = unmix.fit([fourth, eighth], n_components=2, max_iter=2, device="cpu")
+    assert 'the layer is "4" in' in caplog.text and '"8" in' in caplog.text
+    fit = unmix.fit(fourth, n_components=2, max_iter=2, device="cpu")
+    caplog.clear()
+    fit.transform(eighth)
+    assert "of activations of layer 4, but" in caplog.text
+    exported = fit.export("saedashboard", tmp_path / "vectors")
+    assert exported.to_dict()["model"] == "someone/model"
+
+
 @pytest.mark.parametrize("tool", ["saelens", "sparsify", "delphi", "saedashboard", "neuronpedia", "steering"])
 def test_an_export_is_that_of_the_command(fit, command, demo_fit, vocabulary, tmp_path, tool):
     (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
@@ -142,7 +166,7 @@ def down_projection(path):
         (
             lambda fit: fit.export("saedashboard", "s"),
             ValueError,
-            "the model's name and the layer; give model_name= and",
+            "the model's name is not known; the format needs the model's name and the layer; give model_name= and layer=",
         ),
     ],
 )

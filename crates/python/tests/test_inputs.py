@@ -132,6 +132,16 @@ def test_numbers_beyond_float32_are_refused_with_their_place(X):
         unmix.fit(large, **SMALL)
 
 
+def test_rows_of_numbers_below_float32_are_refused_with_their_place(X):
+    small = X.astype(np.float64)
+    small[3, 0] = 1e-300
+    assert bits(unmix.fit(small, **SMALL)) == bits(unmix.fit(small.astype(np.float32), **SMALL))
+    small[250] = 0
+    small[250, 3] = -1e-100
+    with pytest.raises(ValueError, match="row 250 is -1e-100, in column 3, which is too small for float32"):
+        unmix.fit(small, **SMALL)
+
+
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [

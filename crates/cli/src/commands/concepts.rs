@@ -14,6 +14,7 @@ use unmix_interpret::one_line;
 
 use crate::activation_args::ChoiceArgs;
 use crate::failure::Failure;
+use crate::health_lines::warn_of_fit;
 use crate::output::{self, Style, Table, percent};
 use crate::shared_args::SharedArgs;
 use crate::source;
@@ -141,6 +142,7 @@ pub struct Scored {
 /// Runs the command.
 pub fn run(args: &ConceptsArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let fit = read_fit(&args.fit)?;
+    warn_of_fit(&fit.run.summary);
     let labels = PromptLabels::read(&args.labels)?;
     let Scored { scores, fitted, set } = score(&fit, &args.fit, &args.score, &labels)?;
     if shared.json {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use unmix::{ActivationSource, DenseMatrix, Encoder, Solver};
 use unmix_data::{EncodingRecord, Fingerprinting, check_file_target, read_fit, write_encoding};
-use unmix_fitting::encode;
+use unmix_fitting::{encode, warn_of_other_place};
 
 use crate::activation_args::{self, ChoiceArgs, left_out};
 use crate::engine;
@@ -72,7 +72,9 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
         source::open(&args.fit, &fit, &[], &args.choice, "FILE")?.source
     } else {
         let filter = args.choice.filter().unwrap_or_default();
-        activation_args::open(&args.files, args.choice.tensor.as_deref(), &filter)?
+        let set = activation_args::open(&args.files, args.choice.tensor.as_deref(), &filter)?;
+        warn_of_other_place(&fit.run.input.origin, &set);
+        set
     };
     source::check_neurons(&file, &fit, &args.fit)?;
     let engine = engine::open(&shared.engine, reporter)?;

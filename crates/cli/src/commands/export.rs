@@ -15,6 +15,7 @@ use unmix_interpret::{Text, in_reading_order};
 use crate::activation_args::ChoiceArgs;
 use crate::commands::export_tool::ToolOption;
 use crate::failure::Failure;
+use crate::health_lines::warn_of_fit;
 use crate::model::{ModelArgs, warn_of_other_layer};
 use crate::output::{self, Style, Table, bytes};
 use crate::progress::Reporter;
@@ -72,7 +73,8 @@ pub struct ExportArgs {
     #[arg(long, value_name = "ID")]
     pub padding: Option<i64>,
 
-    /// The model's name, as the tool knows it
+    /// The model's name, as the tool knows it [default: that in the files of the activations, but not for neuronpedia,
+    /// which has names of its own]
     #[arg(long, value_name = "NAME")]
     pub model_name: Option<String>,
 
@@ -103,13 +105,14 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
         return Err(unmix_data::Error::Exists(args.out.clone()).into());
     }
     let as_fitted = read_fit(&args.fit)?;
+    warn_of_fit(&as_fitted.run.summary);
     // An encoder is fitted row by row; all else is about prompts.
     let record = if encodes(args) { Cow::Borrowed(&as_fitted) } else { in_reading_order(&as_fitted) };
     let fit = ScaledFit::new(&record)?;
     let origin = &record.run.input.origin;
     let mut layer = args.model.layer(origin);
     let tool = args.to.tool();
-    let site = Site { model: args.model_name.clone(), layer, hook: args.hook.clone() }.checked(tool, origin)?;
+    let site = Site { model: args.model_name.clone(), layer, hook: args.hook.clone() }.for_tool(tool, origin)?;
     if !args.model.is_given() {
         warn_of_other_layer(origin, args.model.layer);
     }
@@ -147,9 +150,9 @@ pub fn run(args: &ExportArgs, shared: &SharedArgs, reporter: &Reporter) -> Resul
     }
     let report = encoder.map(|encoder| encoder.report);
     if shared.json {
-        return output::print_json(&as_json(args, layer, &files, report.as_ref()));
+        return output::print_json(&as_json(args, site.model.as_deref(), layer, &files, report.as_ref()));
     }
-    output::print(&as_text(args, layer, &fit, &files, report.as_ref()))
+    output::print(&as_text(args, &site, layer, &fit, &files, report.as_ref()))
 }
 
 /// Warns that the padding took the place of token ids that delphi cannot decode.
@@ -244,11 +247,18 @@ fn encoder(
     Ok(encoder)
 }
 
-fn as_json(args: &ExportArgs, layer: Option<u32>, files: &[WrittenFile], report: Option<&EncoderReport>) -> Value {
+fn as_json(
+    args: &ExportArgs,
+    model: Option<&str>,
+    layer: Option<u32>,
+    files: &[WrittenFile],
+    report: Option<&EncoderReport>,
+) -> Value {
     json!({
         "fit": output::json_path(&args.fit),
         "to": args.to.tool().name(),
         "out": output::json_path(&args.out),
+        "model": model,
         "layer": layer,
         "scale": SCALE,
         "files": files,
@@ -258,6 +268,7 @@ fn as_json(args: &ExportArgs, layer: Option<u32>, files: &[WrittenFile], report:
 
 fn as_text(
     args: &ExportArgs,
+    site: &Site,
     layer: Option<u32>,
     fit: &ScaledFit,
     files: &[WrittenFile],
@@ -269,6 +280,11 @@ fn as_text(
     }
     let mut text = table.render(Style::stdout());
     text.push_str(&format!("\n{} features of unit norm; the scale is in the coefficients.\n", fit.rank()));
+    if let (None, Some(model)) = (&args.model_name, &site.model) {
+        text.push_str(&format!(
+            "The model is named {model}, as in the files of the activations; --model-name NAME gives it another name.\n"
+        ));
+    }
     if let Some(report) = report {
         let fitted = format!("{:.4}", report.fit_relative_error);
         text.push_str(&match (report.relative_error, report.mean_active) {

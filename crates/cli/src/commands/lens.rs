@@ -15,6 +15,7 @@ use unmix_interpret::{
 use crate::commands::features::check_numbers;
 use crate::failure::Failure;
 use crate::feature_table::{OCCURRENCES, word_list};
+use crate::health_lines::warn_of_fit;
 use crate::model::ModelArgs;
 use crate::output::{self, Style};
 use crate::shared_args::SharedArgs;
@@ -59,6 +60,7 @@ pub struct LensArgs {
 /// Runs the command.
 pub fn run(args: &LensArgs, shared: &SharedArgs) -> Result<(), Failure> {
     let record = read_fit(&args.fit)?;
+    warn_of_fit(&record.run.summary);
     let fit = in_reading_order(&record);
     let features = &fit.features;
     check_numbers(&args.feature, features.rows)?;

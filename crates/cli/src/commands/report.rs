@@ -117,6 +117,7 @@ pub fn run(args: &ReportArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
         None
     };
     let tree = if options.ranks.is_empty() {
+        shared.engine.refuse_gpu_for("`unmix report` without a tree")?;
         None
     } else {
         let engine = engine::open(&shared.engine, reporter)?;

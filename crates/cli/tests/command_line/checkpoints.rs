@@ -221,6 +221,19 @@ fn options_that_a_fit_began_with_are_not_given_again() {
     ] {
         files.refused(&[&["fit", "--resume", &out][..], given].concat(), &[word]);
     }
+    // Only what was given is named.
+    let several = ["fit", "--resume", &out, "--segments", "8", "--penalty", "0.1", "--skip-first", "1"];
+    let error = unmix(&several).expect(2).stderr;
+    for (option, is_given) in [
+        ("--segments", true),
+        ("--penalty", true),
+        ("--skip-first", true),
+        ("--sparsity", false),
+        ("--seed", false),
+        ("--tensor", false),
+    ] {
+        assert_eq!(error.contains(option), is_given, "{option}: {error}");
+    }
 }
 
 #[cfg(target_os = "linux")]

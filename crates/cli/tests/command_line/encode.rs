@@ -67,6 +67,20 @@ fn check_least(fit: &str, encoded: &str, x: &[f32], penalty: f64) {
 }
 
 #[test]
+fn activations_of_another_layer_than_the_fits_are_warned_of() {
+    let files = Files::new();
+    let [fourth, eighth] = ["4", "8"].map(|layer| files.of_place(&format!("{layer}.safetensors"), "m", layer, "resid"));
+    let fit = files.fit(&fourth, "fit", &["-k", "3", "-p", "0.34"]);
+    let told = |file: &str| {
+        let out = files.path("out.safetensors");
+        unmix(&["encode", &fit, file, "--engine", "cpu", "--force", "--out", &out]).expect(0).stderr
+    };
+    let other = told(&eighth);
+    assert!(other.contains("of layer 4, but") && other.contains("8.safetensors holds those of layer 8"), "{other}");
+    assert!(!told(&fourth).contains("layer 4, but"));
+}
+
+#[test]
 fn coefficients_are_the_best_of_at_least_zero_and_residuals_are_what_they_leave() {
     let (files, file, fit) = fitted(&["--solver", "projected-ls"]);
     let other = files.npy("other.npy", &others(), NEURONS);

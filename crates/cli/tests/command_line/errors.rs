@@ -13,6 +13,26 @@ fn failed_fit(files: &Files, args: &[&str], code: i32, words: &[&str]) -> Run {
 }
 
 #[test]
+fn a_gpu_that_was_asked_for_is_not_ignored_by_commands_that_need_none() {
+    let files = Files::new();
+    let fit = files.fit(&files.activations("x.safetensors"), "fit", &["-k", "3", "-p", "0.3"]);
+    let commands: [&[&str]; 6] = [
+        &["features", &fit],
+        &["compare", &fit, &fit],
+        &["lens", &fit, "--model", "m.safetensors"],
+        &["concepts", &fit, "--labels", "labels.json"],
+        &["export", &fit, "--to", "delphi", "--out", "cache"],
+        &["report", &fit, "--out", "report.html"],
+    ];
+    for command in commands {
+        for (given, option) in [(&["--engine", "gpu"][..], "--engine gpu: "), (&["--adapter", "x"], "--adapter: ")] {
+            files.refused(&[command, given].concat(), &[option, command[0], "computes on the CPU alone; leave"]);
+        }
+    }
+    unmix(&["features", &fit, "--engine", "cpu"]).expect(0);
+}
+
+#[test]
 fn a_missing_file_and_a_folder() {
     let files = Files::new();
     let missing = files.path("missing.npy");

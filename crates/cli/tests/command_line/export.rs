@@ -126,6 +126,34 @@ fn the_snippet_for_steering_said_layer_0_where_none_was_given() {
 }
 
 #[test]
+fn an_export_names_the_model_as_the_files_of_the_activations_do_where_the_tool_knows_it_by_that() {
+    let files = Files::new();
+    let fit_of = |name: &str, model: &str| {
+        let file = files.of_place(&format!("{name}.safetensors"), model, "3", "neurons");
+        files.fit(&file, name, &["-k", "3", "-p", "0.34"])
+    };
+    let named = fit_of("named", "someone/model");
+    let out = files.path("out");
+    let export = |fit: &str, tool: &str, more: &[&str]| {
+        unmix(&[&["export", fit, "--to", tool, "--out", &out, "--force"], more].concat())
+    };
+    let run = export(&named, "saedashboard", &[]).expect(0);
+    assert!(run.stdout.contains("someone/model") && run.stdout.contains("--model-name NAME"), "{}", run.stdout);
+    let vectors = std::fs::read_to_string(format!("{out}/vectors.json")).expect("read");
+    let vectors: serde_json::Value = serde_json::from_str(&vectors).expect("JSON");
+    let config = &vectors["config"];
+    assert_eq!((&config["model_name"], &config["hook_layer"]), (&"someone/model".into(), &3.into()));
+    let given = export(&named, "saedashboard", &["--model-name", "other", "--json"]).expect(0).json();
+    assert_eq!(given["model"], "other");
+
+    let tokens = files.tokens();
+    let error = export(&named, "neuronpedia", &["--tokens", &tokens]).expect(2).stderr;
+    assert!(error.contains("someone/model") && error.contains("--model-name NAME"), "{error}");
+    let error = export(&fit_of("path", "./model"), "saedashboard", &[]).expect(2).stderr;
+    assert!(error.contains("./model") && error.contains("--model-name NAME"), "{error}");
+}
+
+#[test]
 fn what_a_tool_needs_is_asked_for() {
     let fit = Fit::new();
     fit.refused(&["--to", "neuronpedia", "--model-name", "m", "--layer", "1"], &["--tokens FILE", "--vocabulary FILE"]);

@@ -137,6 +137,14 @@ impl Files {
         self.write(name, safetensors::serialize(views, None).expect("a file"))
     }
 
+    /// The values of [`Files::activations`] in a file that says where in a model they are from.
+    pub fn of_place(&self, name: &str, model: &str, layer: &str, site: &str) -> String {
+        let place = [("model", model), ("layer", layer), ("site", site)].map(|(key, value)| (key.into(), value.into()));
+        let bytes: Vec<u8> = values().iter().flat_map(|value| value.to_le_bytes()).collect();
+        let view = TensorView::new(Dtype::F32, vec![TOKENS, NEURONS], &bytes).expect("a tensor");
+        self.write(name, safetensors::serialize([("activations", view)], Some(place.into())).expect("a file"))
+    }
+
     /// A batch of prompts, [TOKENS / PROMPT, PROMPT, NEURONS], and a mask of f32 beside it.
     pub fn batch(&self, name: &str, values: &[f32], mask: &[f32]) -> String {
         let prompts = TOKENS / PROMPT;

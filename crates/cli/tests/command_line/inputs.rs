@@ -144,6 +144,29 @@ fn a_mask_beside_a_matrix_leaves_out_padding_too() {
 }
 
 #[test]
+fn files_from_different_places_in_a_model_are_warned_of() {
+    let files = Files::new();
+    let [fourth, eighth] = ["4", "8"].map(|layer| files.of_place(&format!("{layer}.safetensors"), "m", layer, "resid"));
+    let fit = |second: &str, out: &str| {
+        let out = files.path(out);
+        unmix(&["fit", &fourth, second, "-k", "3", "-p", "0.34", "--engine", "cpu", "--out", &out]).expect(0).stderr
+    };
+    let inspected = unmix(&["inspect", &fourth, &eighth]).expect(0).stderr;
+    for told in [fit(&eighth, "both"), inspected] {
+        let said = format!("the layer is \"4\" in {fourth} and \"8\" in {eighth}; give the files of one place");
+        assert!(told.contains(&said), "{told}");
+    }
+    assert_eq!(run_of(&files.path("both"))["input"]["origin"], serde_json::json!({"model": "m", "site": "resid"}));
+    // Files that say nothing, or the same, are no mistake.
+    let same = files.of_place("same.safetensors", "m", "4", "resid");
+    let silent = files.with_columns("silent.safetensors", &[("activations", &values(), &[TOKENS, NEURONS])], &[]);
+    for (file, out) in [(same, "same"), (silent, "silent")] {
+        let told = fit(&file, out);
+        assert!(!told.contains("not from one place"), "{told}");
+    }
+}
+
+#[test]
 fn the_strongest_token_has_its_row_in_the_file() {
     let files = Files::new();
     let mut x = values();
@@ -198,4 +221,10 @@ fn features_that_explain_nothing_are_warned_of() {
     );
     let ordinary = fit_of("ordinary", 1.0);
     assert!(!ordinary.contains("explain less than"), "{ordinary}");
+    // They are still known when the fit is read.
+    let table = unmix(&["features", &files.path("tiny")]).expect(0).stdout;
+    assert!(table.contains("warning: the features explain less than 0.1%"), "{table}");
+    let (fit, out) = (files.path("tiny"), files.path("sae"));
+    let export = ["export", &fit, "--to", "saelens", "--architecture", "matching-pursuit", "--out", &out];
+    assert!(unmix(&export).expect(0).stderr.contains("the features explain less than 0.1%"));
 }

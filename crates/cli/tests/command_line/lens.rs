@@ -1,6 +1,6 @@
 //! `unmix lens`, on a fit of three features and weights that make their tokens known.
 
-use crate::harness::{Files, NEURONS, Run, TOKENS, run_of, unmix, values};
+use crate::harness::{Files, NEURONS, Run, run_of, unmix};
 
 /// Width of the residual stream, and tokens.
 const WIDTH: usize = 5;
@@ -181,12 +181,8 @@ fn one_expert_of_several_is_read() {
 
 /// A fit of activations whose file names layer 1 of a model, and a site.
 fn fit_at(s: &Setup, site: &str) -> String {
-    let origin =
-        [("model", "tiny"), ("layer", "1"), ("site", site)].map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let bytes: Vec<u8> = values().iter().flat_map(|value| value.to_le_bytes()).collect();
-    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![TOKENS, NEURONS], &bytes);
-    let file = safetensors::serialize([("activations", view.expect("a tensor"))], Some(origin.into())).expect("a file");
-    s.files.fit(&s.files.write(&format!("{site}.safetensors"), file), site, &["-k", "3", "-p", "0.34"])
+    let file = s.files.of_place(&format!("{site}.safetensors"), "tiny", "1", site);
+    s.files.fit(&file, site, &["-k", "3", "-p", "0.34"])
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn record(seed: u64) -> FitRecord {
         seconds_curve: vec![4.1e-4, 7.3e-4, 1.1e-3],
         objective_curve: vec![2.0 / 7.0],
         revived: vec![(1, 0)],
+        unsettled_tokens: 0,
         dead_features: vec![1],
         feature_statistics: vec![
             FeatureStatistics {

@@ -265,6 +265,24 @@ fn f64_beyond_f32_is_refused_where_it_stands() {
 }
 
 #[test]
+fn rows_of_f64_that_are_all_below_f32_are_refused_where_they_stand() {
+    for tiny in [1e-100f64, -3e-42] {
+        for (order, at) in [(false, 3usize), (true, 1)] {
+            let mut wide = [1.0f64, 2.0, 3.0, 4.0, 5.0, 6.0];
+            let row: [usize; 3] = if order { [1, 3, 5] } else { [3, 4, 5] };
+            row.iter().for_each(|&element| wide[element] = 0.0);
+            wide[at] = tiny;
+            let file = open("w.npy", &npy(1, "<f8", order, &[2, 3], &f64s(&wide)), None).expect("opened");
+            let text = unmix_data::fingerprint(&file).expect_err("refused").to_string();
+            assert!(text.contains(&format!("row 1 is {tiny:e}, in column 0")) && text.contains("multiply"), "{text}");
+        }
+    }
+    // A tiny number beside others of its row is nothing, and zeros are zeros.
+    let file = open("w.npy", &npy(1, "<f8", false, &[2, 3], &f64s(&[1e-300, 1.0, 0.0, 0.0, -0.0, 0.0])), None);
+    assert_eq!(values(&file.expect("opened"), 2), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
 fn rows_outside_are_refused() {
     let file = open("x.npy", &npy(1, "<f4", false, &[2, 3], &f32s(&SIX)), None).expect("opened");
     assert!(file.read_rows(1..3, &mut [0; 24]).is_err());

@@ -10,7 +10,7 @@ use unmix::DenseMatrix;
 
 use super::saelens::provenance;
 use super::written::{begin, number, numbers, write_json, write_numbers};
-use super::{ExportError, ScaledFit, Site, WrittenFile};
+use super::{ExportError, ScaledFit, Site, Tool, WrittenFile};
 use crate::distribution::bin_of;
 use crate::neurons::strongest_of;
 use crate::rows::nonzeros;
@@ -65,7 +65,7 @@ pub fn neuronpedia(
     options: &NeuronpediaOptions,
     force: bool,
 ) -> Result<Vec<WrittenFile>, ExportError> {
-    let (model, layer) = site.required("neuronpedia")?;
+    let (model, layer) = site.required(Tool::Neuronpedia, None)?;
     let counts = [
         ("the list of logits", logits.map_or(fit.rank(), <[LensWords]>::len), fit.rank(), "features"),
         ("the text", text.rows(), fit.tokens(), "tokens"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::saelens::provenance;
 use super::written::{begin, numbers, write_numbers};
-use super::{ExportError, ScaledFit, Site, WrittenFile};
+use super::{ExportError, ScaledFit, Site, Tool, WrittenFile};
 use crate::Prompts;
 
 const VECTORS: &str = "vectors.json";
@@ -17,7 +17,7 @@ const VECTORS: &str = "vectors.json";
 /// # Errors
 /// If model or layer are not given, or the folder cannot be written.
 pub fn saedashboard(dir: &Path, fit: &ScaledFit, site: &Site, force: bool) -> Result<Vec<WrittenFile>, ExportError> {
-    let (model, layer) = site.required("saedashboard")?;
+    let (model, layer) = site.required(Tool::Saedashboard, None)?;
     let prompts = Prompts::of(fit.tokens(), &fit.columns);
     let longest = prompts.ranges().map(|rows| rows.len()).max().unwrap_or(0);
     let names: Vec<String> = (0..fit.rank()).map(|k| format!("feature_{k}")).collect();

@@ -16,33 +16,42 @@ pub struct Site {
 }
 
 impl Site {
-    /// This place of activations from `origin`, for a tool.
+    /// This place of activations from `origin`, for a tool. If no name of the model is given, it is that in `origin`, unless the tool does
+    /// not know the model by that.
     ///
     /// # Errors
-    /// If the tool names a hook, none is given, and the activations are known to be of another site than the default hook's.
-    pub fn checked(self, tool: Tool, origin: &Origin) -> Result<Site, ExportError> {
-        match (origin.other_site(), &self.hook) {
-            (Some(site), None) if tool.names_hook() => Err(ExportError::Missing {
+    /// If the tool names a hook, none is given, and the activations are known to be of another site than the default hook's. If the tool
+    /// needs the model's name or the layer, and it is not known.
+    pub fn for_tool(mut self, tool: Tool, origin: &Origin) -> Result<Site, ExportError> {
+        if let (Some(site), None, true) = (origin.other_site(), &self.hook, tool.names_hook()) {
+            return Err(ExportError::Missing {
                 target: tool.name(),
                 missing: format!(
                     "the fit is of activations at `{site}`, and the default is the hook of the MLP's neurons"
                 ),
                 advice: "name the hook".to_owned(),
-            }),
-            _ => Ok(self),
+            });
         }
+        let known = origin.model.as_deref();
+        self.model = self.model.or_else(|| known.filter(|name| tool.knows_model(name)).map(str::to_owned));
+        if tool.needs_place() {
+            self.required(tool, known)?;
+        }
+        Ok(self)
     }
 
-    /// Model and layer, for a target that needs both.
-    pub(super) fn required(&self, target: &'static str) -> Result<(&str, u32), ExportError> {
-        match (&self.model, self.layer) {
-            (Some(model), Some(layer)) => Ok((model, layer)),
-            (model, _) => Err(ExportError::Missing {
-                target,
-                missing: format!("the {} is not known", if model.is_none() { "model's name" } else { "layer" }),
-                advice: "the format needs both; give --model-name NAME and --layer N".to_owned(),
-            }),
-        }
+    /// Model and layer, for a tool that needs both. The files of the activations have the name `known` for the model.
+    pub(super) fn required(&self, tool: Tool, known: Option<&str>) -> Result<(&str, u32), ExportError> {
+        let missing = match (&self.model, self.layer, known) {
+            (Some(model), Some(layer), _) => return Ok((model, layer)),
+            (Some(_), None, _) => "the layer is not known".to_owned(),
+            (None, _, None) => "the model's name is not known".to_owned(),
+            (None, _, Some(name)) => {
+                format!("the files of the activations call the model {name:?}, and the tool calls it otherwise")
+            }
+        };
+        let advice = "the format needs the model's name and the layer; give --model-name NAME and --layer N".to_owned();
+        Err(ExportError::Missing { target: tool.name(), missing, advice })
     }
 
     /// The hook, as TransformerLens calls it: the one given, or `blocks.L.mlp.hook_post`.

@@ -1,5 +1,7 @@
 //! The tools that files can be written for, and what each of them needs.
 
+use std::path::Path;
+
 /// A tool that files can be written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
@@ -64,6 +66,18 @@ impl Tool {
     /// Whether the export names the hook, or the module, of the activations.
     pub const fn names_hook(self) -> bool {
         matches!(self, Tool::Saelens | Tool::Delphi | Tool::Saedashboard)
+    }
+
+    /// Whether the export must name the model and the layer.
+    pub const fn needs_place(self) -> bool {
+        matches!(self, Tool::Saedashboard | Tool::Neuronpedia)
+    }
+
+    /// Whether the tool knows a model by the name that files of activations have for it, which is that of transformers or TransformerLens.
+    /// Neuronpedia has names of its own. A path is no name for others.
+    pub fn knows_model(self, name: &str) -> bool {
+        let is_path = Path::new(name).is_absolute() || name.starts_with('.');
+        self.names_hook() && !is_path
     }
 
     /// Whether an encoder is fitted to the activations, row by row.

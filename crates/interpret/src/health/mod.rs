@@ -38,7 +38,7 @@ pub struct Health {
     pub low_share: Vec<usize>,
     /// Features that stand for a single token of the vocabulary. Empty if token ids are not known.
     pub token_identity: Vec<TokenIdentity>,
-    /// Neurons that at least one feature uses.
+    /// Neurons that at least one living feature uses.
     pub used_neurons: usize,
     /// The neurons that most features share, most shared first.
     pub shared_neurons: Vec<SharedNeuron>,
@@ -83,7 +83,7 @@ pub fn health(
 
     let mut shares: Vec<f64> = alive.iter().map(|&k| statistics[k].active_share).collect();
     shares.sort_by(f64::total_cmp);
-    let neurons = NeuronUse::of(features, alive.len());
+    let neurons = NeuronUse::of(features, &alive);
     Health {
         dead: (0..rank).filter(|&k| is_dead[k]).collect(),
         median_active_share: shares.get(shares.len() / 2).copied().unwrap_or(0.0),
@@ -137,7 +137,8 @@ mod tests {
         let strongest = found.duplicates[0];
         assert_eq!((strongest.first, strongest.second), (0, 1));
         assert!(strongest.cosine < -0.999);
-        assert_eq!(found.used_neurons, 4);
+        // The dead feature alone uses neuron 2.
+        assert_eq!(found.used_neurons, 3);
         assert_eq!(found.shared_neurons[0], SharedNeuron { neuron: 1, features: vec![0, 1, 3] });
         // Pairs of living features: (0, 1) share both of 2 neurons; (0, 3) and (1, 3) share one of 3.
         assert!((found.mean_overlap - (1.0 + 1.0 / 3.0 + 1.0 / 3.0) / 3.0).abs() < 1e-12);

@@ -40,10 +40,10 @@ pub(super) struct NeuronUse {
 }
 
 impl NeuronUse {
-    /// The use of neurons by the features Z [K, d]. `alive` of the features are not dead.
-    pub fn of(features: &DenseMatrix, alive: usize) -> NeuronUse {
+    /// The use of neurons by those of the features Z [K, d] that are `alive`.
+    pub fn of(features: &DenseMatrix, alive: &[usize]) -> NeuronUse {
         let mut users: Vec<Vec<usize>> = vec![Vec::new(); features.columns];
-        for k in 0..features.rows {
+        for &k in alive {
             neurons(features, k).for_each(|j| users[j].push(k));
         }
         let used = users.iter().filter(|users| !users.is_empty()).count();
@@ -55,8 +55,8 @@ impl NeuronUse {
             .map(|(neuron, features)| SharedNeuron { neuron, features })
             .collect();
         shared.sort_by_key(|s| (Reverse(s.features.len()), s.neuron));
-        let least = (OUTLIER_NEURON_SHARE * alive as f64).max(OUTLIER_TIMES * mean);
-        let outliers = if alive < LEAST_FEATURES {
+        let least = (OUTLIER_NEURON_SHARE * alive.len() as f64).max(OUTLIER_TIMES * mean);
+        let outliers = if alive.len() < LEAST_FEATURES {
             Vec::new()
         } else {
             shared.iter().take_while(|s| s.features.len() as f64 > least).map(|s| s.neuron).collect()
@@ -74,7 +74,11 @@ fn neurons(features: &DenseMatrix, feature: usize) -> impl Iterator<Item = usize
 /// The share of neurons that two of the features `alive` both use: the mean over all pairs.
 pub(super) fn mean_overlap(features: &DenseMatrix, alive: &[usize]) -> f64 {
     let sets: Vec<Vec<usize>> = alive.iter().map(|&k| neurons(features, k).collect()).collect();
-    let pairs = (sets.len() * sets.len().saturating_sub(1) / 2).max(1) as f64;
+    if sets.len() < 2 {
+        // There are no pairs, whose sum would be -0.
+        return 0.0;
+    }
+    let pairs = (sets.len() * (sets.len() - 1) / 2) as f64;
     let sum: f64 = (0..sets.len())
         .into_par_iter()
         .map(|a| {
@@ -137,14 +141,14 @@ mod tests {
             row[if k < 3 { 8 } else { 7 }] = -1.0;
         }
         let features = DenseMatrix { rows: 20, columns: 40, values };
-        let found = NeuronUse::of(&features, 20);
+        let found = NeuronUse::of(&features, &(0..20).collect::<Vec<_>>());
         assert_eq!((found.outliers, found.shared[0].neuron, found.shared[0].features.len()), (vec![7], 7, 17));
         assert_eq!(found.used, 22);
         // If features keep every neuron, they share every neuron.
         let full = DenseMatrix { values: vec![1.0; 20 * 40], ..features };
-        assert_eq!(NeuronUse::of(&full, 20).outliers, [0; 0]);
+        assert_eq!(NeuronUse::of(&full, &(0..20).collect::<Vec<_>>()).outliers, [0; 0]);
         let few = DenseMatrix { rows: 3, columns: 40, values: full.values[..120].to_vec() };
-        assert_eq!(NeuronUse::of(&few, 3).outliers, [0; 0]);
+        assert_eq!(NeuronUse::of(&few, &[0, 1, 2]).outliers, [0; 0]);
     }
 
     #[test]

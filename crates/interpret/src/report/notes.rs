@@ -14,7 +14,9 @@ const MOST: f64 = 0.5;
 /// warn of.
 pub fn health_notes(health: &Health, summary: &FitSummary) -> Vec<HealthNote> {
     let alive = summary.feature_statistics.len().saturating_sub(health.dead.len());
-    let mut notes = vec![dead(health), copies(&health.duplicates)];
+    let mut notes: Vec<HealthNote> =
+        summary.warning().map(|found| warning(found.text, found.advice, &[])).into_iter().collect();
+    notes.extend([dead(health), copies(&health.duplicates)]);
     if alive > 0 {
         notes.push(density(health, &summary.options));
     }
@@ -212,6 +214,7 @@ mod tests {
             seconds_curve: Vec::new(),
             objective_curve: Vec::new(),
             revived: Vec::new(),
+            unsettled_tokens: 0,
             dead_features: Vec::new(),
             feature_statistics: vec![FeatureStatistics::default(); rank],
             options,
@@ -222,6 +225,19 @@ mod tests {
     fn notes(health: &Health, level: HealthLevel) -> Vec<HealthNote> {
         let notes = health_notes(health, &summary(10, Solver::ProjectedLs));
         notes.into_iter().filter(|note| note.level == level).collect()
+    }
+
+    #[test]
+    fn a_fit_whose_coefficients_have_not_settled_or_that_explains_nothing_is_warned_of_first() {
+        let health = Health::default();
+        let first = |summary: FitSummary| health_notes(&health, &summary)[0].text.clone();
+        let ordinary = summary(10, Solver::Hals);
+        assert!(first(FitSummary { unsettled_tokens: 11, ..ordinary.clone() }).starts_with("11 of 100 tokens"));
+        assert!(!first(FitSummary { unsettled_tokens: 10, ..ordinary.clone() }).contains("settled"));
+        assert!(first(FitSummary { relative_error: 0.9995, ..ordinary.clone() }).contains("explain less than 0.1%"));
+        // Nothing is to be explained.
+        let empty = FitSummary { relative_error: 0.0, squared_norm: 0.0, ..ordinary };
+        assert!(first(empty).starts_with("all activations are zero"));
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub fn record(features: DenseMatrix, coefficients: DenseMatrix, columns: TokenCo
         seconds_curve: vec![0.05, 0.1],
         objective_curve: Vec::new(),
         revived: Vec::new(),
+        unsettled_tokens: 0,
         dead_features: dead.collect(),
         feature_statistics: statistics,
         options: SemiNmf::new(rank as u32).options(features.columns as u32),

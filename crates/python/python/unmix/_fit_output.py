@@ -164,7 +164,8 @@ class FitOutput(FitText):
         layer : int, optional
             The layer of the activations, from 0. By default the one that their files named.
         model_name : str, optional
-            The model's name, as the tool knows it.
+            The model's name, as the tool knows it. By default the one that the files of the activations name, but not for
+            neuronpedia, which has names of its own.
         hook : str, optional
             Name of the hook or module. By default that of the layer's MLP activations.
         splits : int, optional

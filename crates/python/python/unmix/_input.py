@@ -147,13 +147,23 @@ def _narrowed(array: NDArray[Any], name: str) -> NDArray[np.float32]:
 
 
 def _check_range(wide: NDArray[Any], narrow: NDArray[np.float32], start: int, name: str) -> None:
-    """Refuse finite numbers that became infinite. Numbers that are not finite are told by the fit."""
+    """Refuse finite numbers that became infinite, and rows whose numbers are all too small. Numbers that are not finite are told by the fit."""
     lost = np.isinf(narrow) & np.isfinite(wide)
     if lost.any():
         row, column = np.argwhere(lost)[0]
         raise ValueError(
             f"{name}: the number {wide[row, column]} in row {start + row}, column {column} is too large for float32, in which the "
             "engine computes; multiply the activations by a constant"
+        )
+    # A row of integers is zero, or has a number of at least 1.
+    small = np.flatnonzero(np.abs(narrow).max(axis=1) < np.finfo(np.float32).smallest_normal)
+    lost = wide[small] != 0
+    if lost.any():
+        row = small[np.argwhere(lost)[0][0]]
+        column = np.abs(wide[row]).argmax()
+        raise ValueError(
+            f"{name}: the largest number of row {start + row} is {wide[row, column]}, in column {column}, which is too small for float32, "
+            "in which the engine computes; multiply the activations by a constant, or set the rows to zero that should be zero"
         )
 
 

@@ -73,10 +73,8 @@ class Export:
 
 def export(text: _unmix.Text, request: dict[str, Any]) -> Export:
     """Write files for a tool; see :meth:`unmix.Fit.export`."""
-    tool = string("tool", request["tool"])
-    if tool in ("saedashboard", "neuronpedia") and (request["model_name"] is None or request["layer"] is None):
-        raise ValueError(f"{tool}: the format needs the model's name and the layer; give model_name= and layer=")
     checked = {
+        "tool": string("tool", request["tool"]),
         "path": path("path", request["path"]),
         "splits": optional_whole("splits", request["splits"]),
         "padding": optional_whole("padding", request["padding"]),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Command, Id};
 use unmix::Consensus;
 
 use super::solver_args::SolverArgs;
@@ -24,6 +24,7 @@ use crate::number_args::{duration, share};
     override_usage = "unmix fit [OPTIONS] --rank <K> --out <DIR> <FILE>...\n       unmix fit --resume <DIR> [--memory <SIZE>]"
 )]
 #[command(mut_arg("files", |files| files.required(false).required_unless_present("resume")))]
+#[command(mut_arg("resume", |resume| resume.conflicts_with_all(ids_of_a_new_fit())))]
 #[command(after_long_help = "Examples:
   unmix fit activations.safetensors --rank 100 --out fit
   unmix fit shards/ --rank 400 --out fit
@@ -51,8 +52,16 @@ pub struct FitArgs {
     /// Go on with the unfinished fit of the folder DIR, from its latest checkpoint. On the same engine and device, the
     /// result is the same as without the interruption. The options of the fit are those with which it began, but for --memory
     /// and --stream, which may be given anew
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "ChoiceArgs", "NewFitArgs", "SolverArgs"], help_heading = "Checkpoints")]
+    #[arg(long, value_name = "DIR", help_heading = "Checkpoints")]
     pub resume: Option<PathBuf>,
+}
+
+/// The arguments with which a fit begins, and which it cannot be given when it goes on. They are named one by one, because clap's error for
+/// a conflict with a group lists the whole group.
+fn ids_of_a_new_fit() -> Vec<Id> {
+    let command = ActivationArgs::augment_args(Command::new("fit"));
+    let command = SolverArgs::augment_args(NewFitArgs::augment_args(command));
+    command.get_arguments().map(|argument| argument.get_id().clone()).collect()
 }
 
 /// The options of a new fit.
