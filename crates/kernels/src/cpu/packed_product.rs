@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::operands::{AHEAD, Operands};
 use super::shares::{add, contiguous, for_each_share};
 use super::words::{Arithmetic, Processor, Task};
-use super::{prefetch, with_scratch};
+use super::{prefetch, splat, with_scratch};
 use crate::ElementType;
 
 /// Words of a block for each neuron. A strip of X stays in the first-level cache while the tiles of Y pass by.
@@ -292,8 +292,8 @@ fn tile_product<S: Simd, A: Arithmetic<S>, const TILE: usize>(
     let (strip, _) = strip.as_chunks::<STRIP_VECTORS>();
     let (tile, _) = tile.as_chunks::<TILE>();
     for (x, y) in strip.iter().zip(tile) {
-        for (sums, &y) in sums.iter_mut().zip(y) {
-            let y = simd.splat_f32s(y);
+        for (feature, sums) in sums.iter_mut().enumerate() {
+            let y = splat(simd, y, feature);
             for (sum, &x) in sums.iter_mut().zip(x) {
                 *sum = arithmetic.multiply_add(simd, x, y, *sum);
             }
