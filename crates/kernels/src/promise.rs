@@ -7,7 +7,7 @@ pub enum Precision {
     #[default]
     F32,
     /// Both operands may be rounded to bf16, which has 8 significant bits, or to more bits, where that is faster: on the CPU with AMX
-    /// or AVX512-BF16, on GPUs with cooperative matrices. The error of a sum of n products of about one size is about 0.002/√n of the sum.
+    /// or AVX512-BF16 (but for Intel's), on GPUs with cooperative matrices. The error of a sum of n products of about one size is about 0.002/√n of the sum.
     Bf16,
 }
 

@@ -20,7 +20,8 @@ pub fn uses_amx() -> bool {
 }
 
 /// Whether dense products of operands that may be rounded run on vectors of bf16 pairs. They do if the processor has
-/// AVX512-BF16, does not use AMX, and vectors are not restricted. Results depend on it in their last digits.
+/// AVX512-BF16, is not one of Intel, does not use AMX, and vectors are not restricted. Results depend on it in their last
+/// digits. Intel's processors multiply pairs more slowly than f32.
 pub fn multiplies_bf16() -> bool {
     !uses_amx() && Processor::bf16().is_some()
 }
@@ -46,6 +47,8 @@ pub(super) mod tests {
     use super::*;
     use crate::ElementType;
     use crate::cpu::Elements;
+    #[cfg(target_arch = "x86_64")]
+    use crate::cpu::bf16_pairs::Bf16Pairs;
 
     /// Numbers without a pattern, some of them zero.
     pub fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f32> {
@@ -62,11 +65,23 @@ pub(super) mod tests {
     /// Every way that this processor has.
     fn ways() -> Vec<(&'static str, Way)> {
         let mut ways: Vec<(&str, Way)> = vec![("vectors", vector_product)];
+        #[cfg(target_arch = "x86_64")]
+        if Bf16Pairs::new().is_some() {
+            ways.push(("pairs", pair_product));
+        }
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if amx_product::available() {
             ways.push(("AMX", amx_product::amx_product));
         }
         ways
+    }
+
+    /// The product on pairs, also where they are not fast. They only serve operands that may be rounded.
+    #[cfg(target_arch = "x86_64")]
+    fn pair_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
+        let pairs = Bf16Pairs::new().filter(|_| operands.precision == Precision::Bf16);
+        let processor = pairs.map_or_else(Processor::f32, Processor::Bf16);
+        packed_product::packed_product(processor, operands, out, accumulate);
     }
 
     pub fn encoded(element: ElementType, values: &[f32]) -> Vec<u8> {

@@ -5,6 +5,8 @@
 //! registers meanwhile. What is packed are words, which hold a number of one token, or rounded numbers of two
 //! (`words.rs`).
 
+use std::ops::Range;
+
 use faer::MatMut;
 use pulp::Simd;
 use rayon::prelude::*;
@@ -12,7 +14,7 @@ use rayon::prelude::*;
 use super::operands::{AHEAD, Operands};
 use super::shares::{add, contiguous, for_each_share};
 use super::words::{Arithmetic, Processor, Task};
-use super::{prefetch, with_scratch};
+use super::{prefetch, splat, with_scratch};
 use crate::ElementType;
 
 /// Words of a block for each neuron. A strip of X stays in the first-level cache while the tiles of Y pass by.
@@ -28,6 +30,8 @@ const SHARE_NEURONS: usize = 256;
 /// Words that a thread holds at once: a block of its neurons and their sums. They take most of a second-level cache of
 /// 512 KiB.
 const SHARE_WORDS: usize = 96 << 10;
+/// Columns of the result that are fetched ahead. A share of a column is too short for the processor to do this by itself.
+const COLUMNS_AHEAD: usize = 8;
 /// Features of the widest tile.
 const WIDEST_TILE: usize = 12;
 
@@ -139,6 +143,9 @@ impl Product<'_> {
             sums.fill(0.0);
             processor.run(Share { product: self, neuron, width, padded, row, packed, sums });
             for (feature, sums) in sums.chunks_exact(padded).enumerate() {
+                if feature + COLUMNS_AHEAD < rank {
+                    prefetch(bytemuck::cast_slice(contiguous(out.as_mut().col_mut(feature + COLUMNS_AHEAD))));
+                }
                 add(contiguous(out.as_mut().col_mut(feature)), sums, self.operands.scale, self.accumulate);
             }
         });
@@ -177,11 +184,12 @@ impl Task for Share<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd, A: Arithmetic<S>>(mut self, simd: S, arithmetic: A) {
-        let PackedCoefficients { words, tokens, rank, .. } = self.product.coefficients;
+        let &PackedCoefficients { words, tokens, rank, .. } = self.product.coefficients;
+        let block_tokens = BLOCK_WORDS * A::TOKENS;
+        let tokens_of = |block| block * block_tokens..tokens.min((block + 1) * block_tokens);
         for (block, words) in words.chunks(BLOCK_WORDS * rank).enumerate() {
-            let first = block * BLOCK_WORDS * A::TOKENS;
-            self.pack(simd, arithmetic, first, (BLOCK_WORDS * A::TOKENS).min(tokens - first));
-            self.multiply(simd, arithmetic, words, words.len() / rank, block > 0);
+            self.pack(simd, arithmetic, tokens_of(block));
+            self.multiply(simd, arithmetic, words, words.len() / rank, block > 0, tokens_of(block + 1));
         }
     }
 }
@@ -189,20 +197,22 @@ impl Task for Share<'_, '_> {
 impl Share<'_, '_> {
     /// Decodes a block of tokens into strips. In each strip, one word of each neuron follows the other.
     #[inline(always)]
-    fn pack<S: Simd, A: Arithmetic<S>>(&mut self, _: S, arithmetic: A, first: usize, tokens: usize) {
+    fn pack<S: Simd, A: Arithmetic<S>>(&mut self, _: S, arithmetic: A, tokens: Range<usize>) {
         let strip = STRIP_VECTORS * S::F32_LANES;
         let (width, padded) = (self.width, self.width.next_multiple_of(strip));
-        let words = tokens.div_ceil(A::TOKENS);
+        let words = tokens.len().div_ceil(A::TOKENS);
         self.row[width..].fill(0.0);
         let Product { operands, first_row, .. } = self.product;
         let (activations, end) = (operands.activations, operands.first_row + operands.rows);
         for word in 0..words {
             let elements = std::array::from_fn(|place| {
-                let (token, row) = (word * A::TOKENS + place, first_row + first + word * A::TOKENS + place);
-                if place >= A::TOKENS || token >= tokens {
+                let token = tokens.start + word * A::TOKENS + place;
+                if place >= A::TOKENS || token >= tokens.end {
                     return &[][..];
                 }
-                if row + AHEAD < end {
+                let row = first_row + token;
+                // Later blocks were fetched while the block before was multiplied.
+                if tokens.start == 0 && row + AHEAD < end {
                     prefetch(activations.bytes(row + AHEAD, self.neuron, width));
                 }
                 activations.bytes(row, self.neuron, width)
@@ -214,6 +224,7 @@ impl Share<'_, '_> {
         }
     }
 
+    /// Multiplies a block of tokens, and meanwhile fetches the activations of the tokens `ahead`.
     #[inline(always)]
     fn multiply<S: Simd, A: Arithmetic<S>>(
         &mut self,
@@ -222,16 +233,23 @@ impl Share<'_, '_> {
         coefficients: &[f32],
         words: usize,
         accumulate: bool,
+        mut ahead: Range<usize>,
     ) {
         let strip = STRIP_VECTORS * S::F32_LANES;
-        let padded = self.padded;
-        for (index, packed) in self.packed.chunks_exact(words * strip).take(self.width.div_ceil(strip)).enumerate() {
+        let (padded, strips) = (self.padded, self.width.div_ceil(strip));
+        let Product { operands, first_row, .. } = self.product;
+        // A few tokens with each tile, because a processor waits for few cache lines at a time.
+        let at_once = ahead.len().div_ceil(strips * self.product.coefficients.tiles.len());
+        for (index, packed) in self.packed.chunks_exact(words * strip).take(strips).enumerate() {
             let (packed, _) = S::as_simd_f32s(packed);
             let first = index * strip;
             let (mut feature, mut rest) = (0, coefficients);
             for &tile in &self.product.coefficients.tiles {
                 let (y, others) = rest.split_at(words * tile);
-                if self.product.operands.symmetric && feature + tile <= self.neuron + first {
+                for token in ahead.by_ref().take(at_once) {
+                    prefetch(operands.activations.bytes(first_row + token, self.neuron, self.width));
+                }
+                if operands.symmetric && feature + tile <= self.neuron + first {
                     (feature, rest) = (feature + tile, others);
                     continue;
                 }
@@ -274,8 +292,8 @@ fn tile_product<S: Simd, A: Arithmetic<S>, const TILE: usize>(
     let (strip, _) = strip.as_chunks::<STRIP_VECTORS>();
     let (tile, _) = tile.as_chunks::<TILE>();
     for (x, y) in strip.iter().zip(tile) {
-        for (sums, &y) in sums.iter_mut().zip(y) {
-            let y = simd.splat_f32s(y);
+        for (feature, sums) in sums.iter_mut().enumerate() {
+            let y = splat(simd, y, feature);
             for (sum, &x) in sums.iter_mut().zip(x) {
                 *sum = arithmetic.multiply_add(simd, x, y, *sum);
             }

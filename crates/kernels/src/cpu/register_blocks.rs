@@ -3,7 +3,7 @@
 
 use pulp::Simd;
 
-use super::LANES;
+use super::{LANES, splat};
 
 /// Features of a block. Room for whole squares of [`LANES`] features is also room for whole blocks.
 pub(crate) const BLOCK: usize = 8;
@@ -56,8 +56,8 @@ pub(crate) fn subtract_products<S: Simd, const V: usize>(
     vectors: impl Iterator<Item = [S::f32s; V]>,
 ) {
     for (factors, vectors) in block.iter().zip(vectors) {
-        for (sums, &factor) in sums.iter_mut().zip(factors) {
-            add_product(simd, sums, factor, vectors);
+        for (feature, sums) in sums.iter_mut().enumerate() {
+            add_vectors(simd, sums, splat(simd, factors, feature), vectors);
         }
     }
 }
@@ -70,7 +70,12 @@ pub(crate) fn add_product<S: Simd, const V: usize>(
     factor: f32,
     vectors: [S::f32s; V],
 ) {
-    let factor = simd.splat_f32s(factor);
+    add_vectors(simd, sums, simd.splat_f32s(factor), vectors);
+}
+
+/// sums += factor · vectors, with the factor in all lanes.
+#[inline(always)]
+fn add_vectors<S: Simd, const V: usize>(simd: S, sums: &mut [S::f32s; V], factor: S::f32s, vectors: [S::f32s; V]) {
     for (sum, vector) in sums.iter_mut().zip(vectors) {
         *sum = simd.mul_add_e_f32s(factor, vector, *sum);
     }

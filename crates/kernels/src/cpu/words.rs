@@ -42,10 +42,10 @@ impl Processor {
         Self::F32(arch())
     }
 
-    /// Rounds to bf16, if this processor multiplies pairs of them, and vectors are not restricted.
+    /// Rounds to bf16, if this processor multiplies pairs of them faster than f32, and vectors are not restricted.
     pub fn bf16() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        return Bf16Pairs::new().map(Self::Bf16);
+        return Bf16Pairs::if_fast().map(Self::Bf16);
         #[cfg(not(target_arch = "x86_64"))]
         None
     }
