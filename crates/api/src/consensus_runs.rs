@@ -28,11 +28,9 @@ use crate::{Error, Options, Progress, Stage, kmeans};
 /// The first iterations of a run.
 const FIRST: Sampling = Sampling { every: 5, fewest: 15 };
 /// Runs that see all neurons in all iterations.
-const OF_ALL_NEURONS: Settling =
-    Settling { sampling: Sampling { every: 1, fewest: 0 }, iterations: 4, penalty_factor: 1.5 };
+const OF_ALL_NEURONS: Settling = Settling { sampling: Sampling { every: 1, fewest: 0 }, penalty_factor: 1.4 };
 /// Runs that see the first neurons alone in most iterations. With a larger penalty, the error of the result would be above that of one run.
-const OF_FIRST_NEURONS: Settling =
-    Settling { sampling: Sampling { every: 2, fewest: 30 }, iterations: 3, penalty_factor: 1.2 };
+const OF_FIRST_NEURONS: Settling = Settling { sampling: Sampling { every: 2, fewest: 30 }, penalty_factor: 1.2 };
 /// Neurons that the first iterations see: the first ones, which need no copy. In a model, the order of neurons means nothing.
 const FIRST_NEURONS: u32 = COMPARED_NEURONS;
 /// Tokens whose cosines over the first neurons are compared with those over the others.
@@ -40,6 +38,8 @@ const COMPARED_TOKENS: u64 = 64;
 /// The first neurons stand for all of them if these cosines have at least this correlation: 0.68 over neurons of many layers in random order,
 /// and about 0 if the first neurons are noise, constants or copies. Otherwise all iterations see all neurons.
 const LEAST_CORRELATION: f64 = 0.5;
+/// Number of the last iterations. With more of them features come back a little more often, and a run takes longer.
+const LAST_ITERATIONS: u32 = 3;
 /// Number of iterations in which the runs see all neurons, the first of which still projects the tokens on features of some.
 const WHOLE_ITERATIONS: u32 = 2;
 
@@ -78,8 +78,6 @@ struct Sampling {
 struct Settling {
     /// What the last iterations see. With all tokens, features come back more often than with half of them.
     sampling: Sampling,
-    /// Number of the last iterations. With more of them features come back a little more often, and a run takes longer.
-    iterations: u32,
     /// The runs have a penalty that is larger by this factor. Their coefficients are sparser, and `reproducibility` says better how well a
     /// feature comes back.
     penalty_factor: f64,
@@ -93,6 +91,8 @@ pub(crate) struct Runs<'a> {
     pub features: Vec<SparseFeatures>,
     /// Number of iterations of each run.
     pub iterations: u32,
+    /// Whether all iterations saw all neurons.
+    pub saw_all_neurons: bool,
 }
 
 /// Computes runs with these options in lockstep. `number` is the number of the first one, from 1, and `of` that of all runs. If the caller
@@ -133,7 +133,7 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     let mut may_go_on = |iteration| watch.stage(Stage::Runs { first: number, last, of, iteration, iterations });
     let mut done = 0;
     if gives_features {
-        let first_until = iterations.saturating_sub(settling.iterations);
+        let first_until = iterations.saturating_sub(LAST_ITERATIONS);
         let narrow_until = if is_narrow { iterations.saturating_sub(WHOLE_ITERATIONS) } else { iterations };
         let mut goes_on = true;
         // The last iterations begin with coefficients of zero as well, even if all iterations see the same tokens: where the features have much in
@@ -171,7 +171,7 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     for fit in &fits[1..] {
         fit.buffers.tokens.iter().for_each(|tokens| fit.io.release(tokens.coefficients.buffer()));
     }
-    Ok(Runs { first: fits.swap_remove(0), features, iterations: done })
+    Ok(Runs { first: fits.swap_remove(0), features, iterations: done, saw_all_neurons: !is_narrow })
 }
 
 impl Sampling {
