@@ -280,6 +280,9 @@ fn runs_are_kept_as_fits_of_their_own() {
         assert_eq!(statistics.found_in, Some(fit.runs.iter().filter(has_it).count() as u32), "feature {k}");
     }
     assert!(fit.runs.iter().all(|run| run.summary.consensus.is_none() && run.coefficients.rows == 300));
+    // The coefficients of a run are found with the penalty that its features were found with, 1.4 times the one asked for.
+    let penalty = consensus.options(64).penalty;
+    assert!(fit.runs.iter().all(|run| run.summary.options.penalty == penalty * 1.4));
 }
 
 #[test]

@@ -19,9 +19,10 @@ use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, Sem
 pub(crate) const RESIDENT_AT_ONCE: u32 = 10;
 /// When the values of the features are fitted again, they go this share of the way to the least-squares ones. The error falls by most of what it
 /// can, while features of two consensuses hardly move apart: the error is quadratic in the way that is left, and their distance in the way that
-/// was gone. It happens once. More often lowers the error a little, and moves the features of two consensuses apart.
-const STEP: f32 = 0.5;
-/// The same if most iterations of the runs saw some neurons alone. At the other neurons the values are less exact, and with a share of a half the
+/// was gone. With a share of a half the error would be above that of one run on some layers. It happens once. More often lowers the error a
+/// little, and moves the features of two consensuses apart.
+const STEP: f32 = 0.65;
+/// The same if most iterations of the runs saw some neurons alone. At the other neurons the values are less exact, and with the share above the
 /// error would be above that of one run.
 const STEP_AFTER_SOME_NEURONS: f32 = 0.75;
 /// The result has a penalty that is smaller by this factor. The features that runs agree on explain less than those of one run, and with as
@@ -32,10 +33,10 @@ const PENALTY_FACTOR: f64 = 0.2;
 /// thirds of them again. The features of a consensus are found by another consensus far more often, and each of them says how well the runs
 /// agree on it ([`reproducibility`](crate::FeatureStatistics::reproducibility)).
 ///
-/// The runs are short fits, over half of the tokens or fewer if there are many, in lockstep over one pass for several of them. If there are more
-/// than 2,048 neurons, all but their last iterations see the first 2,048 alone, unless these do not stand for the others. The features of all runs
-/// are pooled, and those that most runs have become the features of the result. Then its coefficients, and the values of its features, are fitted
-/// to all tokens.
+/// The runs are short fits, in lockstep over one pass for several of them. If there are many tokens, all but their last iterations see a fifth of
+/// them. If there are more than 2,048 neurons, all but their last iterations see the first 2,048 alone, unless these do not stand for the others,
+/// and the last ones see half of the tokens. The features of all runs are pooled, and those that most runs have become the features of the
+/// result. Then its coefficients, and the values of its features, are fitted to all tokens.
 ///
 /// ```
 /// use unmix::{Consensus, CpuEngine, Engine, HostActivations, SemiNmf};
@@ -224,7 +225,9 @@ impl Consensus {
             }
             let silent = &mut |_: &Progress| ControlFlow::Continue(());
             let watch = &mut Watch::new(silent, &distribution, 1, 0.0);
-            let fit = Fit { options: run_options(&options, seed, iterations), ..fit.clone() };
+            // All runs had the penalty of the first one.
+            let of_run = Options { penalty: fit.options.penalty, ..run_options(&options, seed, iterations) };
+            let fit = Fit { options: of_run, ..fit.clone() };
             kept.push(refit(fit, features, &[], watch).await?.result(watch).await?);
         }
         Ok(ConsensusFit { consensus, runs: kept })

@@ -1,8 +1,8 @@
 //! The runs of a consensus: short fits from independent starts, of which only the features matter.
 //!
-//! Each run starts as a fit does. Then all runs iterate in lockstep over samples of the tokens, without losses and without reports. The first
-//! iterations have small samples, and revive dead features. The last ones have large samples, and let the features settle. If there are many
-//! neurons, most iterations see the first ones alone, if these stand for the others.
+//! Each run starts as a fit does. Then all runs iterate in lockstep, without losses and without reports. The first iterations see samples of
+//! the tokens, and revive dead features. The last ones see all tokens, and let the features settle. If there are many neurons, most iterations
+//! see the first ones alone, if these stand for the others. Then the last iterations see half of the tokens.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -27,8 +27,10 @@ use crate::{Error, Options, Progress, Stage, kmeans};
 
 /// The first iterations of a run.
 const FIRST: Sampling = Sampling { every: 5, fewest: 15 };
-/// The last iterations of a run.
-const LAST: Sampling = Sampling { every: 2, fewest: 30 };
+/// Runs that see all neurons in all iterations.
+const OF_ALL_NEURONS: Settling = Settling { sampling: Sampling { every: 1, fewest: 0 }, penalty_factor: 1.4 };
+/// Runs that see the first neurons alone in most iterations. With a larger penalty, the error of the result would be above that of one run.
+const OF_FIRST_NEURONS: Settling = Settling { sampling: Sampling { every: 2, fewest: 30 }, penalty_factor: 1.2 };
 /// Neurons that the first iterations see: the first ones, which need no copy. In a model, the order of neurons means nothing.
 const FIRST_NEURONS: u32 = COMPARED_NEURONS;
 /// Tokens whose cosines over the first neurons are compared with those over the others.
@@ -36,12 +38,10 @@ const COMPARED_TOKENS: u64 = 64;
 /// The first neurons stand for all of them if these cosines have at least this correlation: 0.68 over neurons of many layers in random order,
 /// and about 0 if the first neurons are noise, constants or copies. Otherwise all iterations see all neurons.
 const LEAST_CORRELATION: f64 = 0.5;
-/// Number of the last iterations, which have the large samples. With more of them features come back a little more often, and a run takes longer.
+/// Number of the last iterations. With more of them features come back a little more often, and a run takes longer.
 const LAST_ITERATIONS: u32 = 3;
 /// Number of iterations in which the runs see all neurons, the first of which still projects the tokens on features of some.
 const WHOLE_ITERATIONS: u32 = 2;
-/// The runs have a penalty that is larger by this factor. Their coefficients are sparser, and the runs agree better.
-const PENALTY_FACTOR: f64 = 1.2;
 
 /// The seed of a run. Runs of different seeds have different seeds, whatever their numbers.
 pub(crate) fn run_seed(seed: u64, run: u32) -> u64 {
@@ -51,11 +51,10 @@ pub(crate) fn run_seed(seed: u64, run: u32) -> u64 {
     rng.next_u64() >> 11
 }
 
-/// The options of a run with this seed.
+/// The options of a run with this seed. Its penalty is larger once it is known which neurons the runs see.
 pub(crate) fn run_options(of: &Options, seed: u64, iterations: u32) -> Options {
     Options {
         seed,
-        penalty: of.penalty * PENALTY_FACTOR,
         max_iterations: iterations,
         tolerance: 0.0,
         warm_up: 0,
@@ -72,6 +71,16 @@ struct Sampling {
     every: u32,
     /// All tokens are seen if the sample would have fewer than this number for each feature.
     fewest: u64,
+}
+
+/// How runs differ from fits, and how they end.
+#[derive(Clone, Copy)]
+struct Settling {
+    /// What the last iterations see. With all tokens, features come back more often than with half of them.
+    sampling: Sampling,
+    /// The runs have a penalty that is larger by this factor. Their coefficients are sparser, and `reproducibility` says better how well a
+    /// feature comes back.
+    penalty_factor: f64,
 }
 
 /// Runs that were computed together.
@@ -105,6 +114,8 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     let gives_features = gives_features(&fits[0].options);
     let neurons = first_neurons(&fits[0]).await?;
     let is_narrow = neurons < fits[0].neurons;
+    let settling = if is_narrow { OF_FIRST_NEURONS } else { OF_ALL_NEURONS };
+    fits.iter_mut().for_each(|fit| fit.options.penalty *= settling.penalty_factor);
     let mut narrow: Vec<Fit<'_>> = fits.iter().map(|fit| fit.first_neurons(neurons)).collect();
     let mut rngs = Vec::with_capacity(fits.len());
     for (fit, number) in narrow.iter().zip(number..) {
@@ -122,21 +133,23 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     let mut may_go_on = |iteration| watch.stage(Stage::Runs { first: number, last, of, iteration, iterations });
     let mut done = 0;
     if gives_features {
-        let settling = iterations.saturating_sub(LAST_ITERATIONS);
+        let first_until = iterations.saturating_sub(LAST_ITERATIONS);
         let narrow_until = if is_narrow { iterations.saturating_sub(WHOLE_ITERATIONS) } else { iterations };
         let mut goes_on = true;
-        for (sampling, rngs, until) in [(FIRST, &mut rngs[..], settling), (LAST, &mut [][..], narrow_until)] {
+        // The last iterations begin with coefficients of zero as well, even if all iterations see the same tokens: where the features have much in
+        // common, coefficients that went on would leave some features to few tokens.
+        for (sampling, rngs, until) in
+            [(FIRST, &mut rngs[..], first_until), (settling.sampling, &mut [][..], narrow_until)]
+        {
             if goes_on && done < until {
                 let samples = sampling.panels_of(&narrow, number);
-                if done == 0 || sampling.cuts(&fits[0]) {
-                    prepare(&narrow, &samples)?;
-                }
+                prepare(&narrow, &samples)?;
                 goes_on = iterate(&narrow, &samples, rngs, &mut done, until, &mut may_go_on).await?;
             }
         }
         // Runs that were stopped need features over all neurons as well.
         if is_narrow {
-            let samples = LAST.panels_of(&fits, number);
+            let samples = settling.sampling.panels_of(&fits, number);
             goes_on &= may_go_on(done + 1);
             prepare(&narrow, &samples)?;
             widen(&narrow, &fits, &samples)?;
@@ -167,18 +180,13 @@ impl Sampling {
         fits.iter().zip(number..).map(|(fit, number)| self.panels(fit, number)).collect()
     }
 
-    /// The panels of a run, or samples of their rows.
+    /// The panels of a run, or samples of their rows if there are tokens enough.
     fn panels(self, fit: &Fit<'_>, number: u32) -> Vec<Panel> {
-        if self.cuts(fit) {
+        if fit.tokens >= u64::from(self.every) * self.fewest * u64::from(fit.options.rank) {
             Sample::shifted(&fit.panels, self.every, number % self.every).panels
         } else {
             fit.panels.clone()
         }
-    }
-
-    /// Whether there are tokens enough for samples.
-    fn cuts(self, fit: &Fit<'_>) -> bool {
-        fit.tokens >= u64::from(self.every) * self.fewest * u64::from(fit.options.rank)
     }
 }
 
