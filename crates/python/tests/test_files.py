@@ -121,7 +121,7 @@ def test_options_that_a_tool_has_no_use_for_are_refused(fit, tmp_path):
     with pytest.raises(ValueError, match="matching-pursuit"):
         fit.export("saelens", tmp_path / "sae", architecture="topk")
     with pytest.raises(ValueError, match="model_name="):
-        fit.export("saedashboard", tmp_path / "sae")
+        fit.export("neuronpedia", tmp_path / "sae")
     with pytest.raises(ValueError, match="with_tokenizer"):
         fit_without_words(fit).export("neuronpedia", tmp_path / "sae", layer=3, model_name="small")
     assert not (tmp_path / "sae").exists()
@@ -164,9 +164,9 @@ def down_projection(path):
         (lambda fit: fit.export("neuronpedia", "s", layer=12), ValueError, "neuronpedia: .* name and the layer"),
         (lambda fit: fit.export(None, "s"), TypeError, "tool=None: a name is needed"),
         (
-            lambda fit: fit.export("saedashboard", "s"),
+            lambda fit: fit.export("neuronpedia", "s"),
             ValueError,
-            "the model's name is not known; the format needs the model's name and the layer; give model_name= and layer=",
+            "call the model .*; the format needs the model's name and the layer; give model_name= and layer=",
         ),
     ],
 )

@@ -85,7 +85,7 @@ fn health_is_that_of_the_features_in_the_folder() {
     // With three kinds of tokens and nine features, there must be copies.
     assert!(!found.is_empty());
 
-    let users = |j: usize| (0..z.len()).filter(|&k| z[k][j] != 0.0).collect::<Vec<usize>>();
+    let users = |j: usize| alive.iter().copied().filter(|&k| z[k][j] != 0.0).collect::<Vec<usize>>();
     assert_eq!(health["used_neurons"], (0..NEURONS).filter(|&j| !users(j).is_empty()).count());
     let shared = list(&health["shared_neurons"]);
     assert!(!shared.is_empty());
