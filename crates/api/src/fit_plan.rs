@@ -203,9 +203,12 @@ impl Batch {
     ) -> Result<(FitPlan, usize), Error> {
         let options: Vec<Options> = self.asked(layout)?.into_iter().map(|asked| asked.options).collect();
         let distribution = Distribution::alone(layout);
-        as_many_within(streaming, limits, |_| options.len(), |fits, placement| {
-            plan_fits(engine, &distribution, layout, placement, &options[..fits], true)
-        })
+        as_many_within(
+            streaming,
+            limits,
+            |_| options.len(),
+            |fits, placement| plan_fits(engine, &distribution, layout, placement, &options[..fits], true),
+        )
     }
 }
 

@@ -46,9 +46,9 @@ pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
     let allowance = args.memory.allowance();
     let input = |layer: &Layer| FitInput::Files(layer.set.clone());
     // What does not fit is told before the first layer is swept. A fit with the largest rank takes the most memory.
-    layers.iter().try_for_each(|layer| {
-        plan(&layer.sweep.largest_fit(), engine.as_ref(), &input(layer), &allowance).map(drop)
-    })?;
+    layers
+        .iter()
+        .try_for_each(|layer| plan(&layer.sweep.largest_fit(), engine.as_ref(), &input(layer), &allowance).map(drop))?;
     for layer in &layers {
         reporter.stage(&format!(
             "reading {}: {} tokens × {} neurons, {}",
