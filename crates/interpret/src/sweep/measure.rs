@@ -60,7 +60,7 @@ impl<'a> SweepData<'a> {
         SweepData { engine, placement: Placement::Resident, at_once: usize::MAX, source, prompt_ids }
     }
 
-    /// Places the activations differently, for example as a [plan](SemiNmf::plan_within) of the largest fit says.
+    /// Places the activations differently, for example as a [plan](Batch::plan_part_within) of the fits says.
     pub fn placement(mut self, placement: Placement) -> Self {
         self.placement = placement;
         self
