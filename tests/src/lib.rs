@@ -27,34 +27,54 @@ use crate::dense::round;
 pub use crate::store::{Store, Stored};
 pub use crate::threads::ThreadRank;
 
-/// Every engine that a property must hold on: the CPU, the adapter as it is, and the adapter held to WebGPU's default limits
-/// with every run-time check on.
+/// The variable with which `cargo xtask test` runs the numeric tests again on other arithmetic of the CPU. Its one value
+/// is `cpu`: properties are held against the CPU engine alone, because those of the GPU have not changed.
+const ENGINES: &str = "UNMIX_TEST_ENGINES";
+
+/// Every engine: the CPU, the adapter as it is, and the adapter held to WebGPU's default limits with every run-time check on.
 ///
 /// # Panics
 /// If no adapter answers: a GPU test must not be skipped. `cargo xtask test` installs a software one.
-pub fn engines() -> Vec<Box<dyn Engine>> {
+pub fn every_engine() -> Vec<Box<dyn Engine>> {
     // The panels are so small that there are several, as there are in practice, whatever the size of the processor's
     // cache.
-    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new().panel_bytes(16 << 20))];
-    for engine in gpu_engines() {
-        engines.push(Box::new(engine));
-    }
-    engines
+    with_cpu(CpuEngine::new().panel_bytes(16 << 20), gpu_engines())
+}
+
+/// The engines that a property must hold on: each of [`every_engine`], or the CPU engine alone where `UNMIX_TEST_ENGINES`
+/// says so.
+///
+/// # Panics
+/// If no adapter answers, and if the variable has another value.
+pub fn engines() -> Vec<Box<dyn Engine>> {
+    with_cpu(CpuEngine::new().panel_bytes(16 << 20), chosen_gpu_engines())
 }
 
 /// The same engines, with panels of at most `panel_bytes` bytes.
 ///
 /// # Panics
-/// If no adapter answers.
+/// As [`engines`].
 pub fn engines_with_panels(panel_bytes: u64) -> Vec<Box<dyn Engine>> {
-    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(CpuEngine::new().panel_bytes(panel_bytes))];
-    for engine in gpu_engines() {
-        engines.push(Box::new(engine.panel_bytes(panel_bytes)));
-    }
+    let gpus = chosen_gpu_engines().into_iter().map(|engine| engine.panel_bytes(panel_bytes));
+    with_cpu(CpuEngine::new().panel_bytes(panel_bytes), gpus)
+}
+
+fn with_cpu(cpu: CpuEngine, gpus: impl IntoIterator<Item = WgpuEngine>) -> Vec<Box<dyn Engine>> {
+    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(cpu)];
+    engines.extend(gpus.into_iter().map(|engine| Box::new(engine) as Box<dyn Engine>));
     engines
 }
 
 /// The GPU engines among [`engines`].
+fn chosen_gpu_engines() -> Vec<WgpuEngine> {
+    match std::env::var(ENGINES).as_deref() {
+        Err(_) => gpu_engines(),
+        Ok("cpu") => Vec::new(),
+        Ok(other) => panic!("{ENGINES}={other} was given; the one value that it can have is cpu"),
+    }
+}
+
+/// The GPU engines among [`every_engine`].
 ///
 /// # Panics
 /// If no adapter answers.
@@ -78,10 +98,10 @@ pub fn gpu_engines() -> Vec<WgpuEngine> {
 /// operands of type `element`.
 ///
 /// # Panics
-/// If no adapter answers.
+/// As [`engines`].
 pub fn on_every_variant(kernel: &Kernel, element: ElementType, property: impl Fn(&dyn Engine)) {
     property(&CpuEngine::new());
-    for engine in gpu_engines() {
+    for engine in chosen_gpu_engines() {
         for variant in engine.variants(kernel, element) {
             prefer(&engine, kernel, element, variant);
             property(&engine);

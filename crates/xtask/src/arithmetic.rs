@@ -1,4 +1,4 @@
-//! The arithmetic of other processors. The numeric tests run again with it.
+//! The arithmetic of other processors. The numeric tests run again with it, on the CPU engine alone.
 
 /// Test programs whose results depend on the vectors that the CPU engine uses. The unit tests of all libraries do as
 /// well.
@@ -21,6 +21,12 @@ pub const SUITES: [&str; 17] = [
     "exports",
     "command_line",
 ];
+
+/// Restricts the tests of these suites that run on every engine to the CPU engine (tests/src/lib.rs).
+pub const CPU_ENGINE: (&str, &str) = ("UNMIX_TEST_ENGINES", "cpu");
+
+/// Parts of the names of tests which run on GPUs alone.
+pub const ON_GPUS: [&str; 2] = ["gpu", "tune::"];
 
 /// The kinds of arithmetic that this processor has beside the one that it uses by itself. Each is a variable of the
 /// environment and its value.

@@ -106,13 +106,16 @@ fn runs(args: &[String]) -> Vec<Vec<String>> {
     vec![arguments]
 }
 
-/// Runs the numeric tests again with the arithmetic that a variable asks for.
+/// Runs the numeric tests again with the arithmetic of the CPU that a variable asks for. What GPUs compute stays the same.
 fn numeric((name, value): (&str, &str), environment: &Environment, tally: &mut Tally) -> Result<(), String> {
     let mut words = ["test", "--release", "--workspace", "--no-fail-fast", "--lib"].map(str::to_owned).to_vec();
     words.extend(arithmetic::SUITES.iter().flat_map(|suite| ["--test".to_owned(), (*suite).to_owned()]));
+    words.push("--".to_owned());
+    words.extend(arithmetic::ON_GPUS.iter().flat_map(|part| ["--skip".to_owned(), (*part).to_owned()]));
     let mut command = cargo(words)?;
-    command.envs(environment.iter().cloned()).env(name, value);
-    println!("The numeric tests run again with {name}={value}.");
+    let (engines, cpu) = arithmetic::CPU_ENGINE;
+    command.envs(environment.iter().cloned()).env(name, value).env(engines, cpu);
+    println!("The numeric tests run again with {name}={value}, on the CPU engine.");
     tally.condition = format!(" with {name}={value}");
     let result =
         stream(&mut command, |line| tally.read(line)).map_err(|problem| format!("with {name}={value}, {problem}"));
