@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::labels::LabelPlace;
+use crate::shell_word::shell_word;
 use crate::texts::quoted_name;
 
 /// An error of a reader or a writer.
@@ -76,7 +77,7 @@ pub enum Error {
     #[error(
         "{}: an unfinished fit left its checkpoints here; go on with `unmix fit --resume {}`, or add --force to start over",
         path.display(),
-        dir.display()
+        shell_word(dir)
     )]
     Unfinished {
         /// The folder of checkpoints.

@@ -166,7 +166,7 @@ def down_projection(path):
         (
             lambda fit: fit.export("neuronpedia", "s"),
             ValueError,
-            "call the model .*; the format needs the model's name and the layer; give model_name= and layer=",
+            "call the model .*; the format needs the model's name and the layer; give model_name=$",
         ),
     ],
 )

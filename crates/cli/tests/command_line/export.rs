@@ -149,6 +149,7 @@ fn an_export_names_the_model_as_the_files_of_the_activations_do_where_the_tool_k
     let tokens = files.tokens();
     let error = export(&named, "neuronpedia", &["--tokens", &tokens]).expect(2).stderr;
     assert!(error.contains("someone/model") && error.contains("--model-name NAME"), "{error}");
+    assert!(!error.contains("--layer"), "the layer is known: {error}");
     let error = export(&fit_of("path", "./model"), "saedashboard", &[]).expect(2).stderr;
     assert!(error.contains("./model") && error.contains("--model-name NAME"), "{error}");
 }

@@ -50,7 +50,12 @@ impl Site {
                 format!("the files of the activations call the model {name:?}, and the tool calls it otherwise")
             }
         };
-        let advice = "the format needs the model's name and the layer; give --model-name NAME and --layer N".to_owned();
+        let options = match (&self.model, self.layer) {
+            (None, None) => "--model-name NAME and --layer N",
+            (None, Some(_)) => "--model-name NAME",
+            (Some(_), _) => "--layer N",
+        };
+        let advice = format!("the format needs the model's name and the layer; give {options}");
         Err(ExportError::Missing { target: tool.name(), missing, advice })
     }
 

@@ -18,7 +18,7 @@ use unmix::{
     ActivationSource, Alone, CheckpointReader, CheckpointSummary, Communicator, Distribution, Engine, SemiNmf,
     StopReason,
 };
-use unmix_data::{ActivationSet, CheckpointFolder, Claim, Error, check_target, read_fit, write_fit};
+use unmix_data::{ActivationSet, CheckpointFolder, Claim, Error, check_target, read_fit, shell_word, write_fit};
 use unmix_fitting::{FitInput, Fitting, Planned, PlannedFit, Source, check_rank};
 
 pub use self::args::FitArgs;
@@ -279,7 +279,7 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     }
     let done = record.run.summary.iterations;
     let how = if CheckpointFolder::resume(&out).is_ok() {
-        format!("; `unmix fit --resume {}` goes on from there", out.display())
+        format!("; `unmix fit --resume {}` goes on from there", shell_word(&out))
     } else {
         String::new()
     };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use unmix::{FitSummary, StopReason};
-use unmix_data::FitRecord;
+use unmix_data::{FitRecord, shell_word};
 
 use crate::output::{Style, Table, bytes, duration, percent, thousands};
 
@@ -48,7 +48,7 @@ pub fn summary(record: &FitRecord, out: &Path) -> String {
     }
     fact("saved in", out.display().to_string());
     let text = if record.columns.token_ids.is_some() { "--vocabulary tokenizer.json" } else { "--tokens TOKENS.json" };
-    fact("next", format!("unmix features {} {text}", out.display()));
+    fact("next", format!("unmix features {} {text}", shell_word(out)));
     table.render(style)
 }
 
