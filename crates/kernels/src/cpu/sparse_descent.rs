@@ -3,7 +3,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::sparse_product::for_each_nonzero;
+use super::nonzeros::{bits, for_each_nonzero};
 use super::vectors::arch;
 use super::{LANES, with_scratch};
 
@@ -104,9 +104,7 @@ impl SparseDescent<'_> {
 #[inline(always)]
 fn next(y: &[f32], residual: &[f32], from: usize) -> Option<usize> {
     let (y, residual) = (&y[..LANES], &residual[..LANES]);
-    // Most coefficients stay as they are. So all are looked at together, each with a byte of a word.
-    let mut bytes = [0; LANES];
-    bytes.iter_mut().zip(y).zip(residual).for_each(|((byte, &y), &r)| *byte = u8::from((y > 0.0) | (r > 0.0)));
-    let changing = u128::from_le_bytes(bytes).checked_shr(8 * from as u32).filter(|changing| *changing != 0)?;
-    Some(from + changing.trailing_zeros() as usize / 8)
+    // Most coefficients stay as they are. So all are looked at together.
+    let changing = bits::<LANES>(|place| (y[place] > 0.0) | (residual[place] > 0.0)) >> from;
+    (changing != 0).then(|| from + changing.trailing_zeros() as usize)
 }

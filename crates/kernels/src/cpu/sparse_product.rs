@@ -7,6 +7,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::dense_product::{multiplies_bf16, uses_amx};
+use super::nonzeros::{count_nonzeros, for_each_nonzero};
 use super::operands::{AHEAD, Operands};
 use super::shares::{add, contiguous, for_each_share};
 use super::vectors::arch;
@@ -78,11 +79,10 @@ impl SparseCoefficients {
         let arch = arch();
         for_each_share(out, SHARE_NEURONS, SHARE_STRIP, &|neuron, mut out| {
             let width = out.nrows();
-            with_scratch((1 + self.tokens + operands.rank) * SHARE_NEURONS, |scratch| {
-                let (row, scratch) = scratch.split_at_mut(SHARE_NEURONS);
+            with_scratch((self.tokens + operands.rank) * SHARE_NEURONS, |scratch| {
                 let (packed, sums) = scratch.split_at_mut(self.tokens * SHARE_NEURONS);
                 sums.fill(0.0);
-                let share = Share { blocks: self, operands, neuron, width, row, packed, sums };
+                let share = Share { blocks: self, operands, neuron, width, packed, sums };
                 let strip = arch.dispatch(share);
                 for feature in 0..operands.rank {
                     let column = contiguous(out.as_mut().col_mut(feature));
@@ -104,39 +104,6 @@ fn worth(operands: &Operands<'_>) -> usize {
         Precision::Bf16 if multiplies_bf16() => 6,
         Precision::F32 if uses_amx() && !operands.symmetric => 6,
         _ => 3,
-    }
-}
-
-/// Number of values that are not zero in the first `columns` columns of rows that are `stride` apart.
-pub(crate) fn count_nonzeros(rows: &[f32], stride: usize, columns: usize) -> usize {
-    let count = |rows: &[f32]| {
-        arch().dispatch(
-            #[inline(always)]
-            || rows.chunks(stride).map(|row| count_in(&row[..columns])).sum::<usize>(),
-        )
-    };
-    rows.par_chunks(BLOCK_TOKENS[0] * stride).map(count).sum()
-}
-
-/// Number of values that are not zero.
-#[inline(always)]
-fn count_in(values: &[f32]) -> usize {
-    values.iter().map(|&value| u32::from(value != 0.0)).sum::<u32>() as usize
-}
-
-/// Calls `visit` with the place and the value of all values that are not zero.
-#[inline(always)]
-pub(crate) fn for_each_nonzero(values: &[f32], mut visit: impl FnMut(usize, f32)) {
-    // Most values are zero. So eight are looked at together, each with a byte of a word.
-    for (first, values) in values.chunks(8).enumerate() {
-        let mut bytes = [0; 8];
-        bytes.iter_mut().zip(values).for_each(|(byte, &value)| *byte = u8::from(value != 0.0));
-        let mut present = u64::from_le_bytes(bytes);
-        while present != 0 {
-            let place = present.trailing_zeros() as usize / 8;
-            visit(8 * first + place, values[place]);
-            present &= present - 1;
-        }
     }
 }
 
@@ -178,7 +145,6 @@ struct Share<'a> {
     operands: &'a Operands<'a>,
     neuron: usize,
     width: usize,
-    row: &'a mut [f32],
     packed: &'a mut [f32],
     sums: &'a mut [f32],
 }
@@ -201,10 +167,9 @@ impl WithSimd for Share<'_> {
 impl Share<'_> {
     #[inline(always)]
     fn run<S: Simd, const V: usize>(self, simd: S) -> usize {
-        let Share { blocks, operands, neuron, width, row, packed, sums } = self;
+        let Share { blocks, operands, neuron, width, packed, sums } = self;
         let strip = V * S::F32_LANES;
         let padded = width.next_multiple_of(strip);
-        row[width..padded].fill(0.0);
         let end = operands.first_row + operands.rows;
         for (index, block) in blocks.blocks.iter().enumerate() {
             let first = operands.first_row + index * blocks.tokens;
@@ -213,9 +178,11 @@ impl Share<'_> {
                 if first + token + AHEAD < end {
                     prefetch(operands.activations.bytes(first + token + AHEAD, neuron, width));
                 }
-                operands.activations.decode(first + token, neuron, &mut row[..width]);
-                for (strips, values) in row[..padded].chunks_exact(strip).enumerate() {
-                    packed[(strips * tokens + token) * strip..][..strip].copy_from_slice(values);
+                for start in (0..width).step_by(strip) {
+                    let packed = &mut packed[start * tokens + token * strip..][..strip];
+                    let (values, padding) = packed.split_at_mut(strip.min(width - start));
+                    operands.activations.decode(first + token, neuron + start, values);
+                    padding.fill(0.0);
                 }
             }
             let strips = packed.chunks_exact(tokens * strip).zip(sums.chunks_exact_mut(operands.rank * strip));

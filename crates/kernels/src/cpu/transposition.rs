@@ -1,6 +1,6 @@
 //! Puts the activations of a few tokens side by side, so that one vector instruction serves all of these tokens.
 
-use super::Elements;
+use super::{Elements, with_scratch};
 use crate::ElementType;
 
 /// Tokens side by side: the width of the widest vector.
@@ -41,16 +41,18 @@ pub(crate) fn decode_transposed(
 pub(crate) fn interleave(rows: &[f32], stride: usize, columns: usize, out: &mut [f32], width: usize) {
     let count = rows.len().div_ceil(stride);
     let rows = Elements::new(bytemuck::cast_slice(rows), ElementType::F32, stride as u32);
-    for row in (0..count).step_by(LANES) {
-        for (squares, out) in out[..columns * width].chunks_mut(COLUMNS * width).enumerate() {
-            let mut values = [[0.0; LANES]; COLUMNS];
-            let values = &mut values[..out.len() / width];
-            decode_transposed(rows, row, LANES.min(count - row), squares * COLUMNS, values);
-            for (out, values) in out.chunks_exact_mut(width).zip(values) {
-                out[row..row + LANES].copy_from_slice(values);
+    with_scratch(COLUMNS * LANES, |values| {
+        let values = values.as_chunks_mut::<LANES>().0;
+        for row in (0..count).step_by(LANES) {
+            for (squares, out) in out[..columns * width].chunks_mut(COLUMNS * width).enumerate() {
+                let values = &mut values[..out.len() / width];
+                decode_transposed(rows, row, LANES.min(count - row), squares * COLUMNS, values);
+                for (out, values) in out.chunks_exact_mut(width).zip(values) {
+                    out[row..row + LANES].copy_from_slice(values);
+                }
             }
         }
-    }
+    });
 }
 
 /// The reverse: out\[t · stride + j\] = lanes\[j · width + t\] for `columns` columns and as many rows as `out` holds,
@@ -58,15 +60,16 @@ pub(crate) fn interleave(rows: &[f32], stride: usize, columns: usize, out: &mut 
 pub(crate) fn deinterleave(lanes: &[f32], width: usize, columns: usize, out: &mut [f32], stride: usize) {
     let present = lanes.len() / width;
     let lanes = Elements::new(bytemuck::cast_slice(lanes), ElementType::F32, width as u32);
-    for column in (0..columns).step_by(LANES) {
-        let mut values = [[0.0; LANES]; COLUMNS];
-        let values = &mut values[..out.len().div_ceil(stride)];
-        decode_transposed(lanes, column, LANES.min(present - column), 0, values);
-        let count = LANES.min(columns - column);
-        for (out, values) in out.chunks_mut(stride).zip(values) {
-            out[column..column + count].copy_from_slice(&values[..count]);
+    with_scratch(COLUMNS * LANES, |values| {
+        let values = &mut values.as_chunks_mut::<LANES>().0[..out.len().div_ceil(stride)];
+        for column in (0..columns).step_by(LANES) {
+            decode_transposed(lanes, column, LANES.min(present - column), 0, values);
+            let count = LANES.min(columns - column);
+            for (out, values) in out.chunks_mut(stride).zip(&*values) {
+                out[column..column + count].copy_from_slice(&values[..count]);
+            }
         }
-    }
+    });
 }
 
 /// The same for at most [`SQUARE`] neurons, without vector instructions.
