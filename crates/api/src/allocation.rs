@@ -75,7 +75,7 @@ impl Allocation {
 #[cfg(test)]
 mod tests {
     use unmix_kernels::{ElementType, Matrix};
-    use unmix_runtime::{CpuEngine, Engine, PanelLayout};
+    use unmix_runtime::{CpuEngine, Engine, EngineLimits, PanelLayout};
 
     use super::*;
     use crate::SemiNmf;
@@ -84,16 +84,24 @@ mod tests {
     fn fits_with_as_many_features_share_what_they_need_only_during_a_visit_to_a_panel() {
         let layout = PanelLayout { tokens: 900, neurons: 40, element: ElementType::F16, panel_rows: 300, stride: 40 };
         let (distribution, engine) = (Distribution::alone(&layout), CpuEngine::new());
-        let fits: Vec<Options> = [6, 4, 6, 6].map(|rank| SemiNmf::new(rank).options(40)).into();
-        let Allocation { workspace, fits } = Allocation::plan(&distribution, &layout, &fits, engine.limits(), false);
-        let count = |name: &str| workspace.buffers.iter().filter(|spec| spec.name.starts_with(name)).count();
-        // Six and four features. What is kept of the tokens belongs to each fit, for each of three panels.
-        assert_eq!((count("projections"), count("previous coefficients"), count("coefficients of panel")), (2, 2, 12));
-        let projections: Vec<Matrix> = fits.iter().map(|fit| fit.buffers.projections(&fit.panels[0])).collect();
-        assert!(projections[0] == projections[2] && projections[2] == projections[3]);
-        assert_eq!(
-            projections.iter().map(|p| (p.rows, p.columns)).collect::<Vec<_>>(),
-            [(300, 6), (300, 4), (300, 6), (300, 6)]
-        );
+        let options: Vec<Options> = [6, 4, 6, 6].map(|rank| SemiNmf::new(rank).options(40)).into();
+        // Fits with six features run one after the other, or two at a time.
+        for (side_by_side, scratch) in [(1, 2), (2, 3)] {
+            let limits = EngineLimits { side_by_side, ..engine.limits().clone() };
+            let Allocation { workspace, fits } = Allocation::plan(&distribution, &layout, &options, &limits, false);
+            let count = |name: &str| workspace.buffers.iter().filter(|spec| spec.name.starts_with(name)).count();
+            // What is kept of the tokens belongs to each fit, for each of three panels.
+            assert_eq!(
+                (count("projections"), count("previous coefficients"), count("coefficients of panel")),
+                (scratch, scratch, 12)
+            );
+            let projections: Vec<Matrix> = fits.iter().map(|fit| fit.buffers.projections(&fit.panels[0])).collect();
+            assert_eq!(projections[0] == projections[2], side_by_side == 1);
+            assert_eq!(projections[0], projections[3]);
+            assert_eq!(
+                projections.iter().map(|p| (p.rows, p.columns)).collect::<Vec<_>>(),
+                [(300, 6), (300, 4), (300, 6), (300, 6)]
+            );
+        }
     }
 }

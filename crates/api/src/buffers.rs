@@ -83,7 +83,7 @@ impl Buffers {
     }
 
     /// Plans a fit beside `others` of the same session. What it needs only during a visit to a panel, it shares with one of them that has as
-    /// many features.
+    /// many features, if there are already as many such fits as may run side by side.
     pub fn plan_beside(
         w: &mut Workspace,
         panels: &[Panel],
@@ -113,11 +113,15 @@ impl Buffers {
         let tokens = plan_tokens(w, panels, options, kept);
         let rows = panels.iter().map(Panel::rows).max().unwrap_or(1);
         let shape = |scratch: &Scratch| (scratch.projections.rows, scratch.projections.columns);
-        let shared = others.iter().map(|other| other.scratch).find(|scratch| shape(scratch) == (rows, rank));
-        let scratch = shared.unwrap_or_else(|| Scratch {
-            projections: w.matrix("projections", rows, rank),
-            previous: w.matrix("previous coefficients", rows, rank),
-        });
+        let alike = others.iter().map(|other| other.scratch).filter(|scratch| shape(scratch) == (rows, rank));
+        let alike: Vec<Scratch> = alike.collect();
+        let scratch = match alike.len().checked_sub(limits.side_by_side) {
+            Some(number) => alike[number],
+            None => Scratch {
+                projections: w.matrix("projections", rows, rank),
+                previous: w.matrix("previous coefficients", rows, rank),
+            },
+        };
         let gram = w.matrix("coefficient Gram matrix", rank, rank);
         let factor = CholeskyFactor::in_workspace(w, rank);
         let penalized = options.solver.updates().coefficients.is_penalized();

@@ -58,6 +58,9 @@ pub struct EngineLimits {
     pub panel_bytes: u64,
     /// Whether rows must be padded to 16 bytes, as the shaders' wide loads require.
     pub padded_rows: bool,
+    /// Fits of a batch that may run at the same time, with memory for intermediate results of their own; 1 where commands run one after
+    /// the other.
+    pub side_by_side: usize,
 }
 
 /// Most bytes of a panel on a GPU in hardware. The panels in flight of a stream should fit the memory of a small GPU.
@@ -80,6 +83,7 @@ impl EngineLimits {
             dispatch_flops: GPU_DISPATCH_FLOPS,
             panel_bytes: max_binding_bytes.min(GPU_PANEL_BYTES) & !15,
             padded_rows: true,
+            side_by_side: 1,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The CPU engine: runs recordings with the kernels' twins on all cores.
 
+mod chains;
 mod panels;
 mod session;
 
@@ -21,6 +22,9 @@ use crate::{ActivationSource, Activations, Engine, EngineKind, EngineLimits, Err
 const PANEL_BYTES: [u64; 2] = [16 << 20, 64 << 20];
 /// Fewest rows in a panel. The accumulators are read and written once for each panel, and this must not cost more than the product.
 const PANEL_ROWS: u64 = 512;
+/// Fits of a batch that run at the same time. The steps of a fit that keep one thread busy are then hidden behind the work of the others, and
+/// the threads of few cores need not wait for one another in every command. More fits at a time would need more memory.
+const FITS_SIDE_BY_SIDE: usize = 4;
 
 /// The name of the adapter: the processor, what is special about its use, and the number of threads.
 fn adapter() -> String {
@@ -68,6 +72,7 @@ impl CpuEngine {
                 dispatch_flops: u64::MAX,
                 panel_bytes: (Self::last_level_cache().unwrap_or(0) / 8).clamp(PANEL_BYTES[0], PANEL_BYTES[1]),
                 padded_rows: false,
+                side_by_side: FITS_SIDE_BY_SIDE,
             },
             panel_rows: PANEL_ROWS,
         }

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use unmix_kernels::{Access, BufferId, Call, Command, Dispatch, Memory, Recording, Resource};
 
+use super::chains::{Chain, chains};
 use super::panels::{Panels, Visited};
 use crate::host_memory::HostMemory;
 use crate::lock::lock;
-use crate::schedule::{Schedule, TwoPanels, refuse_reductions};
+use crate::schedule::{Schedule, Segment, TwoPanels, refuse_reductions};
 use crate::{Error, Pending, Prepared, Session};
 
 struct State {
@@ -112,7 +113,9 @@ impl Session for CpuSession {
             reason: "it binds two panels of streamed activations, which are not there at once".to_owned(),
         })?;
         let visits = schedule.visits().collect();
-        Ok(Box::new(CpuPrepared { state: Arc::clone(&self.0), recording, schedule, visits }))
+        let commands = |segment: &Segment| segment.commands.clone().zip(&recording.commands[segment.commands.clone()]);
+        let chains = schedule.segments.iter().map(|segment| chains(commands(segment))).collect();
+        Ok(Box::new(CpuPrepared { state: Arc::clone(&self.0), recording, schedule, chains, visits }))
     }
 }
 
@@ -120,38 +123,56 @@ struct CpuPrepared {
     state: Arc<State>,
     recording: Recording,
     schedule: Schedule,
+    /// The chains of each segment.
+    chains: Vec<Vec<Chain>>,
     /// The panels that are visited where activations are streamed.
     visits: Vec<u32>,
 }
 
 impl CpuPrepared {
-    /// Runs every command, in order, with its panel at hand.
-    fn run_each(&self, mut run: impl FnMut(&Command, Option<&[u8]>) + Send) -> Result<(), Error> {
+    /// Runs the segments in order, with the panel of each at hand. `run` gets the chains of a segment.
+    fn run_segments(&self, mut run: impl FnMut(&[Chain], Option<&[u8]>) + Send) -> Result<(), Error> {
         let _running = lock(&self.state.running);
         self.state.panels.announce(&self.visits);
-        for segment in &self.schedule.segments {
+        for (segment, chains) in self.schedule.segments.iter().zip(&self.chains) {
             // The panel is awaited outside the pool. A thread of the pool that waits could be one that the source needs for reading.
             let panel = segment.panel.map(|panel| self.state.panels.take(panel)).transpose()?;
-            let visited = panel.as_ref().map(Visited::bytes);
-            let commands = &self.recording.commands[segment.commands.clone()];
-            // The thread pool is entered once, not for every command. Waking a thread takes as long as a small command.
-            rayon::scope(|_| commands.iter().for_each(|command| run(command, visited)));
+            run(chains, panel.as_ref().map(Visited::bytes));
         }
         Ok(())
+    }
+
+    fn run_command(&self, number: usize, visited: Option<&[u8]>) {
+        self.state.run(&self.recording.commands[number], visited);
     }
 }
 
 impl Prepared for CpuPrepared {
     fn run(&self) -> Result<(), Error> {
-        self.run_each(|command, visited| self.state.run(command, visited))
+        self.run_segments(|chains, visited| {
+            let run = |chain: &Chain| chain.iter().for_each(|&number| self.run_command(number, visited));
+            // The thread pool is entered once, not for every command. Waking a thread takes as long as a small command.
+            rayon::scope(|scope| {
+                if let [chain] = chains {
+                    run(chain);
+                } else {
+                    chains.iter().for_each(|chain| scope.spawn(move |_| run(chain)));
+                }
+            });
+        })
     }
 
     fn time(&self) -> Pending<Option<Vec<f64>>> {
-        let mut seconds = Vec::with_capacity(self.recording.commands.len());
-        let timed = self.run_each(|command, visited| {
-            let started = Instant::now();
-            self.state.run(command, visited);
-            seconds.push(started.elapsed().as_secs_f64());
+        let mut seconds = vec![0.0; self.recording.commands.len()];
+        // One chain after the other, so that each command has all threads.
+        let timed = self.run_segments(|chains, visited| {
+            rayon::scope(|_| {
+                for &number in chains.iter().flatten() {
+                    let started = Instant::now();
+                    self.run_command(number, visited);
+                    seconds[number] = started.elapsed().as_secs_f64();
+                }
+            });
         });
         Box::pin(std::future::ready(timed.map(|()| Some(seconds))))
     }
