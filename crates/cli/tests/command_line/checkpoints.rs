@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Files, Run, command, unmix};
 
+/// Iterations of a fit that is still at work long after its first checkpoint, and that can be computed to its end.
+const LONG: &str = "500";
+
 /// Writes activations whose fit takes some hundred milliseconds. Returns the command line of that fit, without `--out`.
 fn activations(files: &Files) -> (String, Vec<f32>) {
     let values: Vec<f32> = (0..3_000 * 50).map(|at| ((at * 7919) % 1009) as f32 / 1009.0 - 0.4).collect();
@@ -143,7 +146,7 @@ fn a_new_fit_leaves_the_checkpoints_of_an_unfinished_one_alone_unless_it_is_forc
 fn a_fit_does_not_go_on_with_other_activations() {
     let files = Files::new();
     let ((file, mut values), out) = (activations(&files), files.path("out"));
-    let mut child = begun(&file, &out, "2000");
+    let mut child = begun(&file, &out, LONG);
     child.kill().expect("killed");
     child.wait().expect("ended");
     let original = std::fs::read(&file).expect("read");
@@ -157,7 +160,7 @@ fn a_fit_does_not_go_on_with_other_activations() {
     // The folder of the checkpoints stands for the fit.
     unmix(&["fit", "--resume", &format!("{out}.partial"), "-q"]).expect(0);
     let whole = files.path("whole");
-    unmix(&fit(&file, &whole, "cpu", "2000")).expect(0);
+    unmix(&fit(&file, &whole, "cpu", LONG)).expect(0);
     assert!(factors(&out) == factors(&whole));
 }
 
@@ -192,9 +195,9 @@ fn activations_that_are_cut_short_leave_a_checkpoint_that_is_intact() {
 fn a_fit_goes_on_within_its_memory_or_within_other_memory() {
     let files = Files::new();
     let ((file, _), out, whole) = (activations(&files), files.path("out"), files.path("whole"));
-    unmix(&fit(&file, &whole, "cpu", "2000")).expect(0);
+    unmix(&fit(&file, &whole, "cpu", LONG)).expect(0);
     for given in [&["--memory", "1GiB"][..], &["--stream", "always"], &["--memory", "1GiB", "--stream", "never"], &[]] {
-        let mut child = begun(&file, &out, "2000");
+        let mut child = begun(&file, &out, LONG);
         child.kill().expect("killed");
         child.wait().expect("ended");
         let run = unmix(&["fit", "--resume", &out, "--memory", "1KiB"]).expect(4);
