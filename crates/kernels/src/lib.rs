@@ -56,7 +56,7 @@ pub use cluster_means::{CLUSTER_MEANS, cluster_means};
 pub use coherence_penalty::{COHERENCE_PENALTY, Coherence, coherence_penalty};
 pub use compose::{ComposeError, compose};
 pub use copy_rows::{COPY_ROWS, copy_rows};
-pub use cpu::{VECTORS_VARIABLE, Vectors, multiplies_bf16, uses_amx};
+pub use cpu::{ProductInstructions, VECTORS_VARIABLE, Vectors, product_instructions};
 pub use cross_product::{CROSS_PRODUCT, Split, Summation, cross_product, cross_product_parts};
 pub use cycle_model::{Estimate, Machine};
 pub use element_type::ElementType;

@@ -1,13 +1,13 @@
 //! What a dispatch promises about its operands and its result, so that an engine may take a faster way.
 
-/// How precise the products of a sum are. The sum itself is always taken in f32.
+/// How precise the products of a sum are. The sum itself is taken in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Operands are multiplied as they are.
     #[default]
     F32,
-    /// Both operands may be rounded to bf16, which has 8 significant bits, or to more bits, where that is faster: on the CPU with AMX
-    /// or AVX512-BF16 (but for Intel's), on GPUs with cooperative matrices. The error of a sum of n products of about one size is about 0.002/√n of the sum.
+    /// Both operands may be rounded to bf16, which has 8 significant bits, or to more bits, where that is faster: on the CPU with AMX,
+    /// AVX512-BF16 (but for Intel's) or AVX512-FP16, on GPUs with cooperative matrices. The error of a sum of n products of about one size is about 0.002/√n of the sum.
     Bf16,
 }
 

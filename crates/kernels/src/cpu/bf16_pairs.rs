@@ -112,7 +112,7 @@ impl Arithmetic<V4> for Bf16Pairs {
     const TOKENS: usize = 2;
 
     #[inline(always)]
-    fn decode(self, element: ElementType, tokens: [&[u8]; 2], words: &mut [f32]) {
+    fn activations(self, element: ElementType, tokens: [&[u8]; 2], _: &[f32], words: &mut [f32]) {
         let (vectors, rest) = words.as_chunks_mut::<LANES>();
         let whole = vectors.len() * LANES;
         // SAFETY: `new` found the instructions.

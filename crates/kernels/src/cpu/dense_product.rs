@@ -6,24 +6,21 @@ use faer::MatMut;
 use super::amx_product;
 use super::operands::Operands;
 use super::packed_product;
+use super::product_instructions::ProductInstructions;
 use super::words::Processor;
 use crate::Precision;
 
-/// Whether the dense products of the CPU twins run on AMX's tiles. They do if the processor has them, the system lets
-/// this process use them, `UNMIX_AMX` is not `0`, and vectors are not restricted. Results depend on it in their last
-/// digits.
-pub fn uses_amx() -> bool {
+/// What the dense products of the CPU twins run on, beyond f32 vectors: the first of [`ProductInstructions`] that is there,
+/// unless vectors are restricted. Results depend on it in their last digits.
+pub fn product_instructions() -> Option<ProductInstructions> {
+    if uses_amx() { Some(ProductInstructions::Amx) } else { Processor::rounding().and_then(Processor::instructions) }
+}
+
+fn uses_amx() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     return amx_product::available();
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     false
-}
-
-/// Whether dense products of operands that may be rounded run on vectors of bf16 pairs. They do if the processor has
-/// AVX512-BF16, is not one of Intel, does not use AMX, and vectors are not restricted. Results depend on it in their last
-/// digits. Intel's processors multiply pairs more slowly than f32.
-pub fn multiplies_bf16() -> bool {
-    !uses_amx() && Processor::bf16().is_some()
 }
 
 /// out (+)= scale · XᵀY as [d, K], column-major with contiguous columns. Every sum is taken in the same order, whatever
@@ -38,8 +35,8 @@ pub(crate) fn dense_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accum
 
 /// The product on vectors, of rounded operands if they may be rounded and that is faster.
 fn vector_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
-    let pairs = if operands.precision == Precision::Bf16 { Processor::bf16() } else { None };
-    packed_product::packed_product(pairs.unwrap_or_else(Processor::f32), operands, out, accumulate);
+    let rounding = if operands.precision == Precision::Bf16 { Processor::rounding() } else { None };
+    packed_product::packed_product(rounding.unwrap_or_else(Processor::f32), operands, out, accumulate);
 }
 
 #[cfg(test)]
@@ -49,6 +46,8 @@ pub(super) mod tests {
     use crate::cpu::Elements;
     #[cfg(target_arch = "x86_64")]
     use crate::cpu::bf16_pairs::Bf16Pairs;
+    #[cfg(target_arch = "x86_64")]
+    use crate::cpu::f16_pairs::F16Pairs;
 
     /// Numbers without a pattern, some of them zero.
     pub fn numbers(count: usize, seed: u32) -> impl Iterator<Item = f32> {
@@ -60,28 +59,34 @@ pub(super) mod tests {
         })
     }
 
-    type Way = fn(&Operands<'_>, MatMut<'_, f32>, bool);
+    type Way = Box<dyn Fn(&Operands<'_>, MatMut<'_, f32>, bool)>;
 
-    /// Every way that this processor has.
+    /// Every way that this processor has, also if it is not the fastest one.
     fn ways() -> Vec<(&'static str, Way)> {
-        let mut ways: Vec<(&str, Way)> = vec![("vectors", vector_product)];
+        let mut ways: Vec<(&str, Way)> = vec![("f32", rounding_on(Processor::f32()))];
         #[cfg(target_arch = "x86_64")]
-        if Bf16Pairs::new().is_some() {
-            ways.push(("pairs", pair_product));
+        {
+            ways.extend(Bf16Pairs::new().map(|pairs| ("bf16", rounding_on(Processor::Bf16(pairs)))));
+            ways.extend(F16Pairs::new().map(|pairs| ("f16", rounding_on(Processor::F16(pairs)))));
         }
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if amx_product::available() {
-            ways.push(("AMX", amx_product::amx_product));
+            ways.push(("AMX", Box::new(amx_product::amx_product)));
         }
         ways
     }
 
-    /// The product on pairs, also where they are not fast. They only serve operands that may be rounded.
-    #[cfg(target_arch = "x86_64")]
-    fn pair_product(operands: &Operands<'_>, out: MatMut<'_, f32>, accumulate: bool) {
-        let pairs = Bf16Pairs::new().filter(|_| operands.precision == Precision::Bf16);
-        let processor = pairs.map_or_else(Processor::f32, Processor::Bf16);
-        packed_product::packed_product(processor, operands, out, accumulate);
+    /// The product on vectors. Operands that may be rounded are multiplied by `processor`.
+    fn rounding_on(processor: Processor) -> Way {
+        Box::new(move |operands, out, accumulate| {
+            let rounds = operands.precision == Precision::Bf16;
+            packed_product::packed_product(
+                if rounds { processor } else { Processor::f32() },
+                operands,
+                out,
+                accumulate,
+            );
+        })
     }
 
     pub fn encoded(element: ElementType, values: &[f32]) -> Vec<u8> {
@@ -101,7 +106,7 @@ pub(super) mod tests {
                     // Each operand may lose half a unit of its 8 bits.
                     for (precision, bound) in [(Precision::F32, 5e-7), (Precision::Bf16, 2f64.powi(-8) + 5e-7)] {
                         let case = format!("{name}, {shape:?} {element} in {precision:?}");
-                        check(way, &case, element, shape, precision, bound);
+                        check(&way, &case, element, shape, precision, bound);
                     }
                 }
             }
@@ -110,7 +115,7 @@ pub(super) mod tests {
 
     /// Compares the product of one way with f64, for `(rows, neurons, rank)`.
     fn check(
-        way: Way,
+        way: &Way,
         case: &str,
         element: ElementType,
         (rows, neurons, rank): (usize, usize, usize),
@@ -175,11 +180,121 @@ pub(super) mod tests {
         }
     }
 
+    /// A name, X and Y.
+    type Case = (&'static str, Box<dyn Fn(usize, usize, f32) -> f32>, Box<dyn Fn(usize, usize, f32) -> f32>);
+
+    /// Operands that are hard to round. X and Y are made of a token, a neuron or feature, and a number below 1.
+    fn hard_operands() -> Vec<Case> {
+        fn case(
+            name: &'static str,
+            x: impl Fn(usize, usize, f32) -> f32 + 'static,
+            y: impl Fn(usize, usize, f32) -> f32 + 'static,
+        ) -> Case {
+            (name, Box::new(x), Box::new(y))
+        }
+        let outlier = |token: usize| if token == 417 { 1e4 } else { 1.0 };
+        vec![
+            case("one token is large", move |t, _, v| v * outlier(t), move |t, _, v| v * outlier(t)),
+            case("one token is large in X", move |t, _, v| v * outlier(t), |_, _, v| v),
+            case("one token is large in Y", |_, _, v| v, move |t, _, v| v * outlier(t)),
+            case(
+                "neurons and features differ in size",
+                |_, j, v| v * 10f32.powi(j as i32 % 9 - 4),
+                |_, k, v| v * 10f32.powi(k as i32 % 13 - 6),
+            ),
+            case(
+                "tokens differ in size",
+                |t, _, v| v * 4f32.powi(t as i32 % 7 - 3),
+                |t, _, v| v * 3f32.powi(t as i32 % 5 - 2),
+            ),
+            case("all numbers have one sign", |_, _, v| v.abs() + 0.1, |_, _, v| v + 0.1),
+            case("all numbers are the same", |_, _, _| 1.1, |_, _, _| 0.7),
+            case("all numbers are as large as f16 has them", |_, _, _| 65504.0, |_, _, _| 1.0),
+            case("large numbers alternate in sign", |t, _, _| if t % 2 == 0 { 6e4 } else { -6e4 }, |_, _, _| 0.9),
+            case("zeros", |_, _, _| 0.0, |_, _, _| 0.0),
+        ]
+    }
+
+    /// Compares the products of hard operands times `size` with f64.
+    fn hold_hard_operands(way: &Way, name: &str, element: ElementType, size: [f32; 2]) {
+        let (rows, neurons, rank) = (1000, 70, 23);
+        for (case, x, y) in hard_operands() {
+            let at = |width: usize, index: usize| (index / width, index % width);
+            let x = numbers(rows * neurons, 1).enumerate().map(|(index, value)| {
+                let (token, neuron) = at(neurons, index);
+                x(token, neuron, value) * size[0]
+            });
+            let y: Vec<f32> = numbers(rows * rank, 2)
+                .enumerate()
+                .map(|(index, value)| {
+                    let (token, feature) = at(rank, index);
+                    y(token, feature, value.abs()) * size[1]
+                })
+                .collect();
+            let bytes = encoded(element, &x.collect::<Vec<_>>());
+            let activations = Elements::new(&bytes, element, neurons as u32);
+            let operands = Operands { precision: Precision::Bf16, ..whole(activations, &y, rank) };
+            let case = format!("{name}, {case}, {element} times {size:?}");
+            // A single product may dominate, and each operand may lose half a unit of its 8 bits.
+            let bound = 2f64.powi(-7) + 5e-7;
+            hold_against_f64(&case, &operands, neurons, bound, |out, accumulate| way(&operands, out, accumulate));
+        }
+    }
+
+    #[test]
+    fn rounding_loses_little_of_uneven_operands() {
+        for (name, way) in ways() {
+            for element in ElementType::ALL {
+                hold_hard_operands(&way, name, element, [1.0; 2]);
+            }
+        }
+    }
+
+    #[test]
+    fn rounding_loses_little_of_tiny_and_huge_operands() {
+        for (name, way) in ways() {
+            for element in [ElementType::F32, ElementType::Bf16] {
+                for size in [[1e-30, 1.0], [1e-6, 1e-6], [1e6, 1e6], [1e-24, 1e30], [1e30, 1e-24], [1e20, 1e6]] {
+                    hold_hard_operands(&way, name, element, size);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_stays_with_its_neuron_or_feature() {
+        let (rows, neurons, rank) = (300, 70, 23);
+        for (name, way) in ways() {
+            for element in ElementType::ALL {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let mut x: Vec<f32> = numbers(rows * neurons, 1).collect();
+                    let mut y: Vec<f32> = numbers(rows * rank, 2).map(|value| value.abs() + 0.1).collect();
+                    x[200 * neurons + 37] = bad;
+                    y[100 * rank + 11] = bad;
+                    let bytes = encoded(element, &x);
+                    let activations = Elements::new(&bytes, element, neurons as u32);
+                    let operands = Operands { precision: Precision::Bf16, ..whole(activations, &y, rank) };
+                    let mut out = vec![0f32; neurons * rank];
+                    way(&operands, MatMut::from_column_major_slice_mut(&mut out, neurons, rank), false);
+                    for (index, &value) in out.iter().enumerate() {
+                        let (feature, neuron) = (index / neurons, index % neurons);
+                        let expected = feature != 11 && neuron != 37;
+                        assert_eq!(
+                            value.is_finite(),
+                            expected,
+                            "{name}, {element}, {bad}: {feature}, {neuron}: {value}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn half_of_a_symmetric_product_is_that_of_the_whole() {
         let (rows, rank) = (150, 83);
         let y: Vec<f32> = numbers(rows * rank, 7).collect();
-        let product = |way: Way, symmetric| {
+        let product = |way: &Way, symmetric| {
             let activations = Elements::new(bytemuck::cast_slice(&y), ElementType::F32, rank as u32);
             let operands = Operands { symmetric, ..whole(activations, &y, rank) };
             let mut out = vec![f32::NAN; rank * rank];
@@ -187,7 +302,7 @@ pub(super) mod tests {
             out
         };
         for (name, way) in ways() {
-            let (half, whole) = (product(way, true), product(way, false));
+            let (half, whole) = (product(&way, true), product(&way, false));
             for feature in 0..rank {
                 for neuron in 0..=feature {
                     let index = feature * rank + neuron;

@@ -2,29 +2,26 @@
 //!
 //! It works as in Goto and van de Geijn 2008. Tokens are taken in blocks, X is packed into strips of neurons and Y into
 //! tiles of features. A micro-kernel runs over the tokens of a block, and keeps the sums of a strip and a tile in
-//! registers meanwhile. What is packed are words, which hold a number of one token, or rounded numbers of two
-//! (`words.rs`).
+//! registers meanwhile. What is packed are words, which hold one number or two rounded ones (`words.rs`).
 
 use std::ops::Range;
 
 use faer::MatMut;
 use pulp::Simd;
-use rayon::prelude::*;
 
 use super::operands::{AHEAD, Operands};
+use super::packed_coefficients::PackedCoefficients;
+use super::scaling::{Scaling, for_activations, raise_magnitudes};
 use super::shares::{add, contiguous, for_each_share};
-use super::words::{Arithmetic, Processor, Task};
-use super::{prefetch, splat, with_scratch};
-use crate::ElementType;
+use super::words::{Arithmetic, Processor, Shape, Task};
+use super::{LANES, prefetch, splat, with_scratch};
 
-/// Words of a block for each neuron. A strip of X stays in the first-level cache while the tiles of Y pass by.
-const BLOCK_WORDS: usize = 256;
-/// Words for which Y is packed at once.
-const PACKED_WORDS: usize = 16 * BLOCK_WORDS;
+/// Words for which Y is packed at once: whole blocks.
+const PACKED_WORDS: usize = 4096;
 /// Vectors of neurons in a strip.
 const STRIP_VECTORS: usize = 2;
-/// Neurons of the widest strip. Shares of neurons are multiples of it.
-const WIDEST_STRIP: usize = STRIP_VECTORS * 16;
+/// Words of the widest strip. Shares of neurons are multiples of it.
+const WIDEST_STRIP: usize = STRIP_VECTORS * LANES;
 /// Most neurons that a thread packs at once.
 const SHARE_NEURONS: usize = 256;
 /// Words that a thread holds at once: a block of its neurons and their sums. They take most of a second-level cache of
@@ -42,84 +39,24 @@ pub(super) fn packed_product(
     mut out: MatMut<'_, f32>,
     accumulate: bool,
 ) {
-    let widest = processor.run(WidestTile);
-    let at_once = PACKED_WORDS * processor.tokens();
+    let (shape, widest) = (processor.shape(), processor.run(WidestTile));
+    let at_once = PACKED_WORDS * shape.tokens;
     for first in (0..operands.rows).step_by(at_once) {
         let tokens = at_once.min(operands.rows - first);
         let rows = &operands.coefficients[first * operands.stride..];
-        with_scratch(tokens.div_ceil(processor.tokens()) * operands.rank, |words| {
+        with_scratch(tokens.div_ceil(shape.tokens) * operands.rank, |words| {
             let product = Product {
                 operands,
                 coefficients: &PackedCoefficients::new(processor, rows, operands, tokens, widest, words),
+                shape,
                 first_row: operands.first_row + first,
                 accumulate: accumulate || first > 0,
             };
-            let most = SHARE_WORDS / (BLOCK_WORDS + operands.rank) / WIDEST_STRIP * WIDEST_STRIP;
-            let most = most.clamp(WIDEST_STRIP, SHARE_NEURONS);
-            for_each_share(out.as_mut(), most, WIDEST_STRIP, &|neuron, out| product.share(processor, neuron, out));
+            let strip = WIDEST_STRIP * shape.neurons;
+            let most = SHARE_WORDS / (shape.block / shape.neurons + operands.rank) / strip * strip;
+            let most = most.clamp(strip, SHARE_NEURONS);
+            for_each_share(out.as_mut(), most, strip, &|neuron, out| product.share(processor, neuron, out));
         });
-    }
-}
-
-/// Y packed for the micro-kernel, which all threads share. It is one block of tokens after the other, within a block
-/// one tile of features after the other, and within a tile one word of each feature after the other.
-struct PackedCoefficients<'a> {
-    words: &'a [f32],
-    tokens: usize,
-    rank: usize,
-    /// Width of each tile, in order.
-    tiles: Vec<usize>,
-}
-
-impl<'a> PackedCoefficients<'a> {
-    /// Packs the first `tokens` of the rows into `words`.
-    fn new(
-        processor: Processor,
-        rows: &[f32],
-        operands: &Operands<'_>,
-        tokens: usize,
-        widest: usize,
-        words: &'a mut [f32],
-    ) -> Self {
-        let (rank, stride) = (operands.rank, operands.stride);
-        let count = rank.div_ceil(widest);
-        // Tiles have nearly equal widths, because a narrow last one would use the registers badly.
-        let tiles: Vec<usize> = (0..count).map(|t| (t + 1) * rank / count - t * rank / count).collect();
-        let block = BLOCK_WORDS * processor.tokens();
-        // The last row may end before the next one would begin, and rows behind the last token are not packed.
-        let rows = &rows[..rows.len().min(tokens * stride)];
-        words.par_chunks_mut(BLOCK_WORDS * rank).zip(rows.par_chunks(block * stride)).for_each(|(packed, rows)| {
-            processor.run(PackTiles { tiles: &tiles, rank, rows, stride, packed });
-        });
-        PackedCoefficients { words, tokens, rank, tiles }
-    }
-}
-
-/// Packs a block of Y.
-struct PackTiles<'a> {
-    tiles: &'a [usize],
-    rank: usize,
-    rows: &'a [f32],
-    stride: usize,
-    packed: &'a mut [f32],
-}
-
-impl Task for PackTiles<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd, A: Arithmetic<S>>(self, _: S, arithmetic: A) {
-        let words = self.packed.len() / self.rank;
-        let mut first = 0;
-        for &tile in self.tiles {
-            let packed = &mut self.packed[first * words..][..tile * words];
-            for (packed, rows) in packed.chunks_exact_mut(tile).zip(self.rows.chunks(A::TOKENS * self.stride)) {
-                let second = rows.get(self.stride + first..self.stride + first + tile).unwrap_or_default();
-                let tokens = [&rows[first..first + tile], second].map(bytemuck::cast_slice);
-                arithmetic.decode(ElementType::F32, tokens, packed);
-            }
-            first += tile;
-        }
     }
 }
 
@@ -127,26 +64,51 @@ impl Task for PackTiles<'_> {
 struct Product<'a> {
     operands: &'a Operands<'a>,
     coefficients: &'a PackedCoefficients<'a>,
+    shape: Shape,
     first_row: usize,
     accumulate: bool,
 }
 
 impl Product<'_> {
+    /// The activations of a token. If they were not fetched, those of a later token are.
+    #[inline(always)]
+    fn token(&self, token: usize, neurons: Range<usize>, is_fetched: bool) -> &[u8] {
+        let Operands { activations, first_row, rows, .. } = self.operands;
+        let row = self.first_row + token;
+        if !is_fetched && row + AHEAD < first_row + rows {
+            prefetch(activations.bytes(row + AHEAD, neurons.start, neurons.len()));
+        }
+        activations.bytes(row, neurons.start, neurons.len())
+    }
+
     /// out (+)= the product for some neurons, from `neuron` on.
     fn share(&self, processor: Processor, neuron: usize, mut out: MatMut<'_, f32>) {
         let (rank, width) = (self.operands.rank, out.nrows());
-        let padded = width.next_multiple_of(WIDEST_STRIP);
-        with_scratch((1 + BLOCK_WORDS + rank) * padded, |scratch| {
+        let padded = width.next_multiple_of(WIDEST_STRIP * self.shape.neurons);
+        let words = padded / self.shape.neurons;
+        with_scratch((3 + rank) * padded + self.shape.block * words, |scratch| {
             let (row, scratch) = scratch.split_at_mut(padded);
-            let (packed, sums) = scratch.split_at_mut(BLOCK_WORDS * padded);
-            // A symmetric product leaves some sums out.
+            let (factors, scratch) = scratch.split_at_mut(padded);
+            let (undo, scratch) = scratch.split_at_mut(padded);
+            let (packed, sums) = scratch.split_at_mut(self.shape.block * words);
             sums.fill(0.0);
-            processor.run(Share { product: self, neuron, width, padded, row, packed, sums });
+            processor.run(Share {
+                product: self,
+                neurons: neuron..neuron + width,
+                padded,
+                row,
+                factors,
+                undo,
+                packed,
+                sums,
+            });
             for (feature, sums) in sums.chunks_exact(padded).enumerate() {
                 if feature + COLUMNS_AHEAD < rank {
                     prefetch(bytemuck::cast_slice(contiguous(out.as_mut().col_mut(feature + COLUMNS_AHEAD))));
                 }
-                add(contiguous(out.as_mut().col_mut(feature)), sums, self.operands.scale, self.accumulate);
+                let undo = self.coefficients.scalings.as_ref().map_or(1.0, |scalings| scalings[feature].undo);
+                let scales = [undo, self.operands.scale];
+                add(contiguous(out.as_mut().col_mut(feature)), sums, scales, self.accumulate);
             }
         });
     }
@@ -167,12 +129,14 @@ impl Task for WidestTile {
 /// One thread's neurons.
 struct Share<'a, 'b> {
     product: &'a Product<'b>,
-    neuron: usize,
-    width: usize,
-    /// The neurons and their padding.
+    neurons: Range<usize>,
+    /// The number of neurons with their padding.
     padded: usize,
     /// The words of some tokens and all neurons.
     row: &'a mut [f32],
+    /// Factors of the neurons in a block, and what undoes them, if words do not have the range of f32.
+    factors: &'a mut [f32],
+    undo: &'a mut [f32],
     packed: &'a mut [f32],
     /// The sums over the tokens so far. Each feature has those of the neurons and their padding. They are close
     /// together: rows of the result are often a multiple of a page apart, and would push one another out of the caches.
@@ -185,39 +149,55 @@ impl Task for Share<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, A: Arithmetic<S>>(mut self, simd: S, arithmetic: A) {
         let &PackedCoefficients { words, tokens, rank, .. } = self.product.coefficients;
-        let block_tokens = BLOCK_WORDS * A::TOKENS;
+        let block_tokens = A::BLOCK * A::TOKENS;
         let tokens_of = |block| block * block_tokens..tokens.min((block + 1) * block_tokens);
-        for (block, words) in words.chunks(BLOCK_WORDS * rank).enumerate() {
+        for (block, words) in words.chunks(A::BLOCK * rank).enumerate() {
             self.pack(simd, arithmetic, tokens_of(block));
-            self.multiply(simd, arithmetic, words, words.len() / rank, block > 0, tokens_of(block + 1));
+            self.multiply(simd, arithmetic, words, words.len() / rank, tokens_of(block + 1));
         }
     }
 }
 
 impl Share<'_, '_> {
+    /// Finds the factor of each neuron that brings a block of its activations below 2^`top`.
+    #[inline(always)]
+    fn scale(&mut self, top: i32, tokens: Range<usize>) {
+        let element = self.product.operands.activations.element();
+        self.row.fill(0.0);
+        let largest: &mut [u32] = bytemuck::cast_slice_mut(self.row);
+        for token in tokens.clone() {
+            raise_magnitudes(element, self.product.token(token, self.neurons.clone(), tokens.start > 0), largest);
+        }
+        let width = self.neurons.len();
+        let factors = &mut self.factors[..width];
+        element.decode(&bytemuck::cast_slice(largest)[..width * element.bytes()], factors);
+        for (factor, undo) in factors.iter_mut().zip(&mut *self.undo) {
+            Scaling { factor: *factor, undo: *undo } = for_activations(*factor, top);
+        }
+    }
+
     /// Decodes a block of tokens into strips. In each strip, one word of each neuron follows the other.
     #[inline(always)]
     fn pack<S: Simd, A: Arithmetic<S>>(&mut self, _: S, arithmetic: A, tokens: Range<usize>) {
         let strip = STRIP_VECTORS * S::F32_LANES;
-        let (width, padded) = (self.width, self.width.next_multiple_of(strip));
+        let width = self.neurons.len().div_ceil(A::NEURONS);
+        let padded = width.next_multiple_of(strip);
         let words = tokens.len().div_ceil(A::TOKENS);
+        if let Some(top) = A::TOP {
+            self.scale(top, tokens.clone());
+        }
         self.row[width..].fill(0.0);
-        let Product { operands, first_row, .. } = self.product;
-        let (activations, end) = (operands.activations, operands.first_row + operands.rows);
+        let element = self.product.operands.activations.element();
+        let is_fetched = tokens.start > 0 || A::TOP.is_some();
         for word in 0..words {
             let elements = std::array::from_fn(|place| {
                 let token = tokens.start + word * A::TOKENS + place;
                 if place >= A::TOKENS || token >= tokens.end {
                     return &[][..];
                 }
-                let row = first_row + token;
-                // Later blocks were fetched while the block before was multiplied.
-                if tokens.start == 0 && row + AHEAD < end {
-                    prefetch(activations.bytes(row + AHEAD, self.neuron, width));
-                }
-                activations.bytes(row, self.neuron, width)
+                self.product.token(token, self.neurons.clone(), is_fetched)
             });
-            arithmetic.decode(activations.element(), elements, &mut self.row[..width]);
+            arithmetic.activations(element, elements, self.factors, &mut self.row[..width]);
             for (index, row) in self.row[..padded].chunks_exact(strip).enumerate() {
                 self.packed[(index * words + word) * strip..][..strip].copy_from_slice(row);
             }
@@ -232,32 +212,33 @@ impl Share<'_, '_> {
         arithmetic: A,
         coefficients: &[f32],
         words: usize,
-        accumulate: bool,
         mut ahead: Range<usize>,
     ) {
         let strip = STRIP_VECTORS * S::F32_LANES;
-        let (padded, strips) = (self.padded, self.width.div_ceil(strip));
-        let Product { operands, first_row, .. } = self.product;
+        let neurons = strip * A::NEURONS;
+        let (padded, strips) = (self.padded, self.neurons.len().div_ceil(neurons));
         // A few tokens with each tile, because a processor waits for few cache lines at a time.
         let at_once = ahead.len().div_ceil(strips * self.product.coefficients.tiles.len());
         for (index, packed) in self.packed.chunks_exact(words * strip).take(strips).enumerate() {
             let (packed, _) = S::as_simd_f32s(packed);
-            let first = index * strip;
+            let first = index * neurons;
+            let undo = &self.undo[first..][..neurons];
             let (mut feature, mut rest) = (0, coefficients);
             for &tile in &self.product.coefficients.tiles {
                 let (y, others) = rest.split_at(words * tile);
                 for token in ahead.by_ref().take(at_once) {
-                    prefetch(operands.activations.bytes(first_row + token, self.neuron, self.width));
+                    prefetch(self.product.token(token, self.neurons.clone(), true));
                 }
-                if operands.symmetric && feature + tile <= self.neuron + first {
+                if self.product.operands.symmetric && feature + tile <= self.neurons.start + first {
                     (feature, rest) = (feature + tile, others);
                     continue;
                 }
-                let out = &mut Sums { values: &mut self.sums[feature * padded..][..tile * padded], padded, first };
+                let values = &mut self.sums[feature * padded..][..tile * padded];
+                let out = &mut Sums { values, padded, first, undo };
                 macro_rules! tile_products {
                     ($($width:literal)*) => {
                         match tile {
-                            $($width => tile_product::<S, A, $width>(simd, arithmetic, packed, y, out, accumulate),)*
+                            $($width => tile_product::<S, A, $width>(simd, arithmetic, packed, y, out),)*
                             _ => unreachable!("no tile is wider than {WIDEST_TILE}"),
                         }
                     };
@@ -276,6 +257,8 @@ struct Sums<'a> {
     padded: usize,
     /// The strip's first neuron.
     first: usize,
+    /// What undoes the factors of the strip's neurons.
+    undo: &'a [f32],
 }
 
 /// The micro-kernel: multiplies a strip of X by a tile of Y that is `TILE` features wide.
@@ -286,23 +269,30 @@ fn tile_product<S: Simd, A: Arithmetic<S>, const TILE: usize>(
     strip: &[S::f32s],
     tile: &[f32],
     out: &mut Sums<'_>,
-    accumulate: bool,
 ) {
-    let mut sums = [[simd.splat_f32s(0.0); STRIP_VECTORS]; TILE];
     let (strip, _) = strip.as_chunks::<STRIP_VECTORS>();
     let (tile, _) = tile.as_chunks::<TILE>();
-    for (x, y) in strip.iter().zip(tile) {
-        for (feature, sums) in sums.iter_mut().enumerate() {
-            let y = splat(simd, y, feature);
-            for (sum, &x) in sums.iter_mut().zip(x) {
-                *sum = arithmetic.multiply_add(simd, x, y, *sum);
+    let mut total = [[simd.splat_f32s(0.0); STRIP_VECTORS]; TILE];
+    for (run, (strip, tile)) in strip.chunks(A::RUN).zip(tile.chunks(A::RUN)).enumerate() {
+        let mut sums = [[simd.splat_f32s(0.0); STRIP_VECTORS]; TILE];
+        for (x, y) in strip.iter().zip(tile) {
+            for (feature, sums) in sums.iter_mut().enumerate() {
+                let y = splat(simd, y, feature);
+                for (sum, &x) in sums.iter_mut().zip(x) {
+                    *sum = arithmetic.multiply_add(simd, x, y, *sum);
+                }
             }
         }
+        for (total, &sum) in total.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+            *total = if run > 0 { arithmetic.add(simd, *total, sum) } else { sum };
+        }
     }
-    for (row, sums) in out.values.chunks_exact_mut(out.padded).zip(&sums) {
-        let (vectors, _) = S::as_mut_simd_f32s(&mut row[out.first..][..STRIP_VECTORS * S::F32_LANES]);
-        for (out, &sum) in vectors.iter_mut().zip(sums) {
-            *out = if accumulate { simd.add_f32s(*out, sum) } else { sum };
+    let width = S::F32_LANES * A::NEURONS;
+    for (feature, total) in total.iter().enumerate() {
+        let row = &mut out.values[feature * out.padded + out.first..][..STRIP_VECTORS * width];
+        for (vector, &sums) in total.iter().enumerate() {
+            let neurons = vector * width..(vector + 1) * width;
+            arithmetic.add_to(simd, sums, &out.undo[neurons.clone()], &mut row[neurons]);
         }
     }
 }

@@ -20,10 +20,11 @@ pub(crate) fn contiguous(column: ColMut<'_, f32>) -> &mut [f32] {
     column.try_as_col_major_mut().expect("columns are contiguous").as_slice_mut()
 }
 
-/// out (+)= scale · sums.
-pub(crate) fn add(out: &mut [f32], sums: &[f32], scale: f32, accumulate: bool) {
+/// out (+)= the sums times one scale after the other.
+pub(crate) fn add(out: &mut [f32], sums: &[f32], scales: [f32; 2], accumulate: bool) {
     for (out, sum) in out.iter_mut().zip(sums) {
-        *out = if accumulate { *out + scale * sum } else { scale * sum };
+        let sum = scales.iter().fold(*sum, |sum, scale| sum * scale);
+        *out = if accumulate { *out + sum } else { sum };
     }
 }
 

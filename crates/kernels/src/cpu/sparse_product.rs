@@ -6,9 +6,10 @@ use faer::MatMut;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::dense_product::{multiplies_bf16, uses_amx};
+use super::dense_product::product_instructions;
 use super::nonzeros::{count_nonzeros, for_each_nonzero};
 use super::operands::{AHEAD, Operands};
+use super::product_instructions::ProductInstructions::{Amx, Avx512Bf16, Avx512Fp16};
 use super::shares::{add, contiguous, for_each_share};
 use super::vectors::arch;
 use super::{prefetch, with_scratch};
@@ -88,7 +89,7 @@ impl SparseCoefficients {
                     let column = contiguous(out.as_mut().col_mut(feature));
                     for (strips, out) in column.chunks_mut(strip).enumerate() {
                         let sums = &sums[(strips * operands.rank + feature) * strip..];
-                        add(out, sums, operands.scale, accumulate);
+                        add(out, sums, [1.0, operands.scale], accumulate);
                     }
                 }
             });
@@ -97,12 +98,13 @@ impl SparseCoefficients {
 }
 
 /// The sparse product is faster if at most one of this many coefficients is not zero. A multiply-add of it costs about
-/// as much as one of the dense product on vectors, and as several on pairs of bf16 or AMX's tiles.
+/// as much as one of the dense product on vectors, and as several on pairs of rounded numbers or AMX's tiles.
 fn worth(operands: &Operands<'_>) -> usize {
-    match operands.precision {
-        Precision::Bf16 if uses_amx() => 16,
-        Precision::Bf16 if multiplies_bf16() => 6,
-        Precision::F32 if uses_amx() && !operands.symmetric => 6,
+    match (operands.precision, product_instructions()) {
+        (Precision::Bf16, Some(Amx)) => 16,
+        (Precision::Bf16, Some(Avx512Bf16)) => 6,
+        (Precision::Bf16, Some(Avx512Fp16)) => 5,
+        (Precision::F32, Some(Amx)) if !operands.symmetric => 6,
         _ => 3,
     }
 }

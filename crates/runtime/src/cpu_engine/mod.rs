@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
-use unmix_kernels::{VECTORS_VARIABLE, Vectors, Workspace, multiplies_bf16, uses_amx};
+use unmix_kernels::{VECTORS_VARIABLE, Vectors, Workspace, product_instructions};
 
 use self::panels::Panels;
 use self::session::CpuSession;
@@ -33,11 +33,9 @@ fn adapter() -> String {
         Vectors::Widest
     });
     let used = match vectors {
-        Vectors::Scalar => " without vectors",
-        Vectors::Avx2 => " with AVX2 at most",
-        Vectors::Widest if uses_amx() => " with AMX",
-        Vectors::Widest if multiplies_bf16() => " with AVX512-BF16",
-        Vectors::Widest => "",
+        Vectors::Scalar => " without vectors".into(),
+        Vectors::Avx2 => " with AVX2 at most".into(),
+        Vectors::Widest => product_instructions().map_or_else(String::new, |used| format!(" with {}", used.name())),
     };
     format!("{} CPU{used}, {} threads", std::env::consts::ARCH, rayon::current_num_threads())
 }
