@@ -86,10 +86,11 @@ impl Product<'_> {
         let (rank, width) = (self.operands.rank, out.nrows());
         let padded = width.next_multiple_of(WIDEST_STRIP * self.shape.neurons);
         let words = padded / self.shape.neurons;
-        with_scratch((3 + rank) * padded + self.shape.block * words, |scratch| {
+        with_scratch((3 + rank) * padded + self.shape.block * words + WIDEST_TILE * WIDEST_STRIP, |scratch| {
             let (row, scratch) = scratch.split_at_mut(padded);
             let (factors, scratch) = scratch.split_at_mut(padded);
             let (undo, scratch) = scratch.split_at_mut(padded);
+            let (totals, scratch) = scratch.split_at_mut(WIDEST_TILE * WIDEST_STRIP);
             let (packed, sums) = scratch.split_at_mut(self.shape.block * words);
             sums.fill(0.0);
             processor.run(Share {
@@ -99,6 +100,7 @@ impl Product<'_> {
                 row,
                 factors,
                 undo,
+                totals,
                 packed,
                 sums,
             });
@@ -137,6 +139,8 @@ struct Share<'a, 'b> {
     /// Factors of the neurons in a block, and what undoes them, if words do not have the range of f32.
     factors: &'a mut [f32],
     undo: &'a mut [f32],
+    /// Room for the sums of a tile's runs.
+    totals: &'a mut [f32],
     packed: &'a mut [f32],
     /// The sums over the tokens so far. Each feature has those of the neurons and their padding. They are close
     /// together: rows of the result are often a multiple of a page apart, and would push one another out of the caches.
@@ -234,7 +238,7 @@ impl Share<'_, '_> {
                     continue;
                 }
                 let values = &mut self.sums[feature * padded..][..tile * padded];
-                let out = &mut Sums { values, padded, first, undo };
+                let out = &mut Sums { values, padded, first, undo, totals: self.totals };
                 macro_rules! tile_products {
                     ($($width:literal)*) => {
                         match tile {
@@ -259,6 +263,8 @@ struct Sums<'a> {
     first: usize,
     /// What undoes the factors of the strip's neurons.
     undo: &'a [f32],
+    /// Room for the sums of a tile's runs.
+    totals: &'a mut [f32],
 }
 
 /// The micro-kernel: multiplies a strip of X by a tile of Y that is `TILE` features wide.
@@ -272,7 +278,8 @@ fn tile_product<S: Simd, A: Arithmetic<S>, const TILE: usize>(
 ) {
     let (strip, _) = strip.as_chunks::<STRIP_VECTORS>();
     let (tile, _) = tile.as_chunks::<TILE>();
-    let mut total = [[simd.splat_f32s(0.0); STRIP_VECTORS]; TILE];
+    let (totals, _) = S::as_mut_simd_f32s(out.totals);
+    let totals = &mut totals[..STRIP_VECTORS * TILE];
     for (run, (strip, tile)) in strip.chunks(A::RUN).zip(tile.chunks(A::RUN)).enumerate() {
         let mut sums = [[simd.splat_f32s(0.0); STRIP_VECTORS]; TILE];
         for (x, y) in strip.iter().zip(tile) {
@@ -283,14 +290,14 @@ fn tile_product<S: Simd, A: Arithmetic<S>, const TILE: usize>(
                 }
             }
         }
-        for (total, &sum) in total.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+        for (total, &sum) in totals.iter_mut().zip(sums.as_flattened()) {
             *total = if run > 0 { arithmetic.add(simd, *total, sum) } else { sum };
         }
     }
     let width = S::F32_LANES * A::NEURONS;
-    for (feature, total) in total.iter().enumerate() {
+    for (feature, totals) in totals.as_chunks::<STRIP_VECTORS>().0.iter().enumerate() {
         let row = &mut out.values[feature * out.padded + out.first..][..STRIP_VECTORS * width];
-        for (vector, &sums) in total.iter().enumerate() {
+        for (vector, &sums) in totals.iter().enumerate() {
             let neurons = vector * width..(vector + 1) * width;
             arithmetic.add_to(simd, sums, &out.undo[neurons.clone()], &mut row[neurons]);
         }
