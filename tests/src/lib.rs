@@ -18,7 +18,7 @@ mod guides {
     struct Data;
 }
 
-use unmix::{Activations, AdapterChoice, CpuEngine, ElementType, Engine, Factorization, WgpuEngine};
+use unmix::{Activations, AdapterChoice, CpuEngine, ElementType, Engine, EngineKind, Factorization, WgpuEngine};
 use unmix_kernels::{BufferId, CholeskyFactor, Kernel, Matrix, Recording, STATUS_WORDS, Variant, Workspace};
 use unmix_runtime::{Preference, Session, block_on};
 
@@ -27,8 +27,8 @@ use crate::dense::round;
 pub use crate::store::{Store, Stored};
 pub use crate::threads::ThreadRank;
 
-/// The variable with which `cargo xtask test` runs the numeric tests again on other arithmetic of the CPU. Its one value
-/// is `cpu`: properties are held against the CPU engine alone, because those of the GPU have not changed.
+/// The variable that says against which engines properties are held: `cpu` or `gpu`. With `cpu`, `cargo xtask test` runs the
+/// numeric tests again on other arithmetic of the CPU, which changes nothing on GPUs.
 const ENGINES: &str = "UNMIX_TEST_ENGINES";
 
 /// Every engine: the CPU, the adapter as it is, and the adapter held to WebGPU's default limits with every run-time check on.
@@ -41,16 +41,16 @@ pub fn every_engine() -> Vec<Box<dyn Engine>> {
     with_cpu(CpuEngine::new().panel_bytes(16 << 20), gpu_engines())
 }
 
-/// The engines that a property must hold on: each of [`every_engine`], or the CPU engine alone where `UNMIX_TEST_ENGINES`
-/// says so.
+/// The engines that a property must hold on: each of [`every_engine`], or those of the kind that is [chosen](chosen_kind).
 ///
 /// # Panics
-/// If no adapter answers, and if the variable has another value.
+/// If no adapter answers, and as [`chosen_kind`].
 pub fn engines() -> Vec<Box<dyn Engine>> {
-    with_cpu(CpuEngine::new().panel_bytes(16 << 20), chosen_gpu_engines())
+    let is_chosen = |engine: &Box<dyn Engine>| chosen_kind().is_none_or(|kind| kind == engine.kind());
+    with_cpu(CpuEngine::new().panel_bytes(16 << 20), chosen_gpu_engines()).into_iter().filter(is_chosen).collect()
 }
 
-/// The same engines, with panels of at most `panel_bytes` bytes.
+/// The CPU engine, and the GPU engines among [`engines`], with panels of at most `panel_bytes` bytes.
 ///
 /// # Panics
 /// As [`engines`].
@@ -65,13 +65,19 @@ fn with_cpu(cpu: CpuEngine, gpus: impl IntoIterator<Item = WgpuEngine>) -> Vec<B
     engines
 }
 
+/// The kind of engines that `UNMIX_TEST_ENGINES` chooses, if it is set.
+///
+/// # Panics
+/// If the variable is neither `cpu` nor `gpu`.
+pub fn chosen_kind() -> Option<EngineKind> {
+    let given = std::env::var(ENGINES).ok()?;
+    let kind = [EngineKind::Cpu, EngineKind::Gpu].into_iter().find(|kind| kind.name() == given);
+    Some(kind.unwrap_or_else(|| panic!("{ENGINES}={given} was given; it can be cpu or gpu")))
+}
+
 /// The GPU engines among [`engines`].
 fn chosen_gpu_engines() -> Vec<WgpuEngine> {
-    match std::env::var(ENGINES).as_deref() {
-        Err(_) => gpu_engines(),
-        Ok("cpu") => Vec::new(),
-        Ok(other) => panic!("{ENGINES}={other} was given; the one value that it can have is cpu"),
-    }
+    if chosen_kind() == Some(EngineKind::Cpu) { Vec::new() } else { gpu_engines() }
 }
 
 /// The GPU engines among [`every_engine`].

@@ -1,12 +1,12 @@
 //! Hostile matrices with every solver and start. Whatever a fit returns must be what it says it is, as computed in f64.
 //!
-//! `UNMIX_TORTURE_FITS` says how many fits run on each engine, and `UNMIX_TORTURE_ENGINE` (`cpu` or `gpu`) on which
+//! `UNMIX_TORTURE_FITS` says how many fits run on each engine, and `UNMIX_TEST_ENGINES` (`cpu` or `gpu`) on which
 //! engine. `--nocapture` shows the summary.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use unmix::{CpuEngine, ElementType, Engine, Error, Factorization, HostActivations, Init, SemiNmf, Solver};
-use unmix_tests::{Dense, engines, oracle};
+use unmix::{CpuEngine, ElementType, Engine, EngineKind, Error, Factorization, HostActivations, Init, SemiNmf, Solver};
+use unmix_tests::{Dense, chosen_kind, engines, oracle};
 
 /// Default number of fits on each engine. They take some seconds.
 const FITS: u64 = 400;
@@ -205,13 +205,9 @@ impl Tally {
 #[test]
 fn what_is_returned_is_what_it_says_it_is() {
     let fits = std::env::var("UNMIX_TORTURE_FITS").ok().and_then(|fits| fits.parse().ok()).unwrap_or(FITS);
-    let only = std::env::var("UNMIX_TORTURE_ENGINE").ok();
     for engine in engines() {
-        let kind = engine.kind().name();
-        if only.as_deref().is_some_and(|only| only != kind) {
-            continue;
-        }
-        let fits = if only.is_none() && kind == "gpu" { fits / GPU_SHARE } else { fits };
+        let is_beside_cpu = chosen_kind().is_none() && engine.kind() == EngineKind::Gpu;
+        let fits = if is_beside_cpu { fits / GPU_SHARE } else { fits };
         let mut tally = Tally::default();
         for number in 0..fits {
             let case = Case::new(number);

@@ -1,8 +1,8 @@
 //! The CPU engine: runs recordings with the kernels' twins on all cores.
 
-mod chains;
 mod panels;
 mod session;
+mod strands;
 
 use std::ops::Range;
 use std::sync::{Arc, RwLock};

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use unmix_kernels::{Access, BufferId, Call, Command, Dispatch, Memory, Recording, Resource};
 
-use super::chains::{Chain, chains};
 use super::panels::{Panels, Visited};
+use super::strands::{Strand, strands};
 use crate::host_memory::HostMemory;
 use crate::lock::lock;
 use crate::schedule::{Schedule, Segment, TwoPanels, refuse_reductions};
@@ -114,8 +114,8 @@ impl Session for CpuSession {
         })?;
         let visits = schedule.visits().collect();
         let commands = |segment: &Segment| segment.commands.clone().zip(&recording.commands[segment.commands.clone()]);
-        let chains = schedule.segments.iter().map(|segment| chains(commands(segment))).collect();
-        Ok(Box::new(CpuPrepared { state: Arc::clone(&self.0), recording, schedule, chains, visits }))
+        let strands = schedule.segments.iter().map(|segment| strands(commands(segment))).collect();
+        Ok(Box::new(CpuPrepared { state: Arc::clone(&self.0), recording, schedule, strands, visits }))
     }
 }
 
@@ -123,21 +123,21 @@ struct CpuPrepared {
     state: Arc<State>,
     recording: Recording,
     schedule: Schedule,
-    /// The chains of each segment.
-    chains: Vec<Vec<Chain>>,
+    /// The strands of each segment.
+    strands: Vec<Vec<Strand>>,
     /// The panels that are visited where activations are streamed.
     visits: Vec<u32>,
 }
 
 impl CpuPrepared {
-    /// Runs the segments in order, with the panel of each at hand. `run` gets the chains of a segment.
-    fn run_segments(&self, mut run: impl FnMut(&[Chain], Option<&[u8]>) + Send) -> Result<(), Error> {
+    /// Runs the segments in order, with the panel of each at hand. `run` gets the strands of a segment.
+    fn run_segments(&self, mut run: impl FnMut(&[Strand], Option<&[u8]>) + Send) -> Result<(), Error> {
         let _running = lock(&self.state.running);
         self.state.panels.announce(&self.visits);
-        for (segment, chains) in self.schedule.segments.iter().zip(&self.chains) {
+        for (segment, strands) in self.schedule.segments.iter().zip(&self.strands) {
             // The panel is awaited outside the pool. A thread of the pool that waits could be one that the source needs for reading.
             let panel = segment.panel.map(|panel| self.state.panels.take(panel)).transpose()?;
-            run(chains, panel.as_ref().map(Visited::bytes));
+            run(strands, panel.as_ref().map(Visited::bytes));
         }
         Ok(())
     }
@@ -149,14 +149,14 @@ impl CpuPrepared {
 
 impl Prepared for CpuPrepared {
     fn run(&self) -> Result<(), Error> {
-        self.run_segments(|chains, visited| {
-            let run = |chain: &Chain| chain.iter().for_each(|&number| self.run_command(number, visited));
+        self.run_segments(|strands, visited| {
+            let run = |strand: &Strand| strand.iter().for_each(|&number| self.run_command(number, visited));
             // The thread pool is entered once, not for every command. Waking a thread takes as long as a small command.
             rayon::scope(|scope| {
-                if let [chain] = chains {
-                    run(chain);
+                if let [strand] = strands {
+                    run(strand);
                 } else {
-                    chains.iter().for_each(|chain| scope.spawn(move |_| run(chain)));
+                    strands.iter().for_each(|strand| scope.spawn(move |_| run(strand)));
                 }
             });
         })
@@ -164,10 +164,10 @@ impl Prepared for CpuPrepared {
 
     fn time(&self) -> Pending<Option<Vec<f64>>> {
         let mut seconds = vec![0.0; self.recording.commands.len()];
-        // One chain after the other, so that each command has all threads.
-        let timed = self.run_segments(|chains, visited| {
+        // One strand after the other, so that each command has all threads.
+        let timed = self.run_segments(|strands, visited| {
             rayon::scope(|_| {
-                for &number in chains.iter().flatten() {
+                for &number in strands.iter().flatten() {
                     let started = Instant::now();
                     self.run_command(number, visited);
                     seconds[number] = started.elapsed().as_secs_f64();

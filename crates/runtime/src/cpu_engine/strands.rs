@@ -6,12 +6,12 @@ use unmix_kernels::{Access, BufferId, Command, Resource};
 
 /// Commands by their numbers, in order. They depend on one another: two of them share a buffer that one of them writes, or
 /// both depend on a third one.
-pub(super) type Chain = Vec<usize>;
+pub(super) type Strand = Vec<usize>;
 
-/// Cuts commands into chains. A command of one chain neither reads nor writes what a command of another chain writes, so
-/// that the results are the same in whatever order the chains run. The chains are those of fits in lockstep: each fit has
+/// Cuts commands into strands. A command of one strand neither reads nor writes what a command of another strand writes, so
+/// that the results are the same in whatever order the strands run. The strands are those of fits in lockstep: each fit has
 /// buffers of its own.
-pub(super) fn chains<'c>(commands: impl IntoIterator<Item = (usize, &'c Command)>) -> Vec<Chain> {
+pub(super) fn strands<'c>(commands: impl IntoIterator<Item = (usize, &'c Command)>) -> Vec<Strand> {
     let commands: Vec<(usize, &Command)> = commands.into_iter().collect();
     let mut users: HashMap<BufferId, (Vec<usize>, bool)> = HashMap::new();
     for (place, (_, command)) in commands.iter().enumerate() {
@@ -28,16 +28,16 @@ pub(super) fn chains<'c>(commands: impl IntoIterator<Item = (usize, &'c Command)
             leaders[first.max(second)] = first.min(second);
         }
     }
-    let mut chains: Vec<Chain> = Vec::new();
-    let mut chain_of = HashMap::new();
+    let mut strands: Vec<Strand> = Vec::new();
+    let mut strand_of = HashMap::new();
     for (place, &(number, _)) in commands.iter().enumerate() {
-        let chain = *chain_of.entry(leader(&mut leaders, place)).or_insert_with(|| {
-            chains.push(Vec::new());
-            chains.len() - 1
+        let strand = *strand_of.entry(leader(&mut leaders, place)).or_insert_with(|| {
+            strands.push(Vec::new());
+            strands.len() - 1
         });
-        chains[chain].push(number);
+        strands[strand].push(number);
     }
-    chains
+    strands
 }
 
 /// The first command that `place` is known to depend on.
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_that_share_a_buffer_which_one_of_them_writes_are_a_chain() {
+    fn commands_that_share_a_buffer_which_one_of_them_writes_are_a_strand() {
         let mut workspace = Workspace::default();
         let [source, a, b, c, d] = ["source", "a", "b", "c", "d"].map(|name| workspace.words(name, 4));
         let mut recording = Recording::new();
@@ -84,9 +84,9 @@ mod tests {
         recording.copy(b, c, 16);
         let commands = || recording.commands.iter().enumerate();
         // Both read the source. The last command joins what was written to `a` and `b`.
-        assert_eq!(chains(commands()), [vec![0, 1, 2, 4], vec![3]]);
-        assert_eq!(chains(commands().take(4)), [vec![0, 2], vec![1], vec![3]]);
-        assert_eq!(chains(commands().skip(3)), [vec![3], vec![4]]);
-        assert!(chains(commands().take(0)).is_empty());
+        assert_eq!(strands(commands()), [vec![0, 1, 2, 4], vec![3]]);
+        assert_eq!(strands(commands().take(4)), [vec![0, 2], vec![1], vec![3]]);
+        assert_eq!(strands(commands().skip(3)), [vec![3], vec![4]]);
+        assert!(strands(commands().take(0)).is_empty());
     }
 }
