@@ -46,8 +46,9 @@ pub fn every_engine() -> Vec<Box<dyn Engine>> {
 /// # Panics
 /// If no adapter answers, and as [`chosen_kind`].
 pub fn engines() -> Vec<Box<dyn Engine>> {
-    let is_chosen = |engine: &Box<dyn Engine>| chosen_kind().is_none_or(|kind| kind == engine.kind());
-    with_cpu(CpuEngine::new().panel_bytes(16 << 20), chosen_gpu_engines()).into_iter().filter(is_chosen).collect()
+    let mut engines = with_cpu(CpuEngine::new().panel_bytes(16 << 20), chosen_gpu_engines());
+    engines.retain(|engine| chosen_kind().is_none_or(|kind| kind == engine.kind()));
+    engines
 }
 
 /// The CPU engine, and the GPU engines among [`engines`], with panels of at most `panel_bytes` bytes.
