@@ -43,7 +43,7 @@ impl Batch {
     /// As [`SemiNmf::fit`], for the first fit that fails: no result is then returned. [`Error::Option`] if there is no fit, or if one of
     /// them takes checkpoints or goes on from one.
     pub fn fit(&self, engine: &dyn Engine, activations: &Activations) -> Result<Vec<Factorization>, Error> {
-        self.fit_with(engine, activations, |_, _| ControlFlow::Continue(()))
+        self.fit_and_tell(engine, activations, &mut |_, _| ControlFlow::Continue(()))
     }
 
     /// As [`fit`](Self::fit), with a callback that gets the number of a fit and its progress. If the callback breaks, all fits stop and
@@ -55,7 +55,17 @@ impl Batch {
         &self,
         engine: &dyn Engine,
         activations: &Activations,
-        progress: impl FnMut(usize, &Progress) -> ControlFlow<()>,
+        mut progress: impl FnMut(usize, &Progress) -> ControlFlow<()>,
+    ) -> Result<Vec<Factorization>, Error> {
+        self.fit_and_tell(engine, activations, &mut progress)
+    }
+
+    /// All callbacks have one type here, so that a batch is compiled once, and not again for every caller.
+    fn fit_and_tell(
+        &self,
+        engine: &dyn Engine,
+        activations: &Activations,
+        progress: &mut dyn FnMut(usize, &Progress) -> ControlFlow<()>,
     ) -> Result<Vec<Factorization>, Error> {
         block_on(self.fit_async(engine, activations, progress))
     }

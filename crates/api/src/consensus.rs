@@ -131,7 +131,8 @@ impl Consensus {
     /// As [`SemiNmf::fit`]. [`Error::Option`] also if the runs would have the same start, if the fit takes checkpoints, or if there are too
     /// many runs.
     pub fn fit(&self, engine: &dyn Engine, activations: &Activations) -> Result<Factorization, Error> {
-        self.fit_with(engine, activations, |_| ControlFlow::Continue(()))
+        let silent = &mut |_: &Progress| ControlFlow::Continue(());
+        Ok(self.compute_and_tell(engine, activations, silent, false)?.consensus)
     }
 
     /// As [`fit`](Self::fit), with a callback that is called when a stage begins and after each iteration. If the callback breaks, the
@@ -143,9 +144,9 @@ impl Consensus {
         &self,
         engine: &dyn Engine,
         activations: &Activations,
-        progress: impl FnMut(&Progress) -> ControlFlow<()>,
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Factorization, Error> {
-        block_on(self.fit_async(engine, activations, progress))
+        Ok(self.compute_and_tell(engine, activations, &mut progress, false)?.consensus)
     }
 
     /// As [`fit_with`](Self::fit_with), without blocking the thread.
@@ -171,9 +172,20 @@ impl Consensus {
         &self,
         engine: &dyn Engine,
         activations: &Activations,
-        progress: impl FnMut(&Progress) -> ControlFlow<()>,
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<ConsensusFit, Error> {
-        block_on(self.compute(engine, activations, progress, true))
+        self.compute_and_tell(engine, activations, &mut progress, true)
+    }
+
+    /// All callbacks have one type here, so that a consensus is compiled once, and not again for every caller.
+    fn compute_and_tell(
+        &self,
+        engine: &dyn Engine,
+        activations: &Activations,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+        keeps_runs: bool,
+    ) -> Result<ConsensusFit, Error> {
+        block_on(self.compute(engine, activations, progress, keeps_runs))
     }
 
     async fn compute(

@@ -293,7 +293,7 @@ impl SemiNmf {
     /// [`Error::Checkpoint`] if a checkpoint does not belong to this fit, and [`Error::CheckpointWrite`] if one cannot be written.
     /// [`Error::Runtime`] if the engine fails.
     pub fn fit(&self, engine: &dyn Engine, activations: &Activations) -> Result<Factorization, Error> {
-        self.fit_with(engine, activations, |_| ControlFlow::Continue(()))
+        self.fit_and_tell(engine, activations, &mut |_| ControlFlow::Continue(()))
     }
 
     /// As [`fit`](Self::fit), with a callback that is called when a stage begins and after each iteration. If the callback breaks, the fit
@@ -305,7 +305,17 @@ impl SemiNmf {
         &self,
         engine: &dyn Engine,
         activations: &Activations,
-        progress: impl FnMut(&Progress) -> ControlFlow<()>,
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Factorization, Error> {
+        self.fit_and_tell(engine, activations, &mut progress)
+    }
+
+    /// All callbacks have one type here, so that a fit is compiled once, and not again for every caller.
+    fn fit_and_tell(
+        &self,
+        engine: &dyn Engine,
+        activations: &Activations,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Factorization, Error> {
         block_on(self.fit_async(engine, activations, progress))
     }
