@@ -86,8 +86,10 @@ fn a_streamed_fit_equals_a_resident_one_to_the_bit_with_every_solver_and_type() 
     // There are 11 panels, and the last one is shorter. The length of a row is no multiple of any alignment.
     let (tokens, neurons) = (1_003, 261);
     for engine in engines_with_panels(100_000) {
-        for (solver, slots) in Solver::ALL.into_iter().zip([1, 2, 3, 4].into_iter().cycle()) {
-            for element in ElementType::ALL {
+        for (number, (solver, slots)) in Solver::ALL.into_iter().zip([1, 2, 3, 4].into_iter().cycle()).enumerate() {
+            // How elements are read has nothing to do with the solver. So one type is enough for each but the default.
+            let types = if solver == Solver::default() { 0..3 } else { number % 3..number % 3 + 1 };
+            for &element in &ElementType::ALL[types] {
                 let source = Watched::new(&Dense::random(7, tokens, neurons, element), element);
                 let (resident, streamed) =
                     (resident(engine.as_ref(), &source), streamed(engine.as_ref(), &source, slots));
