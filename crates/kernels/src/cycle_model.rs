@@ -120,7 +120,7 @@ const fn code(kernel: &'static str, variant: &'static str, threads: u32, residen
 
 /// The code of a variant where it rounds operands.
 const fn rounded(kernel: &'static str, variant: &'static str, threads: u32, resident: u32, hot: [u32; 3]) -> Code {
-    Code { precision: Precision::Bf16, ..code(kernel, variant, threads, resident, hot) }
+    Code { precision: Precision::F16, ..code(kernel, variant, threads, resident, hot) }
 }
 
 impl Code {
