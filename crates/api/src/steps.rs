@@ -170,12 +170,20 @@ impl<'a> Steps<'a> {
         PanelSums { cross: Some(self.precision()), gram: true, ..PanelSums::of(b.coefficients(panel)) }
     }
 
-    /// The precision of the cross product in an iteration. For least squares the operands may be rounded: the cross product is a sum over
-    /// all tokens, and rounding raises the loss by about 1e-6 · K/n of itself. The sums that describe the result are computed again at the
-    /// end.
+    /// The precision of the cross product in an iteration, which is a sum over all tokens. For least squares both operands may be rounded:
+    /// that raises the loss by about 1e-6 · K/n of itself. For coordinate descent the coefficients may be rounded, to more bits, because its
+    /// fits go on for longer. The sums that describe the result are computed again at the end.
     pub fn precision(&self) -> Precision {
-        let rounded = self.updates().alternate_least_squares() && self.distribution.tokens() >= FEWEST_ROUNDED;
-        if rounded { Precision::Bf16 } else { Precision::F32 }
+        let updates = self.updates();
+        if self.distribution.tokens() < FEWEST_ROUNDED {
+            Precision::F32
+        } else if updates.alternate_least_squares() {
+            Precision::Bf16
+        } else if updates.features.keeps_unit_norm() {
+            Precision::F16
+        } else {
+            Precision::F32
+        }
     }
 
     fn coefficients_operands(&self, panel: &Panel, scales: Option<BufferId>) -> coefficients_update::Operands {

@@ -40,6 +40,10 @@ const BARRIER: f64 = 60.0;
 const BYTES_ON_THE_WAY: f64 = 32.0;
 /// Bandwidth of the cache, as a multiple of that of memory.
 const CACHE_SPEED: f64 = 2.0;
+/// Bytes that a core takes from the cache in a cycle.
+const CORE_BYTES: f64 = 64.0;
+/// Bytes of a sector, which is the least that the cache gives.
+const SECTOR: f64 = 32.0;
 /// Share of the time in which a core with enough warps for its schedulers issues, and in which its matrix units work. The rest is lost to
 /// barriers and to memory.
 const SUSTAINED: f64 = 0.6;
@@ -120,7 +124,7 @@ const fn code(kernel: &'static str, variant: &'static str, threads: u32, residen
 
 /// The code of a variant where it rounds operands.
 const fn rounded(kernel: &'static str, variant: &'static str, threads: u32, resident: u32, hot: [u32; 3]) -> Code {
-    Code { precision: Precision::Bf16, ..code(kernel, variant, threads, resident, hot) }
+    Code { precision: Precision::F16, ..code(kernel, variant, threads, resident, hot) }
 }
 
 impl Code {
@@ -149,12 +153,16 @@ impl Code {
 pub struct Estimate {
     /// Waiting for the command before, and starting.
     pub launch: f64,
-    /// Moving bytes.
+    /// Moving bytes that lie side by side.
     pub memory: f64,
+    /// Moving sectors of which one element each is read.
+    pub sectors: f64,
     /// Arithmetic.
     pub compute: f64,
     /// What a workgroup does one after the other.
     pub chain: f64,
+    /// Whether a core has nothing else to do while a workgroup waits in its chain.
+    pub alternates: bool,
     /// Workgroups, 0 for a copy or a clear.
     pub workgroups: u64,
     /// The variant of the kernel that the device would choose.
@@ -162,9 +170,15 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Seconds. Bytes move while the device computes, and while workgroups wait.
+    /// Seconds. Bytes move while the device computes, and while workgroups wait. But where the only workgroup of a core goes from what it
+    /// reads to its chain, and from there to its instructions, these add up. Then only sectors move while it computes.
     pub fn seconds(&self) -> f64 {
-        self.launch + self.memory.max(self.compute).max(self.chain)
+        let work = if self.alternates {
+            self.memory + self.chain + self.compute.max(self.sectors)
+        } else {
+            (self.memory + self.sectors).max(self.compute).max(self.chain)
+        };
+        self.launch + work
     }
 }
 
@@ -187,25 +201,32 @@ impl Machine {
 
     /// The estimate of a command with its traffic.
     pub fn estimate(&self, device: &Device, command: &Command, traffic: &Traffic) -> Estimate {
-        let memory = (traffic.from_memory() + traffic.to_memory()) as f64;
-        let cache = traffic.from_cache() as f64;
+        let [from_memory, to_memory, from_cache] =
+            [traffic.from_memory(), traffic.to_memory(), traffic.from_cache()].map(|bytes| bytes as f64);
         let Command::Dispatch(dispatch) = command else {
-            return Estimate { launch: LAUNCH, memory: memory / device.bandwidth, ..Estimate::default() };
+            let memory = (from_memory + to_memory) / device.bandwidth;
+            return Estimate { launch: LAUNCH, memory, ..Estimate::default() };
         };
         let (precision, extent) = (dispatch.promise.precision, dispatch.extent);
         let chosen = self.offer.choose(dispatch.kernel, dispatch.element, precision, extent, |_| true);
         let Some(variant) = chosen else { return Estimate { launch: LAUNCH, ..Estimate::default() } };
         let code = Code::of(dispatch.kernel.name, variant.name, variant.precision(precision));
-        let cache = cache + read_again(dispatch, variant.workgroups(extent));
+        let from_cache = from_cache + read_again(dispatch, variant.workgroups(extent));
         let [workgroups, covered, asked] = working(dispatch, variant);
         let cores = u64::from(self.cores);
         let fit = u64::from((code.resident / code.threads).max(1));
         // The core that has most to do decides.
         let of_a_core = workgroups.div_ceil(cores);
-        let resident = of_a_core.min(fit) as f64 * f64::from(code.threads);
+        let side_by_side = of_a_core.min(fit);
+        let resident = side_by_side as f64 * f64::from(code.threads);
+        // A load waits for its value, and a core takes so much of it in a cycle. Nothing waits for a store.
         let on_the_way = workgroups.min(fit * cores) as f64 * f64::from(code.threads) * code.on_the_way / LATENCY;
-        let memory = memory / device.bandwidth.min(on_the_way)
-            + cache / (CACHE_SPEED * device.bandwidth).min(CACHE_SPEED * on_the_way);
+        let taken = workgroups.min(cores) as f64 * CORE_BYTES * self.clock;
+        let cache_bandwidth = (CACHE_SPEED * device.bandwidth.min(on_the_way)).min(taken);
+        let memory = to_memory / device.bandwidth
+            + from_memory / device.bandwidth.min(on_the_way).min(taken)
+            + from_cache / cache_bandwidth;
+        let sectors = dispatch.scattered as f64 * SECTOR / (CACHE_SPEED * device.bandwidth).min(taken);
         // Tiles at the edges compute as much as the others.
         let flops =
             dispatch.cost.flops as f64 * (covered as f64 / asked.max(1) as f64).max(1.0) / workgroups.max(1) as f64;
@@ -216,7 +237,16 @@ impl Machine {
         // Workgroups beyond those that fit on a core begin when others have ended.
         let Chain { barriers, loads, cycles } = dispatch.chain.times(of_a_core.div_ceil(fit));
         let chain = (barriers as f64 * BARRIER + cycles as f64) / self.clock + loads as f64 * CACHE_LATENCY;
-        Estimate { launch: LAUNCH, memory, compute, chain, workgroups, variant: Some(variant.name) }
+        Estimate {
+            launch: LAUNCH,
+            memory,
+            sectors,
+            compute,
+            chain,
+            alternates: dispatch.chain != Chain::default() && side_by_side == 1,
+            workgroups,
+            variant: Some(variant.name),
+        }
     }
 
     /// The estimates of stages, whose commands are those of a recording with this traffic.
@@ -230,8 +260,10 @@ impl Machine {
         let add = |sum: Estimate, next: Estimate| Estimate {
             launch: sum.launch + next.launch,
             memory: sum.memory + next.memory,
+            sectors: sum.sectors + next.sectors,
             compute: sum.compute + next.compute,
             chain: sum.chain + next.chain,
+            alternates: sum.alternates || next.alternates,
             workgroups: sum.workgroups.max(next.workgroups),
             variant: sum.variant.or(next.variant),
         };
@@ -273,8 +305,8 @@ fn read_again(dispatch: &Dispatch, [across, down, _]: [u32; 3]) -> f64 {
 mod tests {
     use super::*;
     use crate::{
-        CholeskyFactor, DEVICES, ElementType, KERNELS, Recording, Ridge, Summation, Workspace, cholesky, cross_product,
-        inner_product,
+        CholeskyFactor, DEVICES, ElementType, Features, KERNELS, Recording, Ridge, Summation, Workspace, cholesky,
+        cross_product, hals_features, inner_product,
     };
 
     fn h100() -> (Device, Machine) {
@@ -386,9 +418,35 @@ mod tests {
         let estimate = of(&machine);
         // 400 pivots, each with a barrier, a root and quotients.
         assert!(estimate.chain > 400.0 * 3.0 * BARRIER / machine.clock, "{estimate:?}");
-        assert_eq!(estimate.seconds(), LAUNCH + estimate.chain);
+        // Panels and pivots alternate.
+        assert!(estimate.seconds() >= LAUNCH + estimate.chain + estimate.compute, "{estimate:?}");
         let more_cores = Machine { cores: 10 * machine.cores, ..machine };
         assert_eq!(of(&more_cores).chain, estimate.chain);
+    }
+
+    #[test]
+    fn the_steps_of_a_lone_workgroup_add_up_and_each_residual_costs_a_sector() {
+        let (device, machine) = h100();
+        let estimate = |rank: u32| {
+            let (mut workspace, mut recording) = (Workspace::default(), Recording::default());
+            let dense = workspace.matrix("features", rank, 14_336);
+            let features = Features::in_workspace(&mut workspace, dense, 143);
+            let residuals = workspace.matrix("residuals", rank, 14_336);
+            let gram = workspace.matrix("gram", rank, rank);
+            hals_features(&mut recording, residuals, gram, &features, 0, rank);
+            let traffic = recording.traffic(&workspace, device.cache_bytes);
+            machine.estimate(&device, &recording.commands[0], &traffic[0])
+        };
+        let one = estimate(57);
+        assert_eq!((one.workgroups, one.alternates), (1, true));
+        assert_eq!(one.seconds(), one.launch + one.memory + one.chain + one.sectors.max(one.compute));
+        // 57 · 56 / 2 pairs of features, and about 143 · 9/8 neurons of each, from one core.
+        let corrected = 57.0 * 56.0 / 2.0 * 143.0 * 9.0 / 8.0;
+        let expected = corrected * SECTOR / (CORE_BYTES * machine.clock);
+        assert!((one.sectors / expected - 1.0).abs() < 0.05, "{one:?}, expected {expected}");
+        // Rows are read at no more than what a core takes.
+        let rows = 57.0 * 14_336.0 * 4.0;
+        assert!(one.memory >= rows / (CORE_BYTES * machine.clock), "{one:?}");
     }
 
     #[test]

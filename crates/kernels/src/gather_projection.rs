@@ -33,5 +33,6 @@ pub fn gather_projection(
 ) {
     let operands = Operands { activations, kept_indices, kept_values, kept, projections, scale };
     let groups = [workgroups(activations.rows.div_ceil(TOKENS).into()), projections.columns, 1];
-    operands.record(recording, &GATHER_PROJECTION, groups);
+    let recorded = operands.record(recording, &GATHER_PROJECTION, groups);
+    recorded.scattered = u64::from(activations.rows) * u64::from(projections.columns) * u64::from(kept);
 }

@@ -105,6 +105,7 @@ pub fn hals_features(
                 flops: changed / 2 * corrections,
             },
         );
+        recorded.scattered = changed / 4 * corrections;
         recorded.chain = (first..first + count)
             .map(|feature| chain_of_feature(features, end_residual - feature - 1))
             .fold(Chain::default(), Chain::then);
@@ -127,13 +128,14 @@ fn chain_of_feature(features: &Features, later: u32) -> Chain {
         let chunks = u64::from(columns.div_ceil(4 * THREADS));
         return Chain { barriers: selection.barriers + 3 * chunks, loads: selection.loads + 2 * chunks, cycles: 0 };
     }
-    // Some teams have more changes than others: two standard deviations more. Sixteen are looked at at once.
+    // The row and the marked neurons are loaded side by side, and so is what is corrected. Its further loads wait while those of other
+    // threads arrive. With few features, one change is corrected after the other. Some teams have more than others: two standard deviations
+    // more. A value that all threads read the same costs two barriers.
     let changes = f64::from(kept) / f64::from(THREADS / TEAM);
     let of_busiest = (changes + 2.0 * changes.sqrt()).ceil() as u64;
-    let at_once = if rank < TEAM { 1 } else { 16 };
-    let corrections = of_busiest.div_ceil(at_once) * u64::from(later.div_ceil(TEAM));
-    // The row and the marked neurons are loaded side by side. A value that all threads read the same costs two barriers.
-    Chain { barriers: 5, loads: u64::from(runs) + corrections, cycles: CYCLES_OF_LOOPS }
+    let corrections = if rank < TEAM { of_busiest } else { 1 };
+    let loads = u64::from(runs) + if later > 0 { corrections } else { 0 };
+    Chain { barriers: 5, loads, cycles: CYCLES_OF_LOOPS }
 }
 
 /// How many features of a range of `count` a dispatch takes. lavapipe ends a shader after 65,535 iterations of its loops,

@@ -44,8 +44,10 @@ fn kernel(dispatch: &Dispatch) -> String {
     if dispatch.kernel.reads_elements {
         text += &format!(" {}", dispatch.element);
     }
-    if dispatch.promise.precision == Precision::Bf16 {
-        text += " rounded";
+    match dispatch.promise.precision {
+        Precision::F32 => {}
+        Precision::F16 => text += " rounded to f16",
+        Precision::Bf16 => text += " rounded",
     }
     if dispatch.promise.symmetric {
         text += " symmetric";

@@ -82,7 +82,7 @@ impl Offer {
         let is_worth_it = |variant: &Variant| {
             variant.needs.cooperative_matrix.is_none()
                 || self.fast_matrices
-                || variant.precision(precision) == Precision::Bf16
+                || variant.precision(precision) != Precision::F32
         };
         let mut suiting = self.variants(kernel, element);
         suiting.retain(|variant| self.suits(variant) && is_worth_it(variant));
@@ -105,6 +105,21 @@ mod tests {
 
     fn name(offer: &Offer, precision: Precision) -> &'static str {
         offer.choose(&CROSS_PRODUCT, ElementType::F16, precision, LARGE, |_| true).unwrap().name
+    }
+
+    #[test]
+    fn a_tile_that_covers_much_more_than_there_is_gives_way_to_a_smaller_one() {
+        let offer = Offer { threads: 1024, workgroup_bytes: 48 << 10, ..Offer::PORTABLE };
+        let chosen = |extent| {
+            let variant = offer.choose(&CROSS_PRODUCT, ElementType::F32, Precision::F32, extent, |_| true);
+            variant.unwrap().name
+        };
+        // 512 × 512 results are covered for 400 × 400, or 448 × 448.
+        assert_eq!(chosen([400, 400, 30]), "tile_64");
+        assert_eq!(chosen([384, 384, 30]), "tile_128");
+        assert_eq!(chosen([14_336, 400, 1]), "tile_128");
+        // Neither makes enough workgroups.
+        assert_eq!(chosen([130, 130, 1]), "tile_64");
     }
 
     #[test]

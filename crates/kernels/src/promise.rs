@@ -6,6 +6,9 @@ pub enum Precision {
     /// Operands are multiplied as they are.
     #[default]
     F32,
+    /// Coefficients may be rounded to 11 bits, as many as f16 has, where that is faster: on GPUs with cooperative matrices. The error of a
+    /// sum of n products of about one size is about 0.0002/√n of the sum.
+    F16,
     /// Both operands may be rounded to bf16, which has 8 significant bits, or to more bits, where that is faster: on the CPU with AMX,
     /// AVX512-BF16 (but for Intel's) or AVX512-FP16, on GPUs with cooperative matrices. The error of a sum of n products of about one size is about 0.002/√n of the sum.
     Bf16,

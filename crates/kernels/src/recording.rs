@@ -276,6 +276,8 @@ pub struct Dispatch {
     pub cost: Cost,
     /// What a workgroup does one after the other.
     pub chain: Chain,
+    /// Elements that are read alone, far from what the same threads read besides. This is an input of the model of cycles.
+    pub scattered: u64,
 }
 
 /// A command of a recording.
@@ -346,6 +348,7 @@ impl Recording {
             extent,
             cost,
             chain: Chain::default(),
+            scattered: 0,
         }));
         match self.commands.last_mut() {
             Some(Command::Dispatch(dispatch)) => dispatch,

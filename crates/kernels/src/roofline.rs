@@ -156,7 +156,7 @@ impl Device {
         let is_product = [&CROSS_PRODUCT, &PROJECTION].contains(&dispatch.kernel);
         match dispatch.promise.precision {
             _ if !is_product || dispatch.element == ElementType::F32 => self.peak,
-            Precision::Bf16 => self.product_peak,
+            Precision::F16 | Precision::Bf16 => self.product_peak,
             Precision::F32 => self.peak.max(self.product_peak / 2.0),
         }
     }

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, LANES, arch, decode_transposed, deinterleave, with_scratch};
-use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Call, Cost, Dispatch, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// Features that a workgroup handles, for as many tokens as elements fit in 32 bytes.
 const FEATURES: u32 = 128;
@@ -62,7 +62,12 @@ pub(crate) struct Operands {
 }
 
 impl Operands {
-    pub fn record(self, recording: &mut Recording, kernel: &'static Kernel, workgroups: [u32; 3]) {
+    pub fn record<'a>(
+        self,
+        recording: &'a mut Recording,
+        kernel: &'static Kernel,
+        workgroups: [u32; 3],
+    ) -> &'a mut Dispatch {
         let Operands { activations, kept_indices, kept_values, kept, projections, scale } = self;
         let (rows, rank) = (u64::from(activations.rows), projections.columns);
         let kept_total = u64::from(rank) * u64::from(kept);
@@ -90,7 +95,7 @@ impl Operands {
                 ],
                 flops: 2 * rows * kept_total,
             },
-        );
+        )
     }
 }
 

@@ -18,8 +18,8 @@ pub struct Variant {
     pub tile: [u32; 3],
     /// The storage types that it reads, if the kernel reads elements at all.
     pub elements: &'static [ElementType],
-    /// Whether it rounds operands, and so computes less, where a dispatch allows [`Precision::Bf16`]. Its shader is compiled for each
-    /// precision then.
+    /// Whether it rounds coefficients to 11 bits, and so computes less, where a dispatch allows that ([`Precision::F16`],
+    /// [`Precision::Bf16`]). Its shader is compiled for each precision then.
     pub rounds: bool,
     /// What a device must offer.
     pub needs: Needs,
@@ -68,6 +68,9 @@ impl Needs {
 
 /// Number of workgroups that keep the cores of a large GPU busy. It is two or more for each core.
 const ENOUGH_WORKGROUPS: u64 = 256;
+/// A larger register tile may cover so many times what a smaller one covers. By the compilers' machine code it does 1.15 to 1.25 times as
+/// much in a time.
+const MOST_COVERED: f64 = 1.3;
 
 impl Variant {
     /// The only variant of a kernel that has no other. Its extent is a number of workgroups.
@@ -88,20 +91,26 @@ impl Variant {
 
     /// The precision of its products in a dispatch that allows `allowed`.
     pub fn precision(&self, allowed: Precision) -> Precision {
-        if self.rounds { allowed } else { Precision::F32 }
+        if self.rounds && allowed != Precision::F32 { Precision::F16 } else { Precision::F32 }
     }
 
     /// The precisions for which it is compiled.
     pub fn precisions(&self) -> &'static [Precision] {
-        if self.rounds { &[Precision::F32, Precision::Bf16] } else { &[Precision::F32] }
+        if self.rounds { &[Precision::F32, Precision::F16] } else { &[Precision::F32] }
     }
 
     /// Of variants in the order of preference, the first one that makes enough workgroups of a dispatch of this extent, or
-    /// else the one that makes most.
+    /// else the one that makes most. Of register tiles, one that covers much more than there is gives way to a smaller one.
     pub fn filling<'a>(variants: &[&'a Variant], extent: [u32; 3]) -> Option<&'a Variant> {
-        let workgroups =
-            |variant: &Variant| variant.workgroups(extent).into_iter().map(u64::from).fold(1, u64::saturating_mul);
-        let enough = variants.iter().find(|variant| workgroups(variant) >= ENOUGH_WORKGROUPS);
+        let workgroups = |variant: &Variant| product(variant.workgroups(extent));
+        let covers = |variant: &Variant| workgroups(variant).saturating_mul(product(variant.tile));
+        let is_enough = |variant: &Variant| workgroups(variant) >= ENOUGH_WORKGROUPS;
+        let uses_registers = |variant: &Variant| variant.needs.cooperative_matrix.is_none();
+        let wastes = |variant: &Variant| {
+            let mut others = variants.iter().filter(|other| uses_registers(other) && is_enough(other));
+            uses_registers(variant) && others.any(|other| covers(variant) as f64 > MOST_COVERED * covers(other) as f64)
+        };
+        let enough = variants.iter().find(|variant| is_enough(variant) && !wastes(variant));
         // Of equals, `max_by_key` takes the last.
         enough.or_else(|| variants.iter().rev().max_by_key(|variant| workgroups(variant))).copied()
     }
@@ -110,6 +119,10 @@ impl Variant {
     pub fn workgroups(&self, extent: [u32; 3]) -> [u32; 3] {
         std::array::from_fn(|axis| extent[axis].div_ceil(self.tile[axis]))
     }
+}
+
+fn product(axes: [u32; 3]) -> u64 {
+    axes.into_iter().map(u64::from).fold(1, u64::saturating_mul)
 }
 
 /// The variants of a kernel that can be compiled in one way only.

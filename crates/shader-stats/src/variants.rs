@@ -21,7 +21,7 @@ pub struct Name {
 impl Name {
     fn of(kernel: &Kernel, element: ElementType, variant: &Variant, precision: Precision) -> Self {
         let [kernel, element, variant] = [kernel.name, element.name(), variant.name].map(str::to_owned);
-        Name { kernel, element, variant, rounded: precision == Precision::Bf16 }
+        Name { kernel, element, variant, rounded: precision == Precision::F16 }
     }
 
     /// A file's name without its extension.

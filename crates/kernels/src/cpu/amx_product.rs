@@ -56,7 +56,7 @@ pub(super) fn amx_product(operands: &Operands<'_>, mut out: MatMut<'_, f32>, acc
         let features = operands.rank.div_ceil(TILE);
         let (parts, y_parts) = match operands.precision {
             Precision::Bf16 => (1, 1),
-            Precision::F32 => (parts(operands.activations.element()), MOST_PARTS),
+            Precision::F32 | Precision::F16 => (parts(operands.activations.element()), MOST_PARTS),
         };
         with_tiles(tokens.div_ceil(STEP) * features * y_parts, |tiles| {
             let coefficients = PackedCoefficients::new(operands, first, tokens, y_parts, tiles);

@@ -104,7 +104,7 @@ fn worth(operands: &Operands<'_>) -> usize {
         (Precision::Bf16, Some(Amx)) => 16,
         (Precision::Bf16, Some(Avx512Bf16)) => 6,
         (Precision::Bf16, Some(Avx512Fp16)) => 5,
-        (Precision::F32, Some(Amx)) if !operands.symmetric => 6,
+        (Precision::F32 | Precision::F16, Some(Amx)) if !operands.symmetric => 6,
         _ => 3,
     }
 }

@@ -421,6 +421,7 @@ fn mistakes_are_refused_in_words() {
             extent: [1, 1, 1],
             cost: Cost::default(),
             chain: Chain::default(),
+            scattered: 0,
         })],
     };
     refused(one(&TWO, &[values.into(), values.into()]), "twice");
