@@ -226,10 +226,65 @@ fn memory_and_where_the_activations_are_do_not_change_the_bits_of_a_consensus() 
     let many_neurons = Consensus::new(SemiNmf::new(2).sparsity(0.1)).runs(3).iterations(4);
     let at_once = [(1, false), (2, true)];
     check_where_a_consensus_is_computed(&many_neurons, &planted(4, 130, 2_100, 2, ElementType::F16), 200_000, &at_once);
+    // Runs that agree too little go on.
+    let disagreeing = |rank, runs| Consensus::new(SemiNmf::new(rank).sparsity(0.1)).runs(runs);
+    let noise = |tokens, neurons| Dense::random(4, tokens, neurons, ElementType::F16);
+    let more =
+        check_where_a_consensus_is_computed(&disagreeing(3, 3), &noise(103, 60), 8_000, &[(1, false), (2, true)]);
+    assert!(more.iter().all(|&iterations| iterations == 4), "{more:?}");
+    let more = check_where_a_consensus_is_computed(&disagreeing(2, 3), &noise(40, 2_100), 100_000, &[(2, true)]);
+    assert!(more.iter().all(|&iterations| iterations == 4), "{more:?}");
 }
 
-/// Compares with all runs at once the consensus of so many at once, of activations that are streamed or not.
-fn check_where_a_consensus_is_computed(consensus: &Consensus, x: &Dense, panel_bytes: u64, ways: &[(u32, bool)]) {
+#[test]
+fn runs_that_agree_too_little_go_on_unless_their_number_of_iterations_is_set() {
+    // Every run finds the three kinds of tokens, and what it finds of noise depends on its start.
+    let kinds = Dense::from_fn(90, 24, |i, j| if j / 8 == i % 3 { f64::from(j as u32 % 5) - 1.5 } else { 0.0 });
+    let noise = Dense::random(7, 90, 24, ElementType::F32);
+    let settings = || SemiNmf::new(3).sparsity(8.0 / 24.0);
+    for engine in engines_with_panels(8_000) {
+        let iterations = |x: &Dense, consensus: Consensus| {
+            let fit = consensus.runs(4).fit(engine.as_ref(), &loaded(engine.as_ref(), x)).expect("a consensus");
+            check_invariants(engine.as_ref(), x, &fit, 4);
+            let summary = fit.summary.consensus.expect("a summary");
+            (summary.iterations_each, summary.more_iterations)
+        };
+        assert_eq!(iterations(&kinds, Consensus::new(settings())), (10, 0), "on {}", engine.adapter());
+        assert_eq!(iterations(&noise, Consensus::new(settings())), (14, 4), "on {}", engine.adapter());
+        let least_squares = Consensus::new(settings().solver(Solver::ProjectedLs));
+        assert_eq!(iterations(&noise, least_squares), (14, 4), "on {}", engine.adapter());
+        assert_eq!(iterations(&noise, Consensus::new(settings()).iterations(10)), (10, 0), "on {}", engine.adapter());
+        // Coefficients of such runs do not begin with zeros, and those of each run are not kept.
+        let random = Consensus::new(settings().init(Init::Random));
+        assert_eq!(iterations(&noise, random), (10, 0), "on {}", engine.adapter());
+    }
+}
+
+#[test]
+fn runs_that_are_stopped_while_they_go_on_are_those_before() {
+    let engine = &engines_with_panels(20_000)[0];
+    let activations = loaded(engine.as_ref(), &Dense::random(7, 90, 24, ElementType::F32));
+    let consensus = Consensus::new(SemiNmf::new(3).sparsity(0.3)).runs(4).at_once(2);
+    let ten = consensus.clone().iterations(10).fit(engine.as_ref(), &activations).expect("a consensus");
+    // The first two runs have gone on, and the others are stopped.
+    let stop = |progress: &Progress| match progress.stage {
+        Stage::Runs { first: 3, iteration: 12, .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let stopped = consensus.fit_with(engine.as_ref(), &activations, stop).expect("a consensus");
+    assert_eq!(stopped.summary.stop_reason, StopReason::Interrupted);
+    assert_eq!(stopped.summary.consensus, ten.summary.consensus);
+}
+
+/// Compares with all runs at once the consensus of so many at once, of activations that are streamed or not. Returns how many iterations the
+/// runs went on for.
+fn check_where_a_consensus_is_computed(
+    consensus: &Consensus,
+    x: &Dense,
+    panel_bytes: u64,
+    ways: &[(u32, bool)],
+) -> Vec<u32> {
+    let mut more = Vec::new();
     for engine in engines_with_panels(panel_bytes) {
         let source = x.to_activations(ElementType::F16);
         let resident = engine.load(&source).expect("loading");
@@ -243,7 +298,9 @@ fn check_where_a_consensus_is_computed(consensus: &Consensus, x: &Dense, panel_b
             assert_same(&what, &wanted, &found);
             assert_eq!(wanted.summary.consensus, found.summary.consensus, "{what}");
         }
+        more.push(wanted.summary.consensus.expect("a summary").more_iterations);
     }
+    more
 }
 
 #[test]

@@ -15,9 +15,10 @@ const FOUND: f64 = 0.8;
 /// The mean over the nearest features of all runs may bring two clusters together again. From this cosine on, the later one keeps its own
 /// direction. The bound is below that of a copy, because the fit to the tokens moves features a little.
 const TOO_NEAR: f64 = 0.85;
-/// How often the runs are parted into halves. With five times, the halves' chance differences still show in the means.
-const PARTINGS: usize = 20;
-/// Most pairs of runs whose stability is taken. Their mean hardly differs from that of all pairs.
+/// Halves of the runs that are compared: the runs are parted into two of them 20 times. With five times, the halves' chance differences still show
+/// in the means.
+pub(crate) const HALVES: usize = 40;
+/// Most pairs of runs, and most halves of them, that a mean over all features is taken of. It hardly differs from that of all of them.
 const PAIRS: usize = 10;
 
 /// What the runs agree on.
@@ -26,14 +27,30 @@ pub(crate) struct Agreement {
     counterparts: Vec<Vec<Counterpart>>,
     rank: usize,
     kept: usize,
+    /// What each half of the runs agrees on, for each parting of the runs into halves.
+    halves: Vec<SparseFeatures>,
 }
 
 impl Agreement {
-    /// Pools the features of runs. Each run has as many features, over the same neurons, with at most `kept` nonzeros.
-    pub fn of(runs: &[SparseFeatures], kept: u32) -> Self {
+    /// Pools the features of runs. Each run has as many features, over the same neurons, with at most `kept` nonzeros. The runs are parted
+    /// into halves at random, several times. `seed` decides how.
+    pub fn of(runs: &[SparseFeatures], kept: u32, seed: u64) -> Self {
         let pool = Pool::of(runs);
         let rank = runs.first().map_or(0, |features| features.rows.len());
-        Agreement { counterparts: pool.counterparts(), pool, rank, kept: kept as usize }
+        let counterparts = pool.counterparts();
+        let mut agreement = Agreement { counterparts, pool, rank, kept: kept as usize, halves: Vec::new() };
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut order: Vec<usize> = (0..runs.len()).collect();
+        let mut halves: Vec<Vec<bool>> = Vec::with_capacity(HALVES);
+        while halves.len() < HALVES {
+            order.shuffle(&mut rng);
+            let (first, _) = order.split_at(order.len() / 2);
+            let is_first: Vec<bool> = (0..order.len()).map(|run| first.contains(&run)).collect();
+            halves.push(is_first.iter().map(|is_first| !is_first).collect());
+            halves.push(is_first);
+        }
+        agreement.halves = halves.par_iter().map(|half| agreement.directions(half)).collect();
+        agreement
     }
 
     /// The features that the runs agree on most, each with at most `kept` nonzeros, the most agreed on first. If the runs have too few features
@@ -67,27 +84,15 @@ impl Agreement {
     }
 
     /// How well each of some features comes back, from 0 to 1: the mean cosine with its match in what one half of the runs agrees on.
-    /// The runs are parted into halves at random, several times.
     ///
     /// The mean cosine with a run's features says less, because a feature that is never found exactly may have the same mean every time.
-    pub fn reproducibility(&self, features: &SparseFeatures, seed: u64) -> Vec<f64> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut order: Vec<usize> = (0..self.pool.runs).collect();
-        let mut halves = Vec::with_capacity(2 * PARTINGS);
-        for _ in 0..PARTINGS {
-            order.shuffle(&mut rng);
-            let (first, _) = order.split_at(order.len() / 2);
-            let is_first: Vec<bool> = (0..self.pool.runs).map(|run| first.contains(&run)).collect();
-            halves.push(is_first.iter().map(|is_first| !is_first).collect());
-            halves.push(is_first);
-        }
-        let matching = |half: &Vec<bool>| match_unit_features(features, &self.directions(half));
-        let matchings: Vec<_> = halves.par_iter().map(matching).collect();
-        let mut sums = vec![0f64; features.rows.len()];
-        for pair in matchings.iter().flat_map(|matching| &matching.pairs) {
-            sums[pair.first] += f64::from(pair.cosine);
-        }
-        sums.into_iter().map(|sum| (sum / halves.len() as f64).min(1.0)).collect()
+    pub fn reproducibility(&self, features: &SparseFeatures) -> Vec<f64> {
+        reproducibility(features, &self.halves)
+    }
+
+    /// The mean reproducibility of some features, from some of the halves.
+    pub fn mean_reproducibility(&self, features: &SparseFeatures) -> f64 {
+        reproducibility(features, &self.halves[..PAIRS]).iter().sum::<f64>() / features.rows.len() as f64
     }
 
     /// Number of runs that have found each of some features.
@@ -99,6 +104,16 @@ impl Agreement {
     fn directions(&self, is_in: &[bool]) -> SparseFeatures {
         directions(&self.pool, &self.counterparts, is_in, self.rank, self.kept)
     }
+}
+
+/// The mean cosine of each feature with its match in what each of some halves of the runs agrees on.
+fn reproducibility(features: &SparseFeatures, halves: &[SparseFeatures]) -> Vec<f64> {
+    let matchings: Vec<_> = halves.par_iter().map(|half| match_unit_features(features, half)).collect();
+    let mut sums = vec![0f64; features.rows.len()];
+    for pair in matchings.iter().flat_map(|matching| &matching.pairs) {
+        sums[pair.first] += f64::from(pair.cosine);
+    }
+    sums.into_iter().map(|sum| (sum / halves.len() as f64).min(1.0)).collect()
 }
 
 /// The mean stability of the matchings of runs with the next one, and of the last with the first. Of many runs, only some pairs are matched.
@@ -151,7 +166,7 @@ mod tests {
     }
 
     fn agreement_of(runs: &[DenseMatrix], kept: u32) -> Agreement {
-        Agreement::of(&sparse(runs), kept)
+        Agreement::of(&sparse(runs), kept, 0)
     }
 
     fn matched(first: &SparseFeatures, second: &SparseFeatures) -> Matching {
@@ -170,7 +185,7 @@ mod tests {
         let found = matched(&first_rows(&agreed, 6), &SparseFeatures::of(&truth));
         assert_eq!(found.at_least(0.97), 6);
         assert_eq!(agreement.found_in(&agreed)[..6], [8; 6]);
-        let reproducibility = agreement.reproducibility(&agreed, 0);
+        let reproducibility = agreement.reproducibility(&agreed);
         assert!(reproducibility[..6].iter().all(|&mean| mean > 0.9 && mean <= 1.0));
         assert!(reproducibility[6..].iter().all(|&mean| (0.0..0.75).contains(&mean)), "{reproducibility:?}");
         assert_eq!(agreed.rows.len(), 10);
@@ -232,7 +247,7 @@ mod tests {
         let agreement = agreement_of(&zeros, 2);
         let agreed = agreement.features();
         assert_eq!(agreed.rows, vec![Vec::new(); 3]);
-        let reproducibility = agreement.reproducibility(&agreed, 0);
+        let reproducibility = agreement.reproducibility(&agreed);
         assert_eq!((reproducibility, agreement.found_in(&agreed)), (vec![0.0; 3], vec![0; 3]));
         let one = |sign: f32| DenseMatrix { rows: 1, columns: 3, values: vec![sign, 0.0, sign * 2.0] };
         let agreed = agreement_of(&[one(1.0), one(1.0)], 1).features();

@@ -17,6 +17,9 @@ use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, Sem
 /// Most runs that are in memory at once if the activations are. These cost little to read again, and the memory of a few runs is used again
 /// by the next ones.
 pub(crate) const RESIDENT_AT_ONCE: u32 = 10;
+/// Runs go on if the features that they agree on have a smaller mean reproducibility. With 100 features, those of most layers of a language model
+/// have a larger one.
+const ENOUGH: f64 = 0.88;
 /// When the values of the features are fitted again, they go this share of the way to the least-squares ones. The error falls by most of what it
 /// can, while features of two consensuses hardly move apart: the error is quadratic in the way that is left, and their distance in the way that
 /// was gone. With a share of a half the error would be above that of one run on some layers. It happens once. More often lowers the error a
@@ -36,7 +39,8 @@ const PENALTY_FACTOR: f64 = 0.2;
 /// The runs are short fits, in lockstep over one pass for several of them. If there are many tokens, all but their last iterations see a fifth of
 /// them. If there are more than 2,048 neurons, all but their last iterations see the first 2,048 alone, unless these do not stand for the others,
 /// and the last ones see half of the tokens. The features of all runs are pooled, and those that most runs have become the features of the
-/// result. Then its coefficients, and the values of its features, are fitted to all tokens.
+/// result. If the runs agree too little on them, they do four more iterations, and their features are pooled again. Then the coefficients of the
+/// result, and the values of its features, are fitted to all tokens.
 ///
 /// ```
 /// use unmix::{Consensus, CpuEngine, Engine, HostActivations, SemiNmf};
@@ -57,7 +61,7 @@ const PENALTY_FACTOR: f64 = 0.2;
 pub struct Consensus {
     fit: SemiNmf,
     runs: u32,
-    iterations: u32,
+    iterations: Option<u32>,
     at_once: u32,
 }
 
@@ -78,10 +82,10 @@ impl Consensus {
     /// The number of iterations of each run, unless [`iterations`](Self::iterations) says another one.
     pub const ITERATIONS: u32 = 10;
 
-    /// A consensus of 30 runs of 10 iterations. `fit` says what the runs and the result are: the rank, the solver, the sparsity. Its seed
-    /// gives each run a seed of its own. Its numbers of iterations and its tolerance do not matter.
+    /// A consensus of 30 runs of 10 iterations, or of 14 if they agree too little after 10. `fit` says what the runs and the result are: the rank,
+    /// the solver, the sparsity. Its seed gives each run a seed of its own. Its numbers of iterations and its tolerance do not matter.
     pub fn new(fit: SemiNmf) -> Self {
-        Consensus { fit, runs: Self::RUNS, iterations: Self::ITERATIONS, at_once: u32::MAX }
+        Consensus { fit, runs: Self::RUNS, iterations: None, at_once: u32::MAX }
     }
 
     /// Number of runs, from 1 to 100. Default 30. The consensus of one run is an ordinary fit.
@@ -90,9 +94,10 @@ impl Consensus {
         self
     }
 
-    /// Number of iterations of each run, at least 1. Default 10.
+    /// Number of iterations of each run, at least 1. By default it is 10, and four more if the runs agree too little. A number that is set is the
+    /// number of each run, however little they agree. Runs whose start gives no features have 10 as well.
     pub fn iterations(mut self, iterations: u32) -> Self {
-        self.iterations = iterations;
+        self.iterations = Some(iterations);
         self
     }
 
@@ -108,9 +113,9 @@ impl Consensus {
         self.fit.options(neurons)
     }
 
-    /// Number of runs, and of iterations of each.
+    /// Number of runs, and of iterations of each before the runs are compared.
     pub fn size(&self) -> (u32, u32) {
-        (self.runs, self.iterations)
+        (self.runs, self.iterations.unwrap_or(Self::ITERATIONS))
     }
 
     /// Whether samples of streamed activations that the starts need are copied to memory of their own; see
@@ -205,17 +210,28 @@ impl Consensus {
         watch.stage(Stage::Measure);
         let copies_samples = self.fit.copies_samples();
         let run = Run { engine, activations, copies_samples, distribution: Arc::clone(&distribution) };
-        let Runs { first: fit, features, iterations, saw_all_neurons } = self.all_runs(run, &options, watch).await?;
-        warn_of_outliers(&fit);
-        watch.stage(Stage::Agree);
-        let agreement = Agreement::of(&features, fit.buffers.features.kept);
-        let step = if saw_all_neurons { STEP } else { STEP_AFTER_SOME_NEURONS };
+        let mut runs = self.all_runs(run, &options, watch).await?;
+        warn_of_outliers(runs.any());
+        let may_go_on = watch.stage(Stage::Agree) && self.iterations.is_none();
+        let kept = runs.any().buffers.features.kept;
+        let mut agreement = Agreement::of(&runs.features, kept, options.seed);
+        let first_iterations = runs.iterations;
+        let mut agreed = agreement.features();
+        if may_go_on && agreement.mean_reproducibility(&agreed) < ENOUGH && runs.go_on(watch).await? {
+            watch.stage(Stage::Agree);
+            // Two pools would take twice the memory.
+            drop(agreement);
+            agreement = Agreement::of(&runs.features, kept, options.seed);
+            agreed = agreement.features();
+        }
+        let iterations = runs.iterations;
+        let step = if runs.saw_all_neurons { STEP } else { STEP_AFTER_SOME_NEURONS };
+        let (fit, features) = runs.end();
         let result_options = Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options.clone() };
-        let refitted =
-            refit(Fit { options: result_options, ..fit.clone() }, &agreement.features(), &[step], watch).await?;
+        let refitted = refit(Fit { options: result_options, ..fit.clone() }, &agreed, &[step], watch).await?;
         let mut consensus = refitted.result(watch).await?;
         let found = SparseFeatures::of(&consensus.features);
-        let reproducibility = agreement.reproducibility(&found, options.seed);
+        let reproducibility = agreement.reproducibility(&found);
         let found_in = agreement.found_in(&found);
         let seeds = self.seeds()[..features.len()].to_vec();
         let summary = &mut consensus.summary;
@@ -227,6 +243,7 @@ impl Consensus {
             runs: features.len() as u32,
             seeds: seeds.clone(),
             iterations_each: iterations,
+            more_iterations: iterations - first_iterations,
             stability: stability(&features),
         });
         let mut kept = Vec::new();
@@ -252,23 +269,27 @@ impl Consensus {
         options: &Options,
         watch: &mut Watch<'_, P>,
     ) -> Result<Runs<'a>, Error> {
-        let of_run = |seed: &u64| run_options(options, *seed, self.iterations);
+        let (_, asked) = self.size();
+        let of_run = |seed: &u64| run_options(options, *seed, asked);
         let seeds = self.seeds();
         let most = if run.activations.is_streamed() { u32::MAX } else { RESIDENT_AT_ONCE };
-        let at_once = self.at_once.min(most) as usize;
-        let (mut features, mut iterations) = (Vec::new(), self.iterations);
+        let most = self.at_once.min(most) as usize;
+        // Runs that go on do so in groups of the size of the last one. So the groups are as equal as possible.
+        let at_once = seeds.len().div_ceil(seeds.len().div_ceil(most));
+        let (mut features, mut iterations) = (Vec::new(), asked);
         let mut next = 0;
         loop {
             let last = (next + at_once).min(seeds.len());
             let batch = seeds[next..last].iter().map(of_run).collect();
             let mut found = runs(run.clone(), batch, (next as u32 + 1, self.runs), watch).await?;
-            let is_whole = found.iterations == self.iterations && found.features.len() == last - next;
+            let is_whole = found.iterations == asked && found.features.len() == last - next;
             if found.iterations >= iterations || features.len() < 2 {
                 iterations = iterations.min(found.iterations);
                 features.append(&mut found.features);
             }
             if last == seeds.len() || (!is_whole && features.len() >= 2) {
-                return Ok(Runs { features, iterations, ..found });
+                (found.features, found.iterations) = (features, iterations);
+                return Ok(found);
             }
             next = last;
         }
@@ -283,7 +304,7 @@ impl Consensus {
         if self.runs == 0 || self.runs > Self::MOST_RUNS {
             return refuse("runs", self.runs.to_string(), &format!("a number from 1 to {} is needed", Self::MOST_RUNS));
         }
-        for (option, value) in [("iterations", self.iterations), ("at_once", self.at_once)] {
+        for (option, value) in [("iterations", self.size().1), ("at_once", self.at_once)] {
             if value == 0 {
                 return refuse(option, "0".to_owned(), "at least 1 is needed");
             }

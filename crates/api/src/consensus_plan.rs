@@ -2,6 +2,7 @@
 
 use unmix_runtime::{Engine, PanelLayout};
 
+use crate::agreement::HALVES;
 use crate::consensus::RESIDENT_AT_ONCE;
 use crate::consensus_runs::run_options;
 use crate::distribution::Distribution;
@@ -26,10 +27,10 @@ impl Consensus {
         let distribution = Distribution::alone(layout);
         let (runs, _) = self.size();
         let (rank, neurons) = (u64::from(options.rank), u64::from(layout.neurons));
-        // A nonzero has 16 bytes. Those of the runs are kept three times: in the runs, and in the pool by feature and by neuron. A feature has some
-        // counterparts of 16 bytes in each run.
-        let nonzeros = 3 * 16 * u64::from(options.kept(layout.neurons));
-        let pool = u64::from(runs) * rank * (nonzeros + 3 * 16 * u64::from(runs));
+        // A nonzero has 16 bytes. Those of the runs are kept three times: in the runs, and in the pool by feature and by neuron. Runs that go on have
+        // them once more. A feature has some counterparts of 16 bytes in each run. What each half of the runs agrees on is kept as well.
+        let nonzeros = 16 * u64::from(options.kept(layout.neurons));
+        let pool = u64::from(runs) * rank * (4 * nonzeros + 3 * 16 * u64::from(runs)) + HALVES as u64 * rank * nonzeros;
         // A thread that forms clusters has a mean of 8 bytes a neuron, and up to two lists of its nonzeros.
         let means = rayon::current_num_threads() as u64 * neurons * (8 + 2 * 16);
         let run: Options = run_options(&options, options.seed, 1);

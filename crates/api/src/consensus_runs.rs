@@ -2,7 +2,8 @@
 //!
 //! Each run starts as a fit does. Then all runs iterate in lockstep, without losses and without reports. The first iterations see samples of
 //! the tokens, and revive dead features. The last ones see all tokens, and let the features settle. If there are many neurons, most iterations
-//! see the first ones alone, if these stand for the others. Then the last iterations see half of the tokens.
+//! see the first ones alone, if these stand for the others. Then the last iterations see half of the tokens. Runs that agree too little go on
+//! from their features.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::factors_in_place::sparse_features;
 use crate::fit::{Beginning, Fit};
 use crate::likeness::{correlation, cosines};
 use crate::panels::Panel;
+use crate::refit::write_features;
 use crate::revival::{Replacement, replacements};
 use crate::run::{Run, random};
 use crate::sample::{COMPARED_NEURONS, Sample};
@@ -40,6 +42,8 @@ const COMPARED_TOKENS: u64 = 64;
 const LEAST_CORRELATION: f64 = 0.5;
 /// Number of the last iterations. With more of them features come back a little more often, and a run takes longer.
 const LAST_ITERATIONS: u32 = 3;
+/// Number of iterations that the runs do afterwards if they agree too little. More of them help less and less.
+const MORE_ITERATIONS: u32 = 4;
 /// Number of iterations in which the runs see all neurons, the first of which still projects the tokens on features of some.
 const WHOLE_ITERATIONS: u32 = 2;
 
@@ -83,16 +87,18 @@ struct Settling {
     penalty_factor: f64,
 }
 
-/// Runs that were computed together.
+/// Runs whose iterations are over.
 pub(crate) struct Runs<'a> {
-    /// The first run, whose session and buffers may be used for something else now.
-    pub first: Fit<'a>,
+    /// The runs that were computed together last. Their session and buffers may be used for something else now.
+    fits: Vec<Fit<'a>>,
     /// The features of each run.
     pub features: Vec<SparseFeatures>,
     /// Number of iterations of each run.
     pub iterations: u32,
     /// Whether all iterations saw all neurons.
     pub saw_all_neurons: bool,
+    /// The tokens that the last iterations saw, if the runs can go on from their features alone.
+    last_sampling: Option<Sampling>,
 }
 
 /// Computes runs with these options in lockstep. `number` is the number of the first one, from 1, and `of` that of all runs. If the caller
@@ -168,10 +174,56 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     for fit in &fits {
         features.push(sparse_features(fit).await?);
     }
-    for fit in &fits[1..] {
-        fit.buffers.tokens.iter().for_each(|tokens| fit.io.release(tokens.coefficients.buffer()));
+    release_coefficients(&fits[1..]);
+    let last_sampling = gives_features.then_some(settling.sampling);
+    Ok(Runs { fits, features, iterations: done, saw_all_neurons: !is_narrow, last_sampling })
+}
+
+impl<'a> Runs<'a> {
+    /// One of the runs, for its session, its buffers and what it has measured.
+    pub fn any(&self) -> &Fit<'a> {
+        &self.fits[0]
     }
-    Ok(Runs { first: fits.swap_remove(0), features, iterations: done, saw_all_neurons: !is_narrow })
+
+    /// Has all runs do more iterations, which begin with coefficients of zero, as the last ones did. As many runs as were computed together last
+    /// are now. Returns whether the runs went on: they do not if they need more than their features to, and not if the caller stops.
+    pub async fn go_on<P: FnMut(&Progress) -> ControlFlow<()>>(
+        &mut self,
+        watch: &mut Watch<'_, P>,
+    ) -> Result<bool, Error> {
+        let Some(sampling) = self.last_sampling else { return Ok(false) };
+        let (of, iterations) = (self.features.len() as u32, self.iterations + MORE_ITERATIONS);
+        let mut features = Vec::with_capacity(self.features.len());
+        for group in self.features.chunks(self.fits.len()) {
+            let fits = &self.fits[..group.len()];
+            fits.iter().zip(group).try_for_each(|(fit, features)| write_features(fit, features))?;
+            let first = features.len() as u32 + 1;
+            let last = first + group.len() as u32 - 1;
+            let samples = sampling.panels_of(fits, first);
+            prepare(fits, &samples)?;
+            let may_go_on = |iteration| watch.stage(Stage::Runs { first, last, of, iteration, iterations });
+            if !iterate(fits, &samples, &mut [], &mut self.iterations.clone(), iterations, may_go_on).await? {
+                return Ok(false);
+            }
+            for fit in fits {
+                features.push(sparse_features(fit).await?);
+            }
+        }
+        (self.features, self.iterations) = (features, iterations);
+        Ok(true)
+    }
+
+    /// One of the runs, which has its session for itself, and the features of all.
+    pub fn end(mut self) -> (Fit<'a>, Vec<SparseFeatures>) {
+        release_coefficients(&self.fits[1..]);
+        (self.fits.swap_remove(0), self.features)
+    }
+}
+
+/// Gives back the memory of coefficients that nobody needs. Runs that go on begin with zeros.
+fn release_coefficients(fits: &[Fit<'_>]) {
+    let all = fits.iter().flat_map(|fit| fit.buffers.tokens.iter().map(move |tokens| (fit, tokens)));
+    all.for_each(|(fit, tokens)| fit.io.release(tokens.coefficients.buffer()));
 }
 
 impl Sampling {

@@ -134,6 +134,9 @@ pub struct ConsensusSummary {
     pub seeds: Vec<u64>,
     /// Number of iterations of each run.
     pub iterations_each: u32,
+    /// How many of them the runs did because they agreed too little after the others.
+    #[serde(default)]
+    pub more_iterations: u32,
     /// Mean cosine of the features of two single runs, matched one to one, from 0 to 1: the mean over the matchings of each run with the
     /// next one, and of the last with the first. A feature without a counterpart counts as 0.
     pub stability: f64,

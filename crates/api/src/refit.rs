@@ -28,8 +28,7 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     steps: &[f32],
     watch: &mut Watch<'_, P>,
 ) -> Result<Iterated<'a>, Error> {
-    let entries = |row: &Vec<Nonzero>| row.iter().map(|&(neuron, z)| (neuron, z as f32)).collect();
-    write_unit_features(&fit, features.rows.iter().map(entries).collect())?;
+    write_features(&fit, features)?;
     let mut recording = Recording::new();
     fit.buffers.tokens.iter().for_each(|tokens| recording.clear(tokens.coefficients.buffer()));
     recording.clear(fit.buffers.state);
@@ -65,6 +64,12 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         fit.io.run_once(fit.steps().sums(Precision::F32))?;
     }
     Ok(Iterated { fit, course, stop_reason })
+}
+
+/// Writes features, which have at most m nonzeros each.
+pub(crate) fn write_features(fit: &Fit<'_>, features: &SparseFeatures) -> Result<(), Error> {
+    let entries = |row: &Vec<Nonzero>| row.iter().map(|&(neuron, z)| (neuron, z as f32)).collect();
+    write_unit_features(fit, features.rows.iter().map(entries).collect())
 }
 
 /// Writes features, given by their nonzeros, divided by their norms.

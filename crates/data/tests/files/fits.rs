@@ -68,6 +68,7 @@ fn record(seed: u64) -> FitRecord {
             runs: 3,
             seeds: vec![0, 7, u64::MAX],
             iterations_each: 8,
+            more_iterations: 0,
             stability: 0.1 + 0.2,
         }),
     };

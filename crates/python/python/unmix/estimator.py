@@ -174,7 +174,10 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if options["init"] != "given":
             params["init"] = options["init"]
         if consensus is not None:
-            params.update(runs=consensus["runs"], max_iter=consensus["iterations_each"])
+            params.update(runs=consensus["runs"])
+            if not consensus.get("more_iterations"):
+                # Runs whose number of iterations is set do not go on.
+                params.update(max_iter=consensus["iterations_each"])
         else:
             params.update(max_iter=options["max_iterations"], tol=options["tolerance"], patience=options["patience"])
             params.update(warm_up=options["warm_up"])
