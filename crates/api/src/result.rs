@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use unmix_kernels::Precision;
+use unmix_runtime::EngineKind;
 
 use crate::course::Course;
 use crate::factors_in_place::factors;
@@ -32,7 +33,7 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
         best_iterate::restore(&fit, course.best_loss).await?;
     }
     // Otherwise the sums on the device belong to another iterate, or are rounded.
-    let mut found = Found::new(&fit, is_last && fit.steps().precision() == Precision::F32).await?;
+    let mut found = Found::new(&fit, is_last && !may_round(&fit)).await?;
     let claimed = course.best_loss + course.best_uncertainty;
     if let Some(problem) = found.problem(&fit, claimed) {
         // A caller who wants the last iterate as it is gets no other coefficients. With a penalty, the last iterate is the best one.
@@ -53,6 +54,16 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
         log::warn!("{warning}");
     }
     Ok(result)
+}
+
+/// Whether the cross product of an iteration may have been computed of rounded operands.
+fn may_round(fit: &Fit<'_>) -> bool {
+    match fit.steps().precision() {
+        Precision::F32 => false,
+        // The CPU engine has nothing that is faster with 11 bits.
+        Precision::F16 => fit.engine.kind() == EngineKind::Gpu,
+        Precision::Bf16 => true,
+    }
 }
 
 /// The factors in place, as they will be saved, and what was computed about them.
