@@ -223,7 +223,8 @@ fn a_fit_has_the_same_bits_on_one_and_two_ranks_of_every_engine() {
 
 #[test]
 fn ranks_with_different_engines_agree_about_the_features() {
-    let x = planted(36, 700, NEURONS, RANK as usize, ElementType::F16);
+    // With so many tokens one of the engines may round sums, and both compute them again at the end.
+    let x = planted(36, 1_100, NEURONS, RANK as usize, ElementType::F16);
     let engines = engines_with_panels(64 * NEURONS as u64 * 2);
     let settings = settings(Solver::Hals);
     let mixed = fits(|rank| &*engines[rank as usize], &x, ElementType::F16, &settings, 2, Placed::Resident);

@@ -56,12 +56,12 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
     Ok(result)
 }
 
-/// Whether the cross product of an iteration may have been computed of rounded operands.
+/// Whether the cross product of an iteration may have been computed of rounded operands, on any rank.
 fn may_round(fit: &Fit<'_>) -> bool {
     match fit.steps().precision() {
         Precision::F32 => false,
         // The CPU engine has nothing that is faster with 11 bits.
-        Precision::F16 => fit.engine.kind() == EngineKind::Gpu,
+        Precision::F16 => fit.engine.kind() == EngineKind::Gpu || fit.distribution.engines_differ(),
         Precision::Bf16 => true,
     }
 }
