@@ -41,7 +41,8 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Weight of the penalty on coefficients, for hals; larger makes them sparser. By default 0.06 up to 100
         components, and 0.06 * (100 / n_components) ** 0.25 with more.
     max_iter : int, optional
-        Most iterations.
+        Most iterations. With ``runs``, the number of iterations of each run: by default 10, and four more if the runs
+        agree too little.
     tol : float, optional
         The fit stops when the error falls by less than this share of itself within ``patience`` iterations, or with hals the error and
         penalty together. 0 runs them all.
