@@ -89,8 +89,8 @@ pub struct NewFitArgs {
     pub init_coefficients: Option<String>,
 
     /// Save the features that R short runs from independent starts agree on, instead of those of one run: from 1 to 100, or
-    /// `auto` for 30. Each feature says how well the runs agree on it. The runs iterate 10 times, 4 times more if they
-    /// agree too little, or --max-iterations times. A fit with several runs takes no checkpoints
+    /// `auto` for 30. Each feature says how well the runs agree on it. Each run has 10 iterations, and 4 more if the runs
+    /// agree too little, or exactly --max-iterations. A fit with several runs takes no checkpoints
     #[arg(long, value_name = "R", value_parser = runs, help_heading = "Runs")]
     pub runs: Option<u32>,
 
