@@ -19,7 +19,7 @@ const TOO_NEAR: f64 = 0.85;
 /// in the means.
 pub(crate) const HALVES: usize = 40;
 /// Most pairs of runs, and most halves of them, that a mean over all features is taken of. It hardly differs from that of all of them.
-const PAIRS: usize = 10;
+const IN_A_MEAN: usize = 10;
 
 /// What the runs agree on.
 pub(crate) struct Agreement {
@@ -92,7 +92,7 @@ impl Agreement {
 
     /// The mean reproducibility of some features, from some of the halves.
     pub fn mean_reproducibility(&self, features: &SparseFeatures) -> f64 {
-        reproducibility(features, &self.halves[..PAIRS]).iter().sum::<f64>() / features.rows.len() as f64
+        reproducibility(features, &self.halves[..IN_A_MEAN]).iter().sum::<f64>() / features.rows.len() as f64
     }
 
     /// Number of runs that have found each of some features.
@@ -118,7 +118,7 @@ fn reproducibility(features: &SparseFeatures, halves: &[SparseFeatures]) -> Vec<
 
 /// The mean stability of the matchings of runs with the next one, and of the last with the first. Of many runs, only some pairs are matched.
 pub(crate) fn stability(runs: &[SparseFeatures]) -> f64 {
-    let pairs = if runs.len() == 2 { 1 } else { runs.len().min(PAIRS) };
+    let pairs = if runs.len() == 2 { 1 } else { runs.len().min(IN_A_MEAN) };
     let of_pair = |run: usize| match_unit_features(&runs[run], &runs[(run + 1) % runs.len()]).stability();
     let stabilities: Vec<f64> = (0..pairs).into_par_iter().map(of_pair).collect();
     stabilities.iter().sum::<f64>() / pairs as f64
