@@ -83,16 +83,25 @@ impl Agreement {
         features
     }
 
-    /// How well each of some features comes back, from 0 to 1: the mean cosine with its match in what one half of the runs agrees on.
+    /// How well each of some features comes back, from 0 to 1: the mean cosine with the nearest feature of what one half of the runs agrees on.
     ///
-    /// The mean cosine with a run's features says less, because a feature that is never found exactly may have the same mean every time.
+    /// The mean cosine with a run's features says less, because a feature that is never found exactly may have the same mean every time. The cosine
+    /// with a match, where features are matched one to one, says less as well: it is low where another feature takes the nearest one.
     pub fn reproducibility(&self, features: &SparseFeatures) -> Vec<f64> {
-        reproducibility(features, &self.halves)
+        let of_half = |half| {
+            let cosines = features.cosines(half);
+            (0..cosines.rows).map(|k| largest(cosines.row(k))).collect()
+        };
+        let nearest: Vec<Vec<f64>> = self.halves.par_iter().map(of_half).collect();
+        let mean = |k: usize| nearest.iter().map(|half| half[k]).sum::<f64>() / nearest.len() as f64;
+        (0..features.rows.len()).map(mean).collect()
     }
 
-    /// The mean reproducibility of some features, from some of the halves.
-    pub fn mean_reproducibility(&self, features: &SparseFeatures) -> f64 {
-        reproducibility(features, &self.halves[..IN_A_MEAN]).iter().sum::<f64>() / features.rows.len() as f64
+    /// The mean stability of the matchings of some features with what some of the halves agree on.
+    pub fn stability_with_halves(&self, features: &SparseFeatures) -> f64 {
+        let of_half = |half| match_unit_features(features, half).stability();
+        let stabilities: Vec<f64> = self.halves[..IN_A_MEAN].par_iter().map(of_half).collect();
+        stabilities.iter().sum::<f64>() / IN_A_MEAN as f64
     }
 
     /// Number of runs that have found each of some features.
@@ -106,14 +115,9 @@ impl Agreement {
     }
 }
 
-/// The mean cosine of each feature with its match in what each of some halves of the runs agrees on.
-fn reproducibility(features: &SparseFeatures, halves: &[SparseFeatures]) -> Vec<f64> {
-    let matchings: Vec<_> = halves.par_iter().map(|half| match_unit_features(features, half)).collect();
-    let mut sums = vec![0f64; features.rows.len()];
-    for pair in matchings.iter().flat_map(|matching| &matching.pairs) {
-        sums[pair.first] += f64::from(pair.cosine);
-    }
-    sums.into_iter().map(|sum| (sum / halves.len() as f64).min(1.0)).collect()
+/// The largest of some cosines, or 0 if all are below.
+fn largest(cosines: &[f32]) -> f64 {
+    f64::from(cosines.iter().copied().fold(0.0, f32::max))
 }
 
 /// The mean stability of the matchings of runs with the next one, and of the last with the first. Of many runs, only some pairs are matched.
@@ -239,6 +243,16 @@ mod tests {
         for (k, l) in (0..8).flat_map(|k| (0..k).map(move |l| (k, l))) {
             assert!(cosines.row(k)[l] < 0.9, "features {k} and {l} have a cosine of {}", cosines.row(k)[l]);
         }
+    }
+
+    #[test]
+    fn a_feature_comes_back_even_if_another_one_has_the_same_nearest_feature() {
+        let (_, runs) = runs(5, 8, 10, 6, 7);
+        let agreement = agreement_of(&runs, 7);
+        let agreed = agreement.features();
+        let twice = SparseFeatures { rows: [&agreed.rows[..1], &agreed.rows[..]].concat(), ..agreed };
+        let reproducibility = agreement.reproducibility(&twice);
+        assert!(reproducibility[0] > 0.95 && reproducibility[0] == reproducibility[1], "{reproducibility:?}");
     }
 
     #[test]

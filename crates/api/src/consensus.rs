@@ -17,8 +17,8 @@ use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, Sem
 /// Most runs that are in memory at once if the activations are. These cost little to read again, and the memory of a few runs is used again
 /// by the next ones.
 pub(crate) const RESIDENT_AT_ONCE: u32 = 10;
-/// Runs go on if the features that they agree on have a smaller mean reproducibility. With 100 features, those of most layers of a language model
-/// have a larger one.
+/// Runs go on if the features that they agree on have a smaller stability with those of halves of the runs. With 100 features, those of most layers
+/// of a language model have a larger one.
 const ENOUGH: f64 = 0.88;
 /// When the values of the features are fitted again, they go this share of the way to the least-squares ones. The error falls by most of what it
 /// can, while features of two consensuses hardly move apart: the error is quadratic in the way that is left, and their distance in the way that
@@ -217,7 +217,7 @@ impl Consensus {
         let mut agreement = Agreement::of(&runs.features, kept, options.seed);
         let first_iterations = runs.iterations;
         let mut agreed = agreement.features();
-        if may_go_on && agreement.mean_reproducibility(&agreed) < ENOUGH && runs.go_on(watch).await? {
+        if may_go_on && agreement.stability_with_halves(&agreed) < ENOUGH && runs.go_on(watch).await? {
             watch.stage(Stage::Agree);
             // Two pools would take twice the memory.
             drop(agreement);

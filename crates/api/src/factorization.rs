@@ -173,8 +173,8 @@ pub struct FeatureStatistics {
     pub norm: f64,
     /// Number of nonzeros of the feature.
     pub nonzeros: u32,
-    /// The mean cosine between the feature and its match in a consensus of half of the runs, from 0 to 1. It estimates the cosine to the
-    /// match in an independent consensus. A half without a match counts as 0. It is absent for a single run.
+    /// The mean cosine between the feature and the nearest feature of a consensus of half of the runs, from 0 to 1. It estimates the cosine to the
+    /// nearest feature of an independent consensus. It is absent for a single run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reproducibility: Option<f64>,
     /// Number of runs of a consensus that have a feature with a cosine of at least 0.8 with it. It is absent for a single run.

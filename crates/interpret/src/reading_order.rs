@@ -2,8 +2,8 @@
 
 use unmix::FeatureStatistics;
 
-/// A feature is reproducible from this mean cosine with its matches in consensuses of half of the runs on. Most of the features above it are
-/// found by an independent consensus with a cosine of at least 0.8, and about half of those below it, as measured on layers of a
+/// A feature is reproducible from this mean cosine with the nearest features of consensuses of half of the runs on. Most of the features above it are
+/// found by an independent consensus with a cosine of at least 0.8, and about a third of those below it, as measured on layers of a
 /// language model.
 pub const REPRODUCIBLE: f64 = 0.8;
 

@@ -150,8 +150,8 @@ pub fn run(args: &FeaturesArgs, shared: &SharedArgs) -> Result<(), Failure> {
     ));
     if let Some(consensus) = &summary.consensus {
         out.push_str(&format!(
-            "Reproducible: mean cosine between the feature and its match in a consensus of half of the {} runs. A question mark (below \
-             {REPRODUCIBLE}) warns of features that other runs often do not find.\n",
+            "Reproducible: mean cosine between the feature and the nearest feature of a consensus of half of the {} runs. A question \
+             mark (below {REPRODUCIBLE}) warns of features that other runs often do not find.\n",
             consensus.runs
         ));
     }

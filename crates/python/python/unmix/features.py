@@ -113,7 +113,7 @@ class Feature:
     active_share : float
         Share of the tokens that use it, from 0 to 1.
     reproducibility : float or None
-        Mean cosine with its match in a consensus of half of the runs. None if the fit is of a single run.
+        Mean cosine with the nearest feature of a consensus of half of the runs. None if the fit is of a single run.
     is_reproducible : bool or None
         Whether that is high enough to trust that other runs find the feature too.
     statistics : dict
@@ -314,8 +314,8 @@ class FeatureTable(Sequence[Feature]):
         ]
         if about["runs"]:
             lines.append(
-                f"Reproducible: mean cosine between the feature and its match in a consensus of half of the {about['runs']} "
-                f"runs. A question mark (below {about['reproducible']}) warns of features that other runs often do not find."
+                f"Reproducible: mean cosine between the feature and the nearest feature of a consensus of half of the "
+                f"{about['runs']} runs. A question mark (below {about['reproducible']}) warns of features that other runs often do not find."
             )
         lines.extend(
             f"{note['level']}: {note['text']}. {note['advice']}".strip()

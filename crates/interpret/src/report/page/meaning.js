@@ -1,6 +1,6 @@
 // What a word of the page means, shown on hover and on focus.
 const MEANING = {
-  reproducibility: "Reproducibility: the mean cosine between the feature and its match in a consensus of half of the runs. 1 means that other runs agree on the same feature, whatever their starts.",
+  reproducibility: "Reproducibility: the mean cosine between the feature and the nearest feature of a consensus of half of the runs. 1 means that other runs agree on the same feature, whatever their starts.",
   found: "Runs that have a feature with a cosine of at least 0.8 with it.",
   clarity: "Clarity: how many of the strongest contexts, those with at least half of the largest coefficient, agree on a subject or on a word, beyond what random contexts do. The list has subjects before words and rare words before frequent ones, because they say more.",
   agreement: "The same number of random contexts was drawn 999 times. p is the share of the draws that agree as much, and chance is how many agree on the mean.",

@@ -10,7 +10,7 @@ function orderSentences() {
     return features.some((feature) => feature.interpretability) ? [`In this list ${clear}.`] : [];
   const doubtful = features.filter(isDoubtful).length;
   return [
-    `The features are what ${isNumber(runs) ? whole(runs) : "several"} runs from independent starts have in common. Reproducibility is the mean cosine between a feature and its match in a consensus of half of the runs. 1 means that other runs agree on the same feature.`,
+    `The features are what ${isNumber(runs) ? whole(runs) : "several"} runs from independent starts have in common. Reproducibility is the mean cosine between a feature and the nearest feature of a consensus of half of the runs. 1 means that other runs agree on the same feature.`,
     doubtful > 0 && `The ${count(doubtful, "feature")} below ${three(report.reproducible_from)} are marked and come last.`,
     `${doubtful > 0 ? "Of the others" : "In this list"} ${clear}.`,
   ].filter(Boolean);
