@@ -16,8 +16,9 @@ pub struct CheckpointBuffer {
     pub bytes: u64,
 }
 
-/// Stores the checkpoints of a fit, one after the other. It is passed to [`SemiNmf::checkpoint`](crate::SemiNmf::checkpoint). A checkpoint
-/// consists of a header and some buffers. If a method returns an error, the fit ends with [`Error::CheckpointWrite`].
+/// Stores the checkpoints of a fit, one after the other. It is passed to [`SemiNmf::checkpoint`](crate::SemiNmf::checkpoint) or
+/// [`Consensus::checkpoint`](crate::Consensus::checkpoint). A checkpoint consists of a header and some buffers. If a method returns an error,
+/// the fit ends with [`Error::CheckpointWrite`].
 pub trait CheckpointWriter: Send {
     /// Begins a checkpoint. `header` is JSON, and `buffers` lists the buffers in the order in which their bytes follow. The earlier
     /// checkpoint must stay as it is.
@@ -41,7 +42,8 @@ pub trait CheckpointWriter: Send {
     fn finish(&mut self) -> io::Result<()>;
 }
 
-/// Reads a stored checkpoint. It is passed to [`SemiNmf::resume`](crate::SemiNmf::resume).
+/// Reads a stored checkpoint. It is passed to [`SemiNmf::resume`](crate::SemiNmf::resume) or
+/// [`Consensus::resume`](crate::Consensus::resume).
 pub trait CheckpointReader: Send + Sync {
     /// The header that [`CheckpointWriter::begin`] was given.
     fn header(&self) -> &str;
@@ -70,12 +72,25 @@ pub struct CheckpointSummary {
     pub element: String,
     /// Options of the fit.
     pub options: Options,
-    /// Number of iterations whose loss was known.
+    /// Number of iterations whose loss was known. It is 0 for a consensus, whose runs have no losses.
     pub iterations: u32,
     /// Seconds that the fit had taken when the checkpoint was written.
     pub seconds: f64,
     /// Number of segments of the tokens, over each of which sums are taken alone; 1 for a fit in one process.
     pub segments: u32,
+    /// The runs of a consensus. `None` for one fit.
+    pub runs: Option<CheckpointRuns>,
+}
+
+/// Describes the runs of the consensus that a checkpoint belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointRuns {
+    /// Number of runs.
+    pub runs: u32,
+    /// Number of iterations of each, if it was set.
+    pub iterations: Option<u32>,
+    /// Number of runs that had done the iterations after which the runs are compared.
+    pub done: u32,
 }
 
 impl CheckpointSummary {
@@ -102,6 +117,25 @@ impl CheckpointSummary {
         }
         let Of { summary } = serde_json::from_str(header).map_err(damaged)?;
         Ok(summary)
+    }
+
+    /// As [`of_header`](Self::of_header), for one fit alone.
+    pub(crate) fn of_one_fit(header: &str) -> Result<Self, Error> {
+        let summary = Self::of_header(header)?;
+        match &summary.runs {
+            None => Ok(summary),
+            Some(CheckpointRuns { runs, .. }) => Err(Error::Checkpoint {
+                problem: format!("it belongs to a consensus of {runs} runs, and not to one fit; resume the consensus"),
+            }),
+        }
+    }
+
+    /// As [`of_header`](Self::of_header), for a consensus alone. Returns its runs as well.
+    pub(crate) fn of_consensus(header: &str) -> Result<(Self, CheckpointRuns), Error> {
+        let summary = Self::of_header(header)?;
+        let problem = "it belongs to one fit, and not to a consensus of several runs; resume the fit".to_owned();
+        let runs = summary.runs.clone().ok_or(Error::Checkpoint { problem })?;
+        Ok((summary, runs))
     }
 }
 

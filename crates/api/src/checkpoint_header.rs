@@ -1,31 +1,52 @@
-//! The header of a checkpoint: a summary of its fit, and the state of the iterations.
+//! The header of a checkpoint: a summary of what it belongs to, and the state of that.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use unmix_runtime::{Engine, PanelLayout};
 
 use crate::checkpoint::CheckpointSummary;
 use crate::distribution::Distribution;
-use crate::iteration_state::IterationState;
 use crate::panels::{Panel, panels_of};
 use crate::{Error, Options};
 
 /// Everything in a checkpoint except the buffers.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CheckpointHeader {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct CheckpointHeader<S> {
     pub summary: CheckpointSummary,
     /// Number of rows in the first panel that the fit visits. Sums are taken panel by panel, so their bits depend on it.
     pub panel_rows: u32,
-    /// Power of two by which the activations are multiplied.
-    pub scale: f32,
-    pub state: IterationState,
+    pub state: S,
 }
 
-impl CheckpointHeader {
-    /// Reads a header. A header of another version is an error.
+impl CheckpointSummary {
+    /// Describes a fit with these options that has done nothing yet. `share` is the layout of the activations of this process.
+    pub(crate) fn of(engine: &dyn Engine, distribution: &Distribution, share: &PanelLayout, options: &Options) -> Self {
+        CheckpointSummary {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: engine.kind().name().to_owned(),
+            adapter: engine.adapter().to_owned(),
+            tokens: distribution.tokens(),
+            neurons: share.neurons,
+            element: share.element.name().to_owned(),
+            options: options.clone(),
+            iterations: 0,
+            seconds: 0.0,
+            segments: distribution.segments(),
+            runs: None,
+        }
+    }
+}
+
+impl<S: Serialize + DeserializeOwned> CheckpointHeader<S> {
+    /// Reads a header, whose summary has been read.
     pub fn parse(header: &str) -> Result<Self, Error> {
-        CheckpointSummary::of_header(header)?;
         serde_json::from_str(header)
             .map_err(|error| refusal(format!("its header cannot be read ({error}); start the fit anew")))
+    }
+
+    /// The header as JSON.
+    pub fn to_json(&self) -> Result<String, Error> {
+        serde_json::to_string(self).map_err(|error| Error::CheckpointWrite { problem: error.to_string() })
     }
 
     /// Returns an error if the options, the shape of the activations or the engine differ from those of the fit.
@@ -67,7 +88,7 @@ impl CheckpointHeader {
                 distribution.segments()
             )));
         }
-        let panel_rows = panels_of(layout, 0, options, engine.limits()).first().map_or(0, Panel::rows);
+        let panel_rows = first_panel_rows(engine, layout, options);
         if self.panel_rows != panel_rows {
             return Err(refusal(format!(
                 "its fit cut the activations into panels of {} tokens, and this engine cuts them into panels of {}; \
@@ -84,6 +105,11 @@ impl CheckpointHeader {
         }
         Ok(())
     }
+}
+
+/// Number of rows in the first panel that a fit with these options visits.
+pub(crate) fn first_panel_rows(engine: &dyn Engine, layout: &PanelLayout, options: &Options) -> u32 {
+    panels_of(layout, 0, options, engine.limits()).first().map_or(0, Panel::rows)
 }
 
 fn refusal(problem: String) -> Error {

@@ -2,11 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
 
 use crate::agreement::{Agreement, stability};
-use crate::consensus_runs::{Runs, run_options, run_seed, runs};
+use crate::checkpoint::{CheckpointReader, CheckpointRuns, CheckpointSummary, CheckpointWriter};
+use crate::consensus_checkpoints::ConsensusCheckpoints;
+use crate::consensus_groups::runs_in_groups;
+use crate::consensus_runs::{run_options, run_seed};
 use crate::fit::Fit;
 use crate::refit::refit;
 use crate::run::{Run, warn_of_outliers};
@@ -14,9 +18,6 @@ use crate::sparse_features::SparseFeatures;
 use crate::watch::Watch;
 use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, SemiNmf, Stage};
 
-/// Most runs that are in memory at once if the activations are. These cost little to read again, and the memory of a few runs is used again
-/// by the next ones.
-pub(crate) const RESIDENT_AT_ONCE: u32 = 10;
 /// Runs go on if the features that they agree on have a smaller stability with those of halves of the runs. With 100 features, those of most layers
 /// of a language model have a larger one.
 const ENOUGH: f64 = 0.88;
@@ -125,6 +126,29 @@ impl Consensus {
         self
     }
 
+    /// Takes checkpoints, from which an interrupted consensus can be resumed. A checkpoint has the features of each run as they were when it last
+    /// began with coefficients of zero: after its start, when its iterations on samples of the tokens end, and when its last iterations end. So it
+    /// is small. It is taken when the time `every` has passed since the last one, or since the consensus began, and features have changed since
+    /// then. One more is taken when the progress callback asks to stop. None are taken if `every` is zero. Runs whose start gives no features
+    /// have theirs stored at their end. A consensus of one run takes the checkpoints of a fit.
+    pub fn checkpoint(mut self, every: Duration, writer: impl CheckpointWriter + 'static) -> Self {
+        self.fit = self.fit.checkpoint(every, writer);
+        self
+    }
+
+    /// A consensus that continues from a checkpoint. It has the options and the number of runs of the interrupted one, and they must not be
+    /// changed. On the same engine and device it ends with the same bits as a consensus without an interruption. Iterations since the features
+    /// that the checkpoint has are computed again. The activations must be the same; see [`SemiNmf::resume`].
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the checkpoint is damaged, if it belongs to one fit, or if another version of unmix wrote it. Computing the
+    /// consensus returns the same error for activations of another shape, for other options, and for another engine.
+    pub fn resume(checkpoint: impl CheckpointReader + 'static) -> Result<Self, Error> {
+        let (CheckpointSummary { options, .. }, CheckpointRuns { runs, iterations, .. }) =
+            CheckpointSummary::of_consensus(checkpoint.header())?;
+        Ok(Consensus { fit: SemiNmf::going_on(options, checkpoint), runs, iterations, at_once: u32::MAX })
+    }
+
     /// The seed of each run.
     pub fn seeds(&self) -> Vec<u64> {
         (0..self.runs).map(|run| run_seed(self.fit.options(1).seed, run)).collect()
@@ -133,8 +157,7 @@ impl Consensus {
     /// Computes the consensus, and waits for the result.
     ///
     /// # Errors
-    /// As [`SemiNmf::fit`]. [`Error::Option`] also if the runs would have the same start, if the fit takes checkpoints, or if there are too
-    /// many runs.
+    /// As [`SemiNmf::fit`]. [`Error::Option`] also if the runs would have the same start, or if there are too many runs.
     pub fn fit(&self, engine: &dyn Engine, activations: &Activations) -> Result<Factorization, Error> {
         let silent = &mut |_: &Progress| ControlFlow::Continue(());
         Ok(self.compute_and_tell(engine, activations, silent, false)?.consensus)
@@ -206,18 +229,22 @@ impl Consensus {
             return Ok(ConsensusFit { runs: Vec::from_iter(keeps_runs.then(|| consensus.clone())), consensus });
         }
         let distribution = self.fit.distribution_of(activations.layout());
-        let watch = &mut Watch::new(&mut progress, &distribution, 2, 0.0);
+        let (mut checkpoints, seconds) = self.checkpoints(engine, activations.layout(), &options)?;
+        let watch = &mut Watch::new(&mut progress, &distribution, 2, seconds);
         watch.stage(Stage::Measure);
         let copies_samples = self.fit.copies_samples();
         let run = Run { engine, activations, copies_samples, distribution: Arc::clone(&distribution) };
-        let mut runs = self.all_runs(run, &options, watch).await?;
+        let asked = (&self.seeds()[..], self.size().1);
+        let mut runs = runs_in_groups(run, &options, asked, self.at_once, &mut checkpoints, watch).await?;
         warn_of_outliers(runs.any());
         let may_go_on = watch.stage(Stage::Agree) && self.iterations.is_none();
+        checkpoints.keep_up(watch)?;
         let kept = runs.any().buffers.features.kept;
         let mut agreement = Agreement::of(&runs.features, kept, options.seed);
         let first_iterations = runs.iterations;
         let mut agreed = agreement.features();
-        if may_go_on && agreement.stability_with_halves(&agreed) < ENOUGH && runs.go_on(watch).await? {
+        let agree_too_little = || agreement.stability_with_halves(&agreed) < ENOUGH;
+        if may_go_on && agree_too_little() && runs.go_on(&mut checkpoints, watch).await? {
             watch.stage(Stage::Agree);
             // Two pools would take twice the memory.
             drop(agreement);
@@ -229,6 +256,7 @@ impl Consensus {
         let (fit, features) = runs.end();
         let result_options = Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options.clone() };
         let refitted = refit(Fit { options: result_options, ..fit.clone() }, &agreed, &[step], watch).await?;
+        checkpoints.keep_up(watch)?;
         let mut consensus = refitted.result(watch).await?;
         let found = SparseFeatures::of(&consensus.features);
         let reproducibility = agreement.reproducibility(&found);
@@ -249,7 +277,9 @@ impl Consensus {
         let mut kept = Vec::new();
         let of = features.len() as u32;
         for ((features, seed), run) in features.iter().zip(seeds).zip(1..).filter(|_| keeps_runs) {
-            if !watch.stage(Stage::KeepRun { run, of }) {
+            let goes_on = watch.stage(Stage::KeepRun { run, of });
+            checkpoints.keep_up(watch)?;
+            if !goes_on {
                 break;
             }
             let silent = &mut |_: &Progress| ControlFlow::Continue(());
@@ -262,36 +292,19 @@ impl Consensus {
         Ok(ConsensusFit { consensus, runs: kept })
     }
 
-    /// Computes the runs, as many at once as may be in memory. If the caller stops, runs that did fewer iterations than others are left out.
-    async fn all_runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
+    /// The checkpoints of a consensus with these options, and the seconds that it has taken before.
+    fn checkpoints(
         &self,
-        run: Run<'a>,
+        engine: &dyn Engine,
+        layout: &PanelLayout,
         options: &Options,
-        watch: &mut Watch<'_, P>,
-    ) -> Result<Runs<'a>, Error> {
-        let (_, asked) = self.size();
-        let of_run = |seed: &u64| run_options(options, *seed, asked);
-        let seeds = self.seeds();
-        let most = if run.activations.is_streamed() { u32::MAX } else { RESIDENT_AT_ONCE };
-        let most = self.at_once.min(most) as usize;
-        // Runs that go on do so in groups of the size of the last one. So the groups are as equal as possible.
-        let at_once = seeds.len().div_ceil(seeds.len().div_ceil(most));
-        let (mut features, mut iterations) = (Vec::new(), asked);
-        let mut next = 0;
-        loop {
-            let last = (next + at_once).min(seeds.len());
-            let batch = seeds[next..last].iter().map(of_run).collect();
-            let mut found = runs(run.clone(), batch, (next as u32 + 1, self.runs), watch).await?;
-            let is_whole = found.iterations == asked && found.features.len() == last - next;
-            if found.iterations >= iterations || features.len() < 2 {
-                iterations = iterations.min(found.iterations);
-                features.append(&mut found.features);
-            }
-            if last == seeds.len() || (!is_whole && features.len() >= 2) {
-                (found.features, found.iterations) = (features, iterations);
-                return Ok(found);
-            }
-            next = last;
+    ) -> Result<(ConsensusCheckpoints, f64), Error> {
+        let runs = CheckpointRuns { runs: self.runs, iterations: self.iterations, done: 0 };
+        let schedule = self.fit.checkpoints();
+        let checkpoints = ConsensusCheckpoints::new(schedule, engine, layout, options, runs, self.size().1);
+        match self.fit.resumed() {
+            None => Ok((checkpoints, 0.0)),
+            Some(checkpoint) => checkpoints.resumed(checkpoint, engine, layout),
         }
     }
 
@@ -316,10 +329,6 @@ impl Consensus {
         if self.runs > 1 && self.fit.is_distributed() {
             let given = format!("{}, over several processes", self.runs);
             return refuse("runs", given, "a consensus is computed in one process");
-        }
-        if self.runs > 1 && self.fit.has_checkpoints() {
-            let given = format!("{}, of a fit with checkpoints", self.runs);
-            return refuse("runs", given, "a consensus takes no checkpoints, and does not go on from one");
         }
         Ok(options)
     }

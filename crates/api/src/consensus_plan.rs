@@ -3,7 +3,7 @@
 use unmix_runtime::{Engine, PanelLayout};
 
 use crate::agreement::HALVES;
-use crate::consensus::RESIDENT_AT_ONCE;
+use crate::consensus_groups::RESIDENT_AT_ONCE;
 use crate::consensus_runs::run_options;
 use crate::distribution::Distribution;
 use crate::fit_plan::{as_many_within, plan_fits};
@@ -28,9 +28,9 @@ impl Consensus {
         let (runs, _) = self.size();
         let (rank, neurons) = (u64::from(options.rank), u64::from(layout.neurons));
         // A nonzero has 16 bytes. Those of the runs are kept three times: in the runs, and in the pool by feature and by neuron. Runs that go on have
-        // them once more. A feature has some counterparts of 16 bytes in each run. What each half of the runs agrees on is kept as well.
+        // them once more. Checkpoints have them before and after that, in 8 bytes. A feature has some counterparts of 16 bytes in each run. What each half of the runs agrees on is kept as well.
         let nonzeros = 16 * u64::from(options.kept(layout.neurons));
-        let pool = u64::from(runs) * rank * (4 * nonzeros + 3 * 16 * u64::from(runs)) + HALVES as u64 * rank * nonzeros;
+        let pool = u64::from(runs) * rank * (5 * nonzeros + 3 * 16 * u64::from(runs)) + HALVES as u64 * rank * nonzeros;
         // A thread that forms clusters has a mean of 8 bytes a neuron, and up to two lists of its nonzeros.
         let means = rayon::current_num_threads() as u64 * neurons * (8 + 2 * 16);
         let run: Options = run_options(&options, options.seed, 1);

@@ -1,9 +1,7 @@
 //! The runs of a consensus: short fits from independent starts, of which only the features matter.
 //!
-//! Each run starts as a fit does. Then all runs iterate in lockstep, without losses and without reports. The first iterations see samples of
-//! the tokens, and revive dead features. The last ones see all tokens, and let the features settle. If there are many neurons, most iterations
-//! see the first ones alone, if these stand for the others. Then the last iterations see half of the tokens. Runs that agree too little go on
-//! from their features.
+//! Each run starts as a fit does. Then all runs iterate in lockstep through their parts (`run_parts`), without losses and without reports. If
+//! the first neurons stand for all of them, most iterations see these alone. Runs that agree too little go on from their features.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use unmix_kernels::{Recording, squared_norm};
 
+use crate::consensus_checkpoints::ConsensusCheckpoints;
 use crate::factors_in_place::sparse_features;
 use crate::fit::{Beginning, Fit};
 use crate::likeness::{correlation, cosines};
@@ -19,7 +18,7 @@ use crate::panels::Panel;
 use crate::refit::write_features;
 use crate::revival::{Replacement, replacements};
 use crate::run::{Run, random};
-use crate::sample::{COMPARED_NEURONS, Sample};
+use crate::run_parts::{FIRST_NEURONS, Part, PartKind, Sampling, Settling, parts};
 use crate::sparse_features::SparseFeatures;
 use crate::start::{gives_features, start};
 use crate::steps::{Steps, sample_passes, widening_passes};
@@ -27,25 +26,13 @@ use crate::token_rows::activations_of;
 use crate::watch::Watch;
 use crate::{Error, Options, Progress, Stage, kmeans};
 
-/// The first iterations of a run.
-const FIRST: Sampling = Sampling { every: 5, fewest: 15 };
-/// Runs that see all neurons in all iterations.
-const OF_ALL_NEURONS: Settling = Settling { sampling: Sampling { every: 1, fewest: 0 }, penalty_factor: 1.4 };
-/// Runs that see the first neurons alone in most iterations. With a larger penalty, the error of the result would be above that of one run.
-const OF_FIRST_NEURONS: Settling = Settling { sampling: Sampling { every: 2, fewest: 30 }, penalty_factor: 1.2 };
-/// Neurons that the first iterations see: the first ones, which need no copy. In a model, the order of neurons means nothing.
-const FIRST_NEURONS: u32 = COMPARED_NEURONS;
 /// Tokens whose cosines over the first neurons are compared with those over the others.
 const COMPARED_TOKENS: u64 = 64;
 /// The first neurons stand for all of them if these cosines have at least this correlation: 0.68 over neurons of many layers in random order,
 /// and about 0 if the first neurons are noise, constants or copies. Otherwise all iterations see all neurons.
 const LEAST_CORRELATION: f64 = 0.5;
-/// Number of the last iterations. With more of them features come back a little more often, and a run takes longer.
-const LAST_ITERATIONS: u32 = 3;
 /// Number of iterations that the runs do afterwards if they agree too little. More of them help less and less.
 const MORE_ITERATIONS: u32 = 4;
-/// Number of iterations in which the runs see all neurons, the first of which still projects the tokens on features of some.
-const WHOLE_ITERATIONS: u32 = 2;
 
 /// The seed of a run. Runs of different seeds have different seeds, whatever their numbers.
 pub(crate) fn run_seed(seed: u64, run: u32) -> u64 {
@@ -68,25 +55,6 @@ pub(crate) fn run_options(of: &Options, seed: u64, iterations: u32) -> Options {
     }
 }
 
-/// Which tokens the iterations of a run see.
-#[derive(Clone, Copy)]
-struct Sampling {
-    /// One token of every so many. Consecutive runs have different ones.
-    every: u32,
-    /// All tokens are seen if the sample would have fewer than this number for each feature.
-    fewest: u64,
-}
-
-/// How runs differ from fits, and how they end.
-#[derive(Clone, Copy)]
-struct Settling {
-    /// What the last iterations see. With all tokens, features come back more often than with half of them.
-    sampling: Sampling,
-    /// The runs have a penalty that is larger by this factor. Their coefficients are sparser, and `reproducibility` says better how well a
-    /// feature comes back.
-    penalty_factor: f64,
-}
-
 /// Runs whose iterations are over.
 pub(crate) struct Runs<'a> {
     /// The runs that were computed together last. Their session and buffers may be used for something else now.
@@ -101,12 +69,22 @@ pub(crate) struct Runs<'a> {
     last_sampling: Option<Sampling>,
 }
 
-/// Computes runs with these options in lockstep. `number` is the number of the first one, from 1, and `of` that of all runs. If the caller
-/// stops, the runs after the second that have not started are left out, and the others do no more iterations than the first one.
+/// Runs that are computed together: so many of all runs, from a number on.
+#[derive(Clone, Copy)]
+pub(crate) struct Group {
+    /// Number of the first run, from 0.
+    pub first: usize,
+    /// Number of all runs.
+    pub of: u32,
+}
+
+/// Computes the runs of a group with these options in lockstep, from where the checkpoints say that they are. If the caller stops, the runs
+/// after the second that have not started are left out, and the others do no more iterations than the first one.
 pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     run: Run<'a>,
     options: Vec<Options>,
-    (number, of): (u32, u32),
+    Group { first, of }: Group,
+    checkpoints: &mut ConsensusCheckpoints,
     watch: &mut Watch<'_, P>,
 ) -> Result<Runs<'a>, Error> {
     let beginning = |options: Options| Beginning {
@@ -120,55 +98,55 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     let gives_features = gives_features(&fits[0].options);
     let neurons = first_neurons(&fits[0]).await?;
     let is_narrow = neurons < fits[0].neurons;
-    let settling = if is_narrow { OF_FIRST_NEURONS } else { OF_ALL_NEURONS };
+    let settling = Settling::of(is_narrow);
     fits.iter_mut().for_each(|fit| fit.options.penalty *= settling.penalty_factor);
     let mut narrow: Vec<Fit<'_>> = fits.iter().map(|fit| fit.first_neurons(neurons)).collect();
-    let mut rngs = Vec::with_capacity(fits.len());
-    for (fit, number) in narrow.iter().zip(number..) {
-        if !watch.stage(Stage::StartRun { run: number, of }) && rngs.len() >= 2 {
-            break;
-        }
-        let mut rng = random(&fit.options);
-        start(fit, None, &mut rng, watch).await?;
-        rngs.push(rng);
-    }
+    let parts = if gives_features { parts(iterations, is_narrow) } else { Vec::new() };
+    let number = first as u32 + 1;
+    let (mut done, mut rngs) = match checkpoints.iterations_of(first) {
+        Some(done) => (done, checkpoints.restore(first, between_parts(&parts, done, &narrow, &fits))?),
+        None => (0, start_all(&narrow, number, of, watch).await?),
+    };
     fits.iter().for_each(|fit| fit.samples.release(&fit.io));
     fits.truncate(rngs.len());
     narrow.truncate(rngs.len());
-    let last = number + rngs.len() as u32 - 1;
-    let mut may_go_on = |iteration| watch.stage(Stage::Runs { first: number, last, of, iteration, iterations });
-    let mut done = 0;
-    if gives_features {
-        let first_until = iterations.saturating_sub(LAST_ITERATIONS);
-        let narrow_until = if is_narrow { iterations.saturating_sub(WHOLE_ITERATIONS) } else { iterations };
-        let mut goes_on = true;
-        // The last iterations begin with coefficients of zero as well, even if all iterations see the same tokens: where the features have much in
-        // common, coefficients that went on would leave some features to few tokens.
-        for (sampling, rngs, until) in
-            [(FIRST, &mut rngs[..], first_until), (settling.sampling, &mut [][..], narrow_until)]
-        {
-            if goes_on && done < until {
-                let samples = sampling.panels_of(&narrow, number);
-                prepare(&narrow, &samples)?;
-                goes_on = iterate(&narrow, &samples, rngs, &mut done, until, &mut may_go_on).await?;
-            }
-        }
+    if gives_features && done == 0 {
+        checkpoints.are_at(first, &narrow, done, &rngs, watch).await?;
+    }
+    let last = number + fits.len() as u32 - 1;
+    let may_go_on = |checkpoints: &mut ConsensusCheckpoints, watch: &mut Watch<'_, P>, iteration| {
+        let goes_on = watch.stage(Stage::Runs { first: number, last, of, iteration, iterations });
+        checkpoints.keep_up(watch).map(|()| goes_on)
+    };
+    let mut goes_on = true;
+    for &Part { kind, sampling, until } in &parts {
         // Runs that were stopped need features over all neurons as well.
-        if is_narrow {
-            let samples = settling.sampling.panels_of(&fits, number);
-            goes_on &= may_go_on(done + 1);
-            prepare(&narrow, &samples)?;
+        if done >= until || !(goes_on || kind == PartKind::Widening) {
+            continue;
+        }
+        let seen = if kind == PartKind::Whole { &fits } else { &narrow };
+        let samples = sampling.panels_of(if kind == PartKind::Widening { &fits } else { seen }, number);
+        prepare(seen, &samples)?;
+        if kind == PartKind::Widening {
+            goes_on &= may_go_on(checkpoints, watch, done + 1)?;
             widen(&narrow, &fits, &samples)?;
             done += 1;
-            if goes_on {
-                prepare(&fits, &samples)?;
-                iterate(&fits, &samples, &mut [], &mut done, iterations, &mut may_go_on).await?;
-            }
+        } else {
+            let rngs = if kind == PartKind::Reviving { &mut rngs[..] } else { &mut [] };
+            let may_go_on = |iteration| may_go_on(checkpoints, watch, iteration);
+            goes_on = iterate(seen, &samples, rngs, &mut done, until, may_go_on).await?;
         }
-    } else {
+        if goes_on {
+            checkpoints.are_at(first, between_parts(&parts, done, &narrow, &fits), done, &rngs, watch).await?;
+        }
+    }
+    if !gives_features && done < iterations {
         fits.iter().try_for_each(first_features)?;
         let all: Vec<_> = fits.iter().map(|fit| fit.panels.clone()).collect();
-        iterate(&fits, &all, &mut [], &mut done, iterations, &mut may_go_on).await?;
+        let may_go_on = |iteration| may_go_on(checkpoints, watch, iteration);
+        if iterate(&fits, &all, &mut [], &mut done, iterations, may_go_on).await? {
+            checkpoints.are_at(first, &fits, done, &[], watch).await?;
+        }
     }
     let mut features = Vec::with_capacity(fits.len());
     for fit in &fits {
@@ -179,6 +157,30 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     Ok(Runs { fits, features, iterations: done, saw_all_neurons: !is_narrow, last_sampling })
 }
 
+/// Starts runs, the first of which has this number, and returns their random numbers. If the caller stops, two start at least.
+async fn start_all<P: FnMut(&Progress) -> ControlFlow<()>>(
+    fits: &[Fit<'_>],
+    number: u32,
+    of: u32,
+    watch: &mut Watch<'_, P>,
+) -> Result<Vec<ChaCha8Rng>, Error> {
+    let mut rngs = Vec::with_capacity(fits.len());
+    for (fit, number) in fits.iter().zip(number..) {
+        if !watch.stage(Stage::StartRun { run: number, of }) && rngs.len() >= 2 {
+            break;
+        }
+        let mut rng = random(&fit.options);
+        start(fit, None, &mut rng, watch).await?;
+        rngs.push(rng);
+    }
+    Ok(rngs)
+}
+
+/// The fits that the features belong to between two parts, when so many iterations are done.
+fn between_parts<'f, 'a>(parts: &[Part], done: u32, narrow: &'f [Fit<'a>], fits: &'f [Fit<'a>]) -> &'f [Fit<'a>] {
+    if parts.iter().any(|part| part.kind == PartKind::Widening && done < part.until) { narrow } else { fits }
+}
+
 impl<'a> Runs<'a> {
     /// One of the runs, for its session, its buffers and what it has measured.
     pub fn any(&self) -> &Fit<'a> {
@@ -186,28 +188,34 @@ impl<'a> Runs<'a> {
     }
 
     /// Has all runs do more iterations, which begin with coefficients of zero, as the last ones did. As many runs as were computed together last
-    /// are now. Returns whether the runs went on: they do not if they need more than their features to, and not if the caller stops.
+    /// are now. Those that have gone on before the checkpoint do not again. Returns whether the runs went on: they do not if they need more
+    /// than their features to, and not if the caller stops.
     pub async fn go_on<P: FnMut(&Progress) -> ControlFlow<()>>(
         &mut self,
+        checkpoints: &mut ConsensusCheckpoints,
         watch: &mut Watch<'_, P>,
     ) -> Result<bool, Error> {
         let Some(sampling) = self.last_sampling else { return Ok(false) };
         let (of, iterations) = (self.features.len() as u32, self.iterations + MORE_ITERATIONS);
-        let mut features = Vec::with_capacity(self.features.len());
-        for group in self.features.chunks(self.fits.len()) {
+        let mut features = checkpoints.gone_on(self.fits[0].neurons)?;
+        for group in self.features[features.len()..].chunks(self.fits.len()) {
             let fits = &self.fits[..group.len()];
             fits.iter().zip(group).try_for_each(|(fit, features)| write_features(fit, features))?;
             let first = features.len() as u32 + 1;
             let last = first + group.len() as u32 - 1;
             let samples = sampling.panels_of(fits, first);
             prepare(fits, &samples)?;
-            let may_go_on = |iteration| watch.stage(Stage::Runs { first, last, of, iteration, iterations });
+            let may_go_on = |iteration| {
+                let goes_on = watch.stage(Stage::Runs { first, last, of, iteration, iterations });
+                checkpoints.keep_up(watch).map(|()| goes_on)
+            };
             if !iterate(fits, &samples, &mut [], &mut self.iterations.clone(), iterations, may_go_on).await? {
                 return Ok(false);
             }
             for fit in fits {
                 features.push(sparse_features(fit).await?);
             }
+            checkpoints.went_on(fits, watch).await?;
         }
         (self.features, self.iterations) = (features, iterations);
         Ok(true)
@@ -224,22 +232,6 @@ impl<'a> Runs<'a> {
 fn release_coefficients(fits: &[Fit<'_>]) {
     let all = fits.iter().flat_map(|fit| fit.buffers.tokens.iter().map(move |tokens| (fit, tokens)));
     all.for_each(|(fit, tokens)| fit.io.release(tokens.coefficients.buffer()));
-}
-
-impl Sampling {
-    /// What each of some runs sees, the first of which is run `number`.
-    fn panels_of(self, fits: &[Fit<'_>], number: u32) -> Vec<Vec<Panel>> {
-        fits.iter().zip(number..).map(|(fit, number)| self.panels(fit, number)).collect()
-    }
-
-    /// The panels of a run, or samples of their rows if there are tokens enough.
-    fn panels(self, fit: &Fit<'_>, number: u32) -> Vec<Panel> {
-        if fit.tokens >= u64::from(self.every) * self.fewest * u64::from(fit.options.rank) {
-            Sample::shifted(&fit.panels, self.every, number % self.every).panels
-        } else {
-            fit.panels.clone()
-        }
-    }
 }
 
 /// How many of the first neurons the first iterations see. It is the same for all runs of a consensus.
@@ -300,7 +292,7 @@ async fn iterate(
     rngs: &mut [ChaCha8Rng],
     done: &mut u32,
     until: u32,
-    mut may_go_on: impl FnMut(u32) -> bool,
+    mut may_go_on: impl FnMut(u32) -> Result<bool, Error>,
 ) -> Result<bool, Error> {
     if *done >= until {
         return Ok(true);
@@ -316,7 +308,7 @@ async fn iterate(
     };
     let (first_update, next_update) = (update(&|_| 0.0)?, update(&|options| options.relaxation)?);
     while *done < until {
-        if !may_go_on(*done + 1) && *done > 0 {
+        if !may_go_on(*done + 1)? && *done > 0 {
             return Ok(false);
         }
         pass.run()?;

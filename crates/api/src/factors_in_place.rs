@@ -4,7 +4,7 @@ use crate::Error;
 use crate::fit::Fit;
 use crate::kept_entries::KeptEntries;
 use crate::session_io::rows_at_once;
-use crate::sparse_features::{SparseFeatures, cut};
+use crate::sparse_features::SparseFeatures;
 use crate::statistics::{Entry, Factors};
 
 /// The features in place, with the cross product and the Gram matrix of their coefficients.
@@ -22,19 +22,8 @@ pub(crate) async fn factors(fit: &Fit<'_>) -> Result<Factors, Error> {
 /// # Errors
 /// [`Error::Unsound`] if a value is not finite.
 pub(crate) async fn sparse_features(fit: &Fit<'_>) -> Result<SparseFeatures, Error> {
-    let kept = fit.buffers.features.kept as usize;
     let (indices, values) = fit.io.read_entries(KeptEntries::of(&fit.buffers.features)).await?;
-    if let Some(place) = values.iter().position(|value| !value.is_finite()) {
-        let problem = format!("feature {} of a run has the value {}", place / kept, values[place]);
-        return Err(Error::Unsound { problem });
-    }
-    let row = |(indices, values): (&[u32], &[f32])| {
-        // Entries beyond those of a feature are zeros, at a neuron that may have a value already.
-        let nonzeros = indices.iter().zip(values).filter(|(_, value)| **value != 0.0);
-        cut(nonzeros.map(|(&neuron, &value)| (neuron, value.into())).collect(), kept)
-    };
-    let rows = indices.chunks_exact(kept).zip(values.chunks_exact(kept)).map(row).collect();
-    Ok(SparseFeatures { neurons: fit.neurons as usize, rows })
+    SparseFeatures::of_entries(fit.neurons, fit.buffers.features.kept, &indices, &values)
 }
 
 /// The nonzeros of the features in place, each with its entry of the cross product.

@@ -9,6 +9,8 @@ use crate::start::Start;
 /// The state of a fit's iterations between two steps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct IterationState {
+    /// Power of two by which the activations are multiplied.
+    pub scale: f32,
     pub start: Start,
     /// Number of words that were taken from the random number generator. Its seed is among the options.
     pub random_words: u64,

@@ -129,6 +129,7 @@ impl<'f> Iterations<'f> {
         }
         self.in_flight = in_flight.iter().cloned().map(InFlight::from).collect();
         Ok(IterationState {
+            scale: self.fit.measured.scale,
             start: self.start,
             random_words: self.rng.get_word_pos() as u64,
             submitted: self.submitted,

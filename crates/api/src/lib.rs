@@ -21,11 +21,11 @@
 //! | an iteration | `steps`: recordings of a features update, a pass and the loss; a `solver` is an update of `features_update` and one of `coefficients_update` |
 //! | starts | `kmeans`, `svd`, `warm_up` with its `widths` |
 //! | between iterations | what they said (`report`, `course`), `revival`, and the callback (`watch`) |
-//! | checkpoints | `checkpoint` is what a caller's writer and reader see, `checkpoints` decides when, `checkpoint_header` whose they are; `iteration_state` and `saved_buffers` are what they hold; `checkpoint_handles`, `float_bits` |
+//! | checkpoints | `checkpoint` is what a caller's writer and reader see, `checkpoint_clock` says when one is due, `checkpoint_header` whose it is; `checkpoints` takes those of a fit, which `iteration_state` and `saved_buffers` hold, and `consensus_checkpoints` those of a consensus; `checkpoint_handles`, `float_bits` |
 //! | several processes | a `distribution` says which tokens each has (`token_share`), a `communicator` connects them; `reduction` adds sums in the `segment_tree` where `prepared_steps` has one, `gathering` brings coefficients together, `same_features` keeps ranks with different engines in step |
 //! | several fits at once | `batch` is what a caller sees, `lockstep` iterates fits that share a session, `allocation` has the buffers of all |
 //! | between fits | `feature_cosines`, `matching` |
-//! | the consensus of runs | `consensus` is what a caller sees, `consensus_plan` says what it needs; `consensus_runs` starts and iterates the runs, `agreement` finds what they agree on, from the features in a `pool` and their `clusters`, `refit` fits that to all tokens |
+//! | the consensus of runs | `consensus` is what a caller sees, `consensus_plan` says what it needs; `consensus_groups` computes the runs in groups, `consensus_runs` starts and iterates those of a group through their `run_parts`, `agreement` finds what they agree on, from the features in a `pool` and their `clusters`, `refit` fits that to all tokens |
 //! | the result | `best_iterate`, `debias`, `factors_in_place`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
 
 mod agreement;
@@ -34,6 +34,7 @@ mod batch;
 mod best_iterate;
 mod buffers;
 mod checkpoint;
+mod checkpoint_clock;
 mod checkpoint_handles;
 mod checkpoint_header;
 mod checkpoints;
@@ -41,6 +42,8 @@ mod clusters;
 mod coefficients_update;
 mod communicator;
 mod consensus;
+mod consensus_checkpoints;
+mod consensus_groups;
 mod consensus_plan;
 mod consensus_runs;
 mod course;
@@ -84,6 +87,7 @@ mod residuals;
 mod result;
 mod revival;
 mod run;
+mod run_parts;
 mod same_features;
 mod sample;
 mod saved_buffers;
@@ -104,7 +108,7 @@ mod watch;
 mod widths;
 
 pub use batch::Batch;
-pub use checkpoint::{CheckpointBuffer, CheckpointReader, CheckpointSummary, CheckpointWriter};
+pub use checkpoint::{CheckpointBuffer, CheckpointReader, CheckpointRuns, CheckpointSummary, CheckpointWriter};
 pub use communicator::{Alone, Communicator};
 pub use consensus::{Consensus, ConsensusFit};
 pub use dense_matrix::DenseMatrix;

@@ -12,6 +12,7 @@ use crate::checkpoints::Checkpoints;
 use crate::course::Course;
 use crate::distribution::Distribution;
 use crate::fit::{Beginning, Fit, Saved};
+use crate::iteration_state::IterationState;
 use crate::iterations::Iterations;
 use crate::lockstep::Lockstep;
 use crate::result::result;
@@ -89,12 +90,12 @@ impl<'a> Run<'a> {
     pub async fn resume<P: FnMut(&Progress) -> ControlFlow<()>>(
         self,
         options: Options,
-        header: CheckpointHeader,
+        header: CheckpointHeader<IterationState>,
         checkpoint: &dyn CheckpointReader,
         checkpoints: Checkpoints,
         watch: &mut Watch<'_, P>,
     ) -> Result<Iterated<'a>, Error> {
-        let saved = Saved { buffers: checkpoint, scale: header.scale };
+        let saved = Saved { buffers: checkpoint, scale: header.state.scale };
         let fit = Fit::resume(self.engine, self.activations, self.distribution, options, saved).await?;
         let iterations = vec![Iterations::resume(&fit, header.state)?];
         let (course, stop_reason) = iterate(iterations, checkpoints, std::slice::from_mut(watch)).await?.remove(0);

@@ -1,14 +1,12 @@
 //! Writes the buffers that carry the state of a fit between iterations to a checkpoint, and reads them back. A checkpoint has the buffers of
 //! all ranks, under the names that they would have on one rank. So a fit can go on with another number of ranks.
 
-use std::sync::PoisonError;
-
 use unmix_kernels::{BufferId, Workspace};
 
 use crate::Error;
 use crate::buffers::Buffers;
 use crate::checkpoint::{CheckpointBuffer, CheckpointReader};
-use crate::checkpoint_handles::SharedWriter;
+use crate::checkpoint_handles::{SharedWriter, read};
 use crate::fit::Fit;
 use crate::panels::panels_of;
 use crate::session_io::SessionIo;
@@ -30,11 +28,9 @@ pub(crate) async fn save(fit: &Fit<'_>, header: &str, writer: &SharedWriter) -> 
     let communicator = fit.distribution.communicator();
     let rank = communicator.rank();
     let saved = saved(fit);
-    let failed = |error: std::io::Error| Error::CheckpointWrite { problem: error.to_string() };
-    let lock = || writer.0.lock().unwrap_or_else(PoisonError::into_inner);
     if rank == 0 {
         let described: Vec<CheckpointBuffer> = saved.iter().map(|saved| saved.described.clone()).collect();
-        lock().begin(header, &described).map_err(failed)?;
+        writer.call(|writer| writer.begin(header, &described))?;
     }
     for Saved { described, owner, own } in saved {
         for (first, length) in pieces(described.bytes) {
@@ -46,12 +42,12 @@ pub(crate) async fn save(fit: &Fit<'_>, header: &str, writer: &SharedWriter) -> 
                 piece = communicator.sent_to(0, piece)[owner as usize].clone();
             }
             if rank == 0 {
-                lock().write(&piece).map_err(failed)?;
+                writer.call(|writer| writer.write(&piece))?;
             }
         }
     }
     if rank == 0 {
-        lock().finish().map_err(failed)?;
+        writer.call(|writer| writer.finish())?;
     }
     Ok(())
 }
@@ -92,9 +88,7 @@ pub(crate) fn restore(
         let CheckpointBuffer { name, bytes } = described(workspace, buffer);
         for (first, length) in pieces(bytes) {
             let mut piece = vec![0; length as usize];
-            checkpoint.read(&name, first, &mut piece).map_err(|error| Error::Checkpoint {
-                problem: format!("`{name}` cannot be read from it ({error}); start the fit anew"),
-            })?;
+            read(checkpoint, &name, first, &mut piece)?;
             io.write_bytes(buffer, first, &piece)?;
         }
     }

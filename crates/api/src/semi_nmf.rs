@@ -7,9 +7,10 @@ use std::time::Duration;
 use unmix_runtime::{Activations, Engine, PanelLayout, block_on};
 
 use crate::checkpoint::{CheckpointReader, CheckpointSummary, CheckpointWriter};
+use crate::checkpoint_clock::CheckpointSchedule;
 use crate::checkpoint_handles::{SharedReader, SharedWriter};
 use crate::checkpoint_header::CheckpointHeader;
-use crate::checkpoints::{CheckpointSchedule, Checkpoints};
+use crate::checkpoints::Checkpoints;
 use crate::distribution::Distribution;
 use crate::option_checks::{check, check_given};
 use crate::run::{Asked, Run};
@@ -229,11 +230,16 @@ impl SemiNmf {
     /// shape and element type are checked, so a caller who reads them from files should compare the files.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if the checkpoint is damaged, or if another version of unmix wrote it. The fit itself returns the same error
-    /// for activations of another shape, for other options, and for another engine.
+    /// [`Error::Checkpoint`] if the checkpoint is damaged, if it belongs to a [`Consensus`](crate::Consensus), or if another version of unmix
+    /// wrote it. The fit itself returns the same error for activations of another shape, for other options, and for another engine.
     pub fn resume(checkpoint: impl CheckpointReader + 'static) -> Result<Self, Error> {
-        let CheckpointSummary { options, .. } = CheckpointSummary::of_header(checkpoint.header())?;
-        Ok(SemiNmf {
+        let CheckpointSummary { options, .. } = CheckpointSummary::of_one_fit(checkpoint.header())?;
+        Ok(Self::going_on(options, checkpoint))
+    }
+
+    /// A fit with the options of a checkpoint, all of which are set.
+    pub(crate) fn going_on(options: Options, checkpoint: impl CheckpointReader + 'static) -> Self {
+        SemiNmf {
             sparsity: Some(options.sparsity),
             penalty: Some(options.penalty),
             sweeps: Some(options.sweeps),
@@ -245,7 +251,7 @@ impl SemiNmf {
             copies_samples: true,
             distribution: None,
             options,
-        })
+        }
     }
 
     /// Whether the samples of streamed activations that the start needs are copied to memory of their own. Otherwise the activations
@@ -339,6 +345,7 @@ impl SemiNmf {
             let watch = &mut [Watch::new(&mut progress, &distribution, most, 0.0)];
             return run.anew(&[asked], checkpoints, watch).await?.remove(0).result(&mut watch[0]).await;
         };
+        CheckpointSummary::of_one_fit(checkpoint.header())?;
         let header = CheckpointHeader::parse(checkpoint.header())?;
         header.check(&asked.options, &distribution, activations.layout(), engine)?;
         let watch = &mut Watch::new(&mut progress, &distribution, most, header.summary.seconds);
@@ -371,6 +378,16 @@ impl SemiNmf {
     /// Whether the fit takes checkpoints, or continues from one.
     pub(crate) fn has_checkpoints(&self) -> bool {
         self.checkpoints.is_some() || self.resume.is_some()
+    }
+
+    /// When checkpoints are taken, if they are.
+    pub(crate) fn checkpoints(&self) -> Option<CheckpointSchedule> {
+        self.checkpoints.clone()
+    }
+
+    /// The checkpoint from which the fit continues, if it does.
+    pub(crate) fn resumed(&self) -> Option<&dyn CheckpointReader> {
+        self.resume.as_ref().map(|SharedReader(checkpoint)| &**checkpoint as &dyn CheckpointReader)
     }
 
     /// Whether samples of streamed activations are copied.

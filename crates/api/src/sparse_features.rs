@@ -1,6 +1,6 @@
 //! Features of unit norm as their nonzeros. Most places of a feature are zero, so this takes less memory and time than all of its places.
 
-use crate::DenseMatrix;
+use crate::{DenseMatrix, Error};
 
 /// A nonzero of a feature: its neuron and its value.
 pub(crate) type Nonzero = (u32, f64);
@@ -18,6 +18,25 @@ impl SparseFeatures {
     pub fn of(features: &DenseMatrix) -> Self {
         let rows = (0..features.rows).map(|k| unit_nonzeros(features.row(k)).collect()).collect();
         SparseFeatures { neurons: features.columns, rows }
+    }
+
+    /// The directions of features over so many neurons, from their kept entries, of which each feature has `kept`.
+    ///
+    /// # Errors
+    /// [`Error::Unsound`] if a value is not finite.
+    pub fn of_entries(neurons: u32, kept: u32, indices: &[u32], values: &[f32]) -> Result<Self, Error> {
+        let kept = kept as usize;
+        if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+            let problem = format!("feature {} of a run has the value {}", place / kept, values[place]);
+            return Err(Error::Unsound { problem });
+        }
+        let row = |(indices, values): (&[u32], &[f32])| {
+            // Entries beyond those of a feature are zeros, at a neuron that may have a value already.
+            let nonzeros = indices.iter().zip(values).filter(|(_, value)| **value != 0.0);
+            cut(nonzeros.map(|(&neuron, &value)| (neuron, value.into())).collect(), kept)
+        };
+        let rows = indices.chunks_exact(kept).zip(values.chunks_exact(kept)).map(row).collect();
+        Ok(SparseFeatures { neurons: neurons as usize, rows })
     }
 
     /// Number of features that are not zero.

@@ -55,6 +55,11 @@ impl<'p, P: FnMut(&Progress) -> ControlFlow<()>> Watch<'p, P> {
         !self.interrupted
     }
 
+    /// Whether the caller has asked to stop.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
     /// The progress that the caller was told last.
     pub fn latest(&self) -> &Progress {
         &self.latest

@@ -53,13 +53,24 @@ pub struct Reporter {
     untold: Option<Progress>,
     /// Seconds at which the iterations began, after the start was chosen.
     began: f64,
-    /// Seconds at which the iterations of the runs began.
-    runs_began: Option<f64>,
+    /// When the runs that iterate were reported first.
+    runs_began: Option<RunsBegan>,
     /// When work of several fits began, and the share of it that was done before.
     work_began: Option<(Instant, f64)>,
     /// How the running fit starts, and below it the stage that was reported last.
     start: &'static str,
     told: Option<Stage>,
+}
+
+/// When runs that are computed together were reported first.
+#[derive(Clone, Copy, Debug)]
+struct RunsBegan {
+    /// The first of the runs.
+    first: u32,
+    /// Number of iterations that they had done then.
+    before: u32,
+    /// Seconds that the consensus had taken.
+    at: f64,
 }
 
 impl Reporter {
@@ -204,9 +215,13 @@ impl Reporter {
             Stage::WarmUp { iteration, of } => format!("warming up, {iteration} of {of}"),
             Stage::StartRun { run, of } => format!("choosing the start of run {run} of {of} ({})", self.start),
             Stage::Runs { first, last, of, iteration, iterations } => {
-                let began = *self.runs_began.get_or_insert(seconds);
-                self.position(iteration - 1, iterations);
-                let left = left(iteration - 1, iterations, seconds - began);
+                let done = iteration - 1;
+                let RunsBegan { before, at, .. } = match self.runs_began {
+                    Some(began) if began.first == first => began,
+                    _ => *self.runs_began.insert(RunsBegan { first, before: done, at: seconds }),
+                };
+                self.position(done, iterations);
+                let left = left(done - before.min(done), iterations - done, seconds - at);
                 format!("runs {first} to {last} of {of}, iteration {iteration} of {iterations}{left}")
             }
             Stage::Agree => "comparing the features of the runs".to_owned(),
@@ -341,12 +356,12 @@ fn stopping(options: &Options) -> String {
     }
 }
 
-/// The time left if `done` of so many iterations took this long, or nothing before the first one is done.
-fn left(done: u32, of: u32, seconds: f64) -> String {
+/// The time left for the rest of the iterations if `done` of them took this long, or nothing before the first one is done.
+fn left(done: u32, rest: u32, seconds: f64) -> String {
     if done == 0 {
         return String::new();
     }
-    format!(", {} left", duration(seconds / f64::from(done) * f64::from(of - done)))
+    format!(", {} left", duration(seconds / f64::from(done) * f64::from(rest)))
 }
 
 fn words(progress: &Progress, began: f64) -> String {

@@ -319,7 +319,7 @@ fn place(file: TempPath, path: &Path) -> Result<(), Error> {
 }
 
 /// The lock of a folder of checkpoints, or `None` if the file system has no locks.
-pub(crate) fn lock_of(path: &Path) -> Result<Option<File>, Error> {
+fn lock_of(path: &Path) -> Result<Option<File>, Error> {
     if !path.is_dir() {
         return Err(Error::NotReplaceable { path: path.to_owned(), found: "it is no folder".to_owned() });
     }
@@ -339,7 +339,7 @@ fn checkpoints(path: &Path) -> Result<Vec<u64>, Error> {
 }
 
 /// Deletes a folder of checkpoints. It refuses if the folder holds anything else.
-pub(crate) fn delete(path: &Path, lock: Option<File>) -> Result<(), Error> {
+fn delete(path: &Path, lock: Option<File>) -> Result<(), Error> {
     for entry in fs::read_dir(path).map_err(|e| Error::io(path, "listing the folder", e))? {
         let name = entry.map_err(|e| Error::io(path, "listing the folder", e))?.file_name();
         let known = name.to_str().is_some_and(|name| {

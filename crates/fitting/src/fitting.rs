@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use unmix::{
-    Activations, CheckpointWriter, Consensus, ConsensusFit, Distribution, Engine, Error, FitPlan, MemoryLimits,
-    Options, PanelLayout, Placement, Progress, SemiNmf, Streaming,
+    Activations, CheckpointReader, CheckpointSummary, CheckpointWriter, Consensus, ConsensusFit, Distribution, Engine,
+    Error, FitPlan, MemoryLimits, Options, PanelLayout, Placement, Progress, SemiNmf, Streaming,
 };
+
 /// What is computed.
 pub enum Fitting {
     /// One fit.
@@ -53,11 +54,24 @@ impl Fitting {
         }
     }
 
-    /// The same with checkpoints that `writer` stores. A consensus takes none.
+    /// The same with checkpoints that `writer` stores.
     pub fn checkpointed(self, every: Duration, writer: impl CheckpointWriter + 'static) -> Self {
         match self {
             Fitting::Single(fit) => Fitting::Single(fit.checkpoint(every, writer)),
-            consensus => consensus,
+            Fitting::Consensus { consensus, keep } => {
+                Fitting::Consensus { consensus: consensus.checkpoint(every, writer), keep }
+            }
+        }
+    }
+
+    /// What goes on from a checkpoint, which is of one fit or of a consensus. `keep` says whether runs are kept.
+    ///
+    /// # Errors
+    /// As [`SemiNmf::resume`].
+    pub fn resume(checkpoint: impl CheckpointReader + 'static, keep: bool) -> Result<Self, Error> {
+        match CheckpointSummary::of_header(checkpoint.header())?.runs {
+            None => Ok(Fitting::Single(SemiNmf::resume(checkpoint)?)),
+            Some(_) => Ok(Fitting::Consensus { consensus: Consensus::resume(checkpoint)?, keep }),
         }
     }
 

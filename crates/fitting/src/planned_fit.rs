@@ -127,7 +127,7 @@ pub struct PlacedFit<'a> {
 }
 
 impl PlacedFit<'_> {
-    /// Takes checkpoints in `folder`. One is complete only if the activations in their files have not changed. A consensus takes none.
+    /// Takes checkpoints in `folder`. One is complete only if the activations in their files have not changed.
     pub fn checkpointed(mut self, every: Duration, folder: CheckpointFolder) -> Self {
         if let FitInput::Files(file) = &self.input {
             let file = file.clone();

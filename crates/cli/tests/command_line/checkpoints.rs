@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Files, Run, command, unmix};
@@ -22,6 +22,12 @@ fn fit<'a>(file: &'a str, out: &'a str, engine: &'a str, iterations: &'a str) ->
     [&["fit", file, "--out", out, "--engine", engine, "--max-iterations", iterations][..], &options].concat()
 }
 
+/// A fit with several runs, which end with features that are compared.
+fn consensus<'a>(file: &'a str, out: &'a str) -> Vec<&'a str> {
+    let options = ["--rank", "7", "--sparsity", "0.2", "--runs", "25", "--checkpoint-every", "1ms", "-q"];
+    [&["fit", file, "--out", out, "--engine", "cpu", "--max-iterations", "20"][..], &options].concat()
+}
+
 fn factors(out: &str) -> Vec<u8> {
     std::fs::read(Path::new(out).join("factorization.safetensors")).expect("factors")
 }
@@ -33,16 +39,16 @@ fn kills(usual: u32) -> u32 {
 
 /// Kills fits at moments spread over their time. Checks that each of them goes on to the same bits as a fit that was
 /// not killed.
-fn killed_fits_end_with_the_same_bits(engine: &str, iterations: &str, kills: u32) {
+fn killed_fits_end_with_the_same_bits(fit: impl for<'a> Fn(&'a str, &'a str) -> Vec<&'a str>, kills: u32) {
     let files = Files::new();
     let ((file, _), whole) = (activations(&files), files.path("whole"));
     let started = Instant::now();
-    unmix(&fit(&file, &whole, engine, iterations)).expect(0);
+    unmix(&fit(&file, &whole)).expect(0);
     let (time, expected) = (started.elapsed(), factors(&whole));
     let mut resumed = 0;
     for kill in 0..kills {
         let out = files.path("killed");
-        let begin = fit(&file, &out, engine, iterations);
+        let begin = fit(&file, &out);
         let mut child = command(&begin).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
         // The golden ratio spreads any number of moments evenly. One kill comes after a checkpoint, however fast the
         // machine is.
@@ -75,20 +81,36 @@ fn killed_fits_end_with_the_same_bits(engine: &str, iterations: &str, kills: u32
 
 #[test]
 fn a_fit_that_is_killed_at_any_moment_goes_on_to_the_same_bits() {
-    killed_fits_end_with_the_same_bits("cpu", "300", kills(8));
+    killed_fits_end_with_the_same_bits(|file, out| fit(file, out, "cpu", "300"), kills(8));
 }
 
 #[test]
 fn a_fit_on_the_gpu_engine_that_is_killed_goes_on_to_the_same_bits() {
-    killed_fits_end_with_the_same_bits("gpu", "40", kills(10).div_ceil(5));
+    killed_fits_end_with_the_same_bits(|file, out| fit(file, out, "gpu", "40"), kills(10).div_ceil(5));
+}
+
+#[test]
+fn several_runs_that_are_killed_at_any_moment_go_on_to_the_same_bits() {
+    killed_fits_end_with_the_same_bits(consensus, kills(8));
 }
 
 /// Starts a fit without an end, waits for its first checkpoint, and returns the process.
-fn begun(file: &str, out: &str, iterations: &str) -> std::process::Child {
-    let args = fit(file, out, "cpu", iterations);
-    let child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+fn begun(file: &str, out: &str, iterations: &str) -> Child {
+    started(&fit(file, out, "cpu", iterations), out)
+}
+
+/// Starts a fit that writes to `out`, waits for its first checkpoint, and returns the process.
+fn started(args: &[&str], out: &str) -> Child {
+    let child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
     wait_for_checkpoint(out);
     child
+}
+
+/// Sends a signal to a process, and waits for its end.
+fn signalled(child: Child, signal: &str) -> Run {
+    let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+    assert!(sent.expect("started").success());
+    Run::from(child.wait_with_output().expect("ended"))
 }
 
 fn wait_for_checkpoint(out: &str) {
@@ -111,9 +133,7 @@ fn an_interrupted_fit_saves_its_best_and_goes_on_as_if_it_had_not_been_interrupt
     unmix(&fit(&file, &whole, "cpu", "1000")).expect(0);
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let child = begun(&file, &out, "1000");
-        let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
-        assert!(sent.expect("started").success());
-        let run = Run::from(child.wait_with_output().expect("ended")).expect(code);
+        let run = signalled(child, signal).expect(code);
         assert!(run.stderr.contains("is saved in") && run.stderr.contains("fit --resume"), "{}", run.stderr);
         let record = std::fs::read_to_string(Path::new(&out).join("run.json")).expect("read");
         assert!(record.contains("\"stop_reason\": \"interrupted\""), "{record}");
@@ -126,6 +146,28 @@ fn an_interrupted_fit_saves_its_best_and_goes_on_as_if_it_had_not_been_interrupt
         assert!(again.stdout.contains("nothing to resume"), "{}", again.stdout);
         std::fs::remove_dir_all(&out).expect("removed");
     }
+}
+
+#[test]
+fn several_runs_that_are_interrupted_save_what_they_have_and_go_on_to_the_same_bits_and_the_same_runs() {
+    let files = Files::new();
+    let ((file, _), out, whole) = (activations(&files), files.path("out"), files.path("whole"));
+    let kept = |out: &str| (1..=25).map(|run| factors(&format!("{out}.runs/{run:02}"))).collect::<Vec<_>>();
+    unmix(&[&consensus(&file, &whole)[..], &["--keep-runs"]].concat()).expect(0);
+    let child = started(&[&consensus(&file, &out)[..], &["--keep-runs"]].concat(), &out);
+    let run = signalled(child, "INT").expect(130);
+    assert!(run.stderr.contains("runs") && run.stderr.contains("is saved in"), "{}", run.stderr);
+    assert!(run.stderr.contains("fit --resume"), "{}", run.stderr);
+    let resumed = unmix(&["fit", "--resume", &out]).expect(0);
+    assert!(
+        resumed.stderr.contains("going on with") && resumed.stderr.contains("of 25 runs done"),
+        "{}",
+        resumed.stderr
+    );
+    assert!(factors(&out) == factors(&whole) && kept(&out) == kept(&whole));
+    assert_eq!(files.names(), ["out", "out.runs", "whole", "whole.runs", "x.npy"]);
+    let again = unmix(&["fit", "--resume", &out]).expect(0);
+    assert!(again.stdout.contains("nothing to resume"), "{}", again.stdout);
 }
 
 #[test]
@@ -206,6 +248,17 @@ fn a_fit_goes_on_within_its_memory_or_within_other_memory() {
         assert!(factors(&out) == factors(&whole), "{given:?}");
         std::fs::remove_dir_all(&out).expect("removed");
     }
+}
+
+#[test]
+fn what_a_complete_fit_left_of_its_checkpoints_when_it_was_killed_is_deleted() {
+    let files = Files::new();
+    let ((file, _), out) = (activations(&files), files.path("out"));
+    unmix(&fit(&file, &out, "cpu", "3")).expect(0);
+    std::fs::create_dir(files.path("out.partial")).expect("created");
+    files.write("out.partial/request.json", "{}");
+    assert!(unmix(&["fit", "--resume", &out]).expect(0).stdout.contains("nothing to resume"));
+    assert_eq!(files.names(), ["out", "x.npy"]);
 }
 
 #[test]

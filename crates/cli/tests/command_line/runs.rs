@@ -141,7 +141,6 @@ fn what_means_nothing_for_several_runs_is_refused() {
     refused(&["--runs", "5", "--patience", "2"], &["--patience", "--max-iterations"]);
     refused(&["--runs", "5", "--init", "svd"], &["same start"]);
     refused(&["--runs", "5", "--init-coefficients", &start], &["--init-coefficients", "same start"]);
-    refused(&["--runs", "5", "--checkpoint-every", "1s"], &["--checkpoint-every", "no checkpoints"]);
     refused(&["--runs", "5", "--preset", "paper"], &["--preset", "--max-iterations"]);
     refused(&["--runs", "1", "--keep-runs"], &["--keep-runs"]);
     refused(&["--keep-runs"], &["--runs"]);

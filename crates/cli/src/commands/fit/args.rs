@@ -90,7 +90,7 @@ pub struct NewFitArgs {
 
     /// Save the features that R short runs from independent starts agree on, instead of those of one run: from 1 to 100, or
     /// `auto` for 30. Each feature says how well the runs agree on it. Each run has 10 iterations, and 4 more if the runs
-    /// agree too little, or exactly --max-iterations. A fit with several runs takes no checkpoints
+    /// agree too little, or exactly --max-iterations
     #[arg(long, value_name = "R", value_parser = runs, help_heading = "Runs")]
     pub runs: Option<u32>,
 

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use unmix::{
-    ActivationSource, Alone, CheckpointReader, CheckpointSummary, Communicator, Distribution, Engine, SemiNmf,
+    ActivationSource, Alone, CheckpointReader, CheckpointRuns, CheckpointSummary, Communicator, Distribution, Engine,
     StopReason,
 };
-use unmix_data::{ActivationSet, CheckpointFolder, Claim, Error, check_target, read_fit, shell_word, write_fit};
+use unmix_data::{ActivationSet, CheckpointFolder, Error, check_target, read_fit, shell_word, write_fit};
 use unmix_fitting::{FitInput, Fitting, Planned, PlannedFit, Source, check_rank};
 
 pub use self::args::FitArgs;
@@ -137,7 +137,13 @@ fn resume<'a>(
     let folder = if writes(ranks) { CheckpointFolder::resume(&out) } else { CheckpointFolder::read(&out) };
     let folder = match folder {
         Err(Error::NoCheckpoint { .. }) if is_complete(&out) => {
-            return if writes(ranks) { say_complete(&out, shared).map(|()| None) } else { Ok(None) };
+            if writes(ranks) {
+                // A process that was killed while it deleted its checkpoints has left the rest of their folder. If it cannot be deleted, it is
+                // in nobody's way.
+                let _ = CheckpointFolder::discard(&out);
+                say_complete(&out, shared)?;
+            }
+            return Ok(None);
         }
         folder => folder?,
     };
@@ -181,11 +187,10 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         Start::New(fitting) => (*fitting, None),
         Start::Checkpoint { folder, fingerprint } => {
             let checkpoint = folder.latest()?;
-            let CheckpointSummary { iterations, options, segments: of_fit, .. } =
-                CheckpointSummary::of_header(checkpoint.header())?;
-            segments = Some(of_fit);
-            reporter.stage(&format!("going on after iteration {iterations} of {}", options.max_iterations));
-            (Fitting::Single(SemiNmf::resume(checkpoint)?), Some((*folder, fingerprint)))
+            let summary = CheckpointSummary::of_header(checkpoint.header())?;
+            segments = Some(summary.segments);
+            reporter.stage(&going_on(&summary));
+            (Fitting::resume(checkpoint, args.keep_runs)?, Some((*folder, fingerprint)))
         }
     };
     let fit = together(ranks, plan(engine.as_ref(), &file, fitting, &memory, segments, ranks))?;
@@ -193,10 +198,6 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         Some((folder, fingerprint)) => (writes(ranks).then_some(folder), Some(fingerprint)),
         None if writes(ranks) => (Some(new_folder(&args, &out, fit.source())?), None),
         None => (None, None),
-    };
-    let (folder, claim) = match fit.fitting() {
-        Fitting::Consensus { .. } => (None, folder.as_ref().map(Claim::take).transpose()?),
-        Fitting::Single(_) => (folder, None),
     };
     interrupt::catch(reporter.interrupt_notice());
 
@@ -266,28 +267,24 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         output::print(&summary(&record, &out))?;
     }
     if record.run.summary.stop_reason != StopReason::Interrupted && are_kept {
-        // A consensus has no checkpoints. Its claim ends here.
-        return if claim.is_some() { Ok(()) } else { Ok(CheckpointFolder::discard(&out)?) };
+        return Ok(CheckpointFolder::discard(&out)?);
     }
-    if let Some(consensus) = summed_up {
-        return Err(Failure::Interrupted(format!(
-            "interrupted; the consensus of {} runs of {} iterations each is saved in {}{kept}",
-            consensus.runs,
-            consensus.iterations_each,
-            out.display()
-        )));
-    }
-    let done = record.run.summary.iterations;
     let how = if CheckpointFolder::resume(&out).is_ok() {
         format!("; `unmix fit --resume {}` goes on from there", shell_word(&out))
     } else {
         String::new()
     };
-    Err(Failure::Interrupted(format!(
-        "interrupted after {done} of {} iterations; the best so far is saved in {}{how}",
-        options.max_iterations,
-        out.display()
-    )))
+    let saved_in = out.display();
+    Err(Failure::Interrupted(match summed_up {
+        Some(consensus) => format!(
+            "interrupted; the consensus of {} runs of {} iterations each is saved in {saved_in}{kept}{how}",
+            consensus.runs, consensus.iterations_each
+        ),
+        None => format!(
+            "interrupted after {} of {} iterations; the best so far is saved in {saved_in}{how}",
+            record.run.summary.iterations, options.max_iterations
+        ),
+    }))
 }
 
 /// Plans the fit. It is over several processes, or takes its sums as if it were, if there are other processes or a number of segments.
@@ -320,6 +317,16 @@ fn kept_runs(args: &NewFitArgs, out: &Path) -> Option<RunFolders> {
 fn new_folder(args: &NewFitArgs, out: &Path, source: &Source) -> Result<CheckpointFolder, Failure> {
     let source = source.clone();
     Ok(CheckpointFolder::begin(out, args.force, move || Request::of_this_process(source.fingerprint()?))?)
+}
+
+/// What is said of the checkpoint from which a fit goes on.
+fn going_on(checkpoint: &CheckpointSummary) -> String {
+    match &checkpoint.runs {
+        Some(CheckpointRuns { runs, done, .. }) => format!("going on with {done} of {runs} runs done"),
+        None => {
+            format!("going on after iteration {} of {}", checkpoint.iterations, checkpoint.options.max_iterations)
+        }
+    }
 }
 
 /// What is said when the activations are about to be read.

@@ -16,12 +16,5 @@ pub fn check(args: &NewFitArgs, solver: &SolverArgs) -> Result<(), Failure> {
         }
         return Ok(());
     };
-    check_runs(runs, &solver.options(), args.init_coefficients.is_some(), &IN_FLAGS).map_err(Failure::Usage)?;
-    if args.checkpoint_every.is_some_and(|time| !time.is_zero()) {
-        return Err(Failure::Usage(
-            "--checkpoint-every: a fit with several runs takes no checkpoints; leave out --checkpoint-every, or --runs"
-                .to_owned(),
-        ));
-    }
-    Ok(())
+    check_runs(runs, &solver.options(), args.init_coefficients.is_some(), &IN_FLAGS).map_err(Failure::Usage)
 }
