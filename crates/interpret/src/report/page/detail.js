@@ -123,7 +123,7 @@ function featureDetail(feature) {
     h("h2", { tabindex: "-1" }, nameNodes(feature)),
     feature.label && feature.words.length > 0 && h("p", { class: "words" }, apart(wordsOf(feature).slice(0, 8))),
     feature.notes.length > 0 && h("ul", { class: "notes" }, feature.notes.map((note) => h("li", {}, isolated(note)))),
-    isDoubtful(feature) && h("p", { class: "doubt" }, `Other runs do not find this feature again: its reproducibility is below ${three(report.reproducible_from)}. Do not build on it.`),
+    isDoubtful(feature) && h("p", { class: "doubt" }, `Other runs often do not find this feature again: its reproducibility is below ${three(report.reproducible_from)}. Do not build on it.`),
     facts(feature),
     keptPart(feature),
     h("div", { class: "parts" },
