@@ -9,7 +9,7 @@ use unmix::{ActivationSource, ElementType};
 
 use crate::number::Number;
 use crate::row_shape::RowShape;
-use crate::rows::{OutOfRange, Stored};
+use crate::rows::Stored;
 use crate::tensor::{Tensor, shape_text};
 use crate::tensor_file::TensorFile;
 use crate::{Error, Format, TensorInfo, TokenColumns, columns, mask, tensor_choice, tensor_opening};
@@ -202,15 +202,9 @@ impl ActivationSource for ActivationFile {
             big_endian: self.tensor.big_endian,
             fortran: self.tensor.fortran,
         };
-        stored.read(rows.start as usize, out).map_err(|OutOfRange { row, column, value }| {
-            let (path, row, column) = (self.file.path.clone(), row as u64, column as u64);
-            let error = if value.abs() < 1.0 {
-                Error::Underflow { path, row, column, value }
-            } else {
-                Error::Overflow { path, row, column, value }
-            };
-            error.into_read()
-        })
+        stored
+            .read(rows.start as usize, out)
+            .map_err(|lost| lost.of_file(&self.file.path, self.tensor.label()).into_read())
     }
 
     fn shared_rows(&self, rows: Range<u64>) -> Option<Bytes> {

@@ -221,10 +221,12 @@ pub enum Error {
         expected: &'static str,
     },
     /// An f64 value beyond the range of f32.
-    #[error("{}: row {row}, column {column} is {value:e}, beyond the range of f32 (±3.4e38), into which f64 is converted; multiply the data by a constant", path.display())]
+    #[error("{}: {tensor}, row {row}, column {column} is {value:e}, beyond the range of f32 (±3.4e38), into which f64 is converted; multiply the data by a constant", path.display())]
     Overflow {
         /// The file.
         path: PathBuf,
+        /// Which tensor, in words.
+        tensor: String,
         /// Its row.
         row: u64,
         /// Its column.
@@ -233,11 +235,13 @@ pub enum Error {
         value: f64,
     },
     /// A row whose f64 values are all below the range of f32.
-    #[error("{}: the largest number of row {row} is {value:e}, in column {column}, below the range of f32 (1.2e-38), into which f64 is \
+    #[error("{}: {tensor}: the largest number of row {row} is {value:e}, in column {column}, below the range of f32 (1.2e-38), into which f64 is \
         converted; multiply the data by a constant, or set the rows to zero that should be zero", path.display())]
     Underflow {
         /// The file.
         path: PathBuf,
+        /// Which tensor, in words.
+        tensor: String,
         /// Its row.
         row: u64,
         /// The column of the value.

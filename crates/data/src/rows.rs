@@ -1,5 +1,8 @@
 //! Rows of a stored matrix, converted to native order and type.
 
+use std::path::Path;
+
+use crate::Error;
 use crate::number::Number;
 
 /// Rows of a tile that is transposed at a time.
@@ -23,6 +26,19 @@ pub(crate) struct OutOfRange {
     pub row: usize,
     pub column: usize,
     pub value: f64,
+}
+
+impl OutOfRange {
+    /// The error for a tensor of a file. `tensor` is the tensor in words.
+    pub fn of_file(self, path: &Path, tensor: String) -> Error {
+        let OutOfRange { row, column, value } = self;
+        let (path, row, column) = (path.to_owned(), row as u64, column as u64);
+        if value.abs() < 1.0 {
+            Error::Underflow { path, tensor, row, column, value }
+        } else {
+            Error::Overflow { path, tensor, row, column, value }
+        }
+    }
 }
 
 impl Stored<'_> {

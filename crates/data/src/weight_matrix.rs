@@ -8,6 +8,7 @@ use unmix::ElementType;
 
 use crate::Error;
 use crate::number::Number;
+use crate::rows::Stored;
 use crate::texts::quoted_name;
 use crate::weight_file::StoredTensor;
 
@@ -92,7 +93,7 @@ impl WeightMatrix {
     ///
     /// # Errors
     /// If there are no such rows, or `out` has another size. If a number is NaN or infinite, or an f64 number is beyond
-    /// f32.
+    /// f32. If all f64 numbers of a row are below f32, and not all are zero.
     pub fn read_rows(&self, rows: Range<usize>, out: &mut [f32]) -> Result<(), Error> {
         if rows.start > rows.end || rows.end > self.rows || out.len() != rows.len() * self.columns {
             let problem = format!(
@@ -109,31 +110,27 @@ impl WeightMatrix {
             Number::F16 => ElementType::F16.decode(bytes, out),
             Number::Bf16 => ElementType::Bf16.decode(bytes, out),
             Number::F32 => ElementType::F32.decode(bytes, out),
-            _ => {
-                let (numbers, _) = bytes.as_chunks::<8>();
-                for (i, (to, from)) in out.iter_mut().zip(numbers).enumerate() {
-                    let value = f64::from_le_bytes(*from);
-                    *to = value as f32;
-                    if to.is_infinite() && value.is_finite() {
-                        let (row, column) = self.place(&rows, i);
-                        let (row, column) = (row as u64, column as u64);
-                        return Err(Error::Overflow { path: self.path.clone(), row, column, value });
-                    }
-                }
+            number => {
+                let (big_endian, fortran) = (false, false);
+                let &WeightMatrix { rows: all, columns, .. } = self;
+                let stored = Stored { bytes: &self.bytes, rows: all, columns, number, big_endian, fortran };
+                let narrowed = stored.read(rows.start, bytemuck::cast_slice_mut(out));
+                narrowed.map_err(|lost| lost.of_file(&self.path, self.label()))?;
+                out.iter_mut().for_each(|value| *value = f32::from_bits(u32::from_le(value.to_bits())));
             }
         }
         match out.iter().position(|value| !value.is_finite()) {
             None => Ok(()),
             Some(i) => {
-                let (row, column) = self.place(&rows, i);
-                let what = format!("{}: the numbers of tensor {}", self.path.display(), quoted_name(&self.name));
+                let (row, column) = (rows.start + i / self.columns, i % self.columns);
+                let what = format!("{}: the numbers of {}", self.path.display(), self.label());
                 Err(Error::NotFiniteMatrix { what, row, column, value: out[i] })
             }
         }
     }
 
-    /// Row and column of element `i` of `rows`.
-    fn place(&self, rows: &Range<usize>, i: usize) -> (usize, usize) {
-        (rows.start + i / self.columns, i % self.columns)
+    /// The tensor in words.
+    fn label(&self) -> String {
+        format!("tensor {}", quoted_name(&self.name))
     }
 }

@@ -130,7 +130,7 @@ impl Weights {
     ///
     /// # Errors
     /// If there is no such tensor, if it does not have exactly one dimension, or if it is empty or has another type. If
-    /// a number is not finite, or is beyond f32.
+    /// a number is not finite, or is beyond f32, or if all are below f32 and not all are zero.
     pub fn vector(&self, name: &str) -> Result<Vec<f32>, Error> {
         let (file, tensor) = self.known(name)?;
         match tensor.tensor.info.shape.as_slice() {

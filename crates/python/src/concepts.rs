@@ -6,9 +6,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::json;
 use unmix_data::{FitActivations, FitRecord, PromptLabels};
+use unmix_fitting::{FitInput, warn_of_other_place};
 use unmix_interpret::concepts::{ConceptLevel, ConceptScores, DETECTED_P, ScoreOptions, score_fit};
 
 use crate::activations::Activations;
+use crate::computing::computing;
 use crate::errors::of_data;
 use crate::interpret_errors::{of_activations, of_concepts};
 use crate::json::json as to_json;
@@ -74,14 +76,17 @@ impl Scoring {
         let options = self.options()?;
         if let Some(activations) = &self.activations {
             let input = activations.get().input.clone();
-            return py.detach(|| {
+            return computing(py, || {
+                if let FitInput::Files(set) = &input {
+                    warn_of_other_place(&fit.run.input.origin, set);
+                }
                 let columns = input.token_columns().clone();
                 let found = FitActivations::of(fit, input, columns).map_err(of_activations)?;
                 let scores = score_fit(fit, &found.source, &found.columns, found.fitted, labels, &options);
                 Ok((scores.map_err(of_concepts)?, found.fitted))
             });
         }
-        py.detach(|| {
+        computing(py, || {
             let found = FitActivations::reopen(fit).map_err(of_activations)?;
             let scores = score_fit(fit, &found.source, &found.columns, found.fitted, labels, &options);
             let scores = scores.map_err(of_concepts)?;

@@ -68,12 +68,15 @@ def test_options_that_a_report_has_no_use_for_are_refused(fit, tmp_path):
 def of_layer(path, layer):
     """A file of activations that says which layer they are of."""
     x = np.random.default_rng(layer).standard_normal((40, 16)).astype(np.float32)
+    prompts = np.arange(40, dtype=np.int32) // 4
+    end = x.nbytes + prompts.nbytes
     header = {
         "__metadata__": {"model": "someone/model", "layer": str(layer)},
         "x": {"dtype": "F32", "shape": [40, 16], "data_offsets": [0, x.nbytes]},
+        "prompt_ids": {"dtype": "I32", "shape": [40], "data_offsets": [x.nbytes, end]},
     }
     text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + x.tobytes())
+    path.write_bytes(len(text).to_bytes(8, "little") + text + x.tobytes() + prompts.tobytes())
     return path
 
 
@@ -85,6 +88,11 @@ def test_files_of_different_layers_are_warned_of(tmp_path, caplog):
     caplog.clear()
     fit.transform(eighth)
     assert "of activations of layer 4, but" in caplog.text
+    concepts = ["days", "months"] * 5
+    for activations, warns in [(eighth, True), (fourth, False), (None, False)]:
+        caplog.clear()
+        fit.concepts(concepts, activations, permutations=0)
+        assert ("of activations of layer 4, but" in caplog.text) == warns, activations
     exported = fit.export("saedashboard", tmp_path / "vectors")
     assert exported.to_dict()["model"] == "someone/model"
 

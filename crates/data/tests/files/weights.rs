@@ -119,6 +119,37 @@ fn what_cannot_be_read_is_told() {
 }
 
 #[test]
+fn f64_weights_that_f32_cannot_hold_are_refused_with_their_tensor() {
+    let folder = folder();
+    // The rows: small numbers beside a larger one, zeros, and small numbers alone.
+    let small = [1e-40, 1.0, 0.0, 0.0, 1e-50, -1e-40];
+    let path = write(
+        folder.path().join("m.safetensors"),
+        safetensors(&[
+            ("small", "F64", &[3, 2], f64s(&small)),
+            ("stack", "F64", &[1, 3, 2], f64s(&small)),
+            ("vector", "F64", &[2], f64s(&small[4..])),
+            ("huge", "F64", &[1, 2], f64s(&[0.0, -1e300])),
+        ]),
+    );
+    let weights = Weights::open(&[path]).expect("opened");
+    let (whole, of_stack) = (weights.matrix("small"), weights.matrix_of_stack("stack", 0));
+    for (matrix, name) in [(whole.expect("a matrix"), "small"), (of_stack.expect("a matrix"), "stack")] {
+        let mut out = [9.0; 4];
+        matrix.read_rows(0..2, &mut out).expect("read");
+        assert_eq!(out, [1e-40, 1.0, 0.0, 0.0]);
+        let text = matrix.read_rows(1..3, &mut out).expect_err("refused").to_string();
+        let place = format!("tensor {name:?}: the largest number of row 2 is -1e-40, in column 1");
+        assert!(text.contains(&place) && text.contains("below the range of f32"), "{text}");
+    }
+    let text = weights.vector("vector").expect_err("refused").to_string();
+    assert!(text.contains("tensor \"vector\"") && text.contains("below the range of f32"), "{text}");
+    let text =
+        weights.matrix("huge").expect("a matrix").read_rows(0..1, &mut [0.0; 2]).expect_err("refused").to_string();
+    assert!(text.contains("tensor \"huge\", row 0, column 1 is -1e300, beyond the range of f32"), "{text}");
+}
+
+#[test]
 fn a_folder_is_a_model() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);

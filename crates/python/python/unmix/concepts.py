@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import _unmix
+from . import _log, _unmix
 from ._arguments import U64, whole
 from ._optional import needed
 from ._result import Result
@@ -185,4 +185,5 @@ def scoring(
 
 def concepts(text: _unmix.Text, labels: Any, options: dict[str, Any]) -> ConceptTable:
     """How well features detect concepts; see :meth:`unmix.Fit.concepts`."""
-    return ConceptTable(json.loads(_unmix.concepts(text, read_labels(labels), options)))
+    with _log.forwarded():
+        return ConceptTable(json.loads(_unmix.concepts(text, read_labels(labels), options)))

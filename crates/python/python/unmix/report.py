@@ -6,7 +6,7 @@ import json
 import pathlib
 from typing import Any
 
-from . import _html, _unmix
+from . import _html, _log, _unmix
 from ._arguments import path
 
 
@@ -86,6 +86,7 @@ def report(text: _unmix.Text, request: dict[str, Any]) -> Report:
     """Write a report; see :meth:`unmix.Fit.report`."""
     from ._advice import in_python
 
-    value = json.loads(_unmix.report(text, {**request, "path": path("path", request["path"])}))
+    with _log.forwarded():
+        value = json.loads(_unmix.report(text, {**request, "path": path("path", request["path"])}))
     value["warnings"] = [warning | {"advice": in_python(warning["advice"])} for warning in value["warnings"]]
     return Report(value)
