@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use unmix::{
-    ActivationSource, Activations, CheckpointRuns, CheckpointSummary, Consensus, CpuEngine, ElementType, Engine, Error,
-    Factorization, Init, Progress, SemiNmf, Solver, Stage, StopReason, StreamOptions,
+    ActivationSource, Activations, CheckpointRuns, CheckpointSummary, Consensus, CpuEngine, ElementType, Engine,
+    EngineKind, Error, Factorization, Init, Progress, SemiNmf, Solver, Stage, StopReason, StreamOptions,
 };
 use unmix_tests::{Dense, Store, Stored, assert_same, engines_with_panels, planted};
 
@@ -28,9 +28,10 @@ fn assert_same_consensus(wanted: &Factorization, found: &Factorization, what: &s
     assert_eq!(wanted.summary.stop_reason, found.summary.stop_reason, "{what}");
 }
 
-/// Goes on from each checkpoint of a consensus, in memory for one number of runs or another, and compares each result with that of the consensus
-/// without an interruption. Returns that consensus, and its checkpoints.
-fn assert_every_checkpoint_leads_there(
+/// Goes on from checkpoints of a consensus, in memory for one number of runs or another, and compares each result with that of the consensus
+/// without an interruption. These are all checkpoints on the CPU, and every third one on GPUs, because those of software take long. Returns that
+/// consensus, and its checkpoints.
+fn assert_checkpoints_lead_there(
     engine: &dyn Engine,
     activations: &Activations,
     consensus: &Consensus,
@@ -41,7 +42,8 @@ fn assert_every_checkpoint_leads_there(
     let store = Store::default();
     let watched = consensus.clone().checkpoint(ALWAYS, store.clone()).fit(engine, activations).expect("a consensus");
     assert_same_consensus(&wanted, &watched, &what);
-    for (number, checkpoint) in store.all().into_iter().enumerate() {
+    let is_tried = |number: usize| engine.kind() == EngineKind::Cpu || number % 3 == 1;
+    for (number, checkpoint) in store.all().into_iter().enumerate().filter(|(number, _)| is_tried(*number)) {
         let at_once = 1 + number as u32 % 4;
         let resumed = Consensus::resume(checkpoint).expect("a checkpoint").at_once(at_once);
         let resumed = resumed.fit(engine, activations).expect("a consensus");
@@ -51,7 +53,7 @@ fn assert_every_checkpoint_leads_there(
 }
 
 #[test]
-fn a_consensus_ends_with_the_same_bits_from_every_checkpoint() {
+fn a_consensus_ends_with_the_same_bits_from_its_checkpoints() {
     let x = planted(12, 610, 45, 7, ElementType::F32);
     for engine in engines_with_panels(30_000) {
         let engine = engine.as_ref();
@@ -67,7 +69,7 @@ fn a_consensus_ends_with_the_same_bits_from_every_checkpoint() {
             let settings = SemiNmf::new(7).sparsity(0.2).solver(solver).init(init).seed(4);
             let consensus = Consensus::new(settings).runs(3).iterations(6).at_once(2);
             let what = format!("{} from {}", solver.name(), init.name());
-            let (_, checkpoints) = assert_every_checkpoint_leads_there(engine, &activations, &consensus, &what);
+            let (_, checkpoints) = assert_checkpoints_lead_there(engine, &activations, &consensus, &what);
             assert_eq!(checkpoints.len(), 2 * each, "{what}");
             let done = |stored: &Stored| CheckpointSummary::of_header(&stored.header).expect("a header").runs;
             let of_last = CheckpointRuns { runs: 3, iterations: Some(6), done: 3 };
@@ -85,7 +87,7 @@ fn runs_that_revive_features_go_on_with_the_random_numbers_that_they_would_have_
     for engine in engines_with_panels(60_000) {
         let activations = loaded(engine.as_ref(), &x);
         let consensus = Consensus::new(SemiNmf::new(3).sparsity(3.0 / 24.0)).runs(4).at_once(2);
-        assert_every_checkpoint_leads_there(engine.as_ref(), &activations, &consensus, "kinds of tokens");
+        assert_checkpoints_lead_there(engine.as_ref(), &activations, &consensus, "kinds of tokens");
     }
 }
 
@@ -97,7 +99,7 @@ fn runs_that_see_some_neurons_at_first_end_with_the_same_bits() {
         for solver in [Solver::Hals, Solver::ProjectedLs] {
             let consensus = Consensus::new(SemiNmf::new(4).solver(solver).sparsity(0.1)).runs(2).iterations(6);
             let (_, checkpoints) =
-                assert_every_checkpoint_leads_there(engine.as_ref(), &activations, &consensus, solver.name());
+                assert_checkpoints_lead_there(engine.as_ref(), &activations, &consensus, solver.name());
             // Features over all neurons are one more part.
             assert_eq!(checkpoints.len(), 5, "{}", solver.name());
         }
@@ -110,8 +112,7 @@ fn runs_that_agree_too_little_go_on_to_the_same_bits() {
     for engine in engines_with_panels(20_000) {
         let activations = loaded(engine.as_ref(), &x);
         let consensus = Consensus::new(SemiNmf::new(3).sparsity(0.3)).runs(4).at_once(2);
-        let (fit, checkpoints) =
-            assert_every_checkpoint_leads_there(engine.as_ref(), &activations, &consensus, "noise");
+        let (fit, checkpoints) = assert_checkpoints_lead_there(engine.as_ref(), &activations, &consensus, "noise");
         assert_eq!(fit.summary.consensus.map(|consensus| consensus.more_iterations), Some(4));
         // Three of each of the two groups, and one of each group that goes on.
         assert_eq!(checkpoints.len(), 8);
@@ -126,7 +127,7 @@ fn a_consensus_of_streamed_activations_goes_on_from_a_checkpoint_of_a_resident_o
         let source: Arc<dyn ActivationSource + Send> = Arc::new(x.to_activations(ElementType::F32));
         let streamed = engine.stream(source, &StreamOptions { slots: 2 }).expect("a stream");
         let consensus = Consensus::new(SemiNmf::new(5).sparsity(0.2)).runs(3).iterations(5);
-        let (wanted, checkpoints) = assert_every_checkpoint_leads_there(engine, &streamed, &consensus, "streamed");
+        let (wanted, checkpoints) = assert_checkpoints_lead_there(engine, &streamed, &consensus, "streamed");
         // All runs are in memory at once.
         assert_eq!(checkpoints.len(), 3);
         let store = Store::default();
