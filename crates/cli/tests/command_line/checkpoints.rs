@@ -22,10 +22,10 @@ fn fit<'a>(file: &'a str, out: &'a str, engine: &'a str, iterations: &'a str) ->
     [&["fit", file, "--out", out, "--engine", engine, "--max-iterations", iterations][..], &options].concat()
 }
 
-/// A fit with several runs, which end with features that are compared.
-fn consensus<'a>(file: &'a str, out: &'a str) -> Vec<&'a str> {
+/// A fit with several runs, each of so many iterations.
+fn consensus<'a>(file: &'a str, out: &'a str, iterations: &'a str) -> Vec<&'a str> {
     let options = ["--rank", "7", "--sparsity", "0.2", "--runs", "25", "--checkpoint-every", "1ms", "-q"];
-    [&["fit", file, "--out", out, "--engine", "cpu", "--max-iterations", "20"][..], &options].concat()
+    [&["fit", file, "--out", out, "--engine", "cpu", "--max-iterations", iterations][..], &options].concat()
 }
 
 fn factors(out: &str) -> Vec<u8> {
@@ -91,7 +91,7 @@ fn a_fit_on_the_gpu_engine_that_is_killed_goes_on_to_the_same_bits() {
 
 #[test]
 fn several_runs_that_are_killed_at_any_moment_go_on_to_the_same_bits() {
-    killed_fits_end_with_the_same_bits(consensus, kills(8));
+    killed_fits_end_with_the_same_bits(|file, out| consensus(file, out, "20"), kills(8));
 }
 
 /// Starts a fit without an end, waits for its first checkpoint, and returns the process.
@@ -153,8 +153,10 @@ fn several_runs_that_are_interrupted_save_what_they_have_and_go_on_to_the_same_b
     let files = Files::new();
     let ((file, _), out, whole) = (activations(&files), files.path("out"), files.path("whole"));
     let kept = |out: &str| (1..=25).map(|run| factors(&format!("{out}.runs/{run:02}"))).collect::<Vec<_>>();
-    unmix(&[&consensus(&file, &whole)[..], &["--keep-runs"]].concat()).expect(0);
-    let child = started(&[&consensus(&file, &out)[..], &["--keep-runs"]].concat(), &out);
+    // The runs are far from their end when the first checkpoint is there.
+    let iterations = "300";
+    unmix(&[&consensus(&file, &whole, iterations)[..], &["--keep-runs"]].concat()).expect(0);
+    let child = started(&[&consensus(&file, &out, iterations)[..], &["--keep-runs"]].concat(), &out);
     let run = signalled(child, "INT").expect(130);
     assert!(run.stderr.contains("runs") && run.stderr.contains("is saved in"), "{}", run.stderr);
     assert!(run.stderr.contains("fit --resume"), "{}", run.stderr);
