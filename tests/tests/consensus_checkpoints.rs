@@ -108,10 +108,11 @@ fn runs_that_see_some_neurons_at_first_end_with_the_same_bits() {
 
 #[test]
 fn runs_that_agree_too_little_go_on_to_the_same_bits() {
+    // Six features of noise agree far too little, whatever the processor rounds.
     let x = Dense::random(7, 90, 24, ElementType::F32);
     for engine in engines_with_panels(20_000) {
         let activations = loaded(engine.as_ref(), &x);
-        let consensus = Consensus::new(SemiNmf::new(3).sparsity(0.3)).runs(4).at_once(2);
+        let consensus = Consensus::new(SemiNmf::new(6).sparsity(0.3)).runs(4).at_once(2);
         let (fit, checkpoints) = assert_checkpoints_lead_there(engine.as_ref(), &activations, &consensus, "noise");
         assert_eq!(fit.summary.consensus.map(|consensus| consensus.more_iterations), Some(4));
         // Three of each of the two groups, and one of each group that goes on.
@@ -146,7 +147,7 @@ fn an_interrupted_consensus_leaves_a_last_checkpoint_from_which_it_goes_on() {
     let x = Dense::random(7, 90, 24, ElementType::F32);
     let engine = CpuEngine::new();
     let activations = loaded(&engine, &x);
-    let consensus = Consensus::new(SemiNmf::new(3).sparsity(0.3)).runs(4).at_once(2);
+    let consensus = Consensus::new(SemiNmf::new(6).sparsity(0.3)).runs(4).at_once(2);
     let all = |_: &Progress| ControlFlow::Continue(());
     let wanted = consensus.fit_and_runs(&engine, &activations, all).expect("a consensus");
     assert_eq!(wanted.runs.len(), 4);
@@ -209,7 +210,7 @@ fn a_consensus_that_goes_on_can_be_interrupted_again() {
     let x = Dense::random(7, 90, 24, ElementType::F32);
     let engine = CpuEngine::new();
     let activations = loaded(&engine, &x);
-    let consensus = Consensus::new(SemiNmf::new(3).sparsity(0.3)).runs(4).at_once(2);
+    let consensus = Consensus::new(SemiNmf::new(6).sparsity(0.3)).runs(4).at_once(2);
     let wanted = consensus.fit(&engine, &activations).expect("a consensus");
     // Each time some stages further, and in the end to the end.
     let (mut next, mut times) = (consensus, 0);

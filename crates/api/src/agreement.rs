@@ -99,9 +99,7 @@ impl Agreement {
 
     /// The mean stability of the matchings of some features with what some of the halves agree on.
     pub fn stability_with_halves(&self, features: &SparseFeatures) -> f64 {
-        let of_half = |half| match_unit_features(features, half).stability();
-        let stabilities: Vec<f64> = self.halves[..IN_A_MEAN].par_iter().map(of_half).collect();
-        stabilities.iter().sum::<f64>() / IN_A_MEAN as f64
+        mean_stability(self.halves[..IN_A_MEAN].par_iter().map(|half| (features, half)))
     }
 
     /// Number of runs that have found each of some features.
@@ -123,9 +121,13 @@ fn largest(cosines: &[f32]) -> f64 {
 /// The mean stability of the matchings of runs with the next one, and of the last with the first. Of many runs, only some pairs are matched.
 pub(crate) fn stability(runs: &[SparseFeatures]) -> f64 {
     let pairs = if runs.len() == 2 { 1 } else { runs.len().min(IN_A_MEAN) };
-    let of_pair = |run: usize| match_unit_features(&runs[run], &runs[(run + 1) % runs.len()]).stability();
-    let stabilities: Vec<f64> = (0..pairs).into_par_iter().map(of_pair).collect();
-    stabilities.iter().sum::<f64>() / pairs as f64
+    mean_stability((0..pairs).into_par_iter().map(|run| (&runs[run], &runs[(run + 1) % runs.len()])))
+}
+
+/// The mean stability of the matchings of some pairs. The sum is taken in their order, so that its bits do not depend on the threads.
+fn mean_stability<'f>(pairs: impl IndexedParallelIterator<Item = (&'f SparseFeatures, &'f SparseFeatures)>) -> f64 {
+    let stabilities: Vec<f64> = pairs.map(|(first, second)| match_unit_features(first, second).stability()).collect();
+    stabilities.iter().sum::<f64>() / stabilities.len() as f64
 }
 
 #[cfg(test)]

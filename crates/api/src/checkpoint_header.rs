@@ -10,7 +10,7 @@ use crate::panels::{Panel, panels_of};
 use crate::{Error, Options};
 
 /// Everything in a checkpoint except the buffers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CheckpointHeader<S> {
     pub summary: CheckpointSummary,
     /// Number of rows in the first panel that the fit visits. Sums are taken panel by panel, so their bits depend on it.
