@@ -31,12 +31,13 @@ pub(crate) async fn runs_in_groups<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     // If all runs are done, those of the last group are put in place again, because what follows needs their session.
     let mut next = features.len().min(seeds.len() - at_once);
     features.truncate(next);
+    let mut before = None;
     loop {
         // The runs of a group are equally far.
         let is_alike = |other: &usize| checkpoints.iterations_of(*other) == checkpoints.iterations_of(next);
         let last = (next..(next + at_once).min(seeds.len())).take_while(is_alike).last().map_or(next, |run| run + 1);
         let batch = seeds[next..last].iter().map(of_run).collect();
-        let group = Group { first: next, of: seeds.len() as u32 };
+        let group = Group { first: next, of: seeds.len() as u32, before: before.take() };
         let mut found = runs(run.clone(), batch, group, checkpoints, watch).await?;
         let is_whole = found.iterations == asked && found.features.len() == last - next;
         if found.iterations >= iterations || features.len() < 2 {
@@ -45,8 +46,9 @@ pub(crate) async fn runs_in_groups<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         }
         if last == seeds.len() || (!is_whole && features.len() >= 2) {
             (found.features, found.iterations) = (features, iterations);
+            found.release_coefficients();
             return Ok(found);
         }
-        next = last;
+        (next, before) = (last, Some(found));
     }
 }

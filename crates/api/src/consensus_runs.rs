@@ -70,12 +70,13 @@ pub(crate) struct Runs<'a> {
 }
 
 /// Runs that are computed together: so many of all runs, from a number on.
-#[derive(Clone, Copy)]
-pub(crate) struct Group {
+pub(crate) struct Group<'a> {
     /// Number of the first run, from 0.
     pub first: usize,
     /// Number of all runs.
     pub of: u32,
+    /// The runs of the group before, whose buffers are used again if they suffice.
+    pub before: Option<Runs<'a>>,
 }
 
 /// Computes the runs of a group with these options in lockstep, from where the checkpoints say that they are. If the caller stops, the runs
@@ -83,7 +84,7 @@ pub(crate) struct Group {
 pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     run: Run<'a>,
     options: Vec<Options>,
-    Group { first, of }: Group,
+    Group { first, of, before }: Group<'a>,
     checkpoints: &mut ConsensusCheckpoints,
     watch: &mut Watch<'_, P>,
 ) -> Result<Runs<'a>, Error> {
@@ -91,9 +92,14 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
         gathered: kmeans::likely_tokens(&options, run.distribution.tokens(), random(&options)),
         options,
     };
-    let beginnings = options.into_iter().map(beginning).collect();
-    let mut fits =
-        Fit::begin(run.engine, run.activations, Arc::clone(&run.distribution), beginnings, run.copies_samples).await?;
+    let beginnings: Vec<Beginning> = options.into_iter().map(beginning).collect();
+    let before = before.map_or_else(Vec::new, |before| before.fits);
+    let mut fits = if before.len() >= beginnings.len() && !run.activations.is_streamed() {
+        Fit::begin_again(before, beginnings)?
+    } else {
+        drop(before);
+        Fit::begin(run.engine, run.activations, Arc::clone(&run.distribution), beginnings, run.copies_samples).await?
+    };
     let iterations = fits[0].options.max_iterations;
     let gives_features = gives_features(&fits[0].options);
     let neurons = first_neurons(&fits[0]).await?;
@@ -152,7 +158,6 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     for fit in &fits {
         features.push(sparse_features(fit).await?);
     }
-    release_coefficients(&fits[1..]);
     let last_sampling = gives_features.then_some(settling.sampling);
     Ok(Runs { fits, features, iterations: done, saw_all_neurons: !is_narrow, last_sampling })
 }
@@ -185,6 +190,13 @@ impl<'a> Runs<'a> {
     /// One of the runs, for its session, its buffers and what it has measured.
     pub fn any(&self) -> &Fit<'a> {
         &self.fits[0]
+    }
+
+    /// Gives back the memory of coefficients that nobody needs. Runs that go on begin with zeros.
+    pub fn release_coefficients(&self) {
+        let others = self.fits[1..].iter();
+        let all = others.flat_map(|fit| fit.buffers.tokens.iter().map(move |tokens| (fit, tokens)));
+        all.for_each(|(fit, tokens)| fit.io.release(tokens.coefficients.buffer()));
     }
 
     /// Has all runs do more iterations, which begin with coefficients of zero, as the last ones did. As many runs as were computed together last
@@ -223,15 +235,9 @@ impl<'a> Runs<'a> {
 
     /// One of the runs, which has its session for itself, and the features of all.
     pub fn end(mut self) -> (Fit<'a>, Vec<SparseFeatures>) {
-        release_coefficients(&self.fits[1..]);
+        self.release_coefficients();
         (self.fits.swap_remove(0), self.features)
     }
-}
-
-/// Gives back the memory of coefficients that nobody needs. Runs that go on begin with zeros.
-fn release_coefficients(fits: &[Fit<'_>]) {
-    let all = fits.iter().flat_map(|fit| fit.buffers.tokens.iter().map(move |tokens| (fit, tokens)));
-    all.for_each(|(fit, tokens)| fit.io.release(tokens.coefficients.buffer()));
 }
 
 /// How many of the first neurons the first iterations see. It is the same for all runs of a consensus.

@@ -67,19 +67,28 @@ impl<'a> Fit<'a> {
         let layout = activations.layout();
         let allocation = Allocation::plan(&distribution, layout, &options, engine.limits(), copies_samples);
         allocation.check_samples(&distribution)?;
-        let io = SessionIo::new(engine.open(&allocation.workspace, activations)?, Arc::clone(&distribution));
+        let io = SessionIo::open(engine, &allocation.workspace, activations, Arc::clone(&distribution))?;
         let gathers: Vec<Gather<'_>> = beginnings
             .iter()
             .zip(&allocation.fits)
-            .map(|(Beginning { gathered, .. }, fit)| Gather {
-                tokens: gathered,
-                indices: fit.buffers.gathered_tokens,
-                out: fit.buffers.compared_centroids().first_rows(gathered.len() as u32),
-            })
+            .map(|(beginning, fit)| Gather::of_likely_tokens(&beginning.gathered, &fit.buffers))
             .collect();
         gathers.iter().try_for_each(|gather| gather.write_tokens(&io))?;
         let measured = Measured::of(&io, &distribution, &allocation, &gathers).await?;
         Ok(Fit::all(engine, activations, &distribution, io, allocation, measured, beginnings))
+    }
+
+    /// Begins fits of the same activations and the same shape anew, in the buffers of `fits`, which must not be fewer. Their samples must not be
+    /// copies. Memory that is used again costs less than memory that the system has to give.
+    pub fn begin_again(mut fits: Vec<Self>, beginnings: Vec<Beginning>) -> Result<Vec<Self>, Error> {
+        fits[0].io.clear()?;
+        fits.truncate(beginnings.len());
+        for (fit, Beginning { options, gathered }) in fits.iter_mut().zip(beginnings) {
+            fit.measured.write(&fit.io, &fit.panels, &fit.buffers)?;
+            Gather::of_likely_tokens(&gathered, &fit.buffers).run(&fit.io, &fit.panels, fit.measured.scale)?;
+            (fit.options, fit.gathered) = (options, gathered);
+        }
+        Ok(fits)
     }
 
     /// Plans and allocates every buffer of a fit, and brings the buffers to what a checkpoint says.
@@ -92,7 +101,7 @@ impl<'a> Fit<'a> {
     ) -> Result<Self, Error> {
         let (layout, only) = (activations.layout(), std::slice::from_ref(&options));
         let allocation = Allocation::plan(&distribution, layout, only, engine.limits(), false);
-        let io = SessionIo::new(engine.open(&allocation.workspace, activations)?, Arc::clone(&distribution));
+        let io = SessionIo::open(engine, &allocation.workspace, activations, Arc::clone(&distribution))?;
         let AllocatedFit { panels, buffers, .. } = &allocation.fits[0];
         restore(&io, &allocation.workspace, buffers, saved.buffers)?;
         let measured = Measured::again(&io, &distribution, panels, buffers, saved.scale).await?;

@@ -3,6 +3,7 @@
 use unmix_kernels::{BufferId, Matrix, Recording, gather_rows};
 
 use crate::Error;
+use crate::buffers::Buffers;
 use crate::panels::Panel;
 use crate::session_io::SessionIo;
 
@@ -16,7 +17,13 @@ pub(crate) struct Gather<'a> {
     pub out: Matrix,
 }
 
-impl Gather<'_> {
+impl<'a> Gather<'a> {
+    /// Copies the first activations of tokens that k-means will most likely want to the centroids.
+    pub fn of_likely_tokens(tokens: &'a [u32], buffers: &Buffers) -> Self {
+        let out = buffers.compared_centroids().first_rows(tokens.len() as u32);
+        Gather { tokens, indices: buffers.gathered_tokens, out }
+    }
+
     /// Writes the tokens' numbers, which the recorded commands read.
     pub fn write_tokens(&self, io: &SessionIo) -> Result<(), Error> {
         io.write(self.indices, self.tokens)

@@ -54,11 +54,8 @@ impl Measured {
             let scale = scale(io, distribution, panels, buffers).await?;
             measured = norms(io, distribution, panels, buffers, scale, |r, panel| gather(r, panel, scale)).await?;
         }
-        for (number, AllocatedFit { panels, buffers, .. }) in fits.iter().enumerate() {
-            if number > 0 {
-                measured.write_norms(io, panels, buffers)?;
-            }
-            measured.write_columns(io, panels, buffers)?;
+        for AllocatedFit { panels, buffers, .. } in fits {
+            measured.write(io, panels, buffers)?;
         }
         Ok(measured)
     }
@@ -91,6 +88,12 @@ impl Measured {
         let token_energy = distribution.communicator().joined(token_energy);
         let squared_norm = token_energy.iter().map(|&e| f64::from(e)).sum();
         Ok(Measured { scale, token_energy, squared_norm })
+    }
+
+    /// Leaves the norms in the buffers of a fit.
+    pub fn write(&self, io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<(), Error> {
+        self.write_norms(io, panels, buffers)?;
+        self.write_columns(io, panels, buffers)
     }
 
     /// Writes ‖xᵢ‖² of the tokens of some panels, which may be those of a sample, to the buffers of a fit.

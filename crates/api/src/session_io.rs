@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use unmix_kernels::{BufferId, Features, Matrix, Recording};
-use unmix_runtime::{Pending, Session};
+use unmix_kernels::{BufferId, Features, Matrix, Recording, Workspace};
+use unmix_runtime::{Activations, Engine, Pending, Session};
 
 use crate::distribution::Distribution;
 use crate::kept_entries::KeptEntries;
@@ -22,12 +22,27 @@ pub(crate) struct SessionIo {
     session: Arc<dyn Session>,
     /// The ranks over which recordings reduce.
     distribution: Arc<Distribution>,
+    /// Number of buffers.
+    buffers: u32,
 }
 
 impl SessionIo {
-    /// Reads and writes the buffers of `session`.
-    pub fn new(session: Box<dyn Session>, distribution: Arc<Distribution>) -> Self {
-        SessionIo { session: session.into(), distribution }
+    /// Opens a session on an engine, with the buffers of `workspace`.
+    pub fn open(
+        engine: &dyn Engine,
+        workspace: &Workspace,
+        activations: &Activations,
+        distribution: Arc<Distribution>,
+    ) -> Result<Self, Error> {
+        let session = engine.open(workspace, activations)?.into();
+        Ok(SessionIo { session, distribution, buffers: workspace.buffers.len() as u32 })
+    }
+
+    /// Fills all buffers with zeros, as they were when the session was opened.
+    pub fn clear(&self) -> Result<(), Error> {
+        let mut recording = Recording::new();
+        (0..self.buffers).for_each(|buffer| recording.clear(BufferId(buffer)));
+        self.run_once(recording)
     }
 
     /// Prepares a recording that is run many times.

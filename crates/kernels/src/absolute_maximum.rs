@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, arch, magnitude, with_scratch};
-use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, BufferId, Call, Cost, CpuTwin, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Number of partial maxima.
 pub const PARTIALS: u32 = 256;
@@ -15,7 +15,7 @@ pub static ABSOLUTE_MAXIMUM: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

@@ -6,8 +6,8 @@ use faer::{Mat, MatMut, Par};
 
 use crate::cholesky_step::cholesky_steps;
 use crate::{
-    Access, BufferId, Call, Chain, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Recording, Resource,
-    Variant, Workspace,
+    Access, BufferId, Call, Chain, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, Moved, Needs, Recording,
+    Resource, Variant, Workspace,
 };
 
 /// The kernel's metadata.
@@ -25,7 +25,7 @@ pub static CHOLESKY: Kernel = Kernel {
         },
         Variant { name: "eight_loads", ..Variant::PORTABLE },
     ],
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

@@ -1,7 +1,7 @@
 //! A block of rows of the Cholesky factorization of a large Gram matrix, over many workgroups.
 
 use crate::cholesky::{CholeskyFactor, FAILED, Ridge, Ridged, STATUS_WORDS, SUCCEEDED};
-use crate::{Access, Call, Chain, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, Call, Chain, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Rows of a block.
 const BLOCK: u32 = 32;
@@ -19,7 +19,7 @@ pub static CHOLESKY_STEP: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

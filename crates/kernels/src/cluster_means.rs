@@ -4,7 +4,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use crate::{
-    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
+    Access, BufferId, Call, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
 };
 
 /// The kernel's metadata.
@@ -14,7 +14,7 @@ pub static CLUSTER_MEANS: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
+use crate::{Access, Call, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static COHERENCE_PENALTY: Kernel = Kernel {
@@ -11,7 +11,7 @@ pub static COHERENCE_PENALTY: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::Elements;
-use crate::{Access, Call, Cost, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
+use crate::{Access, Call, Cost, CpuTwin, Kernel, Matrix, Memory, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static COPY_ROWS: Kernel = Kernel {
@@ -12,7 +12,7 @@ pub static COPY_ROWS: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

@@ -4,12 +4,12 @@
 
 use faer::MatMut;
 
-use crate::cpu::{Elements, Operands, SparseCoefficients, dense_product};
+use crate::cpu::{Elements, Operands, Product, products};
 use crate::fixed_order_sum::{PendingSum, fixed_order_sum};
 use crate::variant::{TILE_64, TILE_128};
 use crate::{
-    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, Needs, Precision, Promise, Recording,
-    Variant,
+    Access, BoundDispatch, BufferId, Cost, CpuTwin, ElementType, Kernel, Matrix, Moved, Needs, Precision, Promise,
+    Recording, Variant,
 };
 
 /// The kernel's metadata.
@@ -35,7 +35,7 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
         TILE_128,
         TILE_64,
     ],
-    twin,
+    twin: CpuTwin::Together(twin),
 };
 
 /// A variant on cooperative matrices of `size` × `size`, for `parts` subgroups of `subgroup` threads. The matrices multiply
@@ -80,6 +80,13 @@ struct Params {
     first: u32,
     scale: f32,
     symmetric: u32,
+}
+
+impl Params {
+    /// Number of parts of the sum that have rows.
+    fn parts(&self) -> usize {
+        self.rows.div_ceil(self.split_rows) as usize
+    }
 }
 
 /// How the sums of a cross product are taken.
@@ -166,41 +173,16 @@ pub fn cross_product_parts(
         },
     );
     dispatch.promise = Promise { precision: summation.precision, symmetric: of_itself };
+    dispatch.prepared = vec![activations, coefficients];
     split.map(|split| PendingSum { partials: split.partials, parts, out, accumulate })
 }
 
-fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
-    let (p, element, Promise { precision, symmetric }) = (call.params::<Params>(), call.element, call.promise);
-    let [activations, coefficients, out] = bindings else { unreachable!() };
-    let (rank, columns, out_stride) = (p.rank as usize, p.columns as usize, p.out_stride as usize);
-    let y_stride = p.coefficient_stride as usize;
-    let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
-    let coefficients = coefficients.read::<f32>();
-    for (split, out) in out.write::<f32>().chunks_exact_mut(rank * out_stride).enumerate() {
-        let first = split * p.split_rows as usize;
-        let rows = (p.rows as usize).saturating_sub(first).min(p.split_rows as usize);
-        if rows == 0 {
-            break;
-        }
-        let coefficients = &coefficients[first * y_stride..(first + rows) * y_stride];
-        let operands = Operands {
-            activations,
-            first_row: first,
-            coefficients,
-            stride: y_stride,
-            rank,
-            rows,
-            scale: p.scale,
-            symmetric,
-            precision,
-        };
-        // The result is treated as [d, K], column-major, so that a feature is a contiguous column.
-        let product = MatMut::from_column_major_slice_with_stride_mut(out, columns, rank, out_stride);
-        match SparseCoefficients::of(&operands, columns) {
-            Some(sparse) => sparse.product(&operands, product, p.accumulate != 0),
-            None => dense_product(&operands, product, p.accumulate != 0),
-        }
-        if symmetric {
+fn twin(dispatches: &mut [BoundDispatch<'_>]) {
+    products(dispatches.iter_mut().flat_map(products_of).collect());
+    for BoundDispatch { call, bindings } in dispatches.iter_mut().filter(|dispatch| dispatch.call.promise.symmetric) {
+        let p: Params = call.params();
+        let (rank, out_stride) = (p.rank as usize, p.out_stride as usize);
+        for out in bindings[2].write::<f32>().chunks_exact_mut(rank * out_stride).take(p.parts()) {
             for feature in 0..rank {
                 for neuron in feature + 1..rank {
                     out[feature * out_stride + neuron] = out[neuron * out_stride + feature];
@@ -208,4 +190,25 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
             }
         }
     }
+}
+
+/// The product of a dispatch, or its parts.
+fn products_of<'b>(BoundDispatch { call, bindings }: &'b mut BoundDispatch<'_>) -> impl Iterator<Item = Product<'b>> {
+    let (p, element, Promise { precision, symmetric }) = (call.params::<Params>(), call.element, call.promise);
+    let [activations, coefficients, out] = &mut bindings[..] else { unreachable!() };
+    let (rank, columns, out_stride) = (p.rank as usize, p.columns as usize, p.out_stride as usize);
+    let stride = p.coefficient_stride as usize;
+    let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
+    let coefficients = coefficients.read::<f32>();
+    let parts = out.write::<f32>().chunks_exact_mut(rank * out_stride).take(p.parts()).enumerate();
+    parts.map(move |(part, out)| {
+        let first_row = part * p.split_rows as usize;
+        let rows = (p.rows as usize - first_row).min(p.split_rows as usize);
+        let coefficients = &coefficients[first_row * stride..(first_row + rows) * stride];
+        let operands =
+            Operands { activations, first_row, coefficients, stride, rank, rows, scale: p.scale, symmetric, precision };
+        // The result is treated as [d, K], column-major, so that a feature is a contiguous column.
+        let out = MatMut::from_column_major_slice_with_stride_mut(out, columns, rank, out_stride);
+        Product { operands, out, accumulate: p.accumulate != 0 }
+    })
 }

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use crate::{
-    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, Recording, Resource, Variant, workgroups,
+    Access, BufferId, Call, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, Moved, Recording, Resource, Variant,
+    workgroups,
 };
 
 /// The kernel's metadata.
@@ -13,7 +14,7 @@ pub static FIXED_ORDER_SUM: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: &[Variant { features: &["single"], ..Variant::PORTABLE }],
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 /// The metadata of the kernel for two sums.
@@ -22,7 +23,7 @@ pub static FIXED_ORDER_SUM_PAIR: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
     params_size: size_of::<[Params; 2]>(),
     variants: &[Variant { shader: Some("fixed_order_sum"), features: &["pair"], ..Variant::PORTABLE }],
-    twin: twin_of_several::<2>,
+    twin: CpuTwin::Alone(twin_of_several::<2>),
     ..FIXED_ORDER_SUM
 };
 
@@ -32,7 +33,7 @@ pub static FIXED_ORDER_SUM_TRIPLE: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
     params_size: size_of::<[Params; 3]>(),
     variants: &[Variant { shader: Some("fixed_order_sum"), features: &["triple"], ..Variant::PORTABLE }],
-    twin: twin_of_several::<3>,
+    twin: CpuTwin::Alone(twin_of_several::<3>),
     ..FIXED_ORDER_SUM
 };
 

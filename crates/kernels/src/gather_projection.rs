@@ -4,7 +4,7 @@
 //! If the features themselves take the place of the activations, this is the feature Gram matrix ZZᵀ.
 
 use crate::sparse_projection::{Operands, Params, twin};
-use crate::{Access, BufferId, Kernel, Matrix, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, CpuTwin, Kernel, Matrix, PORTABLE, Recording, workgroups};
 
 /// Tokens of one feature that a workgroup handles.
 const TOKENS: u32 = 16;
@@ -17,7 +17,7 @@ pub static GATHER_PROJECTION: Kernel = Kernel {
     reads_elements: true,
     variants: PORTABLE,
     // It computes the same.
-    twin,
+    twin: CpuTwin::Together(twin),
 };
 
 /// Records projections\[i, k\] = scale · Σⱼ kept_values\[k, j\] · x\[i, kept_indices\[k, j\]\]. Each feature keeps

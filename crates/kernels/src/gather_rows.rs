@@ -1,7 +1,7 @@
 //! Copies the activations of chosen tokens out of a panel.
 
 use crate::cpu::Elements;
-use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Call, Cost, CpuTwin, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static GATHER_ROWS: Kernel = Kernel {
@@ -10,7 +10,7 @@ pub static GATHER_ROWS: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

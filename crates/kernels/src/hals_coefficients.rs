@@ -12,7 +12,7 @@ use crate::cpu::{
 use crate::inner_product::{PARTIAL_WORDS, PARTIALS, sum_products};
 use crate::normalize_coefficients::scale_columns;
 use crate::variant::ELIMINATION;
-use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, Recording};
+use crate::{Access, BufferId, Call, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, Moved, Recording};
 
 /// Least energy Q_kk of a feature that takes coefficients, if activations are of the order 1. A coefficient is of the
 /// order 1/√Q_kk, and its square must not overflow in f32.
@@ -33,7 +33,7 @@ pub static HALS_COEFFICIENTS: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: ELIMINATION,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::cpu::{bring_to_unit_norm, largest_again};
 use crate::features::selection_chain;
 use crate::{
-    Access, Call, Chain, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant,
+    Access, Call, Chain, Cost, CpuTwin, ElementType, Features, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant,
 };
 
 /// The kernel's metadata.
@@ -17,7 +17,7 @@ pub static HALS_FEATURES: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: &[THREADS_512, Variant::PORTABLE],
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 /// One workgroup has all the work. A device that has them gives it more threads. Of 1,024 threads none would have enough

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{LANES, arch, split_f64};
-use crate::{Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, BufferId, Call, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
 
 /// Number of partial sums.
 pub const PARTIALS: u32 = 256;
@@ -17,7 +17,7 @@ pub static INNER_PRODUCT: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

@@ -2,7 +2,8 @@
 
 use crate::loss::STATE_WORDS;
 use crate::{
-    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, Variant, workgroups,
+    Access, BufferId, Call, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, Variant,
+    workgroups,
 };
 
 /// The kernel's metadata.
@@ -12,7 +13,7 @@ pub static KEEP_BEST: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 /// The metadata of the kernel for two matrices.

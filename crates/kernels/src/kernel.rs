@@ -27,7 +27,37 @@ pub struct Kernel {
     /// needs nothing beyond WebGPU's default limits.
     pub variants: &'static [Variant],
     /// The same computation on the CPU.
-    pub twin: fn(call: &Call<'_>, bindings: &mut [Memory<'_>]),
+    pub twin: CpuTwin,
+}
+
+/// How a kernel's twin on the CPU takes dispatches.
+#[derive(Clone, Copy, Debug)]
+pub enum CpuTwin {
+    /// One at a time.
+    Alone(fn(call: &Call<'_>, bindings: &mut [Memory<'_>])),
+    /// Several at a time, so that they share the work that they have in common, such as decoding the same activations. None of them reads or
+    /// writes what another one writes. Each has the bits that it would have alone.
+    Together(fn(dispatches: &mut [BoundDispatch<'_>])),
+}
+
+impl CpuTwin {
+    /// Computes dispatches, none of which reads or writes what another one writes.
+    pub fn run(self, dispatches: &mut [BoundDispatch<'_>]) {
+        match self {
+            CpuTwin::Alone(twin) => {
+                dispatches.iter_mut().for_each(|BoundDispatch { call, bindings }| twin(call, bindings))
+            }
+            CpuTwin::Together(twin) => twin(dispatches),
+        }
+    }
+}
+
+/// A dispatch as a CPU twin sees it.
+pub struct BoundDispatch<'a> {
+    /// What the twin gets besides the bindings.
+    pub call: Call<'a>,
+    /// The storage bindings.
+    pub bindings: Vec<Memory<'a>>,
 }
 
 /// What a CPU twin gets besides its bindings.

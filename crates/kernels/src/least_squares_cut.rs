@@ -6,7 +6,9 @@ use rayon::prelude::*;
 use crate::features::selection_chain;
 use crate::normalization::norm_of;
 use crate::winner_take_all::keep_largest;
-use crate::{Access, BufferId, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{
+    Access, BufferId, Call, Cost, CpuTwin, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording,
+};
 
 /// The kernel's metadata.
 pub static LEAST_SQUARES_CUT: Kernel = Kernel {
@@ -15,7 +17,7 @@ pub static LEAST_SQUARES_CUT: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

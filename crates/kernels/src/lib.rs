@@ -73,7 +73,7 @@ pub use hals_features::{HALS_FEATURES, hals_features};
 pub use hals_residuals::{HALS_RESIDUALS, hals_residuals};
 pub use inner_product::{INNER_PRODUCT, PARTIAL_WORDS, inner_product, sum_partials};
 pub use keep_best::{KEEP_BEST, KEEP_BEST_PAIR, keep_best, keep_best_pair};
-pub use kernel::{Access, Call, Kernel, Memory};
+pub use kernel::{Access, BoundDispatch, Call, CpuTwin, Kernel, Memory};
 pub use kmeans_assign::{Assignment, KMEANS_ASSIGN, kmeans_assign};
 pub use least_squares_cut::{Cut, LEAST_SQUARES_CUT, least_squares_cut};
 pub use loss::{LOSS, LossTerms, Report, STATE_WORDS, loss, report_words};

@@ -3,7 +3,8 @@
 use crate::cholesky::attempts_of;
 use crate::inner_product::{PARTIAL_WORDS, sum_partials};
 use crate::{
-    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, STATUS_WORDS,
+    Access, BufferId, Call, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording,
+    STATUS_WORDS,
 };
 
 /// The kernel's metadata.
@@ -21,7 +22,7 @@ pub static LOSS: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

@@ -5,7 +5,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::cpu::with_scratch;
-use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
+use crate::{Access, Call, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, PORTABLE, Recording};
 
 /// Tokens that a workgroup handles.
 pub const TOKENS: u32 = 64;
@@ -19,7 +19,7 @@ pub static MULTIPLICATIVE_UPDATE: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

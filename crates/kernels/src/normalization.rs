@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
-use crate::{Access, BufferId, Call, Cost, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{
+    Access, BufferId, Call, Cost, CpuTwin, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording,
+};
 
 /// The kernel's metadata.
 pub static NORMALIZATION: Kernel = Kernel {
@@ -11,7 +13,7 @@ pub static NORMALIZATION: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

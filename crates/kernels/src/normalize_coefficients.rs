@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::{
-    Access, BufferId, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
+    Access, BufferId, Call, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups,
 };
 
 /// The kernel's metadata.
@@ -13,7 +13,7 @@ pub static NORMALIZE_COEFFICIENTS: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

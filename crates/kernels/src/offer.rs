@@ -99,7 +99,7 @@ impl Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CHOLESKY, CROSS_PRODUCT, HALS_COEFFICIENTS, HALS_FEATURES, Memory, PROJECTION, TRIANGULAR_SOLVE};
+    use crate::{CHOLESKY, CROSS_PRODUCT, CpuTwin, HALS_COEFFICIENTS, HALS_FEATURES, PROJECTION, TRIANGULAR_SOLVE};
 
     const LARGE: [u32; 3] = [1 << 14, 1 << 14, 1];
 
@@ -140,7 +140,7 @@ mod tests {
                     ..Variant::PORTABLE
                 },
             ],
-            twin: |_, _: &mut [Memory<'_>]| (),
+            twin: CpuTwin::Alone(|_, _| ()),
         };
         let offer = Offer { subgroups: true, usual_subgroup: 64, ..Offer::PORTABLE };
         let chosen = |extent| {

@@ -3,7 +3,7 @@
 
 use crate::cpu::{Elements, Projected, dense_projection};
 use crate::variant::{TILE_64, TILE_128};
-use crate::{Access, Call, Cost, Kernel, Matrix, Memory, Moved, Recording};
+use crate::{Access, Call, Cost, CpuTwin, Kernel, Matrix, Memory, Moved, Recording};
 
 /// The kernel's metadata.
 pub static PROJECTION: Kernel = Kernel {
@@ -12,7 +12,7 @@ pub static PROJECTION: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: &[TILE_128, TILE_64],
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

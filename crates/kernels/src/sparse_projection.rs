@@ -7,7 +7,9 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, LANES, arch, decode_transposed, deinterleave, with_scratch};
-use crate::{Access, BufferId, Call, Cost, Dispatch, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::{
+    Access, BoundDispatch, BufferId, Cost, CpuTwin, Dispatch, Kernel, Matrix, Moved, PORTABLE, Recording, workgroups,
+};
 
 /// Features that a workgroup handles, for as many tokens as elements fit in 32 bytes.
 const FEATURES: u32 = 128;
@@ -19,7 +21,7 @@ pub static SPARSE_PROJECTION: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Together(twin),
 };
 
 #[repr(C)]
@@ -71,7 +73,7 @@ impl Operands {
         let Operands { activations, kept_indices, kept_values, kept, projections, scale } = self;
         let (rows, rank) = (u64::from(activations.rows), projections.columns);
         let kept_total = u64::from(rank) * u64::from(kept);
-        recording.dispatch(
+        let dispatch = recording.dispatch(
             kernel,
             activations.element,
             &Params {
@@ -95,7 +97,9 @@ impl Operands {
                 ],
                 flops: 2 * rows * kept_total,
             },
-        )
+        );
+        dispatch.prepared = vec![activations];
+        dispatch
     }
 }
 
@@ -104,23 +108,38 @@ const SEGMENT_NEURONS: usize = 512;
 /// Features whose sums run side by side, because a single one would wait for itself.
 const QUAD: usize = 4;
 
-pub(crate) fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
-    let (p, element) = (call.params::<Params>(), call.element);
-    let [activations, indices, values, out] = bindings else { unreachable!() };
-    let (rank, kept, out_stride) = (p.rank as usize, p.kept as usize, p.out_stride as usize);
-    let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
-    let (indices, values) = (&indices.read::<u32>()[..rank * kept], &values.read::<f32>()[..rank * kept]);
-    let segments = segments(indices, values, kept, activations.readable_of(p.rows as usize - 1));
-    let out = &mut out.write::<f32>()[..p.rows as usize * out_stride];
-    arch().dispatch(Twin { activations, segments: &segments, rank, out, out_stride, scale: p.scale });
+pub(crate) fn twin(dispatches: &mut [BoundDispatch<'_>]) {
+    let mut groups: Vec<Twin<'_>> = Vec::new();
+    for BoundDispatch { call, bindings } in dispatches {
+        let (p, element) = (call.params::<Params>(), call.element);
+        let [activations, indices, values, out] = &mut bindings[..] else { unreachable!() };
+        let [rows, rank, kept, stride] = [p.rows, p.rank, p.kept, p.out_stride].map(|n| n as usize);
+        let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
+        let (indices, values) = (&indices.read::<u32>()[..rank * kept], &values.read::<f32>()[..rank * kept]);
+        let segments = segments(indices, values, kept, activations.readable_of(rows - 1));
+        let projection = Projection { segments, rank, stride, scale: p.scale };
+        let out = &mut out.write::<f32>()[..rows * stride];
+        match groups.iter_mut().find(|group| group.rows == rows && group.activations.are(&activations)) {
+            Some(group) => group.projections.push((projection, out)),
+            None => groups.push(Twin { activations, rows, projections: vec![(projection, out)] }),
+        }
+    }
+    groups.into_par_iter().for_each(|group| arch().dispatch(group));
 }
 
+/// Projections of the same tokens, and where each goes.
 struct Twin<'a> {
     activations: Elements<'a>,
-    segments: &'a [Segment],
+    rows: usize,
+    projections: Vec<(Projection, &'a mut [f32])>,
+}
+
+/// A projection on some features.
+struct Projection {
+    segments: Vec<Segment>,
     rank: usize,
-    out: &'a mut [f32],
-    out_stride: usize,
+    /// Numbers from one token to the next in the result.
+    stride: usize,
     scale: f32,
 }
 
@@ -140,23 +159,48 @@ impl WithSimd for Twin<'_> {
 impl Twin<'_> {
     /// Handles [`LANES`] tokens at once, in `V` vectors.
     fn run<S: Simd, const V: usize>(self, simd: S) {
-        let (stride, activations) = (self.out_stride, self.activations);
-        self.out.par_chunks_mut(stride * LANES).enumerate().for_each(|(block, out)| {
-            // There is one sum more than there are features, for the padding of the quads.
-            with_scratch((self.rank + 1 + SEGMENT_NEURONS) * LANES, |scratch| {
+        let (activations, rows) = (self.activations, self.rows);
+        let mut outs: Vec<Vec<&mut [f32]>> = Vec::new();
+        outs.resize_with(rows.div_ceil(LANES), Vec::new);
+        let mut projections = Vec::with_capacity(self.projections.len());
+        for (projection, out) in self.projections {
+            outs.iter_mut().zip(out.chunks_mut(projection.stride * LANES)).for_each(|(outs, out)| outs.push(out));
+            projections.push(projection);
+        }
+        // There is one sum more than there are features, for the padding of the quads.
+        let sums_of = |projection: &Projection| projection.rank + 1;
+        let all_sums: usize = projections.iter().map(sums_of).sum();
+        let segments = projections.iter().map(|projection| projection.segments.len()).max().unwrap_or(0);
+        let widest = |segment: usize| {
+            let widths = projections.iter().filter_map(|projection| projection.segments.get(segment));
+            widths.map(|segment| segment.width).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..segments).map(widest).collect();
+        outs.into_par_iter().enumerate().for_each(|(block, outs)| {
+            with_scratch((all_sums + SEGMENT_NEURONS) * LANES, |scratch| {
                 let (neurons, sums) = scratch.as_chunks_mut::<LANES>().0.split_at_mut(SEGMENT_NEURONS);
                 sums.fill([0.0; LANES]);
-                let (first, tokens) = (block * LANES, out.len() / stride);
-                for segment in self.segments {
-                    decode_transposed(activations, first, tokens, segment.first, &mut neurons[..segment.width]);
+                let (first, tokens) = (block * LANES, LANES.min(rows - block * LANES));
+                for (number, &width) in widths.iter().enumerate().filter(|(_, width)| **width > 0) {
+                    decode_transposed(activations, first, tokens, number * SEGMENT_NEURONS, &mut neurons[..width]);
                     let neurons: &[_; SEGMENT_NEURONS] = (&*neurons).try_into().expect("a segment");
-                    simd.vectorize(
-                        #[inline(always)]
-                        || segment.project::<S, V>(simd, neurons, sums),
-                    );
+                    let mut rest = &mut *sums;
+                    for projection in &projections {
+                        let own = rest.split_off_mut(..sums_of(projection)).expect("sums of all features");
+                        if let Some(segment) = projection.segments.get(number) {
+                            simd.vectorize(
+                                #[inline(always)]
+                                || segment.project::<S, V>(simd, neurons, own),
+                            );
+                        }
+                    }
                 }
-                sums.as_flattened_mut().iter_mut().for_each(|sum| *sum *= self.scale);
-                deinterleave(sums.as_flattened(), LANES, self.rank, out, stride);
+                let mut rest = sums;
+                for (projection, out) in projections.iter().zip(outs) {
+                    let own = rest.split_off_mut(..sums_of(projection)).expect("sums of all features");
+                    own.as_flattened_mut().iter_mut().for_each(|sum| *sum *= projection.scale);
+                    deinterleave(own.as_flattened(), LANES, projection.rank, out, projection.stride);
+                }
             });
         });
     }
@@ -164,8 +208,6 @@ impl Twin<'_> {
 
 /// What the features keep of neighbouring neurons.
 struct Segment {
-    /// The first neuron.
-    first: usize,
     /// Number of neurons up to the last one that any feature keeps, and of those that are decoded with it.
     width: usize,
     /// The features that keep any of them, sorted by how many they keep.
@@ -189,14 +231,14 @@ struct Entry {
     value: f32,
 }
 
-/// The features cut into segments, without those of which nothing is kept.
+/// The features cut into segments, up to the last one of which something is kept.
 fn segments(indices: &[u32], values: &[f32], kept: usize, neurons: usize) -> Vec<Segment> {
     let count = indices.iter().max().map_or(0, |&last| last as usize / SEGMENT_NEURONS + 1);
     let segment = |segment: usize| {
         let first = segment * SEGMENT_NEURONS;
         Segment::new(first, neurons - first, indices, values, kept)
     };
-    (0..count).into_par_iter().map(segment).filter(|segment| !segment.quads.is_empty()).collect()
+    (0..count).into_par_iter().map(segment).collect()
 }
 
 impl Segment {
@@ -234,7 +276,7 @@ impl Segment {
             }
             quads.push(Quad { features: quad, entries: start as u32..entries.len() as u32 });
         }
-        Segment { first, width, quads, entries }
+        Segment { width, quads, entries }
     }
 
     /// Adds this segment's part of the projections. `neurons` holds the segment's values.
@@ -289,23 +331,25 @@ mod tests {
                 })
                 .collect();
             let values: Vec<f32> = (0..rank * kept).map(|i| number(3 * i)).collect();
-            let segments = segments(&indices, &values, kept, neurons);
             for vectors in Vectors::ALL {
-                let out_stride = rank + 2;
-                let mut out = vec![0f32; rows * out_stride];
-                vectors.arch().dispatch(Twin {
-                    activations: Elements::new(bytemuck::cast_slice(&x), ElementType::F32, neurons as u32),
-                    segments: &segments,
+                let (stride, activations) =
+                    (rank + 2, Elements::new(bytemuck::cast_slice(&x), ElementType::F32, neurons as u32));
+                // Together with a projection on features of which one is left out.
+                let (mut out, mut of_fewer) = (vec![0f32; rows * stride], vec![0f32; rows * stride]);
+                let projection = |rank: usize| Projection {
+                    segments: segments(&indices[..rank * kept], &values[..rank * kept], kept, neurons),
                     rank,
-                    out: &mut out,
-                    out_stride,
+                    stride,
                     scale: 0.5,
-                });
+                };
+                let projections = vec![(projection(rank - 1), &mut of_fewer[..]), (projection(rank), &mut out[..])];
+                vectors.arch().dispatch(Twin { activations, rows, projections });
                 for (t, k) in (0..rows).flat_map(|t| (0..rank).map(move |k| (t, k))) {
                     let own = indices[k * kept..].iter().zip(&values[k * kept..]).take(kept);
                     let sum: f64 = own.map(|(&j, &z)| f64::from(x[t * neurons + j as usize]) * f64::from(z)).sum();
-                    let found = f64::from(out[t * out_stride + k]);
-                    assert!((found - 0.5 * sum).abs() < 1e-5, "{vectors:?}: {found} for {} at {t}, {k}", 0.5 * sum);
+                    let (at, expected) = (t * stride + k, 0.5 * sum);
+                    assert!((f64::from(out[at]) - expected).abs() < 1e-5, "{vectors:?}: {} for {expected}", out[at]);
+                    assert!(k == rank - 1 || of_fewer[at] == out[at], "{vectors:?}: token {t}, feature {k}");
                 }
             }
         }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, arch, with_scratch};
-use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Call, Cost, CpuTwin, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// The kernel's metadata.
 pub static SQUARED_NORM: Kernel = Kernel {
@@ -12,7 +12,7 @@ pub static SQUARED_NORM: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

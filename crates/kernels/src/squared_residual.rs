@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, LANES, arch, decode_transposed, interleave, magnitude, with_scratch};
-use crate::{Access, BufferId, Call, Cost, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
+use crate::{Access, BufferId, Call, Cost, CpuTwin, Kernel, Matrix, Memory, Moved, PORTABLE, Recording, workgroups};
 
 /// Tokens that a workgroup takes.
 const TOKENS: u32 = 4;
@@ -16,7 +16,7 @@ pub static SQUARED_RESIDUAL: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

@@ -12,7 +12,7 @@ use crate::cpu::{
 };
 use crate::variant::ELIMINATION;
 use crate::workgroups::units_of_a_dispatch;
-use crate::{Access, Call, Cost, ElementType, Kernel, Matrix, Memory, Moved, Recording, STATUS_WORDS};
+use crate::{Access, Call, Cost, CpuTwin, ElementType, Kernel, Matrix, Memory, Moved, Recording, STATUS_WORDS};
 
 /// Neurons that a workgroup handles.
 const NEURONS: u32 = 64;
@@ -24,7 +24,7 @@ pub static TRIANGULAR_SOLVE: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: ELIMINATION,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::cpu::{bring_to_unit_norm, largest};
 use crate::features::selection_chain;
-use crate::{Access, Call, Cost, ElementType, Features, Kernel, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, Call, Cost, CpuTwin, ElementType, Features, Kernel, Memory, Moved, PORTABLE, Recording};
 
 /// The kernel's metadata.
 pub static WINNER_TAKE_ALL: Kernel = Kernel {
@@ -13,7 +13,7 @@ pub static WINNER_TAKE_ALL: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: false,
     variants: PORTABLE,
-    twin,
+    twin: CpuTwin::Alone(twin),
 };
 
 #[repr(C)]

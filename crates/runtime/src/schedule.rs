@@ -92,7 +92,7 @@ fn panel_of(command: &Command) -> Result<Option<u32>, TwoPanels> {
 
 #[cfg(test)]
 mod tests {
-    use unmix_kernels::{Access, BufferId, Cost, ElementType, Kernel, Memory, PORTABLE};
+    use unmix_kernels::{Access, BufferId, Cost, CpuTwin, ElementType, Kernel, PORTABLE};
 
     use super::*;
 
@@ -102,7 +102,7 @@ mod tests {
         params_size: 0,
         reads_elements: false,
         variants: PORTABLE,
-        twin: |_, _: &mut [Memory<'_>]| (),
+        twin: CpuTwin::Alone(|_, _| ()),
     };
 
     /// A recording of dispatches that bind these panels.

@@ -8,7 +8,7 @@ use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 
 use super::component_stores::component_stores;
 use super::*;
-use crate::{Access, KERNELS, Needs, PORTABLE};
+use crate::{Access, CpuTwin, KERNELS, Needs, PORTABLE};
 
 /// What naga must allow to accept a shader with such needs. Portable WebGPU has unpack2x16float, but naga keeps it
 /// apart because of OpenGL.
@@ -206,7 +206,7 @@ fn composing_names_the_shader_that_fails() {
         params_size: 0,
         reads_elements: false,
         variants: PORTABLE,
-        twin: |_, _| (),
+        twin: CpuTwin::Alone(|_, _| ()),
     };
     let error = compose(&kernel, ElementType::Bf16, &PORTABLE[0], Precision::F32).unwrap_err().to_string();
     assert!(error.starts_with("shader absent (bf16, portable) does not compose"), "{error}");

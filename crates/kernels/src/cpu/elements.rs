@@ -25,6 +25,11 @@ impl<'a> Elements<'a> {
         (self.bytes.len() / self.element.bytes() - row * self.stride).min(self.stride)
     }
 
+    /// Whether these are the elements that `other` is, at the same place in memory.
+    pub(crate) fn are(&self, other: &Elements<'_>) -> bool {
+        std::ptr::eq(self.bytes, other.bytes) && (self.element, self.stride) == (other.element, other.stride)
+    }
+
     /// The storage type.
     pub(crate) fn element(&self) -> ElementType {
         self.element

@@ -29,7 +29,6 @@ mod words;
 
 use std::cell::RefCell;
 
-pub(crate) use dense_product::dense_product;
 pub use dense_product::product_instructions;
 pub(crate) use dense_projection::dense_projection;
 pub(crate) use elements::Elements;
@@ -42,7 +41,7 @@ pub(crate) use register_blocks::{BLOCK, PackedBlocks, Sums, add_product, subtrac
 pub(crate) use selection::{bring_to_unit_norm, largest, largest_again};
 pub(crate) use shares::{contiguous, for_each_share};
 pub(crate) use sparse_descent::SparseDescent;
-pub(crate) use sparse_product::SparseCoefficients;
+pub(crate) use sparse_product::{Product, products};
 pub(crate) use splat::splat;
 pub(crate) use transposition::{LANES, decode_transposed, deinterleave, interleave};
 pub(crate) use vectors::arch;

@@ -25,3 +25,16 @@ pub(crate) struct Operands<'a> {
     /// Whether operands may be rounded.
     pub precision: Precision,
 }
+
+impl Operands<'_> {
+    /// Whether these have the coefficients that `other` has, at the same place in memory.
+    pub fn have_coefficients_of(&self, other: &Operands<'_>) -> bool {
+        std::ptr::eq(self.coefficients, other.coefficients)
+            && (self.stride, self.rank, self.rows) == (other.stride, other.rank, other.rows)
+    }
+
+    /// Whether these have the activations that `other` has, at the same place in memory.
+    pub fn have_activations_of(&self, other: &Operands<'_>) -> bool {
+        self.activations.are(&other.activations) && (self.first_row, self.rows) == (other.first_row, other.rows)
+    }
+}

@@ -26,7 +26,13 @@ pub(crate) fn decode_transposed(
     #[cfg(target_arch = "x86_64")]
     if tokens > 0 && x86::available() {
         // SAFETY: the processor was asked whether it has these instructions.
-        unsafe { x86::decode_squares(activations, first_row, tokens, first_neuron, squares) };
+        unsafe {
+            if x86::available_512() {
+                x86::decode_squares_512(activations, first_row, tokens, first_neuron, squares);
+            } else {
+                x86::decode_squares(activations, first_row, tokens, first_neuron, squares);
+            }
+        }
         one_by_one(activations, first_row, tokens, remaining, rest);
         return;
     }
@@ -80,6 +86,9 @@ fn one_by_one(
     first_neuron: usize,
     out: &mut [[f32; LANES]],
 ) {
+    if out.is_empty() {
+        return;
+    }
     if tokens < LANES {
         out.fill([0.0; LANES]);
     }
@@ -93,7 +102,7 @@ fn one_by_one(
     }
 }
 
-/// 16 × 16 elements with AVX2 and F16C.
+/// 16 × 16 elements with AVX2 and F16C, and with AVX-512 where it is there.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
@@ -110,50 +119,66 @@ mod x86 {
         vectors() != Vectors::Scalar && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c")
     }
 
-    /// Decodes and transposes [`SQUARE`] neurons of up to [`LANES`] tokens for each square.
-    #[target_feature(enable = "avx2,f16c")]
-    pub fn decode_squares(
-        activations: Elements<'_>,
-        row: usize,
-        tokens: usize,
-        first_neuron: usize,
-        squares: &mut [[[f32; LANES]; SQUARE]],
-    ) {
-        let size = activations.element().bytes();
-        let mut rows = [[].as_slice(); LANES];
-        for (t, bytes) in rows.iter_mut().enumerate() {
-            // The last token stands in for absent ones.
-            *bytes = activations.bytes(row + t.min(tokens - 1), first_neuron, squares.len() * SQUARE);
-        }
-        for (index, square) in squares.iter_mut().enumerate() {
-            let at = index * SQUARE * size;
-            if at.is_multiple_of(64) {
-                rows.iter().for_each(|row| prefetch_line(row.as_ptr().wrapping_add(at + AHEAD)));
-            }
-            match activations.element() {
-                ElementType::F32 => {
-                    for (quarter, out) in square.as_chunks_mut().0.iter_mut().enumerate() {
-                        four_neurons(&rows, at + quarter * 16, out);
-                    }
-                }
-                ElementType::F16 => {
-                    for (half, out) in square.as_chunks_mut().0.iter_mut().enumerate() {
-                        let neurons = transposed_u16(with_eighth_next(&rows, at + half * 16));
-                        *out = neurons.map(|neuron| bytemuck::cast(widened_f16(neuron)));
-                    }
-                }
-                ElementType::Bf16 => {
-                    for (half, out) in square.as_chunks_mut().0.iter_mut().enumerate() {
-                        let neurons = transposed_u16(with_eighth_next(&rows, at + half * 16));
-                        *out = neurons.map(|neuron| bytemuck::cast(widened_bf16(neuron)));
-                    }
-                }
-            }
-            if tokens < LANES {
-                square.iter_mut().for_each(|lanes| lanes[tokens..].fill(0.0));
-            }
-        }
+    pub fn available_512() -> bool {
+        available() && vectors() == Vectors::Widest && is_x86_feature_detected!("avx512f")
     }
+
+    /// Defines a function that decodes and transposes [`SQUARE`] neurons of up to [`LANES`] tokens for each square. It is compiled for
+    /// `$features`, and turns the sixteen values of a neuron to f32 by `$f16` or `$bf16`.
+    macro_rules! decode_squares {
+        ($name:ident, $features:literal, $f16:ident, $bf16:ident) => {
+            #[target_feature(enable = $features)]
+            pub fn $name(
+                activations: Elements<'_>,
+                row: usize,
+                tokens: usize,
+                first_neuron: usize,
+                squares: &mut [[[f32; LANES]; SQUARE]],
+            ) {
+                let size = activations.element().bytes();
+                let mut rows = [[].as_slice(); LANES];
+                for (t, bytes) in rows.iter_mut().enumerate() {
+                    // The last token stands in for absent ones.
+                    *bytes = activations.bytes(row + t.min(tokens - 1), first_neuron, squares.len() * SQUARE);
+                }
+                for (index, square) in squares.iter_mut().enumerate() {
+                    let at = index * SQUARE * size;
+                    if at.is_multiple_of(64) {
+                        rows.iter().for_each(|row| prefetch_line(row.as_ptr().wrapping_add(at + AHEAD)));
+                    }
+                    match activations.element() {
+                        ElementType::F32 => {
+                            for (quarter, out) in square.as_chunks_mut().0.iter_mut().enumerate() {
+                                four_neurons(&rows, at + quarter * 16, out);
+                            }
+                        }
+                        ElementType::F16 => {
+                            for (half, out) in square.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                                let neurons = transposed_u16(with_eighth_next(&rows, at + half * 16));
+                                for (lanes, neuron) in out.iter_mut().zip(neurons) {
+                                    *lanes = bytemuck::cast($f16(neuron));
+                                }
+                            }
+                        }
+                        ElementType::Bf16 => {
+                            for (half, out) in square.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                                let neurons = transposed_u16(with_eighth_next(&rows, at + half * 16));
+                                for (lanes, neuron) in out.iter_mut().zip(neurons) {
+                                    *lanes = bytemuck::cast($bf16(neuron));
+                                }
+                            }
+                        }
+                    }
+                    if tokens < LANES {
+                        square.iter_mut().for_each(|lanes| lanes[tokens..].fill(0.0));
+                    }
+                }
+            }
+        };
+    }
+
+    decode_squares!(decode_squares, "avx2,f16c", widened_f16, widened_bf16);
+    decode_squares!(decode_squares_512, "avx2,f16c,avx512f", widened_f16_512, widened_bf16_512);
 
     /// Loads four f32 of each row.
     #[target_feature(enable = "avx2")]
@@ -203,6 +228,20 @@ mod x86 {
             _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves[0]), 16)),
             _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves[1]), 16)),
         ]
+    }
+
+    /// Converts sixteen f16 to f32 at once.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn widened_f16_512(values: __m256i) -> __m512 {
+        _mm512_cvtph_ps(values)
+    }
+
+    /// Converts sixteen bf16 to f32 at once.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn widened_bf16_512(values: __m256i) -> __m512 {
+        _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16))
     }
 
     /// Transposes 4 × 4 words in each of the two 128-bit lanes.
@@ -280,6 +319,24 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn avx2_decodes_what_wider_vectors_decode() {
+        let (rows, columns) = (20, 48);
+        for element in ElementType::ALL.into_iter().filter(|_| x86::available()) {
+            let bytes: Vec<u8> = (0..rows * columns * element.bytes()).map(|i| (i * 37 % 113) as u8).collect();
+            let activations = Elements::new(&bytes, element, columns as u32);
+            for tokens in [16, 3] {
+                let mut widest = [[f32::NAN; LANES]; 2 * SQUARE];
+                decode_transposed(activations, 2, tokens, 5, &mut widest);
+                let mut squares = [[[f32::NAN; LANES]; SQUARE]; 2];
+                // SAFETY: the processor was asked whether it has these instructions.
+                unsafe { x86::decode_squares(activations, 2, tokens, 5, &mut squares) };
+                assert_eq!(squares.as_flattened(), widest, "{element}, {tokens} tokens");
             }
         }
     }

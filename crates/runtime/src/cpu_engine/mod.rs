@@ -1,6 +1,7 @@
 //! The CPU engine: runs recordings with the kernels' twins on all cores.
 
 mod panels;
+mod phases;
 mod session;
 mod strands;
 
@@ -22,9 +23,10 @@ use crate::{ActivationSource, Activations, Engine, EngineKind, EngineLimits, Err
 const PANEL_BYTES: [u64; 2] = [16 << 20, 64 << 20];
 /// Fewest rows in a panel. The accumulators are read and written once for each panel, and this must not cost more than the product.
 const PANEL_ROWS: u64 = 512;
-/// Fits of a batch that run at the same time. The steps of a fit that keep one thread busy are then hidden behind the work of the others, and
-/// the threads of few cores need not wait for one another in every command. More fits at a time would need more memory.
-const FITS_SIDE_BY_SIDE: usize = 4;
+/// Fits of a batch that run at the same time. The steps of a fit that keep one thread busy are then hidden behind the work of the others, the
+/// threads of few cores need not wait for one another in every command, and activations are decoded once for all of them. The ten runs of a
+/// consensus that are in memory go in two turns. More fits at a time would need more memory.
+const FITS_SIDE_BY_SIDE: usize = 5;
 
 /// The name of the adapter: the processor, what is special about its use, and the number of threads.
 fn adapter() -> String {

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
-use unmix_kernels::{Access, BufferId, Call, Command, Dispatch, Memory, Recording, Resource};
+use unmix_kernels::{Access, BoundDispatch, BufferId, Call, Command, Dispatch, Memory, Recording, Resource};
 
 use super::panels::{Panels, Visited};
-use super::strands::{Strand, strands};
+use super::phases::{Phase, Unit, phases};
+use super::strands::strands;
 use crate::host_memory::HostMemory;
 use crate::lock::lock;
 use crate::schedule::{Schedule, Segment, TwoPanels, refuse_reductions};
@@ -37,38 +38,43 @@ impl State {
                 let words = *bytes as usize / 4;
                 self.write(*to).words_mut()[..words].copy_from_slice(&self.read(*from).words()[..words]);
             }
-            Command::Dispatch(dispatch) => self.dispatch(dispatch, visited),
+            Command::Dispatch(dispatch) => self.dispatch(&[dispatch], visited),
             // Such a recording is refused when it is prepared.
             Command::Reduce(_) => {}
         }
     }
 
-    fn dispatch(&self, dispatch: &Dispatch, visited: Option<&[u8]>) {
+    /// Runs dispatches of one kernel, none of which writes what another one uses.
+    fn dispatch(&self, dispatches: &[&Dispatch], visited: Option<&[u8]>) {
         enum Guard<'a> {
             Panel(&'a [u8]),
             Read(RwLockReadGuard<'a, HostMemory>),
             Write(RwLockWriteGuard<'a, HostMemory>),
         }
-        let mut guards: Vec<Guard<'_>> = dispatch
-            .bindings
-            .iter()
-            .zip(dispatch.kernel.access)
-            .map(|(binding, access)| match (*binding, access) {
-                (Resource::Panel(panel), _) => Guard::Panel(self.panels.bytes(panel, visited)),
-                (Resource::Buffer(id), Access::Read) => Guard::Read(self.read(id)),
-                (Resource::Buffer(id), Access::ReadWrite) => Guard::Write(self.write(id)),
-            })
-            .collect();
-        let mut bindings: Vec<Memory<'_>> = guards
-            .iter_mut()
-            .map(|guard| match guard {
-                Guard::Panel(bytes) => Memory::Read(bytes),
-                Guard::Read(memory) => Memory::Read((**memory).as_ref()),
-                Guard::Write(memory) => Memory::Write(memory.words_mut()),
-            })
-            .collect();
-        let call = Call { params: &dispatch.params, element: dispatch.element, promise: dispatch.promise };
-        (dispatch.kernel.twin)(&call, &mut bindings);
+        let guard = |(binding, access): (&Resource, &Access)| match (*binding, access) {
+            (Resource::Panel(panel), _) => Guard::Panel(self.panels.bytes(panel, visited)),
+            (Resource::Buffer(id), Access::Read) => Guard::Read(self.read(id)),
+            (Resource::Buffer(id), Access::ReadWrite) => Guard::Write(self.write(id)),
+        };
+        let memory = |guard| match guard {
+            &mut Guard::Panel(bytes) => Memory::Read(bytes),
+            Guard::Read(memory) => Memory::Read((**memory).as_ref()),
+            Guard::Write(memory) => Memory::Write(memory.words_mut()),
+        };
+        let of_dispatch = |dispatch: &&Dispatch| -> Vec<Guard<'_>> {
+            dispatch.bindings.iter().zip(dispatch.kernel.access).map(guard).collect()
+        };
+        let mut guards: Vec<Vec<Guard<'_>>> = dispatches.iter().map(of_dispatch).collect();
+        let bound = |(dispatch, guards)| {
+            let Dispatch { params, element, promise, .. }: &Dispatch = dispatch;
+            let call = Call { params, element: *element, promise: *promise };
+            let guards: &mut Vec<Guard<'_>> = guards;
+            BoundDispatch { call, bindings: guards.iter_mut().map(memory).collect() }
+        };
+        let mut bound: Vec<BoundDispatch<'_>> = dispatches.iter().copied().zip(&mut guards).map(bound).collect();
+        if let Some(dispatch) = dispatches.first() {
+            dispatch.kernel.twin.run(&mut bound);
+        }
     }
 }
 
@@ -114,8 +120,9 @@ impl Session for CpuSession {
         })?;
         let visits = schedule.visits().collect();
         let commands = |segment: &Segment| segment.commands.clone().zip(&recording.commands[segment.commands.clone()]);
-        let strands = schedule.segments.iter().map(|segment| strands(commands(segment))).collect();
-        Ok(Box::new(CpuPrepared { state: Arc::clone(&self.0), recording, schedule, strands, visits }))
+        let phases =
+            schedule.segments.iter().map(|segment| phases(&recording.commands, &strands(commands(segment)))).collect();
+        Ok(Box::new(CpuPrepared { state: Arc::clone(&self.0), recording, schedule, phases, visits }))
     }
 }
 
@@ -123,21 +130,21 @@ struct CpuPrepared {
     state: Arc<State>,
     recording: Recording,
     schedule: Schedule,
-    /// The strands of each segment.
-    strands: Vec<Vec<Strand>>,
+    /// The phases of each segment.
+    phases: Vec<Vec<Phase>>,
     /// The panels that are visited where activations are streamed.
     visits: Vec<u32>,
 }
 
 impl CpuPrepared {
-    /// Runs the segments in order, with the panel of each at hand. `run` gets the strands of a segment.
-    fn run_segments(&self, mut run: impl FnMut(&[Strand], Option<&[u8]>) + Send) -> Result<(), Error> {
+    /// Runs the segments in order, with the panel of each at hand. `run` gets the phases of a segment.
+    fn run_segments(&self, mut run: impl FnMut(&[Phase], &Segment, Option<&[u8]>) + Send) -> Result<(), Error> {
         let _running = lock(&self.state.running);
         self.state.panels.announce(&self.visits);
-        for (segment, strands) in self.schedule.segments.iter().zip(&self.strands) {
+        for (segment, phases) in self.schedule.segments.iter().zip(&self.phases) {
             // The panel is awaited outside the pool. A thread of the pool that waits could be one that the source needs for reading.
             let panel = segment.panel.map(|panel| self.state.panels.take(panel)).transpose()?;
-            run(strands, panel.as_ref().map(Visited::bytes));
+            run(phases, segment, panel.as_ref().map(Visited::bytes));
         }
         Ok(())
     }
@@ -145,29 +152,45 @@ impl CpuPrepared {
     fn run_command(&self, number: usize, visited: Option<&[u8]>) {
         self.state.run(&self.recording.commands[number], visited);
     }
+
+    fn run_phase(&self, phase: &Phase, visited: Option<&[u8]>) {
+        let run = |units: &Vec<Unit>| units.iter().for_each(|unit| self.run_unit(unit, visited));
+        match phase {
+            Phase::Apart(strands) => match &strands[..] {
+                [strand] => run(strand),
+                strands => rayon::scope(|scope| strands.iter().for_each(|strand| scope.spawn(move |_| run(strand)))),
+            },
+            Phase::Together(unit) => self.run_unit(unit, visited),
+        }
+    }
+
+    fn run_unit(&self, unit: &Unit, visited: Option<&[u8]>) {
+        if let [number] = unit[..] {
+            return self.run_command(number, visited);
+        }
+        let dispatch = |&number: &usize| match &self.recording.commands[number] {
+            Command::Dispatch(dispatch) => Some(dispatch),
+            _ => None,
+        };
+        let dispatches: Vec<&Dispatch> = unit.iter().filter_map(dispatch).collect();
+        self.state.dispatch(&dispatches, visited);
+    }
 }
 
 impl Prepared for CpuPrepared {
     fn run(&self) -> Result<(), Error> {
-        self.run_segments(|strands, visited| {
-            let run = |strand: &Strand| strand.iter().for_each(|&number| self.run_command(number, visited));
+        self.run_segments(|phases, _, visited| {
             // The thread pool is entered once, not for every command. Waking a thread takes as long as a small command.
-            rayon::scope(|scope| {
-                if let [strand] = strands {
-                    run(strand);
-                } else {
-                    strands.iter().for_each(|strand| scope.spawn(move |_| run(strand)));
-                }
-            });
+            rayon::scope(|_| phases.iter().for_each(|phase| self.run_phase(phase, visited)));
         })
     }
 
     fn time(&self) -> Pending<Option<Vec<f64>>> {
         let mut seconds = vec![0.0; self.recording.commands.len()];
-        // One strand after the other, so that each command has all threads.
-        let timed = self.run_segments(|strands, visited| {
+        // One command after the other, so that each has all threads.
+        let timed = self.run_segments(|_, segment, visited| {
             rayon::scope(|_| {
-                for &number in strands.iter().flatten() {
+                for number in segment.commands.clone() {
                     let started = Instant::now();
                     self.run_command(number, visited);
                     seconds[number] = started.elapsed().as_secs_f64();

@@ -50,7 +50,7 @@ fn leader(leaders: &mut [usize], mut place: usize) -> usize {
 }
 
 /// The buffers that a command uses, and how.
-fn used_by(command: &Command) -> Vec<(BufferId, Access)> {
+pub(super) fn used_by(command: &Command) -> Vec<(BufferId, Access)> {
     match command {
         Command::Clear(id) => vec![(*id, Access::ReadWrite)],
         Command::Copy { from, to, .. } => vec![(*from, Access::Read), (*to, Access::ReadWrite)],

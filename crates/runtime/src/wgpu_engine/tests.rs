@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use unmix_kernels::{
-    Access, BufferId, CROSS_PRODUCT, Call, Chain, Command, ComposeError, Cost, Dispatch, ElementType, Kernel, Memory,
-    PORTABLE, Precision, Promise, Recording, Resource, Variant, Workspace, compose,
+    Access, BufferId, CROSS_PRODUCT, Call, Chain, Command, ComposeError, Cost, CpuTwin, Dispatch, ElementType, Kernel,
+    Memory, PORTABLE, Precision, Promise, Recording, Resource, Variant, Workspace, compose,
 };
 
 use super::adapter::Opened;
@@ -25,7 +25,7 @@ static SCALE: Kernel = Kernel {
     params_size: 4,
     reads_elements: false,
     variants: PORTABLE,
-    twin: no_twin,
+    twin: CpuTwin::Alone(no_twin),
 };
 /// `total[0] += sum of a panel`; parameters: vectors.
 static SUM: Kernel = Kernel {
@@ -34,7 +34,7 @@ static SUM: Kernel = Kernel {
     params_size: 4,
     reads_elements: true,
     variants: PORTABLE,
-    twin: no_twin,
+    twin: CpuTwin::Alone(no_twin),
 };
 /// `to = from`, word by word; no parameters.
 static TWO: Kernel = Kernel {
@@ -43,11 +43,17 @@ static TWO: Kernel = Kernel {
     params_size: 0,
     reads_elements: false,
     variants: PORTABLE,
-    twin: no_twin,
+    twin: CpuTwin::Alone(no_twin),
 };
 /// Does not compile.
-static BROKEN: Kernel =
-    Kernel { name: "broken", access: &[], params_size: 0, reads_elements: false, variants: PORTABLE, twin: no_twin };
+static BROKEN: Kernel = Kernel {
+    name: "broken",
+    access: &[],
+    params_size: 0,
+    reads_elements: false,
+    variants: PORTABLE,
+    twin: CpuTwin::Alone(no_twin),
+};
 
 fn wgsl(kernel: &Kernel, element: ElementType, _: &Variant, _: Precision) -> Result<String, ComposeError> {
     let text = match (kernel.name, element) {
@@ -422,6 +428,7 @@ fn mistakes_are_refused_in_words() {
             cost: Cost::default(),
             chain: Chain::default(),
             scattered: 0,
+            prepared: Vec::new(),
         })],
     };
     refused(one(&TWO, &[values.into(), values.into()]), "twice");

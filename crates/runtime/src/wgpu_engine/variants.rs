@@ -151,7 +151,7 @@ impl Variants {
 
 #[cfg(test)]
 mod tests {
-    use unmix_kernels::{Memory, Needs};
+    use unmix_kernels::{CpuTwin, Needs};
 
     use super::*;
 
@@ -171,7 +171,7 @@ mod tests {
             },
             Variant::PORTABLE,
         ],
-        twin: |_, _: &mut [Memory<'_>]| (),
+        twin: CpuTwin::Alone(|_, _| ()),
     };
 
     const fn cooperative(name: &'static str, size: u32, subgroup: u32) -> Variant {
