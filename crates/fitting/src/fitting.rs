@@ -91,7 +91,7 @@ impl Fitting {
         }
     }
 
-    /// The options of the result.
+    /// The options that are asked for, with all defaults filled in.
     pub fn options(&self, neurons: u32) -> Options {
         match self {
             Fitting::Single(fit) => fit.options(neurons),
@@ -99,7 +99,15 @@ impl Fitting {
         }
     }
 
-    /// Number of runs, and of iterations of each. `None` for one fit.
+    /// The options of the result.
+    pub fn result_options(&self, neurons: u32) -> Options {
+        match self {
+            Fitting::Single(fit) => fit.options(neurons),
+            Fitting::Consensus { consensus, .. } => consensus.result_options(neurons),
+        }
+    }
+
+    /// Number of runs, and of iterations of each before they are compared. `None` for one fit.
     pub fn runs(&self) -> Option<(u32, u32)> {
         match self {
             Fitting::Single(_) => None,

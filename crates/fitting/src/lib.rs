@@ -15,7 +15,9 @@ mod input;
 pub mod memory;
 mod placement;
 mod planned_fit;
+mod request;
 mod size_text;
+mod time_text;
 pub mod tuning;
 
 pub use device::{Device, DeviceKind, OpenDevice};
@@ -27,4 +29,6 @@ pub use fitting::Fitting;
 pub use input::{FitInput, check_rank};
 pub use placement::{MemoryAllowance, Planned, plan, plan_batch, plan_by};
 pub use planned_fit::{FitRecords, PlacedFit, PlannedFit, Source};
+pub use request::{BegunFit, Request};
 pub use size_text::{parse_size, size_text};
+pub use time_text::parse_time;
