@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use unmix::{
-    Activations, CheckpointReader, CheckpointSummary, CheckpointWriter, Consensus, ConsensusFit, Distribution, Engine,
-    Error, FitPlan, MemoryLimits, Options, PanelLayout, Placement, Progress, SemiNmf, Streaming,
+    Activations, CheckpointReader, CheckpointRuns, CheckpointSummary, CheckpointWriter, Consensus, ConsensusFit,
+    Distribution, Engine, Error, FitPlan, MemoryLimits, Options, PanelLayout, Placement, Progress, SemiNmf, Streaming,
 };
 
 /// What is computed.
@@ -132,6 +132,16 @@ impl Fitting {
                 consensus.fit_with(engine, activations, progress).map(alone)
             }
             Fitting::Consensus { consensus, keep: true } => consensus.fit_and_runs(engine, activations, progress),
+        }
+    }
+}
+
+/// What is said of the checkpoint from which a fit goes on.
+pub fn going_on(checkpoint: &CheckpointSummary) -> String {
+    match &checkpoint.runs {
+        Some(CheckpointRuns { runs, done, .. }) => format!("going on with {done} of {runs} runs done"),
+        None => {
+            format!("going on after iteration {} of {}", checkpoint.iterations, checkpoint.options.max_iterations)
         }
     }
 }

@@ -13,12 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use unmix::{
-    ActivationSource, Alone, CheckpointReader, CheckpointRuns, CheckpointSummary, Communicator, Distribution, Engine,
-    StopReason,
+    ActivationSource, Alone, CheckpointReader, CheckpointSummary, Communicator, Distribution, Engine, StopReason,
 };
 use unmix_data::{ActivationSet, CheckpointFolder, Error, check_target, read_fit, shell_word, write_fit};
 use unmix_fitting::{
-    BegunFit, Device, FitInput, Fitting, MemoryAllowance, Planned, PlannedFit, Request, check_rank,
+    BegunFit, Device, FitInput, Fitting, MemoryAllowance, Planned, PlannedFit, Request, check_rank, going_on,
 };
 
 pub use self::args::FitArgs;
@@ -311,16 +310,6 @@ fn plan<'e>(
 fn run_folders(request: &Request, fitting: &Fitting, out: &Path) -> Option<RunFolders> {
     let (runs, _) = fitting.runs().filter(|_| request.keep_runs)?;
     Some(RunFolders::beside(out, runs))
-}
-
-/// What is said of the checkpoint from which a fit goes on.
-fn going_on(checkpoint: &CheckpointSummary) -> String {
-    match &checkpoint.runs {
-        Some(CheckpointRuns { runs, done, .. }) => format!("going on with {done} of {runs} runs done"),
-        None => {
-            format!("going on after iteration {} of {}", checkpoint.iterations, checkpoint.options.max_iterations)
-        }
-    }
 }
 
 /// What is said when the activations are about to be read.
