@@ -123,7 +123,9 @@ impl<'a> PlannedFit<'a> {
         if let Some(distribution) = &distribution {
             source.know(fingerprint_of_ranks(source.source(), distribution)?);
         }
-        Ok(PlacedFit { engine, input, fitting: fitting.placed(placement), source, activations, distribution })
+        let is_read_again = engine.kind() == EngineKind::Cpu || planned.is_streamed();
+        let fitting = fitting.placed(placement);
+        Ok(PlacedFit { engine, input, fitting, source, activations, is_read_again, distribution })
     }
 }
 
@@ -134,6 +136,8 @@ pub struct PlacedFit<'a> {
     fitting: Fitting,
     source: Source,
     activations: Activations,
+    /// Whether passes read the files or the memory of the caller. Otherwise a device has a copy.
+    is_read_again: bool,
     distribution: Option<Distribution>,
 }
 
@@ -151,11 +155,13 @@ impl PlacedFit<'_> {
 
     /// Takes checkpoints in `folder`. One is complete only if the activations have not changed.
     pub fn checkpointed(mut self, every: Duration, folder: CheckpointFolder) -> Self {
-        let (input, source) = (self.input.clone(), self.source.clone());
+        let (input, source, is_read_again) = (self.input.clone(), self.source.clone(), self.is_read_again);
         let folder = folder.guarded_by(move || match &input {
             FitInput::Files(file) if file.check_untouched().is_ok() => Ok(()),
+            // The device has what they were.
+            FitInput::Memory(_) if !is_read_again => Ok(()),
             // A file was written to, but its content may still be the same. Nothing but their content tells whether activations in memory
-            // were changed.
+            // were changed. To hash them takes less time than an iteration.
             input => input.check_unchanged(&source.fingerprint()?),
         });
         self.fitting = self.fitting.checkpointed(every, folder);
@@ -199,7 +205,7 @@ impl PlacedFit<'_> {
         self,
         mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Option<FitRecords>, FitFailure> {
-        let PlacedFit { engine, input, fitting, source, activations, distribution } = self;
+        let PlacedFit { engine, input, fitting, source, activations, distribution, .. } = self;
         let fit = fitting.fit(engine, &activations, |told| {
             // A result is worth nothing if it comes from a file that was cut short.
             if progress(told).is_break() || input.check_whole().is_err() {

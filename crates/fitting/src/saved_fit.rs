@@ -114,7 +114,7 @@ fn complete(out: &Path, asked: AskedFit<'_>) -> Result<SavedFit, FitFailure> {
     let is_complete = summary.stop_reason != StopReason::Interrupted;
     check_shape(out, &fit.run.input, asked.input)?;
     let consensus = summary.consensus.as_ref();
-    let mut runs = consensus.map(|runs| (runs.runs, runs.iterations_each - runs.more_iterations));
+    let mut runs = consensus.map(|runs| (runs.runs, runs.iterations_each.saturating_sub(runs.more_iterations)));
     if !is_complete && runs.is_some() {
         // Some runs may be missing, and the others may have done fewer iterations.
         runs = asked.fitting.runs();
