@@ -16,6 +16,12 @@ OPTIONS = {"n_components": 7, "sparsity": 0.2, "device": "cpu"}
 LONG = {**OPTIONS, "tol": 0.0, "max_iter": 500}
 RUNS = {**OPTIONS, "runs": 25, "max_iter": 20}
 OFTEN = "1ms"
+# What a program makes of the path of the activations.
+INPUTS = {
+    "path": "path",
+    "array": "numpy.load(path)",
+    "tokens of small norm": "unmix.Activations(path, max_norm='1.01x')",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +53,7 @@ def killed(path, out, options, how="path"):
     program = f"""
 import numpy, sys, unmix
 path, out = sys.argv[1:]
-X = path if {how == "path"} else numpy.load(path)
-unmix.fit(X, out=out, checkpoint_every="{OFTEN}", **{options!r})
+unmix.fit({INPUTS[how]}, out=out, checkpoint_every="{OFTEN}", **{options!r})
 """
     kill_after_checkpoint([sys.executable, "-c", program, path, out], out)
 
@@ -170,13 +175,14 @@ def test_an_interrupted_fit_without_a_checkpoint_begins_anew(X, tmp_path):
     assert factors(unmix.fit(X, out=out, **LONG)) == factors(unmix.fit(X, **LONG))
 
 
-def test_the_command_goes_on_with_a_fit_of_files_that_began_in_python(command, path, tmp_path, monkeypatch):
-    whole = unmix.fit(path, **LONG)
+@pytest.mark.parametrize("how", ["path", "tokens of small norm"])
+def test_the_command_goes_on_with_a_fit_of_files_that_began_in_python(command, path, tmp_path, monkeypatch, how):
+    whole = unmix.fit(eval(INPUTS[how], {"unmix": unmix, "path": path}), **LONG)
     out = tmp_path / "out"
     with monkeypatch.context() as context:
         # The path is relative to the folder in which the fit begins.
         context.chdir(tmp_path)
-        killed("x.npy", out, LONG)
+        killed("x.npy", out, LONG, how)
     subprocess.run([command, "fit", "--resume", out, "-q"], check=True, capture_output=True)
     resumed = unmix.load(out)
     assert factors(resumed) == factors(whole) and "command_line" not in resumed.run
@@ -204,13 +210,17 @@ def test_python_goes_on_with_a_fit_that_the_command_began(command, X, path, tmp_
     assert names(tmp_path) == ["out"]
 
 
-def test_a_fit_that_keeps_its_runs_is_left_to_the_command(command, path, tmp_path):
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [(["--runs", "25", "--keep-runs"], "keeps its runs"), (["--segments", "8", "--tolerance", "0"], "in segments")],
+)
+def test_a_fit_that_python_cannot_compute_is_left_to_the_command(command, path, tmp_path, asked, message):
     out = tmp_path / "out"
     flags = ["--rank", "7", "--sparsity", "0.2", "--engine", "cpu", "--checkpoint-every", OFTEN, "-q"]
-    flags += ["--max-iterations", "300", "--runs", "25", "--keep-runs"]
+    flags += ["--max-iterations", "500", *asked]
     kill_after_checkpoint([command, "fit", path, "--out", out, *flags], out)
-    with pytest.raises(ValueError, match="keeps its runs; go on by `unmix fit --resume`"):
-        unmix.fit(path, out=out, **{**RUNS, "max_iter": 300})
+    with pytest.raises(ValueError, match=f"{message}; go on by `unmix fit --resume`"):
+        unmix.fit(path, out=out, **LONG)
 
 
 @pytest.mark.parametrize(
