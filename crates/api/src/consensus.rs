@@ -109,9 +109,18 @@ impl Consensus {
         self
     }
 
-    /// The options of the result for activations with this number of neurons.
+    /// The options that are asked for, with all defaults filled in, for activations with this number of neurons.
     pub fn options(&self, neurons: u32) -> Options {
         self.fit.options(neurons)
+    }
+
+    /// The options of the result. Its penalty is smaller than the one that is asked for, so that it explains as much as one fit.
+    pub fn result_options(&self, neurons: u32) -> Options {
+        let options = self.options(neurons);
+        if self.runs == 1 {
+            return options;
+        }
+        Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options }
     }
 
     /// Number of runs, and of iterations of each before the runs are compared.
@@ -254,7 +263,7 @@ impl Consensus {
         let iterations = runs.iterations;
         let step = if runs.saw_all_neurons { STEP } else { STEP_AFTER_SOME_NEURONS };
         let (fit, features) = runs.end();
-        let result_options = Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options.clone() };
+        let result_options = self.result_options(activations.layout().neurons);
         let refitted = refit(Fit { options: result_options, ..fit.clone() }, &agreed, &[step], watch).await?;
         checkpoints.keep_up(watch)?;
         let mut consensus = refitted.result(watch).await?;

@@ -47,6 +47,17 @@ impl EngineArgs {
         Err(Failure::Usage(format!("{option}: {what} computes on the CPU alone; leave the option out")))
     }
 
+    /// The device that is asked for.
+    pub fn device(&self) -> Result<Device, Failure> {
+        self.refuse_adapter_of_cpu()?;
+        let kind = match self.engine {
+            EngineOption::Auto => DeviceKind::Auto,
+            EngineOption::Cpu => DeviceKind::Cpu,
+            EngineOption::Gpu => DeviceKind::Gpu,
+        };
+        Ok(Device { kind, adapter: self.adapter.clone(), number: 0 })
+    }
+
     /// Refuses an adapter for the CPU engine, which has none.
     pub fn refuse_adapter_of_cpu(&self) -> Result<(), Failure> {
         match (self.engine, &self.adapter) {
@@ -60,23 +71,12 @@ impl EngineArgs {
 
 /// Opens the engine that the options ask for, and reports which one it is.
 pub fn open(args: &EngineArgs, reporter: &mut Reporter) -> Result<Box<dyn Engine>, Failure> {
-    open_numbered(args, 0, reporter)
+    open_device(&args.device()?, reporter)
 }
 
-/// The same for the process with this number among those of this machine. Each takes a GPU of its own, if there are several.
-pub fn open_numbered(args: &EngineArgs, number: u32, reporter: &mut Reporter) -> Result<Box<dyn Engine>, Failure> {
-    let OpenDevice { engine, why } = choose(args, number)?;
+/// Opens the engine of a device, and reports which one it is.
+pub fn open_device(device: &Device, reporter: &mut Reporter) -> Result<Box<dyn Engine>, Failure> {
+    let OpenDevice { engine, why } = device.open()?;
     reporter.engine(engine.as_ref(), why);
     Ok(engine)
-}
-
-/// Opens the engine that the options ask for.
-pub fn choose(args: &EngineArgs, number: u32) -> Result<OpenDevice, Failure> {
-    args.refuse_adapter_of_cpu()?;
-    let kind = match args.engine {
-        EngineOption::Auto => DeviceKind::Auto,
-        EngineOption::Cpu => DeviceKind::Cpu,
-        EngineOption::Gpu => DeviceKind::Gpu,
-    };
-    Ok(Device { kind, adapter: args.adapter.clone(), number }.open()?)
 }

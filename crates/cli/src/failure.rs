@@ -105,7 +105,9 @@ impl From<ExportError> for Failure {
 impl From<FitFailure> for Failure {
     fn from(failure: FitFailure) -> Failure {
         match failure {
-            FitFailure::Rank { .. } => Failure::Usage(failure.text(&IN_FLAGS)),
+            FitFailure::Rank { .. } | FitFailure::Folder { .. } | FitFailure::OtherActivations { .. } => {
+                Failure::Usage(failure.text(&IN_FLAGS))
+            }
             FitFailure::Memory { .. } => Failure::Memory(failure.text(&IN_FLAGS)),
             FitFailure::Data(error) => error.into(),
             FitFailure::DataOf { path, error } => Failure::DataOf { path, error },

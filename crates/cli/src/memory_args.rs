@@ -22,14 +22,6 @@ impl MemoryArgs {
     pub fn allowance(&self) -> MemoryAllowance {
         MemoryAllowance { memory: self.memory, streaming: self.stream.streaming() }
     }
-
-    /// These options, or `others` for those that are not given.
-    pub fn or(&self, others: &MemoryArgs) -> MemoryArgs {
-        MemoryArgs {
-            memory: self.memory.or(others.memory),
-            stream: if self.stream == StreamOption::Auto { others.stream } else { self.stream },
-        }
-    }
 }
 
 /// When activations are streamed.

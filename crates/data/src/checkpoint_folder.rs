@@ -338,7 +338,8 @@ fn checkpoints(path: &Path) -> Result<Vec<u64>, Error> {
     Ok(numbers)
 }
 
-/// Deletes a folder of checkpoints. It refuses if the folder holds anything else.
+/// Deletes a folder of checkpoints. It refuses if the folder holds anything else. The checkpoints are deleted first. So a process that is killed
+/// meanwhile leaves a folder from which the fit can go on, or one without a checkpoint, which is in nobody's way.
 fn delete(path: &Path, lock: Option<File>) -> Result<(), Error> {
     for entry in fs::read_dir(path).map_err(|e| Error::io(path, "listing the folder", e))? {
         let name = entry.map_err(|e| Error::io(path, "listing the folder", e))?.file_name();
@@ -350,6 +351,10 @@ fn delete(path: &Path, lock: Option<File>) -> Result<(), Error> {
             let found = format!("besides checkpoints it holds {name:?}, which would be lost");
             return Err(Error::NotReplaceable { path: path.to_owned(), found });
         }
+    }
+    for number in checkpoints(path)? {
+        let checkpoint = path.join(format!("{CHECKPOINT}{number}"));
+        fs::remove_file(&checkpoint).map_err(|e| Error::io(&checkpoint, "deleting", e))?;
     }
     // On some file systems a folder with an open file cannot be deleted.
     let deleted = fs::remove_dir_all(path);
@@ -456,6 +461,23 @@ mod tests {
         fs::remove_file(foreign).expect("removed");
         begin(&dir, true).expect("replaced");
         assert_eq!(fs::read_dir(parent.path()).expect("listed").count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_deleted_completely_has_no_checkpoint_without_its_request() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let dir = parent.path().join("fit");
+        let mut folder = begin(&dir, false).expect("begun");
+        save(&mut folder, "one").expect("saved");
+        save(&mut folder, "two").expect("saved");
+        let path = folder.path.clone();
+        drop(folder);
+        // A folder cannot be deleted as a file. A process that is killed at this point leaves the same.
+        fs::rename(path.join("checkpoint-1"), path.join("checkpoint-2")).expect("renamed");
+        fs::create_dir(path.join("checkpoint-1")).expect("created");
+        assert!(matches!(CheckpointFolder::discard(&dir), Err(Error::Io { .. })));
+        let left = CheckpointFolder::resume(&dir).expect("a checkpoint is left");
+        assert_eq!((left.request().expect("read"), latest(&left).as_str()), (b"asked".to_vec(), "two"));
     }
 
     #[test]

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use unmix::{ActivationSource, ElementType};
+use unmix::{ActivationSource, DenseMatrix, ElementType};
 
 use crate::Error;
 
 /// Bytes that are hashed at a time. BLAKE3 spreads each piece over all cores.
 const PIECE_BYTES: u64 = 16 << 20;
+/// Values of a matrix that are hashed at a time.
+const PIECE_VALUES: usize = 1 << 16;
 
 /// `blake3:` and 64 hexadecimal digits, over shape, element type and the elements in row order.
 ///
@@ -32,6 +34,18 @@ pub fn fingerprint_of_numbers(numbers: &[i64]) -> String {
         hasher.update(&number.to_le_bytes());
     });
     format!("blake3:{}", hasher.finalize().to_hex())
+}
+
+/// `blake3:` and 64 hexadecimal digits, over the shape of a matrix and its values in row order.
+pub fn fingerprint_of_matrix(matrix: &DenseMatrix) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(matrix.rows as u64).to_le_bytes());
+    hasher.update(&(matrix.columns as u64).to_le_bytes());
+    matrix.values.chunks(PIECE_VALUES).for_each(|piece| {
+        let bytes: Vec<u8> = piece.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hasher.update(&bytes);
+    });
+    hashed_text(hasher.finalize())
 }
 
 /// A source that takes its own [`fingerprint()`] while others read it. It hashes rows when they are read in order for

@@ -1,11 +1,11 @@
-//! The input of a fit, and how it is written as JSON. A path need not be UTF-8, but JSON must be.
+//! The input of a fit, and how it is written as JSON.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use unmix::ActivationSource;
 
-use crate::{ActivationSet, MemoryActivations, Origin, TokenFilter};
+use crate::{ActivationSet, MemoryActivations, Origin, StoredPath, TokenFilter};
 
 /// Which activations were factorized.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,31 +94,10 @@ struct StoredInput {
     element: String,
 }
 
-/// One of several files.
-#[derive(Serialize, Deserialize)]
-struct StoredPath {
-    path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    path_bytes: Option<String>,
-}
-
-impl From<&PathBuf> for StoredPath {
-    fn from(path: &PathBuf) -> StoredPath {
-        let path_bytes = if path.to_str().is_none() { hexadecimal(path) } else { None };
-        StoredPath { path: path.to_string_lossy().into_owned(), path_bytes }
-    }
-}
-
-impl From<StoredPath> for PathBuf {
-    fn from(StoredPath { path, path_bytes }: StoredPath) -> PathBuf {
-        path_bytes.as_deref().and_then(from_hexadecimal).unwrap_or_else(|| path.into())
-    }
-}
-
 impl From<InputRecord> for StoredInput {
     fn from(input: InputRecord) -> StoredInput {
         let InputRecord { paths, stored_tokens, filter, origin, tensor, fingerprint, tokens, neurons, element } = input;
-        let mut files: Vec<StoredPath> = paths.iter().map(StoredPath::from).collect();
+        let mut files: Vec<StoredPath> = paths.iter().map(|path| StoredPath::from(&**path)).collect();
         let (path, path_bytes) = match files.len() {
             1 => files.pop().map_or((None, None), |StoredPath { path, path_bytes }| (Some(path), path_bytes)),
             _ => (None, None),
@@ -160,33 +139,6 @@ impl From<StoredInput> for InputRecord {
         let stored_tokens = stored_tokens.unwrap_or(tokens);
         InputRecord { paths, stored_tokens, filter, origin, tensor, fingerprint, tokens, neurons, element }
     }
-}
-
-#[cfg(unix)]
-fn hexadecimal(path: &Path) -> Option<String> {
-    use std::os::unix::ffi::OsStrExt;
-    Some(path.as_os_str().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-#[cfg(unix)]
-fn from_hexadecimal(digits: &str) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStringExt;
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let byte = |&[high, low]: &[u8; 2]| Some((16 * digit(high)? + digit(low)?) as u8);
-    let bytes: Vec<u8> = pairs.iter().map(byte).collect::<Option<_>>()?;
-    rest.is_empty().then(|| std::ffi::OsString::from_vec(bytes).into())
-}
-
-/// On other systems, paths are not bytes.
-#[cfg(not(unix))]
-fn hexadecimal(_: &Path) -> Option<String> {
-    None
-}
-
-#[cfg(not(unix))]
-fn from_hexadecimal(_: &str) -> Option<PathBuf> {
-    None
 }
 
 #[cfg(all(test, unix))]

@@ -1,11 +1,13 @@
 //! Which engine computes.
 
+use serde::{Deserialize, Serialize};
 use unmix::{AdapterChoice, CpuEngine, Engine, Error, RuntimeError, WgpuEngine, adapters};
 
 use crate::tuning;
 
 /// Where to compute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DeviceKind {
     /// A GPU if there is one (software renderers do not count), else the CPU.
     #[default]
@@ -17,7 +19,7 @@ pub enum DeviceKind {
 }
 
 /// A device that is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// Where to compute.
     pub kind: DeviceKind,

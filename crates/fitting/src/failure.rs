@@ -49,6 +49,20 @@ pub enum FitFailure {
         /// What is wrong with it.
         error: Error,
     },
+    /// A problem with a folder in which the fit is saved, or with what the fit needs.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The activations are not those with which the fit began.
+    OtherActivations {
+        /// What they are.
+        names: String,
+        /// The folder of the fit.
+        out: PathBuf,
+    },
     /// A problem with the factorization.
     Fit(unmix::Error),
 }
@@ -98,6 +112,12 @@ impl FitFailure {
             }
             FitFailure::Data(error) => error.to_string(),
             FitFailure::DataOf { path, error } => format!("{}: {error}", path.display()),
+            FitFailure::Folder { path, problem } => format!("{}: {problem}", path.display()),
+            FitFailure::OtherActivations { names, out } => format!(
+                "{names}: changed since the fit {} began (its fingerprint is another), so the fit cannot go on; put the activations \
+                 back, or start a fit anew in another folder",
+                out.display()
+            ),
             FitFailure::Fit(error) => wording.of_library(error),
         }
     }
@@ -109,7 +129,10 @@ impl FitFailure {
         match self {
             FitFailure::Fit(error) => matches!(error, NonFinite | OutOfRange { .. } | Unsound { .. }),
             FitFailure::Data(error) | FitFailure::DataOf { error, .. } => is_not_finite(error),
-            FitFailure::Rank { .. } | FitFailure::Memory { .. } => false,
+            FitFailure::Rank { .. }
+            | FitFailure::Memory { .. }
+            | FitFailure::Folder { .. }
+            | FitFailure::OtherActivations { .. } => false,
         }
     }
 

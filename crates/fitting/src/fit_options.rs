@@ -1,6 +1,7 @@
 //! The options of a fit as they are given. What is not given is left to the preset, the solver and the activations.
 
 use unmix::{Consensus, DenseMatrix, Init, SemiNmf, Solver};
+use unmix_data::fingerprint_of_matrix;
 
 use crate::{Fitting, Wording};
 
@@ -137,6 +138,11 @@ pub struct FitOptions {
 }
 
 impl FitOptions {
+    /// The fingerprint of the coefficients to start from, if they are given.
+    pub fn fingerprint_of_start(&self) -> Option<String> {
+        self.init_coefficients.as_ref().map(fingerprint_of_matrix)
+    }
+
     /// What is computed.
     pub fn fitting(self) -> Fitting {
         let mut builder = self.solver.builder(self.rank);

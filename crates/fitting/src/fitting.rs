@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use unmix::{
-    Activations, CheckpointReader, CheckpointSummary, CheckpointWriter, Consensus, ConsensusFit, Distribution, Engine,
-    Error, FitPlan, MemoryLimits, Options, PanelLayout, Placement, Progress, SemiNmf, Streaming,
+    Activations, CheckpointReader, CheckpointRuns, CheckpointSummary, CheckpointWriter, Consensus, ConsensusFit,
+    Distribution, Engine, Error, FitPlan, MemoryLimits, Options, PanelLayout, Placement, Progress, SemiNmf, Streaming,
 };
 
 /// What is computed.
@@ -91,7 +91,7 @@ impl Fitting {
         }
     }
 
-    /// The options of the result.
+    /// The options that are asked for, with all defaults filled in.
     pub fn options(&self, neurons: u32) -> Options {
         match self {
             Fitting::Single(fit) => fit.options(neurons),
@@ -99,7 +99,15 @@ impl Fitting {
         }
     }
 
-    /// Number of runs, and of iterations of each. `None` for one fit.
+    /// The options of the result.
+    pub fn result_options(&self, neurons: u32) -> Options {
+        match self {
+            Fitting::Single(fit) => fit.options(neurons),
+            Fitting::Consensus { consensus, .. } => consensus.result_options(neurons),
+        }
+    }
+
+    /// Number of runs, and of iterations of each before they are compared. `None` for one fit.
     pub fn runs(&self) -> Option<(u32, u32)> {
         match self {
             Fitting::Single(_) => None,
@@ -124,6 +132,16 @@ impl Fitting {
                 consensus.fit_with(engine, activations, progress).map(alone)
             }
             Fitting::Consensus { consensus, keep: true } => consensus.fit_and_runs(engine, activations, progress),
+        }
+    }
+}
+
+/// What is said of the checkpoint from which a fit goes on.
+pub fn going_on(checkpoint: &CheckpointSummary) -> String {
+    match &checkpoint.runs {
+        Some(CheckpointRuns { runs, done, .. }) => format!("going on with {done} of {runs} runs done"),
+        None => {
+            format!("going on after iteration {} of {}", checkpoint.iterations, checkpoint.options.max_iterations)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Where a fit has its activations, and the memory that it takes: what a fit does and `inspect` foretells.
 
+use serde::{Deserialize, Serialize};
 use unmix::{
     Batch, DeviceMemory, Engine, EngineKind, Error, FitPlan, MemoryLimits, PanelLayout, Placement, SemiNmf, Streaming,
 };
@@ -10,12 +11,23 @@ use crate::{FitFailure, FitInput, memory};
 const SHARE: f64 = 0.8;
 
 /// The memory that a fit may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryAllowance {
     /// Most memory of the process and of a device, in bytes. Without it, a share of what is free.
     pub memory: Option<u64>,
     /// Whether the activations are read again in every pass.
     pub streaming: Streaming,
+}
+
+impl MemoryAllowance {
+    /// What this one says, and what `other` says where this one leaves it open.
+    #[must_use]
+    pub fn or(self, other: MemoryAllowance) -> MemoryAllowance {
+        MemoryAllowance {
+            memory: self.memory.or(other.memory),
+            streaming: if self.streaming == Streaming::Auto { other.streaming } else { self.streaming },
+        }
+    }
 }
 
 /// A fit's memory, and that of the process around it.

@@ -1,6 +1,7 @@
 //! A fit from its plan to its record.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use unmix::{
     ActivationSource, Activations, CheckpointBuffer, CheckpointWriter, ConsensusFit, Distribution, Engine, EngineKind,
     Factorization, Options, Progress,
 };
-use unmix_data::{CheckpointFolder, Fingerprinting, FitRecord, InputRecord, TokenColumns, fingerprint_of_ranks};
+use unmix_data::{CheckpointFolder, Error, Fingerprinting, FitRecord, InputRecord, TokenColumns, fingerprint_of_ranks};
 
 use crate::memory::peak_bytes;
 use crate::placement::{MemoryAllowance, Planned, plan_by, plan_layout};
-use crate::{FitFailure, FitInput, Fitting};
+use crate::{BegunFit, FitFailure, FitInput, Fitting, Request};
 
 /// The activations of a fit, which take their fingerprint while they are read.
 pub type Source = Fingerprinting<Arc<dyn ActivationSource + Send>>;
@@ -95,6 +96,16 @@ impl<'a> PlannedFit<'a> {
         &self.source
     }
 
+    /// The folder for the checkpoints of this fit, which begins, beside its result in `out`. With `force`, checkpoints that an earlier fit left
+    /// there are deleted.
+    ///
+    /// # Errors
+    /// As [`CheckpointFolder::begin`].
+    pub fn new_checkpoints(&self, out: &Path, force: bool, request: Request) -> Result<CheckpointFolder, Error> {
+        let (input, source) = (self.input.clone(), self.source.clone());
+        CheckpointFolder::begin(out, force, move || BegunFit::beginning(input.record(source.fingerprint()?), request))
+    }
+
     /// Puts the activations where they were planned to be. Of a fit over several processes, all call it at once, and then know the
     /// fingerprint.
     ///
@@ -112,7 +123,9 @@ impl<'a> PlannedFit<'a> {
         if let Some(distribution) = &distribution {
             source.know(fingerprint_of_ranks(source.source(), distribution)?);
         }
-        Ok(PlacedFit { engine, input, fitting: fitting.placed(placement), source, activations, distribution })
+        let is_read_again = engine.kind() == EngineKind::Cpu || planned.is_streamed();
+        let fitting = fitting.placed(placement);
+        Ok(PlacedFit { engine, input, fitting, source, activations, is_read_again, distribution })
     }
 }
 
@@ -123,22 +136,35 @@ pub struct PlacedFit<'a> {
     fitting: Fitting,
     source: Source,
     activations: Activations,
+    /// Whether passes read the files or the memory of the caller. Otherwise a device has a copy.
+    is_read_again: bool,
     distribution: Option<Distribution>,
 }
 
 impl PlacedFit<'_> {
-    /// Takes checkpoints in `folder`. One is complete only if the activations in their files have not changed.
-    pub fn checkpointed(mut self, every: Duration, folder: CheckpointFolder) -> Self {
-        if let FitInput::Files(file) = &self.input {
-            let file = file.clone();
-            let source = self.source.clone();
-            let folder = folder.guarded_by(move || match file.check_untouched() {
-                Ok(()) => Ok(()),
-                // The file was written to, but its content may still be the same.
-                Err(_) => file.check_unchanged(&source.fingerprint()?),
-            });
-            self.fitting = self.fitting.checkpointed(every, folder);
+    /// Refuses activations that do not have the fingerprint with which the fit in the folder `out` began.
+    ///
+    /// # Errors
+    /// [`FitFailure::OtherActivations`], or if they cannot be read.
+    pub fn check_began_with(&self, fingerprint: &str, out: &Path) -> Result<(), FitFailure> {
+        if self.source.fingerprint()? == fingerprint {
+            return Ok(());
         }
+        Err(FitFailure::OtherActivations { names: self.input.names(), out: out.to_owned() })
+    }
+
+    /// Takes checkpoints in `folder`. One is complete only if the activations have not changed.
+    pub fn checkpointed(mut self, every: Duration, folder: CheckpointFolder) -> Self {
+        let (input, source, is_read_again) = (self.input.clone(), self.source.clone(), self.is_read_again);
+        let folder = folder.guarded_by(move || match &input {
+            FitInput::Files(file) if file.check_untouched().is_ok() => Ok(()),
+            // The device has what they were.
+            FitInput::Memory(_) if !is_read_again => Ok(()),
+            // A file was written to, but its content may still be the same. Nothing but their content tells whether activations in memory
+            // were changed. To hash them takes less time than an iteration.
+            input => input.check_unchanged(&source.fingerprint()?),
+        });
+        self.fitting = self.fitting.checkpointed(every, folder);
         self
     }
 
@@ -153,7 +179,7 @@ impl PlacedFit<'_> {
         &self.fitting
     }
 
-    /// The options of the result.
+    /// The options that are asked for, with all defaults filled in.
     pub fn options(&self) -> Options {
         self.fitting.options(self.activations.layout().neurons)
     }
@@ -179,7 +205,7 @@ impl PlacedFit<'_> {
         self,
         mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Option<FitRecords>, FitFailure> {
-        let PlacedFit { engine, input, fitting, source, activations, distribution } = self;
+        let PlacedFit { engine, input, fitting, source, activations, distribution, .. } = self;
         let fit = fitting.fit(engine, &activations, |told| {
             // A result is worth nothing if it comes from a file that was cut short.
             if progress(told).is_break() || input.check_whole().is_err() {
@@ -243,9 +269,9 @@ pub struct FitRecords {
 }
 
 impl FitRecords {
-    /// The same with the command line from which the fit came.
-    pub fn command_line(self, command_line: Vec<String>) -> Self {
-        FitRecords { command_line: Some(command_line), ..self }
+    /// The same with the command line from which the fit came, if it came from one.
+    pub fn command_line(self, command_line: Option<Vec<String>>) -> Self {
+        FitRecords { command_line, ..self }
     }
 
     /// The record of the fit, and those of the runs. Each of these is made when it is asked for.

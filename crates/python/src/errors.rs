@@ -56,7 +56,7 @@ pub fn of_computation(error: &unmix::Error) -> PyErr {
         unmix::Error::Runtime(RuntimeError::Activations { .. } | RuntimeError::Variants { .. }) => {
             PyValueError::new_err(text)
         }
-        unmix::Error::Runtime(RuntimeError::Read(_)) => PyOSError::new_err(text),
+        unmix::Error::Runtime(RuntimeError::Read(_)) | unmix::Error::CheckpointWrite { .. } => PyOSError::new_err(text),
         unmix::Error::Runtime(_) => DeviceError::new_err(text),
         unmix::Error::Unsound { .. } => PyRuntimeError::new_err(text),
         _ => PyValueError::new_err(text),
@@ -73,7 +73,9 @@ pub fn of_fit(failure: FitFailure) -> PyErr {
         )),
         FitFailure::Memory { .. } => PyMemoryError::new_err(text),
         FitFailure::Data(error) => of_data(error),
-        FitFailure::DataOf { .. } => PyValueError::new_err(text),
+        FitFailure::DataOf { .. } | FitFailure::Folder { .. } | FitFailure::OtherActivations { .. } => {
+            PyValueError::new_err(text)
+        }
         FitFailure::Fit(error) => of_computation(&error),
     }
 }

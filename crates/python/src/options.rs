@@ -1,12 +1,14 @@
 //! The options of a fit as the estimator gives them.
 
+use std::time::Duration;
+
 use numpy::PyReadonlyArray2;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use unmix::{Consensus, Init, Solver, Streaming};
 use unmix_fitting::{
-    Device, DeviceKind, FitOptions, Fitting, MemoryAllowance, Preset, SolverOptions, check_runs, parse_size,
+    Device, DeviceKind, FitOptions, MemoryAllowance, Preset, Request, SolverOptions, check_runs, parse_size, parse_time,
 };
 
 use crate::computing::is_forked;
@@ -40,11 +42,11 @@ pub struct Options<'py> {
 }
 
 impl Options<'_> {
-    /// What is computed.
+    /// The options as a fit takes them.
     ///
     /// # Errors
     /// If there is no choice of a name, or options contradict each other.
-    pub fn fitting(&self) -> PyResult<Fitting> {
+    pub fn fit_options(&self) -> PyResult<FitOptions> {
         let solver = SolverOptions {
             preset: choice("preset", self.preset.as_deref(), &Preset::ALL.map(|preset| (preset.name(), preset)))?,
             solver: choice("solver", self.solver.as_deref(), &Solver::ALL.map(|solver| (solver.name(), solver)))?,
@@ -66,7 +68,7 @@ impl Options<'_> {
             .map_err(PyValueError::new_err)?;
         let init_coefficients = self.init_coefficients.as_ref().map(matrix_of);
         let (rank, sparsity, runs) = (self.n_components, self.sparsity, self.runs);
-        Ok(FitOptions { rank, sparsity, init_coefficients, solver, runs, keep_runs: false }.fitting())
+        Ok(FitOptions { rank, sparsity, init_coefficients, solver, runs, keep_runs: false })
     }
 
     /// The number of features.
@@ -104,6 +106,31 @@ impl MemorySize {
             MemorySize::Text(text) => {
                 parse_size(text).map_err(|needed| PyValueError::new_err(format!("memory={text:?}: {needed}")))
             }
+        }
+    }
+}
+
+/// A time between two checkpoints.
+#[derive(FromPyObject)]
+pub enum Interval {
+    /// In seconds.
+    Seconds(f64),
+    /// With its unit, such as `5m`.
+    Text(String),
+}
+
+impl Interval {
+    /// The time, or that of the command if none is given.
+    ///
+    /// # Errors
+    /// If it is no time.
+    pub fn or_default(given: Option<&Interval>) -> PyResult<Duration> {
+        let refused = |given: &str, needed: &str| PyValueError::new_err(format!("checkpoint_every={given}: {needed}"));
+        match given {
+            None => Ok(Request::CHECKPOINT_EVERY),
+            Some(Interval::Seconds(seconds)) => Duration::try_from_secs_f64(*seconds)
+                .map_err(|_| refused(&seconds.to_string(), "a number of seconds of at least 0 is needed")),
+            Some(Interval::Text(text)) => parse_time(text).map_err(|needed| refused(&format!("{text:?}"), &needed)),
         }
     }
 }
@@ -148,7 +175,7 @@ pub fn device(name: &str) -> PyResult<Device> {
 /// runs of a consensus: the object `options` of `run.json`.
 #[pyfunction]
 fn complete_options<'py>(py: Python<'py>, options: Options<'py>, neurons: u32) -> PyResult<Bound<'py, PyDict>> {
-    let found = options.fitting()?.options(neurons);
+    let found = options.fit_options()?.fitting().options(neurons);
     let dict = PyDict::new(py);
     dict.set_item("n_components", found.rank)?;
     dict.set_item("sparsity", found.sparsity)?;

@@ -8,7 +8,6 @@ use unmix_fitting::{FitInput, Planned, check_rank, plan};
 
 use crate::activation_args::{ActivationArgs, left_out};
 use crate::commands::fit::memory_words;
-use crate::engine;
 use crate::failure::Failure;
 use crate::memory_args::MemoryArgs;
 use crate::output::{self, Style, Table, bytes, percent, thousands};
@@ -47,7 +46,7 @@ pub fn run(args: &InspectArgs, shared: &SharedArgs) -> Result<(), Failure> {
         check_rank(rank, &input)?;
     }
     let rank = args.rank.unwrap_or_else(|| file.tokens().min(file.neurons()).min(RANK.into()) as u32);
-    let engine = engine::choose(&shared.engine, 0)?.engine;
+    let engine = shared.engine.device()?.open()?.engine;
     let planned =
         match plan(&SemiNmf::new(rank), engine.as_ref(), &input, &args.memory.allowance()).map_err(Failure::from) {
             Ok(planned) => Ok(planned),

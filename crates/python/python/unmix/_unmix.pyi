@@ -71,6 +71,8 @@ def fit(
     activations: Activations,
     options: Mapping[str, Any],
     device_name: str,
+    out: str | os.PathLike[str] | None,
+    checkpoint_every: float | str | None,
     callback: Callable[[dict[str, Any]], object] | None,
 ) -> tuple[Fit, BaseException | None]: ...
 def encode(

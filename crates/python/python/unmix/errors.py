@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from ._unmix import DeviceError
@@ -21,6 +22,7 @@ class FitInterrupted(KeyboardInterrupt):
         The fit as it was after its last iteration.
     """
 
-    def __init__(self, fit: Fit) -> None:
-        super().__init__("the fit was interrupted; the best so far is kept")
+    def __init__(self, fit: Fit, out: str | os.PathLike[str] | None = None) -> None:
+        where = "" if out is None else f" in {os.fspath(out)}, and the same call goes on"
+        super().__init__(f"the fit was interrupted; the best so far is kept{where}")
         self.fit = fit

@@ -100,6 +100,9 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
+    An estimator takes no checkpoints, because its clones would share their folder. :func:`unmix.fit` does, with ``out``, and
+    :meth:`from_fit` makes an estimator of its fit.
+
     At Ctrl-C a fit stops after its iteration. ``fit`` raises :class:`unmix.FitInterrupted`, a KeyboardInterrupt, and the attributes hold
     the best until then.
 

@@ -43,11 +43,13 @@ def fit(
     memory: int | str | None = None,
     stream: bool | None = None,
     progress: bool | Callable[[Progress], object] = False,
+    out: str | os.PathLike[str] | None = None,
+    checkpoint_every: float | str | None = None,
 ) -> Fit:
     """Factorize activations X ≈ Y Z into sparse features Z and coefficients Y ≥ 0.
 
-    The arguments are those of :class:`unmix.SemiNMF`, and the result is its ``result_``. Same data, options and seed give the same
-    bits as the command ``unmix fit``, on the same device.
+    The arguments that are not described here are those of :class:`unmix.SemiNMF`, and the result is its ``result_``. Same data, options and
+    seed give the same bits as the command ``unmix fit``, on the same device.
 
     Parameters
     ----------
@@ -55,6 +57,12 @@ def fit(
         The activations, as :class:`unmix.Activations` takes them.
     n_components : int
         Number of features K, at most min(n, d).
+    out : path, optional
+        Folder in which the fit is saved, as by :meth:`Fit.save`. If the call is interrupted or killed, the same call goes on from the
+        latest checkpoint, and ends with the same bits on the same device. If the fit is complete, it returns the fit that is there.
+    checkpoint_every : float or str, optional
+        Least time between two checkpoints, in seconds or with a unit, as ``"5m"``. 0 takes none. By default 60. Checkpoints are in the
+        folder ``out`` with ``.partial`` at its end, until the fit is complete.
 
     Returns
     -------
@@ -63,7 +71,8 @@ def fit(
     Raises
     ------
     ValueError
-        If an option or the activations are impossible.
+        If an option or the activations are impossible. If ``out`` has something else than this fit: a fit with other options or of other
+        activations, or no fit.
     MemoryError
         If the fit needs more memory than it may take. It is refused before it begins.
     OSError
@@ -71,7 +80,13 @@ def fit(
     DeviceError
         If the device is not there, or is lost.
     FitInterrupted
-        A KeyboardInterrupt, at Ctrl-C. Its attribute ``fit`` is the best until then.
+        A KeyboardInterrupt, at Ctrl-C. Its attribute ``fit`` is the best until then, which is in ``out`` as well.
+
+    Notes
+    -----
+    ``memory``, ``stream``, ``device``, ``progress`` and ``checkpoint_every`` may be others when a fit goes on. It goes on with the version of
+    unmix and the kind of device with which it began. The command ``unmix fit --resume`` goes on with a fit of files that began in Python, and
+    Python with one that the command began.
 
     Examples
     --------
@@ -80,24 +95,48 @@ def fit(
     >>> fit = unmix.fit(X, n_components=5, device="cpu")
     >>> fit.coefficients.shape, fit.components.shape
     ((200, 5), (5, 32))
+
+    A job that may be killed saves the fit, and goes on when it is started again:
+
+    >>> fit = unmix.fit(X, n_components=5, device="cpu", out="my-fit")
+    >>> unmix.load("my-fit").components.shape
+    (5, 32)
     """
-    given = {name: value for name, value in locals().items() if name not in ("X", "device", "progress")}
-    result, stopped = compute(as_activations(X), given, device=device, progress=progress)
+    apart = ("X", "device", "progress", "out", "checkpoint_every")
+    given = {name: value for name, value in locals().items() if name not in apart}
+    if out is None and checkpoint_every is not None:
+        raise ValueError("checkpoint_every: checkpoints are taken of a fit that is saved; give out='a-folder' as well")
+    if out is not None and random_state is None:
+        raise ValueError(
+            "random_state=None: each call has another seed, so the same call could not go on with the fit in out; give a number"
+        )
+    every = _interval(checkpoint_every)
+    result, stopped = compute(
+        as_activations(X), given, device=device, progress=progress, out=out, checkpoint_every=every
+    )
     if isinstance(stopped, KeyboardInterrupt):
-        raise FitInterrupted(result) from stopped
+        raise FitInterrupted(result, out) from stopped
     if stopped is not None:
         raise stopped
     return result
 
 
 def compute(
-    activations: Activations, given: dict[str, Any], *, device: str, progress: bool | Callable[[Progress], object]
+    activations: Activations,
+    given: dict[str, Any],
+    *,
+    device: str,
+    progress: bool | Callable[[Progress], object],
+    out: str | os.PathLike[str] | None = None,
+    checkpoint_every: float | str | None = None,
 ) -> tuple[Fit, BaseException | None]:
     """A fit, and what stopped it early, if anything was raised meanwhile."""
     options = _options(given)
     reporter = Reporter(progress)
     try:
-        native, stopped = _unmix.fit(activations._native, options, _device(device), reporter.callback)
+        native, stopped = _unmix.fit(
+            activations._native, options, _device(device), out, checkpoint_every, reporter.callback
+        )
     finally:
         reporter.close()
     return Fit(native, token_strings=activations.token_strings), stopped
@@ -174,6 +213,10 @@ def seed_of(random_state: int | np.random.RandomState | np.random.Generator | No
 
 def _memory(value: Any) -> int | str | None:
     return value if isinstance(value, str) else optional_whole("memory", value, most=U64)
+
+
+def _interval(value: Any) -> float | str | None:
+    return value if isinstance(value, str) else optional_real("checkpoint_every", value)
 
 
 def _runs(value: Any) -> int | None:

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, Command, Id};
 use unmix::Consensus;
+use unmix_fitting::parse_time;
 
 use super::solver_args::SolverArgs;
 use crate::activation_args::ActivationArgs;
 use crate::memory_args::MemoryArgs;
-use crate::number_args::{duration, share};
+use crate::number_args::share;
 
 /// Factorize activations into sparse features
 ///
@@ -106,7 +107,7 @@ pub struct NewFitArgs {
 
     /// Least time between two checkpoints, e.g. 30s, 5m or 100ms; 0 takes none. A fit can go on from a checkpoint with
     /// `--resume`. Checkpoints are in the folder DIR.partial until the fit is complete [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Checkpoints")]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Checkpoints")]
     pub checkpoint_every: Option<Duration>,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use unmix::DenseMatrix;
 use unmix_data::read_matrix;
-use unmix_fitting::{FitOptions, Fitting};
+use unmix_fitting::FitOptions;
 
 use super::args::NewFitArgs;
 use super::choices::InitOption;
@@ -31,12 +31,12 @@ pub fn check_solver(args: &SolverArgs) -> Result<(), Failure> {
     args.options().check(&IN_FLAGS).map_err(Failure::Usage)
 }
 
-/// What the options describe, for activations with this number of tokens.
-pub fn fitting(args: &NewFitArgs, solver: &SolverArgs, tokens: u64) -> Result<Fitting, Failure> {
+/// The options as a fit of activations with this number of tokens takes them.
+pub fn options(args: &NewFitArgs, solver: &SolverArgs, tokens: u64) -> Result<FitOptions, Failure> {
     let given = args.init_coefficients.as_deref();
     let init_coefficients = given.map(|given| initial_coefficients(given, tokens, args.rank)).transpose()?;
     let NewFitArgs { rank, sparsity, runs, keep_runs, .. } = *args;
-    Ok(FitOptions { rank, sparsity, init_coefficients, solver: solver.options(), runs, keep_runs }.fitting())
+    Ok(FitOptions { rank, sparsity, init_coefficients, solver: solver.options(), runs, keep_runs })
 }
 
 /// Reads `FILE` or `FILE:TENSOR`.

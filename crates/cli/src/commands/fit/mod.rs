@@ -4,7 +4,6 @@ mod args;
 mod builder;
 mod choices;
 mod kept_runs;
-mod request;
 mod runs_check;
 mod solver_args;
 mod summary;
@@ -12,24 +11,23 @@ mod summary;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use unmix::{
-    ActivationSource, Alone, CheckpointReader, CheckpointRuns, CheckpointSummary, Communicator, Distribution, Engine,
-    StopReason,
+    ActivationSource, Alone, CheckpointReader, CheckpointSummary, Communicator, Distribution, Engine, StopReason,
 };
 use unmix_data::{ActivationSet, CheckpointFolder, Error, check_target, read_fit, shell_word, write_fit};
-use unmix_fitting::{FitInput, Fitting, Planned, PlannedFit, Source, check_rank};
+use unmix_fitting::{
+    BegunFit, Device, FitInput, Fitting, MemoryAllowance, Planned, PlannedFit, Request, check_rank, going_on,
+};
 
 pub use self::args::FitArgs;
 use self::args::NewFitArgs;
 pub use self::builder::check_solver;
 pub use self::choices::{InitOption, SolverOption};
 use self::kept_runs::RunFolders;
-use self::request::{BegunFit, Request};
 pub use self::solver_args::SolverArgs;
 use self::summary::summary;
-use crate::activation_args::left_out;
+use crate::activation_args::{left_out, open as open_files};
 use crate::failure::Failure;
 use crate::memory_args::MemoryArgs;
 use crate::output::{self, bytes, thousands};
@@ -37,9 +35,6 @@ use crate::progress::Reporter;
 use crate::ranks::Ranks;
 use crate::shared_args::SharedArgs;
 use crate::{arguments, engine, interrupt};
-
-/// Least time between two checkpoints, unless another one is given.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs the command.
 pub fn run(args: &FitArgs, shared: &SharedArgs, reporter: &mut Reporter, ranks: Option<&Ranks>) -> Result<(), Failure> {
@@ -64,25 +59,26 @@ fn together<T>(ranks: Option<&Ranks>, result: Result<T, Failure>) -> Result<T, F
 
 /// A fit that is ready to be computed.
 struct Job<'a> {
-    args: Box<NewFitArgs>,
-    memory: MemoryArgs,
-    shared: SharedArgs,
+    /// How the fit began.
+    request: Request,
+    /// The memory that it may take now.
+    memory: MemoryAllowance,
+    /// Whether the result is printed as JSON.
+    json: bool,
     /// The processes that compute it together, if there are others.
     ranks: Option<&'a Ranks>,
     /// Folder of the result.
     out: PathBuf,
     /// Whether an earlier fit there is replaced.
     replace: bool,
-    /// The command line with which the fit began.
-    command_line: Vec<String>,
     activations: ActivationSet,
     start: Start,
 }
 
 /// Where a fit starts.
 enum Start {
-    /// A fit that begins.
-    New(Box<Fitting>),
+    /// A fit that begins. It takes its sums in so many segments, if a number is given.
+    New { fitting: Box<Fitting>, segments: Option<u32> },
     /// A fit that goes on from the latest checkpoint in a folder. It began with activations of this fingerprint.
     Checkpoint { folder: Box<CheckpointFolder>, fingerprint: String },
 }
@@ -101,15 +97,23 @@ fn begin<'a>(
     }
     let activations = activations.open()?;
     check_rank(args.rank, &FitInput::Files(activations.clone()))?;
-    let fitting = builder::fitting(args, solver, activations.tokens())?;
-    if let Some(runs) = kept_runs(args, &args.out) {
-        runs.check(args.force)?;
+    let options = builder::options(args, solver, activations.tokens())?;
+    let memory = memory.allowance();
+    let request = Request {
+        device: shared.engine.device()?,
+        memory,
+        checkpoint_every: args.checkpoint_every.unwrap_or(Request::CHECKPOINT_EVERY),
+        init_coefficients: options.fingerprint_of_start(),
+        keep_runs: args.keep_runs,
+        command_line: Some(arguments::texts()),
+    };
+    let fitting = Box::new(options.fitting());
+    if let Some(folders) = run_folders(&request, &fitting, &args.out) {
+        folders.check(args.force)?;
     }
-    let command_line = arguments::texts();
-    let (out, start) = (args.out.clone(), Start::New(Box::new(fitting)));
-    let (args, replace) = (Box::new(args.clone()), args.force);
-    let (memory, shared) = (memory.clone(), shared.clone());
-    Ok(Job { args, memory, shared, ranks, out, replace, command_line, activations, start })
+    let (out, replace, json) = (args.out.clone(), args.force, shared.json);
+    let start = Start::New { fitting, segments: args.segments };
+    Ok(Job { request, memory, json, ranks, out, replace, activations, start })
 }
 
 /// Whether this process writes the result.
@@ -147,18 +151,20 @@ fn resume<'a>(
         }
         folder => folder?,
     };
-    let request = Request::parse(&folder)?;
-    request.enter_directory()?;
-    let BegunFit { activations, args, memory: begun_memory, shared: begun } = request.arguments()?;
-    let memory = memory.or(&begun_memory);
-    let activations = activations.open()?;
-    // The engine and all other options of the fit come from its first command line. Only the options for output come
-    // from this one.
-    let shared = SharedArgs { engine: begun.engine, ..shared.clone() };
-    let (command_line, fingerprint) = (request.command_line(), request.fingerprint);
-    let start = Start::Checkpoint { folder: Box::new(folder), fingerprint };
-    let args = Box::new(args);
-    Ok(Some(Job { args, memory, shared, ranks, out, replace: true, command_line, activations, start }))
+    let begun = BegunFit::read(&folder)?;
+    if begun.input.paths.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{}: this fit began in Python, with activations in memory that no file has; go on with the call of `unmix.fit` with which it \
+             began",
+            out.display()
+        )));
+    }
+    begun.enter_directory()?;
+    let BegunFit { input, request, .. } = begun;
+    let activations = open_files(&input.paths, input.tensor.as_deref(), &input.filter)?;
+    let start = Start::Checkpoint { folder: Box::new(folder), fingerprint: input.fingerprint };
+    let (memory, json) = (memory.allowance().or(request.memory), shared.json);
+    Ok(Some(Job { request, memory, json, ranks, out, replace: true, activations, start }))
 }
 
 /// Whether a folder holds a fit that ended without an interruption.
@@ -176,27 +182,28 @@ fn say_complete(dir: &Path, shared: &SharedArgs) -> Result<(), Failure> {
 
 /// Computes the fit and writes the result.
 fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
-    let Job { args, memory, shared, ranks, out, replace, command_line, activations: file, start } = job;
+    let Job { request, memory, json, ranks, out, replace, activations: file, start } = job;
     if let Some(ranks) = ranks {
         ranks.check_alike(&file)?;
     }
-    let engine = engine::open_numbered(&shared.engine, ranks.map_or(0, |ranks| ranks.local_rank), reporter);
-    let engine = together(ranks, engine)?;
-    let mut segments = args.segments;
-    let (fitting, checkpoints) = match start {
-        Start::New(fitting) => (*fitting, None),
+    // Each process of a machine takes a GPU of its own, if there are several.
+    let device = Device { number: ranks.map_or(0, |ranks| ranks.local_rank), ..request.device.clone() };
+    let engine = together(ranks, engine::open_device(&device, reporter))?;
+    let (fitting, segments, checkpoints) = match start {
+        Start::New { fitting, segments } => (*fitting, segments, None),
         Start::Checkpoint { folder, fingerprint } => {
             let checkpoint = folder.latest()?;
             let summary = CheckpointSummary::of_header(checkpoint.header())?;
-            segments = Some(summary.segments);
             reporter.stage(&going_on(&summary));
-            (Fitting::resume(checkpoint, args.keep_runs)?, Some((*folder, fingerprint)))
+            let fitting = Fitting::resume(checkpoint, request.keep_runs)?;
+            (fitting, Some(summary.segments), Some((*folder, fingerprint)))
         }
     };
+    let run_folders = run_folders(&request, &fitting, &out);
     let fit = together(ranks, plan(engine.as_ref(), &file, fitting, &memory, segments, ranks))?;
     let (folder, began_with) = match checkpoints {
         Some((folder, fingerprint)) => (writes(ranks).then_some(folder), Some(fingerprint)),
-        None if writes(ranks) => (Some(new_folder(&args, &out, fit.source())?), None),
+        None if writes(ranks) => (Some(fit.new_checkpoints(&out, replace, request.clone())?), None),
         None => (None, None),
     };
     interrupt::catch(reporter.interrupt_notice());
@@ -205,21 +212,13 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     if let Some(told) = left_out(file.left_out(), file.stored_tokens()) {
         reporter.stage(&format!("leaving out {told}"));
     }
-    let source = fit.source().clone();
     let mut fit = fit.place()?;
     together(ranks, Failure::if_interrupted())?;
-    if let Some(began_with) = began_with
-        && began_with != source.fingerprint()?
-    {
-        return Err(Failure::Usage(format!(
-            "{}: changed since the fit {} began (its fingerprint is another), so the fit cannot go on; start it anew, or put the \
-             activations back",
-            file.names(),
-            out.display()
-        )));
+    if let Some(began_with) = began_with {
+        fit.check_began_with(&began_with, &out)?;
     }
     together(ranks, Failure::if_interrupted())?;
-    let every = args.checkpoint_every.unwrap_or(CHECKPOINT_EVERY);
+    let every = request.checkpoint_every;
     if let Some(folder) = folder {
         fit = fit.checkpointed(every, folder);
     } else if ranks.is_some() {
@@ -246,13 +245,13 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         together(ranks, Ok(()))?;
         return if interrupt::requested() { Err(Failure::Interrupted(String::new())) } else { Ok(()) };
     };
-    let (record, run_records) = records.command_line(command_line).into_records();
+    let (record, run_records) = records.command_line(request.command_line).into_records();
     reporter.stage(&format!("writing {}", out.display()));
     together(ranks, write_fit(&out, &record, replace).map_err(Failure::from))?;
     let summed_up = record.run.summary.consensus.as_ref();
     let mut are_kept = true;
     let mut kept = String::new();
-    if let Some(folders) = kept_runs(&args, &out) {
+    if let Some(folders) = run_folders {
         let count = folders.write(run_records, replace)?;
         are_kept = summed_up.is_some_and(|consensus| count == consensus.runs as usize);
         kept = match count {
@@ -261,7 +260,7 @@ fn compute(job: Job<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
         };
     }
 
-    if shared.json {
+    if json {
         output::print_json(&record.run)?;
     } else {
         output::print(&summary(&record, &out))?;
@@ -292,41 +291,25 @@ fn plan<'e>(
     engine: &'e dyn Engine,
     file: &ActivationSet,
     fitting: Fitting,
-    memory: &MemoryArgs,
+    memory: &MemoryAllowance,
     segments: Option<u32>,
     ranks: Option<&Ranks>,
 ) -> Result<PlannedFit<'e>, Failure> {
-    let (input, allowance) = (FitInput::Files(file.clone()), memory.allowance());
+    let input = FitInput::Files(file.clone());
     let communicator: Arc<dyn Communicator> = match (ranks, segments) {
-        (None, None | Some(1)) => return Ok(PlannedFit::new(engine, input, fitting, &allowance)?),
+        (None, None | Some(1)) => return Ok(PlannedFit::new(engine, input, fitting, memory)?),
         (None, Some(_)) => Arc::new(Alone),
         (Some(ranks), _) => Arc::clone(&ranks.communicator),
     };
     let segments = segments.unwrap_or_else(|| Distribution::default_segments(communicator.ranks()));
     let distribution = Distribution::new(communicator, engine, &input, segments)?;
-    Ok(PlannedFit::distributed(engine, input, fitting, &allowance, distribution)?)
+    Ok(PlannedFit::distributed(engine, input, fitting, memory, distribution)?)
 }
 
 /// The folders for the runs, if they are kept.
-fn kept_runs(args: &NewFitArgs, out: &Path) -> Option<RunFolders> {
-    let runs = args.runs.filter(|_| args.keep_runs)?;
+fn run_folders(request: &Request, fitting: &Fitting, out: &Path) -> Option<RunFolders> {
+    let (runs, _) = fitting.runs().filter(|_| request.keep_runs)?;
     Some(RunFolders::beside(out, runs))
-}
-
-/// The folder for the checkpoints of a new fit.
-fn new_folder(args: &NewFitArgs, out: &Path, source: &Source) -> Result<CheckpointFolder, Failure> {
-    let source = source.clone();
-    Ok(CheckpointFolder::begin(out, args.force, move || Request::of_this_process(source.fingerprint()?))?)
-}
-
-/// What is said of the checkpoint from which a fit goes on.
-fn going_on(checkpoint: &CheckpointSummary) -> String {
-    match &checkpoint.runs {
-        Some(CheckpointRuns { runs, done, .. }) => format!("going on with {done} of {runs} runs done"),
-        None => {
-            format!("going on after iteration {} of {}", checkpoint.iterations, checkpoint.options.max_iterations)
-        }
-    }
 }
 
 /// What is said when the activations are about to be read.

@@ -1,59 +1,18 @@
-//! Fits and encodings.
-
-use std::sync::Arc;
+//! Coefficients of other activations.
 
 use numpy::{PyArray1, PyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use unmix::{ActivationSource, Encoder, Solver};
 use unmix_data::Fingerprinting;
-use unmix_fitting::{
-    FitFailure, FitInput, PlannedFit, check_rank, encode as encode_all, size_text, warn_of_other_place,
-};
+use unmix_fitting::{FitFailure, FitInput, encode as encode_all, warn_of_other_place};
 
 use crate::activations::Activations;
 use crate::computing::computing;
 use crate::errors::{of_computation, of_data, of_fit};
 use crate::fit::Fit;
 use crate::numbers::array_of;
-use crate::options::{Options, device};
-use crate::progress::Watch;
-
-/// Fits activations. `callback` is told about the progress. Returns the fit, and what the callback or a signal raised to stop it.
-#[pyfunction]
-fn fit(
-    py: Python<'_>,
-    activations: &Activations,
-    options: Options<'_>,
-    device_name: &str,
-    callback: Option<Py<PyAny>>,
-) -> PyResult<(Fit, Option<PyErr>)> {
-    let input = activations.input.clone();
-    check_rank(options.rank(), &input).map_err(of_fit)?;
-    let (fitting, allowance, device) = (options.fitting()?, options.allowance()?, device(device_name)?);
-    drop(options);
-    let mut watch = Watch::new(callback);
-    let record = computing(py, || {
-        let opened = device.open().map_err(|error| of_computation(&error))?;
-        log::info!("engine: {} · {}", opened.engine.kind().name(), opened.engine.adapter());
-        let engine = opened.engine.as_ref();
-        let fit = || {
-            let fit = PlannedFit::new(engine, input, fitting, &allowance)?;
-            let (planned, source) = (fit.planned(), fit.source());
-            log::info!(
-                "{} tokens × {} neurons, {}, {}; the fit takes about {} of memory",
-                source.tokens(),
-                source.neurons(),
-                source.element().name(),
-                if planned.is_streamed() { "streamed" } else { "resident" },
-                size_text(planned.host_bytes().saturating_add(planned.device_bytes()))
-            );
-            fit.place()?.fit(|told| watch.told(told))
-        };
-        Ok(fit().map_err(of_fit)?.into_records().0)
-    })?;
-    Ok((Fit { record: Arc::new(record) }, watch.into_error()))
-}
+use crate::options::device;
 
 /// The coefficients of activations for the features of a fit: coefficients [n, K], squared residuals [n] and squared norms [n]. Without
 /// `penalty`, it is that of the fit.
@@ -118,8 +77,7 @@ impl From<unmix::Error> for Stopped {
     }
 }
 
-/// Adds the functions to the module.
+/// Adds the function to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(fit, module)?)?;
     module.add_function(wrap_pyfunction!(encode, module)?)
 }
