@@ -45,7 +45,9 @@ impl CpuTwin {
     pub fn run(self, dispatches: &mut [BoundDispatch<'_>]) {
         match self {
             CpuTwin::Alone(twin) => {
-                dispatches.iter_mut().for_each(|BoundDispatch { call, bindings }| twin(call, bindings))
+                for BoundDispatch { call, bindings } in dispatches {
+                    twin(call, bindings);
+                }
             }
             CpuTwin::Together(twin) => twin(dispatches),
         }
