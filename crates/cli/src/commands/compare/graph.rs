@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use unmix_data::write_file;
+use unmix_data::{OwnFile, write_file};
 use unmix_interpret::links::{FeatureGraph, Measure, NamedFit, render};
 
 use super::fit::Fit;
@@ -10,6 +10,9 @@ use crate::failure::Failure;
 
 /// Words that name a feature.
 const WORDS: usize = 5;
+
+/// Links as JSON among other files, as serde_json lays them out.
+pub const OWN: OwnFile = OwnFile { name: "a file of links", mark: "{\n  \"fits\": [\n    {\n      \"name\": " };
 
 /// Where the links are written.
 pub struct Targets<'a> {
