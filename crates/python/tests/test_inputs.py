@@ -147,7 +147,7 @@ def test_rows_of_numbers_below_float32_are_refused_with_their_place(X):
     [
         (scipy.sparse.csr_matrix(np.eye(5)), TypeError, "Sparse data was passed, but dense data is required"),
         (np.ones(5), ValueError, "Expected 2D array, got 1D"),
-        (np.ones((2, 3, 4)), ValueError, "Expected 2D array, got 3D"),
+        (np.ones((2, 3, 4)), ValueError, r"Expected 2D array, got 3D.*array\.reshape\(-1, array\.shape\[-1\]\)"),
         (np.ones((0, 3)), ValueError, "0 sample"),
         (np.ones((3, 0)), ValueError, "0 feature"),
         (np.ones((3, 3), dtype=complex), ValueError, "Complex data not supported"),
@@ -156,6 +156,7 @@ def test_rows_of_numbers_below_float32_are_refused_with_their_place(X):
         ("missing.npy", OSError, "missing.npy"),
         ([], ValueError, r"X is \[\]; activations are an array"),
         (None, ValueError, "X is None; activations are an array"),
+        ({12: np.ones((5, 3)), 20: np.ones((5, 3))}, TypeError, r"X has several parts \(12, 20\); .* X\[12\]"),
         (["a.npy", [1.0, 2.0]], TypeError, "the list has paths and other things"),
         ([[1.0], [1.0, 2.0]], ValueError, "X: .* rows of the same length"),
     ],
