@@ -126,7 +126,10 @@ impl SolverOptions {
         }
         if self.warm_up.is_some_and(|asked| asked > 0 && (asked != used.warm_up || starts_from_coefficients)) {
             let (kmeans, least_squares) = (given("init", Init::Kmeans.name()), solver(Solver::ProjectedLs));
-            return refuse("warm_up", format!("only {kmeans} with {hals} or {least_squares} has a warm-up; choose these"));
+            return refuse(
+                "warm_up",
+                format!("only {kmeans} with {hals} or {least_squares} has a warm-up; choose these"),
+            );
         }
         Ok(())
     }

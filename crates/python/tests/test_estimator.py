@@ -169,7 +169,11 @@ def test_a_model_of_a_fit_can_be_fitted_again_to_the_same_bits(X, options):
         ({"penalty": 0.1, "solver": "mu"}, ValueError, "penalty: only solver=hals has a penalty"),
         ({"relaxation": 0.3}, ValueError, "relaxation: only solver=projected-ls moves features beyond"),
         ({"sweeps": 3, "preset": "paper"}, ValueError, "sweeps: solver=paper updates the coefficients once"),
-        ({"warm_up": 3, "init": "svd"}, ValueError, "warm_up: only init=kmeans with solver=hals or solver=projected-ls"),
+        (
+            {"warm_up": 3, "init": "svd"},
+            ValueError,
+            "warm_up: only init=kmeans with solver=hals or solver=projected-ls",
+        ),
         ({"warm_up": 3, "init": np.ones((300, 5))}, ValueError, "warm_up: only init=kmeans"),
         ({"runs": 3, "tol": 0.1}, ValueError, "tol: each of 3 runs has the same number of iterations, which max_iter"),
         ({"n_components": None}, TypeError, "n_components=None: a whole number"),

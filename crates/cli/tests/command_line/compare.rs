@@ -279,6 +279,9 @@ fn the_links_over_several_ranks_are_written_as_json_and_as_a_page() {
     );
     unmix(&[&args[..], &["--force"]].concat()).expect(0);
     let notes = files.write("notes.json", "years of work");
-    files.refused(&["compare", &fits[0], &fits[1], "--graph", &notes, "--force"], &["notes.json", "not a file of links"]);
+    files.refused(
+        &["compare", &fits[0], &fits[1], "--graph", &notes, "--force"],
+        &["notes.json", "not a file of links"],
+    );
     assert_eq!(std::fs::read(&notes).expect("read"), b"years of work");
 }

@@ -74,7 +74,9 @@ def numbers_of(given: Any, name: str) -> tuple[NDArray[Any], str]:
         )
     if isinstance(given, Mapping):
         parts = ", ".join(map(repr, given))
-        raise TypeError(f"{name} has several parts ({parts}); give one of them, such as {name}[{next(iter(given), '')!r}]")
+        raise TypeError(
+            f"{name} has several parts ({parts}); give one of them, such as {name}[{next(iter(given), '')!r}]"
+        )
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(given, torch.Tensor):
         return _of_torch(torch, given, name)
@@ -101,9 +103,13 @@ def _of_torch(torch: Any, tensor: Any, name: str) -> tuple[NDArray[Any], str]:
         raise TypeError(f"{name}: Sparse data was passed, but dense data is required. Use '.to_dense()' on the tensor.")
     tensor = tensor.detach()
     if tensor.device.type == "meta":
-        raise ValueError(f"{name}: the tensor is on the device meta, where it has a shape and no numbers; load its numbers")
+        raise ValueError(
+            f"{name}: the tensor is on the device meta, where it has a shape and no numbers; load its numbers"
+        )
     if tensor.is_quantized:
-        raise TypeError(f"{name}: numbers are needed, but these are quantized ({tensor.dtype}); give {name}.dequantize()")
+        raise TypeError(
+            f"{name}: numbers are needed, but these are quantized ({tensor.dtype}); give {name}.dequantize()"
+        )
     if tensor.device.type != "cpu":
         _log.warn("%s: %d bytes are copied from %s to the host", name, tensor.nbytes, tensor.device)
         tensor = tensor.cpu()
