@@ -194,6 +194,18 @@ def test_activations_become_an_array(X):
     assert (np.asarray(unmix.Activations(X)) == X).all()
 
 
+def test_an_index_that_activations_do_not_take_is_refused_with_what_they_take(X):
+    acts = unmix.Activations(X)
+    for index in ([1, 2], ..., (1, 2), 1.0, np.ones(300, bool)):
+        with pytest.raises(TypeError, match="a number or a slice is needed; np.asarray"):
+            acts[index]
+    with pytest.raises(IndexError, match="there is no row 300: the activations have rows 0 to 299"):
+        acts[300]
+    with pytest.raises(IndexError, match="only a step of 1"):
+        acts[::2]
+    assert sum(1 for _ in acts) == 300 and (acts[np.int64(-300)] == X[0]).all()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory of the process is read from /proc")
 def test_an_array_that_is_in_memory_already_does_not_count_as_memory_of_the_fit(caplog):
     X = np.random.default_rng(0).normal(size=(40_000, 1000)).astype(np.float32)
