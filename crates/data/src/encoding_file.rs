@@ -8,7 +8,7 @@ use unmix::{DenseMatrix, Encoding};
 use crate::columns::Integers;
 use crate::finite::check_matrix;
 use crate::safetensors_writer::{TensorEntry, write_tensors};
-use crate::{Error, TokenColumns, write_file};
+use crate::{Error, OwnFile, TokenColumns, check_own_file_target, write_file};
 
 /// Activations expressed by the features of a fit, and what they belong to.
 #[derive(Clone, Debug)]
@@ -23,6 +23,18 @@ pub struct EncodingRecord {
     pub fingerprint: String,
     /// Weight of the penalty on the coefficients.
     pub penalty: f64,
+}
+
+/// An encoding among other files. Its metadata are at its beginning.
+const OWN: OwnFile = OwnFile { name: "an encoding", mark: r#""format":"unmix-encoding""# };
+
+/// Checks whether an encoding may be written to `path`, before the long work rather than after it. With `force`, an earlier encoding may
+/// be replaced, and no other file.
+///
+/// # Errors
+/// As [`check_own_file_target`].
+pub fn check_encoding_target(path: impl AsRef<Path>, force: bool) -> Result<(), Error> {
+    check_own_file_target(path, force, &OWN)
 }
 
 /// Writes a safetensors file with `coefficients` f32 [n, K], `squared_residuals` and `squared_norms` f64 \[n\] (‖x −
@@ -131,5 +143,6 @@ mod tests {
             assert!(!path.exists(), "{i}");
         }
         write_encoding(&path, &good(), false).expect("written");
+        check_encoding_target(&path, true).expect("an encoding may be replaced");
     }
 }

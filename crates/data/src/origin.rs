@@ -57,6 +57,11 @@ impl Origin {
             .or_else(|| sites.map(|(own, other)| (quoted_name(own), quoted_name(other))))
     }
 
+    /// Whether both name a model, a layer and a site, and the same ones.
+    pub fn is_same_place(&self, other: &Origin) -> bool {
+        self == other && self.model.is_some() && self.layer.is_some() && self.site.is_some()
+    }
+
     /// The site, if it is known to be another one than the neurons of an MLP. `unmix.collect` writes `mlp_out` and `resid` for those.
     pub fn other_site(&self) -> Option<&str> {
         self.site.as_deref().filter(|site| ["mlp_out", "resid"].contains(site))

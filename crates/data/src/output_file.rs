@@ -1,7 +1,7 @@
 //! Single files that are either complete or not there at all.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use tempfile::TempPath;
@@ -11,6 +11,18 @@ use crate::durable::{fill, sync_folder};
 use crate::leftovers::settle;
 use crate::place::Place;
 use crate::staging::Staging;
+
+/// Most bytes of a file in which its mark is looked for.
+const HEAD_BYTES: u64 = 2048;
+
+/// What tells the files of one kind that unmix writes from all other files.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnFile {
+    /// What such a file is, as in "not a page that unmix wrote".
+    pub name: &'static str,
+    /// A text among the first 2,048 bytes of each of them.
+    pub mark: &'static str,
+}
 
 /// Writes the file `path`. It is built in a folder beside it, and gets its name once it is complete and on the disk.
 /// With `force`, an earlier file of that name is replaced. Devices and the like are never replaced. A symbolic link
@@ -43,13 +55,31 @@ pub fn write_file(
     }
 }
 
-/// Checks whether [`write_file`] to `path` would be allowed, before the long work rather than after it.
-///
-/// # Errors
-/// As [`write_file`] for a file that may not be written or replaced.
-pub fn check_file_target(path: impl AsRef<Path>, force: bool) -> Result<(), Error> {
+/// Checks whether [`write_file`] to `path` would be allowed.
+fn check_file_target(path: impl AsRef<Path>, force: bool) -> Result<(), Error> {
     // The best way to check permissions is to try. A staging folder that is dropped leaves nothing behind.
     begin(path.as_ref(), force).map(drop)
+}
+
+/// Checks whether [`write_file`] to `path` would be allowed, before the long work rather than after it. With `force`, nothing may be
+/// replaced but an earlier file of the same kind, or an empty file. So a mistyped path does not cost a file of somebody else, such as the
+/// activations themselves.
+///
+/// # Errors
+/// As [`write_file`] for a file that may not be written or replaced, and if the file is of another kind.
+pub fn check_own_file_target(path: impl AsRef<Path>, force: bool, own: &OwnFile) -> Result<(), Error> {
+    let path = path.as_ref();
+    check_file_target(path, force)?;
+    if !force || !path.is_file() {
+        return Ok(());
+    }
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+    read.map_err(|error| Error::io(path, "reading", error))?;
+    if head.is_empty() || String::from_utf8_lossy(&head).contains(own.mark) {
+        return Ok(());
+    }
+    Err(Error::NotReplaceable { path: path.to_owned(), found: format!("it is not {} that unmix wrote", own.name) })
 }
 
 /// The place of the file, and a folder beside it in which the file is built.
@@ -86,6 +116,25 @@ mod tests {
         check_file_target(&path, true).expect("allowed");
         write("three", true).expect("replaced");
         assert_eq!(fs::read_to_string(&path).expect("read"), "three");
+    }
+
+    #[test]
+    fn only_a_file_of_the_same_kind_or_an_empty_one_is_replaced_when_forced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.txt");
+        let own = OwnFile { name: "a note", mark: "a note of unmix" };
+        check_own_file_target(&path, true, &own).expect("nothing is there");
+        for (content, is_own) in [("", true), ("{a note of unmix}", true), ("years of work", false)] {
+            fs::write(&path, content).expect("written");
+            assert!(matches!(check_own_file_target(&path, false, &own), Err(Error::FileExists(_))), "{content}");
+            match check_own_file_target(&path, true, &own) {
+                Ok(()) => assert!(is_own, "{content}"),
+                Err(Error::NotReplaceable { found, .. }) => {
+                    assert!(!is_own && found == "it is not a note that unmix wrote", "{content}: {found}");
+                }
+                Err(other) => panic!("{content}: {other}"),
+            }
+        }
     }
 
     #[test]

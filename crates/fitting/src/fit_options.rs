@@ -104,17 +104,33 @@ impl SolverOptions {
         }
     }
 
-    /// Refuses options that contradict each other.
+    /// Refuses options that contradict each other, or that the fit would ignore. `starts_from_coefficients` says that coefficients are
+    /// given to start from.
     ///
     /// # Errors
     /// The message.
-    pub fn check(&self, wording: &Wording) -> Result<(), String> {
-        if self.penalty.is_some() && self.preset_builder(1).options(1).solver != Solver::Hals {
-            return Err(format!(
-                "{}: only {} has a penalty; choose that solver or leave it out",
-                (wording.name)("penalty"),
-                (wording.given)("solver", Solver::Hals.name())
-            ));
+    pub fn check(&self, starts_from_coefficients: bool, wording: &Wording) -> Result<(), String> {
+        let Wording { name, given } = wording;
+        let (used, solver) = (self.builder(1).options(1), |solver: Solver| given("solver", solver.name()));
+        let hals = solver(Solver::Hals);
+        let refuse = |option: &str, why: String| Err(format!("{}: {why} or leave it out", name(option)));
+        if self.penalty.is_some() && used.solver != Solver::Hals {
+            return refuse("penalty", format!("only {hals} has a penalty; choose that solver"));
+        }
+        if self.relaxation.is_some_and(|asked| asked != used.relaxation) {
+            let why = "moves features beyond the least-squares solution; choose that solver";
+            return refuse("relaxation", format!("only {} {why}", solver(Solver::ProjectedLs)));
+        }
+        if self.sweeps.is_some_and(|asked| asked != used.sweeps) {
+            let why = "updates the coefficients once in an iteration; choose another solver";
+            return refuse("sweeps", format!("{} {why}", solver(used.solver)));
+        }
+        if self.warm_up.is_some_and(|asked| asked > 0 && (asked != used.warm_up || starts_from_coefficients)) {
+            let (kmeans, least_squares) = (given("init", Init::Kmeans.name()), solver(Solver::ProjectedLs));
+            return refuse(
+                "warm_up",
+                format!("only {kmeans} with {hals} or {least_squares} has a warm-up; choose these"),
+            );
         }
         Ok(())
     }

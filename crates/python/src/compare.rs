@@ -27,10 +27,10 @@ fn compare(py: Python<'_>, first: Py<Text>, others: Vec<Py<Text>>, by: Option<&s
         let other = other.get();
         let (a, b) = (&first.as_fitted, &other.as_fitted);
         let Some(measure) = by.or_else(|| Measure::between(a, b)) else {
+            let [own, other] = Measure::neurons_in_words(a, b);
             return Err(PyValueError::new_err(format!(
-                "the features of one fit are over {} neurons, those of another over {}; only the features of one layer have \
-                 cosines. If the rows of both fits are the same tokens, compare their coefficients with by=\"correlation\"",
-                a.features.columns, b.features.columns
+                "the features of one fit are over {own}, those of another over {other}; only the features of one layer have \
+                 cosines. If the rows of both fits are the same tokens, compare their coefficients with by=\"correlation\""
             )));
         };
         let comparison = py.detach(|| Comparison::of(a, b, measure)).map_err(of_fits)?;

@@ -63,7 +63,7 @@ impl Options<'_> {
             debias: self.debias,
             no_revive: !self.revive,
         };
-        solver.check(&IN_ARGUMENTS).map_err(PyValueError::new_err)?;
+        solver.check(self.init_coefficients.is_some(), &IN_ARGUMENTS).map_err(PyValueError::new_err)?;
         check_runs(self.runs.unwrap_or(1), &solver, self.init_coefficients.is_some(), &IN_ARGUMENTS)
             .map_err(PyValueError::new_err)?;
         let init_coefficients = self.init_coefficients.as_ref().map(matrix_of);

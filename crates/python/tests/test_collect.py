@@ -141,6 +141,25 @@ def test_long_texts_are_truncated_and_counted(collect, caplog):
     assert "1 of 2 texts had more than max_length tokens" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([{"id": 0}, {"id": 1}], None),
+        ([{"id": "a"}, {"id": "b"}], None),
+        ([{}, {}], None),
+        ([{"id": 0}, {"id": 7}], "text 1 has the number 7 in its record"),
+        ([{"id": "1"}, {"id": "2"}], "text 0 has the number 1 in its record"),
+        ([{"id": 0, "Prompt_ID": 3}, {"id": 1, "Prompt_ID": 4}], "text 0 has the number 3 in its record"),
+    ],
+)
+def test_records_whose_numbers_are_not_those_of_the_prompts_are_told(collect, caplog, ids, expected):
+    collected = collect([{"text": "the cat", **numbers} for numbers in ids])
+    told = [record.getMessage() for record in caplog.records if "in its record" in record.getMessage()]
+    assert len(told) == (expected is not None)
+    if expected is not None:
+        assert expected in told[0] and str(collected.prompts) in told[0]
+
+
 def test_long_texts_are_split_into_windows_with_the_same_begin(collect, tiny_model, tiny_tokenizer):
     (text,) = texts_of([30])
     collected = collect([text, "the cat"], max_length=11, long_texts="split", dtype="float32", batch_size=2)

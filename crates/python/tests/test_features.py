@@ -129,6 +129,14 @@ def test_words_come_from_the_strings_of_activations(activations, demo_fit, token
     }
 
 
+def test_a_tokenizer_takes_no_strings_from_tokens_without_ids(vocabulary):
+    X = np.random.default_rng(0).normal(size=(60, 20))
+    strings = [f"word {row}" for row in range(60)]
+    named = unmix.fit(unmix.Activations(X, token_strings=strings), n_components=4, max_iter=5, device="cpu")
+    table = named.with_tokenizer(vocabulary).features()
+    assert table.words_from == "tokens" and table[0].words == named.features()[0].words
+
+
 def test_what_is_no_tokenizer_is_refused(fit, tmp_path):
     with pytest.raises(TypeError, match="int"):
         fit.with_tokenizer(3)

@@ -147,7 +147,7 @@ def test_rows_of_numbers_below_float32_are_refused_with_their_place(X):
     [
         (scipy.sparse.csr_matrix(np.eye(5)), TypeError, "Sparse data was passed, but dense data is required"),
         (np.ones(5), ValueError, "Expected 2D array, got 1D"),
-        (np.ones((2, 3, 4)), ValueError, "Expected 2D array, got 3D"),
+        (np.ones((2, 3, 4)), ValueError, r"Expected 2D array, got 3D.*array\.reshape\(-1, array\.shape\[-1\]\)"),
         (np.ones((0, 3)), ValueError, "0 sample"),
         (np.ones((3, 0)), ValueError, "0 feature"),
         (np.ones((3, 3), dtype=complex), ValueError, "Complex data not supported"),
@@ -156,6 +156,7 @@ def test_rows_of_numbers_below_float32_are_refused_with_their_place(X):
         ("missing.npy", OSError, "missing.npy"),
         ([], ValueError, r"X is \[\]; activations are an array"),
         (None, ValueError, "X is None; activations are an array"),
+        ({12: np.ones((5, 3)), 20: np.ones((5, 3))}, TypeError, r"X has several parts \(12, 20\); .* X\[12\]"),
         (["a.npy", [1.0, 2.0]], TypeError, "the list has paths and other things"),
         ([[1.0], [1.0, 2.0]], ValueError, "X: .* rows of the same length"),
     ],
@@ -191,6 +192,18 @@ def test_activations_have_columns_and_rows(X):
 
 def test_activations_become_an_array(X):
     assert (np.asarray(unmix.Activations(X)) == X).all()
+
+
+def test_an_index_that_activations_do_not_take_is_refused_with_what_they_take(X):
+    acts = unmix.Activations(X)
+    for index in ([1, 2], ..., (1, 2), 1.0, np.ones(300, bool)):
+        with pytest.raises(TypeError, match="a number or a slice is needed; np.asarray"):
+            acts[index]
+    with pytest.raises(IndexError, match="there is no row 300: the activations have rows 0 to 299"):
+        acts[300]
+    with pytest.raises(IndexError, match="only a step of 1"):
+        acts[::2]
+    assert sum(1 for _ in acts) == 300 and (acts[np.int64(-300)] == X[0]).all()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory of the process is read from /proc")

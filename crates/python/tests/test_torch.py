@@ -72,6 +72,15 @@ def test_sparse_and_wrongly_shaped_tensors_are_refused(torch, X):
         unmix.fit(X.to(torch.complex64), **SMALL)
 
 
+def test_tensors_whose_numbers_numpy_cannot_have_are_refused_with_what_to_give(torch, X):
+    with pytest.raises(TypeError, match=r"X: torch.float8_e4m3fn has no counterpart in numpy; give X.float\(\)"):
+        unmix.fit(X.to(torch.float8_e4m3fn), **SMALL)
+    with pytest.raises(TypeError, match=r"X: numbers are needed, but these are quantized .*X.dequantize\(\)"):
+        unmix.fit(torch.quantize_per_tensor(X, 0.1, 0, torch.qint8), **SMALL)
+    with pytest.raises(ValueError, match="X: the tensor is on the device meta"):
+        unmix.fit(X.to("meta"), **SMALL)
+
+
 def test_tensors_on_a_gpu_are_copied_with_a_word_about_it(torch, X, caplog):
     if not torch.cuda.is_available():
         pytest.skip("needs a GPU that torch knows")

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use unmix::{ActivationSource, DenseMatrix, Encoder, Solver};
-use unmix_data::{EncodingRecord, Fingerprinting, check_file_target, read_fit, write_encoding};
+use unmix_data::{EncodingRecord, Fingerprinting, check_encoding_target, read_fit, write_encoding};
 use unmix_fitting::{encode, warn_of_other_place};
 
 use crate::activation_args::{self, ChoiceArgs, left_out};
@@ -47,7 +47,7 @@ pub struct EncodeArgs {
     #[arg(long, short, value_name = "FILE")]
     pub out: PathBuf,
 
-    /// Replace an earlier file of that name
+    /// Replace an earlier encoding of that name
     #[arg(long)]
     pub force: bool,
 
@@ -66,7 +66,7 @@ pub struct EncodeArgs {
 
 /// Runs the command.
 pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
-    check_file_target(&args.out, args.force)?;
+    check_encoding_target(&args.out, args.force)?;
     let fit = read_fit(&args.fit)?;
     let file = if args.files.is_empty() {
         source::open(&args.fit, &fit, &[], &args.choice, "FILE")?.source

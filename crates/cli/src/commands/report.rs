@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use unmix_data::{FitRecord, PromptLabels, read_fit, write_file};
 use unmix_interpret::concepts::{prompt_concepts, wider_concepts};
+use unmix_interpret::links::Measure;
 use unmix_interpret::report::{BesideParts, MatchedFit, ReportParts, assemble, match_fits, render};
 use unmix_interpret::{Text, check_page_target, hierarchy, in_reading_order};
 
@@ -214,14 +215,15 @@ impl OtherFit {
 fn read_beside(dir: &Path, first: &FitRecord, args: &ReportArgs) -> Result<OtherFit, Failure> {
     let fit = in_reading_order(&read_fit(dir)?).into_owned();
     let (text, _) = read_text(&args.text, &fit, dir)?;
-    let sizes = |fit: &FitRecord| format!("{} tokens × {} neurons", fit.coefficients.rows, fit.features.columns);
     let Some(matched) = match_fits(first, &fit)? else {
+        let [other, own] = Measure::neurons_in_words(&fit, first);
         return Err(Failure::Usage(format!(
-            "--beside {}: its fit is over {}, that of {} over {}; give a fit over the same neurons, or over the same tokens",
+            "--beside {}: its fit is over {} tokens × {other}, that of {} over {} tokens × {own}; give a fit over the same neurons, \
+             or over the same tokens",
             dir.display(),
-            sizes(&fit),
+            fit.coefficients.rows,
             args.fit.display(),
-            sizes(first)
+            first.coefficients.rows
         )));
     };
     Ok(OtherFit { title: folder_name(dir), fit, text, matched })

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use unmix::FeatureStatistics;
-use unmix_data::{FitRecord, check_file_target, read_fit, write_file};
+use unmix_data::{FitRecord, OwnFile, check_own_file_target, read_fit, write_file};
 use unmix_interpret::{Hierarchy, HierarchyOptions, HierarchyWords, hierarchy, in_reading_order};
 
 use crate::engine;
@@ -39,7 +39,7 @@ pub struct TreeArgs {
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
-    /// Replace an earlier file of that name
+    /// Replace an earlier tree of that name
     #[arg(long)]
     pub force: bool,
 
@@ -80,10 +80,13 @@ impl HierarchyArgs {
     }
 }
 
+/// A tree among other files, as serde_json lays it out.
+const OWN: OwnFile = OwnFile { name: "a tree", mark: "{\n  \"options\": {\n    \"ranks\": [" };
+
 /// Runs the command.
 pub fn run(args: &TreeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Result<(), Failure> {
     if let Some(out) = &args.out {
-        check_file_target(out, args.force)?;
+        check_own_file_target(out, args.force, &OWN)?;
     }
     let record = read_fit(&args.fit)?;
     let fit = in_reading_order(&record);

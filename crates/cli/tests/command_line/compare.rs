@@ -239,6 +239,39 @@ fn fits_of_two_layers_are_compared_by_what_their_tokens_do() {
 }
 
 #[test]
+fn the_place_that_files_name_says_whether_features_have_cosines() {
+    let files = Files::new();
+    let options = ["-k", "3", "-p", "0.67"];
+    let all = files.fit(&files.activations("all.safetensors"), "all", &options);
+    let next = files.tensors("next.safetensors", &[("activations", &next_layer(), &[TOKENS, NEURONS])]);
+    let next = files.fit(&next, "next", &options);
+    let few = files.npy("few.npy", &values()[..TOKENS / 2 * NEURONS], NEURONS);
+    let few = files.fit(&few, "few", &options);
+    let is_of = |fit: &str, layer: u32| {
+        let record = format!("{fit}/run.json");
+        let mut run: Value = serde_json::from_slice(&std::fs::read(&record).expect("read")).expect("JSON");
+        run["input"]["origin"] = serde_json::json!({ "model": "m", "layer": layer, "site": "neurons" });
+        std::fs::write(&record, run.to_string()).expect("written");
+    };
+    is_of(&all, 4);
+    // Other numbers of the same tokens may be those of the same neurons, in another type.
+    is_of(&next, 4);
+    is_of(&few, 4);
+    for other in [&next, &few] {
+        assert_eq!(compared(&[&all, other])["compared_with"][0]["compared_by"], "cosine");
+    }
+    is_of(&next, 8);
+    is_of(&few, 8);
+    assert_eq!(compared(&[&all, &next])["compared_with"][0]["compared_by"], "correlation");
+    let page = files.path("page.html");
+    let words = ["24 neurons of layer 8", "24 neurons of layer 4"];
+    files.refused(&["compare", &all, &few], &[&words[..], &["--by correlation"]].concat());
+    files.refused(&["compare", &all, &few, "--page", &page], &words);
+    files.refused(&["report", &all, "--beside", &few, "--out", &page], &words);
+    assert_eq!(compared(&[&all, &few, "--by", "cosine"])["compared_with"][0]["compared_by"], "cosine");
+}
+
+#[test]
 fn the_links_over_several_ranks_are_written_as_json_and_as_a_page() {
     let files = Files::new();
     let file = files.activations("x.safetensors");
@@ -275,7 +308,13 @@ fn the_links_over_several_ranks_are_written_as_json_and_as_a_page() {
     let narrow = files.fit(&narrow, "narrow", &["-k", "2"]);
     files.refused(
         &["compare", &fits[0], &fits[1], &narrow, "--graph", &same],
-        &["narrow", "is over 4 and of other tokens"],
+        &["narrow", "is over 4 neurons and of other tokens"],
     );
     unmix(&[&args[..], &["--force"]].concat()).expect(0);
+    let notes = files.write("notes.json", "years of work");
+    files.refused(
+        &["compare", &fits[0], &fits[1], "--graph", &notes, "--force"],
+        &["notes.json", "not a file of links"],
+    );
+    assert_eq!(std::fs::read(&notes).expect("read"), b"years of work");
 }

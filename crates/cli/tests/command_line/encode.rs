@@ -170,9 +170,19 @@ fn an_earlier_file_is_replaced_only_when_forced() {
     let out = files.write("encoded.safetensors", "years of work");
     let args = ["encode", &fit, &file, "--out", &out, "--engine", "cpu", "-q"];
     files.refused(&args, &["encoded.safetensors", "already exists", "--force"]);
+    files.refused(&[&args[..], &["--force"]].concat(), &["encoded.safetensors", "not an encoding", "another place"]);
     assert_eq!(std::fs::read(&out).expect("read"), b"years of work");
-    unmix(&[&args[..], &["--force"]].concat()).expect(0);
-    assert_eq!(tensor(&out, "coefficients").0, [TOKENS, RANK]);
+    // The activations themselves are the file that is named by mistake.
+    let activations = std::fs::read(&file).expect("read");
+    let onto_itself = ["encode", &fit, &file, "--out", &file, "--engine", "cpu", "--force"];
+    files.refused(&onto_itself, &["will not be replaced", "not an encoding"]);
+    assert_eq!(std::fs::read(&file).expect("read"), activations);
+
+    std::fs::remove_file(&out).expect("removed");
+    unmix(&args).expect(0);
+    let cosines = [&args[..], &["--cosines", "--force"]].concat();
+    unmix(&cosines).expect(0);
+    assert_eq!(tensor(&out, "cosines").0, [TOKENS, RANK]);
     for force in [&[][..], &["--force"]] {
         let to = |out: &str, words: &[&str]| {
             files.refused(&[&["encode", &fit, &file, "--out", out][..], force].concat(), words);

@@ -88,7 +88,7 @@ fn pipes_and_devices_are_refused_at_once() {
 }
 
 #[test]
-fn impossible_options() {
+fn impossible_and_ignored_options() {
     let files = Files::new();
     let file = files.activations("x.safetensors");
     failed_fit(&files, &[&file, "--rank", "25"], 2, &["--rank 25", "120 tokens × 24 neurons", "1 to 24"]);
@@ -102,6 +102,20 @@ fn impossible_options() {
         2,
         &["--penalty", "--solver hals"],
     );
+    let start = files.tensors("start.safetensors", &[("start", &[1.0; 2 * TOKENS], &[TOKENS, 2])]);
+    for (ignored, needed) in [
+        ("--relaxation 0.3", "--solver projected-ls"),
+        ("--relaxation 3", "--solver projected-ls"),
+        ("--solver mu --relaxation 0.3", "--solver projected-ls"),
+        ("--preset paper --sweeps 3", "--solver paper"),
+        ("--solver mu --warm-up 3", "--init kmeans with --solver hals"),
+        ("--init random --warm-up 3", "--init kmeans with --solver hals"),
+        (&format!("--init-coefficients {start} --warm-up 3"), "--init kmeans with --solver hals"),
+    ] {
+        let option = ignored.rsplit(' ').nth(1).expect("an option");
+        let args = [&[file.as_str(), "--rank", "2"][..], &ignored.split(' ').collect::<Vec<_>>()].concat();
+        failed_fit(&files, &args, 2, &[&format!("{option}: "), needed, "or leave it out"]);
+    }
     failed_fit(&files, &[&file, "--rank", "2", "--init", "given"], 2, &["--init given", "--init-coefficients FILE"]);
     failed_fit(&files, &[&file, "--rank", "2", "--adapter", "x"], 2, &["--adapter x", "--engine cpu"]);
     failed_fit(&files, &[&file, "--rank", "2", "--such-flag"], 2, &["--such-flag"]);

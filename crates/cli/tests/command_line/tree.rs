@@ -143,7 +143,10 @@ fn the_file_of_a_tree_is_replaced_only_when_forced() {
     let out = files.write("tree.json", "years of work");
     let args = ["tree", &fit, "--out", &out, "--engine", "cpu", "-q"];
     files.refused(&args, &["tree.json", "already exists", "--force"]);
+    files.refused(&[&args[..], &["--force"]].concat(), &["tree.json", "not a tree", "another place"]);
     assert_eq!(std::fs::read(&out).expect("read"), b"years of work");
+    std::fs::remove_file(&out).expect("removed");
+    unmix(&args).expect(0);
     unmix(&[&args[..], &["--force"]].concat()).expect(0);
     let text = std::fs::read_to_string(&out).expect("read");
     assert!(serde_json::from_str::<Value>(&text).is_ok() && text.ends_with("}\n"));

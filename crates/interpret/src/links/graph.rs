@@ -4,7 +4,7 @@ use serde::Serialize;
 use unmix_data::FitRecord;
 
 use super::link::{Links, links};
-use super::measure::Measure;
+use super::measure::{Measure, other_neurons};
 use crate::fit_error::FitError;
 
 /// Fits in the order in which they are compared, and the links from each to the next.
@@ -58,15 +58,15 @@ pub struct NamedFit<'a> {
 impl FeatureGraph {
     /// The graph of some fits.
     ///
-    /// `measure` is how features are compared. Without it, [`Measure::between`] decides for each pair of neighbours, and
-    /// cosines are tried if it knows none.
+    /// `measure` is how features are compared. Without it, [`Measure::between`] decides for each pair of neighbours.
     ///
     /// # Errors
     /// If two neighbours cannot be compared.
     pub fn of(fits: &[NamedFit<'_>], measure: Option<Measure>) -> Result<FeatureGraph, FitError> {
         let neighbours = fits.iter().zip(fits.iter().skip(1));
         let linked = neighbours.map(|(first, second)| {
-            let measure = measure.or_else(|| Measure::between(first.record, second.record)).unwrap_or(Measure::Cosine);
+            let measure = measure.or_else(|| Measure::between(first.record, second.record));
+            let measure = measure.ok_or_else(|| other_neurons(first.record, second.record))?;
             Ok(links(&measure.similarities(first.record, second.record)?, measure))
         });
         Ok(FeatureGraph { links: linked.collect::<Result<_, FitError>>()?, fits: fits.iter().map(graph_fit).collect() })

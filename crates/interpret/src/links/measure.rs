@@ -20,16 +20,30 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// What is meaningful for two fits. The features of fits of the same activations have cosines. If the activations
-    /// differ while the token ids are the same, they are those of two layers, whose neurons have nothing to do with one
-    /// another: then coefficients have correlations. This holds as well if tokens were left out of one of them. Fits of other tokens are taken to be of the same neurons. `None` if
-    /// the fits have neither neurons nor tokens in common.
+    /// What is meaningful for two fits. Features over the same neurons have cosines: those of fits of the same activations, or of files
+    /// that name the same place in a model. If the activations differ while the token ids are the same, they are those of two layers,
+    /// whose neurons have nothing to do with one another: then coefficients have correlations. This holds as well if tokens were left
+    /// out of one of them. Fits of other tokens are taken to be of the same neurons, unless their files name different layers or sites.
+    /// `None` if the fits have neither neurons nor tokens in common.
     pub fn between(first: &FitRecord, second: &FitRecord) -> Option<Measure> {
-        let same_activations = first.run.input.fingerprint == second.run.input.fingerprint;
-        if !same_activations && have_known_tokens_in_common(first, second) {
+        let (a, b) = (&first.run.input, &second.run.input);
+        let same_activations = a.fingerprint == b.fingerprint;
+        let same_neurons = same_activations || a.origin.is_same_place(&b.origin);
+        if !same_neurons && have_known_tokens_in_common(first, second) {
             return Some(Measure::Correlation);
         }
-        (first.features.columns == second.features.columns).then_some(Measure::Cosine)
+        let other_neurons = !same_activations && a.origin.difference(&b.origin).is_some();
+        (first.features.columns == second.features.columns && !other_neurons).then_some(Measure::Cosine)
+    }
+
+    /// The neurons of two fits in words, for messages about fits that have no measure.
+    pub fn neurons_in_words(first: &FitRecord, second: &FitRecord) -> [String; 2] {
+        let places = first.run.input.origin.difference(&second.run.input.origin);
+        let of = |fit: &FitRecord, place: Option<String>| {
+            format!("{} neurons{}", fit.features.columns, place.map_or(String::new(), |place| format!(" of {place}")))
+        };
+        let (place, other) = places.unzip();
+        [of(first, place), of(second, other)]
     }
 
     /// The similarity of each feature of the first fit with each of the second, [A, B]. It is 0 for features that are
@@ -38,24 +52,19 @@ impl Measure {
     /// # Errors
     /// If the fits do not have in common what this measure needs.
     pub fn similarities(self, first: &FitRecord, second: &FitRecord) -> Result<DenseMatrix, FitError> {
-        let inconsistent = |what: &str, expected: String| {
-            FitError::from(Error::Inconsistent { what: what.to_owned(), found: shape(second), expected })
-        };
         match self {
-            Measure::Cosine if first.features.columns != second.features.columns => Err(inconsistent(
-                "the neurons of a fit",
-                format!("cosines need features over the same neurons, and the other fit is of {}", shape(first)),
-            )),
+            Measure::Cosine if first.features.columns != second.features.columns => Err(other_neurons(first, second)),
             Measure::Cosine => Ok(feature_cosines(&first.features, &second.features)?),
             Measure::Correlation => match common_coefficients(first, second) {
                 Some((a, b)) => Ok(cross_correlations(&a, &b)),
-                None => Err(inconsistent(
-                    "the tokens of a fit",
-                    format!(
+                None => Err(FitError::from(Error::Inconsistent {
+                    what: "the tokens of a fit".to_owned(),
+                    found: shape(second),
+                    expected: format!(
                         "correlations need the same tokens in the same order, and the other fit is of {}",
                         shape(first)
                     ),
-                )),
+                })),
             },
         }
     }
@@ -93,6 +102,13 @@ impl Measure {
             Measure::Correlation => "correlation",
         }
     }
+}
+
+/// What is wrong with the cosines of features over other neurons.
+pub(super) fn other_neurons(first: &FitRecord, second: &FitRecord) -> FitError {
+    let [own, found] = Measure::neurons_in_words(first, second);
+    let expected = format!("cosines need features over the same neurons, and the other fit is over {own}");
+    FitError::from(Error::Inconsistent { what: "the neurons of a fit".to_owned(), found, expected })
 }
 
 /// Number of features that are not zero.

@@ -1,15 +1,11 @@
 //! Where pages are written: an earlier page may be replaced, and no other file.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use unmix_data::{Error, check_file_target};
+use unmix_data::{Error, OwnFile, check_own_file_target};
 
-/// What the shell of every page says.
-const MARK: &str = r#"<meta name="generator" content="unmix">"#;
-/// The shell has it before the title, within so many bytes.
-const HEAD_BYTES: u64 = 2048;
+/// What the shell of every page says before the title.
+const OWN: OwnFile = OwnFile { name: "a page", mark: r#"<meta name="generator" content="unmix">"# };
 
 /// Checks whether a page may be written to `path`, before the long work rather than after it. With `force`, a page that unmix
 /// wrote may be replaced, and an empty file.
@@ -17,20 +13,7 @@ const HEAD_BYTES: u64 = 2048;
 /// # Errors
 /// If the file may not be written or replaced, or another file has that name.
 pub fn check_page_target(path: impl AsRef<Path>, force: bool) -> Result<(), Error> {
-    let path = path.as_ref();
-    check_file_target(path, force)?;
-    if force && path.is_file() {
-        let mut head = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
-        read.map_err(|source| Error::Io { path: path.to_owned(), action: "reading", source })?;
-        if !head.is_empty() && !String::from_utf8_lossy(&head).contains(MARK) {
-            return Err(Error::NotReplaceable {
-                path: path.to_owned(),
-                found: "it is not a page that unmix wrote".to_owned(),
-            });
-        }
-    }
-    Ok(())
+    check_own_file_target(path, force, &OWN)
 }
 
 #[cfg(test)]

@@ -71,7 +71,8 @@ class FitText(abc.ABC):
         ----------
         tokenizer : object
             A tokenizer of transformers or tokenizers, a path of ``tokenizer.json`` or ``vocab.json`` (or of the folder
-            that holds the first), a list of strings by token id, or a dict from string to id.
+            that holds the first), a list of strings by token id, or a dict from string to id. Of a fit without token ids
+            it only gives words to :meth:`lens`, and tokens keep the strings of the activations, if they had any.
 
         Returns
         -------
@@ -90,7 +91,8 @@ class FitText(abc.ABC):
         >>> fit.with_tokenizer(tokenizer).features(top=1).words_from
         'vocabulary'
         """
-        fit = type(self)(self._native, None, tokenizer, self.name)
+        strings = None if "token_ids" in self.columns else self.token_strings
+        fit = type(self)(self._native, strings, tokenizer, self.name)
         # A tokenizer that cannot be read is refused here rather than later.
         _ = fit._text
         return fit

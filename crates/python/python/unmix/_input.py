@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,11 @@ def memory_of(given: Any, *, name: str = "X") -> tuple[NDArray[Any], str]:
     if given is None or (isinstance(given, (list, tuple)) and not given):
         raise ValueError(f"{name} is {given!r}; activations are an array [n, d], or the path or paths of files")
     array, element = numbers_of(given, name)
+    if array.ndim > 2:
+        raise ValueError(
+            f"{name}: Expected 2D array, got {array.ndim}D array instead, of shape {array.shape}. Leave out padding, and give a row "
+            "for each token: array.reshape(-1, array.shape[-1]) for a batch of sequences without padding"
+        )
     if array.ndim != 2:
         advice = "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) if it contains a single sample"
         raise ValueError(
@@ -67,6 +72,11 @@ def numbers_of(given: Any, name: str) -> tuple[NDArray[Any], str]:
         raise TypeError(
             f"{name}: Sparse data was passed, but dense data is required. Use '.toarray()' to convert to a dense numpy array."
         )
+    if isinstance(given, Mapping):
+        parts = ", ".join(map(repr, given))
+        raise TypeError(
+            f"{name} has several parts ({parts}); give one of them, such as {name}[{next(iter(given), '')!r}]"
+        )
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(given, torch.Tensor):
         return _of_torch(torch, given, name)
@@ -92,6 +102,14 @@ def _of_torch(torch: Any, tensor: Any, name: str) -> tuple[NDArray[Any], str]:
     if tensor.layout != torch.strided:
         raise TypeError(f"{name}: Sparse data was passed, but dense data is required. Use '.to_dense()' on the tensor.")
     tensor = tensor.detach()
+    if tensor.device.type == "meta":
+        raise ValueError(
+            f"{name}: the tensor is on the device meta, where it has a shape and no numbers; load its numbers"
+        )
+    if tensor.is_quantized:
+        raise TypeError(
+            f"{name}: numbers are needed, but these are quantized ({tensor.dtype}); give {name}.dequantize()"
+        )
     if tensor.device.type != "cpu":
         _log.warn("%s: %d bytes are copied from %s to the host", name, tensor.nbytes, tensor.device)
         tensor = tensor.cpu()
@@ -99,6 +117,8 @@ def _of_torch(torch: Any, tensor: Any, name: str) -> tuple[NDArray[Any], str]:
     tensor = tensor.resolve_neg()
     if tensor.dtype == torch.bfloat16:
         return _contiguous(tensor.view(torch.int16).numpy().view(np.uint16)), "bf16"
+    if tensor.dtype.is_floating_point and tensor.dtype.itemsize == 1:
+        raise TypeError(f"{name}: {tensor.dtype} has no counterpart in numpy; give {name}.float()")
     return _numeric(tensor.numpy(), name)
 
 

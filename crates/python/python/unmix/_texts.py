@@ -21,6 +21,8 @@ class Text(NamedTuple):
 
     text: str
     fields: dict[str, Any]
+    # The number that the record gives to its prompt, if any.
+    own_number: int | None = None
 
 
 def read_texts(texts: Texts, text_key: str) -> Iterator[Text]:
@@ -97,8 +99,11 @@ def _of_record(record: Any, text_key: str, place: str) -> Text:
     text = record[text_key]
     if not isinstance(text, str):
         raise TypeError(f"{place}: {text_key!r} is of type {type(text).__name__}, not a string")
+    names = (*NUMBERS, "id", "ids")
+    numbers = [str(record[key]) for name in names for key in record if str(key).lower() == name]
+    own_number = next((int(number) for number in numbers if number.isdecimal()), None)
     others = {str(key): value for key, value in record.items() if key != text_key and str(key).lower() not in NUMBERS}
-    return Text(_checked(text, place), {key: value for key, value in others.items() if _is_plain(value)})
+    return Text(_checked(text, place), {key: value for key, value in others.items() if _is_plain(value)}, own_number)
 
 
 def _checked(text: str, place: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -123,7 +124,15 @@ class Activations:
             if step != 1:
                 raise IndexError(f"rows {rows}: only a step of 1 is possible")
             return self._native.rows(start, max(start, stop))
-        row = range(len(self))[rows]
+        try:
+            row = operator.index(rows)
+        except TypeError:
+            raise TypeError(
+                f"rows {rows!r}: a number or a slice is needed; np.asarray(activations) takes any index of numpy"
+            ) from None
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"there is no row {row}: the activations have rows 0 to {len(self) - 1}")
+        row %= len(self)
         return self._native.rows(row, row + 1)[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

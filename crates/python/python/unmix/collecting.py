@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from ._collection_run import Run
 from ._manifest import Manifest
 from ._sequences import Encoder, PaddingSide
 from ._shard_file import DTYPES, write_whole
-from ._texts import Texts, read_texts
+from ._texts import Text, Texts, read_texts
 from .collection import Collection
 from .models import adapt
 
@@ -169,12 +169,13 @@ def collect(
         long_texts=long_texts,
         vocabulary_size=adapter.vocabulary_size,
     )
-    read, folder = read_texts(texts, text_key), Path(out)
+    renumbered: list[tuple[int, int]] = []
+    read, folder = _renumbering(read_texts(texts, text_key), renumbered), Path(out)
     with in_use(folder, manifest, resume) as manifest:
         write_whole(folder / file_name, vocabulary)
         Run(adapter, encoder, folder, manifest).go(read, progress)
     collection = Collection(folder, manifest)
-    _report(collection)
+    _report(collection, renumbered)
     return collection
 
 
@@ -211,7 +212,23 @@ def _check_choice(name: str, value: str, known: Iterable[str]) -> None:
         raise ValueError(f"{name} is {value!r}; it is one of {', '.join(map(repr, known))}")
 
 
-def _report(collection: Collection) -> None:
+def _renumbering(texts: Iterator[Text], renumbered: list[tuple[int, int]]) -> Iterator[Text]:
+    """The texts. The first one whose record gives it another number than its place is noted, with both."""
+    for number, text in enumerate(texts):
+        if not renumbered and text.own_number not in (None, number):
+            renumbered.append((number, text.own_number))
+        yield text
+
+
+def _report(collection: Collection, renumbered: list[tuple[int, int]]) -> None:
+    for number, own in renumbered:
+        _log.warning(
+            "text %d has the number %d in its record. Prompts have the numbers of the texts, from 0, so labels by the numbers of the "
+            "records would go to other prompts; take the labels from %s",
+            number,
+            own,
+            collection.prompts,
+        )
     if collection.truncated:
         _log.warning(
             "%d of %d texts had more than max_length tokens, and their ends were left out",

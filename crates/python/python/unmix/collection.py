@@ -65,7 +65,7 @@ class Collection(Mapping[int, "Activations"]):
         from .activations import Activations
 
         if layer not in self.layers:
-            raise KeyError(f"layer {layer} was not collected; there are {', '.join(map(str, self.layers))}")
+            raise KeyError(f"layer {layer!r} was not collected; there are {', '.join(map(str, self.layers))}")
         activations = Activations(self.path / f"layer-{layer}")
         texts = self._token_texts
         activations.token_strings = [

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use unmix_data::write_file;
+use unmix_data::{OwnFile, write_file};
 use unmix_interpret::links::{FeatureGraph, Measure, NamedFit, render};
 
 use super::fit::Fit;
@@ -10,6 +10,9 @@ use crate::failure::Failure;
 
 /// Words that name a feature.
 const WORDS: usize = 5;
+
+/// Links as JSON among other files, as serde_json lays them out.
+pub const OWN: OwnFile = OwnFile { name: "a file of links", mark: "{\n  \"fits\": [\n    {\n      \"name\": " };
 
 /// Where the links are written.
 pub struct Targets<'a> {
@@ -31,14 +34,15 @@ impl Targets<'_> {
         let is_apart = |a: &Fit<'_>, b: &Fit<'_>| measure.is_none() && Measure::between(&a.record, &b.record).is_none();
         let apart = fits.iter().zip(fits.iter().skip(1)).find(|(first, second)| is_apart(first, second));
         match apart {
-            Some((first, second)) if !self.is_none() => Err(Failure::Usage(format!(
-                "--page, --graph: {} is over {} neurons, and {}, which follows it, is over {} and of other tokens; give fits \
-                 in an order in which neighbours have the neurons or the tokens in common",
-                first.path.display(),
-                first.record.features.columns,
-                second.path.display(),
-                second.record.features.columns
-            ))),
+            Some((first, second)) if !self.is_none() => {
+                let [own, next] = Measure::neurons_in_words(&first.record, &second.record);
+                Err(Failure::Usage(format!(
+                    "--page, --graph: {} is over {own}, and {}, which follows it, is over {next} and of other tokens; give fits \
+                     in an order in which neighbours have the neurons or the tokens in common",
+                    first.path.display(),
+                    second.path.display()
+                )))
+            }
             _ => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use unmix_data::check_file_target;
+use unmix_data::check_own_file_target;
 use unmix_interpret::check_page_target;
 use unmix_interpret::links::Measure;
 
@@ -74,7 +74,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "FILE")]
     pub graph: Option<PathBuf>,
 
-    /// Replace earlier files of these names
+    /// Replace an earlier page and earlier links of these names
     #[arg(long)]
     pub force: bool,
 }
@@ -110,7 +110,7 @@ pub fn run(args: &CompareArgs, shared: &SharedArgs) -> Result<(), Failure> {
         check_page_target(page, args.force)?;
     }
     if let Some(graph) = &args.graph {
-        check_file_target(graph, args.force)?;
+        check_own_file_target(graph, args.force, &graph::OWN)?;
     }
     if let (Some(page), Some(graph)) = (&args.page, &args.graph)
         && place(page) == place(graph)

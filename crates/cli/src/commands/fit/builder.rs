@@ -23,12 +23,12 @@ pub fn check(args: &NewFitArgs, solver: &SolverArgs) -> Result<(), Failure> {
         let name = init.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         return Err(Failure::Usage(format!("--init {name}: contradicts --init-coefficients; leave out one of them")));
     }
-    check_solver(solver)
+    check_solver(solver, args.init_coefficients.is_some())
 }
 
-/// Refuses options of the solver that contradict each other.
-pub fn check_solver(args: &SolverArgs) -> Result<(), Failure> {
-    args.options().check(&IN_FLAGS).map_err(Failure::Usage)
+/// Refuses options of the solver that contradict each other, or that the fit would ignore.
+pub fn check_solver(args: &SolverArgs, starts_from_coefficients: bool) -> Result<(), Failure> {
+    args.options().check(starts_from_coefficients, &IN_FLAGS).map_err(Failure::Usage)
 }
 
 /// The options as a fit of activations with this number of tokens takes them.

@@ -49,17 +49,17 @@ pub struct SolverArgs {
     pub ridge: Option<f64>,
 
     /// Updates of the coefficients in each iteration; the first one after a warm-up has twice as many [default: 2, or 4
-    /// with --solver mu]
+    /// with --solver mu; always 1 with --solver paper]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Solver")]
     pub sweeps: Option<u32>,
 
     /// How far the features are moved beyond the least-squares solution before they are cut, as a share of the step
-    /// that leads to it; below 1 [default: 0.4 with --solver projected-ls, else 0]
+    /// that leads to it; below 1; for --solver projected-ls [default: 0.4]
     #[arg(long, value_name = "SHARE", value_parser = at_least_zero, allow_negative_numbers = true, help_heading = "Solver")]
     pub relaxation: Option<f64>,
 
-    /// Iterations on a sample of the tokens before the first one over all of them [default: 8 with --init
-    /// kmeans and --solver hals or projected-ls, if there are at least 75 tokens for each feature]
+    /// Iterations on a sample of the tokens before the first one over all of them, for --init kmeans with --solver hals or
+    /// projected-ls; there are none with fewer than 75 tokens for each feature [default: 8]
     #[arg(long, value_name = "N", help_heading = "Solver")]
     pub warm_up: Option<u32>,
 

@@ -99,7 +99,7 @@ pub fn run(args: &SweepArgs, shared: &SharedArgs, reporter: &mut Reporter) -> Re
 
 /// Refuses options that contradict each other.
 fn check(args: &SweepArgs) -> Result<(), Failure> {
-    check_solver(&args.solver)?;
+    check_solver(&args.solver, false)?;
     if args.solver.init == Some(InitOption::Given) {
         return Err(Failure::Usage(
             "--init given: the fits of a sweep start from their seeds; choose another start or leave it out".to_owned(),
