@@ -78,8 +78,8 @@ impl<'a> Fit<'a> {
         Ok(Fit::all(engine, activations, &distribution, io, allocation, measured, beginnings))
     }
 
-    /// Begins fits of the same activations and the same shape anew, in the buffers of `fits`, which must not be fewer. Their samples must not be
-    /// copies. Memory that is used again costs less than memory that the system has to give.
+    /// Begins other fits of the same activations in the buffers of `fits`. They have the same shape, and there are at most as many. Samples must not
+    /// be copies. Memory that is used again costs less than memory that the system has to give.
     pub fn begin_again(mut fits: Vec<Self>, beginnings: Vec<Beginning>) -> Result<Vec<Self>, Error> {
         fits[0].io.clear()?;
         fits.truncate(beginnings.len());
