@@ -196,6 +196,15 @@ def test_impossible_parameters_are_refused_by_their_names(X, options, error, mes
     assert "--" not in str(refused.value)
 
 
+def test_activations_with_columns_of_tokens_have_no_names_of_neurons(X):
+    expected, rows = model().fit(X), len(X)
+    for acts in (unmix.Activations(X), unmix.Activations(X, token_ids=range(rows), prompt_ids=[0] * rows)):
+        fitted = model().fit(acts)
+        assert not hasattr(fitted, "feature_names_in_") and (fitted.components_ == expected.components_).all()
+        assert (model().fit_transform(acts) == expected.result_.coefficients).all()
+        assert (fitted.transform(acts) == expected.transform(X)).all() and fitted.score(acts) == expected.score(X)
+
+
 def test_defaults_are_those_of_the_engine():
     assert unmix.default_options(1536) == unmix.default_options(1536, **unmix.SemiNMF().get_params())
     assert unmix.default_options(1536)["sparsity"] * 1536 == pytest.approx(140)

@@ -87,6 +87,12 @@ def test_nothing_is_printed_unless_asked(X, capfd, device):
     assert capfd.readouterr() == ("", "")
 
 
+def test_warnings_reach_a_user_who_has_not_set_up_logging():
+    program = "import numpy as np, unmix; unmix.fit(np.zeros((50, 5)), n_components=2, device='cpu')"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("", "all activations are zero, so the features stand for nothing\n")
+
+
 def test_the_log_of_the_engine_is_pythons(X, caplog):
     with caplog.at_level(logging.INFO, logger="unmix"):
         unmix.fit(X, n_components=8, device="cpu", max_iter=3)

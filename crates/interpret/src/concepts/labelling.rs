@@ -33,7 +33,8 @@ impl Labelling {
     /// nothing in particular, whatever their parent is.
     ///
     /// If the file does not say which half a prompt belongs to, every other prompt of a concept is for choosing,
-    /// beginning with the first. The halves are the same at both levels.
+    /// beginning with the one of the least number. The halves are the same at both levels. The order of the labels means nothing if they
+    /// have ids.
     ///
     /// # Errors
     /// If a prompt has no label; if all prompts have the same one; if `level` is [`ConceptLevel::Parent`] and there are no
@@ -46,11 +47,9 @@ impl Labelling {
     ) -> Result<Labelling, ConceptError> {
         let refuse = |problem: String| Err(ConceptError::Labels { path: labels.path().to_owned(), problem });
         let entries = labels.entries(prompt_ids)?;
-        let mut present = entries.clone();
-        present.sort_unstable();
-        present.dedup();
-        let number: BTreeMap<usize, u32> = present.iter().copied().zip(0..).collect();
-        let prompts: Vec<_> = present.iter().map(|&entry| labels.label(entry)).collect();
+        let present: BTreeMap<i64, usize> = prompt_ids.iter().copied().zip(entries).collect();
+        let number: BTreeMap<i64, u32> = present.keys().copied().zip(0..).collect();
+        let prompts: Vec<_> = present.values().map(|&entry| labels.label(entry)).collect();
 
         if level == ConceptLevel::Parent && prompts.iter().all(|label| label.parent.is_none()) {
             return refuse(
@@ -92,7 +91,7 @@ impl Labelling {
                     .to_owned(),
             );
         }
-        let prompt_of_row = entries.iter().map(|entry| number[entry]).collect();
+        let prompt_of_row = prompt_ids.iter().map(|prompt| number[prompt]).collect();
         Ok(Labelling { level, concepts, groups, choosing, prompt_of_row })
     }
 

@@ -23,6 +23,23 @@ fn neither_the_scale_of_a_feature_nor_of_the_activations_matters() {
 }
 
 #[test]
+fn labels_with_ids_mean_the_same_in_any_order() {
+    let case = Case::new(4, "neutral");
+    let mut entries: Vec<_> = case
+        .concepts
+        .iter()
+        .enumerate()
+        .map(|(id, concept)| serde_json::json!({"id": id, "concept": concept}))
+        .collect();
+    entries.reverse();
+    let reversed = labels(&serde_json::to_string(&entries).expect("JSON"));
+    let labelling = labelling(&reversed, &case.prompt_ids).expect("a labelling");
+    assert_eq!(labelling.choosing(), case.labelling().choosing());
+    let found = concept_scores(&case.source(), &labelling, &case.features, None, 20, 7).expect("scores");
+    assert_eq!(found, scores(&case));
+}
+
+#[test]
 fn the_order_of_prompts_does_not_matter_where_halves_are_given() {
     let case = &Case::new(4, "neutral");
     let count = case.concepts.len();

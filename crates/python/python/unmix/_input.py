@@ -190,7 +190,12 @@ def _check_range(wide: NDArray[Any], narrow: NDArray[np.float32], start: int, na
 def feature_names_of(given: Any) -> NDArray[np.object_] | None:
     """The names of the columns, if they are strings, as scikit-learn takes them from a data frame."""
     columns = getattr(given, "columns", None)
-    if columns is None or (not hasattr(given, "__array__") and not hasattr(given, "__dataframe__")):
+    # The columns of Activations are those of its tokens, by name.
+    if (
+        columns is None
+        or isinstance(columns, Mapping)
+        or (not hasattr(given, "__array__") and not hasattr(given, "__dataframe__"))
+    ):
         return None
     names = np.asarray(columns, dtype=object)
     kinds = {isinstance(column, str) for column in names}

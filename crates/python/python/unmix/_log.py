@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from . import _unmix
 
 _logger = logging.getLogger("unmix")
-_logger.addHandler(logging.NullHandler())
 
 
 def warn(message: str, *arguments: object) -> None:
