@@ -1,7 +1,7 @@
 // Coordinate descent (HALS; Cichocki and Phan 2009) on the coefficients, with a penalty on each token's sum. It goes
 // over the features k in ascending order, `sweeps` times, and always uses the newest y:
 //   y_ik = max(0, y_ik + (P_ik - penalty |x_i| - sum_l y_il Q_lk) / Q_kk), and 0 if Q_kk = 0.
-// With `scaled`, y_ik = scales_k y_ik before that. With `inner`, <Y, P> afterwards.
+// Only coefficients above `least` move, and the others become 0: with 0, zeros stay zero. With `scaled`, y_ik = scales_k y_ik before that. With `inner`, <Y, P> afterwards.
 // projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], scales [K], coefficients Y
 // [rows, K], partials: 256 pairs (high, low) as in `inner_product`.
 //
@@ -29,6 +29,7 @@ struct Params {
     gram_stride: u32,
     sweeps: u32,
     penalty: f32,
+    least: f32,
     scaled: u32,
     inner: u32,
     zero: u32,
@@ -159,7 +160,7 @@ fn inverse_of(q: f32) -> f32 {
 // The steps of coefficients y >= 0 of a feature, which must not take them below zero. NaN takes them to zero.
 fn steps_of(residual: Items, y: Items, inverse: f32) -> Items {
     let step = residual * inverse;
-    return select(-y, step, (step > -y) & (Items(inverse) > Items(0.0)));
+    return select(-y, step, (step > -y) & (y > Items(params.least)) & (Items(inverse) > Items(0.0)));
 }
 
 // The steps of four features, one after the other. They take the place of the coefficients in the tile, and the new

@@ -49,7 +49,11 @@ fn on(c: &mut Criterion, name: &str, engine: &dyn Engine, shape: Shape) {
             coefficients: y,
             inner: o.inner,
         };
-        hals_coefficients(r, &operands, Sweeps { count: 2, penalty: 0.0, inner: InnerSum::Started });
+        hals_coefficients(
+            r,
+            &operands,
+            Sweeps { count: 2, penalty: 0.0, keeps_zeros: false, inner: InnerSum::Started },
+        );
     });
     bench("multiplicative_update", &|r| {
         multiplicative_update(r, o.projections, o.feature_gram, y, o.previous, 1e-6, 0.0);

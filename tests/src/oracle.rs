@@ -89,15 +89,16 @@ pub fn solve(a: &Dense, b: &Dense) -> Dense {
     Dense::from_fn(n, columns, |i, j| right.at(i, j) / left.at(i, i))
 }
 
-/// Sweeps of coordinate descent on Y with penalties λᵢ, token by token and feature by feature.
-pub fn hals_coefficients(p: &Dense, q: &Dense, y: &Dense, lambda: &[f64], sweeps: usize) -> Dense {
+/// Sweeps of coordinate descent on Y with penalties λᵢ, token by token and feature by feature. If `keeps_zeros`, coefficients of zero stay zero.
+pub fn hals_coefficients(p: &Dense, q: &Dense, y: &Dense, lambda: &[f64], sweeps: usize, keeps_zeros: bool) -> Dense {
     let mut y = y.clone();
     for i in 0..y.rows {
         for _ in 0..sweeps {
             for k in 0..y.columns {
                 let gradient: f64 =
                     (0..y.columns).map(|l| y.at(i, l) * q.at(k, l)).sum::<f64>() + lambda[i] - p.at(i, k);
-                let new = if q.at(k, k) > 0.0 { (y.at(i, k) - gradient / q.at(k, k)).max(0.0) } else { 0.0 };
+                let moves = q.at(k, k) > 0.0 && (!keeps_zeros || y.at(i, k) > 0.0);
+                let new = if moves { (y.at(i, k) - gradient / q.at(k, k)).max(0.0) } else { 0.0 };
                 y.values[i * y.columns + k] = new;
             }
         }

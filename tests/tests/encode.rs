@@ -2,7 +2,7 @@
 
 use unmix::{CpuEngine, DenseMatrix, ElementType, Encoder, Engine, Error, SemiNmf};
 use unmix_data::RowRange;
-use unmix_tests::{Dense, engines, gpu_engines, oracle, relative_difference};
+use unmix_tests::{Dense, engines, gpu_engines, oracle, planted, relative_difference};
 
 /// Nonnegative least squares of each token by coordinate descent in f64, until nothing moves.
 fn encode(x: &Dense, z: &Dense, alpha: f64) -> Dense {
@@ -70,6 +70,40 @@ fn the_tokens_of_a_fit_are_encoded_as_well_as_the_fit_did() {
         let gain = fit.summary.relative_error - encoding.relative_error();
         assert!((-1e-6..0.05).contains(&gain), "{engine:?}: {gain}");
         assert!(encoding.largest_change <= 1e-5 && encoding.sweeps < 1000);
+    }
+}
+
+#[test]
+fn the_penalty_chooses_the_features_of_a_token_and_least_squares_their_coefficients() {
+    let (x, z) = (Dense::random(11, 90, 33, ElementType::F32), Dense::random(12, 8, 33, ElementType::F32));
+    let q = oracle::product(&z, &z.transposed());
+    for engine in engines() {
+        let activations = engine.load(&x.to_activations(ElementType::F32)).expect("loaded");
+        let encoder = Encoder::new(features(&z)).penalty(0.08).unshrink(true).tolerance(1e-7);
+        let chosen = encoder.clone().unshrink(false).encode(engine.as_ref(), &activations).expect("encoded");
+        let found = encoder.encode(engine.as_ref(), &activations).expect("encoded");
+        assert!(found.relative_error() < chosen.relative_error(), "{engine:?}");
+        let y = Dense { rows: 90, columns: 8, values: found.coefficients.values.iter().map(|&y| y.into()).collect() };
+        let (p, yq) = (oracle::product(&x, &z.transposed()), oracle::product(&y, &q));
+        for (at, (&chosen, &found)) in chosen.coefficients.values.iter().zip(&found.coefficients.values).enumerate() {
+            assert!(found >= 0.0 && (chosen > 0.0 || found == 0.0), "{engine:?}: {chosen} to {found} at {at}");
+            let slope = p.values[at] - yq.values[at];
+            assert!(found == 0.0 || slope.abs() < 1e-3, "{engine:?}: {found} with slope {slope} at {at}");
+        }
+    }
+}
+
+#[test]
+fn the_tokens_of_a_fit_are_encoded_with_few_other_features() {
+    let x = planted(13, 300, 40, 6, ElementType::F32);
+    for engine in engines() {
+        let activations = engine.load(&x.to_activations(ElementType::F32)).expect("loaded");
+        let fit = SemiNmf::new(6).sparsity(0.3).unshrink(true).fit(engine.as_ref(), &activations).expect("fitted");
+        let encoder = Encoder::new(fit.features).penalty(fit.summary.options.penalty).unshrink(true);
+        let encoding = encoder.encode(engine.as_ref(), &activations).expect("encoded");
+        let pairs = fit.coefficients.values.iter().zip(&encoding.coefficients.values);
+        let same = pairs.filter(|(a, b)| (**a - **b).abs() <= 0.01 * a.max(1.0)).count();
+        assert!(same as f64 > 0.98 * fit.coefficients.values.len() as f64, "{engine:?}: {same}");
     }
 }
 

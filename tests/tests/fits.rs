@@ -405,6 +405,38 @@ fn debias_lowers_the_error_and_keeps_supports_and_coefficients() {
 }
 
 #[test]
+fn undoing_the_shrinkage_lowers_the_error_and_keeps_features_and_zeros() {
+    let x = planted(16, 260, 70, 9, ElementType::F32);
+    let settings = SemiNmf::new(12).sparsity(0.1).penalty(0.1).max_iterations(8).tolerance(0.0);
+    for engine in engines() {
+        let shrunk = fit(engine.as_ref(), &x, ElementType::F32, &settings);
+        let fit = fit(engine.as_ref(), &x, ElementType::F32, &settings.clone().unshrink(true));
+        assert_eq!(fit.features, shrunk.features, "{}", engine.adapter());
+        assert_eq!(fit.summary.objective_curve, shrunk.summary.objective_curve, "{}", engine.adapter());
+        assert!(fit.summary.relative_error < shrunk.summary.relative_error - 0.01, "{}", engine.adapter());
+        let z = Dense { rows: 12, columns: 70, values: fit.features.values.iter().map(|&z| z.into()).collect() };
+        let y = Dense { rows: 260, columns: 12, values: fit.coefficients.values.iter().map(|&y| y.into()).collect() };
+        let (p, q) = (oracle::product(&x, &z.transposed()), oracle::product(&z, &z.transposed()));
+        let yq = oracle::product(&y, &q);
+        let mut active = 0;
+        for i in 0..260 {
+            let norm = (0..70).map(|j| x.at(i, j).powi(2)).sum::<f64>().sqrt();
+            for k in 0..12 {
+                let (before, after) = (shrunk.coefficients.row(i)[k], fit.coefficients.row(i)[k]);
+                assert!(after >= 0.0 && (before > 0.0 || after == 0.0), "{before} to {after}");
+                // A coefficient above zero has its least-squares value, so its derivative vanishes.
+                let slope = (p.at(i, k) - yq.at(i, k)) / norm;
+                assert!(after == 0.0 || slope.abs() < 1e-4, "{}: {slope} at {i}, {k}", engine.adapter());
+                active += usize::from(after > 0.0);
+            }
+        }
+        assert!(active > 260 && active < 260 * 12, "{active}");
+        let optimality = fit.summary.optimality.unwrap();
+        assert!(optimality.coefficients < 1e-3, "{optimality:?}");
+    }
+}
+
+#[test]
 fn explained_share_is_what_removing_the_feature_costs() {
     let x = planted(15, 180, 50, 5, ElementType::F32);
     let fit = fit(&CpuEngine::new(), &x, ElementType::F32, &SemiNmf::new(5).sparsity(0.2).max_iterations(10));

@@ -510,7 +510,13 @@ const HALS_SIZES: [(usize, usize, usize); 8] =
 fn hals_coefficients_match_the_oracle() {
     on_each_variant(&HALS_COEFFICIENTS, |engine| {
         for (n, k, kept) in HALS_SIZES {
-            for (sweeps, penalty, scaled) in [(1, 0.0, true), (2, 0.0, false), (3, 0.05, true)] {
+            for (sweeps, penalty, scaled, keeps_zeros) in [
+                (1, 0.0, true, false),
+                (2, 0.0, false, false),
+                (3, 0.05, true, false),
+                (4, 0.0, false, true),
+                (2, 0.05, true, true),
+            ] {
                 let d = 3 * kept + 31;
                 let x = Dense::random(17, n, d, ElementType::F32);
                 let z = oracle::winner_take_all(&Dense::random(18, k, d, ElementType::F32), kept);
@@ -521,7 +527,7 @@ fn hals_coefficients_match_the_oracle() {
                 let (p, q) = (oracle::product(&x, &z.transposed()), oracle::product(&z, &z.transposed()));
                 let energy: Vec<f64> = x.values.chunks(d).map(|row| row.iter().map(|v| v * v).sum()).collect();
                 let lambda: Vec<f64> = energy.iter().map(|e| penalty * e.sqrt()).collect();
-                let wanted = oracle::hals_coefficients(&p, &q, &before, &lambda, sweeps);
+                let wanted = oracle::hals_coefficients(&p, &q, &before, &lambda, sweeps, keeps_zeros);
                 let inner = oracle::inner(&wanted, &p);
                 let mut bench = Bench::without_activations(engine);
                 let operands = HalsOperands {
@@ -534,10 +540,13 @@ fn hals_coefficients_match_the_oracle() {
                 };
                 let (count, penalty) = (sweeps as u32, penalty as f32);
                 let ran = bench.run(|r| {
-                    hals_coefficients(r, &operands, Sweeps { count, penalty, inner: InnerSum::Started });
+                    hals_coefficients(r, &operands, Sweeps { count, penalty, keeps_zeros, inner: InnerSum::Started });
                 });
                 let got = ran.matrix(operands.coefficients);
                 assert!(got.iter().all(|v| *v >= 0.0));
+                if keeps_zeros {
+                    assert!(before.values.iter().zip(&got).all(|(before, got)| *before > 0.0 || *got == 0.0));
+                }
                 assert_close("HALS coefficients", engine, &got, &wanted.values, 2e-5);
                 let found = sum_partials(&ran.words::<f32>(operands.inner, PARTIAL_WORDS as usize));
                 let size = oracle::inner(&wanted, &Dense::from_fn(n, k, |i, c| p.at(i, c).abs()));
@@ -569,7 +578,8 @@ fn hals_coefficients_add_to_the_inner_product_or_leave_it() {
                 coefficients: bench.matrix(&Dense::from_fn(n, k, |_, _| 0.5)),
                 inner: bench.words(&start),
             };
-            let ran = bench.run(|r| hals_coefficients(r, &operands, Sweeps { count: 1, penalty: 0.0, inner: sum }));
+            let sweeps = Sweeps { count: 1, penalty: 0.0, keeps_zeros: false, inner: sum };
+            let ran = bench.run(|r| hals_coefficients(r, &operands, sweeps));
             let found = sum_partials(&ran.words::<f32>(operands.inner, PARTIAL_WORDS as usize));
             assert!((found - wanted).abs() <= 1e-6 * wanted, "{sum:?}: {found} for {wanted} on {}", engine.adapter());
             assert_close("coefficients", engine, &ran.matrix(operands.coefficients), &p.values, 1e-6);
@@ -591,7 +601,7 @@ fn a_zero_feature_takes_no_coefficient() {
             coefficients: bench.matrix(&y),
             inner: bench.words(&[0f32; PARTIAL_WORDS as usize]),
         };
-        let sweeps = Sweeps { count: 1, penalty: 0.0, inner: InnerSum::Skipped };
+        let sweeps = Sweeps { count: 1, penalty: 0.0, keeps_zeros: false, inner: InnerSum::Skipped };
         let ran = bench.run(|r| hals_coefficients(r, &operands, sweeps));
         assert_eq!(ran.matrix(operands.coefficients), [2.0, 0.0, 2.0, 0.0, 2.0, 0.0], "{}", engine.adapter());
     });

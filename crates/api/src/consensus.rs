@@ -21,17 +21,13 @@ use crate::{ConsensusSummary, Error, Factorization, Init, Options, Progress, Sem
 /// Runs go on if the features that they agree on have a smaller stability with those of halves of the runs. With 100 features, those of most layers
 /// of a language model have a larger one.
 const ENOUGH: f64 = 0.88;
-/// When the values of the features are fitted again, they go this share of the way to the least-squares ones. The error falls by most of what it
-/// can, while features of two consensuses hardly move apart: the error is quadratic in the way that is left, and their distance in the way that
-/// was gone. With a share of a half the error would be above that of one run on some layers. It happens once. More often lowers the error a
-/// little, and moves the features of two consensuses apart.
-const STEP: f32 = 0.65;
-/// The same if most iterations of the runs saw some neurons alone. At the other neurons the values are less exact, and with the share above the
-/// error would be above that of one run.
-const STEP_AFTER_SOME_NEURONS: f32 = 0.75;
-/// The result has a penalty that is smaller by this factor. The features that runs agree on explain less than those of one run, and with as
-/// large a penalty their error would be above that of one run.
-const PENALTY_FACTOR: f64 = 0.2;
+/// When the values of the features are fitted again, least squares is drawn to the values that the runs agree on with this pull. The error falls
+/// by most of what it can, while the features of two consensuses hardly move apart: values that the tokens say little about would lower the
+/// error little and differ between the two. It happens once. More often lowers the error a little, and moves the features of two consensuses
+/// apart.
+const PULL: f64 = 0.4;
+/// The same if most iterations of the runs saw some neurons alone. At the other neurons the values are less exact.
+const PULL_AFTER_SOME_NEURONS: f64 = 0.1;
 
 /// The features that several runs from independent starts agree on. One run's features depend on its start: another seed finds about two
 /// thirds of them again. The features of a consensus are found by another consensus far more often, and each of them says how well the runs
@@ -114,13 +110,13 @@ impl Consensus {
         self.fit.options(neurons)
     }
 
-    /// The options of the result. Its penalty is smaller than the one that is asked for, so that it explains as much as one fit.
+    /// The options of the result. Its coefficients are found without the shrinkage of the penalty, so that it explains as much as one fit.
     pub fn result_options(&self, neurons: u32) -> Options {
         let options = self.options(neurons);
         if self.runs == 1 {
             return options;
         }
-        Options { keep_best: false, penalty: options.penalty * PENALTY_FACTOR, ..options }
+        Options { keep_best: false, unshrink: true, ..options }
     }
 
     /// Number of runs, and of iterations of each before the runs are compared.
@@ -261,10 +257,10 @@ impl Consensus {
             agreed = agreement.features();
         }
         let iterations = runs.iterations;
-        let step = if runs.saw_all_neurons { STEP } else { STEP_AFTER_SOME_NEURONS };
+        let pull = if runs.saw_all_neurons { PULL } else { PULL_AFTER_SOME_NEURONS };
         let (fit, features) = runs.end();
         let result_options = self.result_options(activations.layout().neurons);
-        let refitted = refit(Fit { options: result_options, ..fit.clone() }, &agreed, &[step], watch).await?;
+        let refitted = refit(Fit { options: result_options, ..fit.clone() }, &agreed, &[pull], watch).await?;
         checkpoints.keep_up(watch)?;
         let mut consensus = refitted.result(watch).await?;
         let found = SparseFeatures::of(&consensus.features);

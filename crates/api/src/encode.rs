@@ -38,6 +38,7 @@ const SWEEPS_A_ROUND: u32 = 8;
 pub struct Encoder {
     features: DenseMatrix,
     penalty: f64,
+    unshrink: bool,
     tolerance: f64,
     max_sweeps: u32,
 }
@@ -93,13 +94,19 @@ impl Encoder {
     /// An encoder with the features Z [K, d]. They may have any norms. The coefficients of a feature of zeros are zero. The defaults are no
     /// penalty, a tolerance of 1e-5, and at most 1,000 sweeps.
     pub fn new(features: DenseMatrix) -> Self {
-        Encoder { features, penalty: 0.0, tolerance: 1e-5, max_sweeps: 1000 }
+        Encoder { features, penalty: 0.0, unshrink: false, tolerance: 1e-5, max_sweeps: 1000 }
     }
 
-    /// Weight α of the penalty on the sum of the coefficients, at least 0. Default 0. For coefficients like those of a fit, set the penalty
-    /// of that fit.
+    /// Weight α of the penalty on the sum of the coefficients, at least 0. Default 0. For coefficients like those of a fit, take its
+    /// `penalty` and its `unshrink`.
     pub fn penalty(mut self, alpha: f64) -> Self {
         self.penalty = alpha;
+        self
+    }
+
+    /// Whether the coefficients above zero are found again without the penalty, as [`SemiNmf::unshrink`] does for a fit. Default false.
+    pub fn unshrink(mut self, unshrink: bool) -> Self {
+        self.unshrink = unshrink;
         self
     }
 
@@ -109,7 +116,8 @@ impl Encoder {
         self
     }
 
-    /// The largest number of sweeps, at least 1. It is rounded up to a multiple of 8. Default 1,000.
+    /// The largest number of sweeps, at least 1. It is rounded up to a multiple of 8. Default 1,000. As many more may find coefficients again
+    /// without the penalty.
     pub fn max_sweeps(mut self, sweeps: u32) -> Self {
         self.max_sweeps = sweeps;
         self
@@ -226,7 +234,6 @@ impl Encoder {
         let mut recording = Recording::new();
         project(&mut recording, panel.activations, &b.features, projections, fit.measured.scale);
         fit.io.run_once(recording)?;
-        let mut round = Recording::new();
         let y = b.coefficients(panel);
         let operands = HalsOperands {
             projections,
@@ -236,22 +243,28 @@ impl Encoder {
             coefficients: y,
             inner: b.sums.inner,
         };
-        let sweeps = Sweeps { count: SWEEPS_A_ROUND, penalty: self.penalty as f32, inner: InnerSum::Skipped };
-        hals_coefficients(&mut round, &operands, sweeps);
-        let round = fit.io.prepare(round)?;
         let energy: Vec<f32> = panel.of_tokens(&fit.measured.token_energy).collect();
         let mut settled =
             Settled { coefficients: vec![0.0; energy.len() * y.columns as usize], sweeps: 0, change: 0.0 };
-        loop {
-            round.run()?;
-            settled.sweeps += SWEEPS_A_ROUND;
-            let next = fit.io.read_matrix(y).await?.values;
-            settled.change = largest_change(&settled.coefficients, &next, &energy);
-            settled.coefficients = next;
-            if settled.change <= self.tolerance || settled.sweeps >= self.max_sweeps {
-                return Ok(settled);
+        let again = (self.unshrink && self.penalty > 0.0).then_some((0.0, true));
+        for (penalty, keeps_zeros) in [(self.penalty as f32, false)].into_iter().chain(again) {
+            let mut round = Recording::new();
+            let sweeps = Sweeps { count: SWEEPS_A_ROUND, penalty, keeps_zeros, inner: InnerSum::Skipped };
+            hals_coefficients(&mut round, &operands, sweeps);
+            let round = fit.io.prepare(round)?;
+            let most = settled.sweeps.saturating_add(self.max_sweeps);
+            loop {
+                round.run()?;
+                settled.sweeps += SWEEPS_A_ROUND;
+                let next = fit.io.read_matrix(y).await?.values;
+                settled.change = largest_change(&settled.coefficients, &next, &energy);
+                settled.coefficients = next;
+                if settled.change <= self.tolerance || settled.sweeps >= most {
+                    break;
+                }
             }
         }
+        Ok(settled)
     }
 }
 

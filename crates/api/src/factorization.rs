@@ -147,7 +147,8 @@ pub struct ConsensusSummary {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Optimality {
     /// √(Σᵢₖ gᵢₖ²) / ‖X‖. Here gᵢₖ = ⟨rᵢ, z_k⟩ / ‖z_k‖ is what a change of the coefficient yᵢₖ can still gain.
-    /// [`Solver::Hals`](crate::Solver::Hals) subtracts α‖xᵢ‖ from it, for the penalty. A coefficient of zero counts only if it should grow.
+    /// [`Solver::Hals`](crate::Solver::Hals) subtracts α‖xᵢ‖ from it, for the penalty, except where the coefficient was found again without
+    /// it. A coefficient of zero counts only if it should grow.
     /// The value is 0 if the coefficients are optimal for the features.
     pub coefficients: f64,
     /// √(Σₖ ‖(YᵀR)ₖ‖² / ‖y_k‖²) / ‖X‖ over the neurons that each feature keeps. The value is 0 if the features are optimal for the

@@ -26,7 +26,7 @@
 //! | several fits at once | `batch` is what a caller sees, `lockstep` iterates fits that share a session, `allocation` has the buffers of all |
 //! | between fits | `feature_cosines`, `matching` |
 //! | the consensus of runs | `consensus` is what a caller sees, `consensus_plan` says what it needs; `consensus_groups` computes the runs in groups, `consensus_runs` starts and iterates those of a group through their `run_parts`, `agreement` finds what they agree on, from the features in a `pool` and their `clusters`, `refit` fits that to all tokens |
-//! | the result | `best_iterate`, `debias`, `factors_in_place`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
+//! | the result | `best_iterate`, `shrinkage`, `debias`, `factors_in_place`, `verification`, `residuals`, `statistics`, `outlier_tokens` |
 
 mod agreement;
 mod allocation;
@@ -94,6 +94,7 @@ mod saved_buffers;
 mod segment_tree;
 mod semi_nmf;
 mod session_io;
+mod shrinkage;
 mod solver;
 mod sparse_features;
 mod start;

@@ -110,6 +110,9 @@ pub struct Options {
     pub revive: bool,
     /// Whether the iterate with the least error is returned instead of the last one.
     pub keep_best: bool,
+    /// Whether the coefficients above zero are found again at the end without the penalty. Only [`Solver::Hals`] uses it.
+    #[serde(default)]
+    pub unshrink: bool,
     /// Whether the values of the features are refitted at the end: each neuron by least squares on the features that keep it. The
     /// coefficients stay as they are.
     pub debias: bool,

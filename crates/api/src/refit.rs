@@ -12,7 +12,7 @@ use crate::run::Iterated;
 use crate::sparse_features::{Nonzero, SparseFeatures, norm};
 use crate::statistics::Entry;
 use crate::watch::Watch;
-use crate::{Error, Progress, Stage, StopReason, best_iterate, debias};
+use crate::{Error, Progress, Stage, StopReason, best_iterate, debias, shrinkage};
 
 /// Number of sweeps that find coefficients from zero.
 const FIRST_SWEEPS: u32 = 8;
@@ -20,12 +20,12 @@ const FIRST_SWEEPS: u32 = 8;
 const NEXT_SWEEPS: u32 = 4;
 
 /// Finds coefficients for `features`, which have at most m nonzeros each. Then the values of the features at their nonzeros and the coefficients
-/// are fitted by turns, once for each of `steps`. Each neuron's values go this share of the way to their least-squares ones, and the coefficients
-/// are found by coordinate descent, with the penalty of the solver. The neurons of the features stay as they are.
+/// are fitted by turns, once for each of `pulls`: the values by least squares with this pull to those before, and the coefficients by coordinate
+/// descent, with the penalty of the solver. The neurons of the features stay as they are.
 pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     fit: Fit<'a>,
     features: &SparseFeatures,
-    steps: &[f32],
+    pulls: &[f64],
     watch: &mut Watch<'_, P>,
 ) -> Result<Iterated<'a>, Error> {
     write_features(&fit, features)?;
@@ -35,12 +35,11 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
     fit.io.run_once(recording)?;
     let mut course = Course { start_seconds: watch.seconds(), ..Course::default() };
     let mut continues = watch.tell(Progress { stage: Stage::Iterate, ..course.progress(0.0, watch.latest()) });
-    let (first, next) =
-        (fit.steps().coefficients_pass(FIRST_SWEEPS, true), fit.steps().coefficients_pass(NEXT_SWEEPS, true));
-    let (first, next) = (fit.io.prepare(first)?, fit.io.prepare(next)?);
     let mut stop_reason = StopReason::MaxIterations;
-    for (round, share) in (0..).zip(steps.iter().map(Some).chain([None])) {
-        if round == 0 { &first } else { &next }.run()?;
+    for (round, pull) in (0..).zip(pulls.iter().map(Some).chain([None])) {
+        let sweeps = if round == 0 { FIRST_SWEEPS } else { NEXT_SWEEPS };
+        // Where the shrinkage is undone, that computes the cross product.
+        fit.io.run_once(fit.steps().coefficients_pass(sweeps, !shrinkage::is_undone(&fit)))?;
         let report = latest_report(&fit, Some(round)).await?;
         course.take(&report, None, &fit.options, fit.measured.squared_norm)?;
         course.seconds.push(watch.seconds());
@@ -49,13 +48,12 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
             stop_reason = StopReason::Interrupted;
             break;
         }
-        if let Some(share) = share {
+        if let Some(&pull) = pull {
+            shrinkage::undo(&fit)?;
             let mut factors = factors(&fit).await?;
-            let before = factors.features.clone();
-            debias::debias(&mut factors);
-            let step = |(old, new): (&Entry, &Entry)| (old.neuron, old.value + share * (new.value - old.value));
-            let entries = |(old, new): (&Vec<Entry>, &Vec<Entry>)| old.iter().zip(new).map(step).collect();
-            write_unit_features(&fit, before.iter().zip(&factors.features).map(entries).collect())?;
+            debias::debias(&mut factors, pull);
+            let entries = |row: &Vec<Entry>| row.iter().map(|entry| (entry.neuron, entry.value)).collect();
+            write_unit_features(&fit, factors.features.iter().map(entries).collect())?;
         }
     }
     if !fit.options.solver.updates().features.keeps_unit_norm() {

@@ -13,7 +13,7 @@ use crate::verification::Verification;
 use crate::watch::Watch;
 use crate::{
     DenseMatrix, Error, Factorization, FeatureStatistics, FitSummary, Optimality, Progress, Stage, StopReason,
-    best_iterate, debias,
+    best_iterate, debias, shrinkage,
 };
 
 /// Largest allowed energy of all features' own parts, in units of ‖X‖². Parts overlap, so together they may have more energy than the
@@ -33,7 +33,8 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
         best_iterate::restore(&fit, course.best_loss).await?;
     }
     // Otherwise the sums on the device belong to another iterate, or are rounded.
-    let mut found = Found::new(&fit, is_last && !may_round(&fit)).await?;
+    let unshrunk = shrinkage::undo(&fit)?;
+    let mut found = Found::new(&fit, unshrunk || is_last && !may_round(&fit)).await?;
     let claimed = course.best_loss + course.best_uncertainty;
     if let Some(problem) = found.problem(&fit, claimed) {
         // A caller who wants the last iterate as it is gets no other coefficients. With a penalty, the last iterate is the best one.
@@ -42,7 +43,8 @@ pub(crate) async fn result<P: FnMut(&Progress) -> ControlFlow<()>>(
         }
         log::warn!("{problem}; the coefficients are found anew");
         best_iterate::find_from_zero(&fit).await?;
-        found = Found::new(&fit, false).await?;
+        let unshrunk = shrinkage::undo(&fit)?;
+        found = Found::new(&fit, unshrunk).await?;
         if let Some(problem) = found.problem(&fit, claimed) {
             return Err(Error::Unsound { problem });
         }
@@ -83,7 +85,7 @@ impl Found {
         }
         let mut factors = factors(fit).await?;
         if fit.options.debias {
-            debias::debias(&mut factors);
+            debias::debias(&mut factors, 0.0);
         }
         let features = put_in_place(fit, &mut factors)?;
         let verification = Verification::of(fit).await?;

@@ -71,6 +71,7 @@ impl SemiNmf {
                 warm_up: 8,
                 revive: true,
                 keep_best: true,
+                unshrink: false,
                 debias: false,
             },
             sparsity: None,
@@ -207,6 +208,15 @@ impl SemiNmf {
     /// state after exactly [`max_iterations`](Self::max_iterations).
     pub fn keep_best(mut self, keep: bool) -> Self {
         self.keep_best = Some(keep);
+        self
+    }
+
+    /// Whether the coefficients above zero are found again at the end without the penalty, and those of zero stay zero. The penalty chooses
+    /// which features a token uses. But it also makes each of their coefficients smaller than least squares does, so that the features explain
+    /// less than they can (the relaxed lasso; Meinshausen 2007). The features stay as they are. Default false, so that the result
+    /// is what the objective leads to; a [`Consensus`](crate::Consensus) always does it. Only [`Solver::Hals`] has a penalty.
+    pub fn unshrink(mut self, unshrink: bool) -> Self {
+        self.options.unshrink = unshrink;
         self
     }
 

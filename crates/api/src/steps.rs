@@ -112,9 +112,21 @@ impl<'a> Steps<'a> {
     /// Computes the Gram matrix of the features, runs one pass with `sweeps` sweeps of coordinate descent on the coefficients, and computes
     /// the loss. The features stay as they are. With `cross`, the pass also computes the cross product.
     pub fn coefficients_pass(&self, sweeps: u32, cross: bool) -> Recording {
-        let b = self.buffers;
         let penalized = self.updates().coefficients.is_penalized();
         let descent = if penalized { HalsCoefficients::PENALIZED } else { HalsCoefficients::PLAIN };
+        let mut recording = self.descent_pass(&descent, sweeps, cross);
+        self.loss(&mut recording);
+        recording
+    }
+
+    /// As [`coefficients_pass`](Self::coefficients_pass) with the cross product, but without the penalty, and coefficients of zero stay zero. It
+    /// computes no loss.
+    pub fn unshrinking_pass(&self, sweeps: u32) -> Recording {
+        self.descent_pass(&HalsCoefficients::UNSHRINKING, sweeps, true)
+    }
+
+    fn descent_pass(&self, descent: &HalsCoefficients, sweeps: u32, cross: bool) -> Recording {
+        let b = self.buffers;
         let mut recording = self.feature_gram();
         let r = &mut recording;
         let pass = self.over(self.panels);
@@ -129,7 +141,6 @@ impl<'a> Steps<'a> {
                 ..PanelSums::of(b.coefficients(panel))
             }
         });
-        self.loss(r);
         recording
     }
 

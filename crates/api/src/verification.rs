@@ -3,11 +3,11 @@
 
 use unmix_kernels::{Recording, project, projection};
 
-use crate::Error;
 use crate::fit::Fit;
 use crate::panels::Panel;
 use crate::residuals::record_squared_residuals;
 use crate::session_io::rows_at_once;
+use crate::{Error, shrinkage};
 
 /// Rounding of f32, as a share of ‖X‖². By this much the error may be above the error of features of zeros, and above the loss of its
 /// iteration.
@@ -62,6 +62,7 @@ impl Verification {
             residuals.iter().zip(energies).filter(|(r, energy)| *energy > 0.0 && **r > 2.0 * energy).count() as u64;
         self.loss += residuals.into_iter().map(f64::from).sum::<f64>();
         let penalty = fit.options.solver.updates().penalty(&fit.options);
+        let shrinks = !shrinkage::is_undone(fit);
         let mut energy = panel.of_tokens(&fit.measured.token_energy);
         let stride = y.stride as usize;
         let at_once = rows_at_once(y);
@@ -77,8 +78,12 @@ impl Verification {
                 for (((&y, &p), &yq), &norm) in y.iter().zip(p).zip(yq).zip(norms) {
                     self.bad_coefficients += u64::from(!(y >= 0.0 && y.is_finite()));
                     if norm > 0.0 {
-                        let slope = (f64::from(p) - f64::from(yq)) / norm - threshold;
-                        let slope = if y > 0.0 { slope } else { slope.max(0.0) };
+                        let slope = (f64::from(p) - f64::from(yq)) / norm;
+                        let slope = match (y > 0.0, shrinks) {
+                            (true, true) => slope - threshold,
+                            (true, false) => slope,
+                            (false, _) => (slope - threshold).max(0.0),
+                        };
                         self.coefficient_slope += slope * slope;
                     }
                 }

@@ -23,6 +23,8 @@ pub struct EncodingRecord {
     pub fingerprint: String,
     /// Weight of the penalty on the coefficients.
     pub penalty: f64,
+    /// Whether the coefficients above zero were then found again without the penalty.
+    pub unshrink: bool,
 }
 
 /// An encoding among other files. Its metadata are at its beginning.
@@ -63,6 +65,7 @@ pub fn write_encoding(path: impl AsRef<Path>, record: &EncodingRecord, force: bo
         ("penalty", record.penalty.to_string()),
         ("relative_error", encoding.relative_error().to_string()),
         ("scale", "activations = coefficients * features, with the features as the fit holds them".to_owned()),
+        ("unshrink", record.unshrink.to_string()),
         ("unmix_version", env!("CARGO_PKG_VERSION").to_owned()),
     ]);
     write_file(path, force, |out| write_tensors(out, &entries, &metadata))
@@ -125,6 +128,7 @@ mod tests {
             columns: TokenColumns::default(),
             fingerprint: String::new(),
             penalty: 0.0,
+            unshrink: true,
         };
         let changes: [fn(&mut EncodingRecord); 7] = [
             |record| record.encoding.coefficients.values[3] = f32::INFINITY,

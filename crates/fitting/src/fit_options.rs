@@ -51,6 +51,8 @@ pub struct SolverOptions {
     pub relaxation: Option<f64>,
     /// As [`SemiNmf::warm_up`].
     pub warm_up: Option<u32>,
+    /// As [`SemiNmf::unshrink`].
+    pub unshrink: bool,
     /// As [`SemiNmf::debias`].
     pub debias: bool,
     /// As [`SemiNmf::revive`], if not.
@@ -60,7 +62,8 @@ pub struct SolverOptions {
 impl SolverOptions {
     /// The builder that these options describe.
     pub fn builder(&self, rank: u32) -> SemiNmf {
-        let mut builder = self.preset_builder(rank).seed(self.seed).revive(!self.no_revive).debias(self.debias);
+        let mut builder = self.preset_builder(rank).seed(self.seed);
+        builder = builder.revive(!self.no_revive).unshrink(self.unshrink).debias(self.debias);
         if let Some(iterations) = self.max_iterations {
             builder = builder.max_iterations(iterations);
         }

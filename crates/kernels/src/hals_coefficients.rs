@@ -45,6 +45,7 @@ struct Params {
     gram_stride: u32,
     sweeps: u32,
     penalty: f32,
+    least: f32,
     scaled: u32,
     inner: u32,
     zero: u32,
@@ -85,13 +86,15 @@ pub struct Sweeps {
     pub count: u32,
     /// The weight α of the penalty, at least 0.
     pub penalty: f32,
+    /// Whether coefficients of zero stay zero.
+    pub keeps_zeros: bool,
     /// What becomes of ⟨Y, P⟩.
     pub inner: InnerSum,
 }
 
 /// Records sweeps over the features k, for every token i by itself:
 /// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk), always with the newest y, and y_ik ← 0 if Q_kk is at
-/// most 1e-24. They begin with the scaled columns of Y. Then it takes ⟨Y, P⟩ as [`inner_product`](crate::inner_product())
+/// most 1e-24. If zeros are kept, a coefficient of zero stays zero. The sweeps begin with the scaled columns of Y. Then it takes ⟨Y, P⟩ as [`inner_product`](crate::inner_product())
 /// does.
 ///
 /// # Panics
@@ -111,6 +114,8 @@ pub fn hals_coefficients(recording: &mut Recording, on: &HalsOperands, sweeps: S
             gram_stride: feature_gram.stride,
             sweeps: sweeps.count,
             penalty: sweeps.penalty,
+            // No coefficient is below zero.
+            least: if sweeps.keeps_zeros { 0.0 } else { -1.0 },
             scaled: scales.is_some().into(),
             inner: sweeps.inner as u32,
             zero: 0,
@@ -191,15 +196,20 @@ impl Twin<'_> {
         let (rank, stride) = (self.p.rank as usize, self.p.stride as usize);
         let tokens = self.squared_norms.len();
         let overhead = OVERHEAD_OF_TOKEN * tokens;
-        self.p.penalty > 0.0
+        (self.p.penalty > 0.0 || self.keeps_zeros())
             && WORTH * overhead <= rank * tokens
             && WORTH * (count_nonzeros(self.coefficients, stride, rank) + overhead) <= rank * tokens
+    }
+
+    fn keeps_zeros(&self) -> bool {
+        self.p.least == 0.0
     }
 
     fn token_by_token(self) {
         let (rank, stride) = (self.p.rank as usize, self.p.stride as usize);
         let inverse = inverse_energies(rank, LANES, |k| self.gram[k * self.p.gram_stride as usize + k]);
-        let descent = SparseDescent::new(rank, self.gram, self.p.gram_stride as usize, &inverse);
+        let gram_stride = self.p.gram_stride as usize;
+        let descent = SparseDescent::new(rank, self.gram, gram_stride, &inverse, self.keeps_zeros());
         self.coefficients
             .par_chunks_mut(LANES * stride)
             .zip(self.projections.par_chunks(LANES * stride))
@@ -235,7 +245,7 @@ impl Twin<'_> {
                     penalties.iter_mut().zip(norms).for_each(|(out, norm)| *out = self.p.penalty * norm.sqrt());
                     simd.vectorize(
                         #[inline(always)]
-                        || sweep::<S, V>(simd, own, own_projections, penalties, &features, self.p.sweeps),
+                        || sweep::<S, V>(simd, own, own_projections, penalties, &features, self.p),
                     );
                     deinterleave(own, width, rank, y, stride);
                 });
@@ -280,7 +290,7 @@ fn sweep<S: Simd, const V: usize>(
     projections: &[f32],
     penalties: &[f32],
     features: &FeatureGram,
-    sweeps: u32,
+    p: &Params,
 ) {
     let (y, _) = S::as_mut_simd_f32s(y);
     let (y, _) = y.as_chunks_mut::<V>();
@@ -289,9 +299,9 @@ fn sweep<S: Simd, const V: usize>(
     let (penalties, _) = S::as_simd_f32s(penalties);
     let (penalties, _) = penalties.as_chunks::<V>();
     let groups = share_tokens::<S, V>() / (V * S::F32_LANES);
-    let zero = simd.splat_f32s(0.0);
+    let (zero, least) = (simd.splat_f32s(0.0), simd.splat_f32s(p.least));
     for (group, penalties) in penalties.iter().enumerate() {
-        for _ in 0..sweeps {
+        for _ in 0..p.sweeps {
             for (index, inverse) in features.inverse.as_chunks::<BLOCK>().0.iter().enumerate() {
                 let (first, block) = (index * BLOCK, features.negated.block(index));
                 let place = |j: usize| (first + j) * groups + group;
@@ -306,7 +316,10 @@ fn sweep<S: Simd, const V: usize>(
                     if inverse[j] > 0.0 {
                         *y = old;
                         add_product(simd, y, inverse[j], residual[j]);
-                        *y = y.map(|y| simd.max_f32s(y, zero));
+                        *y = array::from_fn(|v| {
+                            let moves = simd.less_than_f32s(least, old[v]);
+                            simd.select_f32s(moves, simd.max_f32s(y[v], zero), zero)
+                        });
                     }
                     let step = array::from_fn(|v| simd.sub_f32s(y[v], old[v]));
                     for i in j + 1..BLOCK {
@@ -325,7 +338,9 @@ mod tests {
 
     #[test]
     fn every_way_sweeps_as_the_formula_says() {
-        for (rows, rank, stride) in [(1, 1, 4), (33, 13, 16), (70, 37, 40)] {
+        for ((rows, rank, stride), least) in
+            [(1, 1, 4), (33, 13, 16), (70, 37, 40)].into_iter().flat_map(|size| [(size, -1.0), (size, 0.0)])
+        {
             let number = |i: usize| ((i * 7919 + 13) % 101) as f64 / 101.0 - 0.3;
             let mut gram: Vec<f32> =
                 (0..rank * stride).map(|i| number(i / stride + i % stride) as f32 / rank as f32).collect();
@@ -342,6 +357,7 @@ mod tests {
                 gram_stride: size(stride),
                 sweeps,
                 penalty,
+                least,
                 scaled: 0,
                 inner: InnerSum::Skipped as u32,
                 zero: 0,
@@ -353,7 +369,8 @@ mod tests {
                     let penalised = f64::from(projections[t * stride + k])
                         - f64::from(penalty) * f64::from(squared_norms[t]).sqrt();
                     let energy = f64::from(gram[k * stride + k]);
-                    y[k] = if energy > 0.0 { (y[k] + (penalised - others) / energy).max(0.0) } else { 0.0 };
+                    let moves = energy > 0.0 && y[k] > f64::from(least);
+                    y[k] = if moves { (y[k] + (penalised - others) / energy).max(0.0) } else { 0.0 };
                 }
             }
             for vectors in Vectors::ALL.map(Some).into_iter().chain([None]) {

@@ -43,7 +43,8 @@ fn encode<'py>(
     let device = device(device_name)?;
     let encoding = computing(py, || {
         let opened = device.open().map_err(|error| of_computation(&error))?;
-        let encoder = Encoder::new(record.features.clone()).penalty(penalty).tolerance(tolerance);
+        let encoder =
+            Encoder::new(record.features.clone()).penalty(penalty).unshrink(options.unshrink).tolerance(tolerance);
         let source = Fingerprinting::new(input.clone());
         let encoding = encode_all(&encoder, opened.engine.as_ref(), &source, |_| {
             Python::attach(|py| py.check_signals().map_err(Stopped::Raised))

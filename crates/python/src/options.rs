@@ -32,6 +32,7 @@ pub struct Options<'py> {
     sweeps: Option<u32>,
     relaxation: Option<f64>,
     warm_up: Option<u32>,
+    unshrink: bool,
     debias: bool,
     revive: bool,
     seed: u64,
@@ -60,6 +61,7 @@ impl Options<'_> {
             sweeps: self.sweeps,
             relaxation: self.relaxation,
             warm_up: self.warm_up,
+            unshrink: self.unshrink,
             debias: self.debias,
             no_revive: !self.revive,
         };
@@ -189,6 +191,7 @@ fn complete_options<'py>(py: Python<'py>, options: Options<'py>, neurons: u32) -
     dict.set_item("sweeps", found.sweeps)?;
     dict.set_item("relaxation", found.relaxation)?;
     dict.set_item("warm_up", found.warm_up)?;
+    dict.set_item("unshrink", found.unshrink)?;
     dict.set_item("debias", found.debias)?;
     dict.set_item("revive", found.revive)?;
     Ok(dict)

@@ -140,6 +140,7 @@ def test_a_fitted_model_survives(X, fitted, tmp_path, way):
         {"solver": "projected-ls", "sparsity": 0.3},
         {"preset": "paper", "max_iter": 5},
         {"runs": 3},
+        {"unshrink": True},
         {"debias": True},
     ],
 )
@@ -178,6 +179,7 @@ def test_a_model_of_a_fit_can_be_fitted_again_to_the_same_bits(X, options):
         ({"runs": 3, "tol": 0.1}, ValueError, "tol: each of 3 runs has the same number of iterations, which max_iter"),
         ({"n_components": None}, TypeError, "n_components=None: a whole number"),
         ({"stream": "x"}, TypeError, "stream='x': True or False"),
+        ({"unshrink": 1}, TypeError, "unshrink=1: True or False"),
         ({"debias": "no"}, TypeError, "debias='no': True or False"),
         ({"revive": None}, TypeError, "revive=None: True or False"),
         ({"relaxation": float("nan")}, ValueError, "relaxation=nan: a finite number"),

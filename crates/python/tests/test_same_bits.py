@@ -18,6 +18,7 @@ def factors(fit):
         (["--solver", "projected-ls", "--seed", "3"], {"solver": "projected-ls", "random_state": 3}),
         (["--preset", "paper", "--max-iterations", "5"], {"preset": "paper", "max_iter": 5}),
         (["--runs", "3"], {"runs": 3}),
+        (["--penalty", "0.1", "--unshrink"], {"penalty": 0.1, "unshrink": True}),
         (["--sparsity", "0.05", "--penalty", "0.1", "--debias"], {"sparsity": 0.05, "penalty": 0.1, "debias": True}),
     ],
 )

@@ -10,14 +10,18 @@ use super::update::{CoefficientsUpdate, Operands, Settings};
 /// Coordinate descent, with or without a penalty on the sum of the coefficients.
 pub(crate) struct HalsCoefficients {
     penalized: bool,
+    keeps_zeros: bool,
 }
 
 impl HalsCoefficients {
     /// Without a penalty. It approaches nonnegative least squares.
-    pub const PLAIN: Self = HalsCoefficients { penalized: false };
+    pub const PLAIN: Self = HalsCoefficients { penalized: false, keeps_zeros: false };
 
     /// With the penalty Σᵢₖ α‖xᵢ‖₂·yᵢₖ.
-    pub const PENALIZED: Self = HalsCoefficients { penalized: true };
+    pub const PENALIZED: Self = HalsCoefficients { penalized: true, keeps_zeros: false };
+
+    /// Without a penalty, for the coefficients above zero alone. It approaches least squares on them.
+    pub const UNSHRINKING: Self = HalsCoefficients { penalized: false, keeps_zeros: true };
 }
 
 impl CoefficientsUpdate for HalsCoefficients {
@@ -31,7 +35,8 @@ impl CoefficientsUpdate for HalsCoefficients {
             coefficients: on.coefficients,
             inner: on.inner,
         };
-        hals_coefficients(r, &operands, Sweeps { count: settings.updates, penalty, inner: settings.inner });
+        let Settings { updates: count, inner, .. } = settings;
+        hals_coefficients(r, &operands, Sweeps { count, penalty, keeps_zeros: self.keeps_zeros, inner });
     }
 
     fn updates(&self, asked: Option<u32>) -> u32 {

@@ -92,7 +92,8 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
 
     let options = &fit.run.summary.options;
     let penalty = args.penalty.unwrap_or(if options.solver == Solver::Hals { options.penalty } else { 0.0 });
-    let encoder = Encoder::new(fit.features.clone()).penalty(penalty).tolerance(args.tolerance);
+    let encoder =
+        Encoder::new(fit.features.clone()).penalty(penalty).unshrink(options.unshrink).tolerance(args.tolerance);
     let total = file.tokens();
     let encoding = encode(&encoder, engine.as_ref(), &source, |done| -> Result<(), unmix::Error> {
         reporter.stage(&format!("encoded {} of {} tokens", thousands(done), thousands(total)));
@@ -104,7 +105,7 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
     file.check_unchanged(&fingerprint)?;
     let encoding = encoding.map_err(|error| Failure::of_computation(error, &file))?;
     let columns = file.token_columns().clone();
-    let record = EncodingRecord { encoding, cosines, columns, fingerprint, penalty };
+    let record = EncodingRecord { encoding, cosines, columns, fingerprint, penalty, unshrink: options.unshrink };
     write_encoding(&args.out, &record, args.force)?;
 
     let encoding = &record.encoding;
@@ -117,6 +118,7 @@ pub fn run(args: &EncodeArgs, shared: &SharedArgs, reporter: &mut Reporter) -> R
             "fit_relative_error": fit.run.summary.relative_error,
             "active_share": active_share(&encoding.coefficients),
             "penalty": penalty,
+            "unshrink": options.unshrink,
             "sweeps": encoding.sweeps,
             "largest_change": encoding.largest_change,
         }));

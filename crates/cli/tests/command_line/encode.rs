@@ -117,6 +117,17 @@ fn a_fit_with_a_penalty_encodes_with_it_unless_told_otherwise() {
 }
 
 #[test]
+fn tokens_are_encoded_without_shrinkage_where_the_fit_has_none() {
+    let errors = [&["--penalty", "0.15", "--unshrink"][..], &["--penalty", "0.15"]].map(|options| {
+        let (files, file, fit) = fitted(options);
+        let json = encoded(&fit, &file, &files.path("encoded.safetensors"), &[]);
+        assert_eq!((&json["penalty"], &json["unshrink"]), (&0.15.into(), &(options.len() == 3).into()));
+        json["relative_error"].as_f64().expect("a number")
+    });
+    assert!(errors[0] < errors[1], "{errors:?}");
+}
+
+#[test]
 fn columns_of_tokens_are_carried_over_where_there_are_any() {
     let (files, file, fit) = fitted(&[]);
     let out = files.path("encoded.safetensors");

@@ -30,6 +30,7 @@ fn record(seed: u64) -> FitRecord {
         warm_up: 8,
         revive: true,
         keep_best: false,
+        unshrink: true,
         debias: true,
     };
     let summary = FitSummary {

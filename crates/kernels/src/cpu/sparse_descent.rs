@@ -14,16 +14,18 @@ pub(crate) struct SparseDescent<'a> {
     rank: usize,
     /// 1/Q_kk, or 0 for a feature that takes no coefficient, and up to the next multiple of [`LANES`].
     inverse: &'a [f32],
+    /// Whether coefficients of zero stay zero.
+    keeps_zeros: bool,
 }
 
 impl<'a> SparseDescent<'a> {
     /// Features with the Gram matrix `gram` [K, K], rows `stride` apart.
-    pub fn new(rank: usize, gram: &[f32], stride: usize, inverse: &'a [f32]) -> Self {
+    pub fn new(rank: usize, gram: &[f32], stride: usize, inverse: &'a [f32], keeps_zeros: bool) -> Self {
         let mut padded = vec![0.0; rank * inverse.len()];
         for (out, row) in padded.chunks_exact_mut(inverse.len()).zip(gram.chunks(stride)) {
             out[..rank].copy_from_slice(&row[..rank]);
         }
-        SparseDescent { gram: padded, rank, inverse }
+        SparseDescent { gram: padded, rank, inverse, keeps_zeros }
     }
 
     /// Sweeps over the features for some tokens. `penalties` holds what is subtracted from every projection of a token.
@@ -73,7 +75,7 @@ impl SparseDescent<'_> {
         for (block, inverse) in self.inverse.as_chunks::<LANES>().0.iter().enumerate() {
             let first = block * LANES;
             let mut place = 0;
-            while let Some(next) = next(&y[first..], &residual[first..], place) {
+            while let Some(next) = self.next(&y[first..], &residual[first..], place) {
                 let feature = first + next;
                 place = next + 1;
                 let old = y[feature];
@@ -98,13 +100,14 @@ impl SparseDescent<'_> {
             *residual = simd.mul_add_e_f32s(factor, value, *residual);
         }
     }
-}
 
-/// The first of the next [`LANES`] features, from `from` on, whose coefficient may change.
-#[inline(always)]
-fn next(y: &[f32], residual: &[f32], from: usize) -> Option<usize> {
-    let (y, residual) = (&y[..LANES], &residual[..LANES]);
-    // Most coefficients stay as they are. So all are looked at together.
-    let changing = bits::<LANES>(|place| (y[place] > 0.0) | (residual[place] > 0.0)) >> from;
-    (changing != 0).then(|| from + changing.trailing_zeros() as usize)
+    /// The first of the next [`LANES`] features, from `from` on, whose coefficient may change.
+    #[inline(always)]
+    fn next(&self, y: &[f32], residual: &[f32], from: usize) -> Option<usize> {
+        let (y, residual) = (&y[..LANES], &residual[..LANES]);
+        let grows = if self.keeps_zeros { f32::INFINITY } else { 0.0 };
+        // Most coefficients stay as they are. So all are looked at together.
+        let changing = bits::<LANES>(|place| (y[place] > 0.0) | (residual[place] > grows)) >> from;
+        (changing != 0).then(|| from + changing.trailing_zeros() as usize)
+    }
 }

@@ -50,6 +50,9 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Iterations over which ``tol`` is judged.
     ridge, sweeps, relaxation, warm_up : optional
         As ``unmix fit --help`` says.
+    unshrink : bool
+        Find the coefficients above zero again at the end, without the penalty of ``solver="hals"``, which makes them smaller. The error
+        falls, and the features stay the same. A consensus always does so.
     debias : bool
         Refit the values of the features at the end.
     revive : bool
@@ -131,6 +134,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         sweeps: int | None = None,
         relaxation: float | None = None,
         warm_up: int | None = None,
+        unshrink: bool = False,
         debias: bool = False,
         revive: bool = True,
         random_state: Any = 0,
@@ -154,6 +158,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.sweeps = sweeps
         self.relaxation = relaxation
         self.warm_up = warm_up
+        self.unshrink = unshrink
         self.debias = debias
         self.revive = revive
         self.random_state = random_state
@@ -172,7 +177,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Its parameters are the options of the fit. Of a consensus, those that its folder does not tell are None.
         """
         options, consensus = fit.run["options"], fit.run.get("consensus")
-        names = ["sparsity", "solver", "ridge", "sweeps", "relaxation", "debias", "revive"]
+        names = ["sparsity", "solver", "ridge", "sweeps", "relaxation", "unshrink", "debias", "revive"]
         params = {name: options[name] for name in names}
         params.update(n_components=options["rank"], random_state=options["seed"])
         if options["init"] != "given":

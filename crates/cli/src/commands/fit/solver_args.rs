@@ -63,6 +63,11 @@ pub struct SolverArgs {
     #[arg(long, value_name = "N", help_heading = "Solver")]
     pub warm_up: Option<u32>,
 
+    /// Find the coefficients above zero again at the end, without the penalty of --solver hals, which makes them smaller;
+    /// the error falls, and the features stay the same; --runs always does so
+    #[arg(long, help_heading = "Solver")]
+    pub unshrink: bool,
+
     /// Refit the values of the features at the end; the error falls a little, and the coefficients stay the same
     #[arg(long, help_heading = "Solver")]
     pub debias: bool,
@@ -88,6 +93,7 @@ impl SolverArgs {
             sweeps: self.sweeps,
             relaxation: self.relaxation,
             warm_up: self.warm_up,
+            unshrink: self.unshrink,
             debias: self.debias,
             no_revive: self.no_revive,
         }
