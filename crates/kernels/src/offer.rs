@@ -123,6 +123,31 @@ mod tests {
     }
 
     #[test]
+    fn a_tall_tile_on_matrices_gives_way_where_a_wide_one_covers_less() {
+        let nvidia = Offer {
+            threads: 1024,
+            workgroup_bytes: 48 << 10,
+            shader_f16: true,
+            subgroups: true,
+            usual_subgroup: 32,
+            cooperative_matrices: vec![16],
+            fast_matrices: true,
+            ..Offer::PORTABLE
+        };
+        let chosen = |extent| {
+            let variant = nvidia.choose(&CROSS_PRODUCT, ElementType::F16, Precision::F32, extent, |_| true);
+            variant.unwrap().name
+        };
+        // 448 × 14,336 results are covered for 400, by either.
+        assert_eq!(chosen([14_336, 400, 1]), "cooperative_16_subgroup_32_tall");
+        assert_eq!(chosen([14_336, 100, 4]), "cooperative_16_subgroup_32_tall");
+        // 224 features are covered for 128.
+        assert_eq!(chosen([14_336, 128, 4]), "cooperative_16_subgroup_32");
+        // It makes too few workgroups.
+        assert_eq!(chosen([14_336, 100, 3]), "cooperative_16_subgroup_32");
+    }
+
+    #[test]
     fn a_small_dispatch_gets_the_smaller_tile() {
         static TILED: Kernel = Kernel {
             name: "tiled",
@@ -206,8 +231,8 @@ mod tests {
             ..Offer::PORTABLE
         };
         let nvidia = with(16, 32, true);
-        assert_eq!(name(&nvidia, Precision::F32), "cooperative_16_subgroup_32");
-        assert_eq!(name(&nvidia, Precision::Bf16), "cooperative_16_subgroup_32");
+        assert_eq!(name(&nvidia, Precision::F32), "cooperative_16_subgroup_32_tall");
+        assert_eq!(name(&nvidia, Precision::Bf16), "cooperative_16_subgroup_32_tall");
         let with_less_memory = Offer { workgroup_bytes: 32 << 10, ..nvidia.clone() };
         assert_eq!(name(&with_less_memory, Precision::F32), "cooperative_16_subgroup_32_narrow");
         assert_eq!(name(&with(16, 64, true), Precision::F32), "cooperative_16_subgroup_64");
