@@ -14,6 +14,7 @@
 import package::shared::elements::{key_bits, magnitude_key, masked, quad};
 
 enable f16;
+enable wgpu_int16;
 enable wgpu_cooperative_matrix;
 
 struct Params {
@@ -274,13 +275,25 @@ fn largest_of(loads: Loads) -> f32 {
     return max(max(values.x, values.y), max(values.z, values.w));
 }
 
+// The elements 4 * index to 4 * index + 3 of what was loaded, as f16.
+@if(f16)
+fn lifted(words: vec4<u32>, index: u32, lift: f32) -> vec4<f16> {
+    // As integers of 16 bits. Compilers unpack f16 as numbers of f32, which would have to be rounded again.
+    let pair = select(words.xy, words.zw, index != 0u);
+    return bitcast<vec4<f16>>(vec4<u16>(vec4(pair.x, pair.x >> 16u, pair.y, pair.y >> 16u)));
+}
+@if(bf16)
+fn lifted(words: vec4<u32>, index: u32, lift: f32) -> vec4<f16> {
+    return vec4<f16>(lift * quad(words, index));
+}
+
 fn stage(loads: Loads, lift: f32, x_lift: f32, thread: u32) {
     for (var task = 0u; task < X_TASKS; task++) {
         let own = task_of(task * THREADS + thread, X_VECTORS);
         let x_at = own.token * X_TOKEN + own.vector * 8u * X_NEURON;
         for (var q = 0u; q < 2u; q++) {
-            let token = vec4<f16>(x_lift * quad(loads.x[task], q));
-            let next_token = vec4<f16>(x_lift * quad(loads.next_x[task], q));
+            let token = lifted(loads.x[task], q, x_lift);
+            let next_token = lifted(loads.next_x[task], q, x_lift);
             for (var n = 0u; n < 4u; n++) {
                 x_tile[x_at + (4u * q + n) * X_NEURON] = token[n];
                 x_tile[x_at + (4u * q + n) * X_NEURON + X_TOKEN] = next_token[n];

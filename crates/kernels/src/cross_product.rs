@@ -107,7 +107,7 @@ const fn cooperative(
             threads: down * across * subgroup,
             // Rows of 80 bytes at most, a matrix of results for each part, and the largest magnitudes.
             workgroup_bytes: (tile[0] + 2 * tile[1]) * 80 + down * across * size * size * 4 + 32,
-            shader_f16: true,
+            sixteen_bits: true,
             subgroup_size: Some(subgroup),
             cooperative_matrix: Some(size),
             many_registers: false,

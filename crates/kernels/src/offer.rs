@@ -9,8 +9,8 @@ pub struct Offer {
     pub threads: u32,
     /// Most bytes of workgroup memory.
     pub workgroup_bytes: u32,
-    /// Whether shaders may compute in f16.
-    pub shader_f16: bool,
+    /// Whether shaders may compute in f16 and in integers of 16 bits.
+    pub sixteen_bits: bool,
     /// Whether shaders may use subgroup operations.
     pub subgroups: bool,
     /// The size that a subgroup usually has.
@@ -32,7 +32,7 @@ impl Offer {
     pub const PORTABLE: Offer = Offer {
         threads: Needs::PORTABLE.threads,
         workgroup_bytes: Needs::PORTABLE.workgroup_bytes,
-        shader_f16: false,
+        sixteen_bits: false,
         subgroups: false,
         usual_subgroup: 0,
         cooperative_matrices: Vec::new(),
@@ -47,7 +47,7 @@ impl Offer {
         let threads = if self.few_registers { self.threads.min(Self::PORTABLE.threads) } else { self.threads };
         needs.threads <= threads
             && needs.workgroup_bytes <= self.workgroup_bytes
-            && (self.shader_f16 || !needs.shader_f16)
+            && (self.sixteen_bits || !needs.sixteen_bits)
             && (self.subgroups || needs.subgroup_size.is_none())
             && needs.cooperative_matrix.is_none_or(|size| self.cooperative_matrices.contains(&size))
     }
@@ -127,7 +127,7 @@ mod tests {
         let nvidia = Offer {
             threads: 1024,
             workgroup_bytes: 48 << 10,
-            shader_f16: true,
+            sixteen_bits: true,
             subgroups: true,
             usual_subgroup: 32,
             cooperative_matrices: vec![16],
@@ -223,7 +223,7 @@ mod tests {
     fn matrices_are_chosen_for_the_subgroups_of_the_device_if_they_are_trusted_and_worth_it() {
         let with = |size, usual_subgroup, fast_matrices| Offer {
             workgroup_bytes: 48 << 10,
-            shader_f16: true,
+            sixteen_bits: true,
             subgroups: true,
             usual_subgroup,
             cooperative_matrices: vec![size],

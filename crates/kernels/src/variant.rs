@@ -32,8 +32,8 @@ pub struct Needs {
     pub threads: u32,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
-    /// Arithmetic and storage in f16.
-    pub shader_f16: bool,
+    /// Arithmetic and storage in f16, and integers of 16 bits.
+    pub sixteen_bits: bool,
     /// Subgroup operations, and the subgroup size for which its workgroup is made. Every other size computes the same,
     /// but more slowly.
     pub subgroup_size: Option<u32>,
@@ -48,7 +48,7 @@ impl Needs {
     pub const PORTABLE: Needs = Needs {
         threads: 256,
         workgroup_bytes: 16 << 10,
-        shader_f16: false,
+        sixteen_bits: false,
         subgroup_size: None,
         cooperative_matrix: None,
         many_registers: false,
@@ -56,11 +56,11 @@ impl Needs {
 
     /// Whether every WebGPU device meets these needs.
     pub fn are_portable(&self) -> bool {
-        let Needs { threads, workgroup_bytes, shader_f16, subgroup_size, cooperative_matrix, many_registers: _ } =
+        let Needs { threads, workgroup_bytes, sixteen_bits, subgroup_size, cooperative_matrix, many_registers: _ } =
             *self;
         threads <= Self::PORTABLE.threads
             && workgroup_bytes <= Self::PORTABLE.workgroup_bytes
-            && !shader_f16
+            && !sixteen_bits
             && subgroup_size.is_none()
             && cooperative_matrix.is_none()
     }
