@@ -1,7 +1,7 @@
 // out (+)= scale · YᵀX on cooperative matrices: out_kj = scale · Σᵢ y_ik x_ij
 //
 // x: rows × columns f16 or bf16. y: rows × rank f32. out: splits × rank × columns f32.
-// A workgroup computes a tile of TILE_FEATURES × TILE_NEURONS over the rows of its split. The tile has four or eight
+// A workgroup computes a tile of TILE_FEATURES × TILE_NEURONS over the rows of its split. The tile has four, seven or eight
 // parts, one for each of its subgroups of 64, 32 or 8 threads. Matrices are 16 × 16 or 8 × 8.
 // Extent (columns, rank, splits). Split s sums the rows s · split_rows to (s + 1) · split_rows - 1.
 //
@@ -14,6 +14,7 @@
 import package::shared::elements::{key_bits, magnitude_key, masked, quad};
 
 enable f16;
+enable wgpu_int16;
 enable wgpu_cooperative_matrix;
 
 struct Params {
@@ -54,12 +55,28 @@ alias Right = coop_mat8x8<f16, B>;
 @if(matrix_8)
 alias Sum = coop_mat8x8<f32, C>;
 
-// Parts of a tile across the neurons. There are two across the features.
+// Parts of a tile down the features and across the neurons, and matrices of a part down and across.
+@if(parts_4 || parts_8)
+const PARTS_DOWN = 2u;
 @if(parts_4)
-const ACROSS = 2u;
+const PARTS_ACROSS = 2u;
 @if(parts_8)
-const ACROSS = 4u;
-const PARTS = 2u * ACROSS;
+const PARTS_ACROSS = 4u;
+@if(parts_4 || parts_8)
+const MATRICES_DOWN = 2u;
+@if(parts_4 || parts_8)
+const MATRICES_ACROSS = 4u;
+// Of seven parts, each has all features of the tile, so that x is loaded for 112 features at once.
+@if(parts_7)
+const PARTS_DOWN = 1u;
+@if(parts_7)
+const PARTS_ACROSS = 7u;
+@if(parts_7)
+const MATRICES_DOWN = 7u;
+@if(parts_7)
+const MATRICES_ACROSS = 2u;
+const PARTS = PARTS_DOWN * PARTS_ACROSS;
+const MATRICES = MATRICES_DOWN * MATRICES_ACROSS;
 @if(subgroup_64)
 const THREADS = PARTS * 64u;
 @if(subgroup_32)
@@ -67,9 +84,8 @@ const THREADS = PARTS * 32u;
 @if(subgroup_8)
 const THREADS = PARTS * 8u;
 
-// A part is 2 × 4 matrices.
-const TILE_FEATURES = 4u * SIZE;
-const TILE_NEURONS = ACROSS * 4u * SIZE;
+const TILE_FEATURES = PARTS_DOWN * MATRICES_DOWN * SIZE;
+const TILE_NEURONS = PARTS_ACROSS * MATRICES_ACROSS * SIZE;
 // Tokens staged at once.
 const DEPTH = 32u;
 // Tokens over which one f32 sum runs before it is added to the result. A sum over thousands would lose digits.
@@ -259,13 +275,25 @@ fn largest_of(loads: Loads) -> f32 {
     return max(max(values.x, values.y), max(values.z, values.w));
 }
 
+// The elements 4 * index to 4 * index + 3 of what was loaded, as f16.
+@if(f16)
+fn lifted(words: vec4<u32>, index: u32, lift: f32) -> vec4<f16> {
+    // As integers of 16 bits. Compilers unpack f16 as numbers of f32, which would have to be rounded again.
+    let pair = select(words.xy, words.zw, index != 0u);
+    return bitcast<vec4<f16>>(vec4<u16>(vec4(pair.x, pair.x >> 16u, pair.y, pair.y >> 16u)));
+}
+@if(bf16)
+fn lifted(words: vec4<u32>, index: u32, lift: f32) -> vec4<f16> {
+    return vec4<f16>(lift * quad(words, index));
+}
+
 fn stage(loads: Loads, lift: f32, x_lift: f32, thread: u32) {
     for (var task = 0u; task < X_TASKS; task++) {
         let own = task_of(task * THREADS + thread, X_VECTORS);
         let x_at = own.token * X_TOKEN + own.vector * 8u * X_NEURON;
         for (var q = 0u; q < 2u; q++) {
-            let token = vec4<f16>(x_lift * quad(loads.x[task], q));
-            let next_token = vec4<f16>(x_lift * quad(loads.next_x[task], q));
+            let token = lifted(loads.x[task], q, x_lift);
+            let next_token = lifted(loads.next_x[task], q, x_lift);
             for (var n = 0u; n < 4u; n++) {
                 x_tile[x_at + (4u * q + n) * X_NEURON] = token[n];
                 x_tile[x_at + (4u * q + n) * X_NEURON + X_TOKEN] = next_token[n];
@@ -312,8 +340,8 @@ fn store(to: Target, row: u32, column: u32, thread: u32) {
     for (var quad = thread; quad < to.parts * SIZE * SIZE / 4u; quad += THREADS) {
         let part = to.first_part + quad / (SIZE * SIZE / 4u);
         let within = quad % (SIZE * SIZE / 4u) * 4u;
-        let feature = to.tile.feature + (part / ACROSS * 2u + row) * SIZE + within / SIZE;
-        let neuron = to.tile.neuron + (part % ACROSS * 4u + column) * SIZE + within % SIZE;
+        let feature = to.tile.feature + (part / PARTS_ACROSS * MATRICES_DOWN + row) * SIZE + within / SIZE;
+        let neuron = to.tile.neuron + (part % PARTS_ACROSS * MATRICES_ACROSS + column) * SIZE + within % SIZE;
         if part < PARTS && feature < params.rank && neuron < params.columns {
             let sums = vec4(
                 results[quad * 4u],
@@ -330,6 +358,16 @@ fn store(to: Target, row: u32, column: u32, thread: u32) {
             out[at] = values;
         }
     }
+}
+
+// Writes the matrices of sums that are at a place within each part.
+fn finish(sum: Sum, to: Target, at: u32, subgroup: u32, thread: u32) {
+    if subgroup < to.parts {
+        coopStoreT(sum, &results[subgroup * SIZE * SIZE], SIZE);
+    }
+    workgroupBarrier();
+    store(to, at / MATRICES_ACROSS, at % MATRICES_ACROSS, thread);
+    workgroupBarrier();
 }
 
 // A power of two that lifts an operand, and its inverse.
@@ -372,8 +410,8 @@ fn main(
     for (var first_part = 0u; first_part < PARTS; first_part += side_by_side) {
         let slot = min(subgroup, side_by_side - 1u);
         let part = min(first_part + slot, PARTS - 1u);
-        let left_at = part / ACROSS * 2u * SIZE * Y_FEATURE;
-        let right_at = part % ACROSS * 4u * SIZE * X_NEURON;
+        let left_at = part / PARTS_ACROSS * MATRICES_DOWN * SIZE * Y_FEATURE;
+        let right_at = part % PARTS_ACROSS * MATRICES_ACROSS * SIZE * X_NEURON;
         var tokens = 0u;
         var next = load(at, 0u, tile, thread);
         workgroupBarrier();
@@ -391,14 +429,12 @@ fn main(
             stage(next, lift.up, x_lift.up, thread);
             let begin = tokens;
             let end_of_chain = min(tokens + CHAIN, end - start);
-            var sum00 = Sum();
-            var sum01 = Sum();
-            var sum02 = Sum();
-            var sum03 = Sum();
-            var sum10 = Sum();
-            var sum11 = Sum();
-            var sum12 = Sum();
-            var sum13 = Sum();
+            // They begin as products of zeros. Where they begin as zeros, NVIDIA's open compiler places them so that each of them moves
+            // to other registers in every iteration.
+            var sums: array<Sum, MATRICES>;
+            for (var at = 0u; at < MATRICES; at++) {
+                sums[at] = coopMultiplyAdd(Left(), Right(), Sum());
+            }
             loop {
                 workgroupBarrier();
                 // The next stage is being loaded while this one is multiplied.
@@ -406,34 +442,27 @@ fn main(
                 next = load(at, tokens, tile, thread);
                 for (var depth = 0u; depth < DEPTH; depth += SIZE) {
                     let left_place = left_at + depth * Y_TOKEN;
-                    let high0 = high_matrix(left_place);
-                    let high1 = high_matrix(left_place + SIZE * Y_FEATURE);
+                    var high: array<Left, MATRICES_DOWN>;
                     @if(exact)
-                    let low0 = low_matrix(left_place);
-                    @if(exact)
-                    let low1 = low_matrix(left_place + SIZE * Y_FEATURE);
+                    var low: array<Left, MATRICES_DOWN>;
+                    for (var row = 0u; row < MATRICES_DOWN; row++) {
+                        high[row] = high_matrix(left_place + row * SIZE * Y_FEATURE);
+                        @if(exact) {
+                            low[row] = low_matrix(left_place + row * SIZE * Y_FEATURE);
+                        }
+                    }
                     let right_place = right_at + depth * X_TOKEN;
-                    let right0 = x_matrix(right_place);
-                    let right1 = x_matrix(right_place + SIZE * X_NEURON);
-                    let right2 = x_matrix(right_place + 2u * SIZE * X_NEURON);
-                    let right3 = x_matrix(right_place + 3u * SIZE * X_NEURON);
-                    sum00 = coopMultiplyAdd(high0, right0, sum00);
-                    sum01 = coopMultiplyAdd(high0, right1, sum01);
-                    sum02 = coopMultiplyAdd(high0, right2, sum02);
-                    sum03 = coopMultiplyAdd(high0, right3, sum03);
-                    sum10 = coopMultiplyAdd(high1, right0, sum10);
-                    sum11 = coopMultiplyAdd(high1, right1, sum11);
-                    sum12 = coopMultiplyAdd(high1, right2, sum12);
-                    sum13 = coopMultiplyAdd(high1, right3, sum13);
+                    var right: array<Right, MATRICES_ACROSS>;
+                    for (var column = 0u; column < MATRICES_ACROSS; column++) {
+                        right[column] = x_matrix(right_place + column * SIZE * X_NEURON);
+                    }
+                    for (var at = 0u; at < MATRICES; at++) {
+                        sums[at] = coopMultiplyAdd(high[at / MATRICES_ACROSS], right[at % MATRICES_ACROSS], sums[at]);
+                    }
                     @if(exact) {
-                        sum00 = coopMultiplyAdd(low0, right0, sum00);
-                        sum01 = coopMultiplyAdd(low0, right1, sum01);
-                        sum02 = coopMultiplyAdd(low0, right2, sum02);
-                        sum03 = coopMultiplyAdd(low0, right3, sum03);
-                        sum10 = coopMultiplyAdd(low1, right0, sum10);
-                        sum11 = coopMultiplyAdd(low1, right1, sum11);
-                        sum12 = coopMultiplyAdd(low1, right2, sum12);
-                        sum13 = coopMultiplyAdd(low1, right3, sum13);
+                        for (var at = 0u; at < MATRICES; at++) {
+                            sums[at] = coopMultiplyAdd(low[at / MATRICES_ACROSS], right[at % MATRICES_ACROSS], sums[at]);
+                        }
                     }
                 }
                 let most = bitcast<u32>(largest_of(next));
@@ -461,55 +490,22 @@ fn main(
             let accumulate = params.accumulate != 0u || begin > 0u;
             let scale = params.scale * x_lift.down * lift.down;
             let to = Target(tile, workgroup.z, first_part, side_by_side, scale, accumulate);
-            let result = slot * SIZE * SIZE;
-            if subgroup < side_by_side {
-                coopStoreT(sum00, &results[result], SIZE);
+            finish(sums[0], to, 0u, subgroup, thread);
+            finish(sums[1], to, 1u, subgroup, thread);
+            finish(sums[2], to, 2u, subgroup, thread);
+            finish(sums[3], to, 3u, subgroup, thread);
+            finish(sums[4], to, 4u, subgroup, thread);
+            finish(sums[5], to, 5u, subgroup, thread);
+            finish(sums[6], to, 6u, subgroup, thread);
+            finish(sums[7], to, 7u, subgroup, thread);
+            @if(parts_7) {
+                finish(sums[8], to, 8u, subgroup, thread);
+                finish(sums[9], to, 9u, subgroup, thread);
+                finish(sums[10], to, 10u, subgroup, thread);
+                finish(sums[11], to, 11u, subgroup, thread);
+                finish(sums[12], to, 12u, subgroup, thread);
+                finish(sums[13], to, 13u, subgroup, thread);
             }
-            workgroupBarrier();
-            store(to, 0u, 0u, thread);
-            workgroupBarrier();
-            if subgroup < side_by_side {
-                coopStoreT(sum01, &results[result], SIZE);
-            }
-            workgroupBarrier();
-            store(to, 0u, 1u, thread);
-            workgroupBarrier();
-            if subgroup < side_by_side {
-                coopStoreT(sum02, &results[result], SIZE);
-            }
-            workgroupBarrier();
-            store(to, 0u, 2u, thread);
-            workgroupBarrier();
-            if subgroup < side_by_side {
-                coopStoreT(sum03, &results[result], SIZE);
-            }
-            workgroupBarrier();
-            store(to, 0u, 3u, thread);
-            workgroupBarrier();
-            if subgroup < side_by_side {
-                coopStoreT(sum10, &results[result], SIZE);
-            }
-            workgroupBarrier();
-            store(to, 1u, 0u, thread);
-            workgroupBarrier();
-            if subgroup < side_by_side {
-                coopStoreT(sum11, &results[result], SIZE);
-            }
-            workgroupBarrier();
-            store(to, 1u, 1u, thread);
-            workgroupBarrier();
-            if subgroup < side_by_side {
-                coopStoreT(sum12, &results[result], SIZE);
-            }
-            workgroupBarrier();
-            store(to, 1u, 2u, thread);
-            workgroupBarrier();
-            if subgroup < side_by_side {
-                coopStoreT(sum13, &results[result], SIZE);
-            }
-            workgroupBarrier();
-            store(to, 1u, 3u, thread);
-            workgroupBarrier();
             if tokens >= end - start {
                 break;
             }

@@ -1,12 +1,12 @@
 // out_ik = scale · Σⱼ kept_values[k, j] · x[i, kept_indices[k, j]], for many tokens.
 //
 // x: rows × stride elements. kept_indices (ascending in each feature), kept_values: rank × kept. out: rows × rank f32.
-// A workgroup handles 128 features, one for each thread, and 16 tokens (8 of f32). It stages one segment of 512 neurons
+// A workgroup handles 256 features, one for each thread, and 16 tokens (8 of f32). It stages one segment of 512 neurons
 // after the other. The loads are coalesced, and the stage is transposed, so that all tokens of a neuron are together. A
-// thread then goes through the neurons of the segment that its feature keeps. So x is read once for 128 features. The
+// thread then goes through the neurons of the segment that its feature keeps. So x is read once for 256 features. The
 // entries of a feature are loaded four at a time, because the threads read far apart, and each such load takes as long
 // as 32 loads of neighbours.
-// Dispatch (⌈rank/128⌉, ⌈rows/tokens⌉, 1). With fewer workgroups in y it loops.
+// Dispatch (⌈rank/256⌉, ⌈rows/tokens⌉, 1). With fewer workgroups in y it loops.
 
 import package::shared::elements::{QUADS, quad};
 
@@ -32,7 +32,7 @@ alias Four = vec2<u32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
-const THREADS = 128u;
+const THREADS = 256u;
 const NEURONS = 512u;
 // Groups of four tokens.
 const GROUPS = 2u * QUADS;

@@ -96,6 +96,19 @@ fn they_are_as_exact_as_f32_whatever_the_size_of_the_coefficients() {
 }
 
 #[test]
+fn every_tile_of_a_product_is_where_it_belongs() {
+    let (engine, variants) = cooperative();
+    // Two tiles of the widest and of the tallest, and a part of another.
+    let (n, d, k) = (70, 530, 240);
+    let (x, y) = (Dense::random(16, n, d, F16), Dense::random_coefficients(17, n, k));
+    let wanted = oracle::product(&y.transposed(), &x).values;
+    for variant in variants {
+        let off = relative_difference(&product(&engine, variant, &x, &y, 2), &wanted);
+        assert!(off <= 1e-6, "{}: off by {off:.1e}", variant.name);
+    }
+}
+
+#[test]
 fn small_features_beside_large_ones_keep_their_digits() {
     let (engine, variants) = cooperative();
     let (n, d, k) = (257, 40, 12);

@@ -194,7 +194,7 @@ type SparseProjection = fn(&mut Recording, Matrix, BufferId, BufferId, u32, Matr
 fn sparse_projection_goes_through_segments_of_neurons_and_groups_of_features() {
     on_every_engine(|engine| {
         for element in ElementType::ALL {
-            let (n, d, k, kept) = (19, 2571, 131, 70);
+            let (n, d, k, kept) = (19, 2571, 259, 70);
             let x = Dense::random(35, n, d, element);
             let (mut z, mut indices, values) = sparse(36, k, d, kept);
             // All neurons of a feature lie side by side, across the end of a segment, and none lie in the segment

@@ -19,46 +19,95 @@ pub static CROSS_PRODUCT: Kernel = Kernel {
     params_size: size_of::<Params>(),
     reads_elements: true,
     variants: &[
-        // AMD's matrix units take the tokens of a column at once. NVIDIA's and Apple's devices transpose a matrix while they load it.
-        cooperative("cooperative_16_subgroup_64", &["matrix_16", "subgroup_64", "token_columns", "parts_4"], 16, 64, 4),
-        cooperative("cooperative_16_subgroup_32", &["matrix_16", "subgroup_32", "token_rows", "parts_8"], 16, 32, 8),
+        // AMD's and NVIDIA's matrix units take the tokens of a column at once. Apple's devices transpose a matrix while they load it.
+        cooperative(
+            "cooperative_16_subgroup_64",
+            &["matrix_16", "subgroup_64", "token_columns", "parts_4"],
+            16,
+            64,
+            HALVES,
+        ),
+        cooperative(
+            "cooperative_16_subgroup_32_tall",
+            &["matrix_16", "subgroup_32", "token_columns", "parts_7"],
+            16,
+            32,
+            SEVENTHS,
+        ),
+        cooperative(
+            "cooperative_16_subgroup_32",
+            &["matrix_16", "subgroup_32", "token_columns", "parts_8"],
+            16,
+            32,
+            QUARTERS,
+        ),
         // Where the wider tile has no room, and for `unmix tune`.
         cooperative(
             "cooperative_16_subgroup_32_narrow",
             &["matrix_16", "subgroup_32", "token_columns", "parts_4"],
             16,
             32,
-            4,
+            HALVES,
         ),
-        cooperative("cooperative_8_subgroup_32", &["matrix_8", "subgroup_32", "token_rows", "parts_4"], 8, 32, 4),
-        cooperative("cooperative_8_subgroup_8", &["matrix_8", "subgroup_8", "token_columns", "parts_8"], 8, 8, 8),
+        cooperative("cooperative_8_subgroup_32", &["matrix_8", "subgroup_32", "token_rows", "parts_4"], 8, 32, HALVES),
+        cooperative(
+            "cooperative_8_subgroup_8",
+            &["matrix_8", "subgroup_8", "token_columns", "parts_8"],
+            8,
+            8,
+            QUARTERS,
+        ),
+        // The tests of the tall tile run on software devices.
+        cooperative(
+            "cooperative_8_subgroup_8_tall",
+            &["matrix_8", "subgroup_8", "token_columns", "parts_7"],
+            8,
+            8,
+            SEVENTHS,
+        ),
         TILE_128,
         TILE_64,
     ],
     twin: CpuTwin::Together(twin),
 };
 
-/// A variant on cooperative matrices of `size` × `size`, for `parts` subgroups of `subgroup` threads. The matrices multiply
-/// f16, which holds the activations exactly: those of bf16 times a power of two. The coefficients are split in two, or rounded to 11 bits where that is allowed.
+/// The parts of a tile on cooperative matrices, one for each subgroup.
+#[derive(Clone, Copy)]
+struct Parts {
+    down: u32,
+    across: u32,
+    /// Matrices of a part, across and down.
+    matrices: [u32; 2],
+}
+
+const HALVES: Parts = Parts { down: 2, across: 2, matrices: [4, 2] };
+const QUARTERS: Parts = Parts { down: 2, across: 4, matrices: [4, 2] };
+/// Each has all features of the tile. So little is loaded for each product, and 100 and 400 features fill such tiles well.
+const SEVENTHS: Parts = Parts { down: 1, across: 7, matrices: [2, 7] };
+
+/// A variant on cooperative matrices of `size` × `size`, with a subgroup of `subgroup` threads for each part of its tile. The matrices
+/// multiply f16, which holds the activations exactly: those of bf16 times a power of two. The coefficients are split in two, or rounded
+/// to 11 bits where that is allowed.
 const fn cooperative(
     name: &'static str,
     features: &'static [&'static str],
     size: u32,
     subgroup: u32,
-    parts: u32,
+    Parts { down, across, matrices }: Parts,
 ) -> Variant {
+    let tile = [across * matrices[0] * size, down * matrices[1] * size, 1];
     Variant {
         name,
         shader: Some("cross_product_cooperative"),
         features,
-        tile: [2 * parts * size, 4 * size, 1],
+        tile,
         elements: &[ElementType::F16, ElementType::Bf16],
         rounds: true,
         needs: Needs {
-            threads: parts * subgroup,
+            threads: down * across * subgroup,
             // Rows of 80 bytes at most, a matrix of results for each part, and the largest magnitudes.
-            workgroup_bytes: (2 * parts + 8) * size * 80 + parts * size * size * 4 + 32,
-            shader_f16: true,
+            workgroup_bytes: (tile[0] + 2 * tile[1]) * 80 + down * across * size * size * 4 + 32,
+            sixteen_bits: true,
             subgroup_size: Some(subgroup),
             cooperative_matrix: Some(size),
             many_registers: false,

@@ -9,8 +9,8 @@ pub struct Offer {
     pub threads: u32,
     /// Most bytes of workgroup memory.
     pub workgroup_bytes: u32,
-    /// Whether shaders may compute in f16.
-    pub shader_f16: bool,
+    /// Whether shaders may compute in f16 and in integers of 16 bits.
+    pub sixteen_bits: bool,
     /// Whether shaders may use subgroup operations.
     pub subgroups: bool,
     /// The size that a subgroup usually has.
@@ -32,7 +32,7 @@ impl Offer {
     pub const PORTABLE: Offer = Offer {
         threads: Needs::PORTABLE.threads,
         workgroup_bytes: Needs::PORTABLE.workgroup_bytes,
-        shader_f16: false,
+        sixteen_bits: false,
         subgroups: false,
         usual_subgroup: 0,
         cooperative_matrices: Vec::new(),
@@ -47,7 +47,7 @@ impl Offer {
         let threads = if self.few_registers { self.threads.min(Self::PORTABLE.threads) } else { self.threads };
         needs.threads <= threads
             && needs.workgroup_bytes <= self.workgroup_bytes
-            && (self.shader_f16 || !needs.shader_f16)
+            && (self.sixteen_bits || !needs.sixteen_bits)
             && (self.subgroups || needs.subgroup_size.is_none())
             && needs.cooperative_matrix.is_none_or(|size| self.cooperative_matrices.contains(&size))
     }
@@ -120,6 +120,31 @@ mod tests {
         assert_eq!(chosen([14_336, 400, 1]), "tile_128");
         // Neither makes enough workgroups.
         assert_eq!(chosen([130, 130, 1]), "tile_64");
+    }
+
+    #[test]
+    fn a_tall_tile_on_matrices_gives_way_where_a_wide_one_covers_less() {
+        let nvidia = Offer {
+            threads: 1024,
+            workgroup_bytes: 48 << 10,
+            sixteen_bits: true,
+            subgroups: true,
+            usual_subgroup: 32,
+            cooperative_matrices: vec![16],
+            fast_matrices: true,
+            ..Offer::PORTABLE
+        };
+        let chosen = |extent| {
+            let variant = nvidia.choose(&CROSS_PRODUCT, ElementType::F16, Precision::F32, extent, |_| true);
+            variant.unwrap().name
+        };
+        // 448 × 14,336 results are covered for 400, by either.
+        assert_eq!(chosen([14_336, 400, 1]), "cooperative_16_subgroup_32_tall");
+        assert_eq!(chosen([14_336, 100, 4]), "cooperative_16_subgroup_32_tall");
+        // 224 features are covered for 128.
+        assert_eq!(chosen([14_336, 128, 4]), "cooperative_16_subgroup_32");
+        // It makes too few workgroups.
+        assert_eq!(chosen([14_336, 100, 3]), "cooperative_16_subgroup_32");
     }
 
     #[test]
@@ -198,7 +223,7 @@ mod tests {
     fn matrices_are_chosen_for_the_subgroups_of_the_device_if_they_are_trusted_and_worth_it() {
         let with = |size, usual_subgroup, fast_matrices| Offer {
             workgroup_bytes: 48 << 10,
-            shader_f16: true,
+            sixteen_bits: true,
             subgroups: true,
             usual_subgroup,
             cooperative_matrices: vec![size],
@@ -206,8 +231,8 @@ mod tests {
             ..Offer::PORTABLE
         };
         let nvidia = with(16, 32, true);
-        assert_eq!(name(&nvidia, Precision::F32), "cooperative_16_subgroup_32");
-        assert_eq!(name(&nvidia, Precision::Bf16), "cooperative_16_subgroup_32");
+        assert_eq!(name(&nvidia, Precision::F32), "cooperative_16_subgroup_32_tall");
+        assert_eq!(name(&nvidia, Precision::Bf16), "cooperative_16_subgroup_32_tall");
         let with_less_memory = Offer { workgroup_bytes: 32 << 10, ..nvidia.clone() };
         assert_eq!(name(&with_less_memory, Precision::F32), "cooperative_16_subgroup_32_narrow");
         assert_eq!(name(&with(16, 64, true), Precision::F32), "cooperative_16_subgroup_64");

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Features that a workgroup handles, for as many tokens as elements fit in 32 bytes.
-const FEATURES: u32 = 128;
+const FEATURES: u32 = 256;
 
 /// The kernel's metadata.
 pub static SPARSE_PROJECTION: Kernel = Kernel {

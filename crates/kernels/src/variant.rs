@@ -32,8 +32,8 @@ pub struct Needs {
     pub threads: u32,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
-    /// Arithmetic and storage in f16.
-    pub shader_f16: bool,
+    /// Arithmetic and storage in f16, and integers of 16 bits.
+    pub sixteen_bits: bool,
     /// Subgroup operations, and the subgroup size for which its workgroup is made. Every other size computes the same,
     /// but more slowly.
     pub subgroup_size: Option<u32>,
@@ -48,7 +48,7 @@ impl Needs {
     pub const PORTABLE: Needs = Needs {
         threads: 256,
         workgroup_bytes: 16 << 10,
-        shader_f16: false,
+        sixteen_bits: false,
         subgroup_size: None,
         cooperative_matrix: None,
         many_registers: false,
@@ -56,11 +56,11 @@ impl Needs {
 
     /// Whether every WebGPU device meets these needs.
     pub fn are_portable(&self) -> bool {
-        let Needs { threads, workgroup_bytes, shader_f16, subgroup_size, cooperative_matrix, many_registers: _ } =
+        let Needs { threads, workgroup_bytes, sixteen_bits, subgroup_size, cooperative_matrix, many_registers: _ } =
             *self;
         threads <= Self::PORTABLE.threads
             && workgroup_bytes <= Self::PORTABLE.workgroup_bytes
-            && !shader_f16
+            && !sixteen_bits
             && subgroup_size.is_none()
             && cooperative_matrix.is_none()
     }
@@ -68,8 +68,8 @@ impl Needs {
 
 /// Number of workgroups that keep the cores of a large GPU busy. It is two or more for each core.
 const ENOUGH_WORKGROUPS: u64 = 256;
-/// A larger register tile may cover so many times what a smaller one covers. By the compilers' machine code it does 1.15 to 1.25 times as
-/// much in a time.
+/// A larger tile may cover so many times what a smaller one of its kind covers. By the compilers' machine code it does 1.15 to 1.35 times
+/// as much in a time.
 const MOST_COVERED: f64 = 1.3;
 
 impl Variant {
@@ -100,15 +100,17 @@ impl Variant {
     }
 
     /// Of variants in the order of preference, the first one that makes enough workgroups of a dispatch of this extent, or
-    /// else the one that makes most. Of register tiles, one that covers much more than there is gives way to a smaller one.
+    /// else the one that makes most. A tile that covers much more than there is gives way to a smaller one of its kind: one in registers,
+    /// or one on cooperative matrices.
     pub fn filling<'a>(variants: &[&'a Variant], extent: [u32; 3]) -> Option<&'a Variant> {
         let workgroups = |variant: &Variant| product(variant.workgroups(extent));
         let covers = |variant: &Variant| workgroups(variant).saturating_mul(product(variant.tile));
         let is_enough = |variant: &Variant| workgroups(variant) >= ENOUGH_WORKGROUPS;
-        let uses_registers = |variant: &Variant| variant.needs.cooperative_matrix.is_none();
+        let uses_matrices = |variant: &Variant| variant.needs.cooperative_matrix.is_some();
         let wastes = |variant: &Variant| {
-            let mut others = variants.iter().filter(|other| uses_registers(other) && is_enough(other));
-            uses_registers(variant) && others.any(|other| covers(variant) as f64 > MOST_COVERED * covers(other) as f64)
+            let is_alike = |other: &&&Variant| uses_matrices(other) == uses_matrices(variant) && is_enough(other);
+            let mut others = variants.iter().filter(is_alike);
+            others.any(|other| covers(variant) as f64 > MOST_COVERED * covers(other) as f64)
         };
         let enough = variants.iter().find(|variant| is_enough(variant) && !wastes(variant));
         // Of equals, `max_by_key` takes the last.

@@ -17,6 +17,12 @@ const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     ("cross_product", "cooperative_16_subgroup_32", "", "its sums take half of the registers of a subgroup of 32"),
     (
         "cross_product",
+        "cooperative_16_subgroup_32_tall",
+        "",
+        "its sums take half of the registers of a thread, and few are to be loaded for each product",
+    ),
+    (
+        "cross_product",
         "cooperative_16_subgroup_32_narrow",
         "",
         "its sums take half of the registers of a subgroup of 32",

@@ -14,7 +14,7 @@ use crate::{Access, CpuTwin, KERNELS, Needs, PORTABLE};
 /// apart because of OpenGL.
 fn capabilities(needs: &Needs) -> Capabilities {
     let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    capabilities.set(Capabilities::SHADER_FLOAT16, needs.shader_f16);
+    capabilities.set(Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT16, needs.sixteen_bits);
     capabilities.set(Capabilities::SUBGROUP, needs.subgroup_size.is_some());
     capabilities.set(Capabilities::COOPERATIVE_MATRIX, needs.cooperative_matrix.is_some());
     capabilities

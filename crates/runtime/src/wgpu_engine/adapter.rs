@@ -302,7 +302,8 @@ pub(super) async fn open(choice: &AdapterChoice) -> Result<Opened, Error> {
         log::warn!("{advice}");
     }
     // What variants of kernels and measurements may want; asking for it costs nothing where it exists.
-    let mut optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | TIMING_FEATURES;
+    let mut optional =
+        wgpu::Features::SHADER_F16 | wgpu::Features::SHADER_I16 | wgpu::Features::SUBGROUP | TIMING_FEATURES;
     let matrices = adapter.cooperative_matrix_properties();
     if matrices.iter().any(|matrix| usable_size(matrix).is_some()) {
         optional |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;

@@ -53,7 +53,7 @@ pub(super) fn offer(
     Offer {
         threads: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
         workgroup_bytes: limits.max_compute_workgroup_storage_size,
-        shader_f16: features.contains(wgpu::Features::SHADER_F16),
+        sixteen_bits: features.contains(wgpu::Features::SHADER_F16 | wgpu::Features::SHADER_I16),
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         // Metal says 4 to 64 of every GPU; Apple's have 32. Vulkan drivers that have a choice, such as Mesa's for AMD,
         // take the largest where cooperative matrices are used.
@@ -179,7 +179,7 @@ mod tests {
             name,
             elements: &[ElementType::F16],
             needs: Needs {
-                shader_f16: true,
+                sixteen_bits: true,
                 subgroup_size: Some(subgroup),
                 cooperative_matrix: Some(size),
                 ..Needs::PORTABLE
@@ -209,8 +209,10 @@ mod tests {
     #[test]
     fn a_device_gets_the_first_variant_that_it_can_run() {
         use wgpu::CooperativeScalarType::{F16, F32};
-        let all =
-            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let all = wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_I16
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         let mut limits = wgpu::Limits::default();
         let vulkan = |sizes| info(wgpu::Backend::Vulkan, sizes);
         let sixteen = [matrix([16, 16, 8], F16), matrix([16; 3], F32), matrix([16; 3], F16)];
@@ -258,8 +260,10 @@ mod tests {
     #[test]
     fn a_variant_is_tried_once_and_passed_over_if_it_fails() {
         use wgpu::CooperativeScalarType::F16;
-        let features =
-            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let features = wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_I16
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
         let (limits, info) = (wgpu::Limits::default(), info(wgpu::Backend::Vulkan, (32, 32)));
         for (passes, expected) in [(true, "matrix_16_narrow"), (false, "portable")] {
             let variants = Variants::new(offer(features, &limits, &info, &[matrix([16; 3], F16)]));
