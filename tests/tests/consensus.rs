@@ -198,26 +198,19 @@ fn features_are_found_although_the_first_2048_neurons_do_not_stand_for_the_other
         for engine in engines.iter().filter(|engine| kind == 0 || engine.kind() == EngineKind::Cpu) {
             let activations = loaded(engine.as_ref(), &x);
             let fit = SemiNmf::new(rank as u32 + 1).sparsity(0.125);
-            let one = fit.fit(engine.as_ref(), &activations).expect("a fit");
-            let alone = one.summary.relative_error;
+            let alone = fit.fit(engine.as_ref(), &activations).expect("a fit");
             let consensus = Consensus::new(fit).runs(5).fit(engine.as_ref(), &activations).expect("a consensus");
             check_invariants(engine.as_ref(), &x, &consensus, 5);
-            let error = consensus.summary.relative_error;
-            let cut = |m: &DenseMatrix| DenseMatrix {
-                rows: m.rows,
-                columns: m.columns - 2048,
-                values: m.values.chunks(m.columns).flat_map(|r| r[2048..].to_vec()).collect(),
+            let found = |fit: &Factorization| {
+                let others = fit.features.values.chunks(neurons).flat_map(|row| row[2_048..].to_vec()).collect();
+                let others = DenseMatrix { rows: fit.features.rows, columns: neurons - 2_048, values: others };
+                match_features(&others, &planted).expect("a matching").at_least(0.9)
             };
-            let cos = |f: &Factorization| {
-                match_features(&cut(&f.features), &planted)
-                    .unwrap()
-                    .pairs
-                    .iter()
-                    .map(|p| (100.0 * p.cosine).round())
-                    .collect::<Vec<_>>()
-            };
-            eprintln!("KIND {kind} {error} {alone} {:?} {:?}", cos(&consensus), cos(&one));
-            assert!(error < alone + 5.05, "{kind}: {error} where one fit has {alone}, on {}", engine.adapter());
+            let (of_runs, of_one) = (found(&consensus), found(&alone));
+            assert!(of_runs >= of_one, "{kind}: {of_runs}, and {of_one} of one fit, on {}", engine.adapter());
+            // Almost zero neurons mislead the starts. Where no features are missing, the consensus explains as much as one fit.
+            let (error, of_one) = (consensus.summary.relative_error, alone.summary.relative_error);
+            assert!(of_runs < rank || error <= of_one, "{kind}: {error}, {of_one} of one fit, on {}", engine.adapter());
         }
     }
 }
