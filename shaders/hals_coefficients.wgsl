@@ -1,7 +1,8 @@
 // Coordinate descent (HALS; Cichocki and Phan 2009) on the coefficients, with a penalty on each token's sum. It goes
 // over the features k in ascending order, `sweeps` times, and always uses the newest y:
 //   y_ik = max(0, y_ik + (P_ik - penalty |x_i| - sum_l y_il Q_lk) / Q_kk), and 0 if Q_kk = 0.
-// Only coefficients above `least` move, and the others become 0: with 0, zeros stay zero. With `scaled`, y_ik = scales_k y_ik before that. With `inner`, <Y, P> afterwards.
+// Only coefficients above `least` move, and the others become 0: with `least` = 0, zeros stay zero.
+// With `scaled`, y_ik = scales_k y_ik before that. With `inner`, <Y, P> afterwards.
 // projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], scales [K], coefficients Y
 // [rows, K], partials: 256 pairs (high, low) as in `inner_product`.
 //

@@ -6,7 +6,7 @@ use crate::fit::Fit;
 /// Number of sweeps. They begin with coefficients that are near. A token uses few features, so they settle fast.
 const SWEEPS: u32 = 16;
 
-/// Whether the result of a fit has coefficients without the shrinkage of a penalty.
+/// Whether the coefficients of a fit's result are found again without its penalty.
 pub(crate) fn is_undone(fit: &Fit<'_>) -> bool {
     fit.options.unshrink && fit.options.solver.updates().penalty(&fit.options) > 0.0
 }

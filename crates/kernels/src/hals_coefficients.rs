@@ -94,8 +94,8 @@ pub struct Sweeps {
 
 /// Records sweeps over the features k, for every token i by itself:
 /// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk), always with the newest y, and y_ik ← 0 if Q_kk is at
-/// most 1e-24. If zeros are kept, a coefficient of zero stays zero. The sweeps begin with the scaled columns of Y. Then it takes ⟨Y, P⟩ as [`inner_product`](crate::inner_product())
-/// does.
+/// most 1e-24. If zeros are kept, a coefficient of zero stays zero. The sweeps begin with the scaled columns of Y. Then
+/// it takes ⟨Y, P⟩ as [`inner_product`](crate::inner_product()) does.
 ///
 /// # Panics
 /// If there are no sweeps, or the strides of P and Y differ.

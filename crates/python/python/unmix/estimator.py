@@ -190,8 +190,9 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         else:
             params.update(max_iter=options["max_iterations"], tol=options["tolerance"], patience=options["patience"])
             params.update(warm_up=options["warm_up"])
-            if options["solver"] == "hals":
-                params["penalty"] = options["penalty"]
+        # A consensus of earlier versions, which was not unshrunk, tells the penalty of its result alone.
+        if options["solver"] == "hals" and (consensus is None or options["unshrink"]):
+            params["penalty"] = options["penalty"]
         model = cls(**params)
         model._take(fit)
         return model
