@@ -26,7 +26,7 @@ fn fits() -> Vec<SemiNmf> {
             .tolerance(0.02)
             .patience(3),
     );
-    fits.push(base.clone().init(Init::Random).keep_best(false).debias(true).max_iterations(12));
+    fits.push(base.clone().init(Init::Random).keep_best(false).unshrink(true).debias(true).max_iterations(12));
     fits.push(SemiNmf::new(2).sparsity(1.0).init(Init::Svd).sweeps(5).max_iterations(1));
     fits
 }

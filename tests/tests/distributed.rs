@@ -150,6 +150,7 @@ fn every_start_is_that_of_all_tokens() {
         ("given", settings(Solver::ProjectedLs).init_coefficients(given)),
         ("no revival", settings(Solver::Hals).revive(false)),
         ("refitted", settings(Solver::ProjectedLs).debias(true)),
+        ("unshrunk", settings(Solver::Hals).penalty(0.1).unshrink(true).debias(true)),
     ] {
         let [one, two, three] =
             [1, 2, 3].map(|ranks| fit(&engine, &x, ElementType::F16, &start, ranks, Placed::Resident));

@@ -112,7 +112,7 @@ fn slots_of_a_few_megabytes_give_the_same_bits_with_every_start() {
         let (resident, streamed) = (resident(engine.as_ref(), &source), streamed(engine.as_ref(), &source, 2));
         assert_eq!(streamed.layout().panels(), 4);
         for init in [Init::Kmeans, Init::Random, Init::Svd] {
-            let settings = SemiNmf::new(12).init(init).max_iterations(2).tolerance(0.0).debias(true);
+            let settings = SemiNmf::new(12).init(init).max_iterations(2).tolerance(0.0).unshrink(true).debias(true);
             let what = format!("{init:?} on {}", engine.adapter());
             let fit = |settings: &SemiNmf, activations| settings.fit(engine.as_ref(), activations).expect("a fit");
             let wanted = fit(&settings, &resident);

@@ -20,8 +20,9 @@ use crate::source;
 /// Encode activations with the features of a fit
 ///
 /// For each token of the files, finds the coefficients of at least zero with which the features come closest to its
-/// activations. This is nonnegative least squares, with the penalty of the fit if it had one. The features stay as they
-/// are, so tokens that the fit never saw can be encoded. The tokens are encoded in portions that fit in memory.
+/// activations. This is nonnegative least squares, with the penalty of the fit if it had one. If the fit found its
+/// coefficients above zero again without the penalty (--unshrink, --runs), so does this. The features stay as they are,
+/// so tokens that the fit never saw can be encoded. The tokens are encoded in portions that fit in memory.
 ///
 /// The result is a safetensors file with `coefficients` [tokens, features], `squared_residuals` and `squared_norms`
 /// [tokens], and the columns of the files. Activations ≈ coefficients @ features of the fit.

@@ -237,7 +237,8 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> NDArray[np.float32]:
         """The coefficients of activations for the features, float32 [n, K], at least 0.
 
-        They are nonnegative least squares, with the penalty of the fit if it had one.
+        They are nonnegative least squares, with the penalty of the fit if it had one. If the fit is unshrunk, those above zero are then found
+        again without the penalty.
 
         Raises
         ------
