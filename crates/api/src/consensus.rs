@@ -116,7 +116,8 @@ impl Consensus {
         if self.runs == 1 {
             return options;
         }
-        Options { keep_best: false, unshrink: true, ..options }
+        let unshrink = options.solver.updates().coefficients.is_penalized();
+        Options { keep_best: false, unshrink, ..options }
     }
 
     /// Number of runs, and of iterations of each before the runs are compared.

@@ -120,6 +120,12 @@ impl SolverOptions {
         if self.penalty.is_some() && used.solver != Solver::Hals {
             return refuse("penalty", format!("only {hals} has a penalty; choose that solver"));
         }
+        if self.unshrink && used.solver != Solver::Hals {
+            return refuse(
+                "unshrink",
+                format!("only {hals} has a penalty that shrinks coefficients; choose that solver"),
+            );
+        }
         if self.relaxation.is_some_and(|asked| asked != used.relaxation) {
             let why = "moves features beyond the least-squares solution; choose that solver";
             return refuse("relaxation", format!("only {} {why}", solver(Solver::ProjectedLs)));

@@ -116,6 +116,13 @@ fn impossible_and_ignored_options() {
         let args = [&[file.as_str(), "--rank", "2"][..], &ignored.split(' ').collect::<Vec<_>>()].concat();
         failed_fit(&files, &args, 2, &[&format!("{option}: "), needed, "or leave it out"]);
     }
+    let unshrunk = ["--solver", "projected-ls", "--unshrink"];
+    failed_fit(
+        &files,
+        &[&[&file, "--rank", "2"], &unshrunk[..]].concat(),
+        2,
+        &["--unshrink: only --solver hals", "or leave it out"],
+    );
     failed_fit(&files, &[&file, "--rank", "2", "--init", "given"], 2, &["--init given", "--init-coefficients FILE"]);
     failed_fit(&files, &[&file, "--rank", "2", "--adapter", "x"], 2, &["--adapter x", "--engine cpu"]);
     failed_fit(&files, &[&file, "--rank", "2", "--such-flag"], 2, &["--such-flag"]);
