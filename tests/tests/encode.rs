@@ -94,7 +94,7 @@ fn the_penalty_chooses_the_features_of_a_token_and_least_squares_their_coefficie
 }
 
 #[test]
-fn the_tokens_of_a_fit_are_encoded_with_few_other_features() {
+fn the_tokens_of_an_unshrunk_fit_are_encoded_to_its_coefficients() {
     let x = planted(13, 300, 40, 6, ElementType::F32);
     for engine in engines() {
         let activations = engine.load(&x.to_activations(ElementType::F32)).expect("loaded");

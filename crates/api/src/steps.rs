@@ -125,6 +125,7 @@ impl<'a> Steps<'a> {
         self.descent_pass(&HalsCoefficients::UNSHRINKING, sweeps, true)
     }
 
+    /// Computes the Gram matrix of the features, and runs one pass with `sweeps` sweeps of this descent, without a loss.
     fn descent_pass(&self, descent: &HalsCoefficients, sweeps: u32, cross: bool) -> Recording {
         let b = self.buffers;
         let mut recording = self.feature_gram();
