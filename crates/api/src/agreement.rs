@@ -62,18 +62,19 @@ impl Agreement {
             let mut mean = vec![0f64; self.pool.neurons];
             for near in self.pool.nearest(row) {
                 for &(neuron, value) in &self.pool.features[near.feature as usize].1 {
-                    mean[neuron as usize] += near.cosine * value;
+                    mean[neuron as usize] += near.cosine * f64::from(value);
                 }
             }
-            cut((0..).zip(mean).filter(|(_, z)| *z != 0.0).collect(), self.kept)
+            cut(&mut (0..).zip(mean).filter(|(_, z)| *z != 0.0).collect(), self.kept)
         };
         let mut features =
             SparseFeatures { rows: clusters.rows.par_iter().map(again).collect(), neurons: clusters.neurons };
         let mut place = vec![0f64; self.pool.neurons];
         for k in 1..features.rows.len() {
             let (earlier, rest) = features.rows.split_at_mut(k);
-            rest[0].iter().for_each(|&(neuron, z)| place[neuron as usize] = z);
-            let cosine = |other: &Vec<_>| other.iter().map(|&(neuron, z)| z * place[neuron as usize]).sum::<f64>();
+            rest[0].iter().for_each(|&(neuron, z)| place[neuron as usize] = z.into());
+            let cosine =
+                |other: &Vec<_>| other.iter().map(|&(neuron, z)| f64::from(z) * place[neuron as usize]).sum::<f64>();
             let is_near = earlier.iter().any(|other| cosine(other) >= TOO_NEAR);
             place.fill(0.0);
             if is_near {

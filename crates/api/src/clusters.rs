@@ -29,6 +29,7 @@ pub(crate) fn directions(
         .collect();
     let [mut distinct, mut copies]: [Vec<Vec<Nonzero>>; 2] = Default::default();
     let mut mean = vec![0f64; pool.neurons];
+    let mut nonzeros = Vec::with_capacity(pool.neurons);
     while distinct.len() < rank {
         let Some(Candidate { score, feature }) = candidates.pop() else { break };
         if !free.is_free[feature as usize] {
@@ -44,13 +45,16 @@ pub(crate) fn directions(
         for member in &members {
             free.is_free[member.feature as usize] = false;
             for &(neuron, value) in &pool.features[member.feature as usize].1 {
-                mean[neuron as usize] += member.cosine * value;
+                mean[neuron as usize] += member.cosine * f64::from(value);
             }
         }
-        let direction = cut((0..).zip(mean.iter().copied()).filter(|(_, z)| *z != 0.0).collect(), kept);
+        nonzeros.clear();
+        nonzeros.extend((0..).zip(mean.iter().copied()).filter(|(_, z)| *z != 0.0));
+        let direction = cut(&mut nonzeros, kept);
         mean.fill(0.0);
-        direction.iter().for_each(|&(neuron, z)| mean[neuron as usize] = z);
-        let cosine = |other: &Vec<Nonzero>| other.iter().map(|&(neuron, z)| z * mean[neuron as usize]).sum::<f64>();
+        direction.iter().for_each(|&(neuron, z)| mean[neuron as usize] = z.into());
+        let cosine =
+            |other: &Vec<Nonzero>| other.iter().map(|&(neuron, z)| f64::from(z) * mean[neuron as usize]).sum::<f64>();
         let is_copy = distinct.iter().any(|other| cosine(other) >= SAME);
         mean.fill(0.0);
         if is_copy { &mut copies } else { &mut distinct }.push(direction);

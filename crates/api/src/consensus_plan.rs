@@ -27,12 +27,12 @@ impl Consensus {
         let distribution = Distribution::alone(layout);
         let (runs, _) = self.size();
         let (rank, neurons) = (u64::from(options.rank), u64::from(layout.neurons));
-        // A nonzero has 16 bytes. Those of the runs are kept three times: in the runs, and in the pool by feature and by neuron. Runs that go on have
-        // them once more. Checkpoints have them before and after that, in 8 bytes. A feature has some counterparts of 16 bytes in each run. What each half of the runs agrees on is kept as well.
-        let nonzeros = 16 * u64::from(options.kept(layout.neurons));
-        let pool = u64::from(runs) * rank * (5 * nonzeros + 3 * 16 * u64::from(runs)) + HALVES as u64 * rank * nonzeros;
-        // A thread that forms clusters has a mean of 8 bytes a neuron, and up to two lists of its nonzeros.
-        let means = rayon::current_num_threads() as u64 * neurons * (8 + 2 * 16);
+        // A nonzero has 8 bytes. Those of the runs are kept three times: in the runs, and in the pool by feature and by neuron. Runs that go on have
+        // them once more. Checkpoints have them before and after that. A feature has some counterparts of 16 bytes in each run. What each half of the runs agrees on is kept as well.
+        let nonzeros = 8 * u64::from(options.kept(layout.neurons));
+        let pool = u64::from(runs) * rank * (6 * nonzeros + 3 * 16 * u64::from(runs)) + HALVES as u64 * rank * nonzeros;
+        // A thread that forms clusters has a mean of 8 bytes a neuron, and a list of its nonzeros with 16 bytes each.
+        let means = rayon::current_num_threads() as u64 * neurons * (8 + 16);
         let run: Options = run_options(&options, options.seed, 1);
         let plan = |runs: usize, placement| {
             let mut plan = plan_fits(engine, &distribution, layout, placement, &vec![run.clone(); runs], true);

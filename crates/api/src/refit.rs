@@ -66,12 +66,11 @@ pub(crate) async fn refit<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
 
 /// Writes features, which have at most m nonzeros each.
 pub(crate) fn write_features(fit: &Fit<'_>, features: &SparseFeatures) -> Result<(), Error> {
-    let entries = |row: &Vec<Nonzero>| row.iter().map(|&(neuron, z)| (neuron, z as f32)).collect();
-    write_unit_features(fit, features.rows.iter().map(entries).collect())
+    write_unit_features(fit, features.rows.clone())
 }
 
 /// Writes features, given by their nonzeros, divided by their norms.
-fn write_unit_features(fit: &Fit<'_>, features: Vec<Vec<(u32, f32)>>) -> Result<(), Error> {
+fn write_unit_features(fit: &Fit<'_>, features: Vec<Vec<Nonzero>>) -> Result<(), Error> {
     for (feature, entries) in (0..).zip(features) {
         let (neurons, mut values): (Vec<u32>, Vec<f32>) = entries.into_iter().unzip();
         let norm = norm(&values);

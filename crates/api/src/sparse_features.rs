@@ -3,7 +3,7 @@
 use crate::{DenseMatrix, Error};
 
 /// A nonzero of a feature: its neuron and its value.
-pub(crate) type Nonzero = (u32, f64);
+pub(crate) type Nonzero = (u32, f32);
 
 /// Features of unit norm over some neurons, each as its nonzeros in ascending order of neurons. A feature of zeros has none.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ impl SparseFeatures {
         let row = |(indices, values): (&[u32], &[f32])| {
             // Entries beyond those of a feature are zeros, at a neuron that may have a value already.
             let nonzeros = indices.iter().zip(values).filter(|(_, value)| **value != 0.0);
-            cut(nonzeros.map(|(&neuron, &value)| (neuron, value.into())).collect(), kept)
+            cut(&mut nonzeros.map(|(&neuron, &value)| (neuron, value.into())).collect(), kept)
         };
         let rows = indices.chunks_exact(kept).zip(values.chunks_exact(kept)).map(row).collect();
         Ok(SparseFeatures { neurons: neurons as usize, rows })
@@ -64,7 +64,7 @@ pub(crate) struct NeuronUsers {
     /// Where the users of each neuron end.
     ends: Vec<u32>,
     /// Neuron after neuron: the features that have it, in their order, and their values.
-    users: Vec<(u32, f64)>,
+    users: Vec<(u32, f32)>,
 }
 
 impl NeuronUsers {
@@ -95,7 +95,8 @@ impl NeuronUsers {
             let start = if neuron == 0 { 0 } else { self.ends[neuron as usize - 1] };
             let users = &self.users[start as usize..self.ends[neuron as usize] as usize];
             let skipped = if first == 0 { 0 } else { users.partition_point(|&(other, _)| other < first) };
-            users[skipped..].iter().for_each(|&(other, z)| cosines[other as usize] += value * z);
+            let value = f64::from(value);
+            users[skipped..].iter().for_each(|&(other, z)| cosines[other as usize] += value * f64::from(z));
         }
     }
 }
@@ -111,21 +112,19 @@ fn unit_nonzeros(row: &[f32]) -> impl Iterator<Item = Nonzero> {
     (0..)
         .zip(row)
         .filter(|(_, z)| **z != 0.0)
-        .map(move |(neuron, &z)| (neuron, f64::from((f64::from(z) / norm) as f32)))
+        .map(move |(neuron, &z)| (neuron, (f64::from(z) / norm) as f32))
 }
 
-/// The `kept` nonzeros of largest magnitude, divided by their norm and rounded to f32. `nonzeros` are in ascending order of neurons. Of equal
-/// magnitudes the lower neuron is kept.
-pub(crate) fn cut(mut nonzeros: Vec<Nonzero>, kept: usize) -> Vec<Nonzero> {
+/// The `kept` nonzeros of largest magnitude, divided by their norm. `nonzeros` are neurons in ascending order with their values. They are
+/// left in disorder. Of equal magnitudes the lower neuron is kept.
+pub(crate) fn cut(nonzeros: &mut Vec<(u32, f64)>, kept: usize) -> Vec<Nonzero> {
     if nonzeros.len() > kept {
         nonzeros.select_nth_unstable_by(kept, |a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
         nonzeros.truncate(kept);
         nonzeros.sort_unstable_by_key(|&(neuron, _)| neuron);
     }
     let norm = nonzeros.iter().map(|(_, z)| z * z).sum::<f64>().sqrt();
-    nonzeros.iter_mut().for_each(|(_, z)| *z = f64::from((*z / norm) as f32));
-    nonzeros.retain(|(_, z)| *z != 0.0);
-    nonzeros
+    nonzeros.iter().map(|&(neuron, z)| (neuron, (z / norm) as f32)).filter(|(_, z)| *z != 0.0).collect()
 }
 
 #[cfg(test)]
