@@ -370,7 +370,7 @@ fn a_consensus_that_is_stopped_is_that_of_the_runs_until_then() {
         (summary.runs, summary.iterations_each)
     };
     assert_eq!(stopped(&|progress| progress.stage == Stage::Measure), (2, 1));
-    assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::StartRun { run: 3, .. })), (2, 1));
+    assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::StartRuns { first: 1, .. })), (2, 1));
     assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::Runs { first: 1, iteration: 4, .. })), (3, 3));
     // Of the second group of runs, none is done.
     assert_eq!(stopped(&|progress| matches!(progress.stage, Stage::Runs { first: 4, iteration: 4, .. })), (3, 10));

@@ -165,8 +165,8 @@ fn an_interrupted_consensus_leaves_a_last_checkpoint_from_which_it_goes_on() {
         ),
         (
             "the start of the second group",
-            |stage| matches!(stage, Stage::StartRun { run: 4, .. }),
-            |stage| matches!(stage, Stage::StartRun { run: 3, .. }),
+            |stage| matches!(stage, Stage::StartRuns { first: 3, .. }),
+            |stage| matches!(stage, Stage::StartRuns { first: 3, .. }),
         ),
         ("the comparison", |stage| matches!(stage, Stage::Agree), |stage| matches!(stage, Stage::Agree)),
         (
@@ -239,7 +239,7 @@ fn a_consensus_that_goes_on_can_be_interrupted_again() {
 fn a_start_of_the_first_runs_that_was_cut_short_leaves_no_checkpoint() {
     let engine = CpuEngine::new();
     let activations = loaded(&engine, &planted(3, 300, 40, 4, ElementType::F32));
-    for stage in [Stage::Measure, Stage::StartRun { run: 2, of: 3 }] {
+    for stage in [Stage::Measure, Stage::StartRuns { first: 1, last: 3, of: 3 }] {
         let store = Store::default();
         let consensus = Consensus::new(SemiNmf::new(4).sparsity(0.1)).runs(3).checkpoint(ALWAYS, store.clone());
         let stop =

@@ -197,7 +197,7 @@ mod tests {
         assert!(reproducibility[6..].iter().all(|&mean| (0.0..0.75).contains(&mean)), "{reproducibility:?}");
         assert_eq!(agreed.rows.len(), 10);
         for row in &agreed.rows {
-            assert!((row.iter().map(|(_, z)| z * z).sum::<f64>() - 1.0).abs() < 1e-6);
+            assert!((row.iter().map(|(_, z)| z * z).sum::<f32>() - 1.0).abs() < 1e-6);
             assert!(row.len() <= 7 && row.is_sorted_by(|a, b| a.0 < b.0));
         }
     }

@@ -165,18 +165,24 @@ pub(crate) async fn runs<'a, P: FnMut(&Progress) -> ControlFlow<()>>(
 /// Starts runs, the first of which has this number, and returns their random numbers. If the caller stops, two start at least.
 async fn start_all<P: FnMut(&Progress) -> ControlFlow<()>>(
     fits: &[Fit<'_>],
-    number: u32,
+    first: u32,
     of: u32,
     watch: &mut Watch<'_, P>,
 ) -> Result<Vec<ChaCha8Rng>, Error> {
-    let mut rngs = Vec::with_capacity(fits.len());
-    for (fit, number) in fits.iter().zip(number..) {
-        if !watch.stage(Stage::StartRun { run: number, of }) && rngs.len() >= 2 {
+    let last = first + fits.len() as u32 - 1;
+    let goes_on = watch.stage(Stage::StartRuns { first, last, of });
+    let fits = if goes_on { fits } else { &fits[..fits.len().min(2)] };
+    let mut rngs: Vec<ChaCha8Rng> = fits.iter().map(|fit| random(&fit.options)).collect();
+    if gives_features(&fits[0].options) {
+        kmeans::features(fits, &mut rngs, watch).await?;
+        return Ok(rngs);
+    }
+    for (started, fit) in fits.iter().enumerate() {
+        if started >= 2 && watch.is_interrupted() {
+            rngs.truncate(started);
             break;
         }
-        let mut rng = random(&fit.options);
-        start(fit, None, &mut rng, watch).await?;
-        rngs.push(rng);
+        start(fit, None, &mut rngs[started], watch).await?;
     }
     Ok(rngs)
 }

@@ -13,7 +13,7 @@ use unmix_kernels::{
 use crate::fit::Fit;
 use crate::gather::Gather;
 use crate::panels::Panel;
-use crate::pass::PanelSums;
+use crate::pass::{PanelSums, Pass, record_together};
 use crate::sample::Sample;
 use crate::session_io::rows_at_once;
 use crate::token_rows::activations_of;
@@ -23,30 +23,33 @@ use crate::{DenseMatrix, Error, Init, Options, Progress, Stage};
 /// Number of Lloyd steps. More steps do not lower the error that a fit reaches.
 const STEPS: usize = 3;
 
-/// Fills the features with the directions of the clusters, cut to their strongest neurons, and the coefficients with zeros. Returns the
-/// share of the energy of the tokens' directions that the means of the clusters explain.
+/// Fills the features of each fit with the directions of its clusters, cut to their strongest neurons, and the coefficients with zeros. The fits
+/// share a session. Each has random numbers of its own, and gets what it would get alone. Returns for each fit the share of the energy of the
+/// tokens' directions that the means of its clusters explain.
 pub(crate) async fn features<P: FnMut(&Progress) -> ControlFlow<()>>(
-    fit: &Fit<'_>,
-    rng: &mut ChaCha8Rng,
+    fits: &[Fit<'_>],
+    rngs: &mut [ChaCha8Rng],
     watch: &mut Watch<'_, P>,
-) -> Result<f64, Error> {
-    let sizes = cluster(fit, rng, watch).await?;
-    let explained = explained_share(fit, &sizes).await?;
-    if !fit.options.revive {
-        fill_empty(fit, rng, &sizes).await?;
-    }
-    let b = &fit.buffers;
-    if b.centroids != b.features.dense {
-        fit.io.release(b.centroids.buffer());
-    }
+) -> Result<Vec<f64>, Error> {
+    let sizes = cluster(fits, rngs, watch).await?;
+    let explained = explained_shares(fits, &sizes).await?;
     let mut recording = Recording::new();
-    let (sums, dense) = (b.sums.cross, b.features.dense);
-    recording.copy(sums.buffer(), dense.buffer(), dense.elements() * 4);
-    winner_take_all(&mut recording, &b.features, true);
-    for tokens in &b.tokens {
-        recording.clear(tokens.coefficients.buffer());
+    for ((fit, rng), sizes) in fits.iter().zip(rngs).zip(&sizes) {
+        if !fit.options.revive {
+            fill_empty(fit, rng, sizes).await?;
+        }
+        let b = &fit.buffers;
+        if b.centroids != b.features.dense {
+            fit.io.release(b.centroids.buffer());
+        }
+        let (sums, dense) = (b.sums.cross, b.features.dense);
+        recording.copy(sums.buffer(), dense.buffer(), dense.elements() * 4);
+        winner_take_all(&mut recording, &b.features, true);
+        for tokens in &b.tokens {
+            recording.clear(tokens.coefficients.buffer());
+        }
     }
-    fit.io.run_once(recording)?;
+    fits[0].io.run_once(recording)?;
     Ok(explained)
 }
 
@@ -69,15 +72,21 @@ fn candidates(fit: &Fit<'_>) -> Vec<u32> {
     (0..fit.tokens as u32).filter(|&token| energy[token as usize] > 0.0).collect()
 }
 
-/// Σ ‖sₖ‖² / nₖ over Σ nₖ. Cluster k has nₖ tokens, and the sum sₖ of their directions is in the cross product.
-async fn explained_share(fit: &Fit<'_>, sizes: &[u32]) -> Result<f64, Error> {
+/// Of each fit: Σ ‖sₖ‖² / nₖ over Σ nₖ. Cluster k has nₖ tokens, and the sum sₖ of their directions is in the cross product.
+async fn explained_shares(fits: &[Fit<'_>], sizes: &[Vec<u32>]) -> Result<Vec<f64>, Error> {
     let mut recording = Recording::new();
-    squared_norm(&mut recording, fit.buffers.sums.cross, fit.buffers.centroid_norms, 1.0);
-    fit.io.run_once(recording)?;
-    let norms: Vec<f32> = fit.io.read(fit.buffers.centroid_norms, sizes.len() as u64).await?;
-    let explained: f64 = norms.iter().zip(sizes).map(|(&norm, &size)| f64::from(norm) / f64::from(size.max(1))).sum();
-    let share = explained / f64::from(sizes.iter().sum::<u32>().max(1));
-    Ok(fit.distribution.communicator().of_rank(0, vec![share])[0])
+    for Fit { buffers, .. } in fits {
+        squared_norm(&mut recording, buffers.sums.cross, buffers.centroid_norms, 1.0);
+    }
+    fits[0].io.run_once(recording)?;
+    let mut shares = Vec::with_capacity(fits.len());
+    for (fit, sizes) in fits.iter().zip(sizes) {
+        let norms: Vec<f32> = fit.io.read(fit.buffers.centroid_norms, sizes.len() as u64).await?;
+        let explained = norms.iter().zip(sizes).map(|(&norm, &size)| f64::from(norm) / f64::from(size.max(1)));
+        shares.push(explained.sum::<f64>() / f64::from(sizes.iter().sum::<u32>().max(1)));
+    }
+    let of_first_rank = fits[0].distribution.communicator().of_rank(0, shares);
+    Ok(of_first_rank)
 }
 
 /// Fills the coefficients: each token starts with the least-squares coefficient of its own cluster's centroid.
@@ -86,45 +95,52 @@ pub(crate) async fn coefficients<P: FnMut(&Progress) -> ControlFlow<()>>(
     rng: &mut ChaCha8Rng,
     watch: &mut Watch<'_, P>,
 ) -> Result<(), Error> {
-    let sizes = cluster(fit, rng, watch).await?;
-    make_means(fit, fit.neurons, &sizes)?;
-    assign(fit, &fit.panels, true).await?;
+    let only = std::slice::from_ref(fit);
+    let sizes = cluster(only, std::slice::from_mut(rng), watch).await?;
+    make_means(only, fit.neurons, &sizes)?;
+    assign(only, &[&fit.panels], true).await?;
     Ok(())
 }
 
-/// Finds clusters of the tokens' directions. It leaves the sum of each cluster's directions in the cross product, and returns the sizes of
-/// the clusters.
+/// Finds clusters of the tokens' directions for each fit. It leaves the sum of each cluster's directions in the cross product of the fit, and
+/// returns the sizes of the clusters.
 async fn cluster<P: FnMut(&Progress) -> ControlFlow<()>>(
-    fit: &Fit<'_>,
-    rng: &mut ChaCha8Rng,
+    fits: &[Fit<'_>],
+    rngs: &mut [ChaCha8Rng],
     watch: &mut Watch<'_, P>,
-) -> Result<Vec<u32>, Error> {
-    let rank = fit.options.rank as usize;
-    let all_neurons = &fit.samples.kmeans;
-    let compared = fit.buffers.compared_centroids().columns;
-    let sample = all_neurons.first_neurons(compared);
-    let candidates = candidates(fit);
+) -> Result<Vec<Vec<u32>>, Error> {
+    let rank = |fit: &Fit<'_>| fit.options.rank as usize;
+    let compared = fits[0].buffers.compared_centroids().columns;
+    let all_neurons: Vec<&[Panel]> = fits.iter().map(|fit| &fit.samples.kmeans.panels[..]).collect();
+    let samples: Vec<Sample> = fits.iter().map(|fit| fit.samples.kmeans.first_neurons(compared)).collect();
+    let samples: Vec<&[Panel]> = samples.iter().map(|sample| &sample.panels[..]).collect();
+    let candidates = candidates(&fits[0]);
     if candidates.is_empty() {
-        return Ok(vec![0; rank]);
+        return Ok(fits.iter().map(|fit| vec![0; rank(fit)]).collect());
     }
-    let chosen: Vec<u32> = draw(rng, candidates.len(), rank).into_iter().map(|place| candidates[place]).collect();
-    write_directions(fit, &chosen).await?;
+    for (fit, rng) in fits.iter().zip(&mut *rngs) {
+        let chosen: Vec<u32> =
+            draw(rng, candidates.len(), rank(fit)).into_iter().map(|place| candidates[place]).collect();
+        write_directions(fit, &chosen).await?;
+    }
     for _ in 1..STEPS {
         if !watch.stage(Stage::Start) {
             break;
         }
-        let sizes = assign(fit, &sample.panels, false).await?;
-        sum_directions(fit, &sample)?;
-        make_means(fit, compared, &sizes)?;
-        for empty in (0..rank).filter(|&k| sizes[k] == 0) {
-            let redrawn = candidates[rng.random_range(0..candidates.len())];
-            let row = activations_of(fit, redrawn, compared).await?;
-            let values = direction(fit, &row, redrawn).collect();
-            write(fit, empty as u32, DenseMatrix { rows: 1, columns: compared as usize, values })?;
+        let sizes = assign(fits, &samples, false).await?;
+        sum_directions(fits, &samples)?;
+        make_means(fits, compared, &sizes)?;
+        for ((fit, rng), sizes) in fits.iter().zip(&mut *rngs).zip(sizes) {
+            for empty in (0..rank(fit)).filter(|&k| sizes[k] == 0) {
+                let redrawn = candidates[rng.random_range(0..candidates.len())];
+                let row = activations_of(fit, redrawn, compared).await?;
+                let values = direction(fit, &row, redrawn).collect();
+                write(fit, empty as u32, DenseMatrix { rows: 1, columns: compared as usize, values })?;
+            }
         }
     }
-    let sizes = assign(fit, &sample.panels, false).await?;
-    sum_directions(fit, all_neurons)?;
+    let sizes = assign(fits, &samples, false).await?;
+    sum_directions(fits, &all_neurons)?;
     Ok(sizes)
 }
 
@@ -190,12 +206,14 @@ fn direction<'v>(fit: &Fit<'_>, values: &'v [f32], token: u32) -> impl Iterator<
 
 /// Makes the means of the clusters, over their first `neurons` neurons, the centroids. A mean is the sum in the cross product divided by
 /// the size of the cluster.
-fn make_means(fit: &Fit<'_>, neurons: u32, sizes: &[u32]) -> Result<(), Error> {
-    let b = &fit.buffers;
-    fit.io.write(b.cluster_sizes, sizes)?;
+fn make_means(fits: &[Fit<'_>], neurons: u32, sizes: &[Vec<u32>]) -> Result<(), Error> {
     let mut recording = Recording::new();
-    cluster_means(&mut recording, b.sums.cross, b.cluster_sizes, b.centroids.first_columns(neurons), b.centroid_norms);
-    fit.io.run_once(recording)
+    for (Fit { io, buffers: b, .. }, sizes) in fits.iter().zip(sizes) {
+        io.write(b.cluster_sizes, sizes)?;
+        let centroids = b.centroids.first_columns(neurons);
+        cluster_means(&mut recording, b.sums.cross, b.cluster_sizes, centroids, b.centroid_norms);
+    }
+    fits[0].io.run_once(recording)
 }
 
 /// Writes centroids, or their first neurons, to the device, beginning with cluster `first`. They are rounded to bf16, as [`cluster_means`]
@@ -208,41 +226,47 @@ fn write(fit: &Fit<'_>, first: u32, mut centroids: DenseMatrix) -> Result<(), Er
     fit.io.write_at(fit.buffers.centroid_norms, first.into(), &norms)
 }
 
-/// Assigns the tokens of some panels to their nearest centroids. Returns the sizes of the clusters over all ranks. It leaves coefficients in each panel:
-/// those that [`sum_directions`] needs, or with `final_step` those of the start.
-async fn assign(fit: &Fit<'_>, panels: &[Panel], final_step: bool) -> Result<Vec<u32>, Error> {
-    let b = &fit.buffers;
-    let mut sizes = vec![0; fit.options.rank as usize];
-    for panel in panels {
-        let (tokens, scores) = (panel.activations, b.projections(panel));
-        let norms: Vec<f32> = panel.of_tokens(&fit.measured.token_energy).collect();
-        fit.io.write(b.sample_norms[panel.index], &norms)?;
+/// Assigns the tokens of some panels of each fit to their nearest centroids. Returns the sizes of each fit's clusters over all ranks. It leaves
+/// coefficients in each panel: those that [`sum_directions`] needs, or with `final_step` those of the start.
+async fn assign(fits: &[Fit<'_>], panels: &[&[Panel]], final_step: bool) -> Result<Vec<Vec<u32>>, Error> {
+    let mut sizes: Vec<Vec<u32>> = fits.iter().map(|fit| vec![0; fit.options.rank as usize]).collect();
+    for place in 0..panels.iter().map(|panels| panels.len()).max().unwrap_or_default() {
         let mut recording = Recording::new();
-        let centroids = b.centroids.first_columns(tokens.columns);
-        projection(&mut recording, tokens, centroids, scores, fit.measured.scale);
-        let operands = Assignment {
-            scores,
-            squared_norms: b.sample_norms[panel.index],
-            centroid_norms: b.centroid_norms,
-            coefficients: b.coefficients(panel),
-            assignments: b.token_words,
-        };
-        kmeans_assign(&mut recording, &operands, final_step);
-        fit.io.run_once(recording)?;
-        for cluster in fit.io.read::<u32>(b.token_words, tokens.rows.into()).await? {
-            sizes[cluster as usize] += 1;
+        for (fit, panel) in fits.iter().zip(panels).filter_map(|(fit, panels)| Some((fit, panels.get(place)?))) {
+            let (b, tokens) = (&fit.buffers, panel.activations);
+            let norms: Vec<f32> = panel.of_tokens(&fit.measured.token_energy).collect();
+            fit.io.write(b.sample_norms[panel.index], &norms)?;
+            let (scores, centroids) = (b.projections(panel), b.centroids.first_columns(tokens.columns));
+            projection(&mut recording, tokens, centroids, scores, fit.measured.scale);
+            let operands = Assignment {
+                scores,
+                squared_norms: b.sample_norms[panel.index],
+                centroid_norms: b.centroid_norms,
+                coefficients: b.coefficients(panel),
+                assignments: b.token_words,
+            };
+            kmeans_assign(&mut recording, &operands, final_step);
+        }
+        fits[0].io.run_once(recording)?;
+        for ((fit, panels), sizes) in fits.iter().zip(panels).zip(&mut sizes) {
+            let Some(panel) = panels.get(place) else { continue };
+            for cluster in fit.io.read::<u32>(fit.buffers.token_words, panel.activations.rows.into()).await? {
+                sizes[cluster as usize] += 1;
+            }
         }
     }
-    let of_ranks = fit.distribution.communicator().of_each_rank(&sizes);
-    Ok((0..sizes.len()).map(|cluster| of_ranks.iter().map(|sizes| sizes[cluster]).sum()).collect())
+    let of_ranks = fits[0].distribution.communicator().of_each_rank(&sizes.concat());
+    let mut sums = (0..sizes.iter().map(Vec::len).sum()).map(|at| of_ranks.iter().map(|sizes| sizes[at]).sum());
+    Ok(sizes.iter().map(|sizes| sums.by_ref().take(sizes.len()).collect()).collect())
 }
 
-/// Leaves the sums of the assigned tokens' directions in the cross product.
-fn sum_directions(fit: &Fit<'_>, sample: &Sample) -> Result<(), Error> {
+/// Leaves the sums of the directions of each fit's assigned tokens in its cross product.
+fn sum_directions(fits: &[Fit<'_>], samples: &[&[Panel]]) -> Result<(), Error> {
+    let passes: Vec<Pass<'_>> = fits.iter().zip(samples).map(|(fit, panels)| fit.steps().over(panels)).collect();
     let mut recording = Recording::new();
-    fit.steps().over(&sample.panels).record(&mut recording, |_, panel| PanelSums {
+    record_together(&mut recording, &passes, |_, number, panel| PanelSums {
         cross: Some(Precision::F32),
-        ..PanelSums::of(fit.buffers.coefficients(panel))
+        ..PanelSums::of(fits[number].buffers.coefficients(panel))
     });
-    fit.io.run_once(recording)
+    fits[0].io.run_once(recording)
 }

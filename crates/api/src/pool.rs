@@ -53,11 +53,14 @@ impl Pool {
             |(feature, &(run, _)): (u32, &(u32, Vec<Nonzero>))| vec![Counterpart { run, feature, cosine: 1.0 }];
         let mut counterparts: Vec<Vec<Counterpart>> = (0..).zip(&self.features).map(itself).collect();
         for block in 0..self.users.len() {
-            counterparts.par_iter_mut().zip(&self.features).for_each_init(Vec::new, |cosines, (found, (run, nonzeros))| {
-                // A cosine belongs to both features. So each feature looks for those of later runs alone.
-                let first = self.features.partition_point(|(other, _)| other <= run);
-                self.near(nonzeros, block, first, cosines, found);
-            });
+            counterparts.par_iter_mut().zip(&self.features).for_each_init(
+                Vec::new,
+                |cosines, (found, (run, nonzeros))| {
+                    // A cosine belongs to both features. So each feature looks for those of later runs alone.
+                    let first = self.features.partition_point(|(other, _)| other <= run);
+                    self.near(nonzeros, block, first, cosines, found);
+                },
+            );
         }
         for feature in 0..counterparts.len() {
             let later = counterparts[feature].iter().filter(|other| other.feature as usize > feature).copied();

@@ -15,10 +15,12 @@ pub enum Stage {
         /// Number of iterations on the sample.
         of: u32,
     },
-    /// A consensus is about to compute the start of a run.
-    StartRun {
-        /// Number of the run, from 1.
-        run: u32,
+    /// A consensus is about to compute the starts of some of its runs.
+    StartRuns {
+        /// Number of the first of these runs, from 1.
+        first: u32,
+        /// Number of the last of them.
+        last: u32,
         /// Number of runs.
         of: u32,
     },

@@ -2,6 +2,7 @@
 //! features.
 
 use std::ops::ControlFlow;
+use std::slice;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -46,7 +47,7 @@ pub(crate) async fn start<P: FnMut(&Progress) -> ControlFlow<()>>(
             write_coefficients(fit, &given.values[own.start as usize * rank..own.end as usize * rank])?;
         }
         (Init::Kmeans | Init::Given, _) if gives_features(&fit.options) => {
-            let explained = kmeans::features(fit, rng, watch).await?;
+            let explained = kmeans::features(slice::from_ref(fit), slice::from_mut(rng), watch).await?[0];
             return Ok(Start::Features { warm: warm_up::warm_up(fit, explained, watch)? });
         }
         (Init::Kmeans | Init::Given, _) => kmeans::coefficients(fit, rng, watch).await?,

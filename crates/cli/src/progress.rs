@@ -203,8 +203,8 @@ impl Reporter {
 
     /// A stage has begun.
     fn fit_stage(&mut self, stage: Stage, seconds: f64) {
-        if stage == Stage::Start && matches!(self.told, Some(Stage::StartRun { .. })) {
-            // The line of the run says it.
+        if stage == Stage::Start && matches!(self.told, Some(Stage::StartRuns { .. })) {
+            // The line of the runs says it.
             return;
         }
         let kind = std::mem::discriminant(&stage);
@@ -213,7 +213,9 @@ impl Reporter {
             Stage::Measure => "measuring the activations".to_owned(),
             Stage::Start => format!("choosing the start ({})", self.start),
             Stage::WarmUp { iteration, of } => format!("warming up, {iteration} of {of}"),
-            Stage::StartRun { run, of } => format!("choosing the start of run {run} of {of} ({})", self.start),
+            Stage::StartRuns { first, last, of } => {
+                format!("choosing the starts of runs {first} to {last} of {of} ({})", self.start)
+            }
             Stage::Runs { first, last, of, iteration, iterations } => {
                 let done = iteration - 1;
                 let RunsBegan { before, at, .. } = match self.runs_began {

@@ -66,7 +66,10 @@ fn words<'py>(py: Python<'py>, progress: &Progress) -> PyResult<Bound<'py, PyDic
         Stage::Measure => ("measure", None),
         Stage::Start => ("start", None),
         Stage::WarmUp { iteration, of } => ("warm-up", Some((iteration, of))),
-        Stage::StartRun { run, of } => ("start-run", Some((run, of))),
+        Stage::StartRuns { first, last, of } => {
+            dict.set_item("runs", (first, last, of))?;
+            ("start-runs", None)
+        }
         Stage::Runs { iteration, iterations, first, last, of } => {
             dict.set_item("runs", (first, last, of))?;
             ("runs", Some((iteration, iterations)))

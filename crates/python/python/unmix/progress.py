@@ -17,7 +17,7 @@ _STAGES = {
     "measure": "measuring",
     "start": "choosing the start",
     "warm-up": "warming up",
-    "start-run": "choosing starts",
+    "start-runs": "choosing starts",
     "runs": "runs",
     "agree": "comparing runs",
     "iterate": "iterations",
