@@ -4,6 +4,8 @@
 // A workgroup takes 64 features k, from a multiple of four on, and 64 neurons. A thread takes four neurons of four features.
 // It goes over 30 features l at a time. Few of these keep one of the four neurons: a word says which.
 
+import package::shared::vote::{goes_on};
+
 const THREADS = 256u;
 // Vectors of four features k, and of four neurons.
 const COLUMNS = 16u;
@@ -124,15 +126,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         if thread < MASKS {
             atomicStore(&masks[first_mask + thread], 0u);
         }
-        while mask != 0u {
-            let l = firstTrailingBit(mask);
-            mask &= mask - 1u;
-            let value = values[l * COLUMNS + column];
-            let weight = weights[l * COLUMNS + row];
-            first += weight.x * value;
-            second += weight.y * value;
-            third += weight.z * value;
-            fourth += weight.w * value;
+        while goes_on(mask != 0u) {
+            if mask != 0u {
+                let l = firstTrailingBit(mask);
+                mask &= mask - 1u;
+                let value = values[l * COLUMNS + column];
+                let weight = weights[l * COLUMNS + row];
+                first += weight.x * value;
+                second += weight.y * value;
+                third += weight.z * value;
+                fourth += weight.w * value;
+            }
         }
     }
     let k = 4u * (first_quad + row);

@@ -43,4 +43,5 @@ pub const SOURCES: &[(&str, &str)] = &[
     ("shared::register_tile", include_str!("shared/register_tile.wgsl")),
     ("shared::selection", include_str!("shared/selection.wgsl")),
     ("shared::short_list", include_str!("shared/short_list.wgsl")),
+    ("shared::vote", include_str!("shared/vote.wgsl")),
 ];

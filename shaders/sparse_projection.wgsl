@@ -1,14 +1,16 @@
 // out_ik = scale · Σⱼ kept_values[k, j] · x[i, kept_indices[k, j]], for many tokens.
 //
 // x: rows × stride elements. kept_indices (ascending in each feature), kept_values: rank × kept. out: rows × rank f32.
-// A workgroup handles 256 features, one for each thread, and 16 tokens (8 of f32). It stages one segment of 512 neurons
-// after the other. The loads are coalesced, and the stage is transposed, so that all tokens of a neuron are together. A
-// thread then goes through the neurons of the segment that its feature keeps. So x is read once for 256 features. The
-// entries of a feature are loaded four at a time, because the threads read far apart, and each such load takes as long
-// as 32 loads of neighbours.
-// Dispatch (⌈rank/256⌉, ⌈rows/tokens⌉, 1). With fewer workgroups in y it loops.
+// A workgroup handles 256 or 512 features, one for each thread, and 16 tokens (8 of f32). It stages one segment of neurons
+// after the other, two for each thread. The loads are coalesced, and the stage is transposed, so that all tokens of a neuron
+// are together. A thread then goes through the neurons of the segment that its feature keeps. So x is read once for all features
+// of the workgroup. The entries of a feature are loaded four at a time, because the threads read far apart, and each such load
+// takes as long as 32 loads of neighbours. A subgroup waits for the feature that keeps most of a segment. In a segment twice as
+// long this is not twice as many.
+// Dispatch (⌈rank/threads⌉, ⌈rows/tokens⌉, 1). With fewer workgroups in y it loops.
 
 import package::shared::elements::{QUADS, quad};
+import package::shared::vote::{goes_on};
 
 struct Params {
     rows: u32,
@@ -32,8 +34,11 @@ alias Four = vec2<u32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
 
+@if(threads_512)
+const THREADS = 512u;
+@else
 const THREADS = 256u;
-const NEURONS = 512u;
+const NEURONS = 2u * THREADS;
 // Groups of four tokens.
 const GROUPS = 2u * QUADS;
 const TOKENS = 4u * GROUPS;
@@ -43,7 +48,7 @@ var<workgroup> segment: array<Four, NEURONS * GROUPS>;
 
 // Where a neuron of the segment is staged. It spreads the writes of adjacent threads over the memory banks.
 fn slot(neuron: u32) -> u32 {
-    return ((neuron % NEURONS) ^ ((neuron / 8u) % 8u)) * GROUPS;
+    return ((neuron ^ (neuron / 8u)) % NEURONS) * GROUPS;
 }
 
 @if(f32)
@@ -55,7 +60,7 @@ fn decoded(four: Four) -> vec4<f32> {
     return quad(vec4(four, 0u, 0u), 0u);
 }
 
-// Stages four neurons from `first`, which lie in the rows of a group of tokens.
+// Stages four neurons from the one with number `first`, which lie in the rows of a group of tokens.
 @if(f32)
 fn stage(rows: array<Four, 4>, first: u32, group: u32) {
     segment[slot(first) + group] = vec4(rows[0].x, rows[1].x, rows[2].x, rows[3].x);
@@ -101,35 +106,39 @@ fn main(
         for (var g = 0u; g < GROUPS; g++) {
             sums[g] = vec4<f32>();
         }
+        // Where the rows begin of which a thread stages its part. Copies of the last token stand in for absent ones. Nothing is
+        // written for them.
+        let group = thread % GROUPS;
+        var rows: array<u32, 4>;
+        for (var t = 0u; t < 4u; t++) {
+            rows[t] = min(first_token + 4u * group + t, params.rows - 1u) * row_fours;
+        }
         // The entries of a feature are ascending, so all entries before these four lie in earlier segments.
         var entries = first_entry / 4u;
         for (var first = 0u; first < params.stride; first += NEURONS) {
             let fours = min(NEURONS, params.stride - first) / 4u;
             for (var at = thread; at < fours * GROUPS; at += THREADS) {
-                let group = at % GROUPS;
-                var rows: array<Four, 4>;
-                for (var t = 0u; t < 4u; t++) {
-                    // Copies of the last token stand in for absent ones. Nothing is written for them.
-                    let token = min(first_token + 4u * group + t, params.rows - 1u);
-                    rows[t] = x[(params.first + first) / 4u + token * row_fours + at / GROUPS];
-                }
-                stage(rows, at / GROUPS * 4u, group);
+                let four = (params.first + first) / 4u + at / GROUPS;
+                let loaded = array(x[rows[0] + four], x[rows[1] + four], x[rows[2] + four], x[rows[3] + four]);
+                stage(loaded, first + at / GROUPS * 4u, group);
             }
             workgroupBarrier();
             var is_more = feature < params.rank;
-            while is_more {
-                // Some of the four may belong to another segment or another feature. These count nothing.
-                let neurons = kept_indices[entries];
-                let places = vec4(4u * entries - first_entry) + vec4(0u, 1u, 2u, 3u);
-                let count = (neurons - vec4(first) < vec4(NEURONS)) & (places < vec4(params.kept));
-                let weights = select(vec4<f32>(), kept_values[entries], count);
-                add(&sums, neurons.x, weights.x);
-                add(&sums, neurons.y, weights.y);
-                add(&sums, neurons.z, weights.z);
-                add(&sums, neurons.w, weights.w);
-                // If the last of the four belongs to a later segment, so do all that follow.
-                is_more = (entries < last_entries) & (neurons.w < first + NEURONS);
-                entries += u32(is_more);
+            while goes_on(is_more) {
+                if is_more {
+                    // Some of the four may belong to another segment or another feature. These count nothing.
+                    let neurons = kept_indices[entries];
+                    let places = vec4(4u * entries - first_entry) + vec4(0u, 1u, 2u, 3u);
+                    let count = (neurons - vec4(first) < vec4(NEURONS)) & (places < vec4(params.kept));
+                    let weights = select(vec4<f32>(), kept_values[entries], count);
+                    add(&sums, neurons.x, weights.x);
+                    add(&sums, neurons.y, weights.y);
+                    add(&sums, neurons.z, weights.z);
+                    add(&sums, neurons.w, weights.w);
+                    // If the last of the four belongs to a later segment, so do all that follow.
+                    is_more = (entries < last_entries) & (neurons.w < first + NEURONS);
+                    entries += u32(is_more);
+                }
             }
             workgroupBarrier();
         }

@@ -174,27 +174,29 @@ fn projection_matches_the_oracle() {
 
 #[test]
 fn sparse_and_gather_projection_match_the_oracle() {
-    at_every_size(|engine, element, (n, d, k, kept)| {
-        let x = Dense::random(6, n, d, element);
-        let (z, indices, values) = sparse(7, k, d, kept);
-        let wanted: Vec<f64> = oracle::product(&x, &z.transposed()).values.iter().map(|v| 0.25 * v).collect();
-        for (what, record) in [("sparse", sparse_projection as SparseProjection), ("gather", gather_projection)] {
+    let kernels: [(&Kernel, SparseProjection); 2] =
+        [(&SPARSE_PROJECTION, sparse_projection), (&GATHER_PROJECTION, gather_projection)];
+    for (kernel, record) in kernels {
+        of_every_variant(kernel, |engine, element, (n, d, k, kept)| {
+            let x = Dense::random(6, n, d, element);
+            let (z, indices, values) = sparse(7, k, d, kept);
+            let wanted: Vec<f64> = oracle::product(&x, &z.transposed()).values.iter().map(|v| 0.25 * v).collect();
             let mut bench = Bench::new(engine, &x, element);
             let (panel, out) = (bench.panel(), bench.output(n as u32, k as u32));
             let (indices, values) = (bench.words(&indices), bench.words(&values));
             let ran = bench.run(|r| record(r, panel, indices, values, kept as u32, out, 0.25));
-            assert_close(&format!("{what} projection"), engine, &ran.matrix(out), &wanted, 1e-6);
-        }
-    });
+            assert_close(kernel.name, engine, &ran.matrix(out), &wanted, 1e-6);
+        });
+    }
 }
 
 type SparseProjection = fn(&mut Recording, Matrix, BufferId, BufferId, u32, Matrix, f32);
 
 #[test]
 fn sparse_projection_goes_through_segments_of_neurons_and_groups_of_features() {
-    on_every_engine(|engine| {
-        for element in ElementType::ALL {
-            let (n, d, k, kept) = (19, 2571, 259, 70);
+    for element in ElementType::ALL {
+        on_every_variant(&SPARSE_PROJECTION, element, |engine| {
+            let (n, d, k, kept) = (19, 2571, 515, 70);
             let x = Dense::random(35, n, d, element);
             let (mut z, mut indices, values) = sparse(36, k, d, kept);
             // All neurons of a feature lie side by side, across the end of a segment, and none lie in the segment
@@ -210,8 +212,8 @@ fn sparse_projection_goes_through_segments_of_neurons_and_groups_of_features() {
             let ran = bench.run(|r| sparse_projection(r, panel, indices, values, kept as u32, out, 1.0));
             let wanted = oracle::product(&x, &z.transposed());
             assert_close("sparse projection", engine, &ran.matrix(out), &wanted.values, 1e-6);
-        }
-    });
+        });
+    }
 }
 
 #[test]
@@ -638,7 +640,7 @@ fn kept_features(bench: &mut Bench<'_>, z: &Dense, kept: usize) -> Features {
 
 #[test]
 fn hals_residuals_match_the_oracle() {
-    on_every_engine(|engine| {
+    on_each_variant(&HALS_RESIDUALS, |engine| {
         for [d, k, kept] in DESCENTS {
             let (cross, gram, mut z) = descent(2 * k + 9, d, k, kept);
             let others = Dense::from_fn(k, k, |i, l| if i == l { 0.0 } else { gram.at(i, l) });

@@ -64,6 +64,8 @@ struct Code {
     instructions: u32,
     operations: u32,
     cycles: u32,
+    /// What a warp does whose threads have no result of their own, as a share of the instructions.
+    idle: f64,
     /// Bytes that a thread has on their way at a time.
     on_the_way: f64,
 }
@@ -93,18 +95,23 @@ const CODES: &[Code] = &[
     // table shows another loop, for rows of which no list is made.
     code("hals_features", "threads_512", 512, 512, [488, 32, 748]).loading(128.0),
     code("hals_features", "portable", 256, 768, [257, 16, 402]).loading(64.0),
-    // Two vectors and two weights. Of 30 features, those that keep 2% of the neurons have 19 operations for a thread. A chunk takes 299
-    // instructions around the inner loop, 43 at its end and 43 in each iteration. It runs 3.2 times for the busier one of a
-    // warp's two vectors of neurons, with features of activations of a language model.
-    code("hals_residuals", "portable", 256, 896, [480, 19, 1053]).loading(64.0),
+    // Two vectors and two weights. Of 30 features, those that keep 2% of the neurons have 19 operations for a thread. A chunk takes 234
+    // instructions around the inner loop, 18 at its end and 45 in each iteration. It runs 3.2 times for the busier one of a
+    // warp's two vectors of neurons, with features of activations of a language model. Without votes 61 are at its end, and 35 more
+    // for each of the two that ends alone.
+    code("hals_residuals", "subgroup_32", 256, 1152, [396, 19, 912]).loading(64.0),
+    code("hals_residuals", "portable", 256, 896, [495, 19, 1055]).loading(64.0),
     code("inner_product", "portable", 256, 1536, [121, 20, 382]),
     code("multiplicative_update", "portable", 64, 832, [43, 64, 70]),
     code("projection", "tile_128", 256, 512, [1371, 2048, 2051]),
     code("projection", "tile_64", 256, 1024, [859, 1024, 1571]),
-    // A segment of 512 neurons, of which a feature keeps 1%: 250 instructions stage it, 124 are around that and at the end of the inner
-    // loop, and 231 are in each iteration for four entries. It runs 3.6 times for the busiest of a warp's features, if neurons
-    // are kept at random.
-    code("sparse_projection", "portable", 256, 1024, [1206, 163, 2617]),
+    // A segment of 1,024 neurons or of 512, of which a feature keeps 1%: 210 instructions stage it, 35 are around that, and 228 are in each
+    // iteration for four entries. It runs 5.2 or 3.6 times for the busiest of a warp's features, if neurons are kept at
+    // random. Without votes 214 stage it, 92 are around that, and an iteration has 227, with 38 more where some features end, which is
+    // in nearly every iteration. A warp without features runs no iteration.
+    code("sparse_projection", "threads_512", 512, 1152, [1435, 326, 3071]).idling(0.17),
+    code("sparse_projection", "subgroup_32", 256, 1152, [1073, 163, 2361]).idling(0.23),
+    code("sparse_projection", "portable", 256, 896, [1268, 163, 2563]).idling(0.27),
     code("triangular_solve", "four_items", 128, 896, [833, 1024, 1450]),
     code("triangular_solve", "two_items", 256, 1280, [477, 512, 887]),
 ];
@@ -123,6 +130,7 @@ const fn code(kernel: &'static str, variant: &'static str, threads: u32, residen
         instructions,
         operations,
         cycles,
+        idle: 1.0,
         on_the_way: BYTES_ON_THE_WAY,
     }
 }
@@ -141,6 +149,11 @@ impl Code {
     /// The same, where a thread has so many bytes on their way at a time.
     const fn loading(self, on_the_way: f64) -> Code {
         Code { on_the_way, ..self }
+    }
+
+    /// The same, where a warp without results of its own does this share of the instructions.
+    const fn idling(self, idle: f64) -> Code {
+        Code { idle, ..self }
     }
 
     /// f32 operations that a core does in a cycle for so many warps: each does what its delays allow, and together they
@@ -232,9 +245,9 @@ impl Machine {
             + from_memory / device.bandwidth.min(on_the_way).min(taken)
             + from_cache / cache_bandwidth;
         let sectors = dispatch.scattered as f64 * SECTOR / (CACHE_SPEED * device.bandwidth).min(taken);
-        // Tiles at the edges compute as much as the others.
-        let flops =
-            dispatch.cost.flops as f64 * (covered as f64 / asked.max(1) as f64).max(1.0) / workgroups.max(1) as f64;
+        // Tiles at the edges compute as much as the others, unless their idle warps do less.
+        let beyond = (covered as f64 / asked.max(1) as f64 - 1.0).max(0.0);
+        let flops = dispatch.cost.flops as f64 * (1.0 + beyond * code.idle) / workgroups.max(1) as f64;
         let uses_matrices = variant.needs.cooperative_matrix.is_some();
         let peak = if uses_matrices { SUSTAINED * device.peak_of(dispatch) } else { device.peak };
         let rate = (code.rate(resident / WARP) * self.clock).min(peak / f64::from(self.cores));

@@ -4,8 +4,9 @@ use faer::MatMut;
 use pulp::{Simd, WithSimd};
 
 use crate::cpu::{LANES, arch, contiguous, deinterleave, for_each_nonzero, for_each_share, with_scratch};
+use crate::variant::VOTING;
 use crate::workgroups::units_of_a_dispatch;
-use crate::{Access, Call, Cost, CpuTwin, ElementType, Features, Kernel, Matrix, Memory, Moved, PORTABLE, Recording};
+use crate::{Access, Call, Cost, CpuTwin, ElementType, Features, Kernel, Matrix, Memory, Moved, Recording};
 
 /// Features that a workgroup handles, from a multiple of four on.
 const FEATURES: u32 = 64;
@@ -18,7 +19,7 @@ pub static HALS_RESIDUALS: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
-    variants: PORTABLE,
+    variants: VOTING,
     twin: CpuTwin::Alone(twin),
 };
 

@@ -99,7 +99,10 @@ impl Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CHOLESKY, CROSS_PRODUCT, CpuTwin, HALS_COEFFICIENTS, HALS_FEATURES, PROJECTION, TRIANGULAR_SOLVE};
+    use crate::{
+        CHOLESKY, CROSS_PRODUCT, CpuTwin, HALS_COEFFICIENTS, HALS_FEATURES, PROJECTION, SPARSE_PROJECTION,
+        TRIANGULAR_SOLVE,
+    };
 
     const LARGE: [u32; 3] = [1 << 14, 1 << 14, 1];
 
@@ -217,6 +220,23 @@ mod tests {
         assert_eq!(chosen(1024, 32 << 10, true), "portable");
         assert_eq!(chosen(256, 32 << 10, false), "portable");
         assert_eq!(chosen(1024, 16 << 10, false), "portable");
+    }
+
+    #[test]
+    fn a_sparse_projection_gets_512_threads_where_few_of_them_are_without_a_feature() {
+        let nvidia =
+            Offer { threads: 1024, workgroup_bytes: 48 << 10, subgroups: true, usual_subgroup: 32, ..Offer::PORTABLE };
+        let chosen = |offer: &Offer, rank| {
+            let extent = [rank, 469, 1];
+            let variant = offer.choose(&SPARSE_PROJECTION, ElementType::F16, Precision::F32, extent, |_| true);
+            variant.unwrap().name
+        };
+        assert_eq!(chosen(&nvidia, 400), "threads_512");
+        assert_eq!(chosen(&nvidia, 100), "subgroup_32");
+        // 1,024 threads for 520 features, or 768.
+        assert_eq!(chosen(&nvidia, 520), "subgroup_32");
+        assert_eq!(chosen(&Offer { usual_subgroup: 64, ..nvidia.clone() }, 400), "portable");
+        assert_eq!(chosen(&Offer { few_registers: true, ..nvidia }, 400), "subgroup_32");
     }
 
     #[test]

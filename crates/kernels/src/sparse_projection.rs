@@ -7,20 +7,29 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{Elements, LANES, arch, decode_transposed, deinterleave, with_scratch};
+use crate::variant::VOTING_32;
 use crate::{
-    Access, BoundDispatch, BufferId, Cost, CpuTwin, Dispatch, Kernel, Matrix, Moved, PORTABLE, Recording, workgroups,
+    Access, BoundDispatch, BufferId, Cost, CpuTwin, Dispatch, Kernel, Matrix, Moved, Needs, Recording, Variant,
+    workgroups,
 };
 
-/// Features that a workgroup handles, for as many tokens as elements fit in 32 bytes.
-const FEATURES: u32 = 256;
-
-/// The kernel's metadata.
+/// The kernel's metadata. The tile of a variant is the features of a workgroup.
 pub static SPARSE_PROJECTION: Kernel = Kernel {
     name: "sparse_projection",
     access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
-    variants: PORTABLE,
+    variants: &[
+        Variant {
+            name: "threads_512",
+            features: &["threads_512", "votes"],
+            tile: [512, 1, 1],
+            needs: Needs { threads: 512, workgroup_bytes: 32 << 10, ..VOTING_32.needs },
+            ..VOTING_32
+        },
+        Variant { tile: [256, 1, 1], ..VOTING_32 },
+        Variant { tile: [256, 1, 1], ..Variant::PORTABLE },
+    ],
     twin: CpuTwin::Together(twin),
 };
 
@@ -49,8 +58,8 @@ pub fn sparse_projection(
 ) {
     let operands = Operands { activations, kept_indices, kept_values, kept, projections, scale };
     let blocks = activations.rows.div_ceil(2 * activations.element.per_vector());
-    let groups = [projections.columns.div_ceil(FEATURES), workgroups(blocks.into()), 1];
-    operands.record(recording, &SPARSE_PROJECTION, groups);
+    let extent = [projections.columns, workgroups(blocks.into()), 1];
+    operands.record(recording, &SPARSE_PROJECTION, extent);
 }
 
 /// The operands of both kernels for sparse projections.
@@ -68,7 +77,7 @@ impl Operands {
         self,
         recording: &'a mut Recording,
         kernel: &'static Kernel,
-        workgroups: [u32; 3],
+        extent: [u32; 3],
     ) -> &'a mut Dispatch {
         let Operands { activations, kept_indices, kept_values, kept, projections, scale } = self;
         let (rows, rank) = (u64::from(activations.rows), projections.columns);
@@ -86,7 +95,7 @@ impl Operands {
                 scale,
             },
             &[activations.resource, kept_indices.into(), kept_values.into(), projections.resource],
-            workgroups,
+            extent,
             Cost {
                 // Every neuron may be kept by some feature, so the whole panel is the honest upper bound.
                 moved: vec![

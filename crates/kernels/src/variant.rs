@@ -130,6 +130,18 @@ fn product(axes: [u32; 3]) -> u64 {
 /// The variants of a kernel that can be compiled in one way only.
 pub const PORTABLE: &[Variant] = &[Variant::PORTABLE];
 
+/// A kernel with a loop that some threads go through more often than others. With votes (`shaders/shared/vote.wgsl`) those of a subgroup
+/// leave it together.
+pub(crate) const VOTING_32: Variant = Variant {
+    name: "subgroup_32",
+    features: &["votes"],
+    needs: Needs { subgroup_size: Some(32), ..Needs::PORTABLE },
+    ..Variant::PORTABLE
+};
+
+/// The variants of such a kernel.
+pub(crate) const VOTING: &[Variant] = &[VOTING_32, Variant::PORTABLE];
+
 /// The variants of a dense product on the register tiles of `shaders/shared/register_tile.wgsl`. The larger tile loads
 /// less for each product. The smaller one makes four times as many workgroups.
 pub(crate) const TILE_128: Variant =
