@@ -85,8 +85,7 @@ async fn explained_shares(fits: &[Fit<'_>], sizes: &[Vec<u32>]) -> Result<Vec<f6
         let explained = norms.iter().zip(sizes).map(|(&norm, &size)| f64::from(norm) / f64::from(size.max(1)));
         shares.push(explained.sum::<f64>() / f64::from(sizes.iter().sum::<u32>().max(1)));
     }
-    let of_first_rank = fits[0].distribution.communicator().of_rank(0, shares);
-    Ok(of_first_rank)
+    Ok(fits[0].distribution.communicator().of_rank(0, shares))
 }
 
 /// Fills the coefficients: each token starts with the least-squares coefficient of its own cluster's centroid.

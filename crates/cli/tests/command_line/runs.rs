@@ -13,7 +13,11 @@ fn the_features_of_several_runs_say_how_well_the_runs_agree() {
         "{}",
         run.stdout
     );
-    assert!(run.stderr.contains("4 runs of 10 iterations") && run.stderr.contains("run 1 of 4"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("4 runs of 10 iterations") && run.stderr.contains("runs 1 to 4 of 4"),
+        "{}",
+        run.stderr
+    );
     // Nothing but the result is left.
     assert_eq!(files.names(), ["out", "x.safetensors"]);
     let record: serde_json::Value =
