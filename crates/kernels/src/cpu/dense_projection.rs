@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::amx_product;
+use super::feature_tiles::{feature_tiles, widest_tile, with_tile_width};
 use super::projected::Projected;
 use super::{LANES, arch, decode_transposed, deinterleave, interleave, splat, with_scratch};
 
@@ -23,8 +24,6 @@ const STRIP: usize = VECTORS * LANES;
 const BLOCK: usize = 256;
 /// Neurons for which Z is packed at once: whole blocks.
 const PACKED: usize = 8 * BLOCK;
-/// Features of the widest tile.
-const WIDEST_TILE: usize = 12;
 
 /// out = scale · X Zᵀ, in rows `out_stride` apart.
 pub(crate) fn dense_projection(operands: &Projected<'_>, out: &mut [f32], out_stride: usize) {
@@ -38,7 +37,7 @@ pub(crate) fn dense_projection(operands: &Projected<'_>, out: &mut [f32], out_st
 /// The product on vectors of f32.
 fn vector_projection(operands: &Projected<'_>, out: &mut [f32], out_stride: usize) {
     let &Projected { neurons: all, rank, scale, .. } = operands;
-    let tiles = tiles(rank, arch().dispatch(Widest));
+    let tiles = feature_tiles(rank, arch().dispatch(Widest));
     for first in (0..all).step_by(PACKED) {
         let neurons = first..all.min(first + PACKED);
         with_scratch(rank * neurons.len(), |packed| {
@@ -73,12 +72,6 @@ fn vector_projection(operands: &Projected<'_>, out: &mut [f32], out_stride: usiz
     }
 }
 
-/// The features of each tile. Tiles have nearly equal widths, because a narrow last one would use the registers badly.
-fn tiles(rank: usize, widest: usize) -> Vec<Range<usize>> {
-    let count = rank.div_ceil(widest);
-    (0..count).map(|tile| tile * rank / count..(tile + 1) * rank / count).collect()
-}
-
 /// Packs a block of Z, from a neuron on: one tile after the other, and in a tile one neuron after the other.
 fn pack(operands: &Projected<'_>, tiles: &[Range<usize>], neuron: usize, packed: &mut [f32]) {
     let neurons = packed.len() / operands.rank;
@@ -110,7 +103,7 @@ fn decode(
     }
 }
 
-/// The widest tile whose sums fit in the registers, together with the vectors of tokens and a factor.
+/// The widest tile.
 struct Widest;
 
 impl WithSimd for Widest {
@@ -118,7 +111,7 @@ impl WithSimd for Widest {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> usize {
-        ((S::REGISTER_COUNT - VECTORS - 1) / VECTORS).clamp(1, WIDEST_TILE)
+        widest_tile::<S>(VECTORS)
     }
 }
 
@@ -140,15 +133,7 @@ impl WithSimd for Block<'_> {
         for tile in self.tiles {
             let packed = &self.packed[tile.start * neurons..tile.end * neurons];
             let (sums, _) = self.sums[tile.start * STRIP..tile.end * STRIP].as_chunks_mut();
-            macro_rules! tile_products {
-                ($($width:literal)*) => {
-                    match tile.len() {
-                        $($width => tile_products::<S, $width>(simd, self.tokens, packed, sums),)*
-                        _ => unreachable!("no tile is wider than {WIDEST_TILE}"),
-                    }
-                };
-            }
-            tile_products!(1 2 3 4 5 6 7 8 9 10 11 12);
+            with_tile_width!(tile.len(), TILE => tile_products::<S, TILE>(simd, self.tokens, packed, sums));
         }
     }
 }

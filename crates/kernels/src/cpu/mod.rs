@@ -9,6 +9,7 @@ mod dense_projection;
 mod elements;
 #[cfg(target_arch = "x86_64")]
 mod f16_pairs;
+mod feature_tiles;
 mod nonzeros;
 mod operands;
 mod packed_coefficients;

@@ -1,8 +1,11 @@
 //! Y packed for a dense product on vectors.
 
+use std::ops::Range;
+
 use pulp::Simd;
 use rayon::prelude::*;
 
+use super::feature_tiles::feature_tiles;
 use super::operands::Operands;
 use super::scaling::{Scaling, for_coefficients, raise_magnitudes};
 use super::words::{Arithmetic, Processor, Task};
@@ -14,8 +17,8 @@ pub(super) struct PackedCoefficients<'a> {
     pub words: &'a [f32],
     pub tokens: usize,
     pub rank: usize,
-    /// Width of each tile, in order.
-    pub tiles: Vec<usize>,
+    /// The features of each tile.
+    pub tiles: Vec<Range<usize>>,
     /// For each feature, if words do not have the range of f32.
     pub scalings: Option<Vec<Scaling>>,
 }
@@ -31,9 +34,7 @@ impl<'a> PackedCoefficients<'a> {
         words: &'a mut [f32],
     ) -> Self {
         let (rank, stride, shape) = (operands.rank, operands.stride, processor.shape());
-        let count = rank.div_ceil(widest);
-        // Tiles have nearly equal widths, because a narrow last one would use the registers badly.
-        let tiles: Vec<usize> = (0..count).map(|t| (t + 1) * rank / count - t * rank / count).collect();
+        let tiles = feature_tiles(rank, widest);
         let block = shape.block * shape.tokens;
         // The last row may end before the next one would begin, and rows behind the last token are not packed.
         let rows = &rows[..rows.len().min(tokens * stride)];
@@ -74,7 +75,7 @@ impl Task for Largest<'_> {
 
 /// Packs a block of Y.
 struct PackTiles<'a> {
-    tiles: &'a [usize],
+    tiles: &'a [Range<usize>],
     rank: usize,
     rows: &'a [f32],
     stride: usize,
@@ -89,15 +90,13 @@ impl Task for PackTiles<'_> {
     #[inline(always)]
     fn run<S: Simd, A: Arithmetic<S>>(self, _: S, arithmetic: A) {
         let words = self.packed.len() / self.rank;
-        let mut first = 0;
-        for &tile in self.tiles {
-            let packed = &mut self.packed[first * words..][..tile * words];
-            let factors = self.factors.get(first..first + tile).unwrap_or_default();
-            for (packed, rows) in packed.chunks_exact_mut(tile).zip(self.rows.chunks(A::TOKENS * self.stride)) {
-                let second = rows.get(self.stride + first..self.stride + first + tile).unwrap_or_default();
-                arithmetic.coefficients([&rows[first..first + tile], second], factors, packed);
+        for tile in self.tiles {
+            let packed = &mut self.packed[tile.start * words..tile.end * words];
+            let factors = self.factors.get(tile.clone()).unwrap_or_default();
+            for (packed, rows) in packed.chunks_exact_mut(tile.len()).zip(self.rows.chunks(A::TOKENS * self.stride)) {
+                let second = rows.get(self.stride + tile.start..self.stride + tile.end).unwrap_or_default();
+                arithmetic.coefficients([&rows[tile.clone()], second], factors, packed);
             }
-            first += tile;
         }
     }
 }

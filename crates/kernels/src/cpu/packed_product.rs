@@ -9,6 +9,7 @@ use std::ops::Range;
 use faer::MatMut;
 use pulp::Simd;
 
+use super::feature_tiles::{WIDEST_TILE, widest_tile, with_tile_width};
 use super::operands::{AHEAD, Operands};
 use super::packed_coefficients::PackedCoefficients;
 use super::scaling::{Scaling, for_activations, raise_magnitudes};
@@ -29,8 +30,6 @@ const SHARE_NEURONS: usize = 256;
 const SHARE_WORDS: usize = 96 << 10;
 /// Columns of the result that are fetched ahead. A share of a column is too short for the processor to do this by itself.
 const COLUMNS_AHEAD: usize = 8;
-/// Features of the widest tile.
-const WIDEST_TILE: usize = 12;
 
 /// out (+)= scale · XᵀY, as [`super::dense_product`].
 pub(super) fn packed_product(
@@ -116,7 +115,7 @@ impl Product<'_> {
     }
 }
 
-/// The widest tile of features whose sums fit in the registers, together with a strip of X and one factor of Y.
+/// The widest tile.
 struct WidestTile;
 
 impl Task for WidestTile {
@@ -124,7 +123,7 @@ impl Task for WidestTile {
 
     #[inline(always)]
     fn run<S: Simd, A: Arithmetic<S>>(self, _: S, _: A) -> usize {
-        ((S::REGISTER_COUNT - STRIP_VECTORS - 1) / STRIP_VECTORS).clamp(1, WIDEST_TILE)
+        widest_tile::<S>(STRIP_VECTORS)
     }
 }
 
@@ -227,28 +226,17 @@ impl Share<'_, '_> {
             let (packed, _) = S::as_simd_f32s(packed);
             let first = index * neurons;
             let undo = &self.undo[first..][..neurons];
-            let (mut feature, mut rest) = (0, coefficients);
-            for &tile in &self.product.coefficients.tiles {
-                let (y, others) = rest.split_at(words * tile);
+            for tile in &self.product.coefficients.tiles {
+                let y = &coefficients[words * tile.start..words * tile.end];
                 for token in ahead.by_ref().take(at_once) {
                     prefetch(self.product.token(token, self.neurons.clone(), true));
                 }
-                if self.product.operands.symmetric && feature + tile <= self.neurons.start + first {
-                    (feature, rest) = (feature + tile, others);
+                if self.product.operands.symmetric && tile.end <= self.neurons.start + first {
                     continue;
                 }
-                let values = &mut self.sums[feature * padded..][..tile * padded];
+                let values = &mut self.sums[tile.start * padded..tile.end * padded];
                 let out = &mut Sums { values, padded, first, undo, totals: self.totals };
-                macro_rules! tile_products {
-                    ($($width:literal)*) => {
-                        match tile {
-                            $($width => tile_product::<S, A, $width>(simd, arithmetic, packed, y, out),)*
-                            _ => unreachable!("no tile is wider than {WIDEST_TILE}"),
-                        }
-                    };
-                }
-                tile_products!(1 2 3 4 5 6 7 8 9 10 11 12);
-                (feature, rest) = (feature + tile, others);
+                with_tile_width!(tile.len(), TILE => tile_product::<S, A, TILE>(simd, arithmetic, packed, y, out));
             }
         }
     }
