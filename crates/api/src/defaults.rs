@@ -27,6 +27,11 @@ pub(crate) fn sparsity(solver: Solver, neurons: u32) -> f64 {
     }
 }
 
+/// Number of iterations of the warm-up. With a penalty, it falls in most of them.
+pub(crate) fn warm_up(is_penalized: bool) -> u32 {
+    if is_penalized { 22 } else { 8 }
+}
+
 /// Weight of the penalty with `rank` features: 0.06 · (100 / K)^¼ with more than 100 of them.
 ///
 /// The number s of features that a token uses grows about as √K. If they share the token alike, each has a coefficient of ‖x‖ / √s. The

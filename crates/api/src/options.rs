@@ -101,8 +101,8 @@ pub struct Options {
     /// instead of W. It is 0 for every solver except [`Solver::ProjectedLs`].
     #[serde(default)]
     pub relaxation: f64,
-    /// Number of iterations on a sample of the tokens, before the first pass over all of them. They are run only after a start by
-    /// k-means, with at least 75 tokens for each feature, and not with [`Solver::Mu`] or [`Solver::Paper`].
+    /// Number of warm-up iterations, before the first iteration of the fit. It is 0 for starts other than k-means, and for [`Solver::Mu`] and
+    /// [`Solver::Paper`]. Without a penalty, and with fewer than 75 tokens for each feature, none are run.
     #[serde(default)]
     pub warm_up: u32,
     /// Whether a feature whose coefficients are all zero is replaced by the residual of a token. The token is drawn with a probability

@@ -23,7 +23,7 @@ const MOST_WARM_UP_TOKENS: u64 = 64;
 pub(crate) struct Samples {
     /// For k-means.
     pub kmeans: Sample,
-    /// For the warm-up; `None` if there are too few tokens for a sample.
+    /// For the warm-up; `None` if there are too few tokens for one.
     pub warm_up: Option<Sample>,
     /// What must be copied before they can be read: the rows as they lie in the panels, and where they go.
     copies: Vec<(Panel, Matrix)>,
@@ -34,7 +34,7 @@ impl Samples {
     pub fn of(panels: &[Panel], tokens: u64, options: &Options) -> Self {
         Samples {
             kmeans: Sample::of(panels, kmeans_every(tokens, options.rank)),
-            warm_up: warm_up_every(tokens, options.rank).map(|every| Sample::of(panels, every)),
+            warm_up: warm_up_every(tokens, options).map(|every| Sample::of(panels, every)),
             copies: Vec::new(),
         }
     }
@@ -54,7 +54,9 @@ impl Samples {
     /// Whether fits with these options want the same samples.
     pub fn are_the_same(one: &Options, other: &Options) -> bool {
         // The rank decides into which parts panels are cut.
-        let wanted = |options: &Options| (options.rank, options.init == Init::Kmeans, options.warm_up > 0);
+        let wanted = |options: &Options| {
+            (options.rank, options.init == Init::Kmeans, options.warm_up > 0, is_penalized(options))
+        };
         wanted(one) == wanted(other)
     }
 
@@ -130,11 +132,19 @@ fn kmeans_every(tokens: u64, rank: u32) -> u32 {
     largest_prime(tokens / (TOKENS_PER_CLUSTER * u64::from(rank)))
 }
 
-/// The sample of the warm-up takes one token of every so many; `None` if there are too few tokens for a sample.
-fn warm_up_every(tokens: u64, rank: u32) -> Option<u32> {
-    let rank = u64::from(rank);
-    (tokens / u64::from(WARM_UP_EVERY) >= FEWEST_WARM_UP_TOKENS * rank)
-        .then(|| largest_prime(tokens / (MOST_WARM_UP_TOKENS * rank)).max(WARM_UP_EVERY))
+/// The sample of the warm-up takes one token of every so many. If there are too few tokens for a sample, it takes all of them for a penalty
+/// that falls, and `None` without one, because then an iteration of the warm-up does no more than one of the fit.
+fn warm_up_every(tokens: u64, options: &Options) -> Option<u32> {
+    let rank = u64::from(options.rank);
+    if tokens / u64::from(WARM_UP_EVERY) >= FEWEST_WARM_UP_TOKENS * rank {
+        Some(largest_prime(tokens / (MOST_WARM_UP_TOKENS * rank)).max(WARM_UP_EVERY))
+    } else {
+        is_penalized(options).then_some(1)
+    }
+}
+
+fn is_penalized(options: &Options) -> bool {
+    options.solver.updates().penalty(options) > 0.0
 }
 
 /// The largest prime up to `most`, or 1. Where all prompts have one length, a distance that has a divisor in common with that
@@ -182,9 +192,9 @@ mod tests {
 
     #[test]
     fn the_sample_of_the_warm_up_has_tokens_enough_for_its_features_and_not_too_many() {
-        assert_eq!(
-            [7_499, 7_500, 9_256, 1_000_000].map(|tokens| warm_up_every(tokens, 100)),
-            [None, Some(5), Some(5), Some(151)]
-        );
+        let every =
+            |fit: SemiNmf| [7_499, 7_500, 9_256, 1_000_000].map(|tokens| warm_up_every(tokens, &fit.options(64)));
+        assert_eq!(every(SemiNmf::new(100).penalty(0.0)), [None, Some(5), Some(5), Some(151)]);
+        assert_eq!(every(SemiNmf::new(100)), [Some(1), Some(5), Some(5), Some(151)]);
     }
 }

@@ -40,6 +40,7 @@ pub struct SemiNmf {
     sparsity: Option<f64>,
     penalty: Option<f64>,
     sweeps: Option<u32>,
+    warm_up: Option<u32>,
     ridge: Option<f64>,
     keep_best: Option<bool>,
     coefficients: Option<DenseMatrix>,
@@ -68,7 +69,7 @@ impl SemiNmf {
                 ridge: 0.0,
                 sweeps: 0,
                 relaxation: 0.4,
-                warm_up: 8,
+                warm_up: 0,
                 revive: true,
                 keep_best: true,
                 unshrink: false,
@@ -77,6 +78,7 @@ impl SemiNmf {
             sparsity: None,
             penalty: None,
             sweeps: None,
+            warm_up: None,
             ridge: None,
             keep_best: None,
             coefficients: None,
@@ -187,12 +189,14 @@ impl SemiNmf {
         self
     }
 
-    /// Number of warm-up iterations, before the first pass over all tokens. They run on a sample with every fifth token or fewer. The
-    /// default is 8. None are run with [`Solver::Mu`] or [`Solver::Paper`], with starts other than k-means, or with fewer than 75 tokens
-    /// for each feature. If the clusters explain less than 30% of the tokens' directions, the features of [`Solver::ProjectedLs`] keep up
-    /// to four times as many neurons in the first warm-up iterations.
+    /// Number of warm-up iterations, before the first iteration of the fit. They run on a sample with every fifth token or fewer, if there are
+    /// at least 75 tokens for each feature. The default is 22 with a [`penalty`](Self::penalty), which then falls from 0.6 to its weight
+    /// in the fit, and 8 without one. With fewer tokens, a warm-up with a penalty runs on all of them, and there is no other warm-up. There is
+    /// none either with [`Solver::Mu`] or [`Solver::Paper`], or with starts other than k-means. If the clusters explain less than 30% of
+    /// the tokens' directions, the features of [`Solver::ProjectedLs`] keep up to four times as many neurons in the first warm-up
+    /// iterations.
     pub fn warm_up(mut self, iterations: u32) -> Self {
-        self.options.warm_up = iterations;
+        self.warm_up = Some(iterations);
         self
     }
 
@@ -253,6 +257,7 @@ impl SemiNmf {
             sparsity: Some(options.sparsity),
             penalty: Some(options.penalty),
             sweeps: Some(options.sweeps),
+            warm_up: Some(options.warm_up),
             ridge: Some(options.ridge),
             keep_best: Some(options.keep_best),
             coefficients: None,
@@ -294,9 +299,11 @@ impl SemiNmf {
             options.relaxation = 0.0;
         }
         // The coefficients of the sample begin as zeros.
-        if options.init != Init::Kmeans || !updates.coefficients.moves_zeros() {
-            options.warm_up = 0;
-        }
+        options.warm_up = if options.init == Init::Kmeans && updates.coefficients.moves_zeros() {
+            self.warm_up.unwrap_or_else(|| defaults::warm_up(updates.penalty(&options) > 0.0))
+        } else {
+            0
+        };
         options.keep_best = self.keep_best.unwrap_or(updates.coefficients.keeps_best(options.tolerance));
         options
     }

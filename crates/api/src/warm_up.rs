@@ -1,4 +1,7 @@
 //! The warm-up: iterations on a sample of the tokens. They cost little, and make some passes over all tokens unnecessary.
+//!
+//! A penalty on the coefficients falls meanwhile (continuation, as in Hale, Yin and Zhang 2008). With a large one, a token uses few features,
+//! which are close to it. So features become directions of their own before they share tokens with others.
 
 use std::ops::ControlFlow;
 
@@ -8,7 +11,7 @@ use crate::sample::Sample;
 use crate::steps::Steps;
 use crate::watch::Watch;
 use crate::widths::{widest, widths};
-use crate::{Error, Progress, Stage};
+use crate::{Error, Options, Progress, Stage};
 use unmix_kernels::Recording;
 
 /// If the clusters explain less than this share of the tokens' directions, the features begin wide: they keep more neurons than in the end.
@@ -17,6 +20,14 @@ use unmix_kernels::Recording;
 /// features lower the final error by 0.8% to 2%. For layers of a language model with 100 features and more it is 0.32 to 0.49, and wide
 /// features raise the final error by 0.2% to 0.5%.
 const CLUSTERED: f64 = 0.3;
+
+/// Weight of the penalty in the first iteration, unless that of the fit is larger. Then only features whose cosine with a token is larger
+/// than this have a coefficient.
+const FIRST_PENALTY: f64 = 0.6;
+/// Number of the last iterations that have the penalty of the fit.
+const SETTLED_ITERATIONS: u32 = 2;
+/// Penalties are whole numbers of these parts of 1, so that their bits do not depend on how a machine computes powers.
+const PENALTY_PARTS: f64 = 1e4;
 
 /// Improves the features of the start by iterations on the sample. Afterwards the coefficients are zeros. `explained` is the share of the
 /// tokens' directions that the clusters explain. Returns false if there is no sample or no iteration is wanted.
@@ -40,7 +51,8 @@ pub(crate) fn warm_up<P: FnMut(&Progress) -> ControlFlow<()>>(
         if !watch.stage(Stage::WarmUp { iteration, of }) && before.is_none_or(|width| width == 1) {
             break;
         }
-        let iteration = Iteration { before: before.unwrap_or(1), after, onward: before == Some(after) };
+        let penalty = penalty(fit.options.penalty, iteration, of);
+        let iteration = Iteration { before: before.unwrap_or(1), after, onward: before == Some(after), penalty };
         if prepared.as_ref().is_none_or(|(other, _)| *other != iteration) {
             prepared = Some((iteration, fit.io.prepare(iteration.record(fit, sample))?));
         }
@@ -57,8 +69,20 @@ pub(crate) fn warm_up<P: FnMut(&Progress) -> ControlFlow<()>>(
     Ok(true)
 }
 
+/// Weight of the penalty in an iteration, from 1, of a warm-up with `of` iterations. It falls to that of the fit by the same factor in each
+/// iteration.
+fn penalty(of_fit: f64, iteration: u32, of: u32) -> f64 {
+    let falling = of.saturating_sub(SETTLED_ITERATIONS);
+    if of_fit <= 0.0 || iteration > falling {
+        return of_fit;
+    }
+    let share = f64::from(iteration - 1) / f64::from(falling);
+    let penalty = FIRST_PENALTY * (of_fit / FIRST_PENALTY).powf(share);
+    ((penalty * PENALTY_PARTS).round() / PENALTY_PARTS).max(of_fit)
+}
+
 /// A warm-up iteration: a pass over the sample, then an update of the features.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 struct Iteration {
     /// Width of the features before the iteration: how many neurons they keep, as a multiple of the number in the end.
     before: u32,
@@ -67,6 +91,8 @@ struct Iteration {
     /// Whether the features are over-relaxed. This needs earlier features of the same width. The features of the start do not count,
     /// because their scale differs.
     onward: bool,
+    /// Weight of the penalty on the coefficients.
+    penalty: f64,
 }
 
 impl Iteration {
@@ -76,9 +102,37 @@ impl Iteration {
             buffers.features.kept *= width;
             buffers
         });
-        let mut recording = Steps { buffers: &before, ..fit.steps() }.sample_pass(&sample.panels);
+        let options = Options { penalty: self.penalty, ..fit.options.clone() };
+        let mut recording = Steps { options: &options, buffers: &before, ..fit.steps() }.sample_pass(&sample.panels);
         let relaxation = if self.onward { fit.options.relaxation } else { 0.0 };
         recording.append(Steps { buffers: &after, ..fit.steps() }.features_step(relaxation));
         recording
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn penalties(of_fit: f64, of: u32) -> Vec<f64> {
+        (1..=of).map(|iteration| penalty(of_fit, iteration, of)).collect()
+    }
+
+    #[test]
+    fn the_penalty_falls_from_0_6_to_that_of_the_fit() {
+        assert_eq!(penalties(0.06, 6), [0.6, 0.3374, 0.1897, 0.1067, 0.06, 0.06]);
+        for (of_fit, of) in [(0.06, 22), (0.0424, 22), (1e-6, 9), (0.06, 3)] {
+            let penalties = penalties(of_fit, of);
+            assert_eq!(penalties[0], FIRST_PENALTY);
+            assert!(penalties.is_sorted_by(|before, after| before >= after), "{penalties:?}");
+            assert_eq!(penalties[of as usize - 2..], [of_fit; 2]);
+        }
+    }
+
+    #[test]
+    fn a_penalty_of_zero_or_above_0_6_is_the_same_in_all_iterations() {
+        assert_eq!(penalties(0.0, 4), [0.0; 4]);
+        assert_eq!(penalties(0.7, 4), [0.7; 4]);
+        assert_eq!(penalties(0.06, 2), [0.06; 2]);
     }
 }

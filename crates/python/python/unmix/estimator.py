@@ -48,8 +48,11 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         penalty together. 0 runs them all.
     patience : int, optional
         Iterations over which ``tol`` is judged.
-    ridge, sweeps, relaxation, warm_up : optional
+    ridge, sweeps, relaxation : optional
         As ``unmix fit --help`` says.
+    warm_up : int, optional
+        Iterations on a sample of the tokens before those of the fit, with ``init="kmeans"``. By default 22 with a penalty, which falls
+        meanwhile, and 8 without one. 0 runs none.
     unshrink : bool
         Find the coefficients above zero again at the end, without the penalty of ``solver="hals"``, which makes them smaller. The error
         falls, and the features stay the same. A consensus always does so.
