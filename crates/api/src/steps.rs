@@ -85,9 +85,8 @@ impl<'a> Steps<'a> {
 
     /// Updates the coefficients of a panel in an iteration, and returns the sums to which they add.
     fn visit_in_iteration(&self, r: &mut Recording, panel: &Panel, updates: u32) -> PanelSums {
-        let b = self.buffers;
         let inner = self.over(self.panels).inner_sum(panel);
-        PanelSums { inner: true, norms: b.tokens[panel.index].norms, ..self.visit(r, panel, updates, inner) }
+        PanelSums { inner: true, ..self.visit(r, panel, updates, inner) }
     }
 
     /// Keeps the iterate if it is the best so far.

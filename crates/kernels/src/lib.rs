@@ -63,12 +63,10 @@ pub use element_type::ElementType;
 pub use features::{
     Features, LeastSquares, coefficient_gram, feature_gram, hals_sweep, is_sparse, least_squares, project,
 };
-pub use fixed_order_sum::{
-    FIXED_ORDER_SUM, FIXED_ORDER_SUM_PAIR, FIXED_ORDER_SUM_TRIPLE, PendingSum, fixed_order_sum, fixed_order_sums,
-};
+pub use fixed_order_sum::{FIXED_ORDER_SUM, FIXED_ORDER_SUM_PAIR, PendingSum, fixed_order_sum, fixed_order_sums};
 pub use gather_projection::{GATHER_PROJECTION, gather_projection};
 pub use gather_rows::{GATHER_ROWS, gather_rows};
-pub use hals_coefficients::{HALS_COEFFICIENTS, HalsOperands, InnerSum, Sweeps, hals_coefficients};
+pub use hals_coefficients::{DESCENT_SUM_WORDS, HALS_COEFFICIENTS, HalsOperands, InnerSum, Sweeps, hals_coefficients};
 pub use hals_features::{HALS_FEATURES, hals_features};
 pub use hals_residuals::{HALS_RESIDUALS, hals_residuals};
 pub use inner_product::{INNER_PRODUCT, PARTIAL_WORDS, inner_product, sum_partials};
@@ -111,7 +109,6 @@ pub static KERNELS: &[&Kernel] = &[
     &CROSS_PRODUCT,
     &FIXED_ORDER_SUM,
     &FIXED_ORDER_SUM_PAIR,
-    &FIXED_ORDER_SUM_TRIPLE,
     &GATHER_PROJECTION,
     &GATHER_ROWS,
     &HALS_COEFFICIENTS,
