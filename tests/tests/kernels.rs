@@ -190,6 +190,29 @@ fn sparse_and_gather_projection_match_the_oracle() {
     }
 }
 
+#[test]
+fn sparse_projection_with_gram_projects_the_features_onto_themselves_as_well() {
+    let mut sizes = SIZES.to_vec();
+    // Several segments, and features for several workgroups.
+    sizes.push((19, 2571, 515, 70));
+    for element in ElementType::ALL {
+        on_every_variant(&SPARSE_PROJECTION_WITH_GRAM, element, |engine| {
+            for &(n, d, k, kept) in &sizes {
+                let x = Dense::random(37, n, d, element);
+                let (z, indices, values) = sparse(38, k, d, kept);
+                let wanted: Vec<f64> = oracle::product(&x, &z.transposed()).values.iter().map(|v| 0.25 * v).collect();
+                let mut bench = Bench::new(engine, &x, element);
+                let (panel, features) = (bench.panel(), features(&mut bench, &z, kept, &indices, &values));
+                let (out, gram) = (bench.output(n as u32, k as u32), bench.output(k as u32, k as u32));
+                let ran = bench.run(|r| sparse_projection_with_gram(r, panel, &features, out, 0.25, gram));
+                assert_close("projections", engine, &ran.matrix(out), &wanted, 1e-6);
+                let wanted = oracle::product(&z, &z.transposed());
+                assert_close("feature Gram", engine, &ran.matrix(gram), &wanted.values, 1e-6);
+            }
+        });
+    }
+}
+
 type SparseProjection = fn(&mut Recording, Matrix, BufferId, BufferId, u32, Matrix, f32);
 
 #[test]

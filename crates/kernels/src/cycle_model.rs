@@ -251,7 +251,7 @@ impl Machine {
         let uses_matrices = variant.needs.cooperative_matrix.is_some();
         let peak = if uses_matrices { SUSTAINED * device.peak_of(dispatch) } else { device.peak };
         let rate = (code.rate(resident / WARP) * self.clock).min(peak / f64::from(self.cores));
-        let compute = of_a_core as f64 * flops / rate;
+        let compute = of_a_core as f64 * flops * dispatch.unevenness / rate;
         // Workgroups beyond those that fit on a core begin when others have ended.
         let Chain { barriers, loads, cycles } = dispatch.chain.times(of_a_core.div_ceil(fit));
         let chain = (barriers as f64 * BARRIER + cycles as f64) / self.clock + loads as f64 * CACHE_LATENCY;

@@ -4,7 +4,7 @@ use crate::cross_product::{Split, Summation, cross_product_parts};
 use crate::fixed_order_sum::PendingSum;
 use crate::{
     BufferId, Chain, CholeskyFactor, Matrix, Precision, Recording, Ridge, Workspace, cholesky, gather_projection,
-    hals_features, hals_residuals, projection, sparse_projection, triangular_solve,
+    hals_features, hals_residuals, projection, sparse_projection, sparse_projection_with_gram, triangular_solve,
 };
 
 /// Features Z in two forms that always agree: dense with zeros, and the kept neurons with their values.
@@ -75,6 +75,23 @@ pub fn project(recording: &mut Recording, activations: Matrix, features: &Featur
 /// Records the feature Gram matrix Q = ZZᵀ [K, K]: the projections of the features onto themselves.
 pub fn feature_gram(recording: &mut Recording, features: &Features, gram: Matrix) {
     project(recording, features.dense, features, gram, 1.0);
+}
+
+/// Records both. Of many tokens, one dispatch computes both if it touches only the kept neurons.
+pub fn project_with_gram(
+    recording: &mut Recording,
+    activations: Matrix,
+    features: &Features,
+    projections: Matrix,
+    scale: f32,
+    gram: Matrix,
+) {
+    if features.is_sparse() && activations.rows > FEW_TOKENS {
+        sparse_projection_with_gram(recording, activations, features, projections, scale, gram);
+    } else {
+        feature_gram(recording, features, gram);
+        project(recording, activations, features, projections, scale);
+    }
 }
 
 /// Records the coefficient Gram matrix C (+)= YᵀY [K, K]: the cross product of the coefficients with themselves. If the
