@@ -44,6 +44,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> partials: array<f32>;
 @group(0) @binding(6) var<uniform> params: Params;
 
+// A pair for each thread: its share of the weighted sum, and then of the inner product.
 var<workgroup> sums: array<vec2<f32>, THREADS>;
 
 // Four columns of Q from column 4 * vector. Zero beyond the last row, so that no coefficients count there.
@@ -211,10 +212,8 @@ fn plus_weighted(pair: vec2<f32>, values: vec4<f32>, norm: f32, token: u32) -> v
     return select(pair, plus(pair, as_rounded(norm * sum)), token < params.rows);
 }
 
-// Adds up a pair of each thread, and writes the sum of the workgroup to the partial sums from word `first` on, or adds it.
-fn write_partial(pair: vec2<f32>, first: u32, workgroup: u32, workgroups: u32, thread: u32) {
-    workgroupBarrier();
-    sums[thread] = pair;
+// Adds up the pairs of the threads, and writes the sum to the partial sums from word `first` on, or adds it.
+fn write_partial(first: u32, workgroup: u32, workgroups: u32, thread: u32) {
     for (var half = THREADS / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if thread < half {
@@ -249,7 +248,9 @@ fn main(
     let group = thread / BLOCK_VECTORS;
     let blocks = (params.rank + BLOCK - 1u) / BLOCK;
     var products = vec2<f32>();
-    var weighted = vec2<f32>();
+    if params.inner != 0u {
+        sums[thread] = vec2<f32>();
+    }
     for (var first_token = workgroup.x * ITEMS; first_token < params.rows; first_token += workgroups.x * ITEMS) {
         let token = first_token + ITEMS_OF_THREAD * group;
         let tokens = tokens_from(token);
@@ -296,7 +297,7 @@ fn main(
                 let found = transpose(residuals);
                 store(rows, token, vector, found);
                 if params.inner != 0u && sweep + 1u == params.sweeps && vector < params.stride / 4u {
-                    // The zero keeps compilers from holding the projections in registers all the time.
+                    // The zero keeps compilers from holding projections and norms in registers all the time.
                     let p = projections_of(rows, vector + params.zero);
                     products = plus_all(products, all_as_rounded(found[0] * p[0]), token);
                     products = plus_all(products, all_as_rounded(found[1] * p[1]), token + 1u);
@@ -304,20 +305,24 @@ fn main(
                         products = plus_all(products, all_as_rounded(found[2] * p[2]), token + 2u);
                         products = plus_all(products, all_as_rounded(found[3] * p[3]), token + 3u);
                     }
-                    let norms = norms_of(tokens);
+                    let norms = norms_of(tokens + params.zero);
+                    var weighted = sums[thread];
                     weighted = plus_weighted(weighted, found[0], norms.x, token);
                     weighted = plus_weighted(weighted, found[1], norms.y, token + 1u);
                     @if(four_items) {
                         weighted = plus_weighted(weighted, found[2], norms.z, token + 2u);
                         weighted = plus_weighted(weighted, found[3], norms.w, token + 3u);
                     }
+                    sums[thread] = weighted;
                 }
             }
         }
     }
 
     if params.inner != 0u {
-        write_partial(products, 0u, workgroup.x, workgroups.x, thread);
-        write_partial(weighted, 2u * PARTIALS, workgroup.x, workgroups.x, thread);
+        write_partial(2u * PARTIALS, workgroup.x, workgroups.x, thread);
+        workgroupBarrier();
+        sums[thread] = products;
+        write_partial(0u, workgroup.x, workgroups.x, thread);
     }
 }

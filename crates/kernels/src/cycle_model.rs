@@ -95,23 +95,29 @@ const CODES: &[Code] = &[
     // table shows another loop, for rows of which no list is made.
     code("hals_features", "threads_512", 512, 512, [488, 32, 748]).loading(128.0),
     code("hals_features", "portable", 256, 768, [257, 16, 402]).loading(64.0),
-    // Two vectors and two weights. Of 30 features, those that keep 2% of the neurons have 19 operations for a thread. A chunk takes 234
-    // instructions around the inner loop, 18 at its end and 45 in each iteration. It runs 3.2 times for the busier one of a
-    // warp's two vectors of neurons, with features of activations of a language model. Without votes 61 are at its end, and 35 more
-    // for each of the two that ends alone.
-    code("hals_residuals", "subgroup_32", 256, 1152, [396, 19, 912]).loading(64.0),
+    // Two vectors and two weights. Of 30 features, those that keep 2% of the neurons have 19 operations for a thread, and of 32 features
+    // 20. A chunk of 30 takes 269 instructions around the inner loop and 34 in each iteration. It runs 3.2 times for the busier one of a
+    // warp's two vectors of neurons, with features of activations of a language model. Without votes it takes 53 more around the loop, and
+    // 37 more for each of the two vectors that ends alone. A chunk of 32 takes 275 around the loop in eight of 14 warps, and 156 in the
+    // six that stage no weights.
+    code("hals_residuals", "neurons_112", 448, 1152, [340, 20, 798]).loading(64.0),
+    code("hals_residuals", "subgroup_32", 256, 1152, [378, 19, 894]).loading(64.0),
     code("hals_residuals", "portable", 256, 896, [495, 19, 1055]).loading(64.0),
     code("inner_product", "portable", 256, 1536, [121, 20, 382]),
     code("multiplicative_update", "portable", 64, 832, [43, 64, 70]),
     code("projection", "tile_128", 256, 512, [1371, 2048, 2051]),
     code("projection", "tile_64", 256, 1024, [859, 1024, 1571]),
-    // A segment of 1,024 neurons or of 512, of which a feature keeps 1%: 210 instructions stage it, 35 are around that, and 228 are in each
+    // A segment of 1,024 neurons or of 512, of which a feature keeps 1%: 214 instructions stage it, 35 are around that, and 229 are in each
     // iteration for four entries. It runs 5.2 or 3.6 times for the busiest of a warp's features, if neurons are kept at
-    // random. Without votes 214 stage it, 92 are around that, and an iteration has 227, with 38 more where some features end, which is
-    // in nearly every iteration. A warp without features runs no iteration.
-    code("sparse_projection", "threads_512", 512, 1152, [1435, 326, 3071]).idling(0.17),
+    // random. Without votes 218 stage it, 82 are around that, and an iteration has 227, with 38 more where some features end, which is
+    // in nearly every iteration. A warp without features runs no iteration. With the Gram matrix, the branch between tokens and features takes
+    // 16 more of a stage and two of an iteration. These are the instructions of the branch for tokens.
+    code("sparse_projection", "threads_512", 512, 1152, [1440, 326, 3071]).idling(0.17),
     code("sparse_projection", "subgroup_32", 256, 1152, [1073, 163, 2361]).idling(0.23),
-    code("sparse_projection", "portable", 256, 896, [1268, 163, 2563]).idling(0.27),
+    code("sparse_projection", "portable", 256, 896, [1254, 163, 2563]).idling(0.24),
+    code("sparse_projection_with_gram", "threads_512", 512, 1280, [1466, 326, 3011]).idling(0.18),
+    code("sparse_projection_with_gram", "subgroup_32", 256, 1280, [1097, 163, 2326]).idling(0.24),
+    code("sparse_projection_with_gram", "portable", 256, 1024, [1281, 163, 2571]).idling(0.25),
     code("triangular_solve", "four_items", 128, 896, [833, 1024, 1450]),
     code("triangular_solve", "two_items", 256, 1280, [477, 512, 887]),
 ];

@@ -128,7 +128,7 @@ pub fn least_squares(recording: &mut Recording, operands: &LeastSquares, feature
 
 /// Most ranges into which a sweep over the features is cut. A range costs two dispatches, and within a range features
 /// correct one another one by one, which is the slower way.
-const SWEEP_RANGES: u32 = 7;
+const SWEEP_RANGES: u32 = 8;
 /// Fewest features of a range.
 const FEWEST_IN_RANGE: u32 = 16;
 
