@@ -5,7 +5,7 @@
 // x: rows × stride elements. kept_indices (ascending in each feature), kept_values: rank × kept. out: rows × rank f32.
 // features: rank × neurons f32. gram: rank × rank f32.
 // A workgroup handles 256 or 512 features, one for each thread, and 16 tokens (8 of f32). It stages one segment of neurons
-// after the other, two for each thread. The loads are coalesced, and the stage is transposed, so that all tokens of a neuron
+// after the other, two or three for each thread. The loads are coalesced, and the stage is transposed, so that all tokens of a neuron
 // are together. A thread then goes through the neurons of the segment that its feature keeps. So x is read once for all features
 // of the workgroup. The entries of a feature are loaded four at a time, because the threads read far apart, and each such load
 // takes as long as 32 loads of neighbours. A subgroup waits for the feature that keeps most of a segment. In a segment twice as
@@ -53,6 +53,10 @@ alias Four = vec2<u32>;
 const THREADS = 512u;
 @else
 const THREADS = 256u;
+// Neurons of a segment.
+@if(long_segments)
+const NEURONS = 3u * THREADS;
+@else
 const NEURONS = 2u * THREADS;
 // Groups of tokens. A group has a pair of tokens of f32, or four of f16 or bf16, in two words of each neuron.
 const GROUPS = 4u;
@@ -68,12 +72,27 @@ const PAIR_TOKENS = 2u * GROUPS;
 // What the groups have of each neuron.
 var<workgroup> segment: array<vec2<u32>, NEURONS * GROUPS>;
 
-// Where a neuron of the segment is staged. It spreads the writes of adjacent threads over the memory banks.
-fn slot(neuron: u32) -> u32 {
-    return ((neuron ^ (neuron / 8u)) % NEURONS) * GROUPS;
+// Where the neuron at a place of the segment is staged. It spreads the writes of adjacent threads over the memory banks.
+@if(long_segments)
+fn slot(place: u32) -> u32 {
+    return (place ^ (place / 8u % 8u)) * GROUPS;
+}
+@else
+fn slot(place: u32) -> u32 {
+    return ((place ^ (place / 8u)) % NEURONS) * GROUPS;
 }
 
-// Stages four neurons from the one with number `first`, which lie in the rows of a pair of tokens.
+// The same of a neuron that may lie in another segment. It does not count, and gets any place of this one.
+@if(long_segments)
+fn any_slot(place: u32) -> u32 {
+    return slot(min(place, NEURONS - 1u));
+}
+@else
+fn any_slot(place: u32) -> u32 {
+    return slot(place);
+}
+
+// Stages four neurons from the one at place `first`, which lie in the rows of a pair of tokens.
 fn stage_pair(row: vec4<u32>, next: vec4<u32>, first: u32, group: u32) {
     segment[slot(first) + group] = vec2(row.x, next.x);
     segment[slot(first + 1u) + group] = vec2(row.y, next.y);
@@ -106,26 +125,26 @@ fn rows_of(first: u32, count: u32, row_fours: u32) -> array<u32, 4> {
 }
 
 // Stages the part of a thread: four neurons of a group.
-fn stage(is_gram: bool, rows: array<u32, 4>, four: u32, group: u32) {
+fn stage(is_gram: bool, rows: array<u32, 4>, four: u32, first: u32, group: u32) {
     @if(gram) {
         if is_gram {
-            stage_pair(features[rows[0] + four], features[rows[1] + four], 4u * four, group);
+            stage_pair(features[rows[0] + four], features[rows[1] + four], first, group);
             return;
         }
     }
     let at = params.first / 4u + four;
     @if(f32) {
-        stage_pair(x[rows[0] + at], x[rows[1] + at], 4u * four, group);
+        stage_pair(x[rows[0] + at], x[rows[1] + at], first, group);
     }
     @else {
         let loaded = array(x[rows[0] + at], x[rows[1] + at], x[rows[2] + at], x[rows[3] + at]);
-        stage_four(loaded, 4u * four, group);
+        stage_four(loaded, first, group);
     }
 }
 
 // Adds an entry's share of all pairs of tokens.
-fn add_to_pairs(sums: ptr<function, array<vec4<f32>, GROUPS>>, neuron: u32, weight: f32) {
-    let at = slot(neuron);
+fn add_to_pairs(sums: ptr<function, array<vec4<f32>, GROUPS>>, place: u32, weight: f32) {
+    let at = any_slot(place);
     for (var g = 0u; g < GROUPS; g++) {
         let pair = bitcast<vec2<f32>>(segment[at + g]);
         (*sums)[g].x += weight * pair.x;
@@ -135,28 +154,28 @@ fn add_to_pairs(sums: ptr<function, array<vec4<f32>, GROUPS>>, neuron: u32, weig
 
 // Adds an entry's share of all fours of tokens.
 @if(f16 || bf16)
-fn add_to_fours(sums: ptr<function, array<vec4<f32>, GROUPS>>, neuron: u32, weight: f32) {
-    let at = slot(neuron);
+fn add_to_fours(sums: ptr<function, array<vec4<f32>, GROUPS>>, place: u32, weight: f32) {
+    let at = any_slot(place);
     for (var g = 0u; g < GROUPS; g++) {
         (*sums)[g] += weight * quad(vec4(segment[at + g], 0u, 0u), 0u);
     }
 }
 
 // Adds four entries' shares.
-fn add(sums: ptr<function, array<vec4<f32>, GROUPS>>, is_gram: bool, neurons: vec4<u32>, weights: vec4<f32>) {
+fn add(sums: ptr<function, array<vec4<f32>, GROUPS>>, is_gram: bool, places: vec4<u32>, weights: vec4<f32>) {
     @if(f16 || bf16) {
         if !is_gram {
-            add_to_fours(sums, neurons.x, weights.x);
-            add_to_fours(sums, neurons.y, weights.y);
-            add_to_fours(sums, neurons.z, weights.z);
-            add_to_fours(sums, neurons.w, weights.w);
+            add_to_fours(sums, places.x, weights.x);
+            add_to_fours(sums, places.y, weights.y);
+            add_to_fours(sums, places.z, weights.z);
+            add_to_fours(sums, places.w, weights.w);
             return;
         }
     }
-    add_to_pairs(sums, neurons.x, weights.x);
-    add_to_pairs(sums, neurons.y, weights.y);
-    add_to_pairs(sums, neurons.z, weights.z);
-    add_to_pairs(sums, neurons.w, weights.w);
+    add_to_pairs(sums, places.x, weights.x);
+    add_to_pairs(sums, places.y, weights.y);
+    add_to_pairs(sums, places.z, weights.z);
+    add_to_pairs(sums, places.w, weights.w);
 }
 
 // What a workgroup goes through: rows of the activations or of the features.
@@ -224,7 +243,8 @@ fn main(
         for (var first = 0u; first < block.stride; first += NEURONS) {
             let fours = min(NEURONS, block.stride - first) / 4u;
             for (var at = thread; at < fours * GROUPS; at += THREADS) {
-                stage(block.is_gram, rows, first / 4u + at / GROUPS, group);
+                let four = at / GROUPS;
+                stage(block.is_gram, rows, first / 4u + four, 4u * four, group);
             }
             workgroupBarrier();
             var is_more = feature < params.rank;
@@ -232,9 +252,11 @@ fn main(
                 if is_more {
                     // Some of the four may belong to another segment or another feature. These count nothing.
                     let neurons = kept_indices[entries];
-                    let places = vec4(4u * entries - first_entry) + vec4(0u, 1u, 2u, 3u);
-                    let count = (neurons - vec4(first) < vec4(NEURONS)) & (places < vec4(params.kept));
-                    add(&sums, block.is_gram, neurons, select(vec4<f32>(), kept_values[entries], count));
+                    let places = neurons - vec4(first);
+                    let numbers = vec4(4u * entries - first_entry) + vec4(0u, 1u, 2u, 3u);
+                    let count = (places < vec4(NEURONS)) & (numbers < vec4(params.kept));
+                    let weights = select(vec4<f32>(), kept_values[entries], count);
+                    add(&sums, block.is_gram, places, weights);
                     // If the last of the four belongs to a later segment, so do all that follow.
                     is_more = (entries < last_entries) & (neurons.w < first + NEURONS);
                     entries += u32(is_more);

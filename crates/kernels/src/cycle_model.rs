@@ -107,17 +107,22 @@ const CODES: &[Code] = &[
     code("multiplicative_update", "portable", 64, 832, [43, 64, 70]),
     code("projection", "tile_128", 256, 512, [1371, 2048, 2051]),
     code("projection", "tile_64", 256, 1024, [859, 1024, 1571]),
-    // A segment of 1,024 neurons or of 512, of which a feature keeps 1%: 214 instructions stage it, 35 are around that, and 229 are in each
-    // iteration for four entries. It runs 5.2 or 3.6 times for the busiest of a warp's features, if neurons are kept at
-    // random. Without votes 218 stage it, 82 are around that, and an iteration has 227, with 38 more where some features end, which is
-    // in nearly every iteration. A warp without features runs no iteration. With the Gram matrix, the branch between tokens and features takes
-    // 16 more of a stage and two of an iteration. These are the instructions of the branch for tokens.
-    code("sparse_projection", "threads_512", 512, 1152, [1440, 326, 3071]).idling(0.17),
-    code("sparse_projection", "subgroup_32", 256, 1152, [1073, 163, 2361]).idling(0.23),
-    code("sparse_projection", "portable", 256, 896, [1254, 163, 2563]).idling(0.24),
-    code("sparse_projection_with_gram", "threads_512", 512, 1280, [1466, 326, 3011]).idling(0.18),
-    code("sparse_projection_with_gram", "subgroup_32", 256, 1280, [1097, 163, 2326]).idling(0.24),
-    code("sparse_projection_with_gram", "portable", 256, 1024, [1281, 163, 2571]).idling(0.25),
+    // A segment of 1,536, 1,024, 768 or 512 neurons, of which a feature keeps 1%: 107 instructions stage four neurons of a thread, two or three
+    // times, 35 are around that, and 229 are in each iteration for four entries, or 233 where a segment is no power of two. It runs
+    // 7.0, 5.2, 4.5 or 3.6 times for the busiest of a warp's features, if neurons are kept at random. Without votes 218 stage a segment, 82
+    // are around that, and an iteration has 227, with 38 more where some features end, which is in nearly every iteration. A warp
+    // without features runs no iteration. With the Gram matrix, the branch between tokens and features takes six more to stage four neurons
+    // and two more in an iteration. Counted is the branch for tokens.
+    code("sparse_projection", "neurons_1536", 512, 1024, [1987, 489, 4109]).idling(0.18),
+    code("sparse_projection", "threads_512", 512, 1280, [1440, 326, 3071]).idling(0.17),
+    code("sparse_projection", "neurons_768", 256, 1024, [1405, 245, 3086]).idling(0.25),
+    code("sparse_projection", "subgroup_32", 256, 1280, [1073, 163, 2361]).idling(0.23),
+    code("sparse_projection", "portable", 256, 1024, [1254, 163, 2563]).idling(0.24),
+    code("sparse_projection_with_gram", "neurons_1536", 512, 1024, [2019, 489, 4002]).idling(0.19),
+    code("sparse_projection_with_gram", "threads_512", 512, 1280, [1462, 326, 2987]).idling(0.18),
+    code("sparse_projection_with_gram", "neurons_768", 256, 1024, [1432, 245, 2967]).idling(0.26),
+    code("sparse_projection_with_gram", "subgroup_32", 256, 1280, [1093, 163, 2302]).idling(0.24),
+    code("sparse_projection_with_gram", "portable", 256, 1024, [1275, 163, 2571]).idling(0.24),
     code("triangular_solve", "four_items", 128, 896, [833, 1024, 1450]),
     code("triangular_solve", "two_items", 256, 1280, [477, 512, 887]),
 ];

@@ -19,7 +19,13 @@ pub static SPARSE_PROJECTION: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
-    variants: &[THREADS_512, THREADS_256, Variant { tile: [256, 1, 1], ..Variant::PORTABLE }],
+    variants: &[
+        NEURONS_1536,
+        THREADS_512,
+        NEURONS_768,
+        THREADS_256,
+        PORTABLE,
+    ],
     twin: CpuTwin::Together(twin),
 };
 
@@ -29,16 +35,27 @@ pub static SPARSE_PROJECTION_WITH_GRAM: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
     params_size: size_of::<ParamsWithGram>(),
     variants: &[
-        Variant {
-            shader: Some("sparse_projection"),
-            features: &["gram", "threads_512", "votes"],
-            ..THREADS_512
-        },
-        Variant { shader: Some("sparse_projection"), features: &["gram", "votes"], ..THREADS_256 },
-        Variant { shader: Some("sparse_projection"), features: &["gram"], tile: [256, 1, 1], ..Variant::PORTABLE },
+        with_gram(NEURONS_1536, &["gram", "long_segments", "threads_512", "votes"]),
+        with_gram(THREADS_512, &["gram", "threads_512", "votes"]),
+        with_gram(NEURONS_768, &["gram", "long_segments", "votes"]),
+        with_gram(THREADS_256, &["gram", "votes"]),
+        with_gram(PORTABLE, &["gram"]),
     ],
     twin: CpuTwin::Together(twin_with_gram),
     ..SPARSE_PROJECTION
+};
+
+/// The same variant, whose shader computes the Gram matrix of the features as well.
+const fn with_gram(variant: Variant, features: &'static [&'static str]) -> Variant {
+    Variant { shader: Some("sparse_projection"), features, ..variant }
+}
+
+/// A subgroup waits for its busiest feature, and less so in longer segments.
+const NEURONS_1536: Variant = Variant {
+    name: "neurons_1536",
+    features: &["long_segments", "threads_512", "votes"],
+    needs: Needs { workgroup_bytes: 48 << 10, ..THREADS_512.needs },
+    ..THREADS_512
 };
 
 /// Where few of 512 threads are without a feature.
@@ -50,7 +67,16 @@ const THREADS_512: Variant = Variant {
     ..VOTING_32
 };
 
+const NEURONS_768: Variant = Variant {
+    name: "neurons_768",
+    features: &["long_segments", "votes"],
+    needs: Needs { workgroup_bytes: 24 << 10, ..VOTING_32.needs },
+    ..THREADS_256
+};
+
 const THREADS_256: Variant = Variant { tile: [256, 1, 1], ..VOTING_32 };
+
+const PORTABLE: Variant = Variant { tile: [256, 1, 1], ..Variant::PORTABLE };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
