@@ -469,8 +469,8 @@ mod tests {
         let one = estimate(57);
         assert_eq!((one.workgroups, one.alternates), (1, true));
         assert_eq!(one.seconds(), one.launch + one.memory + one.chain + one.sectors.max(one.compute));
-        // 57 · 56 / 2 pairs of features, and about 143 · 9/8 neurons of each, from one core.
-        let corrected = 57.0 * 56.0 / 2.0 * 143.0 * 9.0 / 8.0;
+        // 57 · 56 / 2 pairs of features, and about 143 · 21/20 neurons of each, from one core.
+        let corrected = 57.0 * 56.0 / 2.0 * 143.0 * 21.0 / 20.0;
         let expected = corrected * SECTOR / (CORE_BYTES * machine.clock);
         assert!((one.sectors / expected - 1.0).abs() < 0.05, "{one:?}, expected {expected}");
         // Rows are read at no more than what a core takes.
