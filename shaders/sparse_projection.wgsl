@@ -28,6 +28,8 @@ struct Params {
     feature_stride: u32,
     @if(gram)
     gram_stride: u32,
+    @if(gram)
+    blocks: u32,
 }
 
 // Four elements.
@@ -124,22 +126,22 @@ fn rows_of(first: u32, count: u32, row_fours: u32) -> array<u32, 4> {
     return rows;
 }
 
-// Stages the part of a thread: four neurons of a group.
-fn stage(is_gram: bool, rows: array<u32, 4>, four: u32, first: u32, group: u32) {
-    @if(gram) {
-        if is_gram {
-            stage_pair(features[rows[0] + four], features[rows[1] + four], first, group);
-            return;
-        }
-    }
+// Stages a thread's four neurons of a group of tokens.
+@if(f32)
+fn stage_tokens(rows: array<u32, 4>, four: u32, first: u32, group: u32) {
     let at = params.first / 4u + four;
-    @if(f32) {
-        stage_pair(x[rows[0] + at], x[rows[1] + at], first, group);
-    }
-    @else {
-        let loaded = array(x[rows[0] + at], x[rows[1] + at], x[rows[2] + at], x[rows[3] + at]);
-        stage_four(loaded, first, group);
-    }
+    stage_pair(x[rows[0] + at], x[rows[1] + at], first, group);
+}
+@if(f16 || bf16)
+fn stage_tokens(rows: array<u32, 4>, four: u32, first: u32, group: u32) {
+    let at = params.first / 4u + four;
+    stage_four(array(x[rows[0] + at], x[rows[1] + at], x[rows[2] + at], x[rows[3] + at]), first, group);
+}
+
+// The same of features.
+@if(gram)
+fn stage_features(rows: array<u32, 4>, four: u32, first: u32, group: u32) {
+    stage_pair(features[rows[0] + four], features[rows[1] + four], first, group);
 }
 
 // Adds an entry's share of all pairs of tokens.
@@ -162,20 +164,18 @@ fn add_to_fours(sums: ptr<function, array<vec4<f32>, GROUPS>>, place: u32, weigh
 }
 
 // Adds four entries' shares.
-fn add(sums: ptr<function, array<vec4<f32>, GROUPS>>, is_gram: bool, places: vec4<u32>, weights: vec4<f32>) {
-    @if(f16 || bf16) {
-        if !is_gram {
-            add_to_fours(sums, places.x, weights.x);
-            add_to_fours(sums, places.y, weights.y);
-            add_to_fours(sums, places.z, weights.z);
-            add_to_fours(sums, places.w, weights.w);
-            return;
-        }
-    }
+fn add_all_to_pairs(sums: ptr<function, array<vec4<f32>, GROUPS>>, places: vec4<u32>, weights: vec4<f32>) {
     add_to_pairs(sums, places.x, weights.x);
     add_to_pairs(sums, places.y, weights.y);
     add_to_pairs(sums, places.z, weights.z);
     add_to_pairs(sums, places.w, weights.w);
+}
+@if(f16 || bf16)
+fn add_all_to_fours(sums: ptr<function, array<vec4<f32>, GROUPS>>, places: vec4<u32>, weights: vec4<f32>) {
+    add_to_fours(sums, places.x, weights.x);
+    add_to_fours(sums, places.y, weights.y);
+    add_to_fours(sums, places.z, weights.z);
+    add_to_fours(sums, places.w, weights.w);
 }
 
 // What a workgroup goes through: rows of the activations or of the features.
@@ -189,35 +189,31 @@ struct Block {
     stride: u32,
 }
 
+@if(gram)
 fn block_of(number: u32) -> Block {
-    @if(gram) {
-        let before = (params.rows + TOKENS - 1u) / TOKENS;
-        if number >= before {
-            return Block(true, (number - before) * PAIR_TOKENS, 2u, params.rank, params.feature_stride);
-        }
-    }
+    let before = (params.rows + TOKENS - 1u) / TOKENS;
+    let is_gram = number >= before;
+    return Block(
+        is_gram,
+        select(number * TOKENS, (number - before) * PAIR_TOKENS, is_gram),
+        select(GROUP_TOKENS, 2u, is_gram),
+        select(params.rows, params.rank, is_gram),
+        select(params.stride, params.feature_stride, is_gram),
+    );
+}
+@else
+fn block_of(number: u32) -> Block {
     return Block(false, number * TOKENS, GROUP_TOKENS, params.rows, params.stride);
 }
 
-fn blocks() -> u32 {
-    var count = (params.rows + TOKENS - 1u) / TOKENS;
-    @if(gram) {
-        count += (params.rank + PAIR_TOKENS - 1u) / PAIR_TOKENS;
-    }
-    return count;
+// Direct3D's older compiler wants no sum here, for it takes the loop over blocks for a danger to barriers then.
+@if(gram)
+fn is_block(number: u32) -> bool {
+    return number < params.blocks;
 }
-
-fn put(block: Block, row: u32, feature: u32, sum: f32) {
-    if row >= block.end || feature >= params.rank {
-        return;
-    }
-    @if(gram) {
-        if block.is_gram {
-            gram[row * params.gram_stride + feature] = sum;
-            return;
-        }
-    }
-    out[row * params.out_stride + feature] = params.scale * sum;
+@else
+fn is_block(number: u32) -> bool {
+    return number * TOKENS < params.rows;
 }
 
 @compute @workgroup_size(THREADS)
@@ -230,7 +226,7 @@ fn main(
     // Threads beyond the last feature help with staging alone.
     let first_entry = min(feature, params.rank - 1u) * params.kept;
     let last_entries = (first_entry + params.kept - 1u) / 4u;
-    for (var number = workgroup.y; number < blocks(); number += workgroups.y) {
+    for (var number = workgroup.y; is_block(number); number += workgroups.y) {
         let block = block_of(number);
         var sums: array<vec4<f32>, GROUPS>;
         for (var g = 0u; g < GROUPS; g++) {
@@ -244,7 +240,16 @@ fn main(
             let fours = min(NEURONS, block.stride - first) / 4u;
             for (var at = thread; at < fours * GROUPS; at += THREADS) {
                 let four = at / GROUPS;
-                stage(block.is_gram, rows, first / 4u + four, 4u * four, group);
+                @if(gram) {
+                    if block.is_gram {
+                        stage_features(rows, first / 4u + four, 4u * four, group);
+                    } else {
+                        stage_tokens(rows, first / 4u + four, 4u * four, group);
+                    }
+                }
+                @else {
+                    stage_tokens(rows, first / 4u + four, 4u * four, group);
+                }
             }
             workgroupBarrier();
             var is_more = feature < params.rank;
@@ -256,7 +261,16 @@ fn main(
                     let numbers = vec4(4u * entries - first_entry) + vec4(0u, 1u, 2u, 3u);
                     let count = (places < vec4(NEURONS)) & (numbers < vec4(params.kept));
                     let weights = select(vec4<f32>(), kept_values[entries], count);
-                    add(&sums, block.is_gram, places, weights);
+                    @if(f32) {
+                        add_all_to_pairs(&sums, places, weights);
+                    }
+                    @else {
+                        if block.is_gram {
+                            add_all_to_pairs(&sums, places, weights);
+                        } else {
+                            add_all_to_fours(&sums, places, weights);
+                        }
+                    }
                     // If the last of the four belongs to a later segment, so do all that follow.
                     is_more = (entries < last_entries) & (neurons.w < first + NEURONS);
                     entries += u32(is_more);
@@ -264,14 +278,17 @@ fn main(
             }
             workgroupBarrier();
         }
-        for (var g = 0u; g < GROUPS; g++) {
-            let row = block.first + g * block.group_rows;
-            put(block, row, feature, sums[g].x);
-            put(block, row + 1u, feature, sums[g].y);
-            @if(f16 || bf16) {
-                if !block.is_gram {
-                    put(block, row + 2u, feature, sums[g].z);
-                    put(block, row + 3u, feature, sums[g].w);
+        for (var t = 0u; t < TOKENS; t++) {
+            let row = block.first + t;
+            if !block.is_gram && row < params.rows && feature < params.rank {
+                out[row * params.out_stride + feature] = params.scale * sums[t / GROUP_TOKENS][t % GROUP_TOKENS];
+            }
+        }
+        @if(gram) {
+            for (var t = 0u; t < PAIR_TOKENS; t++) {
+                let row = block.first + t;
+                if block.is_gram && row < params.rank && feature < params.rank {
+                    gram[row * params.gram_stride + feature] = sums[t / 2u][t % 2u];
                 }
             }
         }

@@ -173,14 +173,7 @@ impl<'a> Steps<'a> {
 
     /// Updates the coefficients of a panel, and returns the sums to which they add. With `with_gram`, computes the Gram matrix of the features
     /// before that.
-    fn visit(
-        &self,
-        r: &mut Recording,
-        panel: &Panel,
-        updates: u32,
-        inner: InnerSum,
-        with_gram: bool,
-    ) -> PanelSums {
+    fn visit(&self, r: &mut Recording, panel: &Panel, updates: u32, inner: InnerSum, with_gram: bool) -> PanelSums {
         let b = self.buffers;
         let (x, projections) = (panel.activations, b.projections(panel));
         if with_gram {

@@ -6,7 +6,9 @@ use pulp::{Simd, WithSimd};
 use crate::cpu::{LANES, arch, contiguous, deinterleave, for_each_nonzero, for_each_share, with_scratch};
 use crate::variant::VOTING_32;
 use crate::workgroups::units_of_a_dispatch;
-use crate::{Access, Call, Cost, CpuTwin, ElementType, Features, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant};
+use crate::{
+    Access, Call, Cost, CpuTwin, ElementType, Features, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant,
+};
 
 /// Features that a workgroup handles, from a multiple of four on.
 const FEATURES: u32 = 64;

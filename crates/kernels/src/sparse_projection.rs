@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use crate::cpu::{Elements, LANES, arch, decode_transposed, deinterleave, with_scratch};
 use crate::variant::VOTING_32;
 use crate::{
-    Access, BoundDispatch, BufferId, Cost, CpuTwin, Dispatch, ElementType, Features, Kernel, Matrix, Memory, Moved, Needs,
-    Recording, Resource, Variant, workgroups,
+    Access, BoundDispatch, BufferId, Cost, CpuTwin, Dispatch, ElementType, Features, Kernel, Matrix, Memory, Moved,
+    Needs, Recording, Resource, Variant, workgroups,
 };
 
 /// The kernel's metadata. The tile of a variant is the features of a workgroup.
@@ -19,13 +19,7 @@ pub static SPARSE_PROJECTION: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
-    variants: &[
-        NEURONS_1536,
-        THREADS_512,
-        NEURONS_768,
-        THREADS_256,
-        PORTABLE,
-    ],
+    variants: &[NEURONS_1536, THREADS_512, NEURONS_768, THREADS_256, PORTABLE],
     twin: CpuTwin::Together(twin),
 };
 
@@ -96,6 +90,7 @@ struct ParamsWithGram {
     of_tokens: Params,
     feature_stride: u32,
     gram_stride: u32,
+    blocks: u32,
 }
 
 /// Records projections\[i, k\] = scale · Σⱼ kept_values\[k, j\] · x\[i, kept_indices\[k, j\]\]. Each feature keeps
@@ -145,7 +140,12 @@ pub fn sparse_projection_with_gram(
     let dispatch = recording.dispatch(
         &SPARSE_PROJECTION_WITH_GRAM,
         activations.element,
-        &ParamsWithGram { of_tokens: of_tokens.params(), feature_stride: dense.stride, gram_stride: gram.stride },
+        &ParamsWithGram {
+            of_tokens: of_tokens.params(),
+            feature_stride: dense.stride,
+            gram_stride: gram.stride,
+            blocks,
+        },
         &bindings,
         [projections.columns, workgroups(blocks.into()), 1],
         cost,
@@ -230,7 +230,7 @@ pub(crate) fn twin(dispatches: &mut [BoundDispatch<'_>]) {
 fn twin_with_gram(dispatches: &mut [BoundDispatch<'_>]) {
     let mut groups = Vec::new();
     for BoundDispatch { call, bindings } in dispatches {
-        let ParamsWithGram { of_tokens, feature_stride, gram_stride } = call.params();
+        let ParamsWithGram { of_tokens, feature_stride, gram_stride, .. } = call.params();
         let [activations, indices, values, out, features, gram] = &mut bindings[..] else { unreachable!() };
         let of_features = Params {
             rows: of_tokens.rank,
