@@ -29,19 +29,19 @@ pub static SPARSE_PROJECTION_WITH_GRAM: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
     params_size: size_of::<ParamsWithGram>(),
     variants: &[
-        with_gram(NEURONS_1536, &["gram", "long_segments", "threads_512", "votes"]),
-        with_gram(THREADS_512, &["gram", "threads_512", "votes"]),
-        with_gram(NEURONS_768, &["gram", "long_segments", "votes"]),
-        with_gram(THREADS_256, &["gram", "votes"]),
-        with_gram(PORTABLE, &["gram"]),
+        with_gram(&NEURONS_1536, &["gram", "long_segments", "threads_512", "votes"]),
+        with_gram(&THREADS_512, &["gram", "threads_512", "votes"]),
+        with_gram(&NEURONS_768, &["gram", "long_segments", "votes"]),
+        with_gram(&THREADS_256, &["gram", "votes"]),
+        with_gram(&PORTABLE, &["gram"]),
     ],
     twin: CpuTwin::Together(twin_with_gram),
     ..SPARSE_PROJECTION
 };
 
 /// The same variant, whose shader computes the Gram matrix of the features as well.
-const fn with_gram(variant: Variant, features: &'static [&'static str]) -> Variant {
-    Variant { shader: Some("sparse_projection"), features, ..variant }
+const fn with_gram(variant: &Variant, features: &'static [&'static str]) -> Variant {
+    Variant { shader: Some("sparse_projection"), features, ..*variant }
 }
 
 /// A subgroup waits for its busiest feature, and less so in longer segments.
