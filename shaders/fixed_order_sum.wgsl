@@ -1,5 +1,5 @@
-// out[i] (+)= Σₚ partials[p · count + i], with p ascending, so that a run repeats to the bit. With the features `pair`
-// and `triple`, two or three such sums are taken. The counts of one begin where those of the one before end.
+// out[i] (+)= Σₚ partials[p · count + i], with p ascending, so that a run repeats to the bit. With the feature `pair`, two
+// such sums are taken. The counts of the second begin where those of the first end.
 //
 // partials: parts × count vec4<f32>. out: count vec4<f32>. Dispatch min(⌈count/256⌉, 65535) workgroups, looping.
 
@@ -7,32 +7,20 @@ struct Params {
     count: u32,
     parts: u32,
     accumulate: u32,
-    @if(pair || triple)
+    @if(pair)
     second_count: u32,
-    @if(pair || triple)
+    @if(pair)
     second_parts: u32,
-    @if(pair || triple)
+    @if(pair)
     second_accumulate: u32,
-    @if(triple)
-    third_count: u32,
-    @if(triple)
-    third_parts: u32,
-    @if(triple)
-    third_accumulate: u32,
 }
 
 @group(0) @binding(0) var<storage, read> partials: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;
-@if(pair || triple)
+@if(pair)
 @group(0) @binding(2) var<storage, read> second_partials: array<vec4<f32>>;
-@if(pair || triple)
+@if(pair)
 @group(0) @binding(3) var<storage, read_write> second_out: array<vec4<f32>>;
-@if(triple)
-@group(0) @binding(4) var<storage, read> third_partials: array<vec4<f32>>;
-@if(triple)
-@group(0) @binding(5) var<storage, read_write> third_out: array<vec4<f32>>;
-@if(triple)
-@group(0) @binding(6) var<uniform> params: Params;
 @if(pair)
 @group(0) @binding(4) var<uniform> params: Params;
 @if(single)
@@ -51,7 +39,7 @@ fn add_up(i: u32) {
     out[i] = sum;
 }
 
-@if(pair || triple)
+@if(pair)
 fn add_up_second(i: u32) {
     var sum = vec4<f32>();
     if params.second_accumulate != 0u {
@@ -63,21 +51,9 @@ fn add_up_second(i: u32) {
     second_out[i] = sum;
 }
 
-@if(triple)
-fn add_up_third(i: u32) {
-    var sum = vec4<f32>();
-    if params.third_accumulate != 0u {
-        sum = third_out[i];
-    }
-    for (var part = 0u; part < params.third_parts; part++) {
-        sum += third_partials[part * params.third_count + i];
-    }
-    third_out[i] = sum;
-}
-
 // The first count of a thread if `before` counts come before. The first threads go on where the last ones had nothing
 // left to do.
-@if(pair || triple)
+@if(pair)
 fn first_after(before: u32, thread: u32, threads: u32) -> u32 {
     return (thread + threads - before % threads) % threads;
 }
@@ -88,15 +64,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) w
     for (var i = id.x; i < params.count; i += threads) {
         add_up(i);
     }
-    @if(pair || triple) {
+    @if(pair) {
         for (var i = first_after(params.count, id.x, threads); i < params.second_count; i += threads) {
             add_up_second(i);
-        }
-    }
-    @if(triple) {
-        let before = params.count + params.second_count;
-        for (var i = first_after(before, id.x, threads); i < params.third_count; i += threads) {
-            add_up_third(i);
         }
     }
 }

@@ -2,9 +2,9 @@
 // over the features k in ascending order, `sweeps` times, and always uses the newest y:
 //   y_ik = max(0, y_ik + (P_ik - penalty |x_i| - sum_l y_il Q_lk) / Q_kk), and 0 if Q_kk = 0.
 // Only coefficients above `least` move, and the others become 0: with `least` = 0, zeros stay zero.
-// With `scaled`, y_ik = scales_k y_ik before that. With `inner`, <Y, P> afterwards.
+// With `scaled`, y_ik = scales_k y_ik before that. With `inner`, <Y, P> and sum_ik |x_i| y_ik afterwards.
 // projections P [rows, K], feature_gram Q [K, K] (symmetric), squared_norms |x_i|^2 [rows], scales [K], coefficients Y
-// [rows, K], partials: 256 pairs (high, low) as in `inner_product`.
+// [rows, K], partials: for each of these two sums 256 pairs (high, low) as in `inner_product`.
 //
 // A workgroup takes 64 tokens at a time. Features are taken in blocks of 32. What is left of the projections for a block
 // is a product over all features, which the threads share. Within the block, the threads of four features take their
@@ -16,7 +16,7 @@ import package::shared::block_elimination::{
     BLOCK, BLOCK_VECTORS, ITEM_GROUPS, ITEMS, ITEMS_OF_THREAD, Items, MatrixRows, Places, THREADS, item_tile, items_at,
     matrix_tile, put_items, put_matrix, rest_of, square, subtract, subtract_all,
 };
-import package::shared::compensated_sum::{all_as_rounded, plus, plus_pair};
+import package::shared::compensated_sum::{all_as_rounded, as_rounded, plus, plus_pair};
 
 const PARTIALS = 256u;
 const EXPONENT_BITS = 0x7f800000u;
@@ -44,6 +44,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> partials: array<f32>;
 @group(0) @binding(6) var<uniform> params: Params;
 
+// A pair for each thread: its share of the weighted sum, and then of the inner product.
 var<workgroup> sums: array<vec2<f32>, THREADS>;
 
 // Four columns of Q from column 4 * vector. Zero beyond the last row, so that no coefficients count there.
@@ -138,16 +139,16 @@ fn scale_tokens(rows: Tokens, token: u32, column: u32, blocks: u32) {
     }
 }
 
-// The penalties of the tokens.
+// The norms of the tokens.
 @if(four_items)
-fn penalties_of(tokens: Tokens) -> Items {
-    return params.penalty * sqrt(
+fn norms_of(tokens: Tokens) -> Items {
+    return sqrt(
         vec4(squared_norms[tokens.x], squared_norms[tokens.y], squared_norms[tokens.z], squared_norms[tokens.w]),
     );
 }
 @else
-fn penalties_of(tokens: Tokens) -> Items {
-    return params.penalty * sqrt(vec2(squared_norms[tokens.x], squared_norms[tokens.y]));
+fn norms_of(tokens: Tokens) -> Items {
+    return sqrt(vec2(squared_norms[tokens.x], squared_norms[tokens.y]));
 }
 
 // 1/q, or 0 for a feature that takes no coefficient, so that it counts as dead and can be revived. Coefficients are of
@@ -205,6 +206,32 @@ fn plus_all(pair: vec2<f32>, values: vec4<f32>, token: u32) -> vec2<f32> {
     return select(pair, sum, token < params.rows);
 }
 
+// The pair plus the sum of four values of a token, weighted by its norm, if there is such a token.
+fn plus_weighted(pair: vec2<f32>, values: vec4<f32>, norm: f32, token: u32) -> vec2<f32> {
+    let sum = (values.x + values.y) + (values.z + values.w);
+    return select(pair, plus(pair, as_rounded(norm * sum)), token < params.rows);
+}
+
+// Adds up the pairs of the threads, and writes the sum to the partial sums from word `first` on, or adds it.
+fn write_partial(first: u32, workgroup: u32, workgroups: u32, thread: u32) {
+    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if thread < half {
+            sums[thread] = plus_pair(sums[thread], sums[thread + half]);
+        }
+    }
+    // Partial sums without a workgroup stay as they are, or start as zero.
+    for (var at = workgroup; thread == 0u && at < PARTIALS; at += workgroups) {
+        let word = first + 2u * at;
+        var sum = select(vec2<f32>(), sums[0], at == workgroup);
+        if params.inner == CONTINUES {
+            sum = plus_pair(vec2(partials[word], partials[word + 1u]), sum);
+        }
+        partials[word] = sum.x;
+        partials[word + 1u] = sum.y;
+    }
+}
+
 // The block that follows. After the last one comes the first.
 fn after(block: u32, blocks: u32) -> u32 {
     return select(block + 1u, 0u, block + 1u == blocks);
@@ -221,6 +248,9 @@ fn main(
     let group = thread / BLOCK_VECTORS;
     let blocks = (params.rank + BLOCK - 1u) / BLOCK;
     var products = vec2<f32>();
+    if params.inner != 0u {
+        sums[thread] = vec2<f32>();
+    }
     for (var first_token = workgroup.x * ITEMS; first_token < params.rows; first_token += workgroups.x * ITEMS) {
         let token = first_token + ITEMS_OF_THREAD * group;
         let tokens = tokens_from(token);
@@ -231,7 +261,7 @@ fn main(
         for (var sweep = 0u; sweep < params.sweeps; sweep++) {
             for (var block = 0u; block < blocks; block++) {
                 let vector = block * BLOCK_VECTORS + column;
-                let penalty = penalties_of(tokens);
+                let penalty = params.penalty * norms_of(tokens);
                 var residuals: Places = transpose(projections_of(rows, vector)) - Places(penalty, penalty, penalty, penalty);
                 // The block's own square comes last, and stays in the stage with the coefficients of the block.
                 var stage = after(block, blocks);
@@ -267,7 +297,7 @@ fn main(
                 let found = transpose(residuals);
                 store(rows, token, vector, found);
                 if params.inner != 0u && sweep + 1u == params.sweeps && vector < params.stride / 4u {
-                    // The zero keeps compilers from holding the projections in registers all the time.
+                    // The zero keeps compilers from holding projections and norms in registers all the time.
                     let p = projections_of(rows, vector + params.zero);
                     products = plus_all(products, all_as_rounded(found[0] * p[0]), token);
                     products = plus_all(products, all_as_rounded(found[1] * p[1]), token + 1u);
@@ -275,27 +305,24 @@ fn main(
                         products = plus_all(products, all_as_rounded(found[2] * p[2]), token + 2u);
                         products = plus_all(products, all_as_rounded(found[3] * p[3]), token + 3u);
                     }
+                    let norms = norms_of(tokens + params.zero);
+                    var weighted = sums[thread];
+                    weighted = plus_weighted(weighted, found[0], norms.x, token);
+                    weighted = plus_weighted(weighted, found[1], norms.y, token + 1u);
+                    @if(four_items) {
+                        weighted = plus_weighted(weighted, found[2], norms.z, token + 2u);
+                        weighted = plus_weighted(weighted, found[3], norms.w, token + 3u);
+                    }
+                    sums[thread] = weighted;
                 }
             }
         }
     }
 
     if params.inner != 0u {
+        write_partial(2u * PARTIALS, workgroup.x, workgroups.x, thread);
+        workgroupBarrier();
         sums[thread] = products;
-        for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-            workgroupBarrier();
-            if thread < half {
-                sums[thread] = plus_pair(sums[thread], sums[thread + half]);
-            }
-        }
-        // Partial sums without a workgroup stay as they are, or start as zero.
-        for (var at = workgroup.x; thread == 0u && at < PARTIALS; at += workgroups.x) {
-            var sum = select(vec2<f32>(), sums[0], at == workgroup.x);
-            if params.inner == CONTINUES {
-                sum = plus_pair(vec2(partials[2u * at], partials[2u * at + 1u]), sum);
-            }
-            partials[2u * at] = sum.x;
-            partials[2u * at + 1u] = sum.y;
-        }
+        write_partial(0u, workgroup.x, workgroups.x, thread);
     }
 }

@@ -1,19 +1,27 @@
 // What is left of the cross product for a range of features k, before coordinate descent on them:
 //   cross_k = cross_k - sum_(l != k) C_kl z_l.
 // coefficient_gram C = Y^T Y [K, K] (symmetric), features Z [K, d], cross Y^T X [K, d].
-// A workgroup takes 64 features k, from a multiple of four on, and 64 neurons. A thread takes four neurons of four features.
-// It goes over 30 features l at a time. Few of these keep one of the four neurons: a word says which.
+// A workgroup takes 64 features k, from a multiple of four on, and 64 or 112 neurons. A thread takes four neurons of four features.
+// It goes over 30 or 32 features l at a time. Few of these keep one of the four neurons: a word says which.
 
 import package::shared::vote::{goes_on};
 
-const THREADS = 256u;
 // Vectors of four features k, and of four neurons.
+const ROWS = 16u;
+@if(neurons_112)
+const COLUMNS = 28u;
+@else
 const COLUMNS = 16u;
-// Features l that are staged at a time. Each has a bit. 32 would need too much workgroup memory.
+const THREADS = ROWS * COLUMNS;
+// Features l that are staged at a time. Each has a bit. 16 KiB have no room for 32 of them.
+@if(neurons_112)
+const CHUNK = 32u;
+@else
 const CHUNK = 30u;
 // A thread stages vectors of two features, which are so far apart.
 const HALF = CHUNK / 2u;
-const STAGED = HALF * COLUMNS;
+const STAGED_VALUES = HALF * COLUMNS;
+const STAGED_WEIGHTS = HALF * ROWS;
 const LANES = vec4(0u, 1u, 2u, 3u);
 
 struct Params {
@@ -32,7 +40,7 @@ struct Params {
 
 // Features l, and their weights for features k.
 var<workgroup> values: array<vec4<f32>, CHUNK * COLUMNS>;
-var<workgroup> weights: array<vec4<f32>, CHUNK * COLUMNS>;
+var<workgroup> weights: array<vec4<f32>, CHUNK * ROWS>;
 // For each vector of neurons, which features l keep one of them, and behind these, which have weights. While a chunk is
 // looked at, the words for the next one are cleared, so there are two sets of them.
 const MASKS = COLUMNS + 1u;
@@ -60,12 +68,18 @@ struct Stage {
 }
 
 fn load(chunk: u32, first_quad: u32, first_vector: u32, thread: u32) -> Stage {
+    var stage = Stage();
     let l = chunk + thread / COLUMNS;
     let v = first_vector + thread % COLUMNS;
-    let quad = first_quad + thread % COLUMNS;
-    return Stage(
-        feature_vector(l, v), feature_vector(l + HALF, v), weight_vector(l, quad), weight_vector(l + HALF, quad),
-    );
+    stage.near = feature_vector(l, v);
+    stage.far = feature_vector(l + HALF, v);
+    if thread < STAGED_WEIGHTS {
+        let weighing = chunk + thread / ROWS;
+        let quad = first_quad + thread % ROWS;
+        stage.near_weights = weight_vector(weighing, quad);
+        stage.far_weights = weight_vector(weighing + HALF, quad);
+    }
+    return stage;
 }
 
 // Sets the bit of a feature l if its vector is not zero.
@@ -76,15 +90,18 @@ fn mark(mask: u32, l: u32, vector: vec4<f32>) {
 }
 
 fn put(stage: Stage, first_mask: u32, thread: u32) {
-    if thread < STAGED {
+    if thread < STAGED_VALUES {
         let l = thread / COLUMNS;
         let mask = first_mask + thread % COLUMNS;
         values[thread] = stage.near;
-        values[thread + STAGED] = stage.far;
+        values[thread + STAGED_VALUES] = stage.far;
         mark(mask, l, stage.near);
         mark(mask, l + HALF, stage.far);
+    }
+    if thread < STAGED_WEIGHTS {
+        let l = thread / ROWS;
         weights[thread] = stage.near_weights;
-        weights[thread + STAGED] = stage.far_weights;
+        weights[thread + STAGED_WEIGHTS] = stage.far_weights;
         // A dead feature does not count, whatever its values are.
         mark(first_mask + COLUMNS, l, stage.near_weights);
         mark(first_mask + COLUMNS, l + HALF, stage.far_weights);
@@ -101,11 +118,11 @@ fn subtract_from(k: u32, vector: u32, sum: vec4<f32>) {
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let first_quad = params.first_feature / 4u + workgroup.y * COLUMNS;
+    let first_quad = params.first_feature / 4u + workgroup.y * ROWS;
     let first_vector = workgroup.x * COLUMNS;
     // Threads side by side have the same neurons, so that they look at the same features.
-    let column = thread / COLUMNS;
-    let row = thread % COLUMNS;
+    let column = thread / ROWS;
+    let row = thread % ROWS;
     if thread < MASKS {
         atomicStore(&masks[thread], 0u);
     }
@@ -131,7 +148,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 let l = firstTrailingBit(mask);
                 mask &= mask - 1u;
                 let value = values[l * COLUMNS + column];
-                let weight = weights[l * COLUMNS + row];
+                let weight = weights[l * ROWS + row];
                 first += weight.x * value;
                 second += weight.y * value;
                 third += weight.z * value;

@@ -190,6 +190,28 @@ fn sparse_and_gather_projection_match_the_oracle() {
     }
 }
 
+#[test]
+fn sparse_projection_with_gram_projects_the_features_onto_themselves_as_well() {
+    for element in ElementType::ALL {
+        // The last size has several segments.
+        let sizes = SIZES.into_iter().chain([(19, 2571, 41, 70)]);
+        on_every_variant(&SPARSE_PROJECTION_WITH_GRAM, element, |engine| {
+            for (n, d, k, kept) in sizes.clone() {
+                let x = Dense::random(37, n, d, element);
+                let (z, indices, values) = sparse(38, k, d, kept);
+                let wanted: Vec<f64> = oracle::product(&x, &z.transposed()).values.iter().map(|v| 0.25 * v).collect();
+                let mut bench = Bench::new(engine, &x, element);
+                let (panel, features) = (bench.panel(), features(&mut bench, &z, kept, &indices, &values));
+                let (out, gram) = (bench.output(n as u32, k as u32), bench.output(k as u32, k as u32));
+                let ran = bench.run(|r| sparse_projection_with_gram(r, panel, &features, out, 0.25, gram));
+                assert_close("projections", engine, &ran.matrix(out), &wanted, 1e-6);
+                let wanted = oracle::product(&z, &z.transposed());
+                assert_close("feature Gram", engine, &ran.matrix(gram), &wanted.values, 1e-6);
+            }
+        });
+    }
+}
+
 type SparseProjection = fn(&mut Recording, Matrix, BufferId, BufferId, u32, Matrix, f32);
 
 #[test]
@@ -327,7 +349,7 @@ fn copy_rows_matches_the_oracle_and_writes_nothing_else() {
 #[test]
 fn fixed_order_sums_add_the_parts() {
     on_every_engine(|engine| {
-        // Up to four sums of different sizes, of which three are taken side by side. One may end within a workgroup or with it.
+        // Up to four sums of different sizes, of which two are taken side by side. One may end within a workgroup or with it.
         for sizes in [
             vec![(7, 12, 5)],
             vec![(7, 12, 5), (3, 500, 2)],
@@ -538,7 +560,7 @@ fn hals_coefficients_match_the_oracle() {
                     squared_norms: bench.words(&energy.iter().map(|&e| e as f32).collect::<Vec<_>>()),
                     scales: scaled.then(|| bench.words(&scales)),
                     coefficients: bench.matrix(&y),
-                    inner: bench.words(&[777f32; PARTIAL_WORDS as usize]),
+                    inner: bench.words(&[777f32; DESCENT_SUM_WORDS as usize]),
                 };
                 let (count, penalty) = (sweeps as u32, penalty as f32);
                 let ran = bench.run(|r| {
@@ -550,40 +572,58 @@ fn hals_coefficients_match_the_oracle() {
                     assert!(before.values.iter().zip(&got).all(|(before, got)| *before > 0.0 || *got == 0.0));
                 }
                 assert_close("HALS coefficients", engine, &got, &wanted.values, 2e-5);
-                let found = sum_partials(&ran.words::<f32>(operands.inner, PARTIAL_WORDS as usize));
+                let [found, weighted] = descent_sums(&ran, operands.inner);
                 let size = oracle::inner(&wanted, &Dense::from_fn(n, k, |i, c| p.at(i, c).abs()));
                 assert!((found - inner).abs() <= 2e-5 * size, "{found} for {inner} on {}", engine.adapter());
+                let norms = Dense::from_fn(n, k, |i, _| energy[i].sqrt());
+                let wanted = oracle::inner(&wanted, &norms);
+                assert!((weighted - wanted).abs() <= 2e-5 * wanted, "{weighted} for {wanted} on {}", engine.adapter());
             }
         }
     });
 }
 
+/// ⟨Y, P⟩ and Σ ‖xᵢ‖ y_ik.
+fn descent_sums(ran: &Ran, sums: BufferId) -> [f64; 2] {
+    let words = ran.words::<f32>(sums, DESCENT_SUM_WORDS as usize);
+    let (inner, weighted) = words.split_at(PARTIAL_WORDS as usize);
+    [sum_partials(inner), sum_partials(weighted)]
+}
+
 #[test]
-fn hals_coefficients_add_to_the_inner_product_or_leave_it() {
+fn hals_coefficients_add_to_their_sums_or_leave_them() {
     on_each_variant(&HALS_COEFFICIENTS, |engine| {
         // More tokens than the workgroups take at a time.
         let (n, k) = (8300, 3);
         let p = Dense::random_coefficients(53, n, k);
         // Orthogonal features of norm 1, so that a sweep finds the projections.
         let q = Dense::from_fn(k, k, |i, j| f64::from(u8::from(i == j)));
-        let inner = oracle::inner(&p, &p);
-        for (sum, wanted) in
-            [(InnerSum::Started, inner), (InnerSum::Continued, 256.0 + inner), (InnerSum::Skipped, 256.0)]
-        {
+        let squared_norms: Vec<f32> = (0..n).map(|i| ((1 + i % 7) * (1 + i % 7)) as f32).collect();
+        let sums = [oracle::inner(&p, &p), oracle::inner(&p, &Dense::from_fn(n, k, |i, _| (1 + i % 7) as f64))];
+        for (sum, wanted) in [
+            (InnerSum::Started, sums),
+            (InnerSum::Continued, sums.map(|sum| 256.0 + sum)),
+            (InnerSum::Skipped, [256.0; 2]),
+        ] {
             let mut bench = Bench::without_activations(engine);
-            let start: Vec<f32> = (0..PARTIAL_WORDS).map(|word| if word % 2 == 0 { 1.0 } else { 0.0 }).collect();
+            let start: Vec<f32> = (0..DESCENT_SUM_WORDS).map(|word| if word % 2 == 0 { 1.0 } else { 0.0 }).collect();
             let operands = HalsOperands {
                 projections: bench.matrix(&p),
                 feature_gram: bench.matrix(&q),
-                squared_norms: bench.words(&vec![1f32; n]),
+                squared_norms: bench.words(&squared_norms),
                 scales: None,
                 coefficients: bench.matrix(&Dense::from_fn(n, k, |_, _| 0.5)),
                 inner: bench.words(&start),
             };
             let sweeps = Sweeps { count: 1, penalty: 0.0, keeps_zeros: false, inner: sum };
             let ran = bench.run(|r| hals_coefficients(r, &operands, sweeps));
-            let found = sum_partials(&ran.words::<f32>(operands.inner, PARTIAL_WORDS as usize));
-            assert!((found - wanted).abs() <= 1e-6 * wanted, "{sum:?}: {found} for {wanted} on {}", engine.adapter());
+            for (found, wanted) in descent_sums(&ran, operands.inner).into_iter().zip(wanted) {
+                assert!(
+                    (found - wanted).abs() <= 1e-6 * wanted,
+                    "{sum:?}: {found} for {wanted} on {}",
+                    engine.adapter()
+                );
+            }
             assert_close("coefficients", engine, &ran.matrix(operands.coefficients), &p.values, 1e-6);
         }
     });
@@ -601,7 +641,7 @@ fn a_zero_feature_takes_no_coefficient() {
             squared_norms: bench.words(&[1f32; 3]),
             scales: None,
             coefficients: bench.matrix(&y),
-            inner: bench.words(&[0f32; PARTIAL_WORDS as usize]),
+            inner: bench.words(&[0f32; DESCENT_SUM_WORDS as usize]),
         };
         let sweeps = Sweeps { count: 1, penalty: 0.0, keeps_zeros: false, inner: InnerSum::Skipped };
         let ran = bench.run(|r| hals_coefficients(r, &operands, sweeps));

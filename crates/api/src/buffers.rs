@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use unmix_kernels::{
-    BufferId, CholeskyFactor, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS, STATE_WORDS, Split,
-    Workspace, is_sparse, report_words,
+    BufferId, CholeskyFactor, DESCENT_SUM_WORDS, Features, LeastSquares, MAXIMUM_PARTIALS, Matrix, PARTIAL_WORDS,
+    STATE_WORDS, Split, Workspace, is_sparse, report_words,
 };
 use unmix_runtime::EngineLimits;
 
@@ -24,8 +24,6 @@ pub(crate) struct TokenBuffers {
     pub best_coefficients: Matrix,
     /// ‖xᵢ‖² of the scaled activations \[rows\].
     pub squared_norms: BufferId,
-    /// ‖xᵢ‖ as a column [rows, 1]; only where coefficients are penalized.
-    pub norms: Option<Matrix>,
 }
 
 impl TokenBuffers {
@@ -128,7 +126,6 @@ impl Buffers {
         let gram_parts = parts_to_fill(rank, rank, rows, limits).max(parts_to_sum(rows, limits));
         let gram_parts = gram_parts.min(parts_in_memory(gram, limits));
         let cross_parts = parts_to_fill(rank, neurons, rows, limits).min(parts_in_memory(cross, limits));
-        let weighted = penalized.then(|| w.matrix("weighted sums", 1, rank));
         Buffers {
             tokens,
             features,
@@ -136,9 +133,8 @@ impl Buffers {
             sums: Sums {
                 cross,
                 gram,
-                inner: w.words("inner products", PARTIAL_WORDS.into()),
-                weighted,
-                weighted_split: weighted.and_then(|out| split(w, "weighted parts", parts_of_a_row(rows, limits), out)),
+                inner: w.words("inner products", DESCENT_SUM_WORDS.into()),
+                inner_words: if penalized { DESCENT_SUM_WORDS } else { PARTIAL_WORDS },
                 cross_split: split(w, "cross product parts", cross_parts, cross),
                 gram_split: split(w, "coefficient Gram parts", gram_parts, gram),
             },
@@ -242,7 +238,6 @@ fn plan_best_kept(w: &mut Workspace, options: &Options, features: &Features) -> 
 fn plan_tokens(w: &mut Workspace, panels: &[Panel], options: &Options, kept: u32) -> Vec<TokenBuffers> {
     let neurons = panels.first().map_or(1, |panel| panel.activations.columns);
     let copies = options.keep_best && !finds_again(options, kept, neurons);
-    let penalized = options.solver.updates().coefficients.is_penalized();
     let mut plan = |panel: &Panel| {
         let (rows, panel) = (panel.rows(), panel.number);
         let coefficients = w.matrix(format!("coefficients of panel {panel}"), rows, options.rank);
@@ -254,7 +249,6 @@ fn plan_tokens(w: &mut Workspace, panels: &[Panel], options: &Options, kept: u32
                 coefficients
             },
             squared_norms: w.words(format!("squared norms of panel {panel}"), rows.into()),
-            norms: penalized.then(|| w.matrix(format!("norms of panel {panel}"), rows, 1)),
         }
     };
     panels.iter().map(&mut plan).collect()
@@ -279,12 +273,6 @@ fn parts_to_fill(rank: u32, columns: u32, rows: u32, limits: &EngineLimits) -> u
     let tiles = rank.div_ceil(64) * columns.div_ceil(64);
     // Some 32 workgroups for each part that the device likes keep its cores busy; the product's tiles already give some.
     (limits.product_splits * 32).div_ceil(tiles).min(limits.product_splits).min(rows / FEWEST_ROWS)
-}
-
-/// Parts of a product that has a single row, and so hardly any tiles.
-fn parts_of_a_row(rows: u32, limits: &EngineLimits) -> u32 {
-    const FEWEST_ROWS: u32 = 64;
-    if limits.product_splits > 1 { (rows / FEWEST_ROWS).min(limits.product_splits * 3 / 2) } else { 1 }
 }
 
 /// The Gram matrix enters the loss as it is, so that long f32 sums would cost the digits by which iterates differ.

@@ -84,7 +84,7 @@ impl<'a> Fit<'a> {
         fits[0].io.clear()?;
         fits.truncate(beginnings.len());
         for (fit, Beginning { options, gathered }) in fits.iter_mut().zip(beginnings) {
-            fit.measured.write(&fit.io, &fit.panels, &fit.buffers)?;
+            fit.measured.write_norms(&fit.io, &fit.panels, &fit.buffers)?;
             Gather::of_likely_tokens(&gathered, &fit.buffers).run(&fit.io, &fit.panels, fit.measured.scale)?;
             (fit.options, fit.gathered) = (options, gathered);
         }
@@ -104,7 +104,7 @@ impl<'a> Fit<'a> {
         let io = SessionIo::open(engine, &allocation.workspace, activations, Arc::clone(&distribution))?;
         let AllocatedFit { panels, buffers, .. } = &allocation.fits[0];
         restore(&io, &allocation.workspace, buffers, saved.buffers)?;
-        let measured = Measured::again(&io, &distribution, panels, buffers, saved.scale).await?;
+        let measured = Measured::in_buffers(&io, &distribution, panels, buffers, saved.scale).await?;
         let only = Beginning { options, gathered: Vec::new() };
         Ok(Fit::all(engine, activations, &distribution, io, allocation, measured, vec![only]).remove(0))
     }

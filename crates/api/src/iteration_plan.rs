@@ -14,7 +14,7 @@ use crate::{Error, Options, SemiNmf};
 pub struct Iteration {
     /// Every buffer of the fit.
     pub workspace: Workspace,
-    /// The features step, the feature Gram matrix and the pass over the activations, in this order.
+    /// The features step and the pass over the activations, which begins with the feature Gram matrix.
     pub recording: Recording,
     /// The commands before the first iteration of a fit that starts from coefficients: the norms of the tokens if they are penalized, the
     /// sums of the coefficients, and features if the solver needs some.
@@ -184,7 +184,7 @@ mod tests {
         let rows: Vec<u32> = coefficients.iter().map(|y| y.rows).collect();
         assert_eq!(rows, [400, 400, 400, 400, 399]);
         let kernels: Vec<&str> = recording.dispatches().map(|dispatch| dispatch.kernel.name).collect();
-        let expected = ["cholesky", "triangular_solve", "least_squares_cut", "gather_projection"];
+        let expected = ["cholesky", "triangular_solve", "least_squares_cut", "sparse_projection_with_gram"];
         assert_eq!(kernels[..4], expected);
         assert_eq!(kernels.iter().filter(|kernel| **kernel == "loss").count(), 1);
         let buffers = workspace.buffers.len() as u32;

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use unmix_kernels::{DESCENT_SUM_WORDS, PARTIAL_WORDS};
 use unmix_runtime::Pending;
 
 use crate::course::Course;
@@ -193,9 +194,13 @@ impl<'f> Iterations<'f> {
     /// Notes that the pass of the iteration was submitted, and starts reading its report.
     pub fn after_pass(&mut self) {
         let fit = self.fit;
+        let is_penalized = fit.options.solver.updates().coefficients.is_penalized();
         self.in_flight.push_back(InFlight {
             report: report_later(fit),
-            weighted_sums: fit.buffers.sums.weighted.map(|sums| fit.io.read_later(sums.buffer(), sums.columns.into())),
+            weighted_sums: is_penalized.then(|| {
+                let words = (DESCENT_SUM_WORDS - PARTIAL_WORDS).into();
+                fit.io.read_later(fit.buffers.sums.inner, PARTIAL_WORDS.into(), words)
+            }),
         });
         self.submitted += 1;
     }

@@ -55,26 +55,13 @@ impl Measured {
             measured = norms(io, distribution, panels, buffers, scale, |r, panel| gather(r, panel, scale)).await?;
         }
         for AllocatedFit { panels, buffers, .. } in fits {
-            measured.write(io, panels, buffers)?;
+            measured.write_norms(io, panels, buffers)?;
         }
         Ok(measured)
     }
 
-    /// What was measured before, with norms that are in the buffers again.
-    pub async fn again(
-        io: &SessionIo,
-        distribution: &Distribution,
-        panels: &[Panel],
-        buffers: &Buffers,
-        scale: f32,
-    ) -> Result<Self, Error> {
-        let measured = Measured::in_buffers(io, distribution, panels, buffers, scale).await?;
-        measured.write_columns(io, panels, buffers)?;
-        Ok(measured)
-    }
-
     /// Reads the norms of the activations times `scale` from the buffers, and gets those of the other ranks.
-    async fn in_buffers(
+    pub async fn in_buffers(
         io: &SessionIo,
         distribution: &Distribution,
         panels: &[Panel],
@@ -88,12 +75,6 @@ impl Measured {
         let token_energy = distribution.communicator().joined(token_energy);
         let squared_norm = token_energy.iter().map(|&e| f64::from(e)).sum();
         Ok(Measured { scale, token_energy, squared_norm })
-    }
-
-    /// Leaves the norms in the buffers of a fit.
-    pub fn write(&self, io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<(), Error> {
-        self.write_norms(io, panels, buffers)?;
-        self.write_columns(io, panels, buffers)
     }
 
     /// Writes ‖xᵢ‖² of the tokens of some panels, which may be those of a sample, to the buffers of a fit.
@@ -110,18 +91,6 @@ impl Measured {
         let largest = self.token_energy.iter().fold(0f32, |largest, &energy| largest.max(energy)) / neurons as f32;
         // NaN is lost in a maximum, but not in a sum.
         self.squared_norm.is_finite() && UNSCALED.contains(&largest)
-    }
-
-    /// Writes the norms as columns, for the sums of penalized coefficients.
-    fn write_columns(&self, io: &SessionIo, panels: &[Panel], buffers: &Buffers) -> Result<(), Error> {
-        for panel in panels {
-            if let Some(norms) = buffers.tokens[panel.index].norms {
-                let column: Vec<f32> =
-                    panel.of_tokens(&self.token_energy).flat_map(|e| [e.sqrt(), 0.0, 0.0, 0.0]).collect();
-                io.write(norms.buffer(), &column)?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! A pass over the panels. Only this file knows the order of the panels, which of them is the first, and which sums accumulate.
 
 use unmix_kernels::{
-    BufferId, InnerSum, Matrix, PARTIAL_WORDS, Precision, Recording, ReducedSum, Reduction, Split, SumKind, Summation,
+    BufferId, InnerSum, Matrix, Precision, Recording, ReducedSum, Reduction, Split, SumKind, Summation,
     coefficient_gram, cross_product_parts, fixed_order_sums,
 };
 
@@ -15,16 +15,14 @@ pub(crate) struct Sums {
     pub cross: Matrix,
     /// YᵀY [K, K].
     pub gram: Matrix,
-    /// ⟨Y, P⟩, as partial sums.
+    /// ⟨Y, P⟩, as partial sums, and behind them Σ ‖xᵢ‖ y_ik, where the coefficients are found by coordinate descent.
     pub inner: BufferId,
-    /// Σᵢ ‖xᵢ‖ y_ik [1, K]. `None` if the coefficients are not penalized.
-    pub weighted: Option<Matrix>,
+    /// Words of these: those of both sums where coefficients are penalized, and else those of the first.
+    pub inner_words: u32,
     /// The parts in which the cross product is summed.
     pub cross_split: Option<Split>,
     /// The parts in which the Gram matrix is summed.
     pub gram_split: Option<Split>,
-    /// The parts in which the weighted sums are summed.
-    pub weighted_split: Option<Split>,
 }
 
 /// What remains of a panel after its visit: the sums to which its coefficients add.
@@ -36,16 +34,14 @@ pub(crate) struct PanelSums {
     pub cross: Option<Precision>,
     /// Whether they add to the Gram matrix.
     pub gram: bool,
-    /// Whether the visit adds to the partial sums of ⟨Y, P⟩, as [`Pass::inner_sum`] says.
+    /// Whether the visit adds to the partial sums of ⟨Y, P⟩ and Σ ‖xᵢ‖ y_ik, as [`Pass::inner_sum`] says.
     pub inner: bool,
-    /// If set, their sums weighted by these norms [rows, 1] are added.
-    pub norms: Option<Matrix>,
 }
 
 impl PanelSums {
     /// No sums yet. `PanelSums { …, ..PanelSums::of(coefficients) }` chooses some.
     pub fn of(coefficients: Matrix) -> Self {
-        PanelSums { coefficients, cross: None, gram: false, inner: false, norms: None }
+        PanelSums { coefficients, cross: None, gram: false, inner: false }
     }
 
     /// The sums to which the coefficients add, for a reduction.
@@ -59,9 +55,8 @@ impl PanelSums {
         let mut reduced = Vec::new();
         reduced.extend(self.cross.map(|_| rows(sums.cross)));
         reduced.extend(self.gram.then(|| rows(sums.gram)));
-        let inner = ReducedSum { buffer: sums.inner, words: PARTIAL_WORDS.into(), kind: SumKind::Pairs };
+        let inner = ReducedSum { buffer: sums.inner, words: sums.inner_words.into(), kind: SumKind::Pairs };
         reduced.extend(self.inner.then_some(inner));
-        reduced.extend(self.norms.and(sums.weighted).map(rows));
         reduced
     }
 }
@@ -86,7 +81,7 @@ impl Pass<'_> {
         record_together(r, &[*self], |r, _, panel| visit(r, panel));
     }
 
-    /// What becomes of the partial sums of ⟨Y, P⟩ with a panel. The first panel of a segment starts them.
+    /// What becomes of these partial sums with a panel. The first panel of a segment starts them.
     pub fn inner_sum(&self, panel: &Panel) -> InnerSum {
         let place = self.panels.partition_point(|other| other.index < panel.index);
         if self.begins(place) { InnerSum::Started } else { InnerSum::Continued }
@@ -104,10 +99,6 @@ impl Pass<'_> {
         if leaving.gram {
             let out = sums.gram.first_rows(y.columns).first_columns(y.columns);
             in_parts.extend(coefficient_gram(r, y, out, accumulate, sums.gram_split));
-        }
-        if let (Some(norms), Some(out)) = (leaving.norms, sums.weighted) {
-            let summation = Summation { split: sums.weighted_split, ..Summation::default() };
-            in_parts.extend(cross_product_parts(r, y, norms, out, 1.0, accumulate, summation));
         }
         fixed_order_sums(r, &in_parts);
     }
@@ -172,10 +163,9 @@ mod tests {
             cross: workspace.matrix("cross product", 3, 8),
             gram: workspace.matrix("Gram matrix", 3, 3),
             inner: workspace.words("inner products", 512),
-            weighted: None,
+            inner_words: 512,
             cross_split: None,
             gram_split: None,
-            weighted_split: None,
         };
         let mut recording = Recording::new();
         let distribution = Distribution::alone(layout);

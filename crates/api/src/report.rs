@@ -8,7 +8,7 @@ use crate::fit::Fit;
 
 /// Starts reading the report of the latest submitted iteration. The result are its words.
 pub(crate) fn report_later(fit: &Fit<'_>) -> Pending<Vec<u32>> {
-    fit.io.read_later(fit.buffers.report, report_words(fit.options.rank).into())
+    fit.io.read_later(fit.buffers.report, 0, report_words(fit.options.rank).into())
 }
 
 /// Waits for the report of the latest submitted pass, of rank 0. `expected` is the number of losses before it, if that is known.

@@ -60,9 +60,9 @@ impl SessionIo {
         self.session.release(buffer);
     }
 
-    /// Starts reading the first `count` 32-bit values of a buffer.
-    pub fn read_later<T: bytemuck::Pod + Send>(&self, buffer: BufferId, count: u64) -> Pending<Vec<T>> {
-        let bytes = self.session.read(buffer, 0, count * 4);
+    /// Starts reading `count` 32-bit values of a buffer, from its word `first` on.
+    pub fn read_later<T: bytemuck::Pod + Send>(&self, buffer: BufferId, first: u64, count: u64) -> Pending<Vec<T>> {
+        let bytes = self.session.read(buffer, first * 4, count * 4);
         Box::pin(async { Ok(words(&bytes.await?)) })
     }
 

@@ -3,7 +3,7 @@
 
 use unmix_kernels::{
     BufferId, InnerSum, LossTerms, Precision, Recording, feature_gram, inner_product, keep_best, keep_best_pair, loss,
-    project,
+    project, project_with_gram,
 };
 
 use crate::Options;
@@ -85,9 +85,9 @@ impl<'a> Steps<'a> {
 
     /// Updates the coefficients of a panel in an iteration, and returns the sums to which they add.
     fn visit_in_iteration(&self, r: &mut Recording, panel: &Panel, updates: u32) -> PanelSums {
-        let b = self.buffers;
         let inner = self.over(self.panels).inner_sum(panel);
-        PanelSums { inner: true, norms: b.tokens[panel.index].norms, ..self.visit(r, panel, updates, inner) }
+        let with_gram = begins(self.panels, panel);
+        PanelSums { inner: true, ..self.visit(r, panel, updates, inner, with_gram) }
     }
 
     /// Keeps the iterate if it is the best so far.
@@ -171,10 +171,16 @@ impl<'a> Steps<'a> {
         loss(r, terms, b.state, b.report, self.squared_norm as f32);
     }
 
-    /// Updates the coefficients of a panel, and returns the sums to which they add.
-    fn visit(&self, r: &mut Recording, panel: &Panel, updates: u32, inner: InnerSum) -> PanelSums {
+    /// Updates the coefficients of a panel, and returns the sums to which they add. With `with_gram`, computes the Gram matrix of the features
+    /// before that.
+    fn visit(&self, r: &mut Recording, panel: &Panel, updates: u32, inner: InnerSum, with_gram: bool) -> PanelSums {
         let b = self.buffers;
-        project(r, panel.activations, &b.features, b.projections(panel), self.scale);
+        let (x, projections) = (panel.activations, b.projections(panel));
+        if with_gram {
+            project_with_gram(r, x, &b.features, projections, self.scale, b.feature_gram);
+        } else {
+            project(r, x, &b.features, projections, self.scale);
+        }
         // Otherwise the update of the features has moved the norms of the columns to the features.
         let scales = (!self.updates().features.keeps_unit_norm()).then_some(b.scales);
         let operands = self.coefficients_operands(panel, scales);
@@ -230,8 +236,8 @@ pub(crate) fn passes(of: &[(Steps<'_>, u32)]) -> Recording {
 /// The passes of several fits, each over a sample, as one recording. They compute no losses. Each panel is read once.
 pub(crate) fn sample_passes(of: &[(Steps<'_>, &[Panel])]) -> Recording {
     together(of, |r, number, panel| {
-        let (steps, _) = of[number];
-        steps.visit(r, panel, steps.options.sweeps, InnerSum::Skipped)
+        let (steps, panels) = of[number];
+        steps.visit(r, panel, steps.options.sweeps, InnerSum::Skipped, begins(panels, panel))
     })
 }
 
@@ -244,15 +250,21 @@ pub(crate) fn widening_passes(of: &[(Steps<'_>, Steps<'_>, &[Panel])]) -> Record
     record_together(&mut recording, &over, |r, number, panel| {
         let (narrow, ..) = of[number];
         let seen = panel.first_neurons(narrow.buffers.features.dense.columns);
-        narrow.visit(r, &seen, narrow.options.sweeps, InnerSum::Skipped)
+        narrow.visit(r, &seen, narrow.options.sweeps, InnerSum::Skipped, false)
     });
     recording
 }
 
-/// The Gram matrices of the features of several fits, and one pass for all of them.
+/// Whether a pass over `panels` begins with this one.
+fn begins(panels: &[Panel], panel: &Panel) -> bool {
+    panels.first().is_some_and(|first| first.index == panel.index)
+}
+
+/// One pass of several fits. The visit to its first panel computes the Gram matrix of the features. A fit without a panel computes it
+/// alone.
 fn together(of: &[(Steps<'_>, &[Panel])], visit: impl FnMut(&mut Recording, usize, &Panel) -> PanelSums) -> Recording {
     let mut recording = Recording::new();
-    for (steps, _) in of {
+    for (steps, _) in of.iter().filter(|(_, panels)| panels.is_empty()) {
         recording.append(steps.feature_gram());
     }
     let over: Vec<Pass<'_>> = of.iter().map(|(steps, panels)| steps.over(panels)).collect();

@@ -103,6 +103,7 @@ const fn cooperative(
         tile,
         elements: &[ElementType::F16, ElementType::Bf16],
         rounds: true,
+        enough_workgroups: Variant::PORTABLE.enough_workgroups,
         needs: Needs {
             threads: down * across * subgroup,
             // Rows of 80 bytes at most, a matrix of results for each part, and the largest magnitudes.

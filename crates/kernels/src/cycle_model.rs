@@ -95,23 +95,34 @@ const CODES: &[Code] = &[
     // table shows another loop, for rows of which no list is made.
     code("hals_features", "threads_512", 512, 512, [488, 32, 748]).loading(128.0),
     code("hals_features", "portable", 256, 768, [257, 16, 402]).loading(64.0),
-    // Two vectors and two weights. Of 30 features, those that keep 2% of the neurons have 19 operations for a thread. A chunk takes 234
-    // instructions around the inner loop, 18 at its end and 45 in each iteration. It runs 3.2 times for the busier one of a
-    // warp's two vectors of neurons, with features of activations of a language model. Without votes 61 are at its end, and 35 more
-    // for each of the two that ends alone.
-    code("hals_residuals", "subgroup_32", 256, 1152, [396, 19, 912]).loading(64.0),
+    // Two vectors and two weights. Of 30 features, those that keep 2% of the neurons have 19 operations for a thread, and of 32 features
+    // 20. A chunk of 30 takes 269 instructions around the inner loop and 34 in each iteration. It runs 3.2 times for the busier one of a
+    // warp's two vectors of neurons, with features of activations of a language model. Without votes it takes 53 more around the loop, and
+    // 37 more for each of the two vectors that ends alone. A chunk of 32 takes 275 around the loop in eight of 14 warps, and 156 in the
+    // six that stage no weights.
+    code("hals_residuals", "neurons_112", 448, 1152, [340, 20, 798]).loading(64.0),
+    code("hals_residuals", "subgroup_32", 256, 1152, [378, 19, 894]).loading(64.0),
     code("hals_residuals", "portable", 256, 896, [495, 19, 1055]).loading(64.0),
     code("inner_product", "portable", 256, 1536, [121, 20, 382]),
     code("multiplicative_update", "portable", 64, 832, [43, 64, 70]),
     code("projection", "tile_128", 256, 512, [1371, 2048, 2051]),
     code("projection", "tile_64", 256, 1024, [859, 1024, 1571]),
-    // A segment of 1,024 neurons or of 512, of which a feature keeps 1%: 210 instructions stage it, 35 are around that, and 228 are in each
-    // iteration for four entries. It runs 5.2 or 3.6 times for the busiest of a warp's features, if neurons are kept at
-    // random. Without votes 214 stage it, 92 are around that, and an iteration has 227, with 38 more where some features end, which is
-    // in nearly every iteration. A warp without features runs no iteration.
-    code("sparse_projection", "threads_512", 512, 1152, [1435, 326, 3071]).idling(0.17),
-    code("sparse_projection", "subgroup_32", 256, 1152, [1073, 163, 2361]).idling(0.23),
-    code("sparse_projection", "portable", 256, 896, [1268, 163, 2563]).idling(0.27),
+    // A segment of 1,536, 1,024, 768 or 512 neurons, of which a feature keeps 1%: 107 instructions stage four neurons of a thread, two or three
+    // times, 35 are around that, and 229 are in each iteration for four entries, or 233 where a segment is no power of two. It runs
+    // 7.0, 5.2, 4.5 or 3.6 times for the busiest of a warp's features, if neurons are kept at random. Without votes 218 stage a segment, 82
+    // are around that, and an iteration has 227, with 38 more where some features end, which is in nearly every iteration. A warp
+    // without features runs no iteration. With the Gram matrix, the branch between tokens and features takes six more to stage four neurons.
+    // Counted is the branch for tokens.
+    code("sparse_projection", "neurons_1536", 512, 1024, [1987, 489, 4109]).idling(0.18),
+    code("sparse_projection", "threads_512", 512, 1280, [1440, 326, 3071]).idling(0.17),
+    code("sparse_projection", "neurons_768", 256, 1024, [1405, 245, 3086]).idling(0.25),
+    code("sparse_projection", "subgroup_32", 256, 1280, [1073, 163, 2361]).idling(0.23),
+    code("sparse_projection", "portable", 256, 1024, [1254, 163, 2563]).idling(0.24),
+    code("sparse_projection_with_gram", "neurons_1536", 512, 1024, [2005, 489, 4002]).idling(0.19),
+    code("sparse_projection_with_gram", "threads_512", 512, 1280, [1452, 326, 2987]).idling(0.18),
+    code("sparse_projection_with_gram", "neurons_768", 256, 1024, [1423, 245, 2967]).idling(0.26),
+    code("sparse_projection_with_gram", "subgroup_32", 256, 1280, [1085, 163, 2302]).idling(0.24),
+    code("sparse_projection_with_gram", "portable", 256, 1024, [1260, 163, 2571]).idling(0.24),
     code("triangular_solve", "four_items", 128, 896, [833, 1024, 1450]),
     code("triangular_solve", "two_items", 256, 1280, [477, 512, 887]),
 ];
@@ -251,7 +262,7 @@ impl Machine {
         let uses_matrices = variant.needs.cooperative_matrix.is_some();
         let peak = if uses_matrices { SUSTAINED * device.peak_of(dispatch) } else { device.peak };
         let rate = (code.rate(resident / WARP) * self.clock).min(peak / f64::from(self.cores));
-        let compute = of_a_core as f64 * flops / rate;
+        let compute = of_a_core as f64 * flops * dispatch.unevenness / rate;
         // Workgroups beyond those that fit on a core begin when others have ended.
         let Chain { barriers, loads, cycles } = dispatch.chain.times(of_a_core.div_ceil(fit));
         let chain = (barriers as f64 * BARRIER + cycles as f64) / self.clock + loads as f64 * CACHE_LATENCY;
@@ -457,9 +468,10 @@ mod tests {
         };
         let one = estimate(57);
         assert_eq!((one.workgroups, one.alternates), (1, true));
-        assert_eq!(one.seconds(), one.launch + one.memory + one.chain + one.sectors.max(one.compute));
-        // 57 · 56 / 2 pairs of features, and about 143 · 9/8 neurons of each, from one core.
-        let corrected = 57.0 * 56.0 / 2.0 * 143.0 * 9.0 / 8.0;
+        let sum = one.launch + one.memory + one.chain + one.sectors.max(one.compute);
+        assert!((one.seconds() / sum - 1.0).abs() < 1e-12, "{one:?}");
+        // 57 · 56 / 2 pairs of features, and about 143 · 21/20 neurons of each, from one core.
+        let corrected = 57.0 * 56.0 / 2.0 * 143.0 * 21.0 / 20.0;
         let expected = corrected * SECTOR / (CORE_BYTES * machine.clock);
         assert!((one.sectors / expected - 1.0).abs() < 0.05, "{one:?}, expected {expected}");
         // Rows are read at no more than what a core takes.

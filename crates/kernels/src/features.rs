@@ -4,7 +4,7 @@ use crate::cross_product::{Split, Summation, cross_product_parts};
 use crate::fixed_order_sum::PendingSum;
 use crate::{
     BufferId, Chain, CholeskyFactor, Matrix, Precision, Recording, Ridge, Workspace, cholesky, gather_projection,
-    hals_features, hals_residuals, projection, sparse_projection, triangular_solve,
+    hals_features, hals_residuals, projection, sparse_projection, sparse_projection_with_gram, triangular_solve,
 };
 
 /// Features Z in two forms that always agree: dense with zeros, and the kept neurons with their values.
@@ -77,6 +77,23 @@ pub fn feature_gram(recording: &mut Recording, features: &Features, gram: Matrix
     project(recording, features.dense, features, gram, 1.0);
 }
 
+/// Records both. Of many tokens, one dispatch computes both if it touches only the kept neurons.
+pub fn project_with_gram(
+    recording: &mut Recording,
+    activations: Matrix,
+    features: &Features,
+    projections: Matrix,
+    scale: f32,
+    gram: Matrix,
+) {
+    if features.is_sparse() && activations.rows > FEW_TOKENS {
+        sparse_projection_with_gram(recording, activations, features, projections, scale, gram);
+    } else {
+        feature_gram(recording, features, gram);
+        project(recording, activations, features, projections, scale);
+    }
+}
+
 /// Records the coefficient Gram matrix C (+)= YᵀY [K, K]: the cross product of the coefficients with themselves. If the
 /// sum is taken in parts, only the parts are recorded. [`fixed_order_sum`](crate::fixed_order_sum()) must follow then.
 pub fn coefficient_gram(
@@ -111,7 +128,7 @@ pub fn least_squares(recording: &mut Recording, operands: &LeastSquares, feature
 
 /// Most ranges into which a sweep over the features is cut. A range costs two dispatches, and within a range features
 /// correct one another one by one, which is the slower way.
-const SWEEP_RANGES: u32 = 7;
+const SWEEP_RANGES: u32 = 8;
 /// Fewest features of a range.
 const FEWEST_IN_RANGE: u32 = 16;
 

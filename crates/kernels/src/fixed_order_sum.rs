@@ -23,17 +23,7 @@ pub static FIXED_ORDER_SUM_PAIR: Kernel = Kernel {
     access: &[Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
     params_size: size_of::<[Params; 2]>(),
     variants: &[Variant { shader: Some("fixed_order_sum"), features: &["pair"], ..Variant::PORTABLE }],
-    twin: CpuTwin::Alone(twin_of_several::<2>),
-    ..FIXED_ORDER_SUM
-};
-
-/// The metadata of the kernel for three sums.
-pub static FIXED_ORDER_SUM_TRIPLE: Kernel = Kernel {
-    name: "fixed_order_sum_triple",
-    access: &[Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
-    params_size: size_of::<[Params; 3]>(),
-    variants: &[Variant { shader: Some("fixed_order_sum"), features: &["triple"], ..Variant::PORTABLE }],
-    twin: CpuTwin::Alone(twin_of_several::<3>),
+    twin: CpuTwin::Alone(twin_of_two),
     ..FIXED_ORDER_SUM
 };
 
@@ -81,14 +71,10 @@ pub fn fixed_order_sum(recording: &mut Recording, sum: PendingSum) {
     record(recording, &FIXED_ORDER_SUM, &sum.params(), &[sum]);
 }
 
-/// Records several sums, three at a time. They share no memory.
+/// Records several sums, two at a time. They share no memory.
 pub fn fixed_order_sums(recording: &mut Recording, sums: &[PendingSum]) {
-    for sums in sums.chunks(3) {
+    for sums in sums.chunks(2) {
         match *sums {
-            [first, second, third] => {
-                let params = [first.params(), second.params(), third.params()];
-                record(recording, &FIXED_ORDER_SUM_TRIPLE, &params, sums);
-            }
             [first, second] => record(recording, &FIXED_ORDER_SUM_PAIR, &[first.params(), second.params()], sums),
             _ => record(recording, &FIXED_ORDER_SUM, &sums[0].params(), sums),
         }
@@ -115,8 +101,8 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
     add_up(&call.params(), bindings);
 }
 
-fn twin_of_several<const SUMS: usize>(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
-    let params: [Params; SUMS] = call.params();
+fn twin_of_two(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
+    let params: [Params; 2] = call.params();
     params.iter().zip(bindings.chunks_exact_mut(2)).for_each(|(p, bindings)| add_up(p, bindings));
 }
 

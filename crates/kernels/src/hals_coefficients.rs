@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::cpu::{
     BLOCK, LANES, PackedBlocks, SparseDescent, Sums, add_product, arch, count_nonzeros, deinterleave, interleave,
-    subtract_products, vectors_at_once, with_scratch,
+    split_f64, subtract_products, vectors_at_once, with_scratch,
 };
 use crate::inner_product::{PARTIAL_WORDS, PARTIALS, sum_products};
 use crate::normalize_coefficients::scale_columns;
@@ -25,6 +25,9 @@ const OVERHEAD_OF_TOKEN: usize = 6;
 
 /// Tokens that a workgroup handles at a time.
 const TOKENS: u32 = 64;
+
+/// 32-bit words of the partial sums of ⟨Y, P⟩ and Σ ‖xᵢ‖ y_ik.
+pub const DESCENT_SUM_WORDS: u32 = 2 * PARTIAL_WORDS;
 
 /// The kernel's metadata.
 pub static HALS_COEFFICIENTS: Kernel = Kernel {
@@ -64,11 +67,12 @@ pub struct HalsOperands {
     pub scales: Option<BufferId>,
     /// Y [rows, K].
     pub coefficients: Matrix,
-    /// Room for ⟨Y, P⟩, [`PARTIAL_WORDS`](crate::PARTIAL_WORDS) words.
+    /// Room for two sums, [`DESCENT_SUM_WORDS`] words: ⟨Y, P⟩ in the first [`PARTIAL_WORDS`](crate::PARTIAL_WORDS), and Σ ‖xᵢ‖ y_ik in
+    /// as many behind them.
     pub inner: BufferId,
 }
 
-/// What becomes of the partial sums of ⟨Y, P⟩ after the sweeps.
+/// What becomes of the partial sums of ⟨Y, P⟩ and Σ ‖xᵢ‖ y_ik after the sweeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InnerSum {
     /// They stay as they are.
@@ -88,14 +92,14 @@ pub struct Sweeps {
     pub penalty: f32,
     /// Whether coefficients of zero stay zero.
     pub keeps_zeros: bool,
-    /// What becomes of ⟨Y, P⟩.
+    /// What becomes of the sums.
     pub inner: InnerSum,
 }
 
 /// Records sweeps over the features k, for every token i by itself:
 /// y_ik ← max(0, y_ik + (P_ik − α‖xᵢ‖ − Σₗ y_il Q_kl) / Q_kk), always with the newest y, and y_ik ← 0 if Q_kk is at
 /// most 1e-24. If zeros are kept, a coefficient of zero stays zero. The sweeps begin with the scaled columns of Y. Then
-/// it takes ⟨Y, P⟩ as [`inner_product`](crate::inner_product()) does.
+/// it takes ⟨Y, P⟩ as [`inner_product`](crate::inner_product()) does, and Σ ‖xᵢ‖ y_ik in the same way, from which the penalty follows.
 ///
 /// # Panics
 /// If there are no sweeps, or the strides of P and Y differ.
@@ -139,7 +143,7 @@ pub fn hals_coefficients(recording: &mut Recording, on: &HalsOperands, sweeps: S
                 coefficients.updated(),
                 match sweeps.inner {
                     InnerSum::Skipped => Moved::default(),
-                    sum => Moved::summed(u64::from(PARTIAL_WORDS) * 4, sum == InnerSum::Continued),
+                    sum => Moved::summed(u64::from(DESCENT_SUM_WORDS) * 4, sum == InnerSum::Continued),
                 },
             ],
             flops: 2 * u64::from(sweeps.count) * rows * rank * rank,
@@ -169,8 +173,38 @@ fn twin(call: &Call<'_>, bindings: &mut [Memory<'_>]) {
         arch().dispatch(twin);
     }
     if p.inner != InnerSum::Skipped as u32 {
-        sum_products(coefficients, projections, partials.write(), p.inner == InnerSum::Continued as u32);
+        let (inner, weighted) = partials.write::<f32>().split_at_mut(PARTIAL_WORDS as usize);
+        let continues = p.inner == InnerSum::Continued as u32;
+        sum_products(coefficients, projections, inner, continues);
+        let squared_norms = &squared_norms.read::<f32>()[..rows];
+        sum_weighted(coefficients, stride, squared_norms, &mut weighted[..PARTIAL_WORDS as usize], continues);
     }
+}
+
+/// Writes the partial sums of Σ ‖xᵢ‖ y_ik, or adds to them.
+fn sum_weighted(coefficients: &[f32], stride: usize, squared_norms: &[f32], partials: &mut [f32], accumulate: bool) {
+    let share = squared_norms.len().div_ceil(PARTIALS as usize).max(1);
+    let tokens = coefficients.chunks(share * stride).zip(squared_norms.chunks(share));
+    let shares: Vec<_> = tokens.collect();
+    partials.par_chunks_exact_mut(2).with_min_len(32).enumerate().for_each(|(i, pair)| {
+        let old = if accumulate { f64::from(pair[0]) + f64::from(pair[1]) } else { 0.0 };
+        let sum: f64 = shares.get(i).map_or(0.0, |(rows, squared_norms)| {
+            let rows = rows.chunks_exact(stride).zip(*squared_norms);
+            rows.map(|(row, squared_norm)| f64::from(squared_norm.sqrt()) * arch().dispatch(|| sum_of(row))).sum()
+        });
+        pair.copy_from_slice(&split_f64(old + sum));
+    });
+}
+
+/// Σ aᵢ, in sixteen sums that do not wait for one another.
+#[inline(always)]
+fn sum_of(values: &[f32]) -> f64 {
+    let (values, rest) = values.as_chunks::<LANES>();
+    let mut sums = [0f64; LANES];
+    for values in values {
+        sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += f64::from(value));
+    }
+    sums.into_iter().chain(rest.iter().map(|&value| f64::from(value))).sum()
 }
 
 struct Twin<'a> {

@@ -4,22 +4,37 @@ use faer::MatMut;
 use pulp::{Simd, WithSimd};
 
 use crate::cpu::{LANES, arch, contiguous, deinterleave, for_each_nonzero, for_each_share, with_scratch};
-use crate::variant::VOTING;
+use crate::variant::VOTING_32;
 use crate::workgroups::units_of_a_dispatch;
-use crate::{Access, Call, Cost, CpuTwin, ElementType, Features, Kernel, Matrix, Memory, Moved, Recording};
+use crate::{
+    Access, Call, Cost, CpuTwin, ElementType, Features, Kernel, Matrix, Memory, Moved, Needs, Recording, Variant,
+};
 
 /// Features that a workgroup handles, from a multiple of four on.
 const FEATURES: u32 = 64;
-/// Neurons that a workgroup handles.
-const NEURONS: u32 = 64;
+/// The portable workgroup, which handles 64 neurons.
+const PORTABLE: Variant = Variant { tile: [64, FEATURES, 1], ..Variant::PORTABLE };
 
-/// The kernel's metadata.
+/// The kernel's metadata. The tile of a variant is the neurons and the features of a workgroup.
 pub static HALS_RESIDUALS: Kernel = Kernel {
     name: "hals_residuals",
     access: &[Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: false,
-    variants: VOTING,
+    variants: &[
+        // More neurons share the weights.
+        Variant {
+            name: "neurons_112",
+            features: &["neurons_112", "votes"],
+            tile: [112, FEATURES, 1],
+            // One for a core has as many threads as two of the others.
+            enough_workgroups: 112,
+            needs: Needs { threads: 448, workgroup_bytes: 24 << 10, ..VOTING_32.needs },
+            ..VOTING_32
+        },
+        Variant { tile: PORTABLE.tile, ..VOTING_32 },
+        PORTABLE,
+    ],
     twin: CpuTwin::Alone(twin),
 };
 
@@ -62,7 +77,7 @@ pub fn hals_residuals(
                 gram_stride: coefficient_gram.stride,
             },
             &[coefficient_gram.resource, features.resource, cross.resource],
-            [features.columns.div_ceil(NEURONS), (first % 4 + count).div_ceil(FEATURES), 1],
+            [features.columns, first % 4 + count, 1],
             Cost {
                 moved: vec![
                     Moved { read: coefficient_gram.row_range(first, count), written: 0..0 },

@@ -62,13 +62,12 @@ pub use cycle_model::{Estimate, Machine};
 pub use element_type::ElementType;
 pub use features::{
     Features, LeastSquares, coefficient_gram, feature_gram, hals_sweep, is_sparse, least_squares, project,
+    project_with_gram,
 };
-pub use fixed_order_sum::{
-    FIXED_ORDER_SUM, FIXED_ORDER_SUM_PAIR, FIXED_ORDER_SUM_TRIPLE, PendingSum, fixed_order_sum, fixed_order_sums,
-};
+pub use fixed_order_sum::{FIXED_ORDER_SUM, FIXED_ORDER_SUM_PAIR, PendingSum, fixed_order_sum, fixed_order_sums};
 pub use gather_projection::{GATHER_PROJECTION, gather_projection};
 pub use gather_rows::{GATHER_ROWS, gather_rows};
-pub use hals_coefficients::{HALS_COEFFICIENTS, HalsOperands, InnerSum, Sweeps, hals_coefficients};
+pub use hals_coefficients::{DESCENT_SUM_WORDS, HALS_COEFFICIENTS, HalsOperands, InnerSum, Sweeps, hals_coefficients};
 pub use hals_features::{HALS_FEATURES, hals_features};
 pub use hals_residuals::{HALS_RESIDUALS, hals_residuals};
 pub use inner_product::{INNER_PRODUCT, PARTIAL_WORDS, inner_product, sum_partials};
@@ -88,7 +87,9 @@ pub use recording::{
 };
 pub use reduction::{ReducedSum, Reduction, SumKind};
 pub use roofline::{Bound, DEVICES, Device, DeviceError, Stage, device_names, stages};
-pub use sparse_projection::{SPARSE_PROJECTION, sparse_projection};
+pub use sparse_projection::{
+    SPARSE_PROJECTION, SPARSE_PROJECTION_WITH_GRAM, sparse_projection, sparse_projection_with_gram,
+};
 pub use squared_norm::{SQUARED_NORM, squared_norm};
 pub use squared_residual::{SQUARED_RESIDUAL, squared_residual};
 pub use token_residuals::{TOKEN_RESIDUALS, token_residuals};
@@ -111,7 +112,6 @@ pub static KERNELS: &[&Kernel] = &[
     &CROSS_PRODUCT,
     &FIXED_ORDER_SUM,
     &FIXED_ORDER_SUM_PAIR,
-    &FIXED_ORDER_SUM_TRIPLE,
     &GATHER_PROJECTION,
     &GATHER_ROWS,
     &HALS_COEFFICIENTS,
@@ -128,6 +128,7 @@ pub static KERNELS: &[&Kernel] = &[
     &NORMALIZE_COEFFICIENTS,
     &PROJECTION,
     &SPARSE_PROJECTION,
+    &SPARSE_PROJECTION_WITH_GRAM,
     &SQUARED_NORM,
     &SQUARED_RESIDUAL,
     &TOKEN_RESIDUALS,

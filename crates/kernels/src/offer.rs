@@ -231,12 +231,15 @@ mod tests {
             let variant = offer.choose(&SPARSE_PROJECTION, ElementType::F16, Precision::F32, extent, |_| true);
             variant.unwrap().name
         };
-        assert_eq!(chosen(&nvidia, 400), "threads_512");
-        assert_eq!(chosen(&nvidia, 100), "subgroup_32");
+        assert_eq!(chosen(&nvidia, 400), "neurons_1536");
+        assert_eq!(chosen(&nvidia, 100), "neurons_768");
         // 1,024 threads for 520 features, or 768.
-        assert_eq!(chosen(&nvidia, 520), "subgroup_32");
+        assert_eq!(chosen(&nvidia, 520), "neurons_768");
         assert_eq!(chosen(&Offer { usual_subgroup: 64, ..nvidia.clone() }, 400), "portable");
-        assert_eq!(chosen(&Offer { few_registers: true, ..nvidia }, 400), "subgroup_32");
+        assert_eq!(chosen(&Offer { few_registers: true, ..nvidia.clone() }, 400), "neurons_768");
+        // Segments are as long as workgroup memory allows.
+        assert_eq!(chosen(&Offer { workgroup_bytes: 32 << 10, ..nvidia.clone() }, 400), "threads_512");
+        assert_eq!(chosen(&Offer { workgroup_bytes: 16 << 10, ..nvidia }, 400), "subgroup_32");
     }
 
     #[test]

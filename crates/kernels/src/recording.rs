@@ -278,6 +278,8 @@ pub struct Dispatch {
     pub chain: Chain,
     /// Elements that are read alone, far from what the same threads read besides. This is an input of the model of cycles.
     pub scattered: u64,
+    /// FLOPs of the largest workgroup, as a multiple of the mean, for the same model.
+    pub unevenness: f64,
     /// Operands that a twin prepares before it computes with them: decodes, or looks for their nonzeros. Dispatches of the kernel that have one
     /// of them in common can be computed [together](crate::CpuTwin::Together).
     pub prepared: Vec<Matrix>,
@@ -352,6 +354,7 @@ impl Recording {
             cost,
             chain: Chain::default(),
             scattered: 0,
+            unevenness: 1.0,
             prepared: Vec::new(),
         }));
         match self.commands.last_mut() {

@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use crate::cpu::{Elements, LANES, arch, decode_transposed, deinterleave, with_scratch};
 use crate::variant::VOTING_32;
 use crate::{
-    Access, BoundDispatch, BufferId, Cost, CpuTwin, Dispatch, Kernel, Matrix, Moved, Needs, Recording, Variant,
-    workgroups,
+    Access, BoundDispatch, BufferId, Cost, CpuTwin, Dispatch, ElementType, Features, Kernel, Matrix, Memory, Moved,
+    Needs, Recording, Resource, Variant, workgroups,
 };
 
 /// The kernel's metadata. The tile of a variant is the features of a workgroup.
@@ -19,19 +19,58 @@ pub static SPARSE_PROJECTION: Kernel = Kernel {
     access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     params_size: size_of::<Params>(),
     reads_elements: true,
-    variants: &[
-        Variant {
-            name: "threads_512",
-            features: &["threads_512", "votes"],
-            tile: [512, 1, 1],
-            needs: Needs { threads: 512, workgroup_bytes: 32 << 10, ..VOTING_32.needs },
-            ..VOTING_32
-        },
-        Variant { tile: [256, 1, 1], ..VOTING_32 },
-        Variant { tile: [256, 1, 1], ..Variant::PORTABLE },
-    ],
+    variants: &[NEURONS_1536, THREADS_512, NEURONS_768, THREADS_256, PORTABLE],
     twin: CpuTwin::Together(twin),
 };
+
+/// The metadata of the kernel that projects the features onto themselves besides.
+pub static SPARSE_PROJECTION_WITH_GRAM: Kernel = Kernel {
+    name: "sparse_projection_with_gram",
+    access: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::Read, Access::ReadWrite],
+    params_size: size_of::<ParamsWithGram>(),
+    variants: &[
+        with_gram(&NEURONS_1536, &["gram", "long_segments", "threads_512", "votes"]),
+        with_gram(&THREADS_512, &["gram", "threads_512", "votes"]),
+        with_gram(&NEURONS_768, &["gram", "long_segments", "votes"]),
+        with_gram(&THREADS_256, &["gram", "votes"]),
+        with_gram(&PORTABLE, &["gram"]),
+    ],
+    twin: CpuTwin::Together(twin_with_gram),
+    ..SPARSE_PROJECTION
+};
+
+/// The same variant, whose shader computes the Gram matrix of the features as well.
+const fn with_gram(variant: &Variant, features: &'static [&'static str]) -> Variant {
+    Variant { shader: Some("sparse_projection"), features, ..*variant }
+}
+
+/// A subgroup waits for its busiest feature, and less so in longer segments.
+const NEURONS_1536: Variant = Variant {
+    name: "neurons_1536",
+    features: &["long_segments", "threads_512", "votes"],
+    needs: Needs { workgroup_bytes: 48 << 10, ..THREADS_512.needs },
+    ..THREADS_512
+};
+
+/// Where few of 512 threads are without a feature.
+const THREADS_512: Variant = Variant {
+    name: "threads_512",
+    features: &["threads_512", "votes"],
+    tile: [512, 1, 1],
+    needs: Needs { threads: 512, workgroup_bytes: 32 << 10, ..VOTING_32.needs },
+    ..VOTING_32
+};
+
+const NEURONS_768: Variant = Variant {
+    name: "neurons_768",
+    features: &["long_segments", "votes"],
+    needs: Needs { workgroup_bytes: 24 << 10, ..VOTING_32.needs },
+    ..THREADS_256
+};
+
+const THREADS_256: Variant = Variant { tile: [256, 1, 1], ..VOTING_32 };
+
+const PORTABLE: Variant = Variant { tile: [256, 1, 1], ..Variant::PORTABLE };
 
 #[repr(C)]
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -43,6 +82,15 @@ pub(crate) struct Params {
     out_stride: u32,
     first: u32,
     scale: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct ParamsWithGram {
+    of_tokens: Params,
+    feature_stride: u32,
+    gram_stride: u32,
+    blocks: u32,
 }
 
 /// Records projections\[i, k\] = scale · Σⱼ kept_values\[k, j\] · x\[i, kept_indices\[k, j\]\]. Each feature keeps
@@ -57,12 +105,59 @@ pub fn sparse_projection(
     scale: f32,
 ) {
     let operands = Operands { activations, kept_indices, kept_values, kept, projections, scale };
-    let blocks = activations.rows.div_ceil(2 * activations.element.per_vector());
-    let extent = [projections.columns, workgroups(blocks.into()), 1];
+    let extent = [projections.columns, workgroups(blocks_of(activations).into()), 1];
     operands.record(recording, &SPARSE_PROJECTION, extent);
 }
 
-/// The operands of both kernels for sparse projections.
+/// Rows that a workgroup handles at a time.
+fn rows_of_block(rows: Matrix) -> u32 {
+    2 * rows.element.per_vector()
+}
+
+fn blocks_of(rows: Matrix) -> u32 {
+    rows.rows.div_ceil(rows_of_block(rows))
+}
+
+/// Records the same, and Q = ZZᵀ [K, K] = `gram` in the same dispatch, whose workgroups fill cores that those of the projections leave
+/// without work. P = `projections`.
+pub fn sparse_projection_with_gram(
+    recording: &mut Recording,
+    activations: Matrix,
+    features: &Features,
+    projections: Matrix,
+    scale: f32,
+    gram: Matrix,
+) {
+    let Features { dense, indices: kept_indices, values: kept_values, kept } = *features;
+    let of_tokens = Operands { activations, kept_indices, kept_values, kept, projections, scale };
+    let of_features = Operands { activations: dense, projections: gram, scale: 1.0, ..of_tokens };
+    let blocks = blocks_of(activations) + blocks_of(dense);
+    let mut cost = of_tokens.cost();
+    cost.moved.extend([dense.read(), gram.written()]);
+    cost.flops += of_features.cost().flops;
+    let mut bindings = of_tokens.bindings().to_vec();
+    bindings.extend([dense.resource, gram.resource]);
+    let dispatch = recording.dispatch(
+        &SPARSE_PROJECTION_WITH_GRAM,
+        activations.element,
+        &ParamsWithGram {
+            of_tokens: of_tokens.params(),
+            feature_stride: dense.stride,
+            gram_stride: gram.stride,
+            blocks,
+        },
+        &bindings,
+        [projections.columns, workgroups(blocks.into()), 1],
+        cost,
+    );
+    dispatch.prepared = vec![activations];
+    // A workgroup has fewer rows of features than of tokens.
+    let rows = f64::from(activations.rows) + f64::from(dense.rows);
+    dispatch.unevenness = f64::from(rows_of_block(activations)) * f64::from(blocks) / rows;
+}
+
+/// The operands of the kernels for sparse projections.
+#[derive(Clone, Copy)]
 pub(crate) struct Operands {
     pub activations: Matrix,
     pub kept_indices: BufferId,
@@ -79,36 +174,42 @@ impl Operands {
         kernel: &'static Kernel,
         extent: [u32; 3],
     ) -> &'a mut Dispatch {
-        let Operands { activations, kept_indices, kept_values, kept, projections, scale } = self;
-        let (rows, rank) = (u64::from(activations.rows), projections.columns);
-        let kept_total = u64::from(rank) * u64::from(kept);
-        let dispatch = recording.dispatch(
-            kernel,
-            activations.element,
-            &Params {
-                rows: activations.rows,
-                stride: activations.stride,
-                rank,
-                kept,
-                out_stride: projections.stride,
-                first: activations.first,
-                scale,
-            },
-            &[activations.resource, kept_indices.into(), kept_values.into(), projections.resource],
-            extent,
-            Cost {
-                // Every neuron may be kept by some feature, so the whole panel is the honest upper bound.
-                moved: vec![
-                    Moved::read(activations.bytes().min(rows * kept_total * activations.element.bytes() as u64)),
-                    Moved::read(kept_total * 4),
-                    Moved::read(kept_total * 4),
-                    projections.written(),
-                ],
-                flops: 2 * rows * kept_total,
-            },
-        );
-        dispatch.prepared = vec![activations];
+        let (element, prepared) = (self.activations.element, vec![self.activations]);
+        let dispatch = recording.dispatch(kernel, element, &self.params(), &self.bindings(), extent, self.cost());
+        dispatch.prepared = prepared;
         dispatch
+    }
+
+    fn params(&self) -> Params {
+        let Operands { activations, kept, projections, scale, .. } = *self;
+        Params {
+            rows: activations.rows,
+            stride: activations.stride,
+            rank: projections.columns,
+            kept,
+            out_stride: projections.stride,
+            first: activations.first,
+            scale,
+        }
+    }
+
+    fn bindings(&self) -> [Resource; 4] {
+        [self.activations.resource, self.kept_indices.into(), self.kept_values.into(), self.projections.resource]
+    }
+
+    fn cost(&self) -> Cost {
+        let Operands { activations, kept, projections, .. } = *self;
+        let (rows, kept_total) = (u64::from(activations.rows), u64::from(projections.columns) * u64::from(kept));
+        Cost {
+            // Every neuron may be kept by some feature, so the whole panel is the honest upper bound.
+            moved: vec![
+                Moved::read(activations.bytes().min(rows * kept_total * activations.element.bytes() as u64)),
+                Moved::read(kept_total * 4),
+                Moved::read(kept_total * 4),
+                projections.written(),
+            ],
+            flops: 2 * rows * kept_total,
+        }
     }
 }
 
@@ -118,22 +219,52 @@ const SEGMENT_NEURONS: usize = 512;
 const QUAD: usize = 4;
 
 pub(crate) fn twin(dispatches: &mut [BoundDispatch<'_>]) {
-    let mut groups: Vec<Twin<'_>> = Vec::new();
+    let mut groups = Vec::new();
     for BoundDispatch { call, bindings } in dispatches {
-        let (p, element) = (call.params::<Params>(), call.element);
         let [activations, indices, values, out] = &mut bindings[..] else { unreachable!() };
-        let [rows, rank, kept, stride] = [p.rows, p.rank, p.kept, p.out_stride].map(|n| n as usize);
-        let activations = Elements::from(activations.bytes(), p.first, element, p.stride);
-        let (indices, values) = (&indices.read::<u32>()[..rank * kept], &values.read::<f32>()[..rank * kept]);
-        let segments = segments(indices, values, kept, activations.readable_of(rows - 1));
-        let projection = Projection { segments, rank, stride, scale: p.scale };
-        let out = &mut out.write::<f32>()[..rows * stride];
-        match groups.iter_mut().find(|group| group.rows == rows && group.activations.are(&activations)) {
-            Some(group) => group.projections.push((projection, out)),
-            None => groups.push(Twin { activations, rows, projections: vec![(projection, out)] }),
-        }
+        add_to_groups(&mut groups, &call.params(), (activations.bytes(), call.element), [indices, values], out);
     }
     groups.into_par_iter().for_each(|group| arch().dispatch(group));
+}
+
+fn twin_with_gram(dispatches: &mut [BoundDispatch<'_>]) {
+    let mut groups = Vec::new();
+    for BoundDispatch { call, bindings } in dispatches {
+        let ParamsWithGram { of_tokens, feature_stride, gram_stride, .. } = call.params();
+        let [activations, indices, values, out, features, gram] = &mut bindings[..] else { unreachable!() };
+        let of_features = Params {
+            rows: of_tokens.rank,
+            stride: feature_stride,
+            out_stride: gram_stride,
+            first: 0,
+            scale: 1.0,
+            ..of_tokens
+        };
+        let kept = [&*indices, &*values];
+        add_to_groups(&mut groups, &of_tokens, (activations.bytes(), call.element), kept, out);
+        add_to_groups(&mut groups, &of_features, (features.bytes(), ElementType::F32), kept, gram);
+    }
+    groups.into_par_iter().for_each(|group| arch().dispatch(group));
+}
+
+/// Adds a projection to those of the same rows, or to a group of its own.
+fn add_to_groups<'b>(
+    groups: &mut Vec<Twin<'b>>,
+    p: &Params,
+    (bytes, element): (&'b [u8], ElementType),
+    [indices, values]: [&Memory<'_>; 2],
+    out: &'b mut Memory<'_>,
+) {
+    let [rows, rank, kept, stride] = [p.rows, p.rank, p.kept, p.out_stride].map(|n| n as usize);
+    let activations = Elements::from(bytes, p.first, element, p.stride);
+    let (indices, values) = (&indices.read::<u32>()[..rank * kept], &values.read::<f32>()[..rank * kept]);
+    let segments = segments(indices, values, kept, activations.readable_of(rows - 1));
+    let projection = Projection { segments, rank, stride, scale: p.scale };
+    let out = &mut out.write::<f32>()[..rows * stride];
+    match groups.iter_mut().find(|group| group.rows == rows && group.activations.are(&activations)) {
+        Some(group) => group.projections.push((projection, out)),
+        None => groups.push(Twin { activations, rows, projections: vec![(projection, out)] }),
+    }
 }
 
 /// Projections of the same tokens, and where each goes.

@@ -21,6 +21,8 @@ pub struct Variant {
     /// Whether it rounds coefficients to 11 bits, and so computes less, where a dispatch allows that ([`Precision::F16`],
     /// [`Precision::Bf16`]). Its shader is compiled for each precision then.
     pub rounds: bool,
+    /// Number of workgroups that keep the cores of a large GPU busy.
+    pub enough_workgroups: u64,
     /// What a device must offer.
     pub needs: Needs,
 }
@@ -66,8 +68,6 @@ impl Needs {
     }
 }
 
-/// Number of workgroups that keep the cores of a large GPU busy. It is two or more for each core.
-const ENOUGH_WORKGROUPS: u64 = 256;
 /// A larger tile may cover so many times what a smaller one of its kind covers. By the compilers' machine code it does 1.15 to 1.35 times
 /// as much in a time.
 const MOST_COVERED: f64 = 1.3;
@@ -81,6 +81,8 @@ impl Variant {
         tile: [1, 1, 1],
         elements: &ElementType::ALL,
         rounds: false,
+        // Two or more for each core.
+        enough_workgroups: 256,
         needs: Needs::PORTABLE,
     };
 
@@ -105,7 +107,7 @@ impl Variant {
     pub fn filling<'a>(variants: &[&'a Variant], extent: [u32; 3]) -> Option<&'a Variant> {
         let workgroups = |variant: &Variant| product(variant.workgroups(extent));
         let covers = |variant: &Variant| workgroups(variant).saturating_mul(product(variant.tile));
-        let is_enough = |variant: &Variant| workgroups(variant) >= ENOUGH_WORKGROUPS;
+        let is_enough = |variant: &Variant| workgroups(variant) >= variant.enough_workgroups;
         let uses_matrices = |variant: &Variant| variant.needs.cooperative_matrix.is_some();
         let wastes = |variant: &Variant| {
             let is_alike = |other: &&&Variant| uses_matrices(other) == uses_matrices(variant) && is_enough(other);
@@ -138,9 +140,6 @@ pub(crate) const VOTING_32: Variant = Variant {
     needs: Needs { subgroup_size: Some(32), ..Needs::PORTABLE },
     ..Variant::PORTABLE
 };
-
-/// The variants of such a kernel.
-pub(crate) const VOTING: &[Variant] = &[VOTING_32, Variant::PORTABLE];
 
 /// The variants of a dense product on the register tiles of `shaders/shared/register_tile.wgsl`. The larger tile loads
 /// less for each product. The smaller one makes four times as many workgroups.

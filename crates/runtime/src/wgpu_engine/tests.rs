@@ -428,6 +428,7 @@ fn mistakes_are_refused_in_words() {
             cost: Cost::default(),
             chain: Chain::default(),
             scattered: 0,
+            unevenness: 1.0,
             prepared: Vec::new(),
         })],
     };
