@@ -6,8 +6,6 @@ use crate::Solver;
 const PENALTY: f64 = 0.06;
 /// With more features than this, the penalty is smaller.
 const PENALTY_RANK: f64 = 100.0;
-/// The default penalty is a whole number of these parts of 1, so that a user who gives what `run.json` shows has the same fit.
-const PENALTY_PARTS: f64 = 1e4;
 
 /// Neurons of a feature of [`Solver::Hals`]: about as many as 1% of the 14,336 neurons of the published experiments.
 const NEURONS: f64 = 140.0;
@@ -37,8 +35,14 @@ pub(crate) fn warm_up(is_penalized: bool) -> u32 {
 /// The number s of features that a token uses grows about as √K. If they share the token alike, each has a coefficient of ‖x‖ / √s. The
 /// penalty takes α‖x‖ of each. So with α ∝ 1 / √s it takes the same share of every coefficient, however many features there are.
 pub(crate) fn penalty(rank: u32) -> f64 {
-    let penalty = PENALTY * (PENALTY_RANK / f64::from(rank).max(PENALTY_RANK)).powf(0.25);
-    (penalty * PENALTY_PARTS).round() / PENALTY_PARTS
+    rounded_penalty(PENALTY * (PENALTY_RANK / f64::from(rank).max(PENALTY_RANK)).powf(0.25))
+}
+
+/// A penalty as a whole number of ten-thousandths. So a user who gives the one that `run.json` shows has the same fit, and its bits do not
+/// depend on how a machine computes powers.
+pub(crate) fn rounded_penalty(penalty: f64) -> f64 {
+    const PARTS: f64 = 1e4;
+    (penalty * PARTS).round() / PARTS
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ fn warm_up_every(tokens: u64, options: &Options) -> Option<u32> {
 }
 
 fn is_penalized(options: &Options) -> bool {
-    options.solver.updates().penalty(options) > 0.0
+    options.solver.updates().penalize(options)
 }
 
 /// The largest prime up to `most`, or 1. Where all prompts have one length, a distance that has a divisor in common with that

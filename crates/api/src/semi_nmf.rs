@@ -190,7 +190,7 @@ impl SemiNmf {
     }
 
     /// Number of warm-up iterations, before the first iteration of the fit. They run on a sample with every fifth token or fewer, if there are
-    /// at least 75 tokens for each feature. The default is 22 with a [`penalty`](Self::penalty), which then falls from 0.25 to its weight
+    /// at least 75 tokens for each feature. The default is 22 with a [`penalty`](Self::penalty), which then falls from 0.36 to its weight
     /// in the fit, and 8 without one. With fewer tokens, a warm-up with a penalty runs on all of them, and there is no other warm-up. There is
     /// none either with [`Solver::Mu`] or [`Solver::Paper`], or with starts other than k-means. If the clusters explain less than 30% of
     /// the tokens' directions, the features of [`Solver::ProjectedLs`] keep up to four times as many neurons in the first warm-up
@@ -300,7 +300,7 @@ impl SemiNmf {
         }
         // The coefficients of the sample begin as zeros.
         options.warm_up = if options.init == Init::Kmeans && updates.coefficients.moves_zeros() {
-            self.warm_up.unwrap_or_else(|| defaults::warm_up(updates.penalty(&options) > 0.0))
+            self.warm_up.unwrap_or_else(|| defaults::warm_up(updates.penalize(&options)))
         } else {
             0
         };

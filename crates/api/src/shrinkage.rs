@@ -8,7 +8,7 @@ const SWEEPS: u32 = 16;
 
 /// Whether the coefficients of a fit's result are found again without its penalty.
 pub(crate) fn is_undone(fit: &Fit<'_>) -> bool {
-    fit.options.unshrink && fit.options.solver.updates().penalty(&fit.options) > 0.0
+    fit.options.unshrink && fit.options.solver.updates().penalize(&fit.options)
 }
 
 /// Moves the coefficients above zero to their least-squares values for the features in place, if the options say so. Coefficients of zero

@@ -36,4 +36,9 @@ impl Updates {
     pub fn penalty(&self, options: &Options) -> f64 {
         if self.coefficients.is_penalized() { options.penalty } else { 0.0 }
     }
+
+    /// Whether there is a penalty with these options.
+    pub fn penalize(&self, options: &Options) -> bool {
+        self.penalty(options) > 0.0
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::defaults::rounded_penalty;
 use crate::fit::Fit;
 use crate::prepared_steps::PreparedSteps;
 use crate::sample::Sample;
@@ -23,11 +24,9 @@ const CLUSTERED: f64 = 0.3;
 
 /// Weight of the penalty in the first iteration, unless that of the fit is larger. Then only features whose cosine with a token is larger
 /// than this have a coefficient.
-const FIRST_PENALTY: f64 = 0.25;
+const FIRST_PENALTY: f64 = 0.36;
 /// Number of the last iterations that have the penalty of the fit.
 const SETTLED_ITERATIONS: u32 = 2;
-/// Penalties are whole numbers of these parts of 1, so that their bits do not depend on how a machine computes powers.
-const PENALTY_PARTS: f64 = 1e4;
 
 /// Improves the features of the start by iterations on the sample. Afterwards the coefficients are zeros. `explained` is the share of the
 /// tokens' directions that the clusters explain. Returns false if there is no sample or no iteration is wanted.
@@ -77,8 +76,7 @@ fn penalty(of_fit: f64, iteration: u32, of: u32) -> f64 {
         return of_fit;
     }
     let share = f64::from(iteration - 1) / f64::from(falling);
-    let penalty = FIRST_PENALTY * (of_fit / FIRST_PENALTY).powf(share);
-    ((penalty * PENALTY_PARTS).round() / PENALTY_PARTS).max(of_fit)
+    rounded_penalty(FIRST_PENALTY * (of_fit / FIRST_PENALTY).powf(share)).max(of_fit)
 }
 
 /// A warm-up iteration: a pass over the sample, then an update of the features.
@@ -119,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn the_penalty_falls_from_a_quarter_to_that_of_the_fit() {
-        assert_eq!(penalties(0.06, 6), [0.25, 0.175, 0.1225, 0.0857, 0.06, 0.06]);
+    fn the_penalty_falls_from_its_first_weight_to_that_of_the_fit() {
+        assert_eq!(penalties(0.06, 6), [0.36, 0.23, 0.147, 0.0939, 0.06, 0.06]);
         for (of_fit, of) in [(0.06, 22), (0.0424, 22), (1e-6, 9), (0.06, 3)] {
             let penalties = penalties(of_fit, of);
             assert_eq!(penalties[0], FIRST_PENALTY);
@@ -130,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_penalty_of_zero_or_above_a_quarter_is_the_same_in_all_iterations() {
+    fn a_penalty_of_zero_or_above_the_first_weight_is_the_same_in_all_iterations() {
         assert_eq!(penalties(0.0, 4), [0.0; 4]);
         assert_eq!(penalties(0.7, 4), [0.7; 4]);
         assert_eq!(penalties(0.06, 2), [0.06; 2]);

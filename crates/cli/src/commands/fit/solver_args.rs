@@ -59,7 +59,7 @@ pub struct SolverArgs {
     pub relaxation: Option<f64>,
 
     /// Iterations on a sample of the tokens before those of the fit, for --init kmeans with --solver hals or projected-ls; the
-    /// penalty of hals falls meanwhile, from 0.25 on; with fewer than 75 tokens for each feature, projected-ls has none, and
+    /// penalty of hals falls meanwhile, from 0.36 on; with fewer than 75 tokens for each feature, projected-ls has none, and
     /// those of hals see all tokens [default: 22, or 8 without a penalty]
     #[arg(long, value_name = "N", help_heading = "Solver")]
     pub warm_up: Option<u32>,
