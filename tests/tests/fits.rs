@@ -432,7 +432,8 @@ fn undoing_the_shrinkage_lowers_the_error_and_keeps_features_and_zeros() {
         }
         assert!(active > 260 && active < 260 * 12, "{active}");
         let optimality = fit.summary.optimality.unwrap();
-        assert!(optimality.coefficients < 2e-3, "{optimality:?}");
+        // Judged with the penalty, they would be off by its weight, 0.1.
+        assert!(optimality.coefficients < 1e-2, "{optimality:?}");
     }
 }
 
