@@ -1,4 +1,5 @@
-//! The warm-up: iterations on a sample of the tokens. They cost little, and make some passes over all tokens unnecessary.
+//! The warm-up: iterations on a sample of the tokens. They cost little, and make some passes over all tokens unnecessary. If there are few
+//! tokens, those with a penalty see all of them.
 //!
 //! A penalty on the coefficients falls meanwhile (continuation, as in Hale, Yin and Zhang 2008). With a large one, a token uses few features,
 //! which are close to it. So features become directions of their own before they share tokens with others.
